@@ -25,6 +25,7 @@ from scheduling.models import (
     JobLog,
     Queue,
     Schedule,
+    TenantUpkeepRun,
     Worker,
     WorkerPool,
 )
@@ -36,7 +37,7 @@ from scheduling.processors.workflow_execution.models import Approval, Workflow
 from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.services.upkeep import registry
 from tenants.context import all_tenants
-from tenants.models import ApiKey, AuditLogEntry, AuditVerification, Membership, Plan, Tenant
+from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Tenant
 
 API, CONSOLE = "api/v1/", "admin/"
 # A question is answered in 300 ms: two replays of up to 25,000 jobs each.
@@ -125,7 +126,7 @@ class Samples:
             "members": _newest(Membership),
             "api-keys": _newest(ApiKey),
             "audit-log": _newest(AuditLogEntry),
-            "audit-verifications": _newest(AuditVerification),
+            "upkeep-runs": _newest(TenantUpkeepRun),
             "tenants": ["volume-0"],
             "plans": _newest(Plan, "slug"),
             "cfs-plans": _newest(CFSPlan, "name"),
@@ -178,10 +179,10 @@ def _newest(model: Any, column: str = "pk") -> list[Any]:
     return list(model._default_manager.order_by("-pk").values_list(column, flat=True)[:1])
 
 
-def end_verifications() -> None:
-    """None goes on, so that the next one who asks begins one."""
+def end_tenant_runs() -> None:
+    """End the open runs, so that the next request makes one."""
     with all_tenants():
-        AuditVerification.objects.filter(finished_at=None).update(finished_at=Now())
+        TenantUpkeepRun.objects.filter(finished_at=None).update(outcome=TenantUpkeepRun.Outcome.OK, finished_at=Now())
 
 
 def api_addresses() -> Iterator[Address]:
@@ -195,7 +196,7 @@ def api_addresses() -> Iterator[Address]:
         yield from _fill(route, pattern.name, samples.by_resource.get(resource, ()), samples)
     (schedule,), (dataset,) = samples.by_resource["schedules"], samples.by_resource["datasets"]
     yesterday, now = datetime.now(UTC) - timedelta(days=1), datetime.now(UTC)
-    yield Address("/api/v1/audit-verifications/", {}, prepare=end_verifications)
+    yield Address("/api/v1/upkeep-runs/", {"task": "verify_audit"}, prepare=end_tenant_runs)
     yield Address("/api/v1/cfs-plans/what-if/", {"slots": 3}, WHAT_IF_MS)
     yield Address("/api/v1/routing-rules/test/", {"kind": "noop", "tier": "team"})
     yield Address("/api/v1/schedules/preview/", {"cron": "0 3 * * *"})
@@ -219,7 +220,7 @@ def console_addresses() -> Iterator[Address]:
             continue
         yield from _fill(route, pattern.name, values, samples)
     (plan,), (cfs_plan,) = rows["tenants_plan_"], rows["scheduling_cfsplan_"]
-    yield Address("/admin/tenants/auditlogentry/verify/", {}, leads_on=True, prepare=end_verifications)
+    yield Address("/admin/scheduling/tenantupkeeprun/verify/", {}, leads_on=True, prepare=end_tenant_runs)
     yield Address(f"/admin/tenants/plan/{plan}/what-if/", {}, WHAT_IF_MS)
     yield Address(f"/admin/scheduling/cfsplan/{cfs_plan}/what-if/", {}, WHAT_IF_MS)
     yield Address("/admin/scheduling/schedule/preview/", {"cron": "0 3 * * *", "timezone": "UTC"})

@@ -16,11 +16,11 @@ from django.test import Client
 from benchmarks.addresses import Address, api_addresses, console_addresses
 from benchmarks.harness.parts import Finding
 from jobsplatform.demo.measures import percentile
+from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
-from tenants.services.audit_requests import request_verification
 from tenants.services.memberships import add_member
 
 ROUNDS = 10
@@ -157,7 +157,7 @@ def _pages(tenant: Tenant) -> Iterator[Page]:
     owners.force_login(owner)
     staffs.force_login(staff)
     named.force_login(staff)
-    request_verification(tenant=tenant)
+    request_tenant_run(name=AUDIT_TASK, tenant=tenant)
     with tenant_context(tenant):
         of_api, of_members = list(api_addresses()), list(console_addresses())
     with all_tenants():

@@ -28,13 +28,11 @@ class SchedulingConfig(AppConfig):
         from scheduling.message_signing import sign_messages
         from scheduling.observability import observe
         from scheduling.services.tenant_work import listen_to_suspensions
-        from scheduling.services.upkeep.prompts import listen_to_verifications
         from scheduling.services.upkeep.schedules import seed_after_migrate
         from scheduling.services.wakes import listen_to_tenants
 
         listen_to_tenants()
         listen_to_suspensions()
-        listen_to_verifications()
         sign_messages()
         observe()
         # Sent once for each app after all migrations have run; once is enough.

@@ -156,11 +156,15 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
     return ()
 
 
-def publish_upkeep(name: str) -> None:
-    """Ask the maintenance pool to run an upkeep task; BrokerUnavailableError if the broker does not take it."""
+def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
+    """Publish a run of an upkeep task, of the platform or over a tenant, to the maintenance pool.
+
+    Raises BrokerUnavailableError if the broker does not take it.
+    """
+    arguments = [name] if tenant_id is None else [name, str(tenant_id)]
     try:
         current_app.signature(RUN_UPKEEP_TASK).apply_async(
-            args=[name], queue=UPKEEP_QUEUE, ignore_result=True, retry=False
+            args=arguments, queue=UPKEEP_QUEUE, ignore_result=True, retry=False
         )
     except BROKER_ERRORS as error:
         raise BrokerUnavailableError(str(error)) from error

@@ -221,6 +221,10 @@ class UpkeepUnknownError(DomainError):
     code, category, title = "not_found", "not_found", "There is no such upkeep task"
 
 
+class CheckUnknownError(DomainError):
+    code, category, title = "not_found", "not_found", "There is no such check"
+
+
 class UpkeepBusyError(DomainError):
     code, category, title = "upkeep_running", "conflict", "This upkeep is running already"
 

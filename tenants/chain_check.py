@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from tenants.chain import GENESIS, Link
-from tenants.texts import filled, said
+from tenants.texts import filled
 
 FindingKind = Literal[
     "entry_edited",
@@ -56,16 +56,6 @@ class Finding:
             "entry": None if self.entry_id is None else str(self.entry_id),
             "detail": self.detail,
         }
-
-    def as_kept(self) -> dict[str, Any]:
-        """The same with what it takes to say it in another language."""
-        return {**self.as_dict(), "text": self.text, "values": dict(self.values)}
-
-
-def told_finding(kept: Mapping[str, Any]) -> str:
-    """What a finding that was kept says, in the reader's language."""
-    # Those that were found before findings knew their sentence have what was written.
-    return said(kept["text"], kept["values"]) if "text" in kept else str(kept["detail"])
 
 
 @dataclass(frozen=True, slots=True)

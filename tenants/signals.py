@@ -2,7 +2,7 @@
 
 Signals elsewhere are telemetry only. These carry work, because this app must not import those above
 it: whoever schedules has to learn, in the transaction of the change, that weights, caps, pauses or
-suspensions of tenants are not what they were, or that there is work for upkeep. They are sent with
+suspensions of tenants are not what they were. They are sent with
 `send`, so a receiver's failure rolls the change back.
 """
 
@@ -12,8 +12,6 @@ from django.dispatch import Signal
 tenant_scheduling_changed = Signal()
 # tenant_id: UUID, reason: str. Sent likewise: what runs for the tenant is to be cancelled.
 running_work_unwanted = Signal()
-# A verification of the audit log does not fit into its request: upkeep is to go on with it. Sent likewise.
-audit_verification_begun = Signal()
 
 # Telemetry: a tenant came near to a limit, or reached it. tenant_id, key, percent, used (as counted), allowed.
 limit_warned = Signal()

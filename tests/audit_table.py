@@ -29,7 +29,7 @@ DELETE members/{member}/                 membership.removed      tenants.members
 POST   api-keys/                         api_key.issued          tenants.apikey
 POST   api-keys/{key}/rotate/            api_key.rotated         tenants.apikey
 POST   api-keys/{key}/revoke/            api_key.revoked         tenants.apikey
-POST   audit-verifications/              audit.verified          tenants.auditverification
+POST   upkeep-runs/                      upkeep.requested        scheduling.tenantupkeeprun
 POST   jobs/                             job.submitted           scheduling.job
 POST   jobs/bulk/                        job.submitted           scheduling.job
 POST   jobs/{waiting}/cancel/            job.cancelled           scheduling.job
@@ -265,7 +265,7 @@ POST scheduling/deadletter/{letter}/requeue-edited/ job.retried  scheduling.job
 POST scheduling/schedule/{schedule}/backfill/ schedule.backfilled scheduling.schedule
 POST tenants/tenantsettings/of/{tenant}/   settings.changed      tenants.tenant
 POST scheduling/upkeeprun/run/partitions/  upkeep.requested      scheduling.upkeep
-POST tenants/auditlogentry/verify/         audit.verification_requested tenants.auditverification
+POST scheduling/tenantupkeeprun/verify/    upkeep.requested      scheduling.upkeep
 POST tenants/auditlogentry/export/         audit.exported        tenants.auditlogentry
 """
 
@@ -305,8 +305,7 @@ submit_job           job.submitted          scheduling.job
 suspend_tenant       tenant.suspended       tenants.tenant
 tenant_settings      settings.changed       tenants.tenant
 unlock_login         user.unlocked          auth.user
-verify_state         state.repaired         scheduling.state
-verify_usage         usage.repaired         tenants.tenantusage
+verify               state.repaired         scheduling.state
 """
 
 # Types of targets that are no tenant's: their entries stand in the platform's chain. All others name their tenant.
@@ -379,9 +378,5 @@ NO_ACTS: dict[str, str] = {
     "what_if": "simulates and stores nothing",
     "export_workload": "reads, and writes a file without names or payloads",
     "simulate_fairness": "computes, and asks no database",
-    "verify_audit": "reads",
-    "verify_ledger": "reads",
-    "verify_rollups": "reads",
-    "verify_erasure": "reads",
     "tenants.tenanterasure verify": "recounts and stores nothing",
 }

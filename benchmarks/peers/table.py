@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.harness.outcome import Outcome, draw_rows, write
-from benchmarks.harness.verifying import COMMANDS, verify_platform
+from benchmarks.harness.verifying import COMMAND, verify_platform
 from benchmarks.peers import draining, flood
 from benchmarks.peers.apps.flooded.trickle import TENANTS
 from benchmarks.peers.catalogue import PEERS, Peer
@@ -164,7 +164,7 @@ def _flood_settings() -> list[str]:
 _METHOD = f"""Medians of {{rounds}} rounds, in each of which everybody has a turn alone on the machine, that also \
 carries the one PostgreSQL (synchronous_commit on) and the one Valkey; the least and the greatest stand beside them. A \
 message carries one job where nothing else is said. After each of the platform's turns \
-{", ".join(f"`{name}`" for name in COMMANDS)} are clean.
+`{COMMAND}` is clean.
 
 Above: a backlog waits before the workers start; {draining.SETTLE_SECONDS:g} s after its first job it is measured for \
 {{drain_seconds:g}} s.

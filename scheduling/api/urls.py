@@ -22,7 +22,7 @@ from scheduling.api.views.routing import BacklogMoveViewSet, RoutingTrialViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.api.views.streams import EventStreamViewSet
-from scheduling.api.views.upkeep import UpkeepViewSet
+from scheduling.api.views.upkeep import TenantRunViewSet, UpkeepViewSet
 from scheduling.api.views.what_if import WhatIfViewSet
 from tenants.api.viewsets import UUID_PATTERN
 
@@ -39,6 +39,7 @@ router.register("fairness", FairnessViewSet, basename="fairness")
 router.register("queues", QueueViewSet, basename="queue")
 router.register("schedules", ScheduleViewSet, basename="schedule")
 router.register("upkeep", UpkeepViewSet, basename="upkeep")
+router.register("upkeep-runs", TenantRunViewSet, basename="upkeep-run")
 router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")

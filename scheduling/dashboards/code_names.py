@@ -50,13 +50,13 @@ COUNT_NAMES = {
     "pieces": "pieces",
     "runs_closed": "runs closed",
     "runs_removed": "runs removed",
+    "runs_republished": "runs published again",
     "schedules": "schedules",
     "seals": "seals",
     "skipped": "skipped",
     "tenants": "tenants",
     "values": "values",
     "values_removed": "values removed",
-    "verifications_finished": "verifications finished",
 }
 
 

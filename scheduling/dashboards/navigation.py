@@ -91,7 +91,7 @@ ELSEWHERE = frozenset(
         "django_celery_beat.ClockedSchedule",
         "scheduling.ScheduleFire",
         "scheduling.TenantCapacity",
-        "tenants.AuditVerification",
+        "scheduling.TenantUpkeepRun",
     }
 )
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from scheduling.circuit import CircuitState
 from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter, Execution, UpkeepRun, Worker
+from scheduling.models import DeadLetter, Execution, TenantUpkeepRun, UpkeepRun, Worker
 from scheduling.selectors.circuits import OF_TENANTS
 from scheduling.selectors.fairness import Verdict
 from scheduling.selectors.queue_lines import QueueLine
@@ -60,6 +60,7 @@ MARKS: dict[str, Mark] = {
     Worker.Status.DRAINING: Mark("◒", "draining", "warn"),
     Worker.Status.STOPPING: Mark("◐", "stopping", "warn"),
     Worker.Status.STOPPED: Mark("○", "stopped", "quiet"),
+    TenantUpkeepRun.Outcome.REQUESTED: Mark("◷", "requested", "wait"),
     UpkeepRun.Outcome.OK: Mark("✓", "ok", "good"),
     UpkeepRun.Outcome.PARTIAL: Mark("◐", "more to do", "busy"),
     "fire_submitted": Mark("✓", "submitted", "good"),

@@ -18,7 +18,7 @@ CREATE_TALLY = """
     ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000)
 """
 # A delete of a job would look for it in the ready table row by row: no index there begins with the job, and one
-# would cost every submission. The recount of `verify_counters` finds what the key would have refused.
+# would cost every submission. The check `counters` finds what the key would have refused.
 READY_KEY = "scheduling_job_ready_job_id_same_tenant"
 DROP_READY_KEY = f"ALTER TABLE scheduling_job_ready DROP CONSTRAINT {READY_KEY}"
 ADD_READY_KEY = f"""

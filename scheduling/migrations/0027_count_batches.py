@@ -1,7 +1,7 @@
 """What batches hold already is counted once, and they are closed.
 
-The version before this one, while it still runs, ends jobs without news of them: `manage.py verify_state --repair` counts
-those anew. Batches that it makes stay open.
+The version before this one, while it still runs, ends jobs without news of them: `manage.py verify batches --repair`
+counts those anew. Batches that it makes stay open.
 """
 
 from django.db import migrations

@@ -43,7 +43,7 @@ from scheduling.models.topology import (
     Worker,
     WorkerPool,
 )
-from scheduling.models.upkeep import UpkeepRun
+from scheduling.models.upkeep import TenantUpkeepRun, UpkeepRun
 
 __all__ = [
     "BacklogMove",
@@ -100,6 +100,7 @@ __all__ = [
     "TenantGauge",
     "TenantKindCost",
     "TenantMinute",
+    "TenantUpkeepRun",
     "UpkeepRun",
     "Wake",
     "Worker",

@@ -1,7 +1,7 @@
 """Hand-outs of jobs to workers, and the append-only history and ledger behind them.
 
 ``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and carry no
-foreign keys: they cost a quarter of the throughput, and ``verify_ledger`` finds orphans.
+foreign keys: they cost a quarter of the throughput, and the check ``ledger`` finds orphans.
 """
 
 from __future__ import annotations
@@ -226,7 +226,7 @@ class Settled(FoldedRow):
 
 
 class SettledRefused(TenantModel):
-    """A settled row that no tick could fold, with its error; `verify_state` reports it and puts it back."""
+    """A settled row that no tick could fold, with its error; the check `refused` reports it and puts it back."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     queue_id = models.BigIntegerField()

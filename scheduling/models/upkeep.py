@@ -1,21 +1,53 @@
-"""What the platform did for its own upkeep, and how each run ended."""
+"""Runs of upkeep tasks, of the platform and of one tenant, and how each ended."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from tenants.ids import uuid7
+from tenants.models.base import TenantModel
 from tenants.sentences import Sentence, read_kept
 from tenants.texts import said
 
+# Until the end is seen, rows may have been added that the estimate did not count.
+ALMOST: Final = 0.99
 
-class UpkeepRun(models.Model):
-    """One bounded run of one upkeep task.
 
-    ``cursor`` says where the next run goes on. While it runs the row is the lease: a process that died keeps
-    others out no longer than ``lease_expires_at``. ``findings`` are as `keep` of tenants/sentences.py makes them.
+class UpkeepResult(models.Model):
+    """The result of a run, and its lease while it runs.
+
+    ``cursor`` is where the run goes on. A process that died keeps others out no longer than ``lease_expires_at``.
+    ``findings`` are as `keep` of tenants/sentences.py makes them.
     """
+
+    name = models.CharField(max_length=64)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    counts = models.JSONField(default=dict, help_text="What was done, by name.")
+    findings = models.JSONField(default=list, help_text="What is wrong, in words; a run with findings has failed.")
+    error = models.TextField(blank=True)
+    cursor = models.JSONField(default=dict, help_text="Where the next run goes on.")
+    lease_expires_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+    @property
+    def sentences(self) -> list[Sentence]:
+        """The findings, each to be shown in the reader's language."""
+        return read_kept(self.findings)
+
+    @property
+    def told(self) -> list[str]:
+        """The error of the run, then its findings, in the reader's language."""
+        return [*filter(None, [said(self.error)]), *(sentence.told for sentence in self.sentences)]
+
+
+class UpkeepRun(UpkeepResult):
+    """One bounded run of one upkeep task of the platform; the next run goes on by its ``cursor``."""
 
     class Outcome(models.TextChoices):
         RUNNING = "running"
@@ -24,15 +56,8 @@ class UpkeepRun(models.Model):
         FAILED = "failed"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=64)
     outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
     started_at = models.DateTimeField()
-    finished_at = models.DateTimeField(null=True, blank=True)
-    counts = models.JSONField(default=dict, help_text="What was done, by name.")
-    findings = models.JSONField(default=list, help_text="What is wrong, in words; a run with findings has failed.")
-    error = models.TextField(blank=True)
-    cursor = models.JSONField(default=dict, help_text="Where the next run goes on.")
-    lease_expires_at = models.DateTimeField()
 
     class Meta:
         db_table = "scheduling_upkeep_run"
@@ -44,12 +69,52 @@ class UpkeepRun(models.Model):
     def __str__(self) -> str:
         return f"{self.name} {self.outcome}"
 
-    @property
-    def sentences(self) -> list[Sentence]:
-        """The findings, each to be told in the reader's language."""
-        return read_kept(self.findings)
+
+class TenantUpkeepRun(UpkeepResult, TenantModel):
+    """One run of an upkeep task over one tenant, from its request to its end.
+
+    Workers continue it in place, a few seconds at a time, so that its counts add up. At most one run of a task is
+    open for a tenant.
+    """
+
+    class Outcome(models.TextChoices):
+        REQUESTED = "requested"
+        RUNNING = "running"
+        OK = "ok"
+        PARTIAL = "partial", "more to do"
+        FAILED = "failed"
+
+    # Outcomes that are no end.
+    OPEN: Final = (Outcome.REQUESTED, Outcome.RUNNING, Outcome.PARTIAL)
+
+    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
+    requested_by = models.CharField(max_length=200, blank=True)
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "scheduling_tenant_upkeep_run"
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["tenant", "-id"], name="tenant_upkeep_run_by_tenant")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "name"],
+                condition=Q(outcome__in=["requested", "running", "partial"]),
+                name="tenant_upkeep_one_open_run",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return gettext("Run %(id)s") % {"id": self.id}
 
     @property
-    def told(self) -> list[str]:
-        """Why it has failed, for people: its error, then what it has found."""
-        return [*filter(None, [said(self.error)]), *(sentence.told for sentence in self.sentences)]
+    def is_open(self) -> bool:
+        return self.outcome in self.OPEN
+
+    @property
+    def progress(self) -> float:
+        """About which part was looked at: each seal, and each entry once more."""
+        if not self.is_open:
+            return 1.0
+        seen = self.counts.get("seals", 0) + self.counts.get("entries", 0)
+        return float(min(ALMOST, seen / max(1, 2 * self.counts.get("expected_seals", 0))))

@@ -171,7 +171,7 @@ def _recount_check(line: UpkeepLine) -> Check:
     if warning is not None:
         state = State.FAILURE if warning.code == "failed" else State.WARNING
         hint = said(
-            "See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify_state`.",
+            "See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.",
             {"task": line.task.name},
         )
         return Check(name, state, warning.detail, hint)

@@ -20,5 +20,5 @@ def check_refused() -> Check:
         name,
         State.FAILURE,
         said("%(count)s could not be counted: %(error)s", {"count": count, "error": error.splitlines()[0]}),
-        said("Mend the cause, then run `manage.py verify_state --repair`. Dispatching goes on without them."),
+        said("Mend the cause, then run `manage.py verify refused --repair`. Dispatching goes on without them."),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 from celery import shared_task
 
@@ -14,8 +15,9 @@ from scheduling.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
 from scheduling.models import UpkeepRun
 from scheduling.services.beat_submissions import read_request, submit_for_beat
 from scheduling.services.partitions import maintain_partitions as make_partitions
-from scheduling.services.upkeep.runs import has_begun_since
+from scheduling.services.upkeep.runs import UpkeepTakenOverError, has_begun_since
 from scheduling.services.upkeep.runs import run_upkeep as start_upkeep
+from scheduling.services.upkeep.tenant_runs import run_tenant_upkeep
 from scheduling.worker.connections import check_connection
 from scheduling.worker.foreign import PlatformTask
 from tenants.context import Actor, acting_as
@@ -44,12 +46,15 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
 
 
 @shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)
-def run_upkeep(self: Any, name: str) -> str:
-    """Run one upkeep task within its time; asked for again at once while there is more to do. How it ended.
+def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
+    """Run one upkeep task within its time, publish it again while there is more to do, and return how it ended.
 
-    A message that was signed long before the last run began asks for nothing new: it is late, or sent once more.
+    With a tenant's id continue the run that was requested over it. A message of the platform's upkeep that was signed
+    long before the last run began asks for nothing new: it is late, or sent once more.
     """
     check_connection()
+    if tenant is not None:
+        return _continue_run(name, UUID(tenant))
     asked_at = _asked_at(self.request)
     if asked_at is not None:
         moment = datetime.fromtimestamp(asked_at + CLOCKS_APART_SECONDS, UTC)
@@ -61,6 +66,18 @@ def run_upkeep(self: Any, name: str) -> str:
         return "busy"
     if run.outcome == UpkeepRun.Outcome.PARTIAL:
         publish_upkeep(name)
+    return str(run.outcome)
+
+
+def _continue_run(name: str, tenant_id: UUID) -> str:
+    try:
+        run = run_tenant_upkeep(name=name, tenant_id=tenant_id)
+    except UpkeepBusyError:
+        return "busy"
+    except UpkeepTakenOverError:
+        return "taken over"  # or its tenant was erased
+    if run.is_open:
+        publish_upkeep(name, tenant_id)
     return str(run.outcome)
 
 

@@ -3,7 +3,6 @@
 from tenants.admin import (
     access,
     audit_log,
-    audit_verifications,
     erasures,
     invitations,
     limits,
@@ -18,7 +17,6 @@ from tenants.admin import (
 __all__ = [
     "access",
     "audit_log",
-    "audit_verifications",
     "erasures",
     "invitations",
     "limits",

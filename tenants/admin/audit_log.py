@@ -1,4 +1,4 @@
-"""The audit log in the console: found by filters, read as a difference, verified, exported; and nothing else."""
+"""The audit log in the console: filtered, read as a difference, exported, and never changed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
 from django.http import (
     HttpRequest,
@@ -14,7 +14,6 @@ from django.http import (
     HttpResponseBadRequest,
     HttpResponseBase,
     HttpResponseNotAllowed,
-    HttpResponseRedirect,
     StreamingHttpResponse,
 )
 from django.template.loader import render_to_string
@@ -34,13 +33,10 @@ from tenants.admin.audit_filters import (
 )
 from tenants.admin.keyset import KeysetAdmin
 from tenants.diffs import diff_documents
-from tenants.exceptions import TenantNotFoundError
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry
 from tenants.permissions import Permission
 from tenants.request_costs import HEAVY, costs
-from tenants.selectors.tenants import find_tenant
 from tenants.services.audit_export import CONTENT_TYPES, ExportFormat, export_entries
-from tenants.services.audit_requests import request_verification
 from tenants.standing import require_still
 
 
@@ -74,43 +70,21 @@ class AuditLogEntryAdmin(KeysetAdmin):
         return ("tenant", *self.readonly_fields)
 
     def get_urls(self) -> list[URLPattern]:
-        verify = self.admin_site.admin_view(self.verify_view)
         export = self.admin_site.admin_view(self.export_view)
-        own = [
-            path("verify/", verify, name="tenants_auditlogentry_verify"),
-            path("export/", export, name="tenants_auditlogentry_export"),
-        ]
-        return [*own, *super().get_urls()]
+        return [path("export/", export, name="tenants_auditlogentry_export"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         query = request.GET.urlencode()
         acts = {
-            "verify_url": f"{reverse('admin:tenants_auditlogentry_verify')}?{query}",
-            "verifications_url": reverse("admin:tenants_auditverification_changelist"),
+            # Pages of an app above this one, known by their names alone.
+            "verify_url": f"{reverse('admin:scheduling_tenantupkeeprun_verify')}?{query}",
+            "verifications_url": reverse("admin:scheduling_tenantupkeeprun_changelist"),
             "export_url": f"{reverse('admin:tenants_auditlogentry_export')}?{query}",
             "may_export": self.access(request).may(Permission.AUDIT_EXPORT),
             "formats": list(CONTENT_TYPES),
         }
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "audit_acts": acts})
         return response
-
-    @costs(HEAVY)
-    def verify_view(self, request: HttpRequest) -> HttpResponse:
-        """Begin to verify the chain of the tenant that is shown, of all where all are, and lead to how it goes."""
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        if not self.has_view_permission(request):
-            raise PermissionDenied
-        try:
-            requested = request_verification(tenant=self._shown_tenant(request))
-        except TenantNotFoundError as refusal:
-            messages.error(request, refusal.detail)
-            query = request.GET.urlencode()
-            return HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{query}")
-        if not requested.is_new:
-            messages.info(request, gettext("This verification goes on already: here is how far it is."))
-        page = reverse("admin:tenants_auditverification_change", args=[requested.verification.pk])
-        return HttpResponseRedirect(page)
 
     @costs(HEAVY)
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
@@ -135,13 +109,6 @@ class AuditLogEntryAdmin(KeysetAdmin):
             "Cache-Control": "no-store",
         }
         return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
-
-    def _shown_tenant(self, request: HttpRequest) -> Tenant | None:
-        access = self.access(request)
-        if access.tenant is not None:
-            return access.tenant
-        named = request.GET.get(AuditTenantFilter.parameter_name, "")
-        return find_tenant(named) if named else None
 
     @admin.display(description="Target")
     def target(self, entry: AuditLogEntry) -> str:

@@ -6,7 +6,6 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from tenants.api.audit_log import AuditLogViewSet
-from tenants.api.audit_verifications import AuditVerificationViewSet
 from tenants.api.people import ApiKeyViewSet, InvitationViewSet, MemberViewSet
 from tenants.api.plans import PlanViewSet
 from tenants.api.platform import PlatformTenantViewSet
@@ -21,7 +20,6 @@ router.register("invitations", InvitationViewSet, basename="invitation")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
 router.register("secrets", SecretViewSet, basename="secret")
 router.register("audit-log", AuditLogViewSet, basename="audit-log")
-router.register("audit-verifications", AuditVerificationViewSet, basename="audit-verification")
 router.register("tenants", PlatformTenantViewSet, basename="tenant")
 router.register("plans", PlanViewSet, basename="plan")
 router.register("usage", UsageViewSet, basename="usage")

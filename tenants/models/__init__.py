@@ -3,7 +3,6 @@
 from tenants.models.api_key import ApiKey
 from tenants.models.audit_chain import AuditCounter, AuditHead, AuditPending, AuditRemoval, AuditSeal
 from tenants.models.audit_log import AuditLogEntry
-from tenants.models.audit_verification import AuditVerification, VerificationState
 from tenants.models.base import TenantModel
 from tenants.models.data_key import TenantDataKey
 from tenants.models.erasure import ErasureStatus, TenantErasure
@@ -27,7 +26,6 @@ __all__ = [
     "AuditPending",
     "AuditRemoval",
     "AuditSeal",
-    "AuditVerification",
     "ErasureStatus",
     "Invitation",
     "LimitWarning",
@@ -48,7 +46,6 @@ __all__ = [
     "TenantStatus",
     "TenantUsage",
     "Tier",
-    "VerificationState",
     "VersionFacts",
     "VersionedModel",
 ]

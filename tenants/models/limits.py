@@ -34,7 +34,7 @@ class TenantLimit(TenantModel):
 class TenantUsage(models.Model):
     """A counter of one tenant: of a calendar month (its first day), or with the period 1970-01-01 of what is now.
 
-    It is written in the transaction of what it counts, by set statements; `verify_usage` recounts it.
+    It is written in the transaction of what it counts, by set statements; a consistency check recounts it.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "key", "period")

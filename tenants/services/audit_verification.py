@@ -60,15 +60,6 @@ class Verification:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How many seals or entries one step looks at, and (None: without end) after how many steps it stops."""
-
-    seals: int
-    entries: int
-    steps: int | None = None
-
-
 @dataclass(slots=True)
 class _Place:
     """Where the verification stands: in the seals of a chain, or, once `entry` is set, in its entries."""
@@ -95,22 +86,19 @@ def verify_chains(
     after: str | None = None,
     heads: Iterable[Mapping[str, Any]] = (),
     grace_seconds: float = GRACE_SECONDS,
-    pace: Pace | None = None,
 ) -> Verification:
     """Verify a tenant's chain, or all chains; until `deadline` (of `time.monotonic()`), beginning where `after` says.
 
     `heads` are exported heads that were kept elsewhere: what they say counts as much as what the database says.
     """
-    pace = pace or Pace(BATCH_SEALS, BATCH_ENTRIES)
-    verifier = _Verifier(tenant, heads, grace_seconds, pace)
+    verifier = _Verifier(tenant, heads, grace_seconds)
     place = _Place.from_text(after) if after else verifier.begin_after(None)
     if tenant is not None and place is not None and place.check.chain != str(tenant.pk):
         raise CursorInvalidError
-    steps = 0
     while place is not None:
-        place, steps = verifier.step(place), steps + 1
+        place = verifier.step(place)
         is_time_up = deadline is not None and time.monotonic() >= deadline
-        if place is not None and (is_time_up or steps == pace.steps):
+        if place is not None and is_time_up:
             verifier.outcome.next = place.as_text()
             break
     return verifier.outcome
@@ -124,16 +112,9 @@ def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
 class _Verifier:
     """One run: what it looks at, and what it has found."""
 
-    def __init__(
-        self,
-        tenant: Tenant | None,
-        heads: Iterable[Mapping[str, Any]],
-        grace_seconds: float,
-        pace: Pace,
-    ) -> None:
+    def __init__(self, tenant: Tenant | None, heads: Iterable[Mapping[str, Any]], grace_seconds: float) -> None:
         self.tenant = tenant
         self.grace_seconds = grace_seconds
-        self.pace = pace
         self.outcome = Verification()
         self.given: dict[UUID, list[Mapping[str, Any]]] = {}
         for head in heads:
@@ -175,12 +156,12 @@ class _Verifier:
         counter = rows.find_counter(chain)
         # The first look includes what stands before the checkpoint, where nothing should.
         after = (check.sequence, UUID(check.last_entry)) if check.last_entry else (0, _NO_ID)
-        seals = rows.read_seals(chain, after=after, limit=self.pace.seals)
+        seals = rows.read_seals(chain, after=after, limit=BATCH_SEALS)
         for seal in seals:
             self.outcome.findings.extend(check.take(seal))
         self.outcome.seals += len(seals)
         self._compare_heads(chain, seals, begin, check.sequence)
-        if len(seals) < self.pace.seals:
+        if len(seals) < BATCH_SEALS:
             self._check_end(chain, check)
             if not any(finding.chain == chain for finding in self.outcome.findings):
                 self.outcome.findings.extend(check_counter(chain, check, counter))
@@ -188,7 +169,7 @@ class _Verifier:
         return True
 
     def _check_entries(self, place: _Place, chain: UUID) -> bool:
-        states = rows.read_entry_states(chain, after=UUID(place.entry or _NO_ID.hex), limit=self.pace.entries)
+        states = rows.read_entry_states(chain, after=UUID(place.entry or _NO_ID.hex), limit=BATCH_ENTRIES)
         self.outcome.entries += len(states)
         for state in states:
             if state.is_sealed:
@@ -205,7 +186,7 @@ class _Verifier:
                     {"seconds": round(state.waited.total_seconds())},
                     entry_id=state.entry_id,
                 )
-        if len(states) < self.pace.entries:
+        if len(states) < BATCH_ENTRIES:
             return False
         place.entry = str(states[-1].entry_id)
         return True

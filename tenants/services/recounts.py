@@ -11,7 +11,7 @@ from django.db import connection
 
 from tenants.context import all_tenants
 from tenants.limits import NO_PERIOD, Limit
-from tenants.selectors.tenant_pages import IN_PAGE, TenantPage, read_pages
+from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
 
 _OF_COUNTER = f"{IN_PAGE} AND key = %(key)s AND period = %(period)s"
 _DIFFERENCES = f"""
@@ -65,12 +65,8 @@ class StoredCounter:
     table: str
     amount: str
 
-    def verify(self, *, repair: bool = False) -> Sequence[CounterDifference]:
-        """The counters that are not what their rows add up to; ``repair`` writes what they do, page by page."""
-        return [difference for page in read_pages() for difference in self.verify_page(page, repair=repair)]
-
     def verify_page(self, page: TenantPage, *, repair: bool = False) -> Sequence[CounterDifference]:
-        """The same for a page of tenants, in one transaction."""
+        """Return the counters of a page of tenants that differ; ``repair`` writes the recount, in one transaction."""
         parameters: dict[str, Any] = {**page.parameters(), "key": self.limit.key, "period": NO_PERIOD}
         with all_tenants(), connection.cursor() as cursor:
             if repair:

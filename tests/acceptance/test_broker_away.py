@@ -15,7 +15,6 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import Execution, Job, Queue
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.usage import REDIS_AWAY
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -25,6 +24,7 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.own_broker import OwnBroker
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
+from tests.checks import faults_of
 from tests.keys import issue_api_key
 
 # The promises; whoever shares the machine with other tests gets twice the time.
@@ -116,7 +116,7 @@ def test_work_is_accepted_while_the_broker_is_away_and_flows_when_it_is_back(out
     wait_for_all(jobs)
     # More than the messages came back: what is new is as quick as ever.
     wait_for(outside.submit(), "completed", within=PATIENCE * FLOW_SECONDS)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_the_console_works_and_says_that_the_broker_is_away(outside: Outside, acme: Tenant) -> None:
@@ -168,7 +168,7 @@ def test_a_broker_that_is_emptied_under_load_delays_and_loses_nothing(outside: O
     eventually(lambda: count_completed(jobs) > before, within=more, what="the load flows again")
     wait_for_all(jobs, within=2 * more)
     assert count_completed(jobs) == len(jobs)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def count_completed(jobs: list[Job]) -> int:

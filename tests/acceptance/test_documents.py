@@ -49,7 +49,7 @@ def test_a_document_goes_on_after_a_crash_and_has_each_chunk_once(platform: Plat
         after = Document.objects.get(pk=document_id)
     assert (after.status, after.chunks_done, after.chunks_total) == ("completed", len(positions), len(positions))
     assert len(positions) >= PARAGRAPHS // 2
-    assert platform.start("verify_ledger").wait() == 0
+    assert platform.start("verify", "ledger").wait() == 0
 
 
 def chunks_of(tenant: Tenant, document_id: object) -> list[int]:

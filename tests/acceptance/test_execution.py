@@ -15,12 +15,12 @@ from rest_framework.test import APIClient
 
 from scheduling.models import DeadLetter, Job
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
+from tests.checks import faults_of
 
 
 def test_a_job_posted_over_http_runs_to_its_end(
@@ -32,7 +32,7 @@ def test_a_job_posted_over_http_runs_to_its_end(
     address = f"/api/v1/jobs/{answer.json()['id']}/"
     job = eventually(lambda: (shown := client.get(address).json())["state"] == "completed" and shown)
     assert job["result"] == {"slept_seconds": 0.1}
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_an_event_is_written_for_every_step(platform: Platform, acme: Tenant) -> None:

@@ -8,13 +8,13 @@ from datetime import datetime
 import pytest
 
 from scheduling.models import Execution, Job, JobEvent, Queue
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import pause_tenant, resume_tenant, update_tenant
 from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
+from tests.checks import faults_of
 
 # A job more or less of the least tenant is one in ninety of its own.
 DISPATCHES = 600
@@ -45,7 +45,7 @@ def test_backlogged_tenants_share_worker_seconds_by_their_weights(
     for tenant_seconds, weight in zip(seconds, WEIGHTS, strict=True):
         share, entitlement = tenant_seconds / sum(seconds), weight / sum(WEIGHTS)
         assert abs(share - entitlement) <= 0.05 * entitlement, (seconds, share, entitlement)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_no_tenants_cap_is_ever_exceeded(platform: Platform, acme: Tenant, globex: Tenant, initech: Tenant) -> None:

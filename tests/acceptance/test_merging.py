@@ -12,13 +12,12 @@ import pytest
 
 from scheduling.models import Job, JobEvent
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.counters import verify_counters
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
+from tests.checks import faults_of
 from tests.predictions import predict
 
 
@@ -47,7 +46,7 @@ def outcomes_of(job: Job) -> list[str]:
 def exact(platform: Platform) -> Any:
     """When all is over, ledger and counters agree with what they count."""
     yield
-    eventually(lambda: verify_ledger().is_balanced and not verify_counters(), what="the counters are exact")
+    eventually(lambda: faults_of("ledger") == [] and not faults_of("counters", "ready"), what="the counters are exact")
 
 
 def test_no_op_jobs_of_many_tenants_travel_together_and_all_complete(

@@ -13,7 +13,6 @@ from django.db import connections
 
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
-from scheduling.services.ledger import verify_ledger
 from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import NoTenantError
@@ -22,6 +21,7 @@ from tests.acceptance.acts import executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.pooler import PROGRAM, Pooler, running_pooler
 from tests.acceptance.processes import eventually
+from tests.checks import faults_of
 from tests.databases import TestDatabase
 
 pytestmark = [
@@ -80,7 +80,7 @@ def test_jobs_of_two_tenants_run_and_the_books_balance(
     wait_for_all(jobs)
     assert all(len(executions_of(job)) == 1 for job in jobs[::20])
     assert 1 <= pooler.server_connections() <= POOL_SIZE
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_killed_worker_is_survived_behind_the_pooler(pooled_platform: Platform, acme: Tenant) -> None:

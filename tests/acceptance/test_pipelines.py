@@ -135,7 +135,7 @@ def test_both_examples_run(platform: Platform, acme: Tenant) -> None:
         (lease,) = search_dataset(dataset=glossary, query="what happens when leases are not renewed", top_k=1)
         assert lease.chunk.location["heading"] == ["Workers", "Lease"]
         assert search_dataset(dataset=library, query="completely fair scheduler of Linux", top_k=1)
-    assert platform.start("verify_ledger").wait() == 0
+    assert platform.start("verify", "ledger").wait() == 0
 
 
 def test_pages_are_fetched_by_threads_that_ask_for_their_hosts_breaker(platform: Platform, acme: Tenant) -> None:
@@ -182,7 +182,7 @@ def test_a_worker_killed_at_random_moments_repeats_and_loses_nothing(platform: P
         job = wait_for(job_of(run), "completed", within=RUN_SECONDS)
         assert {execution.outcome for execution in executions_of(job)} <= {"crashed", "completed"}
         check_whole(run)
-    assert platform.start("verify_ledger").wait() == 0
+    assert platform.start("verify", "ledger").wait() == 0
 
 
 def wait_for_moment(run: PipelineRun, *, chunks: int) -> None:

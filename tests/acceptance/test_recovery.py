@@ -14,13 +14,13 @@ from django.db.models.functions import Now
 
 from scheduling.models import Execution, Job, JobEvent, PoolClock, ProcessHeartbeat
 from scheduling.services.cancellation import cancel_job, cancel_jobs
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.brokers import empty_database
+from tests.checks import faults_of
 
 # Twice what is promised, since other tests keep the machine busy; the promise itself is timed by `make chaos`.
 RESCUE_SECONDS = 30.0
@@ -37,7 +37,7 @@ def test_a_job_whose_process_is_killed_runs_again(platform: Platform, acme: Tena
     assert [execution.outcome for execution in executions_of(job)] == ["crashed", "completed"]
     assert (job.attempt, job.crash_count) == (0, 1)
     assert platform.worker.is_running
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_the_jobs_of_a_killed_worker_run_again(platform: Platform, initech: Tenant) -> None:
@@ -57,7 +57,7 @@ def test_the_jobs_of_a_killed_worker_run_again(platform: Platform, initech: Tena
         cancel_jobs(job_ids=[job.pk for job in jobs])
     for job in jobs:
         wait_for(job, "cancelled")
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_stopping_worker_gives_running_jobs_back_without_burning_an_attempt(platform: Platform, acme: Tenant) -> None:
@@ -91,7 +91,7 @@ def test_several_dispatchers_never_dispatch_a_job_twice(
         by_job = dispatches.values("job_id").annotate(times=Count("id"))
         assert {row["times"] for row in by_job} == {1}
         assert len(by_job) == len(jobs)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_killed_dispatcher_is_replaced_by_another(platform: Platform, acme: Tenant) -> None:
@@ -125,7 +125,7 @@ def test_another_takes_over_from_a_dispatcher_that_is_stopped_in_the_middle_of_a
     finally:
         os.kill(leader.pid, signal.SIGCONT)
     wait_for_all(submit(acme, "noop", {}))
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
@@ -140,7 +140,7 @@ def test_all_jobs_complete_when_the_broker_loses_everything_under_load(
     with all_tenants():
         completions = Execution.objects.filter(job_id__in=[job.pk for job in jobs], outcome="completed")
         assert completions.count() == len(jobs)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_worker_that_was_stopped_and_comes_back_has_no_effect(platform: Platform, acme: Tenant) -> None:

@@ -14,13 +14,13 @@ from scheduling.models import EventRelay, Job
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
 from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
 from tests.acceptance.acts import submit
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
+from tests.checks import faults_of
 
 # Nothing is called there: an address inside is refused, and the attempt is on record like any other.
 INSIDE = "http://127.0.0.1:9/hook"
@@ -105,4 +105,4 @@ def test_each_end_is_told_once_while_dispatchers_are_killed_again_and_again(
             eventually(lambda hook=webhook, all_=wanted_of_all: told(hook) >= all_, what="all are told")
             eventually(lambda hook=webhook, all_=wanted_of_all: on_record(hook) >= all_, what="all were attempted")
             assert told(webhook) == on_record(webhook) == wanted_of_all
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []

@@ -15,13 +15,13 @@ from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.test_documents import chunks_of
+from tests.checks import faults_of
 
 # Paragraphs of a document that takes much longer to index than a slice of a second.
 LONG = 4_000
@@ -74,7 +74,7 @@ def test_short_jobs_of_another_tenant_start_long_before_a_long_one_ends(
     # It went on from its checkpoint: all its slices together are the job, and not one second of it was done twice.
     seconds = sum(execution.measured_us for execution in executions_of(ended)) / 1_000_000
     assert 20 <= seconds < 20 + 2 * len(outcomes)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_long_job_that_nobody_waits_for_is_left_alone(sliced: Platform, acme: Tenant) -> None:
@@ -106,7 +106,7 @@ def test_sliced_jobs_of_several_tenants_end_once_each_while_their_workers_are_ki
         assert ended.yield_count == sum(execution.outcome == "yielded" for execution in executions_of(job))
         assert ended.result == {"slept_seconds": 12.0}
         assert is_legal(states_of(job)), states_of(job)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_sliced_documents_end_once_with_each_chunk_once_while_their_worker_is_killed(
@@ -133,7 +133,7 @@ def test_sliced_documents_end_once_with_each_chunk_once_while_their_worker_is_ki
             document = Document.objects.get(pk=document_id)
         assert (document.status, document.chunks_done) == ("completed", len(positions))
         assert document.chunks_total == len(positions) >= LONG // 4
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def upload(tenant: Tenant, count: int) -> list[tuple[Tenant, Job, UUID]]:

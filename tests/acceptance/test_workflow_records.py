@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
 from scheduling.processors.workflow_storage.repository import save_external_record
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
@@ -65,7 +65,7 @@ def test_shuffled_and_repeated_records_are_stored_by_workers(
         shown = api_client(acme).get(f"/api/v1/workflow-runs/{run_id}/").json()
         assert (shown["state"], shown["version"], shown["total_steps"]) == ("succeeded", 1 + 2 * NODES, NODES)
         assert shown["is_external"]
-    assert not [code for code, _ in verify_state().findings if code.startswith("workflow_")]
+    assert not [code for code, _ in verify().findings if code.startswith("workflow_")]
 
 
 def stored_in_order(records: Sequence[tuple[RunRecord, Sequence[NodeRecord]]]) -> UUID:

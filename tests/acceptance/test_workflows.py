@@ -107,8 +107,8 @@ def test_the_examples_run(worker: ManagedProcess, acme: Tenant, model: ModelServ
     with tenant_context(acme):
         states = set(WorkflowRun.objects.values_list("state", flat=True))
     assert states == {"succeeded"}
-    assert platform.start("verify_ledger").wait() == 0
-    assert platform.start("verify_state").wait() == 0
+    assert platform.start("verify", "ledger").wait() == 0
+    assert platform.start("verify").wait() == 0
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_a_run_whose_worker_dies_repeats_nothing_that_was_kept(
         assert job.result["outputs"]["answers"] == expected
         assert len(succeeded(acme, job)) == 2 * ITEMS + 5
         assert {execution.outcome for execution in executions_of(job)} == {"crashed", "completed"}
-    assert platform.start("verify_ledger").wait() == 0
+    assert platform.start("verify", "ledger").wait() == 0
 
 
 def prompts_of(model: ModelServer, name: str) -> list[str]:

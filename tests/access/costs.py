@@ -22,7 +22,6 @@ POST   jobs/bulk/                                                  0
 GET    api-keys/{pk}/                                              1
 GET    approvals/{pk}/                                             1
 GET    audit-log/{pk}/                                             1
-GET    audit-verifications/{pk}/                                   1
 GET    batches/{pk}/                                               1
 GET    bulk-operations/{pk}/                                       1
 GET    cfs-plans/{name}/                                           1
@@ -55,6 +54,7 @@ GET    tenants/me/settings/                                        1
 GET    tenants/me/settings/schema/                                 1
 GET    tenants/{slug}/                                             1
 GET    upkeep/{name}/                                              1
+GET    upkeep-runs/{pk}/                                           1
 GET    webhooks/{pk}/                                              1
 GET    workers/{pk}/                                               1
 GET    workflow-runs/{pk}/                                         1
@@ -68,7 +68,6 @@ POST   api-keys/{pk}/revoke/                                       2
 GET    approvals/                                                  2
 POST   approvals/{pk}/decide/                                      2
 GET    audit-log/                                                  2
-GET    audit-verifications/                                        2
 GET    backlog-moves/                                              2
 POST   backlog-moves/                                              2
 GET    batches/                                                    2
@@ -179,6 +178,7 @@ POST   tenants/{slug}/resume/                                      2
 POST   tenants/{slug}/suspend/                                     2
 GET    upkeep/                                                     2
 POST   upkeep/{name}/run/                                          2
+GET    upkeep-runs/                                                2
 GET    usage/                                                      2
 POST   usage/{key}/clear/                                          2
 POST   usage/{key}/override/                                       2
@@ -206,11 +206,11 @@ POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/versions/                                    5
 GET    audit-log/export/                                           20
-POST   audit-verifications/                                        20
 POST   bulk-operations/                                            20
 POST   cfs-plans/what-if/                                          20
 GET    jobs/{job_id}/logs/download/                                20
 POST   routing-rules/test/                                         20
+POST   upkeep-runs/                                                20
 POST   workflows/check/                                            20
 """
 

@@ -104,9 +104,6 @@ POST   api-keys/{key}/rotate/                api_keys.manage   {}
 GET    audit-log/                            audit.view
 GET    audit-log/{entry}/                    audit.view
 GET    audit-log/export/                     audit.export
-GET    audit-verifications/                  audit.view
-POST   audit-verifications/                  audit.view        {}
-GET    audit-verifications/{verification}/   audit.view
 GET    jobs/                                 jobs.view
 POST   jobs/                                 jobs.submit       {"kind": "noop"}
 POST   jobs/bulk/                            jobs.submit       {"jobs": [{"kind": "noop"}]}
@@ -199,6 +196,9 @@ POST   workers/00000000-0000-7000-8000-000000000000/resume/ queues.operate {} 40
 GET    upkeep/                               platform.view
 GET    upkeep/partitions/                    platform.view
 POST   upkeep/partitions/run/                upkeep.run        {}
+GET    upkeep-runs/                          audit.view
+POST   upkeep-runs/                          audit.view        {"task": "verify_audit"}
+GET    upkeep-runs/{upkeep_run}/             audit.view
 GET    plans/                                platform.view
 GET    plans/team/                           platform.view
 PATCH  plans/team/                           plans.manage      {"weight": 3, "reason": "launch"}
@@ -318,12 +318,12 @@ scheduling.schedule                schedules.view  schedules.manage schedules.ma
 scheduling.schedulefire            schedules.view  -                -
 scheduling.schedulingentity        tenant.view     -                -
 scheduling.tenantcapacity          tenant.view     -                -
+scheduling.tenantupkeeprun         audit.view      -                -
 scheduling.upkeeprun               platform.view   -                -
 scheduling.worker                  platform.view   -                -                drain:queues.operate resume:queues.operate
 scheduling.workerpool              platform.view   fairness.manage  fairness.manage  pause:queues.operate drain:queues.operate resume:queues.operate
 tenants.apikey                     api_keys.view   api_keys.manage  -                rotate:api_keys.manage revoke:api_keys.manage
 tenants.auditlogentry              audit.view      -                -
-tenants.auditverification          audit.view      -                -
 tenants.invitation                 members.view    members.manage   -                revoke:members.manage
 tenants.membership                 members.view    -                members.manage   remove:members.manage
 tenants.platformmembership         people.view     people.manage    people.manage    revoke:people.manage
@@ -417,8 +417,8 @@ GET    workflow_execution/workflow/{workflow}/run/ jobs.submit
 POST   workflow_execution/workflow/{workflow}/run/ jobs.submit {"inputs": ""}            302
 GET    workflow_execution/workflow/{workflow}/versions/1/ workflows.view
 POST   scheduling/upkeeprun/run/partitions/  upkeep.run                                302
-POST   tenants/auditlogentry/verify/         audit.view                                302
-GET    tenants/auditverification/{verification}/part/ audit.view
+POST   scheduling/tenantupkeeprun/verify/    audit.view                                302
+GET    scheduling/tenantupkeeprun/{upkeep_run}/now/ audit.view
 POST   tenants/auditlogentry/export/         audit.export      {"format": "csv"}
 POST   tenants/tenant/choose/                tenant.view       {"tenant": "acme"}      302
 GET    tenants/tenantsettings/of/{tenant}/   tenant.view

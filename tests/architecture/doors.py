@@ -114,10 +114,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"prune_deliveries"},
         "upkeep removes what is old of all tenants",
     ),
-    "scheduling/processors/retrieval/upkeep.py": (
-        {"check_chunks"},
-        "upkeep looks at the documents of all tenants",
-    ),
     "scheduling/processors/workflow_storage/upkeep.py": (
         {"prune_runs"},
         "upkeep removes the old runs of all tenants",
@@ -208,13 +204,21 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_find_ghosts", "look_at_stories"},
         "history that is nobody's any more can be found only among everybody's",
     ),
-    "scheduling/services/consistency/pieces.py": ({"Table.look"}, "the state of all tenants is compared"),
-    "scheduling/services/consistency/proofs.py": (
-        {"look_at_audit", "look_at_usage"},
-        "every tenant's month and chain is proved",
+    "scheduling/services/consistency/chains.py": (
+        {"look_at_audit", "look_at_erasures"},
+        "the chains and the erasures of all tenants are verified",
     ),
-    "scheduling/services/consistency/verification.py": ({"_repair"}, "what is wrong is repaired, whosever it is"),
-    "scheduling/services/counters.py": ({"verify_counters_page"}, "the counters are of all tenants' work"),
+    "scheduling/services/consistency/counters.py": ({"_find_differences"}, "the counters are of all tenants' work"),
+    "scheduling/services/consistency/rollups.py": (
+        {"RollupCheck.check_page", "RollupCheck.finish"},
+        "the rollups are of all tenants' work",
+    ),
+    "scheduling/services/consistency/sums.py": (
+        {"_find_unbalanced", "find_usage", "look_at_usage"},
+        "the charges and the worker time of all tenants are compared",
+    ),
+    "scheduling/services/consistency/verification.py": ({"_repair"}, "faults of all tenants are repaired"),
+    "scheduling/services/consistency/walk.py": ({"Table.look"}, "the state of all tenants is compared"),
     "scheduling/services/flow_checks.py": ({"check_flow"}, "the diagnosis is the platform's"),
     "scheduling/services/diagnosis.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
     "scheduling/services/dispatching/absence.py": (
@@ -233,7 +237,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/services/dispatching/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
-    "scheduling/services/ledger.py": ({"verify_ledger_page"}, "the ledger balances for every tenant"),
     "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/services/job_logs.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),
     "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
@@ -286,17 +289,15 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
-    "scheduling/services/upkeep/verification.py": ({"check_usage"}, "the months of all tenants are compared"),
     "scheduling/worker/beat_tasks.py": ({"find_undelivered"}, "beat's tasks and the pools are the platform's"),
     "scheduling/services/upkeep/runs.py": (
-        {"_begin", "_write", "has_begun_since", "request_upkeep"},
+        {"_begin", "has_begun_since", "request_upkeep", "write"},
         "upkeep is the platform's, and so are its results",
     ),
-    "scheduling/services/rollup_checks.py": (
-        {"RollupCheck.check_page", "RollupCheck.finish"},
-        "the rollups are of all tenants' work",
+    "scheduling/services/upkeep/tenant_runs.py": (
+        {"_resume", "republish_idle_runs", "run_tenant_upkeep"},
+        "workers continue the requested runs of all tenants",
     ),
-    "scheduling/services/usage.py": ({"verify_usage_page"}, "every tenant's counter is its executions' time"),
     "scheduling/services/announced_kinds.py": (
         {"refresh_announced_kinds", "tend_announced_kinds"},
         "workers are the platform's and serve all tenants",
@@ -378,7 +379,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_advance", "_is_erasure_recorded", "carry_out_removals", "request_removal"},
         "only the platform's role may request a removal, and one auditor carries them out",
     ),
-    "tenants/services/audit_requests.py": ({"advance_next"}, "upkeep goes on with whichever tenant has asked"),
     "tenants/services/audit_verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
     "tenants/services/limits.py": (
         {"clear_tenant_limit", "set_tenant_limit"},

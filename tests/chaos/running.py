@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from benchmarks.harness.outcome import describe_machine
-from scheduling.services.counters import verify_counters
-from scheduling.services.ledger import verify_ledger
 from tests.chaos.checks import judge
 from tests.chaos.client import Client
 from tests.chaos.history import History, Probe
@@ -20,6 +18,7 @@ from tests.chaos.results import HISTORY, Results, Run, write_history
 from tests.chaos.row import Field, Row, bound_factor
 from tests.chaos.service_checks import check_processes
 from tests.chaos.stack import NotInTimeError, Stack
+from tests.checks import faults_of
 
 # So many jobs have ended before anything is done to a stack: its workers and its predictor are warm.
 WARM_JOBS = 6
@@ -120,13 +119,12 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
     except NotInTimeError as error:
         faults.append(f"drain: {describe_error(error)}")
     try:
-        stack.until(lambda: not verify_counters(), within=FOLD_SECONDS, what="the counters equal their recount")
+        stack.until(
+            lambda: not faults_of("counters", "ready"), within=FOLD_SECONDS, what="the counters equal their recount"
+        )
     except NotInTimeError:
-        faults += [f"I10 counters: {difference}" for difference in verify_counters()[:5]]
-    faults += [
-        f"I14 ledger: tenant {balance.tenant_id} differs by {balance.difference_us} µs"
-        for balance in verify_ledger().unbalanced
-    ]
+        faults += [f"I10 counters: {fault.example}" for fault in faults_of("counters", "ready")[:5]]
+    faults += [f"I14 ledger: {fault.example}" for fault in faults_of("ledger")]
     faults += _unwell(row, stack, HEALTH_SECONDS * max(1.0, bound_factor()))
     probes = [
         Probe(reply.at, path, reply.status, has_retry_after=reply.has_retry_after) for path, reply in client.others

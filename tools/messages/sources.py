@@ -25,7 +25,7 @@ from scheduling.processors.base import TaskProcessor
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
 from scheduling.processors.rag_pipeline.selectors import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
 from scheduling.processors.workflow_storage.records import SHOWN_STATES
-from scheduling.services.counters import COUNTER_NAMES
+from scheduling.services.consistency.counters import COUNTER_NAMES
 from scheduling.services.job_kinds import description_of
 from scheduling.services.upkeep.registry import tasks
 from tenants.api.problems import phrases

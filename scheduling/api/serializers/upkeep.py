@@ -1,12 +1,16 @@
-"""Upkeep as those see it who look after the platform."""
+"""Upkeep tasks of the platform, and runs of them over one tenant."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from scheduling.models import UpkeepRun
+from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.services.upkeep.status import UpkeepLine
-from tenants.api.fields import MomentField
+from scheduling.services.upkeep.tenant_runs import RunFinding, count_findings, findings_of
+from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.texts import said
 
 
@@ -51,3 +55,50 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
     def get_interval_seconds(self, line: UpkeepLine) -> float:
         """Time between two runs."""
         return line.interval.total_seconds()
+
+
+class RunTaskSerializer(StrictSerializer):
+    """The task to run over the tenant."""
+
+    task = NameField(max_length=64, help_text="`verify_audit` verifies the tenant's chain of the audit log.")
+
+
+class RunFindingSerializer(serializers.Serializer[RunFinding]):
+    """One fault that a run has found."""
+
+    code = serializers.CharField()
+    text = serializers.CharField(help_text="What is wrong, in the reader's language.")
+    chain = serializers.UUIDField(allow_null=True)
+    sequence = serializers.IntegerField(allow_null=True)
+    entry = serializers.UUIDField(allow_null=True)
+
+
+class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
+    """A run of an upkeep task over the tenant, from its request to its end."""
+
+    id = serializers.UUIDField()
+    task = serializers.CharField(source="name")
+    # A string and no enumeration in the schema: the platform's runs have a field of this name with other choices.
+    outcome = serializers.CharField(
+        help_text="`requested`, `running`, `partial` between two parts; `ok` or `failed` at the end."
+    )
+    is_open = serializers.BooleanField(help_text="Whether it has not ended.")
+    requested_by = serializers.CharField()
+    requested_at = MomentField()
+    started_at = MomentField(allow_null=True)
+    finished_at = MomentField(allow_null=True)
+    progress = serializers.FloatField(help_text="About which part was looked at, from 0 to 1.")
+    counts = serializers.DictField(child=serializers.IntegerField(), help_text="What was looked at, by name.")
+    finding_count = serializers.SerializerMethodField(help_text="Faults that were found so far.")
+    findings = serializers.SerializerMethodField(help_text="The first of them.")
+    error = serializers.SerializerMethodField(help_text="Why it was cut off, if it was.")
+
+    def get_finding_count(self, run: TenantUpkeepRun) -> int:
+        return count_findings(run)
+
+    @extend_schema_field(RunFindingSerializer(many=True))
+    def get_findings(self, run: TenantUpkeepRun) -> list[dict[str, Any]]:
+        return list(RunFindingSerializer(findings_of(run), many=True).data)
+
+    def get_error(self, run: TenantUpkeepRun) -> str:
+        return said(run.error)

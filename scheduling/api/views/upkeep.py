@@ -1,22 +1,28 @@
-"""`upkeep/`: what the platform does for itself, and how it went."""
+"""`upkeep/`: tasks of the platform and their last runs; `upkeep-runs/`: runs of tasks over the tenant."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.reverse import reverse
 
 from scheduling.api.filters import NoQuerySerializer
-from scheduling.api.serializers.upkeep import UpkeepTaskSerializer
-from scheduling.models import UpkeepRun
+from scheduling.api.serializers.upkeep import RunTaskSerializer, TenantRunSerializer, UpkeepTaskSerializer
+from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.services.upkeep.runs import request_upkeep
 from scheduling.services.upkeep.status import find_line, read_upkeep
+from scheduling.services.upkeep.tenant_runs import request_tenant_run
+from tenants.api.pagination import PagingOnly
 from tenants.api.serializers import NoBodySerializer
-from tenants.api.viewsets import StaffViewSet
+from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
 
 
 class UpkeepViewSet(StaffViewSet):
@@ -56,3 +62,34 @@ class UpkeepViewSet(StaffViewSet):
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         request_upkeep(name=name)
         return Response(UpkeepTaskSerializer(find_line(name)).data, status=202)
+
+
+class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
+    """Runs of upkeep tasks over the tenant, newest first."""
+
+    model = TenantUpkeepRun
+    serializer_class = TenantRunSerializer
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.AUDIT_VIEW,
+        "retrieve": Permission.AUDIT_VIEW,
+        "create": Permission.AUDIT_VIEW,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": HEAVY}
+
+    @extend_schema(
+        operation_id="upkeep_runs_create",
+        request=RunTaskSerializer,
+        responses={
+            202: OpenApiResponse(TenantRunSerializer, "A worker was asked to run it."),
+            200: OpenApiResponse(TenantRunSerializer, "The run that is open already."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Request a run over the tenant. Ask its address until `is_open` is false."""
+        asked = RunTaskSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        requested = request_tenant_run(name=asked.validated_data["task"], tenant=self.tenant)
+        answer = Response(self.get_serializer(requested.run).data, status=202 if requested.is_new else 200)
+        answer["Location"] = reverse("upkeep-run-detail", args=[requested.run.pk], request=request)
+        return answer

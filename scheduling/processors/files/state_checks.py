@@ -1,4 +1,4 @@
-"""Files as checks of the state: contents with their files, references with their contents, and the counters."""
+"""Consistency checks of files: contents with their files, references with their contents, and the counters."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from django.db.models.functions import Now
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import file_references, used_keys
 from scheduling.processors.files.space import STORAGE_COUNTER
-from scheduling.services.consistency.pieces import look_at_page, page_of_one
-from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.models.base import TenantModel
 from tenants.selectors.tenant_pages import TenantPage
+from tenants.sentences import Sentence
 
 # Each asks the storage, which may be remote.
 FILE_ROWS = 200
@@ -79,7 +80,11 @@ def look_at_bytes(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in STORAGE_COUNTER.verify_page(page):
-            yield Fault(BYTES.code, row.tenant_id, row.key, f"counted {row.counted:,}, recounted {row.recounted:,}")
+            detail = Sentence(
+                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.",
+                row.values(),
+            )
+            yield Fault(BYTES.code, row.tenant_id, row.key, detail)
 
     return look_at_page(piece, find)
 
@@ -105,8 +110,17 @@ def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tup
 
 
 CHECKS = (
-    StateCheck("content_files", (NO_FILE,), look_at_files, has_own_task=True),
+    # The upkeep task of orphan files looks for these.
+    StateCheck("content_files", (NO_FILE,), look_at_files, interval=NEVER),
     StateCheck("file_references", (NO_CONTENT,), look_at_references),
     StateCheck("unused_contents", (UNUSED,), look_at_use),
-    StateCheck("file_storage", (BYTES,), look_at_bytes, repair_bytes, has_own_task=True),
+    StateCheck(
+        "storage",
+        (BYTES,),
+        look_at_bytes,
+        repair_bytes,
+        interval=timedelta(days=1),
+        title="File storage",
+        text="Adds up the bytes of every tenant's contents and compares them with its counter.",
+    ),
 )

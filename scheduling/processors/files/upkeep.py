@@ -13,13 +13,10 @@ from django.utils import timezone
 
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
-from scheduling.processors.files.space import STORAGE_COUNTER
 from scheduling.processors.files.store import discard_unused
-from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
-from scheduling.services.upkeep.verification import step_page
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants, tenant_context
 from tenants.sentences import Sentence
-from tenants.services.recounts import CounterDifference
 
 # A file is written before its row is committed; nothing this young is looked at.
 GRACE = timedelta(hours=24)
@@ -47,17 +44,6 @@ def sweep_files(budget: Budget) -> Step:
     if folder is None:
         return Step(has_more=True, cursor={"content": ""})
     return Step(_sweep_folder(folder), has_more=True, cursor={"folder": folder})
-
-
-def check_storage(budget: Budget) -> Step:
-    """Each tenant's counter of bytes is what its contents add up to."""
-    return step_page(budget, lambda page: map(_tell_difference, STORAGE_COUNTER.verify_page(page)))
-
-
-def _tell_difference(row: CounterDifference) -> Sentence:
-    return Sentence(
-        "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.", row.values()
-    )
 
 
 def _next_folder(after: str) -> str | None:
@@ -135,13 +121,5 @@ TASKS = (
         "Removes stored files that no content stands for, a day after; tells of contents without their file.",
         DAILY,
         sweep_files,
-    ),
-    UpkeepTask(
-        "verify_storage",
-        "File storage",
-        "Adds up the bytes of every tenant's contents and compares them with its counter.",
-        DAILY,
-        check_storage,
-        share=VERIFICATION_SHARE,
     ),
 )

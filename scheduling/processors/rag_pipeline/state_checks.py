@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scheduling.services.consistency.pieces import Table
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.services.consistency.walk import Table
 
 NO_JOB = FaultKind("pipeline_entity_without_job", "An entity of the last day waits for a job that is not there.")
 COUNTS = FaultKind("pipeline_run_counts", "An ended run counts other entities than it has.")

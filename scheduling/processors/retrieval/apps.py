@@ -16,7 +16,6 @@ class RetrievalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
     file_references = "scheduling.processors.retrieval.models:FILE_REFERENCES"
-    upkeep_tasks = "scheduling.processors.retrieval.upkeep:TASKS"
     state_checks = "scheduling.processors.retrieval.state_checks:CHECKS"
     limits = LIMITS
     tenant_settings = "scheduling.processors.retrieval.tenant_settings:SETTINGS"

@@ -1,9 +1,10 @@
-"""Documents as checks of the state: the jobs they wait for, the chunks they say they have, their counters."""
+"""Consistency checks of documents: their jobs, their chunks, and the counters of chunks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
@@ -11,12 +12,14 @@ from django.db.models import Exists, OuterRef, QuerySet
 from scheduling.processors.retrieval.models import Chunk, Document
 from scheduling.processors.retrieval.selectors import FOUND_CHUNKS, tell_chunks
 from scheduling.processors.retrieval.space import CHUNK_COUNTER
-from scheduling.services.consistency.pieces import Table, look_at_page, page_of_one
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import TenantPage
+from tenants.sentences import Sentence
 
 CHUNK_ROWS = 1_000
+DAILY = timedelta(days=1)
 NO_JOB = FaultKind("document_without_job", "A document of the last day waits for a job that is not there.")
 CHUNKS = FaultKind("document_chunks", "A document has other chunks than it says.")
 ORPHAN = FaultKind(
@@ -55,14 +58,18 @@ def look_at_jobs(piece: Piece) -> Look:
 
 
 def look_at_chunks(piece: Piece) -> Look:
-    """Documents with more or fewer chunks than they say."""
+    """Find documents with other numbers of chunks than they store."""
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
-        faults = [
-            Fault(CHUNKS.code, row.tenant_id, str(row.pk), str(told)) for row in counted if (told := tell_chunks(row))
-        ]
-    return replace(look, faults=faults)
+        faults = [_chunk_fault(row, told) for row in counted if (told := tell_chunks(row))]
+    return replace(look, faults=faults, counts={"documents": len(rows)})
+
+
+def _chunk_fault(document: Document, difference: Sentence) -> Fault:
+    values = {"document": document.pk, "difference": difference}
+    detail = Sentence("Document %(document)s %(difference)s.", values)
+    return Fault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
 
 
 def look_at_orphans(piece: Piece) -> Look:
@@ -84,7 +91,10 @@ def look_at_space(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in CHUNK_COUNTER.verify_page(page):
-            detail = f"counted {row.counted:,}, recounted {row.recounted:,}"
+            detail = Sentence(
+                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.",
+                row.values(),
+            )
             yield Fault(SPACE.code, row.tenant_id, row.key, detail)
 
     return look_at_page(piece, find)
@@ -114,6 +124,21 @@ CHECKS = (
     StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
     # Before the count, which is right again without them.
     StateCheck("orphan_chunks", (ORPHAN,), look_at_orphans, repair_orphans),
-    StateCheck("document_chunks", (CHUNKS,), look_at_chunks, has_own_task=True),
-    StateCheck("document_space", (SPACE,), look_at_space, repair_space, has_own_task=True),
+    StateCheck(
+        "chunks",
+        (CHUNKS,),
+        look_at_chunks,
+        interval=DAILY,
+        title="Chunks",
+        text="Counts the chunks of every document and compares them with what it says.",
+    ),
+    StateCheck(
+        "space",
+        (SPACE,),
+        look_at_space,
+        repair_space,
+        interval=DAILY,
+        title="Vector space",
+        text="Adds up the chunks of every tenant's documents and compares them with its counter.",
+    ),
 )

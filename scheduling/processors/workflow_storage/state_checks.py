@@ -7,8 +7,8 @@ from datetime import timedelta
 from django.utils import timezone
 
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
-from scheduling.services.consistency.pieces import Table
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.services.consistency.walk import Table
 from tenants.ids import uuid7_floor
 
 NO_JOB = FaultKind("workflow_run_without_job", "An open workflow run of the last day has a job that is not there.")

@@ -1,1 +1,1 @@
-"""Whether what is stored agrees with itself: named checks, a bounded piece at a time, and what can be repaired."""
+"""Consistency checks of the stored rows: named, a bounded piece at a time, with repairs where there are any."""

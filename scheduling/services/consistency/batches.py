@@ -1,13 +1,27 @@
-"""Batches, which count their jobs and what has ended of them."""
+"""Batches against the jobs that they count, and settled rows that no tick could fold."""
 
 from __future__ import annotations
 
 from django.db import connection
 
-from scheduling.services.consistency import kinds
-from scheduling.services.consistency.pieces import Table
-from scheduling.services.consistency.registry import Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import Table
+from scheduling.services.dispatching.refused import put_back
 
+BATCH_SHORT = FaultKind("batch_short", "A batch has fewer jobs than it was made with, those kept no longer counted.")
+BATCH_OVER = FaultKind(
+    "batch_over", "A batch says fewer jobs than it has.", "Writes the number of its jobs, those kept no longer counted."
+)
+_BATCH_RECOUNT = "Writes what is recounted, and has a dispatcher look whether the batch is over."
+BATCH_COUNTER = FaultKind("batch_counter", "A batch counts other than what has ended of its jobs.", _BATCH_RECOUNT)
+BATCH_UNENDED = FaultKind(
+    "batch_unended", "A batch is closed, all its jobs have ended, and it has not.", _BATCH_RECOUNT
+)
+SETTLED_REFUSED = FaultKind(
+    "settled_refused",
+    "A settled execution could not be counted into the fair order and the worker time of its month.",
+    "Counts it once more, with the time that it can have used at most; it comes back if its cause is still there.",
+)
 # A batch is made before its jobs, perhaps in a transaction of its own; and what has ended is folded a moment later.
 BATCH_GRACE_SECONDS = 60
 # Each counts its jobs, of which there may be many.
@@ -25,7 +39,7 @@ _NEWS = """
         count(*) FILTER (WHERE n.state = 'cancelled') AS cancelled, count(*) AS rows
     FROM scheduling_batch_news n WHERE n.batch_id = b.id
 """
-# Of those that are kept no longer nobody knows how they had ended, so they may be any of the three.
+# How pruned jobs had ended is not stored, so they may be any of the three.
 _BATCHES = f"""
 WITH piece AS MATERIALIZED (
     SELECT * FROM scheduling_batch WHERE <piece> AND created_at < now() - make_interval(secs => %(grace)s)
@@ -44,9 +58,9 @@ FROM piece b CROSS JOIN LATERAL ({_RECOUNT}) AS found CROSS JOIN LATERAL ({_NEWS
     ) AS f(code, is_wrong)
 WHERE f.is_wrong
 """  # noqa: S608 - constants
-# Whoever prunes a batch's jobs, adds some or folds its news writes the batch, so that its row is what all wait for.
+# Pruning a batch's jobs, adding some and folding its news all write the batch, so its row is the lock of them all.
 _LOCK_BATCHES = "SELECT 1 FROM scheduling_batch WHERE id = ANY (%s::uuid[]) ORDER BY id FOR NO KEY UPDATE"
-# What is kept no longer and was not counted as failed or cancelled is taken for completed.
+# A pruned job that was not counted as failed or cancelled counts as completed.
 _COUNT_BATCHES = f"""
 WITH counted AS (
     UPDATE scheduling_batch b SET
@@ -69,23 +83,34 @@ WITH counted AS (
 )
 INSERT INTO scheduling_batch_news (tenant_id, batch_id, state) SELECT tenant_id, id, '' FROM counted
 """  # noqa: S608 - constants
+_REFUSED = """
+SELECT 'settled_refused', tenant_id, id::text, error FROM scheduling_settled_refused WHERE <piece>
+"""
 
 
 def look(piece: Piece) -> Look:
-    """Batches whose numbers are not those of their jobs, and those that should be over."""
+    """Compare the numbers of batches with their jobs, and find batches that should have ended."""
     parameters = {"grace": BATCH_GRACE_SECONDS}
     return Table("scheduling_batch").look(_BATCHES, piece, parameters=parameters, rows=BATCH_ROWS)
 
 
 def repair(order: RepairOrder) -> None:
-    """Write what is recounted, and have the next fold look at the batch."""
+    """Write the recounted numbers, and have the next fold look at the batch."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_BATCHES, [list(order.subjects)])
-        cursor.execute(_COUNT_BATCHES, {"ids": list(order.subjects)})
+        cursor.execute(_LOCK_BATCHES, [order.subjects])
+        cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
 
 
-CHECKS = (
-    StateCheck(
-        "batches", (kinds.BATCH_SHORT, kinds.BATCH_OVER, kinds.BATCH_COUNTER, kinds.BATCH_UNENDED), look, repair
-    ),
-)
+def look_at_refused(piece: Piece) -> Look:
+    """Return the settled rows that a tick has set aside, each with its error."""
+    return Table("scheduling_settled_refused").look(_REFUSED, piece)
+
+
+def repair_refused(order: RepairOrder) -> None:
+    """Put the rows back among those that the next tick folds."""
+    assert order.tenant_id is not None  # every row has one
+    put_back(tenant_id=order.tenant_id, ids=order.subjects)
+
+
+BATCHES = StateCheck("batches", (BATCH_SHORT, BATCH_OVER, BATCH_COUNTER, BATCH_UNENDED), look, repair)
+REFUSED = StateCheck("refused", (SETTLED_REFUSED,), look_at_refused, repair_refused)

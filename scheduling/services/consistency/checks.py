@@ -1,16 +1,20 @@
-"""The checks of what jobs are made of, in the order in which repairs rest on one another."""
+"""List of the core's checks, in the order of their repairs."""
 
 from __future__ import annotations
 
-from scheduling.services.consistency import batches, executions, history, jobs, places, proofs, refused
+from scheduling.services.consistency import batches, chains, counters, executions, history, jobs, rollups, sums, waiting
 
-# Places and executions first: what stands wrongly is gone before a job is put anywhere. Counters count what is left.
+# Places and executions first: wrong ones are gone before a job is put anywhere. Counters count what is left.
 CHECKS = (
-    *places.CHECKS,
+    *waiting.CHECKS,
     *executions.CHECKS,
     *jobs.CHECKS,
-    *batches.CHECKS,
+    batches.BATCHES,
     *history.CHECKS,
-    *refused.CHECKS,
-    *proofs.CHECKS,
+    batches.REFUSED,
+    *counters.CHECKS,
+    sums.USAGE_CHECK,
+    *rollups.CHECKS,
+    sums.LEDGER_CHECK,
+    *chains.CHECKS,
 )

@@ -1,4 +1,4 @@
-"""What is in flight, looked at from the execution: has it a job that it runs, at the same fence, under a lease?"""
+"""Executions in flight against their jobs: the state, the fence, the phase and the lease."""
 
 from __future__ import annotations
 
@@ -10,14 +10,33 @@ from django.db import connection
 from scheduling.lifecycle import WAITING_STATES, JobState
 from scheduling.models import Execution
 from scheduling.services import verdicts
-from scheduling.services.consistency import kinds
-from scheduling.services.consistency.events import append_repair_events
-from scheduling.services.consistency.pieces import Table
-from scheduling.services.consistency.registry import Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.waiting import append_repair_events
+from scheduling.services.consistency.walk import Table
 from scheduling.services.rescue import rescue_lost
 from scheduling.services.settlement import Settlement, settle_here
 from scheduling.services.wakes import append_wakes
 
+EXECUTION_ASTRAY = FaultKind(
+    "execution_astray",
+    "An execution is in flight whose job is gone, has ended or waits.",
+    "Closes the execution and charges it up to its worker's last heartbeat; its worker's writes change nothing more.",
+)
+EXECUTION_PHASE_DIFFERS = FaultKind(
+    "execution_phase_differs",
+    "A job is executing though its execution was not begun, or dispatched though it was.",
+    "Makes the job executing if its execution has begun; else hands it back as available.",
+)
+FENCE_DIFFERS = FaultKind(
+    "fence_differs",
+    "The fence of a job is not that of its execution in flight.",
+    "Raises the lower one; a worker whose fence was below writes nothing more, and the sweep rescues its job.",
+)
+LEASE_LONG_PAST = FaultKind(
+    "lease_long_past",
+    "A worker's lease ran out minutes ago, and no sweep has taken its job back.",
+    "Rescues it as the sweep does after any crash.",
+)
 LIVE = Table("scheduling_execution_live")
 # The sweep looks each second, and waits a lease after it had lost the database.
 LEASE_GRACE_SECONDS = 300
@@ -38,7 +57,7 @@ FROM piece l LEFT JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.t
     ) AS f(code, is_wrong)
 WHERE f.is_wrong
 """
-# The execution before its job, as whoever settles does; with what is wrong still, in one order.
+# Lock the execution before its job, as settlement does, in one order.
 _LOCK = """
 SELECT l.id, l.tenant_id, l.entity_id, l.queue_id, l.job_id, l.fence, l.started_at IS NOT NULL
 FROM scheduling_execution_live l WHERE l.id = ANY (%s::uuid[]) ORDER BY l.id FOR NO KEY UPDATE
@@ -59,31 +78,31 @@ _OUTCOME = Execution.Outcome
 
 
 def look(piece: Piece) -> Look:
-    """Executions in flight whose jobs do not agree with them."""
+    """Find executions in flight whose jobs do not agree with them."""
     return LIVE.look(_LOOK, piece, parameters={"grace": LEASE_GRACE_SECONDS})
 
 
 def repair(order: RepairOrder) -> None:
-    """Close, raise, begin or rescue; each under the locks of the executions and then of their jobs."""
-    if order.code == kinds.LEASE_LONG_PAST.code:
+    """Close, raise the fence, begin or rescue, under the locks of the executions and then of their jobs."""
+    if order.code == LEASE_LONG_PAST.code:
         rescue_lost()
         return
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [list(order.subjects)])
+        cursor.execute(_LOCK, [order.subjects])
         live = cursor.fetchall()
         cursor.execute(_LOCK_JOBS, [[row[4] for row in live]])
         states = dict(cursor.fetchall())
-        if order.code == kinds.FENCE_DIFFERS.code:
+        if order.code == FENCE_DIFFERS.code:
             for statement in _RAISE_FENCES:
-                cursor.execute(statement, [list(order.subjects)])
-    if order.code == kinds.EXECUTION_ASTRAY.code:
+                cursor.execute(statement, [order.subjects])
+    if order.code == EXECUTION_ASTRAY.code:
         _close(live, states)
-    elif order.code == kinds.EXECUTION_PHASE_DIFFERS.code:
+    elif order.code == EXECUTION_PHASE_DIFFERS.code:
         _agree_on_phase(live, states)
 
 
 def _close(live: list[tuple[Any, ...]], states: dict[UUID, str]) -> None:
-    """Settle what no job runs: its job stays as it is, its slot is free, its time is charged."""
+    """Settle executions that no job runs: the job stays as it is, the slot is freed, the time is charged."""
     astray = [row for row in live if states.get(row[4]) not in (JobState.DISPATCHED, JobState.EXECUTING)]
     settle_here(
         [
@@ -110,7 +129,7 @@ def _agree_on_phase(live: list[tuple[Any, ...]], states: dict[UUID, str]) -> Non
     begun = [row[4] for row in live if row[6] and states.get(row[4]) == JobState.DISPATCHED]
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN, [begun])
-    append_repair_events(begun, code=kinds.EXECUTION_PHASE_DIFFERS.code)
+    append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
     settle_here(
         [
             verdicts.returned(execution_id, fence, cause="Its job was said to run, and nobody had begun it.")
@@ -125,10 +144,10 @@ CHECKS = (
     StateCheck(
         "executions",
         (
-            kinds.EXECUTION_ASTRAY,
-            kinds.FENCE_DIFFERS,
-            kinds.EXECUTION_PHASE_DIFFERS,
-            kinds.LEASE_LONG_PAST,
+            EXECUTION_ASTRAY,
+            FENCE_DIFFERS,
+            EXECUTION_PHASE_DIFFERS,
+            LEASE_LONG_PAST,
         ),
         look,
         repair,

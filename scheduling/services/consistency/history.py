@@ -1,4 +1,4 @@
-"""History against what it tells of: jobs that are gone, charges of nothing, stories that no job can have.
+"""History against jobs: jobs that are gone, charges without executions, and sequences of events that are illegal.
 
 History outlives its jobs, and is removed itself, whole or in part. So it is compared where all of it is kept: with jobs
 that are younger than the shortest time for which any plan keeps events, and where a row misses another, within a day.
@@ -14,11 +14,10 @@ from django.db import connection
 
 from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
 from scheduling.models.executions import HistoryRow
-from scheduling.services.consistency import kinds
 from scheduling.services.consistency.executions import CLOSED_EVENT
 from scheduling.services.consistency.jobs import JOBS
-from scheduling.services.consistency.pieces import Table, look_at_page
-from scheduling.services.consistency.registry import Fault, Look, Piece, StateCheck
+from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.services.consistency.walk import Table, look_at_page
 from scheduling.services.retention.history import day_of
 from scheduling.services.retention.rules import Kept, least_cutoff
 from tenants.clock import read_clock
@@ -26,6 +25,14 @@ from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage
 
+HISTORY_MISSING = FaultKind("history_missing", "A job has no history, though it is too young to have lost it.")
+HISTORY_DIFFERS = FaultKind("history_differs", "A job is in a state that its history does not lead to.")
+HISTORY_ILLEGAL = FaultKind("history_illegal", "A job's history takes a step that no job may take.")
+ENDED_TWICE = FaultKind("ended_twice", "A job's history ends more than once.")
+JOB_LOST = FaultKind("job_lost", "A job was accepted within the last day, has not ended, and is gone.")
+CHARGE_WITHOUT_EXECUTION = FaultKind("charge_without_execution", "A charge's execution is neither ended nor in flight.")
+LOG_WITHOUT_JOB = FaultKind("log_without_job", "Lines of a log belong to a job that is gone.")
+HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", "History belongs to a tenant that is gone.")
 # Nothing younger than this is ever removed.
 YOUNG = timedelta(days=1)
 # A process' clock dates the ids of what it writes.
@@ -89,7 +96,7 @@ SELECT 'log_without_job', l.tenant_id, l.job_id::text FROM piece l
 WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = l.job_id)
 """
 _HISTORY_TABLES = tuple(sorted(model._meta.db_table for model in HistoryRow.__subclasses__()))
-# What lies between one tenant's id and the next is nobody's: a probe of the index for each gap and table.
+# Rows between one tenant's id and the next belong to no tenant: a probe of the index for each gap and table.
 _GAPS = """
 WITH gap AS (
     SELECT id AS after, lead(id) OVER (ORDER BY id) AS before FROM (
@@ -110,7 +117,7 @@ SELECT g.tenant_id, g.name FROM gap CROSS JOIN LATERAL (<probes>) AS g WHERE g.t
 
 
 def look_at_stories(piece: Piece) -> Look:
-    """Jobs whose events do not lead to the state in which they are."""
+    """Find jobs whose events do not lead to their state."""
     with all_tenants():
         since = day_of(least_cutoff(Kept.EVENTS)) + timedelta(days=1)
     parameters = {
@@ -128,29 +135,29 @@ def _look_at_young(table: str, statement: str, piece: Piece) -> Look:
 
 
 def look_for_lost_jobs(piece: Piece) -> Look:
-    """Jobs that were accepted, have not ended, and are not there."""
+    """Find jobs that were accepted, have not ended, and are gone."""
     return _look_at_young("scheduling_jobevent", _LOST, piece)
 
 
 def look_at_charges(piece: Piece) -> Look:
-    """Charges of executions that never were."""
+    """Find charges whose executions do not exist."""
     return _look_at_young("scheduling_charge", _CHARGES, piece)
 
 
 def look_at_logs(piece: Piece) -> Look:
-    """Lines of jobs that are not there."""
+    """Find log lines whose jobs are gone."""
     return _look_at_young("scheduling_joblog", _LOGS, piece)
 
 
 def look_for_ghosts(piece: Piece) -> Look:
-    """History of tenants that are not there."""
+    """Find history whose tenants are gone."""
     return look_at_page(piece, _find_ghosts)
 
 
 def _find_ghosts(page: TenantPage) -> list[Fault]:
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_GAPS, page.parameters())
-        return [Fault(kinds.HISTORY_WITHOUT_TENANT.code, ghost, name) for ghost, name in cursor.fetchall()]
+        return [Fault(HISTORY_WITHOUT_TENANT.code, ghost, name) for ghost, name in cursor.fetchall()]
 
 
 def _beginning_at(piece: Piece, least: UUID) -> Piece:
@@ -160,11 +167,11 @@ def _beginning_at(piece: Piece, least: UUID) -> Piece:
 CHECKS = (
     StateCheck(
         "history",
-        (kinds.HISTORY_MISSING, kinds.HISTORY_DIFFERS, kinds.HISTORY_ILLEGAL, kinds.ENDED_TWICE),
+        (HISTORY_MISSING, HISTORY_DIFFERS, HISTORY_ILLEGAL, ENDED_TWICE),
         look_at_stories,
     ),
-    StateCheck("lost_jobs", (kinds.JOB_LOST,), look_for_lost_jobs),
-    StateCheck("charges", (kinds.CHARGE_WITHOUT_EXECUTION,), look_at_charges),
-    StateCheck("logs", (kinds.LOG_WITHOUT_JOB,), look_at_logs),
-    StateCheck("history_tenants", (kinds.HISTORY_WITHOUT_TENANT,), look_for_ghosts, knows_tenants=False),
+    StateCheck("lost_jobs", (JOB_LOST,), look_for_lost_jobs),
+    StateCheck("charges", (CHARGE_WITHOUT_EXECUTION,), look_at_charges),
+    StateCheck("logs", (LOG_WITHOUT_JOB,), look_at_logs),
+    StateCheck("history_tenants", (HISTORY_WITHOUT_TENANT,), look_for_ghosts, knows_tenants=False),
 )

@@ -1,4 +1,4 @@
-"""Jobs, looked at one by one: does each stand in the one place of its state, with what belongs to that state?"""
+"""Jobs against the one place of their state, their executions, dead letters and deadlines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,38 @@ from django.db import connection
 
 from scheduling.lifecycle import DEAD_STATES, TERMINAL_STATES
 from scheduling.services import verdicts
-from scheduling.services.consistency import kinds
-from scheduling.services.consistency.events import append_repair_events
-from scheduling.services.consistency.lines import put_where_they_wait
-from scheduling.services.consistency.pieces import Table
-from scheduling.services.consistency.registry import Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.waiting import append_repair_events, put_where_they_wait
+from scheduling.services.consistency.walk import Table
 from tenants.ids import uuid7s
 
+JOB_NOWHERE = FaultKind(
+    "job_nowhere",
+    "A job waits in no place, so that nothing will ever start it.",
+    "Puts it where its state waits; one that waited for a time now lost is due at once.",
+)
+JOB_IN_TWO_PLACES = FaultKind(
+    "job_in_two_places",
+    "A job stands in two places and would run twice.",
+    "Keeps the place of its state, ready before set aside, and removes the other.",
+)
+JOB_WITHOUT_EXECUTION = FaultKind(
+    "job_without_execution",
+    "A job is dispatched or executing, and no execution of it is in flight.",
+    "Makes it available again, at its last checkpoint; no attempt is burned.",
+)
+ATTEMPTS_OVER = FaultKind("attempts_over", "A job has used more attempts than it may.")
+DEAD_LETTER_MISSING = FaultKind(
+    "dead_letter_missing",
+    "A discarded or quarantined job has no dead letter.",
+    "Writes the letter from the job's error and the reason that its history tells.",
+)
+DEAD_LETTER_UNFOUNDED = FaultKind("dead_letter_unfounded", "A job has a dead letter and is not dead.")
+DEADLINE_MISSING = FaultKind(
+    "deadline_missing",
+    "A job has a deadline that nobody keeps.",
+    "Writes it where the sweep looks; one that has passed discards the job.",
+)
 JOBS = Table("scheduling_job")
 _STATES = {
     "terminal": sorted(state.value for state in TERMINAL_STATES),
@@ -55,8 +80,8 @@ FROM placed j CROSS JOIN LATERAL (VALUES
 ) AS f(code, is_wrong)
 WHERE f.is_wrong
 """
-# Where a job may wait or run, in the order in which everybody locks: the place and the execution before the job. What
-# is in none of them cannot move, for whoever moves it takes the job's row.
+# Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job that
+# is in none of them cannot move, because a move locks the job's row.
 _LOCK = (
     """
     SELECT 1 FROM scheduling_job_ready r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
@@ -102,23 +127,23 @@ WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.deadline_at IS NOT NULL AND j.state
 ON CONFLICT DO NOTHING
 """
 _STATEMENTS = {
-    kinds.JOB_IN_TWO_PLACES.code: _KEEP_ONE,
-    kinds.DEAD_LETTER_MISSING.code: _WRITE_LETTERS,
-    kinds.DEADLINE_MISSING.code: _WRITE_DEADLINES,
+    JOB_IN_TWO_PLACES.code: _KEEP_ONE,
+    DEAD_LETTER_MISSING.code: _WRITE_LETTERS,
+    DEADLINE_MISSING.code: _WRITE_DEADLINES,
 }
 
 
 def look(piece: Piece) -> Look:
-    """Jobs that are in no place, in two, or without what belongs to their state."""
+    """Find jobs that are in no place, in two, or without the rows of their state."""
     return JOBS.look(_LOOK, piece, parameters=_STATES)
 
 
 def repair(order: RepairOrder) -> None:
-    """Put jobs where they belong, and give them what they miss; under the locks of their places and their own."""
+    """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
     assert order.tenant_id is not None  # every job has one
     values: dict[str, Any] = {
         **_STATES,
-        "job_ids": list(order.subjects),
+        "job_ids": order.subjects,
         "letter_ids": uuid7s(len(order.subjects)),
         "late": verdicts.DEADLINE_PASSED.fingerprint,
     }
@@ -127,9 +152,9 @@ def repair(order: RepairOrder) -> None:
             cursor.execute(statement, values)
         if order.code in _STATEMENTS:
             cursor.execute(_STATEMENTS[order.code], values)
-    if order.code == kinds.JOB_NOWHERE.code:
+    if order.code == JOB_NOWHERE.code:
         put_where_they_wait(order.tenant_id, order.subjects)
-    elif order.code == kinds.JOB_WITHOUT_EXECUTION.code:
+    elif order.code == JOB_WITHOUT_EXECUTION.code:
         put_where_they_wait(order.tenant_id, _make_available(values))
 
 
@@ -137,7 +162,7 @@ def _make_available(values: dict[str, Any]) -> Sequence[str]:
     with connection.cursor() as cursor:
         cursor.execute(_MAKE_AVAILABLE, values)
         job_ids = [str(job_id) for (job_id,) in cursor.fetchall()]
-    append_repair_events(job_ids, code=kinds.JOB_WITHOUT_EXECUTION.code)
+    append_repair_events(job_ids, code=JOB_WITHOUT_EXECUTION.code)
     return job_ids
 
 
@@ -145,13 +170,13 @@ CHECKS = (
     StateCheck(
         "jobs",
         (
-            kinds.JOB_NOWHERE,
-            kinds.JOB_IN_TWO_PLACES,
-            kinds.JOB_WITHOUT_EXECUTION,
-            kinds.ATTEMPTS_OVER,
-            kinds.DEAD_LETTER_MISSING,
-            kinds.DEAD_LETTER_UNFOUNDED,
-            kinds.DEADLINE_MISSING,
+            JOB_NOWHERE,
+            JOB_IN_TWO_PLACES,
+            JOB_WITHOUT_EXECUTION,
+            ATTEMPTS_OVER,
+            DEAD_LETTER_MISSING,
+            DEAD_LETTER_UNFOUNDED,
+            DEADLINE_MISSING,
         ),
         look,
         repair,

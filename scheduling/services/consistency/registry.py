@@ -1,26 +1,36 @@
-"""Which checks of the state there are. An app lists its own under the dotted path in ``state_checks`` of its AppConfig.
+"""Registry of the consistency checks; an app lists its own under the path in ``state_checks`` of its AppConfig.
 
-A check looks at one piece of what is stored, in one transaction, by statements each of which sees one moment: so what
-is just in flight is no fault. A piece can be looked at again, which is how a fault is confirmed and a repair proved.
+A check compares one piece of the stored rows, in one transaction, by statements that each see one snapshot. Work in
+flight is therefore no fault. A piece can be looked at again, which confirms a fault and proves a repair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.apps import apps
 from django.utils.module_loading import import_string
 
+from scheduling.exceptions import CheckUnknownError
+from tenants.permissions import Permission
+from tenants.sentences import Sentence
+
 type Cursor = Mapping[str, Any]
+
+# The name of the group of checks without an interval of their own.
+STATE: Final = "state"
+# The interval of a check that no upkeep task runs.
+NEVER: Final = timedelta.max
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A thing that can be wrong, under a stable code; ``repair`` says what repairing it does, empty if nothing does."""
+    """A kind of fault under a stable code; ``repair`` says what its repair does, and is empty if there is none."""
 
     code: str
     text: str
@@ -29,77 +39,120 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong; ``subject`` is the id of the row, and ``detail`` says more where there is more."""
+    """One fault; ``subject`` is the id of its row. A ``detail`` that is a sentence names the row itself."""
 
     code: str
     tenant_id: UUID | None
     subject: str
-    detail: str = ""
+    detail: str | Sentence = ""
 
     @property
     def key(self) -> tuple[str, UUID | None, str]:
-        """What makes it the same fault at another look, whatever the numbers in its detail have become."""
+        """Identify the fault at another look, whatever the numbers in its detail are by then."""
         return (self.code, self.tenant_id, self.subject)
+
+    @property
+    def example(self) -> str | Sentence:
+        """The row and the detail, as a finding and the audit log show them."""
+        if isinstance(self.detail, Sentence):
+            return self.detail
+        return " ".join(part for part in (self.subject, self.detail) if part)
+
+
+NOT_PROVED = FaultKind("not_proved", "A part of what is stored was not compared.")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What lies behind ``after``, as JSON holds it, up to ``until``; None: as much as the check takes in one look."""
+    """The rows after ``after``, as JSON stores it, up to ``until``; None: as many as the check compares in one look.
+
+    ``options`` has the options of the caller that the check takes.
+    """
 
     after: Cursor = field(default_factory=dict)
     until: Cursor | None = None
     tenant_id: UUID | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was found in a piece, whose end is known by now, and where to go on; None behind the last."""
+    """The faults of a piece, whose end is set by now, and where the next piece begins; None after the last.
+
+    ``counts`` says how many things the look compared, by their names.
+    """
 
     piece: Piece
     faults: Sequence[Fault] = ()
     next: Cursor | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RepairOrder:
-    """What is to be repaired: faults of one kind, of one tenant, found in one piece."""
+    """Faults to repair: of one kind, of one tenant, found in one piece."""
 
     code: str
     tenant_id: UUID | None
-    subjects: Sequence[str]
+    faults: Sequence[Fault]
     piece: Piece
     reason: str = ""
+
+    @property
+    def subjects(self) -> list[str]:
+        """Return the ids of the rows."""
+        return [fault.subject for fault in self.faults]
 
 
 @dataclass(frozen=True, slots=True)
 class StateCheck:
-    """A walk over something, and what it can find.
+    """A walk over rows, and the kinds of faults that it finds.
 
-    ``repair`` runs behind the door, inside a transaction of its own that also holds the audit entry; it must look
-    again under the locks that it takes. ``has_own_task``: an upkeep task of its own does the same, so that of the
-    whole state need not. ``knows_tenants``: it can be asked about one tenant alone.
+    ``repair`` runs in the scope of all tenants, inside a transaction of its own that also writes the audit entry; it
+    must compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>`` runs the
+    check, shown by ``title`` and ``text``; without one it is part of the daily task ``verify_state``. ``options`` are
+    the names of the caller's options that it takes; ``knows_tenants`` says whether it can look at one tenant alone,
+    and ``tenant_permission`` by which right the upkeep task is requested for one.
     """
 
     name: str
     kinds: Sequence[FaultKind]
     look: Callable[[Piece], Look]
     repair: Callable[[RepairOrder], None] | None = None
-    has_own_task: bool = False
+    _: KW_ONLY
+    interval: timedelta | None = None
+    title: str = ""
+    text: str = ""
+    options: Sequence[str] = ()
     knows_tenants: bool = True
+    tenant_permission: Permission | None = None
 
 
 class StateCheckInvalidError(Exception):
-    """Two checks of the state have one name, or one code means two things."""
+    """Two checks have one name, or one code has two meanings."""
 
 
 def state_checks() -> Sequence[StateCheck]:
-    """All checks, in the order in which the apps list them; what repairs others' counters comes after them."""
+    """Return all checks in the order in which the apps list them; repairs of counters come after what they count."""
     return _all()
 
 
+def find_checks(names: Sequence[str] = ()) -> list[StateCheck]:
+    """Return the checks of these names, all of them without names; CheckUnknownError for a name of none."""
+    checks = state_checks()
+    known = [STATE, *(check.name for check in checks)]
+    for name in names:
+        if name not in known:
+            raise CheckUnknownError(
+                "There is no check %(name)r; there are: %(known)s.", {"name": name, "known": ", ".join(known)}
+            )
+    has_group = STATE in names
+    return [check for check in checks if not names or check.name in names or (has_group and check.interval is None)]
+
+
 def fault_kinds() -> Mapping[str, FaultKind]:
-    """Everything that can be found, by its code."""
-    return {kind.code: kind for check in _all() for kind in check.kinds}
+    """Return every kind of fault by its code."""
+    return {kind.code: kind for check in _all() for kind in check.kinds} | {NOT_PROVED.code: NOT_PROVED}
 
 
 @cache
@@ -109,8 +162,8 @@ def _all() -> tuple[StateCheck, ...]:
     for config in apps.get_app_configs():
         path = getattr(config, "state_checks", "")
         for check in import_string(path.replace(":", ".")) if path else ():
-            if found.setdefault(check.name, check) is not check:
-                raise StateCheckInvalidError(f"{path} takes the name {check.name!r}, which another check has already.")
+            if check.name == STATE or found.setdefault(check.name, check) is not check:
+                raise StateCheckInvalidError(f"{path} takes the name {check.name!r}, which is taken already.")
             for kind in check.kinds:
                 if codes.setdefault(kind.code, kind) != kind:
                     raise StateCheckInvalidError(f"{path} gives the code {kind.code!r} a second meaning.")

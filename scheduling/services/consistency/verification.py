@@ -1,32 +1,33 @@
-"""Verifying the state: every check, piece by piece, each fault confirmed by a second look, and repaired if asked to.
+"""Verification of the state: every fault is confirmed by a second look, and repaired on request.
 
-A piece is one short transaction, so a walk over millions of rows holds no lock and no old snapshot. Repairs are one
-transaction for each tenant and kind of fault, with an entry in the audit log; then the piece is looked at once more,
-and only what is gone counts as repaired.
+A piece is one short transaction, so a walk over millions of rows holds no lock and no old snapshot. A repair is one
+transaction for each tenant and kind of fault, with an entry in the audit log. The piece is then looked at once more,
+and only a fault that is gone counts as repaired.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, OperationalError, connection
 
-from scheduling.services.consistency.pieces import group
 from scheduling.services.consistency.registry import (
     Fault,
     FaultKind,
     Look,
-    Piece,
     RepairOrder,
     StateCheck,
     fault_kinds,
-    state_checks,
+    find_checks,
 )
+from scheduling.services.consistency.walk import walk
 from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.sentences import Sentence
 from tenants.services.audit import AuditTarget, record_audit
@@ -34,21 +35,21 @@ from tenants.services.audit import AuditTarget, record_audit
 logger = logging.getLogger(__name__)
 
 MAX_EXAMPLES = 10
-# Different findings that are told one by one; what is beyond is counted.
+# Different findings that are reported one by one; the faults of further ones are counted.
 MAX_FINDINGS = 1_000
-# A repair waits no longer than this for whoever works on the same rows; what it leaves is told, and is the next one's.
+# A repair waits no longer than this for a lock; the next run repairs what is left.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 
 
 @dataclass(slots=True)
 class Finding:
-    """Faults of one kind of one tenant: how many, a few of them, and how many were repaired."""
+    """Faults of one kind of one tenant: their number, a few of them, and how many were repaired."""
 
     kind: FaultKind
     tenant_id: UUID | None
     number: int = 0
     repaired: int = 0
-    examples: list[str] = field(default_factory=list)
+    examples: list[str | Sentence] = field(default_factory=list)
 
     @property
     def is_repairable(self) -> bool:
@@ -59,19 +60,19 @@ class Finding:
         return self.repaired == self.number
 
     def add(self, fault: Fault, *, is_repaired: bool) -> None:
-        """Count one more."""
+        """Count one more fault."""
         self.number += 1
         self.repaired += is_repaired
         if len(self.examples) < MAX_EXAMPLES:
-            self.examples.append(" ".join(part for part in (fault.subject, fault.detail) if part))
+            self.examples.append(fault.example)
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding in JSON's words."""
+        """Return the finding as JSON."""
         return {
             "code": self.kind.code,
             "tenant": None if self.tenant_id is None else str(self.tenant_id),
             "number": self.number,
-            "examples": self.examples,
+            "examples": [str(example) for example in self.examples],
             "text": self.kind.text,
             "is_repairable": self.is_repairable,
             "repair": self.kind.repair,
@@ -81,11 +82,15 @@ class Finding:
     @property
     def sentence(self) -> Sentence:
         """The finding for people, with the first of its examples."""
+        return self.sentence_with(3)
+
+    def sentence_with(self, examples: int) -> Sentence:
+        """Return the finding for people with as many of its examples."""
         values = {
             "code": self.kind.code,
             "count": self.number,
             "fault": Sentence(self.kind.text),
-            "examples": self.examples[:3],
+            "examples": self.examples[:examples],
         }
         if self.tenant_id is None:
             return Sentence("%(code)s: %(count)s. %(fault)s %(examples)s", values)
@@ -98,19 +103,28 @@ class Finding:
 
 @dataclass(slots=True)
 class StateReport:
-    """What all looks have found. ``untold`` counts faults of findings beyond MAX_FINDINGS."""
+    """The findings of all looks, and what each check has compared; ``untold`` counts faults beyond MAX_FINDINGS."""
 
     findings: dict[tuple[str, UUID | None], Finding] = field(default_factory=dict)
-    checks: list[str] = field(default_factory=list)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
     untold: int = 0
 
     @property
+    def checks(self) -> list[str]:
+        return list(self.counts)
+
+    @property
     def is_clean(self) -> bool:
-        """Whether nothing is wrong, or nothing is any more."""
+        """Whether no fault was found, or none is left."""
         return not self.untold and all(finding.is_repaired for finding in self.findings.values())
 
+    @property
+    def left(self) -> int:
+        """The number of faults that were not repaired."""
+        return sum(finding.number - finding.repaired for finding in self.findings.values()) + self.untold
+
     def add(self, faults: Sequence[Fault], *, left: Sequence[Fault]) -> None:
-        """Count the faults of a piece, of which ``left`` are there still."""
+        """Count the faults of a piece, of which ``left`` are not repaired."""
         kinds, still = fault_kinds(), {fault.key for fault in left}
         for fault in faults:
             key = (fault.code, fault.tenant_id)
@@ -121,42 +135,61 @@ class StateReport:
             finding.add(fault, is_repaired=fault.key not in still)
 
 
-def verify_state(*, repair: bool = False, tenant: Tenant | None = None, reason: str = "") -> StateReport:
-    """Run every check, over all tenants or the parts that are one tenant's; ``repair`` mends what can be."""
+def verify(
+    names: Sequence[str] = (),
+    *,
+    repair: bool = False,
+    tenant: Tenant | None = None,
+    reason: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> StateReport:
+    """Run the checks of these names, or all, over all tenants or one; ``repair`` repairs what can be.
+
+    Raises CheckUnknownError for a name of no check, FieldInvalidError for an option that none of them takes.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    checks = _chosen(names, tenant, given)
     report = StateReport()
-    for check in state_checks():
-        if tenant is not None and not check.knows_tenants:
-            continue
-        report.checks.append(check.name)
-        for look in walk(check, tenant_id=tenant.pk if tenant else None):
+    for check in checks:
+        counts = report.counts.setdefault(check.name, Counter())
+        own = {name: given[name] for name in check.options if name in given}
+        for look in walk(check, tenant_id=tenant.pk if tenant else None, options=own):
+            counts.update(look.counts)
             if repair:
-                _work_off(check, look, report, reason=reason)
+                _repair_piece(check, look, report, reason=reason)
             else:
                 report.add(look.faults, left=look.faults)
     return report
 
 
-def walk(check: StateCheck, *, tenant_id: UUID | None = None) -> Iterator[Look]:
-    """Every piece of a check, with its confirmed faults."""
-    look = look_twice(check, Piece(tenant_id=tenant_id))
-    yield look
-    while look.next is not None:
-        look = look_twice(check, Piece(look.next, tenant_id=tenant_id))
-        yield look
+def repair_faults(check: StateCheck, look: Look, *, reason: str) -> Sequence[Fault]:
+    """Repair the faults of a piece that can be repaired, and look again; return the faults that are left."""
+    kinds: Mapping[str, FaultKind] = fault_kinds()
+    repairable = [fault for fault in look.faults if kinds[fault.code].repair]
+    if check.repair is None or not repairable:
+        return look.faults
+    groups: dict[tuple[str, UUID | None], list[Fault]] = {}
+    for fault in repairable:
+        groups.setdefault((fault.code, fault.tenant_id), []).append(fault)
+    for (code, tenant_id), faults in groups.items():
+        _repair(check, RepairOrder(code, tenant_id, faults, look.piece, reason))
+    return check.look(look.piece).faults
 
 
-def look_twice(check: StateCheck, piece: Piece) -> Look:
-    """Look at a piece; what is found must be found again, or it was on its way."""
-    look = check.look(piece)
-    if not look.faults:
-        return look
-    again = {fault.key for fault in check.look(look.piece).faults}
-    confirmed = [fault for fault in look.faults if fault.key in again]
-    return Look(look.piece, confirmed, look.next)
+def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, Any]) -> list[StateCheck]:
+    checks = find_checks(names)
+    unused = options.keys() - {name for check in checks for name in check.options}
+    if tenant is not None:
+        checks = [check for check in checks if check.knows_tenants]
+        if not checks:
+            unused.add("tenant")
+    if unused:
+        raise FieldInvalidError("No chosen check takes the option %(option)s.", {"option": ", ".join(sorted(unused))})
+    return checks
 
 
-def _work_off(check: StateCheck, look: Look, report: StateReport, *, reason: str) -> None:
-    """Repair the faults of a piece, and those that were beyond the most that one look tells."""
+def _repair_piece(check: StateCheck, look: Look, report: StateReport, *, reason: str) -> None:
+    """Repair the faults of a piece, and those beyond the most that one look reports."""
     known: set[Any] = set()
     faults = look.faults
     while faults:
@@ -166,31 +199,21 @@ def _work_off(check: StateCheck, look: Look, report: StateReport, *, reason: str
         faults = [fault for fault in left if fault.key not in known]
 
 
-def repair_faults(check: StateCheck, look: Look, *, reason: str) -> Sequence[Fault]:
-    """Repair what can be of the faults of a piece, and look again; what is left."""
-    kinds: Mapping[str, FaultKind] = fault_kinds()
-    repairable = [fault for fault in look.faults if kinds[fault.code].repair]
-    if check.repair is None or not repairable:
-        return look.faults
-    for (code, tenant_id), faults in group(repairable, lambda fault: (fault.code, fault.tenant_id)).items():
-        _repair(check, RepairOrder(code, tenant_id, [fault.subject for fault in faults], look.piece, reason))
-    return check.look(look.piece).faults
-
-
 def _repair(check: StateCheck, order: RepairOrder) -> None:
-    """One repair with its entry in the audit log; one that the database refuses is undone, and what it left is told."""
+    """Run one repair with its entry in the audit log; roll back and log one that the database refuses."""
     assert check.repair is not None  # the caller asked
     try:
         with all_tenants():
             with connection.cursor() as cursor:
                 cursor.execute(_LOCK_TIMEOUT)
             check.repair(order)
-            # What a tenant that is gone has left behind stands in the platform's own chain.
+            # The rows of a tenant that is gone are recorded in the platform's own chain.
             tenant_id = Tenant.objects.filter(pk__in=[order.tenant_id]).values_list("pk", flat=True).first()
+            examples = [str(fault.example) for fault in order.faults[:MAX_EXAMPLES]]
             record_audit(
                 action="state.repaired",
                 target=AuditTarget("scheduling.state", order.code, tenant_id),
-                before={"number": len(order.subjects), "examples": list(order.subjects[:MAX_EXAMPLES])},
+                before={"number": len(order.faults), "examples": examples},
                 after={"repair": fault_kinds()[order.code].repair},
                 reason=order.reason,
             )

@@ -115,7 +115,7 @@ def _fold_rows(pool_id: int, places: Sequence[str]) -> None:
         cursor.execute(_PLACE, [list(places)])
         freeing = [place for (place,) in cursor.fetchall()]
         if freeing and (error := _attempt(pool_id, freeing)) is not None:
-            # `verify_state` finds the counter that still has it.
+            # The check `counters` finds the counter that still has it.
             logger.error("settled.place_not_freed", extra={"pool_id": pool_id, "cause": _describe(error)})
             cursor.execute("DELETE FROM scheduling_settled WHERE ctid = ANY (%s::tid[])", [freeing])
         for place in places:

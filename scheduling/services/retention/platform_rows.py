@@ -1,4 +1,4 @@
-"""Removing what no plan speaks of: ended sessions, workers, runs of upkeep, fires, warnings and verifications."""
+"""Retention of rows that no plan names: ended sessions, workers, runs of upkeep, fires and warnings."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from django.db.models import Model, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, UpkeepRun, Worker
+from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, TenantUpkeepRun, UpkeepRun, Worker
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
-from tenants.models import AuditVerification, LimitWarning
+from tenants.models import LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)
 UPKEEP_RUNS = timedelta(days=14)
+TENANT_RUNS = timedelta(days=90)
 # A fire that waits for the run before it is never old.
 SCHEDULE_FIRES = timedelta(days=90)
 LIMIT_WARNINGS = timedelta(days=400)
 # As long as a bulk operation may be undone, and as long as it is told of.
 BULK_FORMERS = timedelta(days=7)
 BULK_OPERATIONS = timedelta(days=90)
-# What came of them stands in the audit log for as long as that is kept.
-VERIFICATIONS = timedelta(days=90)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
@@ -31,10 +30,10 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
     with all_tenants():
         workers = Worker.objects.filter(status=Worker.Status.STOPPED, stopped_at__lt=Now() - STOPPED_WORKERS)
         runs = UpkeepRun.objects.filter(finished_at__lt=Now() - UPKEEP_RUNS)
+        tenant_runs = TenantUpkeepRun.objects.filter(finished_at__lt=Now() - TENANT_RUNS)
         now = timezone.now()
         fires = ScheduleFire.objects.filter(id__lt=uuid7_floor(now - SCHEDULE_FIRES))
         warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
-        verifications = AuditVerification.objects.filter(finished_at__lt=Now() - VERIFICATIONS)
         operations = BulkOperation.objects.filter(finished_at__lt=Now() - BULK_OPERATIONS)
         formers = BulkFormer.objects.filter(operation__finished_at__lt=Now() - BULK_FORMERS)
         # What is being taken back is needed until it is.
@@ -44,10 +43,9 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
             "bulk_operations": _delete(operations, limit),
             "schedule_fires": _delete(fires.exclude(outcome=ScheduleFire.Outcome.WAITING), limit),
             "limit_warnings": _delete(warnings, limit),
-            "audit_verifications": _delete(verifications, limit),
             "sessions": _delete(Session.objects.filter(expire_date__lt=Now()), limit),
             "workers": _delete(workers, limit),
-            "upkeep_runs": _delete(runs, limit),
+            "upkeep_runs": _delete(runs, limit) + _delete(tenant_runs, limit),
             "kept_results": _delete(KeptResult.objects.filter(expires_at__lt=Now()), limit),
         }
 

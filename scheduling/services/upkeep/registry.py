@@ -11,21 +11,27 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import UpkeepUnknownError
+from tenants.permissions import Permission
 from tenants.sentences import Sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one step may use: rows, and the seconds left of its run. ``cursor`` is where the step before stopped."""
+    """The rows and seconds that one step may use; ``cursor`` is where the step before stopped.
+
+    With a ``tenant_id`` the step is about that tenant alone.
+    """
 
     batch_rows: int
     seconds: float
     cursor: Mapping[str, Any] = field(default_factory=dict)
+    tenant_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +58,7 @@ class UpkeepTask:
 
     ``step`` commits what it does, can be repeated without harm, and after a kill goes on by its cursor or by what
     it finds. ``share`` is the part of a run's time in which a worker takes steps; between them it rests.
+    ``tenant_permission`` is the right by which a run over one tenant is requested; None: it has none.
     """
 
     name: str
@@ -60,6 +67,7 @@ class UpkeepTask:
     interval: timedelta
     step: Callable[[Budget], Step]
     share: float = 1.0
+    tenant_permission: Permission | None = None
 
 
 class UpkeepInvalidError(Exception):

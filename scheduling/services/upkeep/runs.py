@@ -15,7 +15,7 @@ from django.db.models.functions import Now
 
 from scheduling import broker, signals
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
-from scheduling.models import UpkeepRun
+from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
@@ -51,19 +51,40 @@ def run_upkeep(
     task = registry.get(name)
     run = _begin(task)
     began = time.monotonic()
-    try:
-        _take_steps(task, run, until=began + seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
-    except UpkeepTakenOverError:
-        raise
-    except Exception as error:
-        logger.exception("upkeep.failed", extra={"task_name": name})
-        run.outcome, run.error = Outcome.FAILED, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS]
-    _write(run, finished_at=Now())
+    perform(task, run, seconds=seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
+    write(run, finished_at=Now())
     run.refresh_from_db()
     signals.upkeep_ended.send(
         None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.sentences)
     )
     return run
+
+
+def perform(
+    task: UpkeepTask,
+    run: UpkeepRun | TenantUpkeepRun,
+    *,
+    seconds: float,
+    batch_rows: int = BATCH_ROWS,
+    share: float = 1.0,
+) -> None:
+    """Take steps until nothing is left or the time is up; an error of a step ends the run as failed."""
+    try:
+        _take_steps(task, run, until=time.monotonic() + seconds, batch_rows=batch_rows, share=share)
+    except UpkeepTakenOverError:
+        raise
+    except Exception as error:
+        logger.exception("upkeep.failed", extra={"task_name": task.name})
+        run.outcome, run.error = Outcome.FAILED, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS]
+
+
+def write(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
+    """Write the run while this process has its lease, with a new lease; UpkeepTakenOverError without it."""
+    values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
+    with all_tenants():
+        own = type(run)._default_manager.filter(pk=run.pk, outcome=Outcome.RUNNING)
+        if not own.update(**{**values, "lease_expires_at": Now() + LEASE, **columns}):
+            raise UpkeepTakenOverError(run.name)
 
 
 def has_begun_since(*, name: str, moment: datetime) -> bool:
@@ -108,23 +129,28 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
     return run
 
 
-def _take_steps(task: UpkeepTask, run: UpkeepRun, *, until: float, batch_rows: int, share: float) -> None:
-    has_more = True
+def _take_steps(
+    task: UpkeepTask, run: UpkeepRun | TenantUpkeepRun, *, until: float, batch_rows: int, share: float
+) -> None:
+    has_more, tenant_id = True, getattr(run, "tenant_id", None)
     while has_more and run.outcome == Outcome.RUNNING:
         began = time.monotonic()
         left = max(0.0, until - began)
-        step = task.step(Budget(batch_rows, left if share == 1 else min(left, PACED_STEP_SECONDS), run.cursor))
+        seconds = left if share == 1 else min(left, PACED_STEP_SECONDS)
+        step = task.step(Budget(batch_rows, seconds, run.cursor, tenant_id))
         has_more = step.has_more
         _add(run, step)
         worked = time.monotonic() - began
         if has_more and worked < left:
-            _write(run)
+            write(run)
             time.sleep(min(worked / share - worked, left - worked))
         if not has_more or time.monotonic() >= until:
-            run.outcome = Outcome.FAILED if run.findings else Outcome.PARTIAL if has_more else Outcome.OK
+            # A run over one tenant is one row up to the end of the walk, whatever it has found before.
+            is_failed = bool(run.findings) and not (has_more and tenant_id is not None)
+            run.outcome = Outcome.FAILED if is_failed else Outcome.PARTIAL if has_more else Outcome.OK
 
 
-def _add(run: UpkeepRun, step: Step) -> None:
+def _add(run: UpkeepRun | TenantUpkeepRun, step: Step) -> None:
     run.cursor = dict(step.cursor)
     run.counts = _sum(run.counts, step.counts)
     if step.findings:
@@ -136,12 +162,3 @@ def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     total = Counter(counts)
     total.update(more)
     return dict(total)
-
-
-def _write(run: UpkeepRun, **columns: Any) -> None:
-    """Write the run down while it is ours, with a new lease."""
-    values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
-    with all_tenants():
-        own = UpkeepRun.objects.filter(pk=run.pk, outcome=Outcome.RUNNING)
-        if not own.update(**values, lease_expires_at=Now() + LEASE, **columns):
-            raise UpkeepTakenOverError(run.name)

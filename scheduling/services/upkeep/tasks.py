@@ -1,4 +1,4 @@
-"""The platform's own upkeep, in the order in which the console lists it."""
+"""Upkeep tasks of the platform, in the order in which the console lists them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from django.db import InterfaceError, OperationalError
 
 from scheduling.services.lines import remove_idle_lines
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
-from scheduling.services.upkeep import retention, verification
-from scheduling.services.upkeep.prompts import ASKED_FOR_VERIFICATIONS
-from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
+from scheduling.services.rollups import FOLD_ROWS, fold_tallies
+from scheduling.services.upkeep import retention
+from scheduling.services.upkeep.check_tasks import check_tasks
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.services.upkeep.tenant_runs import republish_idle_runs
 from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
 from tenants.services.key_warnings import warn_of_next_ending_key
@@ -55,6 +57,18 @@ def _warn_of_ending_keys(budget: Budget) -> Step:
     return Step({"keys_warned": int(is_warned)}, has_more=is_warned)
 
 
+def _fold_rollups(budget: Budget) -> Step:
+    # After an outage of the dispatchers, or more than they fold.
+    del budget
+    folded = fold_tallies()
+    return Step({"executions": folded}, has_more=folded >= FOLD_ROWS)
+
+
+def _republish_runs(budget: Budget) -> Step:
+    del budget
+    return Step({"runs_republished": republish_idle_runs()})
+
+
 TASKS = (
     UpkeepTask(
         "partitions",
@@ -68,7 +82,7 @@ TASKS = (
         "Rollups",
         "Counts ended executions that no dispatcher has counted yet; dispatchers do it every second.",
         MINUTELY,
-        verification.fold_rollups,
+        _fold_rollups,
     ),
     UpkeepTask(
         "fair_keys",
@@ -127,58 +141,11 @@ TASKS = (
         retention.prune_platform,
     ),
     UpkeepTask(
-        "verify_ledger",
-        "Ledger",
-        "Compares every tenant's charges with measured and predicted time.",
-        HOURLY,
-        verification.check_ledger,
-        share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        "verify_audit",
-        "Audit chains",
-        "Verifies every chain of the audit log against its entries and the signed heads.",
-        DAILY,
-        verification.check_audit,
-        share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        ASKED_FOR_VERIFICATIONS,
-        "Asked-for verifications",
-        "Goes on with verifications of the audit log that did not fit into the request that asked for them.",
+        "requested_runs",
+        "Requested runs",
+        "Publishes again the requested runs over one tenant that no worker continues.",
         MINUTELY,
-        verification.advance_verifications,
+        _republish_runs,
     ),
-    UpkeepTask(
-        "verify_usage",
-        "Usage",
-        "Compares this month's counted worker time with what executions measured.",
-        DAILY,
-        verification.check_usage,
-        share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        "verify_counters",
-        "Counters",
-        "Recounts what waits and what is in flight.",
-        HOURLY,
-        verification.check_counters,
-        share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        "verify_state",
-        "State",
-        "Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have.",
-        DAILY,
-        verification.check_state,
-        share=VERIFICATION_SHARE,
-    ),
-    UpkeepTask(
-        "verify_rollups",
-        "Rollup recount",
-        "Recounts the last whole hours of history and compares the rollups with it.",
-        HOURLY,
-        verification.check_rollups,
-        share=VERIFICATION_SHARE,
-    ),
+    *check_tasks(),
 )

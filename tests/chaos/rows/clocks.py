@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from scheduling.services.schedules.definitions import create_schedule
 from tests.chaos.row import Field, Row
 from tests.chaos.stack import NotInTimeError, Shape, Stack
@@ -230,13 +230,13 @@ class DatabaseClockSetBack(SetClockRow):
         return recovery
 
     def _faults_of_state(self, field: Field) -> list[str]:
-        """What `verify_state` finds, and finds again until it is not waited for any more."""
+        """What `verify` finds, and finds again until it is not waited for any more."""
         try:
             field.stack.until(
-                lambda: verify_state().is_clean, within=STATE_SECONDS, what="the state agrees with itself"
+                lambda: verify().is_clean, within=STATE_SECONDS, what="the state agrees with itself"
             )
         except NotInTimeError:
-            return [f"state: {finding}" for finding in verify_state().findings.values()]
+            return [f"state: {finding}" for finding in verify().findings.values()]
         return []
 
 

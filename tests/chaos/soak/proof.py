@@ -16,7 +16,7 @@ from tests.chaos.soak.stack import SoakStack
 # Back-offs of one, two and four minutes are waited for.
 DRAIN_SECONDS = 900.0
 POLL_SECONDS = 1.0
-COMMANDS = ("verify_ledger", "verify_audit", "verify_usage", "verify_state")
+COMMANDS = ("verify ledger", "verify audit", "verify usage", "verify")
 
 _OPEN = "SELECT state, count(*) FROM scheduling_job WHERE state <> ALL(%s) GROUP BY 1 ORDER BY 1"
 _KNOWN = "SELECT count(*) FROM scheduling_job WHERE id = ANY(%s::uuid[]) AND state = ANY(%s)"
@@ -61,7 +61,7 @@ def verify() -> Iterator[tuple[str, str]]:
     """Each command that checks consistency with what it objects to; nothing if it is content."""
     for name in COMMANDS:
         try:
-            call_command(name, stdout=io.StringIO())
+            call_command(*name.split(), stdout=io.StringIO())
         except CommandError as error:
             yield name, str(error)
         else:

@@ -32,10 +32,10 @@ from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.saved_views import save_view
 from scheduling.services.schedules.definitions import create_schedule
+from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
-from tenants.services.audit_requests import request_verification
 from tenants.services.invitations import invite
 from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
@@ -153,7 +153,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         "invitation": invitation.pk,
         "entry": entry.pk,
         "bulk": _start_bulk(tenant).pk,
-        "verification": request_verification(tenant=tenant).verification.pk,
+        "upkeep_run": request_tenant_run(name=AUDIT_TASK, tenant=tenant).run.pk,
         "schedule": schedule.pk,
         "view": view.pk,
         "webhook": webhook.pk,

@@ -29,7 +29,7 @@ def test_a_list_without_filters_refuses_one(address, owner):
         ("tenants/me/pause/", {"reason": "x", "for": 7}),
         ("tenants/me/pause/", {"reason": 7}),
         ("tenants/me/resume/", {"because": "x"}),
-        ("audit-verifications/", {"chain": "x"}),
+        ("upkeep-runs/", {"task": "verify_audit", "chain": "x"}),
     ],
 )
 def test_an_unknown_field_is_refused(address, body, owner):

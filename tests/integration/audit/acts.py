@@ -14,8 +14,7 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
-from scheduling.limits import WORKER_SECONDS
-from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, Worker, WorkerPool
+from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
 from scheduling.processors.document_indexing.services import pause_document
 from scheduling.processors.document_indexing.uploads import add_address
 from scheduling.processors.rag_pipeline.models import PipelineRun
@@ -25,13 +24,12 @@ from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.circuits import force_circuit
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.schedules.definitions import pause_schedule
 from scheduling.services.suspension import suspend_job
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
-from tenants.limits import month_of
-from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, TenantUsage, Tier
+from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
 from tenants.services.erasure.requests import request_erasure
 from tenants.services.invitations import invite
 from tenants.services.limits import set_tenant_limit
@@ -186,19 +184,16 @@ def _locked_user(world: World) -> Any:
     return world.own["user"]
 
 
-def _wrong_counter(world: World) -> None:
-    in_acme(
-        lambda: TenantUsage.objects.create(
-            tenant=acme(), key=WORKER_SECONDS.key, period=month_of(timezone.now()), amount=7
-        )
-    )
-
-
 def _wrong_capacity(world: World) -> None:
     # The cast's rows are made by hand: what else is wrong with them is repaired before.
-    verify_state(repair=True)
+    verify(repair=True)
     with all_tenants():
         TenantCapacity.objects.filter(tenant=acme()).update(in_flight=7)
+
+
+def _no_open_run(world: World) -> None:
+    with all_tenants():
+        TenantUpkeepRun.objects.update(outcome=TenantUpkeepRun.Outcome.OK)
 
 
 def _worker(world: World) -> None:
@@ -331,8 +326,8 @@ PREPARE: dict[str, Prepare] = {
     "auth.user activate": _inactive_user,
     "auth.user unlock": _locked_user,
     "unlock_login": _locked_user,
-    "verify_state": _wrong_capacity,
-    "verify_usage": _wrong_counter,
+    "verify": _wrong_capacity,
+    "POST upkeep-runs/": _no_open_run,
     f"POST workers/{SAMPLE_ID}/drain/": _worker,
     f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
     "tenants.platformmembership change": _operators_role,
@@ -595,7 +590,7 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
     ),
     "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
     "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
-    "POST tenants/auditlogentry/verify/": lambda world: _post(world, "tenants/auditlogentry/verify/", {}),
+    "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
     "POST tenants/auditlogentry/export/": lambda world: _post(
         world, "tenants/auditlogentry/export/", {"format": "csv"}
     ),
@@ -636,7 +631,7 @@ CONSOLE_READS = (
     "scheduling/job/facets/",
     "scheduling/job/news/",
     "scheduling/deadletter/groups/",
-    "tenants/auditverification/{verification}/part/",
+    "scheduling/tenantupkeeprun/{upkeep_run}/now/",
     "rag_pipeline/pipelinerun/{pipeline_run}/part/",
     "retrieval/dataset/{dataset}/search/",
     "workflow_execution/workflow/{workflow}/versions/1/",
@@ -700,7 +695,6 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],
     "unlock_login": lambda world: ["viewer", "--reason", "x"],
-    "verify_state": lambda world: ["--repair", "--reason", "x"],
-    "verify_usage": lambda world: ["--repair", "--reason", "x"],
+    "verify": lambda world: ["counters", "--repair", "--reason", "x"],
     "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
 }

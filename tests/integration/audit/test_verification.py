@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.chain import PLATFORM_CHAIN, Link
 from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
@@ -72,14 +72,15 @@ def test_an_edited_entry(sealed_log, owner, acme, change):
 
 
 def test_the_check_of_the_whole_state_tells_it_too_and_repairs_no_chain(sealed_log, owner, acme, globex):
-    assert verify_state().is_clean
+    assert verify().is_clean
     entry = seals_of(acme.pk)[4].entry_id
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'another' WHERE id = %s", [entry])
-    for report in (verify_state(), verify_state(tenant=acme), verify_state(repair=True), verify_state()):
+    for report in (verify(), verify(tenant=acme), verify(repair=True), verify()):
         assert list(report.findings) == [("audit_chain", acme.pk)]
-        assert report.findings["audit_chain", acme.pk].examples[0].startswith(f"{entry} entry_edited")
+        (example,) = report.findings["audit_chain", acme.pk].examples
+        assert str(example).startswith(f"Chain {acme.pk}, seal 5, entry {entry}: entry_edited.")
         assert not report.is_clean
-    assert verify_state(tenant=globex).is_clean
+    assert verify(tenant=globex).is_clean
 
 
 def test_an_entry_deleted_in_the_middle(sealed_log, owner, acme):
@@ -320,22 +321,37 @@ def test_erased_chain_is_no_finding_while_its_final_head_is_good(sealed_log, own
     assert "seals_missing" in {kind for kind, _, _ in found(verify_chains(heads=kept))}
 
 
-def test_the_command_tells_and_its_exit_status_too(sealed_log, owner, acme, tmp_path):
+def test_verify_audit_compares_exported_heads(sealed_log, owner, acme, tmp_path):
     out, file = StringIO(), tmp_path / "heads.jsonl"
     sign_heads()
     call_command("export_audit_heads", out=file, stderr=StringIO())
-    call_command("verify_audit", heads=file, stdout=out)
-    assert "intact" in out.getvalue()
+    call_command("verify", "audit", heads=file, stdout=out)
+    assert "audit: 3 chains" in out.getvalue()
+    assert "1 checks, 0 findings." in out.getvalue()
     seal = seals_of(acme.pk)[4]
     owner.execute("UPDATE tenants_auditlogentry SET reason = 'x' WHERE id = %s", [seal.entry_id])
     out = StringIO()
-    with pytest.raises(CommandError, match="not intact: 1 finding"):
-        call_command("verify_audit", tenant="acme", json=True, stdout=out)
+    with pytest.raises(CommandError, match="1 faults were found"):
+        call_command("verify", "audit", tenant="acme", json=True, stdout=out)
     facts = json.loads(out.getvalue())
-    assert facts["is_intact"] is False
+    assert (facts["is_clean"], facts["counts"]["audit"]["chains"]) == (False, 1)
     (finding,) = facts["findings"]
-    assert finding["kind"] == "entry_edited"
-    assert (finding["chain"], finding["sequence"], finding["entry"]) == (str(acme.pk), 5, str(seal.entry_id))
+    assert (finding["code"], finding["tenant"], finding["number"]) == ("audit_chain", str(acme.pk), 1)
+    assert finding["examples"][0].startswith(f"Chain {acme.pk}, seal 5, entry {seal.entry_id}: entry_edited.")
+
+
+def test_verify_audit_finds_a_chain_that_is_gone_by_exported_heads(sealed_log, owner, globex, tmp_path):
+    out, file = StringIO(), tmp_path / "heads.jsonl"
+    sign_heads()
+    call_command("export_audit_heads", out=file, stderr=StringIO())
+    cut_end(owner, globex.pk, above=0)
+    owner.execute("DELETE FROM tenants_audithead WHERE chain = %s", [globex.pk])
+    owner.execute("DELETE FROM tenants_auditcounter WHERE chain = %s", [globex.pk])
+    call_command("verify", "audit", stdout=StringIO())  # an error if a chain is broken
+    with pytest.raises(CommandError, match="1 faults were found"):
+        call_command("verify", "audit", heads=file, stdout=out)
+    assert f"Chain {globex.pk}" in out.getvalue()
+    assert "end_missing" in out.getvalue()
 
 
 def test_the_export_appends_only_what_has_moved(sealed_log, acme, tmp_path):
@@ -369,7 +385,7 @@ def test_a_file_that_holds_no_heads_is_refused_with_its_line(sealed_log, tmp_pat
     file = tmp_path / "heads.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(CommandError, match="line 1"):
-        call_command("verify_audit", heads=file)
+        call_command("verify", "audit", heads=file)
 
 
 def test_the_platforms_own_chain_is_one_of_them(sealed_log, owner):

@@ -12,9 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
 from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import claim, read_sql, wake
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.postgresql import errors
@@ -22,6 +20,7 @@ from tenants.services.tenants import update_tenant
 from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import History, Reply, Request
 from tests.chaos.terms import Terms
+from tests.checks import faults_of
 from tests.integration.chaos.conftest import Platform
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -201,8 +200,8 @@ def test_the_product_keeps_its_promises_in_each_scene(platform: Platform, acme: 
     terms = scene(platform, acme)
     assert judge(platform.history(), terms) == []
     platform.tick()
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
+    assert faults_of("counters", "ready") == []
+    assert faults_of("ledger") == []
 
 
 @pytest.mark.parametrize("promise", PLANTED)
@@ -219,7 +218,7 @@ def test_a_counter_that_is_off_by_one_is_found(platform: Platform, acme: Tenant)
     a_job_runs(platform, acme)
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_schedulingentity SET waiting = waiting + 1")
-    assert verify_counters()
+    assert faults_of("counters", "ready")
 
 
 def test_a_settlement_that_forgets_what_was_charged_is_found(
@@ -228,7 +227,7 @@ def test_a_settlement_that_forgets_what_was_charged_is_found(
     forgetful = settlement_sql.SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
     monkeypatch.setattr(settlement_sql, "SETTLE_ONE", forgetful)
     a_job_runs(platform, acme)
-    assert not verify_ledger().is_balanced
+    assert faults_of("ledger")
 
 
 @pytest.mark.urls("tests.integration.tenants.probe_urls")

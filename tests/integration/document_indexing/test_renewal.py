@@ -23,13 +23,13 @@ from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.search import SearchMode, search_dataset
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
-from scheduling.processors.retrieval.space import CHUNK_COUNTER
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
 from tenants.services.usage import stored
+from tests.checks import faults_of
 from tests.integration.document_indexing.conftest import Hands, upload
 
 pytestmark = pytest.mark.django_db
@@ -85,7 +85,7 @@ def reindex(tenant: Tenant, document: Document, **asked: Any) -> Document:
 
 
 def is_sound() -> bool:
-    return verify_state().is_clean and CHUNK_COUNTER.verify() == []
+    return verify().is_clean
 
 
 def test_old_chunks_answer_until_the_new_are_whole(
@@ -103,7 +103,7 @@ def test_old_chunks_answer_until_the_new_are_whole(
     assert 0 < half.chunks_done == chunks(document, is_served=False)
     assert chunks(document, is_served=True) == old
     assert used(tenant) == old + (half.chunks_total or 0)
-    assert verify_state().findings.keys() == set()
+    assert verify().findings.keys() == set()
 
 
 def test_the_new_chunks_take_their_place_at_once(
@@ -334,7 +334,7 @@ def test_a_deleted_document_leaves_no_vector(
         delete_document(document_id=document.pk)
         assert not Chunk.objects.exists()
     assert used(tenant) == 0
-    assert CHUNK_COUNTER.verify() == []
+    assert faults_of("space") == []
 
 
 def test_planted_chunks_are_found_and_those_of_no_document_deleted(
@@ -353,18 +353,20 @@ def test_planted_chunks_are_found_and_those_of_no_document_deleted(
             )
 
     elsewhere = plant(900, dataset=create_dataset(tenant=tenant, name="another"))
-    found = {code: finding.examples for (code, _), finding in verify_state().findings.items()}
+    found = {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
     done = document.chunks_done
     assert found == {
         "orphan_chunk": [str(elsewhere.pk)],
-        "document_chunks": [f"{document.pk} says {done} chunks and has {done + 1}"],
+        "document_chunks": [f"Document {document.pk} says {done} chunks and has {done + 1}."],
     }
-    assert verify_state(repair=True).is_clean
-    assert verify_state().is_clean
+    assert verify(repair=True).is_clean
+    assert verify().is_clean
     plant(901, dataset=dataset, is_served=False)
-    found = {code: finding.examples for (code, _), finding in verify_state().findings.items()}
+    found = {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
     assert found == {
-        "document_chunks": [f"{document.pk} says {done} chunks and has {done}, says 0 that wait for the rest and has 1"]
+        "document_chunks": [
+            f"Document {document.pk} says {done} chunks and has {done}, says 0 that wait for the rest and has 1."
+        ]
     }
 
 

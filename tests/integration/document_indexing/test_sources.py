@@ -16,7 +16,7 @@ from scheduling.processors.document_indexing.services import pause_document, res
 from scheduling.processors.retrieval.embedding import RateLimitedError, get_embedder
 from scheduling.processors.retrieval.indexing import steps
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.document_indexing.conftest import Hands, upload
@@ -114,7 +114,7 @@ def test_a_page_is_fetched_by_its_job_and_indexed(
     assert (after.content_type, after.size_bytes, after.is_fetch_due) == ("text/html", len(PAGE), False)
     assert "A queue is a line of jobs." in texts_of(acme, document["id"])[0]
     assert add_url(acme_api, dataset, url).json()["documents"][0]["duplicate_of"] == document["id"]
-    assert verify_state().is_clean
+    assert verify().is_clean
 
 
 def test_a_page_that_has_changed_takes_the_place_of_the_old_one(
@@ -137,7 +137,7 @@ def test_a_page_that_has_changed_takes_the_place_of_the_old_one(
     renewed = acme_api.post(address, {}, format="json").json()
     assert hands.run(renewed["job"]).state == "completed"
     assert len(site.asked) == 3
-    assert verify_state().is_clean
+    assert verify().is_clean
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,17 @@ from scheduling.models import DeadLetter, Job
 from scheduling.processors.document_indexing.services import delete_document
 from scheduling.processors.document_indexing.uploads import upload_documents
 from scheduling.processors.files.limits import STORAGE_BYTES
-from scheduling.processors.files.space import STORAGE_COUNTER
 from scheduling.processors.retrieval.limits import VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.services import create_dataset, update_dataset
-from scheduling.processors.retrieval.space import CHUNK_COUNTER
+from scheduling.services.consistency.verification import verify
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import Limit
 from tenants.models import LimitWarning, Tenant, TenantUsage
 from tenants.services.limits import set_tenant_limit
-from tenants.services.recounts import CounterDifference
 from tenants.services.usage import stored
+from tests.checks import faults_of
 from tests.integration.document_indexing.conftest import Hands, upload
 
 pytestmark = pytest.mark.django_db
@@ -45,10 +44,6 @@ def chunks_of(tenant: Tenant) -> int:
         return Chunk.objects.count()
 
 
-def verify_space(*, repair: bool = False) -> list[CounterDifference]:
-    return [row for counter in (STORAGE_COUNTER, CHUNK_COUNTER) for row in counter.verify(repair=repair)]
-
-
 def files_in(root: Path) -> int:
     return sum(path.is_file() for path in root.rglob("*"))
 
@@ -64,7 +59,7 @@ def test_chunks_and_bytes_are_counted_as_they_are(acme: Tenant, dataset: Dataset
     for file in taken.files:
         assert hands.run(file.document.job_id).state == "completed"
     assert used(acme, VECTOR_CHUNKS) == chunks_of(acme) > 2
-    assert verify_space() == []
+    assert faults_of("storage", "space") == []
 
 
 def test_a_content_that_two_datasets_share_counts_once(
@@ -79,7 +74,7 @@ def test_a_content_that_two_datasets_share_counts_once(
     with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=second.files[0].document.pk)
     assert used(acme, STORAGE_BYTES) == 0
-    assert verify_space() == []
+    assert faults_of("storage", "space") == []
 
 
 def test_deleting_gives_both_back(
@@ -90,7 +85,7 @@ def test_deleting_gives_both_back(
     with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
         delete_document(document_id=file.document.pk)
     assert (used(acme, VECTOR_CHUNKS), used(acme, STORAGE_BYTES), chunks_of(acme)) == (0, 0, 0)
-    assert verify_space() == []
+    assert faults_of("storage", "space") == []
 
 
 def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
@@ -108,7 +103,7 @@ def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset
         totals = sum(Document.objects.values_list("chunks_total", flat=True))
     assert before > 32
     assert used(acme, VECTOR_CHUNKS) == totals
-    assert verify_space() == []
+    assert faults_of("storage", "space") == []
 
 
 def test_an_upload_beyond_the_storage_is_refused_and_nothing_is_stored(
@@ -179,7 +174,7 @@ def test_a_document_with_too_many_chunks_fails_for_good_and_whole(acme: Tenant, 
         assert not Chunk.objects.filter(document=document).exists()
         assert DeadLetter.objects.get().error_type == "vector_space_exceeded"
     assert used(acme, VECTOR_CHUNKS) == chunks_of(acme) == 1
-    assert verify_space() == []
+    assert faults_of("storage", "space") == []
 
 
 def test_more_room_lets_it_be_indexed_after_all(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
@@ -231,10 +226,13 @@ def test_wrong_counters_are_found_and_repaired(acme: Tenant, globex: Tenant, dat
     with all_tenants():
         TenantUsage.objects.filter(tenant=acme, key="storage_bytes").update(amount=9)
         TenantUsage.objects.create(tenant=globex, key="vector_chunks", period="1970-01-01", amount=5)
-    found = {(row.tenant_id, row.key): (row.counted, row.recounted) for row in verify_space()}
-    assert found == {(acme.pk, "storage_bytes"): (9, 4), (globex.pk, "vector_chunks"): (5, 0)}
-    verify_space(repair=True)
-    assert verify_space() == []
+    found = {(fault.tenant_id, fault.subject): str(fault.detail) for fault in faults_of("storage", "space")}
+    assert found == {
+        (acme.pk, "storage_bytes"): f"Tenant {acme.pk} is counted 9 of storage_bytes; its contents add up to 4.",
+        (globex.pk, "vector_chunks"): f"Tenant {globex.pk} is counted 5 of vector_chunks; its documents add up to 0.",
+    }
+    verify(["storage", "space"], repair=True)
+    assert faults_of("storage", "space") == []
     assert used(acme, STORAGE_BYTES) == 4
 
 

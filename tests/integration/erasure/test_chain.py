@@ -50,7 +50,7 @@ def test_auditor_removes_no_more_of_a_chain_in_a_turn_than_it_may(
         # What is less than a batch goes with the final head.
         assert (completed, left[-2] - left[-1]) in {(0, BATCH), (1, left[-2])}
         assert left[-2] - left[-1] <= BATCH + 1
-        call_command("verify_audit")  # an error if a chain is broken
+        call_command("verify", "audit")  # an error if a chain is broken
     finish(acme, erasure)
 
 
@@ -179,4 +179,4 @@ def finish(tenant: Tenant, erasure: TenantErasure) -> None:
         (entry,) = AuditLogEntry.objects.filter(action="tenant.erased")
         assert entry.after["final_head"] == AuditCounter.objects.get(chain=tenant.pk).final_head
     seal_entries()
-    call_command("verify_audit")
+    call_command("verify", "audit")

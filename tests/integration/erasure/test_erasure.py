@@ -20,7 +20,6 @@ from django.utils import timezone
 from scheduling import broker
 from scheduling.exceptions import BrokerAwayError
 from scheduling.processors.retrieval.services import create_dataset
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
 from tenants.exceptions import ErasureOpenError, ErasureRefusedError, ReasonRequiredError
 from tenants.models import AuditLogEntry, ErasureStatus, Tenant, TenantErasure
@@ -32,6 +31,7 @@ from tenants.services.erasure.requests import cancel_erasure, hash_slug, request
 from tenants.services.erasure.steps import advance, due_erasures
 from tenants.services.tenants import create_tenant, reinstate_tenant, suspend_tenant
 from tests.auditing import advance_erasure, audit_once, auditing, seal_entries
+from tests.checks import faults_of
 from tests.integration.erasure.filling import checksums, fill, fill_the_rest, mentions
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -75,7 +75,7 @@ def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
     with all_tenants():
         before = count_rows(acme.pk)
     assert {table for table, number in before.items() if not number} == set(), "fill() has no row for these tables"
-    others, ledger = checksums(globex), verify_ledger().balances
+    others, ledger = checksums(globex), faults_of("ledger")
     assert others["files:files"] == others["scheduling:keys"] == "1"
     erasure = asked(acme)
     seen, save = set(), TenantErasure.save
@@ -106,7 +106,7 @@ def test_every_table_has_a_row_and_then_none_and_another_tenant_keeps_all(
         assert User.objects.filter(username="member-of-acme").exists()  # accounts are the platform's
     assert checksums(globex) == others
     # Rows made by their columns do not balance; what matters is that only the erased tenant's are gone.
-    assert verify_ledger().balances == [balance for balance in ledger if balance.tenant_id != acme.pk]
+    assert faults_of("ledger") == [fault for fault in ledger if fault.tenant_id != acme.pk]
     assert verify_erasure(erasure_id=erasure.pk).is_good
 
 
@@ -136,10 +136,27 @@ def test_the_proof_says_who_why_and_how_much_and_its_hash_is_of_it(acme: Tenant,
     assert last.after is not None
     assert last.after["final_head"]["kind"] == "final"
     seal_entries()
-    call_command("verify_audit")  # an error if a chain is broken
+    call_command("verify", "audit")  # an error if a chain is broken
     with all_tenants():
         TenantErasure.objects.filter(pk=erasure.pk).update(proof=erasure.proof | {"reason": "another"})
     assert not verify_erasure(erasure_id=erasure.pk).is_good
+
+
+def test_verify_erasures_finds_planted_row_and_altered_proof(acme: Tenant, no_grace: None, files: None) -> None:
+    erasure = run_to_the_end(asked(acme))
+    assert faults_of("erasures") == []
+    default_storage.save(f"{acme.pk}/aa/left", SimpleUploadedFile("x", b"x"))
+    with all_tenants():
+        TenantErasure.objects.filter(pk=erasure.pk).update(proof=(erasure.proof or {}) | {"reason": "another"})
+    left, proof = faults_of("erasures")
+    assert (left.code, left.tenant_id, left.example) == (
+        "erasure_left",
+        acme.pk,
+        f"erasure {erasure.pk} files:files (1)",
+    )
+    assert (proof.code, proof.tenant_id) == ("erasure_proof", acme.pk)
+    with pytest.raises(CommandError, match="2 faults were found"):
+        call_command("verify", "erasures", stdout=io.StringIO())
 
 
 def test_a_recount_finds_what_came_back(acme: Tenant, no_grace: None, files: None) -> None:
@@ -199,8 +216,9 @@ def test_the_command_erases_and_the_other_recounts(no_grace: None, db: None) -> 
     assert printed["status"] == "completed"
     assert hash_proof(printed["proof"]) == printed["proof_sha256"]
     out = io.StringIO()
-    call_command("verify_erasure", printed["id"], "--json", stdout=out)
-    assert json.loads(out.getvalue())["is_good"]
+    call_command("verify", "erasures", "--json", stdout=out)
+    report = json.loads(out.getvalue())
+    assert (report["is_clean"], report["counts"]) == (True, {"erasures": {"erasures": 1}})
 
 
 @pytest.fixture
@@ -235,6 +253,8 @@ def test_what_is_left_is_not_told_while_the_broker_is_away(
     without_broker()
     with pytest.raises(BrokerAwayError):
         verify_erasure(erasure_id=erasure.pk)
+    (fault,) = faults_of("erasures")
+    assert (fault.code, fault.tenant_id) == ("not_proved", acme.pk)
     client.force_login(staff)
     page = client.post(reverse("admin:tenants_tenanterasure_act", args=[erasure.pk, "verify"]), follow=True)
     assert page.status_code == 200

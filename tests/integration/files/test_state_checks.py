@@ -11,7 +11,7 @@ from scheduling.processors.files import state_checks
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.store import storage_key, store_bytes
 from scheduling.processors.retrieval.models import Dataset
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.files.conftest import refer
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def found() -> dict[str, list[str]]:
-    return {code: finding.examples for (code, _), finding in verify_state().findings.items()}
+    return {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
 
 
 def change(tenant: Tenant, key: str, **columns: object) -> None:
@@ -49,7 +49,7 @@ def test_what_does_not_agree_is_told(
         "reference_without_content": [f"{document.pk} retrieval.Document: {never}"],
     }
     # Nothing of a customer's is removed or written to make it agree.
-    assert not verify_state(repair=True).is_clean
+    assert not verify(repair=True).is_clean
     assert found() == told
     assert default_storage.exists(held)
 
@@ -59,5 +59,5 @@ def test_the_counter_of_bytes_is_repaired(acme: Tenant, dataset: Dataset) -> Non
     refer(dataset, key)
     change(acme, key, size_bytes=F("size_bytes") + 1_000)
     assert set(found()) == {"storage_counter"}
-    assert verify_state(repair=True).is_clean
+    assert verify(repair=True).is_clean
     assert found() == {}

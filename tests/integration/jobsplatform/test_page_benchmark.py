@@ -12,9 +12,9 @@ from benchmarks.pages import Page, Sample, Timing
 from scheduling.models import Schedule
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
+from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.audit_requests import request_verification
 from tests.access import routes
 from tests.integration.console.conftest import make_work
 
@@ -49,7 +49,7 @@ def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: 
     make_work(acme)
     create_dataset(tenant=acme, name="handbook")
     create_schedule(tenant=acme, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
-    request_verification(tenant=acme)
+    request_tenant_run(name=AUDIT_TASK, tenant=acme)
     with tenant_context(acme):
         assert Schedule.objects.exists()
         asked = {address.path for address in [*api_addresses(), *console_addresses()]}

@@ -13,7 +13,6 @@ from scheduling.lifecycle import JobState
 from scheduling.models import Job
 from scheduling.processors.base import Dependency, TransientError
 from scheduling.processors.files.limits import STORAGE_BYTES
-from scheduling.processors.files.space import STORAGE_COUNTER
 from scheduling.processors.rag_pipeline import performance, processor
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity
 from scheduling.processors.rag_pipeline.pace import Pace
@@ -23,12 +22,12 @@ from scheduling.processors.retrieval.exceptions import BatchTooLargeError
 from scheduling.processors.retrieval.indexing import steps
 from scheduling.processors.retrieval.limits import FILES_PER_BATCH, VECTOR_CHUNKS
 from scheduling.processors.retrieval.models import Document
-from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from tenants.context import all_tenants, tenant_context
 from tenants.limits import Limit
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit
 from tenants.services.usage import stored
+from tests.checks import faults_of
 from tests.integration.rag_pipeline.conftest import (
     Hands,
     entities_of,
@@ -75,7 +74,7 @@ def test_what_steps_left_goes_when_the_run_has_ended(
     assert used(acme, STORAGE_BYTES) == len(paragraphs(9).encode())
     with tenant_context(acme):
         assert not PipelineEntity.objects.exclude(content_key="", passages_key="").exists()
-    assert [row for counter in (STORAGE_COUNTER, CHUNK_COUNTER) for row in counter.verify()] == []
+    assert faults_of("storage", "space") == []
     assert used(acme, VECTOR_CHUNKS) == 9
 
 
@@ -91,7 +90,7 @@ def test_the_vector_space_refuses_one_entity_and_not_the_others(
     assert short.shown_state == "completed"
     with tenant_context(acme):
         assert [document.name for document in Document.objects.all()] == ["short.txt"]
-    assert CHUNK_COUNTER.verify() == []
+    assert faults_of("space") == []
 
 
 def test_the_storage_refuses_what_there_is_no_room_for(acme: Tenant, make_pipeline: MakePipeline, hands: Hands) -> None:
@@ -101,7 +100,7 @@ def test_the_storage_refuses_what_there_is_no_room_for(acme: Tenant, make_pipeli
     hands.run(run.job_id)
     (entity,) = entities_of(run)
     assert (entity.shown_state, entity.shown_error_code) == ("error", "space_exceeded")
-    assert STORAGE_COUNTER.verify() == []
+    assert faults_of("storage") == []
 
 
 def test_a_run_larger_than_a_batch_is_refused_at_its_start_and_again_when_it_runs(

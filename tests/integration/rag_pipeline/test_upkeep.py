@@ -17,7 +17,7 @@ from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, 
 from scheduling.processors.rag_pipeline.runs import start_run
 from scheduling.processors.retrieval.models import Document
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -105,7 +105,7 @@ def test_old_runs_go_and_their_documents_stay(run: PipelineRun, hands: Hands, ac
 
 def found() -> set[str]:
     """The codes of what is wrong with pipelines."""
-    return {code for (code, _) in verify_state().findings if code.startswith("pipeline_")}
+    return {code for (code, _) in verify().findings if code.startswith("pipeline_")}
 
 
 def test_what_agrees_is_clean_and_each_thing_that_does_not_is_told(

@@ -12,8 +12,7 @@ from django.test import override_settings
 from scheduling.processors.files.store import store_bytes
 from scheduling.processors.retrieval import state_checks
 from scheduling.processors.retrieval.models import Dataset, Document, DocumentStatus
-from scheduling.processors.retrieval.space import CHUNK_COUNTER
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tests.integration.retrieval.conftest import add_document
 from tests.integration.scheduling.acts import submit
@@ -34,7 +33,7 @@ def document(dataset: Dataset) -> Document:
     job = submit(dataset.tenant)[0]
     key = store_bytes(dataset.tenant_id, b"one").key
     change(made, storage_key=key, job_id=job.pk, status=DocumentStatus.INDEXING)
-    CHUNK_COUNTER.verify(repair=True)
+    verify(["space"], repair=True)
     return made
 
 
@@ -44,7 +43,7 @@ def change(document: Document, **columns: object) -> None:
 
 
 def found() -> dict[str, list[str]]:
-    return {code: finding.examples for (code, _), finding in verify_state().findings.items()}
+    return {code: [str(example) for example in finding.examples] for (code, _), finding in verify().findings.items()}
 
 
 def test_a_document_that_agrees_with_everything_is_clean(document: Document) -> None:
@@ -60,15 +59,15 @@ def test_each_thing_that_a_document_misses_is_told(
     told = found()
     assert told == {
         "document_without_job": [str(document.pk)],
-        "document_chunks": [f"{document.pk} says 7 chunks and has 1"],
+        "document_chunks": [f"Document {document.pk} says 7 chunks and has 1."],
     }
     # Nothing of a customer's is written to make it agree.
-    assert not verify_state(repair=True).is_clean
+    assert not verify(repair=True).is_clean
     assert found() == told
 
 
 def test_counters_of_chunks_are_repaired(document: Document) -> None:
     change(document, chunks_total=1_000)
     assert set(found()) == {"space_counter"}
-    assert verify_state(repair=True).is_clean
+    assert verify(repair=True).is_clean
     assert found() == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scheduling.processors.retrieval import state_checks
 from scheduling.processors.retrieval.models import Dataset, Document
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import tenant_context
@@ -12,13 +13,17 @@ from tests.integration.retrieval.conftest import add_document
 pytestmark = pytest.mark.django_db
 
 
-def test_chunks_are_counted_against_what_their_documents_say(dataset: Dataset, globex_dataset: Dataset) -> None:
+def test_chunks_are_counted_against_what_their_documents_say(
+    dataset: Dataset, globex_dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = add_document(dataset, "a", "one", "two")
     add_document(globex_dataset, "b", "three")
-    clean = run_upkeep(name="verify_chunks", batch_rows=1)
+    monkeypatch.setattr(state_checks, "CHUNK_ROWS", 1)
+    clean = run_upkeep(name="verify_chunks")
     assert (clean.outcome, clean.counts["documents"]) == ("ok", 2)
     with tenant_context(dataset.tenant_id):
         Document.objects.filter(pk=document.pk).update(chunks_done=9)
     run = run_upkeep(name="verify_chunks")
     assert run.outcome == "failed"
-    assert run.findings[0].startswith(f"Document {document.pk} says 9 chunks")
+    assert run.findings[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
+    assert f"Document {document.pk} says 9 chunks" in run.findings[0]

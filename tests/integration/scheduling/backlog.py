@@ -19,10 +19,9 @@ from scheduling.models import (
 )
 from scheduling.services.backlog import move_turn
 from scheduling.services.cfs_plans import activate_cfs_plan
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
-from scheduling.services.ledger import verify_ledger
 from tenants.context import all_tenants
+from tests.checks import faults_of
 
 
 def activate(name: str) -> None:
@@ -75,5 +74,5 @@ def assert_nothing_is_lost(pool: WorkerPool) -> None:
     assert set(found) == wanted
     assert set(found.values()) <= {1}
     assert misplaced == []
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
+    assert faults_of("counters", "ready") == []
+    assert faults_of("ledger") == []

@@ -15,7 +15,6 @@ from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
 from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.settlement import settle
 from scheduling.services.workers import register_worker
 from scheduling.worker.dispatcher import Dispatcher
@@ -24,6 +23,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant, update_tenant
 from tests.brokers import empty_database
+from tests.checks import faults_of
 from tests.integration.scheduling.test_invariants import check_histories, recount
 from tests.protocol_store import Hint, Id, JobRow, Store
 
@@ -101,7 +101,7 @@ class ProtocolSides(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             check_histories()
-            assert verify_ledger().is_balanced
+            assert faults_of("ledger") == []
             with all_tenants():
                 ended = Execution.objects.filter(outcome=Execution.Outcome.COMPLETED).values("job_id")
                 assert not ended.annotate(times=Count("id")).filter(times__gt=1)

@@ -21,13 +21,13 @@ from scheduling.models import (
 from scheduling.services import backlog
 from scheduling.services.backlog import move_turn
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
 from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import complete, fail, in_flight, submit
 from tests.integration.scheduling.backlog import activate, assert_nothing_is_lost, move_all, places, queues_of
 
@@ -107,5 +107,5 @@ def test_some_thousand_move_there_and_back(acme: Tenant, globex: Tenant, pool: W
         assert move_all() == 6_000
         assert queues_of(jobs) == queues
     run_tick(pool.pk)
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
     assert Counter(places().values()) == {1: 6_000}

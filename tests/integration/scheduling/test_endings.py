@@ -11,14 +11,13 @@ from scheduling import broker
 from scheduling.lifecycle import JobState
 from scheduling.models import CFSPlan, Job, LiveExecution, Queue, QueueClock, Worker, WorkerPool
 from scheduling.services import verdicts
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
 from scheduling.services.dispatching.read import read_pool
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.settlement import settle
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, begin, beside, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,8 +60,8 @@ def test_the_slot_of_what_is_being_settled_is_as_good_as_free(
     settle([verdicts.completed(started.execution_id, started.fence, None)])
     assert run_tick(pool.pk, ending=[token]).dispatched == 0
     assert states([first, second, third]) == [JobState.COMPLETED, JobState.DISPATCHED, JobState.AVAILABLE]
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
+    assert faults_of("counters", "ready") == []
+    assert faults_of("ledger") == []
 
 
 def test_whoever_is_at_its_cap_has_its_own_slot_again(
@@ -115,7 +114,7 @@ def test_the_slot_of_a_settlement_that_a_tick_came_too_early_to_fold(
             QueueClock.objects.filter(queue_id=others[0].queue_id).update(vruntime=10**15)
         assert run_tick(pool.pk).dispatched == 1
         assert states([*own, *others]) == ["completed", "dispatched", "available", "available"]
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_a_queue_at_its_cap_has_its_own_slot_again(acme: Tenant, pool: WorkerPool, tick: Tick, start: Start) -> None:
@@ -162,7 +161,7 @@ def test_a_settlement_that_fails_leaves_one_message_too_many_which_waits(
     for _ in range(3):
         run_tick(pool.pk, ending=[token])
     assert states(jobs) == [JobState.EXECUTING, JobState.DISPATCHED, JobState.AVAILABLE, JobState.AVAILABLE]
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_tokens_pass_through_the_broker_once_and_strangers_words_are_dropped() -> None:

@@ -24,15 +24,14 @@ from scheduling.models import (
 )
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.cfs_plans import activate_cfs_plan
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.dispatching import tick as tick_module
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind
 from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import update_tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, in_flight, reload, submit
 
 DEADLINE_SECONDS = 60
@@ -83,8 +82,8 @@ def test_rows_that_somebody_holds_are_passed_over_and_the_slots_go_to_others(
     give_slots(pool, 5)
     tick()
     assert {job.pk for job in in_flight()} == {job.pk for job in held + behind}
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
+    assert faults_of("counters", "ready") == []
+    assert faults_of("ledger") == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -123,7 +122,7 @@ def test_a_cancellation_that_is_open_keeps_no_tick_waiting(
     assert [job.pk for job in in_flight()] == [other[0].pk]
     tick()
     assert {reload(job).state for job in gone} == {JobState.CANCELLED}
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -139,7 +138,7 @@ def test_a_job_behind_a_gate_that_somebody_holds_is_set_aside_later(
     tick()
     with all_tenants():
         assert JobHeld.objects.count() == 2
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 @pytest.mark.django_db

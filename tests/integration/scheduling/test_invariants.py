@@ -12,12 +12,12 @@ from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES, JobState
 from scheduling.models import Job, JobEvent, WorkerPool
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.dispatching import tick as tick_module
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind, resume_kind
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, submit
 from tests.integration.scheduling.eligible import read_idle_slots
 from tests.integration.scheduling.walks import Walk
@@ -80,7 +80,7 @@ def test_whatever_happens_every_counter_equals_its_recount(
         walk.step()
         assert recount() == [], f"seed {seed}, step {number}"
         assert walk.idle == [], f"seed {seed}, step {number}"
-        assert verify_ledger().unbalanced == [], f"seed {seed}, step {number}"
+        assert faults_of("ledger") == [], f"seed {seed}, step {number}"
     assert walk.largest > 1
     check_histories()
 

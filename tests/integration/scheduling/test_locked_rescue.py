@@ -16,7 +16,6 @@ from django.utils import timezone
 from scheduling.lifecycle import JobState
 from scheduling.models import LiveExecution, Worker
 from scheduling.services.leases import heartbeat
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.lost_sessions import end_lost_sessions, session_name
 from scheduling.services.rescue import run_sweep
 from scheduling.services.workers import Registration
@@ -24,6 +23,7 @@ from tenants.conf import platform_role
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, age, begin, reload, submit
 
@@ -65,7 +65,7 @@ def test_sweep_rescues_others_while_a_row_is_locked(
         assert reload(locked).state == JobState.EXECUTING
     assert run_sweep().rescued == 1
     assert reload(locked).state == JobState.AVAILABLE
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_sweep_discards_other_late_jobs_while_one_is_locked(acme: Tenant, globex: Tenant, holder: Any) -> None:

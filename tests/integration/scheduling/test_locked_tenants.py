@@ -13,18 +13,16 @@ from scheduling.lifecycle import JobState
 from scheduling.models import Job, JobDue, JobHeld, PoolClock, QueueClock, SchedulingEntity, Settled, WorkerPool
 from scheduling.selectors.locked_tenants import read_locked_tenants
 from scheduling.services import verdicts
-from scheduling.services.counters import verify_counters
 from scheduling.services.diagnosis import State, diagnose
 from scheduling.services.dispatching import locked
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind
 from scheduling.services.settlement import settle
-from scheduling.services.usage import verify_usage
 from scheduling.services.workers import Registration
 from tenants.conf import platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
+from tests.checks import faults_of
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 from tests.integration.scheduling.test_held_rows import give_slots
@@ -117,9 +115,9 @@ def test_ticks_serve_others_while_rows_of_one_tenant_are_locked(
             assert noted()[str(acme.pk)]["pid"] == other.info.backend_pid
         assert {reload(job).state for job in others} == {JobState.COMPLETED}
     work_off(tick, start)
-    assert verify_counters() == []
-    assert verify_ledger().is_balanced
-    assert verify_usage() == []
+    assert faults_of("counters", "ready") == []
+    assert faults_of("ledger") == []
+    assert faults_of("usage") == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -140,8 +138,8 @@ def test_first_rows_of_a_locked_tenant_wait_for_it(
     tick()
     with all_tenants():
         assert not Settled.objects.exists()
-    assert verify_counters() == []
-    assert verify_usage() == []
+    assert faults_of("counters", "ready") == []
+    assert faults_of("usage") == []
 
 
 @pytest.mark.django_db(transaction=True)

@@ -28,12 +28,10 @@ from scheduling.processors.diagnostics.processor import NoopProcessor
 from scheduling.selectors.fairness import InFlight, read_in_flight
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import republish_unstarted
 from scheduling.services.dispatching.read import read_pool
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind, resume_kind
 from scheduling.services.rescue import run_sweep
 from scheduling.services.settlement import settle
@@ -43,6 +41,7 @@ from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, age, reload, submit
 from tests.predictions import predict
 
@@ -59,8 +58,8 @@ def small(db: None) -> None:
 def exact(db: None) -> Iterator[None]:
     """Whatever a test does, ledger and counters stay exact."""
     yield
-    assert verify_ledger().is_balanced
-    assert verify_counters() == []
+    assert faults_of("ledger") == []
+    assert faults_of("counters", "ready") == []
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from django.db.models.functions import Now
 
 from scheduling.models import LiveExecution, PoolClock, SchedulingEntity, TenantCapacity, WorkerPool
 from scheduling.services import verdicts
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import start_execution
 from scheduling.services.settlement import settle
@@ -24,6 +23,7 @@ from scheduling.services.workers import register_worker
 from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
 from tenants.services.tenants import create_tenant
+from tests.checks import faults_of
 from tests.databases import TestDatabase
 from tests.integration.scheduling.acts import submit
 
@@ -80,7 +80,7 @@ def put_in_one_message() -> None:
     started = start_execution(execution_id=live.id, token=live.token, worker_id=worker.worker_id)
     assert started is not None
     assert settle([verdicts.completed(started.execution_id, started.fence, None)])
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_what_shares_a_message_is_counted_right_by_either_version(own_database: None) -> None:
@@ -89,7 +89,7 @@ def test_what_shares_a_message_is_counted_right_by_either_version(own_database: 
     assert in_flight() == ({"": (2, 1), "ann": (1, 0)}, [3])
     migrate()
     assert in_flight() == ({"": (2, 1), "ann": (1, 0)}, [3])
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 class Interrupted:

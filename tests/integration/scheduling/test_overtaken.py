@@ -17,7 +17,6 @@ from scheduling.services import backlog
 from scheduling.services.backlog import move_turn, request_move
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.cfs_plans import CFS_PLANS, activate_cfs_plan
-from scheduling.services.counters import verify_counters
 from scheduling.services.dispatching import run_tick
 from scheduling.services.plan_versions import apply_due_versions
 from scheduling.services.retries import retry_jobs
@@ -26,6 +25,7 @@ from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Plan, PlanVersion, Tenant
 from tenants.services.plans import update_plan
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient_locks")]
@@ -95,7 +95,7 @@ def test_a_job_that_is_resumed_while_it_is_cancelled_leaves_nothing_in_its_line(
     with all_tenants():
         assert not JobReady.objects.exists()
     run_tick(pool.pk)
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_a_bulk_cancel_finds_what_the_backlog_mover_has_in_hand(acme: Tenant, pool: WorkerPool) -> None:
@@ -105,7 +105,7 @@ def test_a_bulk_cancel_finds_what_the_backlog_mover_has_in_hand(acme: Tenant, po
     with all_tenants():
         assert set(Job.objects.values_list("state", "queue__name")) == {("cancelled", "workflow")}
     run_tick(pool.pk)
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_a_bulk_retry_finds_what_the_backlog_mover_has_in_hand(
@@ -120,7 +120,7 @@ def test_a_bulk_retry_finds_what_the_backlog_mover_has_in_hand(
     with all_tenants():
         assert (JobDue.objects.count(), JobReady.objects.count()) == (0, 1)
     run_tick(pool.pk)
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def put_due(plan: Plan, number: int, **content: Any) -> PlanVersion:

@@ -14,13 +14,13 @@ from scheduling.selectors.waiting import why_waiting
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.execution import StartedExecution
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.rescue import run_sweep
 from scheduling.services.settlement import settle
 from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db
@@ -62,7 +62,7 @@ def test_a_job_that_is_put_off_is_due_again_and_burns_nothing(started: StartedEx
     assert explanation.reasons[0].until == due.due_at
     tick()
     assert job_of(started).state == JobState.DISPATCHED
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_explanation_names_the_sandbox_that_a_job_waits_for(started: StartedExecution) -> None:
@@ -89,7 +89,7 @@ def test_a_suspended_job_goes_on_when_it_is_woken(started: StartedExecution, acm
         assert not JobSuspended.objects.exists()
         assert JobEvent.objects.filter(job_id=job.pk, name="job.woken").count() == 1
     assert wake(acme, job.pk) == set()
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_a_wake_up_that_comes_before_the_settlement_is_not_lost(started: StartedExecution, acme: Tenant) -> None:

@@ -19,11 +19,9 @@ from scheduling.limits import PEAK_MEMORY, WORKER_SECONDS
 from scheduling.models import Charge, Execution, Job, SchedulingEntity
 from scheduling.services import quotas
 from scheduling.services.job_requests import JobRequest
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.quotas import keep_limits
 from scheduling.services.retries import retry_job
 from scheduling.services.submission import submit_job, submit_jobs
-from scheduling.services.usage import verify_usage
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.limits import format_moment, month_end, month_of
@@ -31,6 +29,7 @@ from tenants.models import AuditLogEntry, LimitWarning, Plan, PlanLimit, Tenant,
 from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 from tenants.services.plans import update_plan
 from tenants.signals import limit_warned
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db
@@ -212,7 +211,7 @@ def test_the_counted_worker_time_is_the_measured_one_to_the_microsecond(
             measured = list(Execution.objects.filter(tenant=tenant).values_list("measured_us", flat=True))
             assert measured
             assert worker_us(tenant) == sum(measured)
-    assert verify_usage() == []
+    assert faults_of("usage") == []
 
 
 def test_what_no_tick_has_folded_yet_is_no_difference(
@@ -221,7 +220,7 @@ def test_what_no_tick_has_folded_yet_is_no_difference(
     (job,) = submit(acme)
     tick()
     complete(start, job)
-    assert verify_usage() == []
+    assert faults_of("usage") == []
     assert worker_us(acme) == 0
 
 
@@ -236,19 +235,22 @@ def test_a_wrong_counter_is_found_and_repaired(
     with all_tenants():
         TenantUsage.objects.filter(tenant=acme, key=WORKER_SECONDS.key).update(amount=right + 7)
         TenantUsage.objects.create(tenant=globex, key=WORKER_SECONDS.key, period=month_of(datetime.now(UTC)), amount=5)
-    assert [(row.tenant_id, row.counted_us - row.measured_us) for row in verify_usage()] == sorted(
-        [(acme.pk, 7), (globex.pk, 5)]
-    )
-    with pytest.raises(CommandError):
-        call_command("verify_usage", "--json", stdout=StringIO())
-    call_command("verify_usage", "--repair", stdout=StringIO())
-    assert (worker_us(acme), worker_us(globex)) == (right, 0)
-    assert verify_usage() == []
-    with all_tenants():
-        entry = AuditLogEntry.objects.get(action="usage.repaired")
     month = f"{month_of(datetime.now(UTC)):%Y-%m}"
-    assert entry.before["counted_us"] == {f"{acme.pk} {month}": right + 7, f"{globex.pk} {month}": 5}
-    assert entry.after["counted_us"] == {f"{acme.pk} {month}": right, f"{globex.pk} {month}": 0}
+    told = {
+        acme.pk: f"Tenant {acme.pk} is counted {right + 7:,} µs for {month}, measured {right:,}.",
+        globex.pk: f"Tenant {globex.pk} is counted 5 µs for {month}, measured 0.",
+    }
+    assert {fault.tenant_id: str(fault.detail) for fault in faults_of("usage")} == told
+    with pytest.raises(CommandError):
+        call_command("verify", "usage", "--json", stdout=StringIO())
+    call_command("verify", "usage", "--repair", stdout=StringIO())
+    assert (worker_us(acme), worker_us(globex)) == (right, 0)
+    assert faults_of("usage") == []
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(action="state.repaired", target_id="usage_counter")
+        assert {entry.tenant_id: entry.before["examples"] for entry in entries} == {
+            tenant: [sentence] for tenant, sentence in told.items()
+        }
 
 
 def test_execution_that_was_charged_other_than_was_measured_is_found_and_not_repaired(
@@ -262,11 +264,13 @@ def test_execution_that_was_charged_other_than_was_measured_is_found_and_not_rep
         Charge.objects.filter(pk=first.pk).update(microseconds=F("microseconds") + 7_200_000_000)
         Charge.objects.filter(pk=second.pk).update(microseconds=F("microseconds") - 7_200_000_000)
     tick()
-    assert verify_ledger().is_balanced
-    found = {row.execution_id: row.counted_us - row.measured_us for row in verify_usage(repair=True)}
-    assert found == {first.execution_id: 7_200_000_000, second.execution_id: -7_200_000_000}
-    with pytest.raises(CommandError):
-        call_command("verify_usage", "--repair", stdout=StringIO())
+    assert faults_of("ledger") == []
+    found = faults_of("usage")
+    assert {fault.code for fault in found} == {"execution_charge"}
+    assert {fault.subject for fault in found} == {f"execution {row.execution_id}" for row in (first, second)}
+    with pytest.raises(CommandError, match="2 faults are left"):
+        call_command("verify", "usage", "--repair", stdout=StringIO())
+    assert faults_of("usage") == found
 
 
 def test_a_month_is_the_one_in_which_the_execution_ended(

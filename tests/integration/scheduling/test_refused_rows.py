@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import Queue, SchedulingEntity, Settled, SettledRefused, TenantCapacity, WorkerPool
 from scheduling.services.consistency.registry import FaultKind, fault_kinds
-from scheduling.services.consistency.verification import verify_state
-from scheduling.services.counters import verify_counters
+from scheduling.services.consistency.verification import verify
 from scheduling.services.diagnosis import State, diagnose
 from scheduling.services.dispatching import run_tick, set_aside_refused
-from scheduling.services.usage import verify_usage
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant, TenantUsage
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
@@ -139,7 +138,7 @@ def test_slot_of_a_refused_row_is_free_and_counters_agree(
     with all_tenants():
         assert TenantCapacity.objects.get(tenant=acme).in_flight == 0
         assert SchedulingEntity.objects.get(tenant=acme).in_flight == 0
-    assert (verify_counters(), list(verify_usage())) == ([], [])
+    assert faults_of("counters", "ready", "usage") == []
 
 
 def test_repair_folds_a_refused_row_once_its_cause_is_mended(
@@ -151,12 +150,12 @@ def test_repair_folds_a_refused_row_once_its_cause_is_mended(
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_settled SET weight_milli = 0")
     dispatch(pool)
-    found = verify_state(repair=True, reason="after the mend")
+    found = verify(repair=True, reason="after the mend")
     assert [code for code, _ in found.findings] == ["settled_refused"]
     assert found.is_clean
     assert count(SettledRefused) == 0
     assert not dispatch(pool)
-    assert (count(Settled), verify_counters(), list(verify_usage())) == (0, [], [])
+    assert (count(Settled), faults_of("counters", "ready"), faults_of("usage")) == (0, [], [])
 
 
 def test_diagnosis_fails_while_a_row_is_set_aside(acme: Tenant, pool: WorkerPool, queue: Queue) -> None:

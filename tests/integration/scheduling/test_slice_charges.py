@@ -21,12 +21,12 @@ from scheduling.models import (
 )
 from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.settlement import settle
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, submit
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +41,7 @@ def _ten_minutes_are_expected() -> Iterator[None]:
     with all_tenants():
         Queue.objects.update(expected_seconds=600)
     yield
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def run_for(execution: StartedExecution, seconds: float) -> None:

@@ -35,13 +35,13 @@ from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.execution import StartedExecution
 from scheduling.services.leases import heartbeat
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.pauses import pause_kind, pause_queue
 from scheduling.services.settlement import settle
 from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant, pause_tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 from tests.integration.scheduling.test_metrics import scrape
 
@@ -275,7 +275,7 @@ def test_a_job_that_yields_goes_back_to_its_own_place_and_burns_nothing(
     assert (after.attempt, after.crash_count, after.yield_count, after.checkpoint) == (0, 0, 1, {"page": 40})
     assert (place.rank, ended.outcome) == (job.rank, Execution.Outcome.YIELDED)
     assert charged == ended.measured_us >= SLICE_SECONDS * 1_000_000
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
     with tenant_context(acme):
         explanation = why_waiting(after)
     assert explanation is not None

@@ -14,12 +14,12 @@ from scheduling.processors.workflow_execution.models import Approval, RunValue
 from scheduling.processors.workflow_execution.runs import decide_approval
 from scheduling.processors.workflow_execution.upkeep import sweep_ended_runs
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.rescue import run_sweep
 from scheduling.services.upkeep.registry import Budget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.settings import change_settings
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.workflow_execution.conftest import Runs, nodes_of, run_of
 from tests.model_server import ModelServer
@@ -59,7 +59,7 @@ def test_a_run_makes_its_outputs_and_each_node_is_recorded(runs: Runs, acme: Ten
     assert nodes["ask"].outputs["completion_tokens"] == 4
     assert nodes["ask"].tokens == 8
     assert outcomes(job) == ["completed"]
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_the_inputs_are_checked_before_anything_is_submitted(runs: Runs, acme: Tenant) -> None:
@@ -195,7 +195,7 @@ def test_an_approval_suspends_the_run_until_it_is_answered(
             decide_approval(approval_id=approval.pk, is_approved=True)
     job = runs.go(job)
     assert (job.state, job.result["outputs"], job.attempt) == ("completed", {"text": text}, 0)
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 @pytest.mark.parametrize(

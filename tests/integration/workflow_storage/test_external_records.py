@@ -24,7 +24,7 @@ from scheduling.processors.workflow_storage.offloading import value_of
 from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
 from scheduling.processors.workflow_storage.repository import save_external_record, save_records
 from scheduling.processors.workflow_storage.selectors import find_nodes, get_run
-from scheduling.services.consistency.verification import verify_state
+from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
@@ -50,7 +50,7 @@ def three_records(tenant: Tenant) -> list[tuple[RunRecord, Sequence[NodeRecord]]
 
 
 def wrong_runs() -> list[str]:
-    return [code for code, _ in verify_state().findings if code.startswith("workflow_")]
+    return [code for code, _ in verify().findings if code.startswith("workflow_")]
 
 
 def test_record_is_stored_by_its_job(acme: Tenant, tick: Tick, start: Start) -> None:

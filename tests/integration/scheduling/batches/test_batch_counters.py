@@ -10,14 +10,12 @@ from django.db import connection
 from scheduling.models import Batch, BatchNews, Job
 from scheduling.services.batches.folding import fold_batches
 from scheduling.services.batches.making import open_batch
-from scheduling.services.consistency.batches import CHECKS
-from scheduling.services.consistency.registry import Piece, RepairOrder
+from scheduling.services.consistency.batches import BATCHES as CHECK
+from scheduling.services.consistency.registry import Fault, Piece, RepairOrder
 from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail
-
-(CHECK,) = CHECKS
 
 
 def look() -> set[str]:
@@ -30,7 +28,7 @@ def repair() -> None:
     assert CHECK.repair is not None
     with all_tenants():
         for fault in faults:
-            CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault.subject], Piece()))
+            CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], Piece()))
 
 
 def execute(statement: str, **values: Any) -> None:
@@ -111,7 +109,8 @@ def test_a_repair_changes_nothing_that_was_right(batch: Batch) -> None:
     fold_batches()
     with all_tenants():
         assert CHECK.repair is not None
-        CHECK.repair(RepairOrder("batch_counter", batch.tenant_id, [str(batch.pk)], Piece()))
+        fault = Fault("batch_counter", batch.tenant_id, str(batch.pk))
+        CHECK.repair(RepairOrder(fault.code, fault.tenant_id, [fault], Piece()))
     assert counters(batch) == (1, 1, 0, "running")
     with all_tenants():
         assert BatchNews.objects.count() == 1

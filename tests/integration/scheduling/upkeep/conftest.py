@@ -9,6 +9,7 @@ import pytest
 
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.permissions import Permission
 
 Plant = Callable[..., UpkeepTask]
 
@@ -17,8 +18,11 @@ Plant = Callable[..., UpkeepTask]
 def plant(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plant]:
     """A function that registers one more task, named `planted`."""
 
-    def register(step: Callable[[Budget], Step], *, share: float = 1.0) -> UpkeepTask:
-        task = UpkeepTask("planted", "Planted", "Does what the test says.", timedelta(hours=1), step, share=share)
+    def register(
+        step: Callable[[Budget], Step], *, share: float = 1.0, tenant_permission: Permission | None = None
+    ) -> UpkeepTask:
+        words = ("planted", "Planted", "Does what the test says.")
+        task = UpkeepTask(*words, timedelta(hours=1), step, share=share, tenant_permission=tenant_permission)
         known = {**{known.name: known for known in registry.tasks()}, task.name: task}
         monkeypatch.setattr(registry, "_all", lambda: known)
         return task

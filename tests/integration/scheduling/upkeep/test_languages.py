@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,12 +18,13 @@ from django.utils import translation
 from rest_framework.test import APIClient
 
 from scheduling.models import UpkeepRun
-from scheduling.services.counters import COUNTER_NAMES, CounterDifference
+from scheduling.services.consistency import sums
+from scheduling.services.consistency.counters import COUNTER_NAMES, fault_of
+from scheduling.services.consistency.sums import USAGE, usage_fault
 from scheduling.services.partitions import missing_days
-from scheduling.services.upkeep import runs, verification
+from scheduling.services.upkeep import runs
 from scheduling.services.upkeep.registry import Step
 from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.services.usage import UsageDifference
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.sentences import Sentence
@@ -169,18 +170,19 @@ def test_days_without_a_partition_are_told_in_chinese(db: None) -> None:
 
 def test_every_counter_has_a_name_in_chinese(acme: Tenant) -> None:
     for name in COUNTER_NAMES:
-        row = CounterDifference(name, acme.pk, "entity 7", 3, 4)
-        assert str(row) == f"{name} of entity 7: 3, recounted 4."
+        sentence = fault_of(name, acme.pk, "entity 7", 3, 4).detail
+        assert isinstance(sentence, Sentence)
+        assert str(sentence) == f"{name} of entity 7: 3, recounted 4."
         with translation.override("zh-hans"):
-            assert name not in row.sentence.told
-            assert "entity" not in row.sentence.told
+            assert name not in sentence.told
+            assert "entity" not in sentence.told
 
 
 def test_worker_time_that_is_counted_wrong_is_told_in_chinese(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    difference = UsageDifference(acme.pk, date(2026, 3, 1), 1_000_009, 1_000_000)
-    monkeypatch.setattr(verification, "verify_usage_page", lambda page: [difference])
-    monkeypatch.setattr(verification, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
+    fault = usage_fault(USAGE, acme.pk, "2026-03", 1_000_009, 1_000_000)
+    monkeypatch.setattr(sums, "find_usage", lambda page: [fault])
+    monkeypatch.setattr(sums, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
     run = run_upkeep(name="verify_usage")
-    assert run.findings[0] == f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000."
+    assert f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000." in run.findings[0]
     with translation.override("zh-hans"):
-        assert run.told[0] == f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。"
+        assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.told[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -9,16 +10,17 @@ from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
 from scheduling.models import Charge, RollupClock, UpkeepRun
-from scheduling.services import rollup_checks
-from scheduling.services.ledger import LedgerReport, verify_ledger
-from scheduling.services.rollup_checks import RollupCheck, RollupDifference
+from scheduling.services.consistency import registry, rollups
+from scheduling.services.consistency.registry import Fault, Look, Piece, find_checks, state_checks
+from scheduling.services.consistency.rollups import RollupCheck, RollupDifference
+from scheduling.services.consistency.walk import look_at_page
 from scheduling.services.rollups import fold_tallies
-from scheduling.services.upkeep import verification
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.selectors import tenant_pages
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
 
 pytestmark = pytest.mark.django_db
@@ -109,15 +111,17 @@ def test_a_page_that_takes_too_long_is_told_and_hides_no_other(
     work: None, globex: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execute("UPDATE scheduling_charge SET microseconds = 1 WHERE reason = 'corrected'")
-    verify, pages = verification.verify_ledger_page, []
+    (ledger,), pages = find_checks(["ledger"]), []
 
-    def cancel_the_first(page: tenant_pages.TenantPage) -> LedgerReport:
-        pages.append(page)
-        if len(pages) == 1:
-            raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
-        return verify(page)
+    def cancel_the_first(piece: Piece) -> Look:
+        pages.append(piece)
+        return ledger.look(piece) if len(pages) > 1 else look_at_page(piece, cancel)
 
-    monkeypatch.setattr(verification, "verify_ledger_page", cancel_the_first)
+    def cancel(page: tenant_pages.TenantPage) -> list[Fault]:
+        raise OperationalError("canceling statement due to statement timeout") from QueryCanceled()
+
+    checks = [replace(check, look=cancel_the_first) if check is ledger else check for check in state_checks()]
+    monkeypatch.setattr(registry, "_all", lambda: tuple(checks))
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
     assert run.cursor == {}
@@ -135,7 +139,7 @@ def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, mon
         if len(pages) > 1:
             return recount(check, page)
         with monkeypatch.context() as patch, transaction.atomic(), connection.cursor() as cursor:
-            patch.setattr(rollup_checks, "KIND_RECOUNT", "SELECT pg_sleep(60)")
+            patch.setattr(rollups, "KIND_RECOUNT", "SELECT pg_sleep(60)")
             cursor.execute("SET LOCAL statement_timeout = 200")
             return recount(check, page)
 
@@ -151,6 +155,6 @@ def test_rows_of_a_tenant_that_is_gone_are_looked_at_too(work: None, stray: UUID
         uuid7(),
         stray,
     )
-    assert [balance.tenant_id for balance in verify_ledger().unbalanced] == [stray]
+    assert [fault.tenant_id for fault in faults_of("ledger")] == [stray]
     with all_tenants():
         assert Charge.objects.filter(tenant_id=stray).count() == 1

@@ -39,27 +39,52 @@ def test_clean_work_is_found_clean(work: None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "counter"),
+    ("fault", "code", "counter"),
     [
-        ("UPDATE scheduling_schedulingentity SET waiting = waiting + 1", "waiting jobs of entity"),
-        ("UPDATE scheduling_schedulingentity SET in_flight = in_flight - 1", "in flight by queue of entity"),
-        ("UPDATE scheduling_schedulingentity SET keys_waiting = 1", "waiting jobs of the keys of entity"),
-        ("UPDATE scheduling_schedulingentity SET keys_in_flight = 1", "in flight of the keys of entity"),
-        ("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1", "in flight by tenant of tenant"),
-        ("UPDATE scheduling_job SET state = 'suspended' WHERE state = 'available'", "ready rows without"),
+        ("UPDATE scheduling_schedulingentity SET waiting = waiting + 1", "waiting_counter", "waiting jobs of entity"),
+        (
+            "UPDATE scheduling_schedulingentity SET in_flight = in_flight - 1",
+            "in_flight_counter",
+            "in flight by queue of entity",
+        ),
+        (
+            "UPDATE scheduling_schedulingentity SET keys_waiting = 1",
+            "keys_waiting_counter",
+            "waiting jobs of the keys of entity",
+        ),
+        (
+            "UPDATE scheduling_schedulingentity SET keys_in_flight = 1",
+            "keys_in_flight_counter",
+            "in flight of the keys of entity",
+        ),
+        (
+            "UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1",
+            "capacity_counter",
+            "in flight by tenant of tenant",
+        ),
     ],
 )
-def test_each_wrong_counter_is_told_and_left_as_it_is(work: None, fault: str, counter: str) -> None:
+def test_each_wrong_counter_is_told_and_left_as_it_is(
+    work: None, acme: Tenant, fault: str, code: str, counter: str
+) -> None:
     execute(fault)
     with all_tenants():
         before = (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     run = run_upkeep(name="verify_counters")
     assert run.outcome == "failed"
-    assert all(str(sentence).startswith(counter) for sentence in run.sentences)
-    assert run.sentences
+    told = [str(sentence) for sentence in run.sentences]
+    assert told
+    assert all(text.startswith(f"{code} of tenant {acme.pk}: ") and counter in text for text in told)
     with all_tenants():
         assert before == (list(SchedulingEntity.objects.values()), list(TenantCapacity.objects.values()))
     assert [w.code for w in find_upkeep_warnings() if w.name == "verify_counters"] == ["failed"]
+
+
+def test_ready_row_of_a_suspended_job_fails_the_state_task(work: None) -> None:
+    execute("UPDATE scheduling_job SET state = 'suspended' WHERE state = 'available'")
+    run = run_upkeep(name="verify_state")
+    assert run.outcome == "failed"
+    assert any(str(sentence).startswith("place_of_another_state") for sentence in run.sentences)
 
 
 def test_a_ledger_that_is_off_is_told(work: None) -> None:

@@ -13,12 +13,12 @@ from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
 from scheduling.processors import registry
 from scheduling.processors.base import JobContext, Outcome, TaskProcessor
 from scheduling.services.dispatching import run_tick
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.workers import register_worker
 from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import reload
 
 type Run = Callable[[Job], Job]
@@ -112,7 +112,7 @@ def run_merged(local: LocalWorker, merge: Merge) -> RunMerged:
         try:
             execute(execution_ids=execution_ids, token=token, child_index=0, worker=local)
         finally:
-            assert verify_ledger().is_balanced
+            assert faults_of("ledger") == []
         assert list(local.block.held_slots()) == []
         return [reload(job) for job in jobs]
 

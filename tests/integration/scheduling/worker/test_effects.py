@@ -10,11 +10,11 @@ from django.db import connection, transaction
 
 from scheduling.models import Batch, Job
 from scheduling.processors.base import JobContext
-from scheduling.services.ledger import verify_ledger
 from scheduling.worker.control_block import Cause
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import reload, submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
 
@@ -42,7 +42,7 @@ def test_a_settlement_whose_effects_fail_leaves_nothing_and_fails_the_attempt(
     assert (job.state, job.error_type, job.attempt) == ("retryable", "LookupError", 1)
     with tenant_context(acme):
         assert not Batch.objects.exists()
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_effects_see_their_own_tenant_alone(

@@ -10,9 +10,9 @@ from django.db import OperationalError, connection, transaction
 
 from scheduling.models import Batch, Job
 from scheduling.processors.base import JobContext
-from scheduling.services.ledger import verify_ledger
 from tenants.context import tenant_context
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes, raising
 from tests.integration.sessions import terminate, terminate_own, time_out
@@ -96,7 +96,7 @@ def test_lost_session_burns_no_attempt_and_job_completes_later(
     assert count_effects(acme) == 0
     job = run(job)
     assert (job.state, job.attempt, outcomes(job)) == ("completed", 0, ["shutdown", "completed"])
-    assert verify_ledger().is_balanced
+    assert faults_of("ledger") == []
 
 
 def test_job_that_ends_its_session_each_time_burns_attempts_in_the_end(

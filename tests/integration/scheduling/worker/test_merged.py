@@ -14,7 +14,6 @@ from scheduling import signals
 from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog
 from scheduling.processors.base import JobContext
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.counters import verify_counters
 from scheduling.services.execution import Begun, start_executions
 from scheduling.services.settlement import Settled, settle
 from scheduling.worker import settling
@@ -22,6 +21,7 @@ from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import reload, submit
 from tests.integration.scheduling.worker.conftest import Merge, RunMerged, outcomes, raising
 
@@ -239,7 +239,7 @@ def test_what_went_back_runs_to_its_end_in_another_message(
     assert states(run_merged(jobs)) == ["completed", "available"]
     (done,) = run_merged(jobs[1:])
     assert (done.state, outcomes(done)) == ("completed", ["returned", "completed"])
-    assert verify_counters() == []
+    assert faults_of("counters", "ready") == []
 
 
 def test_a_worker_that_stops_hands_the_rest_back(

@@ -17,17 +17,16 @@ from scheduling.models import Charge, Execution, LiveExecution, WorkerPool
 from scheduling.processors import registry
 from scheduling.services.dispatching import run_tick
 from scheduling.services.execution import start_execution
-from scheduling.services.ledger import verify_ledger
 from scheduling.services.rescue import run_sweep
 from scheduling.services.rollups import fold_tallies
 from scheduling.services.settlement import settle
-from scheduling.services.usage import verify_usage
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.ending import settlements_of
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watch import Finding
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tests.checks import faults_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, RunMerged
 from tests.unit.scheduling.worker.test_control_block import only
@@ -55,8 +54,8 @@ def check_costs() -> None:
             assert SECONDS <= execution.measured_us / 1e6 < MOST_SECONDS
             charged = Charge.objects.filter(execution_id=execution.pk).values_list("microseconds", flat=True)
             assert sum(charged) == execution.measured_us
-    assert verify_ledger().is_balanced
-    assert list(verify_usage()) == []
+    assert faults_of("ledger") == []
+    assert faults_of("usage") == []
 
 
 @pytest.mark.parametrize("by", STEPS)
@@ -114,5 +113,5 @@ def test_lost_job_is_charged_its_time_limit_and_a_lease_at_most(
         execution = Execution.objects.get()
     assert execution.measured_us == (bound if by > timedelta() else 0)
     run_tick(WorkerPool.objects.get(name="default").pk)
-    assert verify_ledger().is_balanced
-    assert list(verify_usage()) == []
+    assert faults_of("ledger") == []
+    assert faults_of("usage") == []

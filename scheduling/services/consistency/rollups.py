@@ -1,15 +1,18 @@
-"""The proof that the rollups equal a recount of history: tenant by tenant, then of them all."""
+"""Rollups against a recount of history: by pages of tenants, then the sums of them all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.db import connection
+from django.utils import timezone
 
 from scheduling.models import RollupClock
+from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.services.consistency.walk import look_at_page
 from scheduling.services.rollups import outcomes
 from scheduling.services.rollups_sql import (
     KIND_RECOUNT,
@@ -20,9 +23,13 @@ from scheduling.services.rollups_sql import (
 )
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
-from tenants.selectors.tenant_pages import TenantPage, read_pages
+from tenants.selectors.tenant_pages import TenantPage
 from tenants.sentences import Sentence
 
+ROLLUPS = FaultKind("rollups", "A rollup of the last whole hours is not what history says.")
+HOURS, MAX_HOURS = 2, 48
+# A walk that stopped longer ago begins again, because rollups by the minute are kept for days only.
+OLDEST_WALK = timedelta(days=1)
 # Longest time from the making of an execution's id to its end that a recount looks for.
 LONGEST_FLIGHT = timedelta(days=2)
 # Executions that ended in an hour are committed this long after it at the latest. One that had to wait longer for the
@@ -35,7 +42,7 @@ type KindSums = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class RollupDifference:
-    """A row of a rollup that is not what history says."""
+    """A row of a rollup that differs from its recount."""
 
     rollup: str
     row: str
@@ -52,15 +59,16 @@ class RollupDifference:
         }
         return Sentence("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
 
-    def __str__(self) -> str:
-        return str(self.sentence)
+    @property
+    def fault(self) -> Fault:
+        return Fault(ROLLUPS.code, None, f"{self.rollup} of {self.row}", self.sentence)
 
 
 @dataclass(slots=True)
 class RollupCheck:
-    """A walk over the hours of [since, until); ``kinds`` is what the pages so far have come to.
+    """A walk over the hours of [since, until); ``kinds`` has the sums of the pages so far.
 
-    ``is_whole``: no page was passed over, so that kinds can be compared.
+    ``is_whole``: no page was passed over, so kinds can be compared.
     """
 
     since: datetime
@@ -70,20 +78,20 @@ class RollupCheck:
 
     @classmethod
     def from_cursor(cls, cursor: Mapping[str, Any]) -> Self:
-        """The walk where it was left."""
+        """Return the walk that ``as_cursor`` stored."""
         kinds = {name: (sums[0], sums[1]) for name, sums in cursor["kinds"].items()}
         since, until = (datetime.fromisoformat(cursor[name]) for name in ("since", "until"))
         return cls(since, until, kinds, is_whole=cursor.get("is_whole", True))
 
     def as_cursor(self) -> dict[str, Any]:
-        """What ``from_cursor`` reads, as JSON holds it."""
+        """Return the walk as JSON stores it."""
         until, since = self.until.isoformat(), self.since.isoformat()
-        return {"since": since, "until": until, "kinds": self.kinds, "is_whole": self.is_whole}
+        return {"since": since, "until": until, "kinds": dict(self.kinds), "is_whole": self.is_whole}
 
     def check_page(self, page: TenantPage) -> list[RollupDifference]:
         """Compare the minutes of a page of tenants, and count its executions by kind."""
         parameters = {**self._parameters(), **page.parameters()}
-        # Until it is counted: a page that takes too long is left here by an exception.
+        # Until it is counted: a statement timeout leaves the page here.
         was_whole, self.is_whole = self.is_whole, False
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(TENANT_DIFFERENCES, parameters)
@@ -98,7 +106,7 @@ class RollupCheck:
         return differences
 
     def finish(self) -> list[RollupDifference]:
-        """Behind the last page: compare queues with tenants, and kinds with what was counted if all was."""
+        """Compare queues with tenants after the last page, and kinds with their recount if no page was passed over."""
         with all_tenants(), connection.cursor() as cursor:
             cursor.execute(QUEUE_DIFFERENCES, self._parameters())
             differences = [RollupDifference(*row) for row in cursor.fetchall()]
@@ -117,15 +125,8 @@ class RollupCheck:
         return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
 
 
-def verify_rollups(*, since: datetime, until: datetime) -> list[RollupDifference]:
-    """Compare the rollups of [since, until), whole hours, with a recount of history; what differs."""
-    check = RollupCheck(since, until)
-    differences = [difference for page in read_pages() for difference in check.check_page(page)]
-    return differences + check.finish()
-
-
-def begin_recent_check(*, hours: int = 2) -> RollupCheck | None:
-    """A walk over the last whole hours but those in which counting began; None where none is left."""
+def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
+    """Return a walk over the last whole hours, without those in which counting began; None if none is left."""
     clock = RollupClock.objects.get()
     with connection.cursor() as cursor:
         cursor.execute("SELECT date_trunc('hour', now() - make_interval(secs => %s))", [LONGEST_COMMIT_SECONDS])
@@ -134,3 +135,33 @@ def begin_recent_check(*, hours: int = 2) -> RollupCheck | None:
     counted_since = clock.counting_since + timedelta(hours=2)
     since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))
     return RollupCheck(since, until) if since < until else None
+
+
+def look_at_rollups(piece: Piece) -> Look:
+    """Compare the last whole hours: a page of tenants, and on the last page also the sums of them all."""
+    check = RollupCheck.from_cursor(piece.after["check"]) if piece.after else None
+    if check is None or check.until < timezone.now() - OLDEST_WALK:
+        check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})
+    if check is None:
+        return Look(piece, counts={"skipped": 1})
+    page = piece.after.get("page", {})
+    # A second look begins where this one did, not behind what this one has counted.
+    begun = replace(piece, after={"check": check.as_cursor(), "page": page})
+    look = look_at_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
+    if look.next is not None:
+        return Look(begun, look.faults, {"check": check.as_cursor(), "page": look.next}, look.counts)
+    return Look(begun, [*look.faults, *(row.fault for row in check.finish())], counts=look.counts)
+
+
+CHECKS = (
+    StateCheck(
+        "rollups",
+        (ROLLUPS,),
+        look_at_rollups,
+        interval=timedelta(hours=1),
+        title="Rollup recount",
+        text="Recounts the last whole hours of history and compares the rollups with it.",
+        options=("hours",),
+        knows_tenants=False,
+    ),
+)

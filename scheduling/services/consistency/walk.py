@@ -1,17 +1,19 @@
-"""Walking through tables: a piece of rows in the order of a key, and through tenants: a page of them."""
+"""Walks through tables by a key, and through tenants by the page: each piece is one short transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg.errors import QueryCanceled
 
-from scheduling.services.consistency.registry import Cursor, Fault, Look, Piece
+from scheduling.services.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
+from tenants.sentences import Sentence
 
 # Few enough that a piece is a fraction of a second, many enough that pieces of a million rows are few.
 PIECE_ROWS = 5_000
@@ -26,7 +28,7 @@ _OF_NONE_ERASED = "tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasur
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with the key by which it is walked through, all its columns ids or numbers."""
+    """A table with the key that orders its walk; all columns of the key are ids or numbers."""
 
     name: str
     key: tuple[str, ...] = ("id",)
@@ -34,7 +36,7 @@ class Table:
     def look(
         self, statement: str, piece: Piece, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
     ) -> Look:
-        """The faults that ``statement`` tells of a piece: it answers (code, tenant, subject) of rows of ``<piece>``."""
+        """Return the faults of a piece: ``statement`` selects (code, tenant, subject) from rows of ``<piece>``."""
         values = {**(parameters or {}), **self._values("after", piece.after)}
         with all_tenants(), connection.cursor() as cursor:
             if piece.until is None:
@@ -46,12 +48,12 @@ class Table:
         return Look(piece, faults, piece.until or None)
 
     def rows_of(self, piece: Piece) -> tuple[str, dict[str, Any]]:
-        """The condition of a piece that has an end, and its values: by these a repair finds its rows again."""
+        """Return the condition of a piece that has an end, and its values; a repair finds its rows by them."""
         values = {**self._values("after", piece.after), **self._values("until", piece.until)}
         return self._condition(piece), {**values, "tenant_id": piece.tenant_id}
 
     def _find_end(self, piece: Piece, rows: int) -> Cursor:
-        """The key of the last row of a full piece; none where the rest of the table is less."""
+        """Return the key of the last row of a full piece; an empty one if the rest of the table is less."""
         key = ", ".join(self.key)
         statement = f"SELECT {key} FROM {self.name} WHERE {self._behind('after', '>')}{self._of_tenant(piece)}"  # noqa: S608 - names
         values = {**self._values("after", piece.after), "tenant_id": piece.tenant_id, "before_last": rows - 1}
@@ -72,24 +74,54 @@ class Table:
         return "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
-        """The bounds; an end that is empty lies behind all rows, a beginning that is empty before them."""
+        """Return the bounds; an empty end lies after all rows, an empty beginning before them."""
         ends = {"uuid": (str(BEFORE_ALL), str(BEHIND_ALL)), "bigint": (str(_FIRST), str(_LAST))}
         is_end = name == "until"
         return {f"{name}_{column}": (cursor or {}).get(column, ends[_type_of(column)][is_end]) for column in self.key}
 
 
 def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) -> Look:
-    """The faults that ``find`` tells of the page of tenants that the piece is."""
+    """Return the faults that ``find`` returns for the page of tenants that the piece is.
+
+    A page whose statement hits the statement timeout is one fault, ``not_proved``, and the walk goes on behind it.
+    """
     page = _page_of(piece)
-    faults = list(find(page))
+    try:
+        faults = list(find(page))
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        faults = [_not_proved(page)]
     until = {"tenant": str(page.until)}
     is_last = page.is_last or piece.tenant_id is not None
-    return Look(replace(piece, until=until), faults, None if is_last else until)
+    return Look(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:
-    """The page that holds one tenant alone."""
+    """Return the page of one tenant alone."""
     return TenantPage(UUID(int=tenant_id.int - 1), tenant_id, 1)
+
+
+def walk(
+    check: StateCheck, *, tenant_id: UUID | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Look]:
+    """Yield a look at every piece of a check, with its confirmed faults."""
+    piece = Piece(tenant_id=tenant_id, options=options or {})
+    look = look_twice(check, piece)
+    yield look
+    while look.next is not None:
+        look = look_twice(check, replace(piece, after=look.next))
+        yield look
+
+
+def look_twice(check: StateCheck, piece: Piece) -> Look:
+    """Look at a piece, and again if it has faults; only those of both looks count, or those of a timeout."""
+    look = check.look(piece)
+    if all(fault.code == NOT_PROVED.code for fault in look.faults):
+        return look
+    again = {fault.key for fault in check.look(look.piece).faults}
+    confirmed = [fault for fault in look.faults if fault.key in again or fault.code == NOT_PROVED.code]
+    return replace(look, faults=confirmed)
 
 
 def _page_of(piece: Piece) -> TenantPage:
@@ -101,13 +133,11 @@ def _page_of(piece: Piece) -> TenantPage:
     return read_page(after=after)
 
 
+def _not_proved(page: TenantPage) -> Fault:
+    span = {"after": page.after, "until": page.until}
+    detail = Sentence("Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span)
+    return Fault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
+
+
 def _type_of(column: str) -> str:
     return "bigint" if column in ("entity_id", "rank") else "uuid"
-
-
-def group[K](faults: Sequence[Fault], key: Callable[[Fault], K]) -> dict[K, list[Fault]]:
-    """The faults by what they have in common, in the order in which they were found."""
-    groups: dict[K, list[Fault]] = {}
-    for fault in faults:
-        groups.setdefault(key(fault), []).append(fault)
-    return groups

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from io import StringIO
 from uuid import UUID
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -20,15 +17,22 @@ from scheduling.lifecycle import JobState
 from scheduling.models import Job, JobEvent, LiveExecution, RollupClock, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.consistency import pieces, verification
-from scheduling.services.consistency.registry import Fault, Look, Piece, fault_kinds, state_checks
-from scheduling.services.consistency.verification import StateReport, verify_state
+from scheduling.services.consistency import verification, walk
+from scheduling.services.consistency.registry import (
+    NOT_PROVED,
+    Fault,
+    Look,
+    Piece,
+    StateCheck,
+    fault_kinds,
+    state_checks,
+)
+from scheduling.services.consistency.verification import StateReport, verify
 from scheduling.services.dispatching import run_tick
 from scheduling.services.dispatching import tick as tick_module
 from scheduling.services.execution import start_execution
 from scheduling.services.settlement import settle
 from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.upkeep.runs import run_upkeep
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
@@ -212,7 +216,7 @@ IDS = [f"{code}-{number}" for number, (_, code, _) in enumerate(PLANTED)]
 
 @pytest.mark.django_db
 def test_work_that_goes_well_is_clean(work: None) -> None:
-    report = verify_state()
+    report = verify()
     assert report.findings == {}
     assert report.checks == [check.name for check in state_checks()]
     assert report.is_clean
@@ -224,13 +228,13 @@ def test_what_is_planted_is_found_and_repaired_if_it_can_be(
     work: None, acme: Tenant, fault: str, code: str, is_mended: bool
 ) -> None:
     execute(fault)
-    found = verify_state()
+    found = verify()
     assert code in codes(found)
     assert not found.is_clean
     # Looking changes nothing.
-    assert codes(verify_state()) == codes(found)
-    repaired = verify_state(repair=True, reason="planted")
-    after = verify_state()
+    assert codes(verify()) == codes(found)
+    repaired = verify(repair=True, reason="planted")
+    after = verify()
     if not is_mended:
         assert not repaired.is_clean
         assert not after.is_clean
@@ -250,7 +254,7 @@ def test_a_repair_is_audited_under_its_reason_and_told_by_the_jobs_history(work:
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")
     with tenant_context(acme):
         job = Job.objects.get(state=JobState.EXECUTING)
-    verify_state(repair=True, reason="a restore")
+    verify(repair=True, reason="a restore")
     with tenant_context(acme):
         event = JobEvent.objects.get(job_id=job.pk, name="job.repaired")
         entry = AuditLogEntry.objects.get(action="state.repaired", target_id="job_without_execution")
@@ -266,7 +270,7 @@ def test_what_a_tenant_that_is_gone_left_is_repaired_and_audited_by_the_platform
         " VALUES (%(ghost)s, 987654321, 0, %(ghost)s, 'noop')",
         ghost=(ghost := uuid7()),
     )
-    report = verify_state(repair=True)
+    report = verify(repair=True)
     assert (list(report.findings), report.is_clean) == ([("place_without_job", ghost)], True)
     with all_tenants():
         assert AuditLogEntry.objects.get(action="state.repaired").tenant_id is None
@@ -276,7 +280,7 @@ def test_what_a_tenant_that_is_gone_left_is_repaired_and_audited_by_the_platform
 def test_what_was_repaired_runs_to_its_end(work: None, acme: Tenant, tick: Tick, start: Start) -> None:
     execute("DELETE FROM scheduling_job_ready")
     execute("DELETE FROM scheduling_execution_live WHERE started_at IS NOT NULL")
-    verify_state(repair=True)
+    verify(repair=True)
     with all_tenants():
         waiting = set(Job.objects.filter(state=JobState.AVAILABLE).values_list("pk", flat=True))
     assert waiting
@@ -291,10 +295,10 @@ def test_what_was_repaired_runs_to_its_end(work: None, acme: Tenant, tick: Tick,
 @pytest.mark.django_db
 def test_nothing_but_the_wrong_is_repaired(work: None, acme: Tenant, globex: Tenant) -> None:
     execute("UPDATE scheduling_tenant_capacity SET in_flight = in_flight + 1")
-    report = verify_state(repair=True, tenant=acme)
+    report = verify(repair=True, tenant=acme)
     assert {tenant for _, tenant in report.findings} == {acme.pk}
     assert report.is_clean
-    assert {tenant for _, tenant in verify_state().findings} == {globex.pk}
+    assert {tenant for _, tenant in verify().findings} == {globex.pk}
 
 
 @pytest.mark.django_db
@@ -314,9 +318,9 @@ def test_a_batch_counts_its_jobs(acme: Tenant, created: int, total: int, code: s
     execute(
         "UPDATE scheduling_job SET batch_id = %(batch)s WHERE id = ANY(%(ids)s)", batch=batch, ids=[j.pk for j in jobs]
     )
-    assert codes(verify_state()) == {code}
-    assert verify_state(repair=True).is_clean is is_mended
-    assert verify_state().is_clean is is_mended
+    assert codes(verify()) == {code}
+    assert verify(repair=True).is_clean is is_mended
+    assert verify().is_clean is is_mended
 
 
 @pytest.mark.django_db
@@ -326,7 +330,7 @@ def test_a_job_that_is_gone_before_its_end_is_lost(work: None) -> None:
         "DELETE FROM scheduling_job WHERE state = 'available' AND NOT EXISTS"
         " (SELECT FROM scheduling_job_ready r WHERE r.job_id = id)"
     )
-    assert "job_lost" in codes(verify_state(repair=True))
+    assert "job_lost" in codes(verify(repair=True))
 
 
 @pytest.mark.django_db
@@ -336,24 +340,24 @@ def test_clock_of_the_database_that_is_set_leaves_no_fault_of_history(work: None
         "UPDATE scheduling_jobevent SET at = at + make_interval(hours => %(hours)s) WHERE execution_id IS NOT NULL",
         hours=hours,
     )
-    assert verify_state().is_clean
+    assert verify().is_clean
 
 
 @pytest.mark.django_db
 def test_events_from_before_they_were_numbered_are_ordered_by_their_time(work: None) -> None:
     execute("UPDATE scheduling_jobevent SET position = NULL WHERE name IN ('job.submitted', 'job.dispatched')")
-    assert verify_state().is_clean
+    assert verify().is_clean
     execute(
         "UPDATE scheduling_jobevent SET position = NULL, at = at - interval '1 hour' WHERE name = 'execution.started'"
     )
-    assert "history_illegal" in codes(verify_state())
+    assert "history_illegal" in codes(verify())
 
 
 @pytest.mark.django_db
 def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
     ghost = UUID(int=uuid7().int - 1)
     execute("UPDATE scheduling_jobevent SET tenant_id = %(ghost)s WHERE name = 'job.cancelled'", ghost=ghost)
-    report = verify_state(repair=True)
+    report = verify(repair=True)
     assert ("history_without_tenant", ghost) in report.findings
     assert report.findings["history_without_tenant", ghost].examples == ["scheduling_jobevent"]
 
@@ -362,34 +366,34 @@ def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
 def test_a_rollup_that_history_does_not_bear_out_is_told(work: None) -> None:
     with all_tenants():
         RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
-    assert verify_state().is_clean
+    assert verify().is_clean
     execute(
         "INSERT INTO scheduling_kind_hour (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)"
         " VALUES ('noop', date_trunc('hour', now() - interval '5 minutes') - interval '1 hour', 'completed', 7, 0, 7,"
         " '{}', '{}')"
     )
-    report = verify_state(repair=True)
+    report = verify(repair=True)
     assert codes(report) == {"rollups"}
     assert not report.is_clean
 
 
 @pytest.mark.django_db
 def test_pieces_are_bounded_and_miss_nothing(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces.Table.look, "__kwdefaults__", {"parameters": None, "rows": 1})
-    assert verify_state().is_clean
+    monkeypatch.setattr(walk.Table.look, "__kwdefaults__", {"parameters": None, "rows": 1})
+    assert verify().is_clean
     execute("DELETE FROM scheduling_job_ready")
     with all_tenants():
         waiting = Job.objects.filter(state=JobState.AVAILABLE).count()
-    report = verify_state()
+    report = verify()
     assert sum(f.number for (code, _), f in report.findings.items() if code == "job_nowhere") == waiting
-    assert verify_state(repair=True).is_clean
+    assert verify(repair=True).is_clean
 
 
 @pytest.mark.django_db
 def test_many_faults_are_counted_and_few_are_named(work: None, acme: Tenant) -> None:
     submit(acme, 30)
     execute("DELETE FROM scheduling_job_ready WHERE tenant_id = %(tenant)s", tenant=acme.pk)
-    finding = verify_state().findings["job_nowhere", acme.pk]
+    finding = verify().findings["job_nowhere", acme.pk]
     assert finding.number >= 30
     assert len(finding.examples) == verification.MAX_EXAMPLES
 
@@ -397,8 +401,14 @@ def test_many_faults_are_counted_and_few_are_named(work: None, acme: Tenant) -> 
 @pytest.mark.django_db
 def test_what_is_gone_at_the_second_look_is_no_fault() -> None:
     looks = iter([[Fault("ledger", None, "1"), Fault("ledger", None, "2")], [Fault("ledger", None, "2")]])
-    check = verification.StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
-    assert [fault.subject for fault in verification.look_twice(check, Piece()).faults] == ["2"]
+    check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
+    assert [fault.subject for fault in walk.look_twice(check, Piece()).faults] == ["2"]
+
+
+def test_second_look_does_not_cancel_a_timeout() -> None:
+    looks = iter([[Fault(NOT_PROVED.code, None, "1"), Fault("ledger", None, "2")], []])
+    check = StateCheck("planted", (), lambda piece: Look(piece, next(looks)))
+    assert [fault.code for fault in walk.look_twice(check, Piece()).faults] == [NOT_PROVED.code]
 
 
 @pytest.mark.django_db
@@ -411,13 +421,13 @@ def test_a_repair_that_the_database_refuses_is_undone_and_told(work: None, acme:
             cursor.execute("SET LOCAL statement_timeout = 1; SELECT pg_sleep(1)")
 
     check = next(check for check in state_checks() if check.name == "jobs")
-    broken = verification.StateCheck(check.name, check.kinds, check.look, refuse)
-    (look,) = verification.walk(broken)
+    broken = StateCheck(check.name, check.kinds, check.look, refuse)
+    (look,) = walk.walk(broken)
     left = verification.repair_faults(broken, look, reason="")
     assert {fault.code for fault in left} == {"job_nowhere"}
     with all_tenants():
         assert not AuditLogEntry.objects.filter(action="state.repaired").exists()
-    assert codes(verify_state()) == {"job_nowhere", "waiting_counter"}
+    assert codes(verify()) == {"job_nowhere", "waiting_counter"}
 
 
 @pytest.mark.django_db
@@ -426,11 +436,11 @@ def test_a_random_walk_leaves_nothing_to_find(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, seed: int
 ) -> None:
     predict("noop", 1_000)
-    walk = Walk(seed, [acme, globex], tick, worker)
+    steps = Walk(seed, [acme, globex], tick, worker)
     for number in range(120):
-        walk.step()
+        steps.step()
         if number % 4 == 0:
-            assert codes(verify_state()) == set(), f"seed {seed}, step {number}"
+            assert codes(verify()) == set(), f"seed {seed}, step {number}"
 
 
 class Crowd:
@@ -509,7 +519,7 @@ def test_on_a_live_system_nothing_is_found_that_only_goes_on(crowd: Crowd, acme:
 
     def look() -> None:
         while len(looks) < 12:
-            looks.append(verify_state())
+            looks.append(verify())
 
     crowd.beside(look)
     assert [codes(report) for report in looks] == [set()] * 12
@@ -532,59 +542,11 @@ def test_on_a_live_system_repairs_leave_nothing_wrong(crowd: Crowd, acme: Tenant
                 cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
                 cursor.execute(fault)
             for _ in range(3):
-                report = verify_state(repair=True)
+                report = verify(repair=True)
                 if report.is_clean:
                     break
             assert report.is_clean, report.findings
 
     crowd.beside(repair)
-    assert codes(verify_state()) == set()
+    assert codes(verify()) == set()
     assert recount() == []
-
-
-def call(*arguments: str) -> tuple[int, str]:
-    """The exit status and what was printed."""
-    out = StringIO()
-    try:
-        call_command("verify_state", *arguments, stdout=out)
-    except CommandError as error:
-        return 1, out.getvalue() + str(error)
-    return 0, out.getvalue()
-
-
-@pytest.mark.django_db
-def test_the_command_says_what_is_wrong_and_succeeds_only_when_nothing_is(work: None, acme: Tenant) -> None:
-    assert call()[0] == 0
-    execute("DELETE FROM scheduling_job_due")
-    status, told = call("--json", "--tenant", "acme")
-    facts = json.loads(told[: told.rindex("}") + 1])
-    assert (status, facts["is_clean"]) == (1, False)
-    finding = next(f for f in facts["findings"] if f["code"] == "job_nowhere")
-    assert finding["tenant"] == str(acme.pk)
-    assert (finding["number"], finding["is_repairable"], finding["repaired"]) == (2, True, 0)
-    assert len(finding["examples"]) == 2
-    status, told = call("--repair", "--reason", "x")
-    assert (status, "Repaired: 2 of 2" in told) == (0, True)
-    assert call()[0] == 0
-
-
-@pytest.mark.django_db
-def test_the_command_fails_on_what_nothing_repairs(work: None) -> None:
-    execute("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'")
-    status, told = call("--repair")
-    assert status == 1
-    assert "ledger of tenant" in told
-    assert "Nothing repairs it" in told
-    assert call("--tenant", "nobody")[0] == 1
-
-
-@pytest.mark.django_db
-def test_upkeep_walks_through_it_and_repairs_nothing(work: None) -> None:
-    assert run_upkeep(name="verify_state").outcome == "ok"
-    execute("DELETE FROM scheduling_job_due")
-    runs = [run_upkeep(name="verify_state", seconds=0)]
-    while runs[-1].cursor:
-        runs.append(run_upkeep(name="verify_state", seconds=0))
-    (failed,) = [run for run in runs if run.outcome == "failed"]
-    assert failed.findings[0].startswith("job_nowhere of tenant")
-    assert "job_nowhere" in codes(verify_state())

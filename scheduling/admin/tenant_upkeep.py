@@ -1,0 +1,124 @@
+"""Runs of upkeep over one tenant in the console: verifications of its audit log, followed to their end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from scheduling.dashboards.tags import badge
+from scheduling.models import TenantUpkeepRun
+from scheduling.services.upkeep.runs import request_upkeep
+from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, count_findings, findings_of, request_tenant_run
+from tenants.admin.audit_filters import AuditTenantFilter
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.live_pages import LivePageMixin
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.permissions import Permission
+from tenants.request_costs import HEAVY, costs
+from tenants.selectors.tenants import find_tenant
+from tenants.texts import said
+
+NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_run_now.html"
+# What a finding is, by its kind.
+FINDING_KINDS = {
+    "entry_edited": "entry edited",
+    "entry_missing": "entry missing",
+    "entry_inserted": "entry inserted",
+    "entry_unsealed": "entry without a seal",
+    "seals_missing": "seals missing",
+    "seal_altered": "seal altered",
+    "seal_before_checkpoint": "seal before the checkpoint",
+    "order_changed": "order changed",
+    "link_broken": "link broken",
+    "fork": "fork of the chain",
+    "end_missing": "end missing",
+    "head_differs": "head differs",
+    "head_forged": "head forged",
+    "head_key_unknown": "key of the head unknown",
+}
+
+
+@admin.register(TenantUpkeepRun)
+class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
+    """Runs that were requested over a tenant; "Verify the chain" on the audit log's page requests one."""
+
+    view_permission = Permission.AUDIT_VIEW
+    list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
+    list_display_links = ("requested_at", "name")
+    change_form_outer_before_template = "scheduling/dashboards/tenant_run.html"
+    empty_title = "No verification was requested"
+    empty_text = "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
+    fields = ("name", "requested_by", "requested_at", "started_at", "finished_at")
+    readonly_fields = fields
+
+    def get_urls(self) -> list[URLPattern]:
+        verify = self.guard(self.verify_view, Permission.AUDIT_VIEW)
+        return [path("verify/", verify, name="scheduling_tenantupkeeprun_verify"), *super().get_urls()]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.fields) if self.access(request).sees_all_tenants else self.fields
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return ("tenant", *self.readonly_fields)
+
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
+        run_id = parse_uuid(object_id)
+        run = self.get_queryset(request).filter(pk=run_id).first() if run_id else None
+        if run is None:
+            return None
+        found = findings_of(run)
+        context = {
+            "run": run,
+            "mark": self.how(run),
+            "percent": round(100 * run.progress),
+            "findings": [(gettext(FINDING_KINDS.get(each.code, each.code)), each) for each in found],
+            "left_out": count_findings(run) - len(found),
+            "error": said(run.error),
+        }
+        return render_to_string(NOW_TEMPLATE, context, request)
+
+    @costs(HEAVY)
+    def verify_view(self, request: HttpRequest) -> HttpResponse:
+        """Request a verification of the shown tenant's chain, or of all chains, and lead to its result."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        try:
+            tenant = self._shown_tenant(request)
+            if tenant is None:
+                request_upkeep(name=AUDIT_TASK)
+                messages.success(request, gettext("A worker was asked to verify all chains."))
+                return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
+            requested = request_tenant_run(name=AUDIT_TASK, tenant=tenant)
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+            query = request.GET.urlencode()
+            return HttpResponseRedirect(f"{reverse('admin:tenants_auditlogentry_changelist')}?{query}")
+        if not requested.is_new:
+            messages.info(request, gettext("A verification is open already; this is how far it is."))
+        return HttpResponseRedirect(reverse("admin:scheduling_tenantupkeeprun_change", args=[requested.run.pk]))
+
+    def _shown_tenant(self, request: HttpRequest) -> Tenant | None:
+        access = self.access(request)
+        if access.tenant is not None:
+            return access.tenant
+        named = request.GET.get(AuditTenantFilter.parameter_name, "")
+        return find_tenant(named) if named else None
+
+    @admin.display(description="Result")
+    def how(self, run: TenantUpkeepRun) -> SafeString:
+        return badge(run.outcome)
+
+    @admin.display(description="Looked at")
+    def part(self, run: TenantUpkeepRun) -> str:
+        return f"{run.progress:.0%}"
+
+    @admin.display(description="Findings")
+    def found(self, run: TenantUpkeepRun) -> Any:
+        return count_findings(run)

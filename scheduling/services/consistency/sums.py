@@ -1,0 +1,190 @@
+"""Sums of microseconds: the charges of tenants, the worker time of the month, the charges of each execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.limits import WORKER_SECONDS
+from scheduling.models import WorkerPool
+from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import look_at_page, page_of_one
+from scheduling.services.dispatching.tick import STOP_TICKS
+from scheduling.services.retention.rules import Kept, least_cutoff
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from tenants.limits import month_of
+from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
+from tenants.sentences import Sentence
+
+LEDGER = FaultKind("ledger", "A tenant's charges are not what its executions measured and are predicted to take.")
+USAGE = FaultKind(
+    "usage_counter",
+    "A tenant's worker time of the month is not what its executions measured.",
+    "Writes the measured time, while no dispatcher ticks.",
+)
+EXECUTION_CHARGE = FaultKind("execution_charge", "The charges of an execution are not what was measured of it.")
+# Nothing younger than this is ever removed.
+YOUNG = timedelta(days=1)
+MAX_CHARGES = 50
+# One statement is one snapshot, so executions that end meanwhile do not disturb the sums of its tenants.
+_BALANCES = f"""
+SELECT tenant_id, sum(us)::bigint
+FROM (
+    SELECT tenant_id, microseconds AS us FROM scheduling_charge WHERE {IN_PAGE}
+    UNION ALL SELECT tenant_id, -measured_us FROM scheduling_execution WHERE {IN_PAGE}
+    UNION ALL SELECT tenant_id, -predicted_us FROM scheduling_execution_live WHERE {IN_PAGE}
+) AS entries
+-- A tenant that is being erased loses one table after the other.
+WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+GROUP BY tenant_id HAVING sum(us) <> 0 ORDER BY tenant_id
+"""  # noqa: S608 - constants
+# Rows that no tick has folded yet are in the executions and not in the counter; one statement is one snapshot.
+_RECOUNTED = f"""
+recounted AS (
+    SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
+    FROM (
+        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution
+        WHERE {IN_PAGE} AND ended_at >= %(since)s
+        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
+        WHERE {IN_PAGE} AND ended_at >= %(since)s
+        UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
+        WHERE {IN_PAGE} AND (content ->> 'ended_at')::timestamptz >= %(since)s
+    ) AS ended
+    GROUP BY 1, 2
+)
+"""  # noqa: S608 - constants
+_DIFFERENCES = f"""
+WITH {_RECOUNTED}, counted AS (
+    SELECT tenant_id, period, amount FROM tenants_tenantusage
+    WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
+)
+SELECT tenant_id, period, coalesce(c.amount, 0), coalesce(r.us, 0)
+FROM counted c FULL JOIN recounted r USING (tenant_id, period)
+WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2
+"""  # noqa: S608 - constants
+# Executions of the last day, of which nothing is removed yet. A process whose clock is behind dates its ids early.
+_CHARGES = f"""
+WITH charged AS (
+    SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
+    WHERE {IN_PAGE} AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
+)
+SELECT e.tenant_id, e.id, coalesce(c.us, 0), e.measured_us
+FROM (
+    SELECT tenant_id, id, measured_us FROM scheduling_execution
+    WHERE {IN_PAGE} AND id >= %(executions_since)s
+) AS e LEFT JOIN charged c ON c.execution_id = e.id
+WHERE coalesce(c.us, 0) <> e.measured_us AND e.tenant_id NOT IN (
+    SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+ORDER BY 1, e.id LIMIT %(limit)s
+"""  # noqa: S608 - constants
+_REPAIR = f"""
+WITH {_RECOUNTED}, missing AS (
+    UPDATE tenants_tenantusage SET amount = 0 WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
+        AND (tenant_id, period) NOT IN (SELECT tenant_id, period FROM recounted)
+)
+INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
+SELECT tenant_id, %(key)s, period, us FROM recounted
+ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount
+"""  # noqa: S608 - constants
+
+
+def look_at_ledger(piece: Piece) -> Look:
+    """Compare charges with the measured time of ended executions and the predicted time of those in flight."""
+    return look_at_page(piece, _find_unbalanced)
+
+
+def look_at_usage(piece: Piece) -> Look:
+    """Compare the worker time of this month, and the charges of the last day, while all executions are kept."""
+    with all_tenants():
+        all_kept_since = least_cutoff(Kept.EXECUTIONS)
+    if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
+        return Look(replace(piece, until={}), counts={"skipped": 1})
+    return look_at_page(piece, find_usage)
+
+
+def repair_usage(order: RepairOrder) -> None:
+    """Write the measured time of the tenant's month, while no dispatcher ticks."""
+    assert order.tenant_id is not None  # every counter has one
+    pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+    with connection.cursor() as cursor:
+        cursor.execute(STOP_TICKS, [pools])
+        cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
+
+
+def find_usage(page: TenantPage) -> list[Fault]:
+    """Return the months of a page of tenants that are counted wrong, and the executions that are charged wrong."""
+    parameters = _parameters(page)
+    executions_since = read_clock() - YOUNG
+    charges = {
+        **parameters,
+        "executions_since": uuid7_floor(executions_since),
+        "charges_since": uuid7_floor(executions_since - YOUNG),
+        "limit": MAX_CHARGES,
+    }
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(_DIFFERENCES, parameters)
+        months = cursor.fetchall()
+        cursor.execute(_CHARGES, charges)
+        executions = cursor.fetchall()
+    return [
+        *(usage_fault(USAGE, tenant_id, f"{period:%Y-%m}", *sums) for tenant_id, period, *sums in months),
+        *(usage_fault(EXECUTION_CHARGE, tenant_id, f"execution {pk}", *sums) for tenant_id, pk, *sums in executions),
+    ]
+
+
+def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> Fault:
+    """Return the fault of a month or an execution whose microseconds differ."""
+    values = {
+        "tenant": tenant_id,
+        "counted": f"{counted_us:,}",
+        "month": subject,
+        "measured": f"{measured_us:,}",
+    }
+    detail = Sentence("Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values)
+    return Fault(kind.code, tenant_id, subject, detail)
+
+
+def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(_BALANCES, page.parameters())
+        rows = cursor.fetchall()
+    for tenant_id, difference_us in rows:
+        values = {"tenant": tenant_id, "microseconds": f"{difference_us:,}"}
+        detail = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
+        yield Fault(LEDGER.code, tenant_id, "", detail)
+
+
+def _parameters(page: TenantPage) -> dict[str, Any]:
+    period: date = month_of(datetime.now(UTC))
+    return {
+        **page.parameters(),
+        "key": WORKER_SECONDS.key,
+        "period": period,
+        "since": datetime.combine(period, time(), tzinfo=UTC),
+    }
+
+
+USAGE_CHECK = StateCheck(
+    "usage",
+    (USAGE, EXECUTION_CHARGE),
+    look_at_usage,
+    repair_usage,
+    interval=timedelta(days=1),
+    title="Usage",
+    text="Compares this month's counted worker time with what executions measured.",
+)
+LEDGER_CHECK = StateCheck(
+    "ledger",
+    (LEDGER,),
+    look_at_ledger,
+    interval=timedelta(hours=1),
+    title="Ledger",
+    text="Compares every tenant's charges with measured and predicted time.",
+)
