@@ -23,6 +23,8 @@ from tenants.signals import cache_asked
 KEPT_SECONDS = 2.5
 # Requests are answered with an older part while another request redraws it, up to this age.
 STALE_SECONDS = 5.0
+# The status at which htmx stops to poll.
+STOP_POLLING = 286
 
 
 class Fragment(NamedTuple):
@@ -110,12 +112,12 @@ def tag_of(body: str) -> str:
     return quote_etag(hashlib.sha256(body.encode()).hexdigest()[:32])
 
 
-def answer_part(request: HttpRequest, body: str, *, etag: str | None = None) -> HttpResponseBase:
-    """Return the part, or 304 if it has the ETag that the request names.
+def answer_part(request: HttpRequest, body: str, *, etag: str | None = None, status: int = 200) -> HttpResponseBase:
+    """Return the part with this status, or 304 if it has the ETag that the request names.
 
     Take the ETag from the body if none is given.
     """
-    response = HttpResponse(body)
+    response = HttpResponse(body, status=status)
     response.headers["ETag"] = etag or tag_of(body)
     response.headers["Cache-Control"] = "private, no-cache"
     return get_conditional_response(request, etag=response.headers["ETag"], response=response) or response

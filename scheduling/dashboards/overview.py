@@ -72,8 +72,6 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
             "overview_body": part.body,
             "overview_etag": part.etag,
             "query": choice.link(),
-            # The stream brings the numbers as everybody sees them.
-            "is_told": choice == EVERYTHING,
             "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
         }
     return context
@@ -89,12 +87,11 @@ def overview_fragment(request: HttpRequest) -> HttpResponseBase:
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
     """Answer the tenants' shares of the slots and the last changes; 304 if the browser has them already."""
-    part = _kept_shares.get(draw_shares)
+    part = _kept_shares.get(_render_shares)
     return answer_part(request, part.body, etag=part.etag)
 
 
-def draw_shares() -> SafeString:
-    """Return the HTML of the tenants' shares of the slots and the last changes."""
+def _render_shares() -> SafeString:
     return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
 
 
@@ -107,22 +104,8 @@ def _part_of(request: HttpRequest) -> Fragment:
     return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
 
 
-def draw_bodies(overview: Overview) -> dict[str, SafeString]:
-    """Return the numbers as everybody sees them, by what of the viewer they depend on."""
-    body = _render_body(EVERYTHING, may_abort_bulk=False, overview=overview)
-    bodies = {variant_of(may_abort_bulk=False): body}
-    if overview.bulk_operations:
-        body = _render_body(EVERYTHING, may_abort_bulk=True, overview=overview)
-    return bodies | {variant_of(may_abort_bulk=True): body}
-
-
-def variant_of(*, may_abort_bulk: bool) -> str:
-    """What of a viewer the numbers depend on."""
-    return "bulk" if may_abort_bulk else ""
-
-
-def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | None = None) -> SafeString:
-    overview = overview or read_overview()
+def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
+    overview = read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -87,37 +85,3 @@ class EventSubscription(Subscription):
         # The transaction before which all of that past was written.
         self.past_until: int | None = None
         self.is_live = False
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a page as it stands in it, for tabs with this ``variant``, or for all with None."""
-
-    name: str
-    body: str
-    tag: str
-    variant: str | None = None
-
-
-class NumbersSubscription(Subscription):
-    """A tab that is told numbers again and again, and parts of its page; tabs with the same key are told the same.
-
-    ``read`` gives the numbers, and what draws the parts that are due once the numbers are told.
-    ``variant`` says what of the viewer a part depends on besides.
-    """
-
-    def __init__(
-        self,
-        request: HttpRequest,
-        permission: Permission,
-        *,
-        tenant_id: UUID | None,
-        language: str,
-        read: Callable[[], tuple[Mapping[str, Any], Callable[[], Sequence[Part]]]],
-        variant: str = "",
-    ) -> None:
-        super().__init__(request, permission)
-        self.tenant_id = tenant_id
-        self.language = language
-        self.read = read
-        self.variant = variant

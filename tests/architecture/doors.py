@@ -156,10 +156,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"EventFeed._tell_live"},
         "one reader reads for the clients of many tenants; each is told its own tenant's events",
     ),
-    "scheduling/streams/numbers.py": (
-        {"NumbersFeed.look"},
-        "a tab is told the numbers of the scope that its request had",
-    ),
     "scheduling/selectors/outlook.py": (
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",

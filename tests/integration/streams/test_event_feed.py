@@ -8,7 +8,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.test import Client
+from django.urls import reverse
 
 from scheduling.models import JobEvent
 from scheduling.selectors.event_feed import FedEvent, Position, read_feed, read_horizon
@@ -21,6 +24,8 @@ from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.permissions import Permission
+from tenants.services.memberships import add_member, remove_member
+from tenants.standing import who_may_no_more
 from tests.integration.scheduling.acts import submit
 from tests.integration.streams.sessions import another_session, let_settle
 
@@ -207,6 +212,26 @@ def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Ten
     feed.look([again])
     assert again.is_over
     assert ids_of(again) == []
+
+
+@pytest.mark.parametrize("how", ["log-in ended", "member removed"])
+def test_caller_that_loses_its_right_is_found_among_all(
+    acme: Tenant, acme_user: User, outsider: User, how: str
+) -> None:
+    membership = add_member(tenant=acme, user=outsider)
+    asked = []
+    for user in (acme_user, outsider):
+        client = Client()
+        client.force_login(user)
+        client.get(reverse("admin:index"))
+        request = client.get(reverse("admin:index")).wsgi_request
+        asked.append((request, Permission.JOBS_VIEW))
+    assert who_may_no_more(asked) == set()
+    if how == "member removed":
+        remove_member(membership=membership)
+    else:
+        client.session.flush()
+    assert who_may_no_more(asked) == {asked[1][0]}
 
 
 def ids_of(listener: Listener) -> list[str]:
