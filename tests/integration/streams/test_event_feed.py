@@ -16,9 +16,9 @@ from django.urls import reverse
 from scheduling.models import JobEvent
 from scheduling.selectors.event_feed import FedEvent, Position, read_feed, read_horizon
 from scheduling.services.cancellation import cancel_job
-from scheduling.streams import events
-from scheduling.streams.events import EventFeed
-from scheduling.streams.subscriptions import EventSubscription
+from scheduling.streams import feed as event_feed
+from scheduling.streams.feed import EventFeed
+from scheduling.streams.subscriptions import Subscription
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.ids import uuid7
@@ -99,7 +99,7 @@ def test_another_tenants_events_are_not_there_whoever_is_named(acme: Tenant, glo
     assert fed == []
 
 
-class Listener(EventSubscription):
+class Listener(Subscription):
     """A client that keeps what it is handed."""
 
     def __init__(self, tenant: Tenant, after: Position | None = None, **options: object) -> None:
@@ -165,7 +165,7 @@ def test_one_reading_serves_all_clients(acme: Tenant, globex: Tenant, monkeypatc
         readings.append(options["tenant_ids"])
         return read_feed(**options)
 
-    monkeypatch.setattr(events, "read_feed", counted)
+    monkeypatch.setattr(event_feed, "read_feed", counted)
     let_settle()
     feed.look(clients)
     assert readings == [{acme.pk, globex.pk}]
