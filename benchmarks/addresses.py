@@ -46,7 +46,6 @@ WHAT_IF_MS = 300.0
 # Django's that nothing links to.
 # A stream stays open, and a wait takes as long as the request says.
 NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
-NOT_ASKED |= {"overview_stream", "scheduling_job_stream"}
 # Lists as people narrow them down, besides the lists themselves.
 NARROWED: dict[str, tuple[str, ...]] = {
     "job-list": (

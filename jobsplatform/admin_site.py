@@ -114,7 +114,6 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.dashboards.job_kinds import job_kinds_page
         from scheduling.dashboards.not_yet import alerts_page, compliance_page
         from scheduling.dashboards.overview import overview_fragment, shares_fragment
-        from scheduling.dashboards.streams import numbers_stream
         from tenants.admin.base import guard_view
         from tenants.admin.invitations import invitation_page
         from tenants.admin.matrix import roles_view
@@ -127,7 +126,6 @@ class ConsoleSite(UnfoldAdminSite):
         fairness_part = guard_view(self, fairness_fragment, Permission.JOBS_VIEW, cacheable=True)
         return [
             path("overview/", overview_part, name="overview_fragment"),
-            path("overview/stream/", guard_view(self, numbers_stream, Permission.JOBS_VIEW), name="overview_stream"),
             path("overview/shares/", shares_part, name="overview_shares"),
             path("overview/kinds/", kinds_part, name="overview_kinds"),
             path("fairness/", guard_view(self, fairness_page, Permission.JOBS_VIEW), name="fairness"),

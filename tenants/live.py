@@ -1,10 +1,13 @@
-"""Parts of a page that are asked for again: a tag over what they show, and 304 while it is the same."""
+"""Parts of a page that the browser polls: kept in memory for all viewers of the same rows, answered with an ETag."""
 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import get_conditional_response
@@ -16,51 +19,105 @@ from tenants.context import require_scope
 from tenants.shared_cache import kept_seconds
 from tenants.signals import cache_asked
 
-# Parts that everybody sees alike are drawn once a second in each process, however many look at them.
-KEPT_SECONDS = 1.0
+# Half of the interval at which the overview polls its parts.
+KEPT_SECONDS = 2.5
+# Requests are answered with an older part while another request redraws it, up to this age.
+STALE_SECONDS = 5.0
+# The status at which htmx stops to poll.
+STOP_POLLING = 286
+
+
+class Fragment(NamedTuple):
+    """The HTML of a part of a page, and its ETag."""
+
+    body: SafeString
+    etag: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One variant of a part, with the lock of the thread that draws it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    fragment: Fragment | None = None
+    drawn_at: float = 0.0
+
+    def find(self, seconds: float) -> Fragment | None:
+        """Return the fragment if it was drawn less than so many seconds ago."""
+        return self.fragment if time.monotonic() - self.drawn_at < seconds else None
 
 
 class KeptPart:
-    """A part of a page in this process's memory, the same for all who see the same rows and read the same language.
+    """A part of a page in this process's memory, the same for all viewers of the same rows in the same language.
 
-    It is kept by the tenant whose rows it shows. HTML is never stored in Redis: write access there would be write
-    access to the pages of the platform's people.
+    One thread draws it at a time. Entries are kept by tenant. HTML is never stored in Redis: write access there would
+    be write access to the pages of the platform's staff.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._bodies: dict[str, tuple[float, SafeString]] = {}
+        self._lock = threading.Lock()
+        self._entries: dict[str, _Entry] = {}
 
-    def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> SafeString:
-        """Return the part as it was at most KEPT_SECONDS ago; ``variant`` says what of the viewer it depends on."""
+    def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> Fragment:
+        """Return the part as it was at most KEPT_SECONDS ago, or STALE_SECONDS ago while another thread redraws it.
+
+        Wait for the other thread's lock if the part is older. ``variant`` names the viewer's rights or choices that
+        the part depends on. Draw it each time if caches are off.
+        """
         if not kept_seconds():
-            return draw()
+            return fragment_of(draw())
         key = f"{require_scope().tenant_id or 'all'}:{get_language()}:{variant}"
-        kept = self._bodies.get(key)
-        if kept is not None and time.monotonic() < kept[0]:
-            cache_asked.send(None, cache=self.name, place="memory", count=1)
-            return kept[1]
-        cache_asked.send(None, cache=self.name, place="database", count=1)
-        body = draw()
-        now = time.monotonic()
-        # A dictionary of its own: other threads read the one before.
-        self._bodies = {name: held for name, held in list(self._bodies.items()) if now < held[0]}
-        self._bodies[key] = (now + KEPT_SECONDS, body)
-        return body
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+        kept, stale = entry.find(KEPT_SECONDS), entry.find(STALE_SECONDS)
+        if kept is None and not entry.lock.acquire(blocking=stale is None):
+            kept = stale
+        if kept is not None:
+            return self._count_hit(kept)
+        try:
+            # Another thread may have drawn it since.
+            kept = entry.find(KEPT_SECONDS)
+            return self._draw(entry, draw) if kept is None else self._count_hit(kept)
+        finally:
+            entry.lock.release()
 
     def clear(self) -> None:
-        """Forget every part, so that the next request draws it."""
-        self._bodies = {}
+        """Remove all entries, so that the next request draws the part."""
+        with self._lock:
+            self._entries = {}
+
+    def _draw(self, entry: _Entry, draw: Callable[[], SafeString]) -> Fragment:
+        cache_asked.send(None, cache=self.name, place="database", count=1)
+        fragment = fragment_of(draw())
+        entry.fragment, entry.drawn_at = fragment, time.monotonic()
+        with self._lock:
+            self._entries = {
+                key: each for key, each in self._entries.items() if each.lock.locked() or each.find(STALE_SECONDS)
+            }
+        return fragment
+
+    def _count_hit(self, fragment: Fragment) -> Fragment:
+        cache_asked.send(None, cache=self.name, place="memory", count=1)
+        return fragment
+
+
+def fragment_of(body: SafeString) -> Fragment:
+    """Return the body with its ETag."""
+    return Fragment(body, tag_of(body))
 
 
 def tag_of(body: str) -> str:
-    """The ETag of a part."""
+    """Return the ETag of a part."""
     return quote_etag(hashlib.sha256(body.encode()).hexdigest()[:32])
 
 
-def answer_part(request: HttpRequest, body: str) -> HttpResponseBase:
-    """The part, or 304 when it is what the browser has already."""
-    response = HttpResponse(body)
-    response.headers["ETag"] = tag_of(body)
+def answer_part(request: HttpRequest, body: str, *, etag: str | None = None, status: int = 200) -> HttpResponseBase:
+    """Return the part with this status, or 304 if it has the ETag that the request names.
+
+    Take the ETag from the body if none is given.
+    """
+    response = HttpResponse(body, status=status)
+    response.headers["ETag"] = etag or tag_of(body)
     response.headers["Cache-Control"] = "private, no-cache"
     return get_conditional_response(request, etag=response.headers["ETag"], response=response) or response

@@ -30,7 +30,6 @@ from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.job_replay import JobReplayPages
 from scheduling.admin.reasons import ReasonActionForm, reason_of
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
-from scheduling.dashboards.streams import job_stream
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
@@ -43,7 +42,7 @@ from scheduling.services.suspension import resume_job, suspend_job
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
 from tenants.exceptions import DomainError
-from tenants.live import answer_part, tag_of
+from tenants.live import STOP_POLLING, answer_part, tag_of
 from tenants.permissions import Permission
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
@@ -73,10 +72,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def get_urls(self) -> list[URLPattern]:
         body = self.guard(self.body_view, Permission.JOBS_VIEW, cacheable=True)
-        stream = self.guard(self.stream_view, Permission.JOBS_VIEW)
         return [
             path("<uuid:object_id>/body/", body, name="scheduling_job_body"),
-            path("<uuid:object_id>/stream/", stream, name="scheduling_job_stream"),
             *super().get_urls(),
         ]
 
@@ -110,21 +107,16 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """The part of the page that changes while the job does."""
+        """Answer the part of the page that changes while the job does; the page stops polling once it has ended."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        return answer_part(request, self._body(request, self._job(request, str(object_id))))
+        job = self._job(request, str(object_id))
+        return answer_part(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
         """What is drawn of a job beside the list."""
         job = self._job(request, str(job_id))
         return {"peek_job": job, "peek_body": self._body(request, job)}
-
-    def stream_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """What happens to the job, as it happens."""
-        if request.method not in {"GET", "HEAD"}:
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        return job_stream(request, self._job(request, str(object_id)))
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
         job_id = parse_uuid(object_id)

@@ -68,7 +68,8 @@ class HeatMap:
 def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
     """The map, or with ``view=table`` its numbers; 304 when it is what the browser has already."""
     is_table = request.GET.get("view") == "table"
-    return answer_part(request, _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else ""))
+    part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
+    return answer_part(request, part.body, etag=part.etag)
 
 
 def _render(*, is_table: bool) -> SafeString:

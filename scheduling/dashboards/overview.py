@@ -25,7 +25,7 @@ from scheduling.selectors.queue_lines import QueueLine
 from scheduling.selectors.starts import stall_watch
 from scheduling.services.upkeep.status import find_upkeep_warnings
 from tenants.access import access_of
-from tenants.live import KeptPart, answer_part, tag_of
+from tenants.live import Fragment, KeptPart, answer_part, fragment_of
 from tenants.permissions import Permission
 from tenants.selectors.api_keys import ending_keys
 from tenants.write_probe import write_watch
@@ -66,14 +66,12 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     if access.tenant and access.may(Permission.API_KEYS_MANAGE):
         context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
     if access.may(Permission.JOBS_VIEW):
-        body = _body_of(request)
+        part = _part_of(request)
         choice = Choice.of(request)
         context |= {
-            "overview_body": body,
-            "overview_etag": tag_of(body),
+            "overview_body": part.body,
+            "overview_etag": part.etag,
             "query": choice.link(),
-            # The stream brings the numbers as everybody sees them.
-            "is_told": choice == EVERYTHING,
             "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
         }
     return context
@@ -82,45 +80,32 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
     """The numbers alone; 304 when they are what the browser has already."""
-    return answer_part(request, _body_of(request))
+    part = _part_of(request)
+    return answer_part(request, part.body, etag=part.etag)
 
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Who had what of the slots, and the last changes."""
-    return answer_part(request, _kept_shares.get(draw_shares))
+    """Answer the tenants' shares of the slots and the last changes; 304 if the browser has them already."""
+    part = _kept_shares.get(_render_shares)
+    return answer_part(request, part.body, etag=part.etag)
 
 
-def draw_shares() -> SafeString:
-    """Return who had what of the slots, and the last changes."""
+def _render_shares() -> SafeString:
     return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
 
 
-def _body_of(request: HttpRequest) -> SafeString:
-    """The numbers as everybody sees them are kept; those of a queue, or as a table, are drawn for whoever asks."""
+def _part_of(request: HttpRequest) -> Fragment:
+    """Return the numbers: those of all queues are kept for all viewers, those of one queue or as a table are not."""
     choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
-    if choice != EVERYTHING:
-        return _render_body(choice, may_abort_bulk=may_abort_bulk)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
-    return _kept_body.get(draw, variant=variant_of(may_abort_bulk=may_abort_bulk))
+    if choice != EVERYTHING:
+        return fragment_of(draw())
+    return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
 
 
-def draw_bodies(overview: Overview) -> dict[str, SafeString]:
-    """Return the numbers as everybody sees them, by what of the viewer they depend on."""
-    body = _render_body(EVERYTHING, may_abort_bulk=False, overview=overview)
-    bodies = {variant_of(may_abort_bulk=False): body}
-    if overview.bulk_operations:
-        body = _render_body(EVERYTHING, may_abort_bulk=True, overview=overview)
-    return bodies | {variant_of(may_abort_bulk=True): body}
-
-
-def variant_of(*, may_abort_bulk: bool) -> str:
-    """What of a viewer the numbers depend on."""
-    return "bulk" if may_abort_bulk else ""
-
-
-def _render_body(choice: Choice, *, may_abort_bulk: bool, overview: Overview | None = None) -> SafeString:
-    overview = overview or read_overview()
+def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
+    overview = read_overview()
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)

@@ -1,1 +1,1 @@
-"""Server-sent events: what happens, told to many clients by one reader a process."""
+"""Server-sent events of jobs: one reader of a process serves many clients."""

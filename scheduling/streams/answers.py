@@ -1,11 +1,10 @@
-"""The answer that stays open: within limits, with no connection to the database, and under ASGI alone."""
+"""Streaming responses of the event feed: within limits, without a database connection, and under ASGI only."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakSet
 
 from asgiref.sync import sync_to_async
@@ -16,7 +15,7 @@ from scheduling.conf import streams_per_caller, streams_per_process
 from scheduling.exceptions import NoStreamsHereError, PositionRefusedError, StreamsFullError, TooManyStreamsError
 from scheduling.limits import STREAMS
 from scheduling.selectors.event_feed import Position, PositionInvalidError
-from scheduling.streams.feeds import Feed
+from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access import access_of
 from tenants.asides import let_go_of_connection
@@ -75,7 +74,7 @@ class Places:
             return ticket
 
     def give_back(self, ticket: Ticket) -> None:
-        """Let somebody else have it."""
+        """Return a place."""
         with self._lock:
             self._tickets.discard(ticket)
 
@@ -98,15 +97,15 @@ def read_position(request: HttpRequest) -> Position | None:
         raise PositionRefusedError from error
 
 
-def stream_response(feed: Feed[Any], subscription: Subscription) -> StreamingHttpResponse:
-    """The open answer to a client of a feed."""
+def stream_response(feed: EventFeed, subscription: Subscription) -> StreamingHttpResponse:
+    """Return the streaming response to a client of the feed."""
     ticket = places.take(_owner_of(subscription.request))
     return StreamingHttpResponse(
         _stream(feed, subscription, ticket), content_type="text/event-stream; charset=utf-8", headers=HEADERS
     )
 
 
-async def _stream(feed: Feed[Any], subscription: Subscription, ticket: Ticket) -> AsyncIterator[bytes]:
+async def _stream(feed: EventFeed, subscription: Subscription, ticket: Ticket) -> AsyncIterator[bytes]:
     # In the thread of the request, whose transaction has ended: what it has read with is not kept open.
     await sync_to_async(let_go_of_connection)()
     try:

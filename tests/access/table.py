@@ -357,7 +357,6 @@ POST   logout/                               anyone
 ANY    .                                     console
 ANY    scheduling/                           jobs.view
 GET    overview/                             jobs.view
-GET    overview/stream/                      jobs.view           204
 GET    overview/shares/                      jobs.view
 GET    overview/kinds/                       platform.view
 GET    alerts/                               platform.view
@@ -378,7 +377,7 @@ POST   password_change/                      console           {"old_password": 
 GET    password_change/done/                 console
 GET    autocomplete/                         console                                   403
 GET    r/{n}/{n}/                            console                                   404
-GET    scheduling/job/{job}/body/            jobs.view
+GET    scheduling/job/{job}/body/            jobs.view                                 286
 GET    scheduling/bulkoperation/start/       jobs.bulk
 POST   scheduling/bulkoperation/start/       jobs.bulk         {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"} 302
 GET    scheduling/bulkoperation/{bulk}/part/ jobs.view
@@ -387,7 +386,6 @@ GET    scheduling/job/news/                  jobs.view
 POST   scheduling/job/views/                 jobs.submit       {"name": "mine", "q": "state:discarded"}   302
 POST   scheduling/job/views/{view}/rename/   jobs.submit       {"name": "theirs"}                         302
 POST   scheduling/job/views/{view}/forget/   jobs.submit                                                  302
-GET    scheduling/job/{job}/stream/          jobs.view           204
 POST   scheduling/job/{job}/replay/          jobs.reveal       {"payload": " {{}}"}         302
 GET    scheduling/queue/rows/                platform.view
 GET    scheduling/queue/{queue}/now/         platform.view

@@ -148,13 +148,9 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "the documents of all tenants are compared with their chunks",
     ),
     "tenants/services/recounts.py": ({"StoredCounter.verify_page"}, "every tenant's counters are recounted"),
-    "scheduling/streams/events.py": (
-        {"EventFeed._tell_live"},
+    "scheduling/streams/feed.py": (
+        {"EventFeed._send_live"},
         "one reader reads for the clients of many tenants; each is told its own tenant's events",
-    ),
-    "scheduling/streams/numbers.py": (
-        {"NumbersFeed.look"},
-        "a tab is told the numbers of the scope that its request had",
     ),
     "scheduling/selectors/outlook.py": (
         {"read_start"},

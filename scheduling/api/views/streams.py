@@ -15,8 +15,8 @@ from scheduling.api.filters import NoQuerySerializer
 from scheduling.models import JobEvent
 from scheduling.selectors.jobs import get_job
 from scheduling.streams.answers import LAST_EVENT_ID, read_position, require_streams, stream_response
-from scheduling.streams.events import feed
-from scheduling.streams.subscriptions import EventSubscription
+from scheduling.streams.feed import feed
+from scheduling.streams.subscriptions import Subscription
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 from tenants.sessions import EVENT_STREAM
@@ -67,5 +67,5 @@ class EventStreamViewSet(TenantViewSet):
         plain = request._request  # noqa: SLF001 - the middleware wrote on Django's request
         after = read_position(plain)
         require_streams(plain)
-        subscription = EventSubscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)
+        subscription = Subscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)
         return stream_response(feed, subscription)

@@ -621,8 +621,6 @@ CONSOLE_READS = (
     "autocomplete/",
     "r/1/1/",
     "scheduling/job/{job}/body/",
-    "scheduling/job/{job}/stream/",
-    "overview/stream/",
     "scheduling/bulkoperation/{bulk}/part/",
     "scheduling/queue/rows/",
     "scheduling/queue/{queue}/now/",

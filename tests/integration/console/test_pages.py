@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Worker
+from tenants.live import STOP_POLLING
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
 from tests.integration.scheduling.acts import submit
@@ -94,6 +95,17 @@ def test_a_foreign_job_is_not_found(console: Console, acme_user: User, globex_wo
     for key in (globex_work.waiting.pk, random_id()):
         assert client.get(reverse("admin:scheduling_job_change", args=[key])).status_code == 404
         assert client.get(reverse("admin:scheduling_job_body", args=[key])).status_code == 404
+
+
+def test_body_of_ended_job_stops_polling(console: Console, acme_user: User, acme_work: Work) -> None:
+    client = console(acme_user)
+    for job, status in ((acme_work.waiting, 200), (acme_work.failed, STOP_POLLING)):
+        answer = client.get(reverse("admin:scheduling_job_body", args=[job.pk]))
+        assert answer.status_code == status
+        page = client.get(reverse("admin:scheduling_job_change", args=[job.pk])).content.decode()
+        assert ('hx-trigger="every 1s"' in page) is (status == 200)
+    url = reverse("admin:scheduling_job_body", args=[acme_work.failed.pk])
+    assert client.get(url, headers={"If-None-Match": answer["ETag"]}).status_code == 304
 
 
 def test_a_jobs_page_shows_its_facts(console: Console, acme_user: User, acme_work: Work) -> None:

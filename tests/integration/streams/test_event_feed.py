@@ -8,19 +8,24 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpRequest
+from django.test import Client
+from django.urls import reverse
 
 from scheduling.models import JobEvent
 from scheduling.selectors.event_feed import FedEvent, Position, read_feed, read_horizon
 from scheduling.services.cancellation import cancel_job
-from scheduling.streams import events
-from scheduling.streams.events import EventFeed
-from scheduling.streams.subscriptions import EventSubscription
+from scheduling.streams import feed as event_feed
+from scheduling.streams.feed import EventFeed
+from scheduling.streams.subscriptions import Subscription
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.permissions import Permission
+from tenants.services.memberships import add_member, remove_member
+from tenants.standing import who_may_no_more
 from tests.integration.scheduling.acts import submit
 from tests.integration.streams.sessions import another_session, let_settle
 
@@ -94,7 +99,7 @@ def test_another_tenants_events_are_not_there_whoever_is_named(acme: Tenant, glo
     assert fed == []
 
 
-class Listener(EventSubscription):
+class Listener(Subscription):
     """A client that keeps what it is handed."""
 
     def __init__(self, tenant: Tenant, after: Position | None = None, **options: object) -> None:
@@ -160,7 +165,7 @@ def test_one_reading_serves_all_clients(acme: Tenant, globex: Tenant, monkeypatc
         readings.append(options["tenant_ids"])
         return read_feed(**options)
 
-    monkeypatch.setattr(events, "read_feed", counted)
+    monkeypatch.setattr(event_feed, "read_feed", counted)
     let_settle()
     feed.look(clients)
     assert readings == [{acme.pk, globex.pk}]
@@ -207,6 +212,26 @@ def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Ten
     feed.look([again])
     assert again.is_over
     assert ids_of(again) == []
+
+
+@pytest.mark.parametrize("how", ["log-in ended", "member removed"])
+def test_caller_that_loses_its_right_is_found_among_all(
+    acme: Tenant, acme_user: User, outsider: User, how: str
+) -> None:
+    membership = add_member(tenant=acme, user=outsider)
+    asked = []
+    for user in (acme_user, outsider):
+        client = Client()
+        client.force_login(user)
+        client.get(reverse("admin:index"))
+        request = client.get(reverse("admin:index")).wsgi_request
+        asked.append((request, Permission.JOBS_VIEW))
+    assert who_may_no_more(asked) == set()
+    if how == "member removed":
+        remove_member(membership=membership)
+    else:
+        client.session.flush()
+    assert who_may_no_more(asked) == {asked[1][0]}
 
 
 def ids_of(listener: Listener) -> list[str]:

@@ -15,12 +15,11 @@ from django.http import HttpRequest
 from scheduling.exceptions import StreamsFullError, TooManyStreamsError
 from scheduling.models import JobEvent
 from scheduling.selectors.event_feed import FedEvent, Horizon, Position, PositionInvalidError
-from scheduling.streams import feeds
+from scheduling.streams import feed as event_feed
 from scheduling.streams.answers import Owner, Places
-from scheduling.streams.events import RESUME_LIMIT, end_of, is_resumable, tell
-from scheduling.streams.feeds import Feed
+from scheduling.streams.feed import RESUME_LIMIT, EventFeed, end_of, is_resumable, send_events
 from scheduling.streams.messages import control_message, event_message
-from scheduling.streams.subscriptions import MAX_WAITING, EventSubscription, Subscription
+from scheduling.streams.subscriptions import MAX_WAITING, Subscription
 from tenants.ids import uuid7, uuid7_floor
 from tenants.permissions import Permission
 
@@ -28,8 +27,8 @@ ACME, GLOBEX = uuid4(), uuid4()
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
 
-def subscription(tenant_id: UUID = ACME, **options: Any) -> EventSubscription:
-    return EventSubscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant_id, after=None, **options)
+def subscription(tenant_id: UUID = ACME, **options: Any) -> Subscription:
+    return Subscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant_id, after=None, **options)
 
 
 def fed(name: str = "job.submitted", state: str = "available", **values: Any) -> FedEvent:
@@ -86,8 +85,8 @@ def test_each_client_hears_its_own_tenants_events_or_its_own_jobs() -> None:
     async def main() -> tuple[Any, Any]:
         batch = [mine, other_job, foreign]
         return (
-            await heard(lambda: tell(of_tenant, batch), by=of_tenant),
-            await heard(lambda: tell(of_job, batch), by=of_job),
+            await heard(lambda: send_events(of_tenant, batch), by=of_tenant),
+            await heard(lambda: send_events(of_job, batch), by=of_job),
         )
 
     by_tenant, by_job = asyncio.run(main())
@@ -101,8 +100,8 @@ def test_a_jobs_stream_ends_with_the_job_and_a_tenants_does_not() -> None:
 
     async def main() -> list[bool]:
         told = [
-            await heard(lambda: tell(of_tenant, [last]), by=of_tenant),
-            await heard(lambda: tell(of_job, [last]), by=of_job),
+            await heard(lambda: send_events(of_tenant, [last]), by=of_tenant),
+            await heard(lambda: send_events(of_job, [last]), by=of_job),
         ]
         return [is_last for [(_, is_last)] in told]
 
@@ -111,7 +110,7 @@ def test_a_jobs_stream_ends_with_the_job_and_a_tenants_does_not() -> None:
 
 def test_a_job_that_had_ended_before_is_told_to_its_end_though_nothing_is_left_of_its_story() -> None:
     of_job = subscription(job_id=uuid4(), has_ended=True)
-    [(message, is_last)] = asyncio.run(heard(lambda: tell(of_job, [], is_past=True), by=of_job))
+    [(message, is_last)] = asyncio.run(heard(lambda: send_events(of_job, [], is_past=True), by=of_job))
     assert (message, is_last) == (control_message("end", {"reason": "job_ended"}), True)
 
 
@@ -137,8 +136,8 @@ def test_only_what_can_be_told_without_a_hole_is_resumed(after: Position, is_pos
     assert is_resumable(subscription(), after, Horizon(50, 60), NOW) is is_possible
 
 
-class Recording(Feed[Subscription]):
-    """A feed that reads nothing."""
+class Recording(EventFeed):
+    """A feed that does not read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -157,7 +156,7 @@ def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
 
 def test_whoever_has_lost_the_right_is_told_nothing_more(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
     stays, goes = subscription(), subscription()
-    monkeypatch.setattr(feeds, "who_may_no_more", lambda asked: {goes.request} & {request for request, _ in asked})
+    monkeypatch.setattr(event_feed, "who_may_no_more", lambda asked: {goes.request} & {request for request, _ in asked})
     [(message, is_last)] = asyncio.run(heard(lambda: recording.take_turn([stays, goes]), by=goes))
     assert (lines_of(message)["data"], is_last) == ('{"reason":"right_lost"}', True)
     assert recording.looked_for == [[stays]]
@@ -168,13 +167,13 @@ def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
 ) -> None:
     asked: list[int] = []
     clock = iter([10.0, 10.2, 10.4, 10.6])
-    monkeypatch.setattr(feeds, "who_may_no_more", lambda pairs: asked.append(len(list(pairs))) or set())
-    monkeypatch.setattr(feeds.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(event_feed, "who_may_no_more", lambda pairs: asked.append(len(list(pairs))) or set())
+    monkeypatch.setattr(event_feed.time, "monotonic", lambda: next(clock))
     clients = [subscription() for _ in range(300)]
     for _ in range(4):
         recording.take_turn(clients)
     assert asked == [300, 300]
-    assert feeds.RIGHTS_SECONDS < 1
+    assert event_feed.RIGHTS_SECONDS < 1
 
 
 def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(settings: Any) -> None:

@@ -19,12 +19,11 @@ window.addEventListener("unhandledrejection", (event) => {
 	if (event.reason?.isFromCancelledTransition) event.preventDefault();
 });
 
-// 2. Live parts: an element with data-live asks for itself anew. It waits while nobody looks, while text in it is
-// selected or the keyboard is in it, keeps what it shows when the answer is the same, and says how old that is.
+// 2. Live parts: an element with data-live polls by htmx. It does not poll while the page is hidden, while text in it is
+// selected or the keyboard focus is in it. It keeps what it shows if the ETag is the same, and a note shows its age.
 const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
-// A part that a stream brings asks for itself only when it was not brought for so long.
-const TOLD_MS = 12000;
+const STOP_POLLING = 286;
 
 // Words in the reader's language, which the page's frame carries.
 function said(name) {
@@ -49,27 +48,21 @@ function tellAge(part) {
 }
 
 document.addEventListener("htmx:beforeRequest", (event) => {
-	const part = event.target;
-	if (!part.matches("[data-live]")) return;
-	// Where no stream is open, it asks no more often than it says. Timers are never exact.
-	const pause = part.dataset.how === "polls" ? Number(part.dataset.poll) * 950 : 0;
-	const isTold = Date.now() - Number(part.dataset.toldAt || 0) < TOLD_MS;
-	const isEarly = isTold || Date.now() - Number(part.dataset.askedAt || 0) < pause;
-	if (isBusy(part) || isEarly) event.preventDefault();
-	else part.dataset.askedAt = Date.now();
+	if (event.target.matches("[data-live]") && isBusy(event.target)) event.preventDefault();
 });
 
 document.addEventListener("htmx:beforeSwap", (event) => {
 	const part = event.target;
 	if (!part.matches("[data-live]")) return;
+	const { status } = event.detail.xhr;
 	const tag = event.detail.xhr.getResponseHeader("ETag");
 	part.dataset.seenAt = Date.now();
 	// A session that ended answers with the log-in page: load it whole instead of showing it inside.
-	if (!tag && event.detail.xhr.status === 200) window.location.reload();
-	// What a stream has brought since it was asked for is newer.
-	const isOld = Number(part.dataset.toldAt || 0) > Number(part.dataset.askedAt || 0);
-	if (!tag || tag === part.dataset.etag || isOld) event.detail.shouldSwap = false;
-	else part.dataset.etag = tag;
+	if (!tag && status === 200) window.location.reload();
+	// The last answer: htmx stops polling if it is swapped in. Its age has no meaning.
+	if (status === STOP_POLLING) document.querySelector(`[data-live-age="${part.id}"]`)?.remove();
+	else if (!tag || tag === part.dataset.etag) event.detail.shouldSwap = false;
+	if (event.detail.shouldSwap) part.dataset.etag = tag;
 });
 
 window.addEventListener("load", () => {
@@ -77,62 +70,6 @@ window.addEventListener("load", () => {
 	for (const part of parts) part.dataset.seenAt = Date.now();
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
-
-// What happens is told by a stream, where the server keeps one open: numbers are written in place, parts are brought
-// whole to the elements that bear their names, other news make the part ask for itself. A stream that was cut off opens
-// itself again; one that is refused leaves the part to its polls.
-const STREAM_RETRY_MS = 60000;
-
-function tellHow(part, how) {
-	part.dataset.how = how;
-	const note = document.querySelector(`[data-live-age="${part.id}"] [data-live-how]`);
-	if (note) note.textContent = note.dataset[how];
-}
-
-function writeNumbers(part, numbers) {
-	const tiles = part.querySelectorAll(".console-tiles .console-tile");
-	if (tiles.length !== numbers.tiles.length) return;
-	numbers.tiles.forEach((told, index) => {
-		tiles[index].dataset.tone = told.tone;
-		tiles[index].querySelector(".console-tile-value").firstChild.nodeValue = told.value;
-		tiles[index].querySelector(".console-tile-note").textContent = told.note;
-	});
-}
-
-function showPart(told) {
-	const part = document.querySelector(`[data-told="${told.name}"]`);
-	if (!part) return;
-	part.dataset.toldAt = Date.now();
-	if (told.tag === part.dataset.etag || isBusy(part)) return;
-	part.dataset.etag = told.tag;
-	window.htmx.swap(part, told.body, { swapStyle: "innerHTML" });
-}
-
-function expectNoParts() {
-	document.querySelectorAll("[data-told]").forEach((part) => delete part.dataset.toldAt);
-}
-
-function openStream(part) {
-	const stream = new EventSource(part.dataset.stream);
-	const seen = () => { part.dataset.seenAt = Date.now(); };
-	stream.addEventListener("open", () => { seen(); tellHow(part, "streams"); });
-	stream.addEventListener("message", () => { seen(); window.htmx.trigger(part, "news"); });
-	stream.addEventListener("numbers", (event) => {
-		seen();
-		if (!isBusy(part)) writeNumbers(part, JSON.parse(event.data));
-	});
-	stream.addEventListener("part", (event) => showPart(JSON.parse(event.data)));
-	// Whatever the reason is: it opens no more by itself. The job has ended, or the right is lost.
-	stream.addEventListener("end", () => { stream.close(); tellHow(part, "polls"); expectNoParts(); });
-	stream.addEventListener("error", () => {
-		tellHow(part, "polls");
-		expectNoParts();
-		if (stream.readyState === EventSource.CLOSED) setTimeout(() => openStream(part), STREAM_RETRY_MS);
-	});
-	window.addEventListener("pagehide", () => stream.close());
-}
-
-window.addEventListener("load", () => document.querySelectorAll("[data-stream]").forEach(openStream));
 
 // 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
 // from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.

@@ -5,16 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from celery.beat import Service
 from django.db import OperationalError
+from django.http import HttpRequest
 from django_celery_beat.schedulers import DatabaseScheduler
 
 from scheduling.models import ProcessHeartbeat
-from scheduling.streams import feeds
+from scheduling.streams import feed as event_feed
+from scheduling.streams.subscriptions import Subscription
 from scheduling.worker import auditor, beat, bulk_runner, duty_runner
 from scheduling.worker.watchdog import Loop
+from tenants.permissions import Permission
 from tenants.postgresql.errors import ConnectionLostError
 
 TURNS = 5
@@ -91,22 +95,20 @@ def test_beat_is_watched_once_it_runs(loop: Loop, monkeypatch: pytest.MonkeyPatc
     assert (roles, loop.turns) == ([ProcessHeartbeat.Role.BEAT], 2)
 
 
-class AwayFeed(feeds.Feed[SimpleNamespace]):  # type: ignore[type-var]
+class AwayFeed(event_feed.EventFeed):
     """A feed whose database is away, with one client for some turns."""
 
     def __init__(self) -> None:
         super().__init__()
         self.left = TURNS
 
-    def _present(self) -> list[SimpleNamespace] | None:
+    def _present(self) -> list[Subscription] | None:
         self.left -= 1
-        return [SimpleNamespace()] if self.left >= 0 else None
+        client = Subscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=uuid4(), after=None)
+        return [client] if self.left >= 0 else None
 
-    def take_turn(self, subscriptions: Sequence[SimpleNamespace]) -> None:
+    def take_turn(self, subscriptions: Sequence[Subscription]) -> None:
         fail()
-
-    def look(self, subscriptions: Sequence[SimpleNamespace]) -> None:
-        raise AssertionError("never reached")
 
 
 def test_stream_reader_turns_while_the_database_is_away_and_is_not_watched_afterwards(
@@ -119,8 +121,8 @@ def test_stream_reader_turns_while_the_database_is_away_and_is_not_watched_after
         return loop
 
     pause: Callable[[float], None] = lambda seconds: None  # noqa: E731
-    monkeypatch.setattr(feeds, "_watchdog", SimpleNamespace(add=add, remove=watched.remove))
-    monkeypatch.setattr(feeds, "connection", SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(feeds.time, "sleep", pause)
+    monkeypatch.setattr(event_feed, "_watchdog", SimpleNamespace(add=add, remove=watched.remove))
+    monkeypatch.setattr(event_feed, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(event_feed.time, "sleep", pause)
     AwayFeed()._run()
     assert (loop.turns, watched) == (TURNS, [])

@@ -1,0 +1,238 @@
+"""The feed of job events: one thread of a process reads them for all clients, each from where it left off."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from django.db import InterfaceError, OperationalError, connection, transaction
+
+from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.selectors.event_feed import FEED_PAGE, FedEvent, Horizon, Position, read_feed, read_horizon
+from scheduling.streams.messages import control_message, event_message
+from scheduling.streams.subscriptions import Subscription
+from scheduling.worker.watchdog import Watchdog
+from tenants.clock import read_clock
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7_floor
+from tenants.standing import who_may_no_more
+
+logger = logging.getLogger(__name__)
+
+INTERVAL_SECONDS = 0.1
+# A client that loses the right receives nothing more within a second.
+RIGHTS_SECONDS = 0.5
+# How long the thread stays without clients, as a page that is reloaded disconnects and connects again.
+LINGER_SECONDS = 5.0
+# Pause after a failure of the database.
+AWAY_SECONDS = 1.0
+# How long before its transaction began an event's id may have been made, by a clock that is a little off.
+ID_SLACK = timedelta(seconds=5)
+# How long a transaction may last for its events to be found by a client that resumes.
+LONG_TRANSACTION = timedelta(minutes=10)
+# Older positions are not resumed: the feed would read too much for one client.
+RESUME_LIMIT = timedelta(hours=1)
+POSITION_EVERY = timedelta(minutes=1)
+# Before the first event of any job.
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+# It writes no heartbeat file: the process serves HTTP.
+_watchdog = Watchdog()
+
+
+class EventFeed:
+    """The clients of this process and the thread that reads for them.
+
+    It reads across tenants for the tenants that have clients, and in a tenant's scope what one client has missed. The
+    thread ends, and closes its connection, when there are no clients.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._subscriptions: set[Subscription] = set()
+        self._thread: threading.Thread | None = None
+        self._rights_checked_at = 0.0
+        self._empty_since = 0.0
+        # All live clients have received the events up to here.
+        self._after: Position | None = None
+        # By time, the first transaction that had not begun yet.
+        self._samples: deque[tuple[datetime, int]] = deque(maxlen=6_000)
+        self._position_sent_at: datetime | None = None
+
+    def add(self, subscription: Subscription) -> None:
+        """Add a client, and start the thread for the first one."""
+        with self._lock:
+            self._subscriptions.add(subscription)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
+                self._thread.start()
+
+    def remove(self, subscription: Subscription) -> None:
+        """Remove a client."""
+        with self._lock:
+            self._subscriptions.discard(subscription)
+
+    def take_turn(self, subscriptions: Sequence[Subscription]) -> None:
+        """Re-check the clients' permissions if they are due, and read for those that still have them."""
+        now = time.monotonic()
+        if now - self._rights_checked_at >= RIGHTS_SECONDS:
+            self._rights_checked_at = now
+            lost = who_may_no_more((each.request, each.permission) for each in subscriptions)
+            gone = [each for each in subscriptions if each.request in lost]
+            for each in gone:
+                self.remove(each)
+                each.end("right_lost")
+            subscriptions = [each for each in subscriptions if each not in gone]
+        if subscriptions:
+            self.look(subscriptions)
+
+    def look(self, subscriptions: Sequence[Subscription]) -> None:
+        """Send the events that were settled since the last look."""
+        with transaction.atomic():
+            horizon, now = read_horizon(), read_clock()
+        live = [each for each in subscriptions if each.is_live]
+        if not live or self._after is None:
+            self._after = Position(horizon.settled)
+        self._send_live(live, self._after, horizon)
+        self._send_position(live, horizon, now)
+        self._samples.append((now, horizon.upcoming))
+        for each in subscriptions:
+            if not each.is_live:
+                self._catch_up(each, horizon, now)
+
+    def _send_live(self, live: Sequence[Subscription], after: Position, horizon: Horizon) -> None:
+        tenant_ids = {each.tenant_id for each in live}
+        while tenant_ids and after.transaction < horizon.settled:
+            with all_tenants():
+                fed = read_feed(tenant_ids=tenant_ids, after=after, until=horizon.settled, since=self._since(after))
+            for each in live:
+                send_events(each, fed)
+            after = self._after = fed[-1].position if len(fed) == FEED_PAGE else Position(horizon.settled)
+        self._after = max(after, Position(horizon.settled))
+
+    def _since(self, after: Position) -> datetime:
+        """Return a time before which no id of an event after the position was made."""
+        begun = next((at for at, upcoming in reversed(self._samples) if upcoming <= after.transaction), None)
+        if begun is not None:
+            return begun - ID_SLACK
+        return (self._samples[0][0] if self._samples else datetime.now(UTC)) - LONG_TRANSACTION
+
+    def _catch_up(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
+        """Send one page of what a client missed. After the last page it is live, with no gap and no duplicate."""
+        if subscription.after is None or not is_resumable(subscription, subscription.after, horizon, now):
+            self._begin(subscription, horizon, now)
+        after = subscription.after or Position(0)
+        since = _BEGINNING if subscription.job_id else (after.at or now) - LONG_TRANSACTION
+        with tenant_context(subscription.tenant_id):
+            fed = read_feed(
+                tenant_ids=[subscription.tenant_id],
+                after=after,
+                until=horizon.settled,
+                since=since,
+                job_id=subscription.job_id,
+            )
+        is_whole = len(fed) < FEED_PAGE
+        subscription.after = fed[-1].position if fed else after
+        if subscription.has_ended:
+            # Its last event is there, but may stand behind a transaction that is still open.
+            subscription.past_until = subscription.past_until or horizon.upcoming
+            send_events(subscription, fed, is_past=is_whole and horizon.settled >= subscription.past_until)
+            return
+        send_events(subscription, fed)
+        subscription.is_live = is_whole
+
+    def _begin(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
+        """Send where the stream begins: a job's stream with the job's first event, a tenant's stream now."""
+        name = "ready" if subscription.after is None else "gap"
+        subscription.after = Position(0) if subscription.job_id else end_of(horizon, now)
+        subscription.offer([control_message(name, {}, subscription.after)])
+
+    def _send_position(self, live: Sequence[Subscription], horizon: Horizon, now: datetime) -> None:
+        """Send the clients of tenants a younger position to resume after, once a minute."""
+        if self._position_sent_at is None or now - self._position_sent_at >= POSITION_EVERY:
+            self._position_sent_at = now
+            message = control_message("position", {}, end_of(horizon, now))
+            for each in live:
+                if each.job_id is None:
+                    each.offer([message])
+
+    def _run(self) -> None:
+        loop = _watchdog.add("EventFeed")
+        try:
+            while (present := self._present()) is not None:
+                loop.turn()
+                pause = self._turn_and_pause(present)
+                time.sleep(pause)
+        except Exception:
+            # Clients connect again and resume; a reader that continues after a fault of its own might skip events.
+            logger.exception("stream.reader_failed")
+            with self._lock:
+                failed, self._subscriptions, self._thread = self._subscriptions, set(), None
+            for each in failed:
+                each.end("fault")
+        finally:
+            _watchdog.remove(loop)
+            connection.close()
+
+    def _turn_and_pause(self, present: list[Subscription]) -> float:
+        began = time.monotonic()
+        try:
+            if present:
+                self.take_turn(present)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("stream.database_away", exc_info=error)
+            connection.close()
+            return AWAY_SECONDS
+        took = time.monotonic() - began
+        # A look that takes long is followed by a pause as long, so that the thread never queries without a break.
+        return max(INTERVAL_SECONDS - took, min(took, INTERVAL_SECONDS))
+
+    def _present(self) -> list[Subscription] | None:
+        """Return the clients, or None if there were none for a while: the thread ends then."""
+        now = time.monotonic()
+        with self._lock:
+            if self._subscriptions:
+                self._empty_since = 0.0
+                return list(self._subscriptions)
+            self._empty_since = self._empty_since or now
+            if now - self._empty_since < LINGER_SECONDS:
+                return []
+            self._thread, self._empty_since = None, 0.0
+            return None
+
+
+def end_of(horizon: Horizon, now: datetime) -> Position:
+    """Return the position after all settled events, with its time, so that its age is known."""
+    return Position(horizon.settled - 1, uuid7_floor(now + ID_SLACK))
+
+
+def is_resumable(subscription: Subscription, after: Position, horizon: Horizon, now: datetime) -> bool:
+    """Return whether the events after a position can still be sent: it is of this database and not too old."""
+    if after.transaction > horizon.upcoming:
+        return False
+    return subscription.job_id is not None or (after.at is not None and after.at > now - RESUME_LIMIT)
+
+
+def send_events(subscription: Subscription, fed: Sequence[FedEvent], *, is_past: bool = False) -> None:
+    """Send the client its own events. A job's stream ends with the job."""
+    mine = [each for each in fed if concerns(subscription, each)]
+    is_over = subscription.job_id is not None and (
+        is_past or any(JobState(each.event.state) in TERMINAL_STATES for each in mine)
+    )
+    messages = [event_message(each) for each in mine]
+    if is_over:
+        messages.append(control_message("end", {"reason": "job_ended"}))
+    if messages:
+        subscription.offer(messages, is_last=is_over)
+
+
+def concerns(subscription: Subscription, fed: FedEvent) -> bool:
+    """Return whether the client receives an event: it is of its tenant, and of its job if it has one."""
+    is_of_tenant = fed.event.tenant_id == subscription.tenant_id
+    return is_of_tenant and subscription.job_id in (None, fed.event.job_id)
+
+
+feed = EventFeed()
