@@ -232,9 +232,7 @@ class DatabaseClockSetBack(SetClockRow):
     def _faults_of_state(self, field: Field) -> list[str]:
         """What `verify` finds, and finds again until it is not waited for any more."""
         try:
-            field.stack.until(
-                lambda: verify().is_clean, within=STATE_SECONDS, what="the state agrees with itself"
-            )
+            field.stack.until(lambda: verify().is_clean, within=STATE_SECONDS, what="the state agrees with itself")
         except NotInTimeError:
             return [f"state: {finding}" for finding in verify().findings.values()]
         return []
