@@ -23,7 +23,7 @@ def find_documents() -> QuerySet[Document]:
     """
     is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
     is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
-    return with_job(Document.objects.all()).annotate(
+    documents: QuerySet[Document] = with_job(Document.objects.all()).annotate(
         shown_status=Case(
             When(is_settled, then=F("status")),
             When(is_dead, then=Value(DocumentStatus.ERROR.value)),
@@ -34,6 +34,7 @@ def find_documents() -> QuerySet[Document]:
         shown_error_code=error_code(is_dead),
         shown_error_message=error_message(is_dead),
     )
+    return documents
 
 
 def get_document(document_id: UUID) -> Document:

@@ -7,7 +7,7 @@ erasure; and what one tenant has embedded never answers another.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,7 +32,8 @@ def known_vectors(tenant_id: UUID, texts: Sequence[str], *, model: str) -> dict[
     with tenant_context(tenant_id):
         rows = Chunk.objects.filter(vector_digest__in=digests)
         first = rows.order_by("vector_digest").distinct("vector_digest")
-        return dict(first.values_list("vector_digest", "embedding"))
+        found: Iterable[tuple[Any, Any]] = first.values_list("vector_digest", "embedding")
+        return dict(found)
 
 
 def combine(

@@ -146,10 +146,11 @@ def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> Qu
         output_field=CharField(),
     )
     is_dead = is_cancelled | is_failed
-    return with_job(rows, job=job, prefix=prefix).annotate(
+    annotated: QuerySet[Any] = with_job(rows, job=job, prefix=prefix).annotate(
         **{
             f"{prefix}shown_state": state,
             f"{prefix}shown_error_code": error_code(is_dead, prefix=prefix, of=of),
             f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of),
         }
     )
+    return annotated
