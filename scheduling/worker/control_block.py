@@ -261,14 +261,9 @@ class ControlBlock:
         """It has ended that message."""
         self._slots[index].task_pid = 0
 
-    @property
-    def busy_children(self) -> int:
-        """How many children work on a message."""
-        return len([slot for slot in self._slots if slot.generation % 2 or slot.task_pid])
-
-    def has_free_child(self) -> bool:
-        """Whether a message would find a child that may work on it."""
-        return self.busy_children < self._at_once
+    def has_free_child(self, at_once: int = 0) -> bool:
+        """Return whether fewer than ``at_once`` children work on a message: by default as many as may work at once."""
+        return len([slot for slot in self._slots if slot.generation % 2 or slot.task_pid]) < (at_once or self._at_once)
 
     def forget_task_of(self, is_alive: Callable[[int], bool]) -> None:
         """Free the children that died over a message which held no slot."""

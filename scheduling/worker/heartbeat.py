@@ -192,12 +192,13 @@ class HeartbeatThread(threading.Thread):
     def _end_idle_children(self) -> None:
         """End the children once none has worked on anything for IDLE_SECONDS; the pool waits for them.
 
-        SIGTERM may come while the main thread writes a message to a child. Nobody writes the rest of it, which the
-        child awaits; the broker still has the message.
+        SIGTERM may come while the main thread writes a message to a child. The child waits for the rest of it,
+        which is never written; the broker still has the message.
         """
         now = time.monotonic()
         self.block.forget_task_of(is_child_alive)
-        if self.block.busy_children:
+        is_any_busy = not self.block.has_free_child(at_once=1)
+        if is_any_busy:
             self._idle_since = None
         elif self._idle_since is None:
             self._idle_since = now

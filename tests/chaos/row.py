@@ -36,6 +36,7 @@ class Field:
     stack: Stack
     rng: random.Random
     bound_seconds: float
+    least_patience_seconds: float = LEAST_PATIENCE_SECONDS
     # What the row itself finds wrong, beside the checkers.
     violations: list[str] = field(default_factory=list)
 
@@ -55,7 +56,7 @@ class Field:
     @property
     def patience_seconds(self) -> float:
         """How long recovery is waited for at most."""
-        return max(PATIENCE * self.bound_seconds * bound_factor(), LEAST_PATIENCE_SECONDS)
+        return max(PATIENCE * self.bound_seconds * bound_factor(), self.least_patience_seconds)
 
     def wait(self, least: float, most: float) -> None:
         """Let a random time pass, in which dead processes are replaced."""

@@ -31,7 +31,10 @@ FROM scheduling_schedulefire f JOIN scheduling_schedule s ON s.id = f.schedule_i
 WHERE s.name LIKE %s ORDER BY f.fire_time
 """
 _CRASHED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.crashed' AND tenant_id = ANY (%s)"
-_SKEWS = "SELECT abs(clock_skew_seconds)::float8 FROM scheduling_worker WHERE status = 'online'"
+_SKEWS = """
+SELECT abs(w.clock_skew_seconds)::float8 FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id
+WHERE w.status = 'online' AND p.name = 'default'
+"""
 ZONE = ZoneInfo("Europe/Berlin")
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
 # So long before the gap the schedules are made, and so long the dispatchers are away.

@@ -37,6 +37,8 @@ FOREIGN_PART, FAULTY_PART = 0.4, 0.65
 # From here on growth counts: the last faults are in it, and then load alone for those that were restarted last.
 COUNTED_PART = 0.5
 LOOK_SECONDS = 1.0
+# How long a row waits at least for jobs to begin: after an outage they stand behind what clients sent meanwhile.
+BACKLOG_SECONDS = 240.0
 HEALTH_SECONDS = 60.0
 _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"
 
@@ -153,7 +155,7 @@ class _Run:
     def _inject(self, row_class: type[Row]) -> None:
         row, samples, began = row_class(), self.result.samples, time.monotonic()
         samples.note_fault()
-        field_ = Field(self.stack, random.Random(self.rng.random()), row.bound_seconds)
+        field_ = Field(self.stack, random.Random(self.rng.random()), row.bound_seconds, BACKLOG_SECONDS)
         recoveries: list[float] = []
         try:
             self._deploy(row)
