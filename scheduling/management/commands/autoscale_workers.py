@@ -117,5 +117,4 @@ def _look(fleet: Fleet, rule: ScaleRule, patience: Patience, pool: str) -> None:
 
 def _worker(pool: str, slots: int, number: int) -> Service:
     arguments = ["run_worker", f"--pool={pool}", f"--concurrency={slots}", "--exit-when-drained"]
-    environment = {"REMAP_SIGTERM": "SIGQUIT", "METRICS_PORT": "0"}
-    return Service(f"worker {pool} {number}", [sys.executable, sys.argv[0], *arguments], environment)
+    return Service(f"worker {pool} {number}", [sys.executable, sys.argv[0], *arguments], {"METRICS_PORT": "0"})

@@ -67,8 +67,8 @@ class Command(ServingCommand):
 
     def _services(self, options: dict[str, Any]) -> list[Service]:
         manage = [sys.executable, sys.argv[0]]
-        remapped = {"REMAP_SIGTERM": "SIGQUIT", **_broker_of("worker")}
         module, _, name = settings.WSGI_APPLICATION.rpartition(".")
+        worker = _broker_of("worker")
         web = ["--bind", options["bind"], "--workers", str(options["web_workers"]), "--threads=4"]
         return [
             Service("web", [sys.executable, "-m", "gunicorn", *web, f"{module}:{name}"], _broker_of("web")),
@@ -77,9 +77,9 @@ class Command(ServingCommand):
             Service(
                 "worker default",
                 [*manage, "run_worker", "--pool=default", f"--concurrency={options['concurrency']}"],
-                remapped,
+                worker,
             ),
-            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], remapped),
+            Service("worker maintenance", [*manage, "run_worker", "--pool=maintenance", "--concurrency=1"], worker),
             Service(
                 "beat", [sys.executable, "-m", "celery", "--app", app_name(), "beat", "--pidfile="], _broker_of("beat")
             ),
