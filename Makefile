@@ -97,10 +97,9 @@ bench-simulated: environment ## The fair scheduler's numbers in simulation: no s
 	@$(PY) -m benchmarks.fairness.simulated
 
 ROUNDS ?= 5
-bench-peers: environment ## Beside other queues, in an environment of their own: 20 minutes (ROUNDS=n, ONLY="drain flood", RESUME=1)
+bench-peers: environment ## Beside other queues, in an environment of their own: 25 minutes (ROUNDS=n, ONLY="drain flood")
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
-	@$(SERVERS) -- $(PY) -m benchmarks peers --programs "$(abspath $(VENV)-peers/bin)" --rounds $(ROUNDS) \
-	  $(addprefix --only ,$(ONLY)) $(if $(RESUME),--resume)
+	@PEER_PROGRAMS="$(abspath $(VENV)-peers/bin)" ROUNDS=$(ROUNDS) $(SERVERS) -- $(PY) -m benchmarks peers $(addprefix --only ,$(ONLY))
 
 # Each row starts servers of its own. The launcher is here for what it does in the end: whatever ends the run, nothing is left.
 SEEDS ?=

@@ -8,19 +8,14 @@ findings of the others. The exit status is 1 when a target is missed.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks.request_rates import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
-if TYPE_CHECKING:
-    from benchmarks.harness.outcome import Outcome
-    from benchmarks.harness.parts import Benchmark
-
+PEERS, PEERS_PROGRAMS = "peers", "PEER_PROGRAMS"
 # Where each is declared as BENCHMARK.
 MODULES = {
     "fairness": "benchmarks.fairness.benchmark",
@@ -28,19 +23,21 @@ MODULES = {
     "workloads": "benchmarks.built_in",
     "eta": "benchmarks.eta",
     "console": "benchmarks.console",
+    PEERS: "benchmarks.peers.benchmark",
 }
-PEERS = "peers"
 
 
 def main() -> int:
     """Run the named benchmarks; return 0 only if every target was met."""
-    parser = _parser()
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(MODULES)}")
+    parser.add_argument("--only", action="append", default=[], metavar="PART", help="a part of the named benchmarks")
     arguments = parser.parse_args()
-    names = arguments.names or list(MODULES)
-    if unknown := set(names) - {*MODULES, PEERS}:
+    names = arguments.names or [name for name in MODULES if name != PEERS]
+    if unknown := set(names) - set(MODULES):
         parser.error(f"unknown benchmark: {', '.join(sorted(unknown))}")
-    if PEERS in names and arguments.programs is None:
-        parser.error("peers: --programs is missing")
+    if PEERS in names and PEERS_PROGRAMS not in os.environ:
+        parser.error(f"{PEERS}: {PEERS_PROGRAMS} is not set; run `make bench-peers`")
     raise_request_rates()
     with run_folder() as folder:
         # After django.setup(): these modules import models.
@@ -48,53 +45,17 @@ def main() -> int:
         from benchmarks.harness.runner import run_benchmark
         from jobsplatform.demo.provision import migrate_database
 
-        benchmarks: dict[str, Benchmark] = {
-            name: import_module(module).BENCHMARK for name, module in MODULES.items() if name in names
-        }
-        parts = _part_names(benchmarks)
-        if unknown := set(arguments.only) - {part for name in names for part in parts[name]}:
+        benchmarks = [import_module(MODULES[name]).BENCHMARK for name in names]
+        parts = {part.name for benchmark in benchmarks for part in benchmark.parts}
+        if unknown := set(arguments.only) - parts:
             parser.error(f"unknown part: {', '.join(sorted(unknown))}")
         migrate_database()
         are_met = [
-            record(
-                run_benchmark(benchmarks[name], folder, arguments.only)
-                if name in benchmarks
-                else _measure_peers(folder, arguments)
-            )
-            for name in names
-            if not arguments.only or parts[name].intersection(arguments.only)
+            record(run_benchmark(benchmark, folder, arguments.only))
+            for benchmark in benchmarks
+            if not arguments.only or any(part.name in arguments.only for part in benchmark.parts)
         ]
     return 0 if all(are_met) else 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join([*MODULES, PEERS])}")
-    only = "a part of the named benchmarks, or a table of `peers`, alone"
-    parser.add_argument("--only", action="append", default=[], metavar="PART", help=only)
-    parser.add_argument("--programs", type=Path, help="the folder of the programs of `peers`")
-    parser.add_argument("--rounds", type=int, default=5, help="of `peers` (%(default)s)")
-    parser.add_argument("--resume", action="store_true", help="continue the run of `peers` that was cut off")
-    return parser
-
-
-def _part_names(benchmarks: Mapping[str, Benchmark]) -> dict[str, set[str]]:
-    """Return the values of ``--only`` by benchmark."""
-    from benchmarks.peers.table import TABLES
-
-    return {name: {part.name for part in one.parts} for name, one in benchmarks.items()} | {PEERS: set(TABLES)}
-
-
-def _measure_peers(folder: Path, arguments: argparse.Namespace) -> Outcome:
-    from benchmarks.peers.table import measure
-
-    return measure(
-        folder,
-        programs=arguments.programs,
-        rounds=arguments.rounds,
-        tables=arguments.only,
-        resume=arguments.resume,
-    )
 
 
 if __name__ == "__main__":

@@ -54,3 +54,5 @@ class Benchmark:
     title: str
     parts: Sequence[Part]
     method: str
+    # The command that measures it, if `make bench BENCH=NAME` does not.
+    reproduce: str = ""

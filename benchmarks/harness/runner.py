@@ -48,6 +48,7 @@ def draw_table(benchmark: Benchmark, measured: Mapping[str, Measured], *, is_met
         is_met=is_met,
         method="\n\n".join([benchmark.method, *(["\n".join(beside)] if beside else [])]),
         verdict=_verdict(benchmark, measured),
+        reproduce=benchmark.reproduce,
         measured_on=_machines(benchmark, measured),
     )
 

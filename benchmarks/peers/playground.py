@@ -1,15 +1,13 @@
-"""Where the peers run: their environment's programs, and servers on which nobody else is."""
+"""Where the peers run: their environment's programs, and databases that the platform does not use."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
 import psycopg
@@ -19,157 +17,106 @@ from psycopg import sql
 
 from benchmarks.harness.parts import MeasureFailedError
 from benchmarks.harness.processes import Processes
-from benchmarks.peers.catalogue import Command, Peer, Servers, Setup
+from benchmarks.peers.catalogue import PEERS, Peer, Servers, Setup
 
+# The folder of the programs of the peers' environment.
+PROGRAMS = "PEER_PROGRAMS"
 APPS = Path(__file__).parent / "apps"
-DATABASE = "benchmark_peers"
-# None that the platform uses.
-BROKER_DATABASE = 9
-# Keys of a kept backlog that are copied together.
-KEYS_AT_ONCE = 1_000
+DATABASE, BROKER_DATABASE = "benchmark_peers", 9
+_VERSIONS = "import importlib.metadata as m, sys; print(*[m.version(p) for p in sys.argv[1:]])"
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What runs in a peer's turn: its settings of that table, where its module lies, and the call that enqueues."""
+    """One turn of a peer: its setup, and the call that enqueues its backlog."""
 
     peer: Peer
     setup: Setup
-    folder: Path
     enqueue: str
-    environment: Mapping[str, str] = field(default_factory=dict)
+    record: Path | None = None
 
+    def environment(self) -> dict[str, str]:
+        """Return the environment of all processes of the turn."""
+        django = {"DJANGO_SETTINGS_MODULE": "django_settings", "PEER": self.peer.django} if self.peer.django else {}
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "",  # not the platform's
+            **django,
+            **({"PEER_RECORD": str(self.record)} if self.record else {}),
+            "PEER_DATABASE_URL": _database_url(),
+            "PEER_REDIS_URL": _broker_url(),
+            "PYTHONPATH": str(APPS),
+        }
 
-@dataclass(frozen=True, slots=True)
-class _Backlog:
-    """A backlog as it was enqueued once: a database that others are made from, and the broker's keys."""
-
-    database: str
-    keys: Mapping[bytes, bytes]
-
-
-class Playground:
-    """Leaves nothing behind. A turn's backlog is enqueued by the peer once; later turns begin with a copy of it."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
-        self._folder = folder
-        self._redis_url = urlsplit(settings.REDIS_URL)._replace(path=f"/{BROKER_DATABASE}").geturl()
-        self._backlogs: dict[str, _Backlog] = {}
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self._broker = self._stack.enter_context(redis.Redis.from_url(self._redis_url))
-        self._owner = self._stack.enter_context(psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True))
-        self._stack.callback(self._broker.flushdb)
-        self._stack.callback(self._drop, DATABASE)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._stack.close()
+    def call(self, code: str) -> None:
+        """Run Python in the peers' environment, with the peer's module as ``peer``."""
+        run_program(("{bin}/python", "-c", f"import {self.peer.module} as peer\n{code}"), self.environment())
 
     @contextmanager
-    def running(self, turn: Turn) -> Iterator[tuple[Servers, Processes]]:
-        """A peer's workers before its backlog, alone on the machine; killed in the end, for nothing of it is kept."""
-        self._lay_out(turn)
-        processes = Processes(self._folder)
-        with psycopg.connect(_url_of(DATABASE), autocommit=True) as database:
+    def running(self, folder: Path) -> Iterator[tuple[Servers, Processes]]:
+        """Enqueue the backlog on empty servers and start the workers; kill them and clear the servers at the end."""
+        processes = Processes(folder)
+        with (
+            _fresh_database(),
+            redis.Redis.from_url(_broker_url()) as broker,
+            psycopg.connect(_database_url(), autocommit=True) as database,
+        ):
+            broker.flushdb()
             try:
-                for command in turn.setup.workers:
+                if self.peer.django:
+                    run_program(("{bin}/django-admin", "migrate", "--verbosity=0"), self.environment())
+                self.call(self.enqueue)
+                # As autovacuum does in the background, and as is done for the platform's backlog.
+                database.execute("VACUUM (ANALYZE)")
+                for command in self.setup.workers:
                     processes.workers.append(
-                        processes.run(
-                            self._filled(command),
-                            log=turn.peer.module,
-                            environment=self._environment(turn, command),
-                            folder=turn.folder,
-                        )
+                        processes.run(_fill(command), log=self.peer.module, environment=self.environment(), folder=APPS)
                     )
-                yield Servers(self._broker, database), processes
+                yield Servers(broker, database), processes
                 for process in list(processes.workers):
                     processes.kill(process)
             finally:
                 processes.stop()
-
-    def call(self, turn: Turn, code: str) -> None:
-        """Run Python in the peers' environment, with the peer's module as ``peer``."""
-        self._run(turn, Command(("{bin}/python", "-c", f"import {turn.peer.module} as peer\n{code}")))
-
-    def versions(self, packages: Sequence[str]) -> Mapping[str, str]:
-        """What of each package is installed."""
-        program = "import importlib.metadata as m, sys; print(*[m.version(p) for p in sys.argv[1:]])"
-        command = [str(self._programs / "python"), "-c", program, *packages]
-        answer = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - our own command
-        return dict(zip(packages, answer.stdout.split(), strict=True))
-
-    def _lay_out(self, turn: Turn) -> None:
-        """A broker and a database as they are when the turn's jobs have been enqueued, and nothing else on them."""
-        name = f"{DATABASE}_{turn.folder.name}_{turn.peer.module}"
-        if (backlog := self._backlogs.get(name)) is None:
-            backlog = self._backlogs[name] = self._enqueue(turn, name)
-        self._drop(DATABASE)
-        self._create(DATABASE, like=backlog.database)
-        self._broker.flushdb()
-        keys = list(backlog.keys.items())
-        for first in range(0, len(keys), KEYS_AT_ONCE):
-            pipeline = self._broker.pipeline(transaction=False)
-            for key, value in keys[first : first + KEYS_AT_ONCE]:
-                pipeline.restore(key, 0, value)
-            pipeline.execute()
-
-    def _enqueue(self, turn: Turn, name: str) -> _Backlog:
-        self._broker.flushdb()
-        self._drop(DATABASE)
-        self._create(DATABASE)
-        for command in turn.peer.prepare:
-            self._run(turn, command)
-        self.call(turn, turn.enqueue)
-        with psycopg.connect(_url_of(DATABASE), autocommit=True) as database:
-            # What autovacuum does in the background, as for the platform's own backlog.
-            database.execute("VACUUM (ANALYZE)")
-        self._drop(name)
-        self._owner.execute(sql.SQL("ALTER DATABASE {} RENAME TO {}").format(*map(sql.Identifier, (DATABASE, name))))
-        self._stack.callback(self._drop, name)
-        keys = list(self._broker.scan_iter(count=KEYS_AT_ONCE))
-        pipeline = self._broker.pipeline(transaction=False)
-        for key in keys:
-            pipeline.dump(key)
-        return _Backlog(name, dict(zip(keys, pipeline.execute(), strict=True)))
-
-    def _create(self, name: str, *, like: str = "template1") -> None:
-        made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(like))
-        self._owner.execute(made)
-
-    def _drop(self, name: str) -> None:
-        self._owner.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    def _environment(self, turn: Turn, command: Command) -> dict[str, str]:
-        return {
-            **os.environ,
-            # Not the platform's.
-            "DJANGO_SETTINGS_MODULE": "",
-            **turn.peer.environment,
-            **turn.environment,
-            **command.environment,
-            "PEER_DATABASE_URL": _url_of(DATABASE),
-            "PEER_REDIS_URL": self._redis_url,
-            "PYTHONPATH": os.pathsep.join(dict.fromkeys([str(turn.folder), str(APPS)])),
-        }
-
-    def _filled(self, command: Command) -> list[str]:
-        return [part.format(bin=self._programs, redis=self._redis_url) for part in command.words]
-
-    def _run(self, turn: Turn, command: Command) -> None:
-        done = subprocess.run(  # noqa: S603 - our own command
-            self._filled(command),
-            cwd=turn.folder,
-            env=self._environment(turn, command),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise MeasureFailedError(f"{turn.peer.name}: {command.words} ended badly.\n{done.stderr[-2_000:]}")
+                broker.flushdb()
 
 
-def _url_of(database: str) -> str:
-    return urlsplit(os.environ["DATABASE_OWNER_URL"])._replace(path=f"/{database}").geturl()
+def read_versions() -> Mapping[str, str]:
+    """Return the installed version of each peer's package."""
+    packages = [peer.package for peer in PEERS]
+    answer = run_program(("{bin}/python", "-c", _VERSIONS, *packages), dict(os.environ))
+    return dict(zip(packages, answer.split(), strict=True))
+
+
+def run_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a program of the peers' environment; return its output, raise MeasureFailedError if it fails."""
+    done = subprocess.run(  # noqa: S603 - our own command
+        _fill(command), cwd=APPS, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise MeasureFailedError(f"{command[:2]} failed.\n{done.stderr[-2_000:]}")
+    return done.stdout
+
+
+def _fill(command: Sequence[str]) -> list[str]:
+    return [part.format(bin=os.environ[PROGRAMS]) if part.startswith("{bin}") else part for part in command]
+
+
+@contextmanager
+def _fresh_database() -> Iterator[None]:
+    name = sql.Identifier(DATABASE)
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name)
+    with psycopg.connect(os.environ["DATABASE_OWNER_URL"], autocommit=True) as owner:
+        owner.execute(drop)
+        owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template1").format(name))
+        try:
+            yield
+        finally:
+            owner.execute(drop)
+
+
+def _database_url() -> str:
+    return urlsplit(os.environ["DATABASE_OWNER_URL"])._replace(path=f"/{DATABASE}").geturl()
+
+
+def _broker_url() -> str:
+    return urlsplit(settings.REDIS_URL)._replace(path=f"/{BROKER_DATABASE}").geturl()

@@ -1,1 +1,1 @@
-"""One module a peer: a task that does nothing, and how to enqueue many of them. Run by the peers' own environment."""
+"""One module per peer: its jobs, and how they are enqueued for each part. Run in the peers' own environment."""

@@ -1,4 +1,4 @@
-"""Settings for the peers that are Django applications; PEER says which one is asked."""
+"""Settings for the peers that are Django applications; PEER selects one."""
 
 from __future__ import annotations
 
@@ -20,20 +20,7 @@ DATABASES = {
         "CONN_MAX_AGE": None,
     }
 }
-INSTALLED_APPS = {
-    "celery_results": ["django_celery_results"],
-    "django_q2": ["django_q"],
-    "django_tasks_db": ["django_tasks_db"],
-}[os.environ["PEER"]]
-# No successes are kept, which is the fastest that it can be.
-Q_CLUSTER = {
-    "name": "bench",
-    "workers": int(os.environ.get("PEER_WORKERS", "2")),
-    "save_limit": -1,
-    "timeout": 60,
-    "retry": 120,
-    "redis": os.environ["PEER_REDIS_URL"],
-    # Of the flooded turns alone: a cluster beside it, which Q_CLUSTER_NAME starts.
-    "ALT_CLUSTERS": {"bulk": {"workers": 1}},
-}
+INSTALLED_APPS = {"celery_results": ["django_celery_results"], "django_tasks_db": ["django_tasks_db"]}[
+    os.environ["PEER"]
+]
 TASKS = {"default": {"BACKEND": "django_tasks_db.DatabaseBackend", "QUEUES": ["default"]}}

@@ -1,85 +1,70 @@
-"""The peers that the platform is measured beside, and what is kept of their turns."""
+"""The peers that the platform is measured beside, and the rows of their benchmark."""
 
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pytest
 from django.conf import settings
 
-from benchmarks.harness.parts import MeasureFailedError
-from benchmarks.peers import kept, table
+from benchmarks.peers.benchmark import OURS, compare_rates, describe_floods
 from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.peers.kept import Run, begin_run
 from benchmarks.peers.playground import APPS
+from benchmarks.peers.turns import ALONE, MERGED, Flooded
 
 VERSIONS = {peer.package: "1.0" for peer in PEERS}
-RATES = {table.MERGED: 1_000.0, table.ALONE: 200.0, "huey": 800.0, "Celery, bare": 200.0}
+RATES = {MERGED: 1_000.0, ALONE: 200.0, **{peer.name: 400.0 for peer in PEERS}, "huey": 800.0, "Celery, bare": 200.0}
 
 
-def names(module: str) -> set[str]:
-    """What a module defines for others at its top; it is not imported, for its packages are not here."""
-    tree = ast.parse((APPS / f"{module}.py").read_text())
+def rates(**changed: float) -> Mapping[str, Sequence[float]]:
+    return {name: [rate / 2, rate, rate] for name, rate in (RATES | changed).items()}
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_peer_has_jobs_and_functions_of_both_parts(peer: Peer) -> None:
+    # It is not imported, for its packages are not in this environment.
+    tree = ast.parse((APPS / f"{peer.module}.py").read_text())
     functions = [node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    return {name for name in functions if not name.startswith("_")}
+    assert {name for name in functions if not name.startswith("_")} == {
+        *("noop", "bulk", "quick"),
+        *("enqueue", "flood", "submit"),
+    }
 
 
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(kept, "FILE", tmp_path / "throughput.json")
-    monkeypatch.setattr(kept, "RESULTS", tmp_path)
-    monkeypatch.setattr(kept, "describe_machine", lambda: "a machine")
-    return begin_run(VERSIONS, resume=False)
-
-
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.module)
-def test_each_has_a_task_that_does_nothing_and_a_way_to_enqueue_many(peer: Peer) -> None:
-    assert names(peer.module) == {"noop", "enqueue"}
-
-
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.module)
-def test_each_has_a_task_of_the_flood_and_one_of_quiet_tenants(peer: Peer) -> None:
-    assert names(f"flooded/{peer.module}") == {"bulk", "quick", "flood", "submit"}
-
-
-@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.module)
-def test_each_is_installed_at_a_version_that_is_written_down(peer: Peer) -> None:
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
+def test_peer_is_pinned(peer: Peer) -> None:
     pinned = {line.split("==")[0] for line in (settings.BASE_DIR / "requirements-peers.txt").read_text().splitlines()}
     assert peer.package in pinned
 
 
-def test_each_has_two_workers() -> None:
+def test_peers_have_two_workers() -> None:
     for peer in PEERS:
         for setup in (peer.draining, peer.flooded):
-            told = " ".join(setup.workers[0].words)
-            says_two = any(f"{flag}{gap}2" in told for flag in ("-w", "-c", "--processes") for gap in (" ", "="))
-            assert len(setup.workers) == 2 or says_two or peer.module == "django_q2"
+            command = " ".join(setup.workers[0])
+            assert len(setup.workers) == 2 or any(f"{flag} 2" in command for flag in ("-w", "-c", "--processes"))
 
 
-def test_medians_are_held_against_the_targets(run: Run) -> None:
-    for name, rate in RATES.items():
-        for share in (0.5, 1.0, 1.0):
-            run.keep(table.DRAIN, name, {"rate": rate * share})
-    outcome = table.draw(run)
-    assert (outcome.is_met, outcome.verdict) == (True, "met")
-    assert ["huey 1.0", "nothing", "800", "400–800", "1.25×", "0.25×"] in outcome.rows
+def test_medians_are_compared_with_targets() -> None:
+    findings = {
+        finding.what.removeprefix("no-op jobs per second: "): finding for finding in compare_rates(rates(), VERSIONS)
+    }
+    assert len(findings) == len(PEERS) + 2
+    huey = findings["huey 1.0"]
+    assert huey.measured == "800 (400–800); platform, merged 1.25×, one a message 0.25×"
+    assert (huey.target, huey.verdict) == ("platform, merged ≥ 1×", "met")
+    assert findings["Celery, bare 1.0"].verdict == "met"
+    assert findings["Procrastinate 1.0"].verdict == "shown"
 
 
-def test_what_was_not_measured_is_missed(run: Run) -> None:
-    run.keep(table.DRAIN, table.MERGED, {"rate": 1.0})
-    outcome = table.draw(run)
-    assert not outcome.is_met
-    assert "merged: – huey of 1×" in outcome.verdict
+def test_slower_platform_misses_targets() -> None:
+    missed = [finding.what for finding in compare_rates(rates(**{MERGED: 790.0}), VERSIONS) if not finding.is_met]
+    assert missed == ["no-op jobs per second: huey 1.0", "no-op jobs per second: Celery, bare 1.0"]
 
 
-def test_a_run_that_was_cut_off_is_gone_on_with(run: Run) -> None:
-    run.keep(table.FLOOD, "huey", {"rate": 1.0, "p50": 2.0, "p99": 3.0})
-    assert begin_run(VERSIONS, resume=True).of(table.FLOOD, "huey") == [{"rate": 1.0, "p50": 2.0, "p99": 3.0}]
-    assert begin_run(VERSIONS, resume=False).of(table.FLOOD, "huey") == []
-
-
-def test_a_run_with_other_versions_is_not_gone_on_with(run: Run) -> None:
-    run.keep(table.DRAIN, "huey", {"rate": 1.0})
-    with pytest.raises(MeasureFailedError, match="other versions"):
-        begin_run({**VERSIONS, "huey": "2.0"}, resume=True)
+def test_rows_of_flood_have_no_target() -> None:
+    turns = [Flooded(100.0, 5.0, 20.0), Flooded(120.0, 7.0, 40.0)]
+    found = {key: turns for key in [OURS, *(peer.name for peer in PEERS)]}
+    findings = describe_floods(found, VERSIONS)
+    assert findings[0].measured == "30.0 (20–40) ms (p50 6.0) with 110 (100–120) jobs/s of all"
+    assert {finding.verdict for finding in findings} == {"shown"}

@@ -1,0 +1,55 @@
+"""The jobs of flooded turns and the submissions of quiet tenants, the same for every peer.
+
+Each job appends a line to the file that PEER_RECORD names, which is set in flooded turns alone.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import cache
+
+SEED = 20_261_126
+NOISY, TENANTS = 0, 50
+BULK_SECONDS = 0.015
+IS_FLOODED = "PEER_RECORD" in os.environ
+
+
+def trickle(submit: Callable[[int, float], object], *, seconds: float, per_second: float) -> int:
+    """Call ``submit`` with a quiet tenant's number and the time, at random times until the end; return how often."""
+    chance = random.Random(SEED)  # noqa: S311 - times, not secrets
+    due = time.monotonic()
+    end, sent = due + seconds, 0
+    while (due := due + chance.expovariate(per_second)) < end:
+        time.sleep(max(0.0, due - time.monotonic()))
+        submit(chance.randrange(NOISY + 1, TENANTS), time.time())
+        sent += 1
+    return sent
+
+
+def run_bulk() -> None:
+    """Run a job of the tenant that floods."""
+    time.sleep(BULK_SECONDS)
+    write_bulk()
+
+
+def write_bulk() -> None:
+    """Record the end of a job of the tenant that floods."""
+    _write(f"bulk {time.time()}")
+
+
+def run_quick(submitted_at: float) -> None:
+    """Run a job of a quiet tenant: record its start."""
+    now = time.time()
+    _write(f"quick {now} {now - submitted_at}")
+
+
+def _write(line: str) -> None:
+    os.write(_record(), f"{line}\n".encode())
+
+
+@cache
+def _record() -> int:
+    return os.open(os.environ["PEER_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
