@@ -64,7 +64,7 @@ def test_slower_platform_misses_targets() -> None:
 
 def test_rows_of_flood_have_no_target() -> None:
     turns = [Flooded(100.0, 5.0, 20.0), Flooded(120.0, 7.0, 40.0)]
-    found = {key: turns for key in [OURS, *(peer.name for peer in PEERS)]}
+    found = dict.fromkeys([OURS, *(peer.name for peer in PEERS)], turns)
     findings = describe_floods(found, VERSIONS)
     assert findings[0].measured == "30.0 (20–40) ms (p50 6.0) with 110 (100–120) jobs/s of all"
     assert {finding.verdict for finding in findings} == {"shown"}
