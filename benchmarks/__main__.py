@@ -22,7 +22,7 @@ MODULES = {
     "capacity": "benchmarks.capacity.benchmark",
     "workloads": "benchmarks.built_in",
     "eta": "benchmarks.eta",
-    "console": "benchmarks.console",
+    "console": "benchmarks.console.benchmark",
     PEERS: "benchmarks.peers.benchmark",
 }
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from benchmarks.capacity.past import DAYS, add_past, add_past_days
 from benchmarks.harness.draining import NOOP_US, SETTLE_SECONDS, count_waiting, warm_up
 from benchmarks.harness.filling import add_tenants, analyse, ask, fill_backlog
 from benchmarks.harness.parts import NO_TARGET, Finding, MeasureFailedError
+from benchmarks.harness.past import DAYS, add_past, add_past_days
 from benchmarks.harness.processes import serving
 from benchmarks.harness.processor import GROUPS, read_processor_seconds
 from benchmarks.harness.verifying import verify_platform

@@ -7,8 +7,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import resolve
 
-from benchmarks.addresses import NARROWED, Address, api_addresses, console_addresses
-from benchmarks.pages import Page, Sample, Timing
+from benchmarks.console.addresses import NARROWED, Address, api_addresses, console_addresses
+from benchmarks.console.pages import Timing, judge
 from scheduling.models import Schedule
 from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.schedules.definitions import create_schedule
@@ -22,8 +22,7 @@ pytestmark = pytest.mark.django_db
 
 
 def timed(status: int, *milliseconds: float, budget_ms: float | None = None, leads_on: bool = False) -> Timing:
-    page = Page("staff", Address("/admin/", budget_ms=budget_ms, leads_on=leads_on), lambda address: None)
-    return Timing(page, status, milliseconds)
+    return Timing(Address("/admin/", budget_ms=budget_ms, leads_on=leads_on), status, milliseconds)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +41,7 @@ def timed(status: int, *milliseconds: float, budget_ms: float | None = None, lea
     ],
 )
 def test_sample_is_met_by_quick_answers_without_faults(timings: list[Timing], is_met: bool) -> None:
-    assert all(finding.is_met for finding in Sample(timings).findings) is is_met
+    assert all(finding.is_met for finding in judge(timings)) is is_met
 
 
 def test_every_get_of_the_api_and_the_console_is_asked_for(acme: Tenant, staff: User) -> None:

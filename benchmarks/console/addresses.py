@@ -3,90 +3,83 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from scheduling.models import (
-    Batch,
-    BulkOperation,
-    CFSPlan,
-    DeadLetter,
-    Execution,
-    Job,
-    JobError,
-    JobLog,
-    Queue,
-    Schedule,
-    TenantUpkeepRun,
-    Worker,
-    WorkerPool,
-)
-from scheduling.processors.files.models import UploadedFile
-from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
-from scheduling.processors.retrieval.models import Dataset, Document
-from scheduling.processors.webhook_delivery.models import Webhook
-from scheduling.processors.workflow_execution.models import Approval, Workflow
+from scheduling.models import JobLog, TenantUpkeepRun
 from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.services.upkeep import registry
 from tenants.context import all_tenants
-from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Tenant
+from tenants.models import Tenant
 
 API, CONSOLE = "api/v1/", "admin/"
-# A question is answered in 300 ms: two replays of up to 25,000 jobs each.
+# A what-if is answered in 300 ms: two replays of up to 25,000 jobs each.
 WHAT_IF_MS = 300.0
-# The schema is made once by whoever generates a client; the rest leads elsewhere, ends a session, or is a page of
-# Django's that nothing links to.
-# A stream stays open, and a wait takes as long as the request says.
+# The schema is made once by whoever generates a client; a stream stays open, and a wait takes as long as the request
+# says; the rest leads elsewhere, ends a session, or is a page of Django's that nothing links to.
 NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
-# Lists as people narrow them down, besides the lists themselves.
-NARROWED: dict[str, tuple[str, ...]] = {
-    "job-list": (
-        "state=discarded",
-        "state=available",
-        "state=cancelled",
-        "kind=document_indexing",
-        "tag=night",
-        "tag=absent",
-        "error=ParseError",
-        "error=absent",
-        "fair_key=absent",
-        "created_before={noon}",
-        "q=-state:completed%20error:ParseError%20age:%3C1d",
-        "state=quarantined&kind=sleep",
-        "batch={batch}",
-    ),
-    "dead-letter-list": ("error=ParseError", "error=absent", "requeued=true"),
-    "audit-log-list": ("action=queue.paused", "actor_kind=user", "created_before={noon}"),
-    "fairness-list": ("range=6h", "range=day"),
-    "scheduling_job_changelist": (
-        "state=quarantined",
-        "state=suspended",
-        "kind=noop",
-        "kind=rag_pipeline",
-        "tenant=volume-7",
-        "tenant=volume-0&kind=rag_pipeline",
-        "q={batch}",
-        "q=state:discarded%20error:ParseError%20age:%3E1h",
-        "q=-state:completed%20kind:rag_pipeline",
-        "q=error:absent",
-    ),
-    "scheduling_job_facets": ("q=state:discarded", "q=kind:rag_pipeline%20-state:completed", "q=tenant:volume-7"),
-    "scheduling_job_news": ("since=00000000-0000-7000-8000-000000000000", "q=tag:absent&since={batch}"),
-    "scheduling_execution_changelist": ("outcome=failed", "outcome=crashed", "kind=noop"),
-    "scheduling_deadletter_changelist": ("requeued=yes", "kind=rag_pipeline"),
-    "scheduling_schedulefire_changelist": ("q={schedule}",),
-    "tenants_auditlogentry_changelist": ("action=queue.paused",),
-    "fairness": ("range=day", "range=day&view=table", "tenant=volume-0"),
-    "retrieval_dataset_search": ("query=words",),
-}
+# Queries of lists, by the name of the route; each list is requested without a query too.
+_NARROWED = """
+job-list state=discarded state=available state=cancelled kind=document_indexing tag=night tag=absent error=ParseError
+job-list error=absent fair_key=absent created_before={noon} q=-state:completed%20error:ParseError%20age:%3C1d
+job-list state=quarantined&kind=sleep batch={batch}
+dead-letter-list error=ParseError error=absent requeued=true
+audit-log-list action=queue.paused actor_kind=user created_before={noon}
+fairness-list range=6h range=day
+scheduling_job_changelist state=quarantined state=suspended kind=noop kind=rag_pipeline tenant=volume-7 q={batch}
+scheduling_job_changelist tenant=volume-0&kind=rag_pipeline q=state:discarded%20error:ParseError%20age:%3E1h
+scheduling_job_changelist q=-state:completed%20kind:rag_pipeline q=error:absent
+scheduling_job_facets q=state:discarded q=kind:rag_pipeline%20-state:completed q=tenant:volume-7
+scheduling_job_news since=00000000-0000-7000-8000-000000000000 q=tag:absent&since={batch}
+scheduling_execution_changelist outcome=failed outcome=crashed kind=noop
+scheduling_deadletter_changelist requeued=yes kind=rag_pipeline
+scheduling_schedulefire_changelist q={schedule}
+tenants_auditlogentry_changelist action=queue.paused
+fairness range=day range=day&view=table tenant=volume-0
+retrieval_dataset_search query=words
+"""
+NARROWED: defaultdict[str, list[str]] = defaultdict(list)
+for _name, *_queries in map(str.split, _NARROWED.strip().splitlines()):
+    NARROWED[_name] += _queries
+# By the first part of a route of the API: the model whose newest row stands for its parameter, and the column.
+_RESOURCES = """
+jobs scheduling.job pk
+executions scheduling.execution pk
+batches scheduling.batch pk
+bulk-operations scheduling.bulkoperation pk
+dead-letters scheduling.deadletter pk
+errors scheduling.joberror error_fingerprint
+schedules scheduling.schedule pk
+datasets retrieval.dataset pk
+documents retrieval.document pk
+members tenants.membership pk
+api-keys tenants.apikey pk
+audit-log tenants.auditlogentry pk
+upkeep-runs scheduling.tenantupkeeprun pk
+plans tenants.plan slug
+cfs-plans scheduling.cfsplan name
+queues scheduling.queue name
+pools scheduling.workerpool name
+files files.uploadedfile pk
+workflows workflow_execution.workflow pk
+workflow-runs workflow_storage.noderun run_id
+approvals workflow_execution.approval pk
+pipelines rag_pipeline.pipeline pk
+pipeline-runs rag_pipeline.pipelinerun pk
+entities rag_pipeline.pipelineentity pk
+webhooks webhooks.webhook pk
+workers scheduling.worker pk
+"""
 # The key of no row, in a form that every route takes.
 NOBODY = "00000000-0000-7000-8000-000000000000"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
@@ -111,37 +104,15 @@ class Samples:
 
     @cached_property
     def by_resource(self) -> Mapping[str, Sequence[Any]]:
-        """By the first part of a route of the API, what stands for its parameter."""
+        """Values of the parameter of a route of the API, by the route's first part."""
+        rows = (line.split() for line in _RESOURCES.strip().splitlines())
+        found = {resource: _newest(apps.get_model(label), column) for resource, label, column in rows}
         return {
-            "jobs": _newest(Job) + _newest(JobLog, "job_id"),
-            "executions": _newest(Execution),
-            "batches": _newest(Batch),
-            "bulk-operations": _newest(BulkOperation),
-            "dead-letters": _newest(DeadLetter),
-            "errors": _newest(JobError, "error_fingerprint"),
-            "schedules": _newest(Schedule),
-            "datasets": _newest(Dataset),
-            "documents": _newest(Document),
-            "members": _newest(Membership),
-            "api-keys": _newest(ApiKey),
-            "audit-log": _newest(AuditLogEntry),
-            "upkeep-runs": _newest(TenantUpkeepRun),
+            **found,
+            "jobs": found["jobs"] + _newest(JobLog, "job_id"),
             "tenants": ["volume-0"],
-            "plans": _newest(Plan, "slug"),
-            "cfs-plans": _newest(CFSPlan, "name"),
-            "queues": _newest(Queue, "name"),
-            "pools": _newest(WorkerPool, "name"),
             "kinds": ["noop"],
             "job-kinds": ["noop"],
-            "files": _newest(UploadedFile),
-            "workflows": _newest(Workflow),
-            "workflow-runs": _newest(NodeRun, "run_id"),
-            "approvals": _newest(Approval),
-            "pipelines": _newest(Pipeline),
-            "pipeline-runs": _newest(PipelineRun),
-            "entities": _newest(PipelineEntity),
-            "webhooks": _newest(Webhook),
-            "workers": _newest(Worker),
             "upkeep": [registry.tasks()[0].name],
         }
 

@@ -1,0 +1,1 @@
+"""The console over a million jobs: its first page, lists and pages of rows, and a sample of every address."""

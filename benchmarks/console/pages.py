@@ -1,0 +1,160 @@
+"""A sample of every page of the console, every GET of the API and the POSTs that read: which are slow, which fail."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from benchmarks.console.addresses import Address, api_addresses, console_addresses
+from benchmarks.harness.parts import Finding
+from jobsplatform.demo.measures import percentile
+from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Role, Tenant
+from tenants.permissions import DEVELOPER_KEY_SCOPES
+from tenants.services.api_keys import issue_api_key
+from tenants.services.memberships import add_member
+
+ROUNDS, WARM_UP = 10, 1
+# An address whose rounds take longer together is requested at least so many times.
+ADDRESS_SECONDS, LEAST_ROUNDS = 5.0, 3
+TARGET_MS = 150.0
+# The slowest addresses, which are listed below the table.
+LISTED = 10
+METRICS_TOKEN = "volume"  # noqa: S105 - of this run's own process
+# 286: the body of a job that has ended, which stops its polling.
+OK = frozenset({200, 201, 286})
+SEE_OTHER = 302
+# Rights that are missing, a tenant that platform staff have to name, POST only, a redirection to another page. Any
+# other status is a fault of the server or of the list of addresses.
+REFUSED = frozenset({302, 400, 403, 405})
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The duration of each request of an address in milliseconds, and the status of the last response."""
+
+    address: Address
+    status: int
+    times: Sequence[float]
+
+    @property
+    def p95(self) -> float:
+        return percentile(self.times, 0.95)
+
+    @property
+    def is_answered(self) -> bool:
+        return self.status in OK or (self.address.leads_on and self.status == SEE_OTHER)
+
+    @property
+    def is_slow(self) -> bool:
+        return self.is_answered and self.p95 > (self.address.budget_ms or TARGET_MS)
+
+    @property
+    def words(self) -> str:
+        """The address without keys, and its p95."""
+        return f"`{_label(self.address)}` {self.p95:.0f} ms"
+
+
+def take_sample(tenant: Tenant) -> list[Finding]:
+    """Request all addresses; the database must be filled, and the tenant have the most rows."""
+    settings.METRICS_TOKEN = METRICS_TOKEN
+    return judge([_time(client, address) for client, address in _requests(tenant)])
+
+
+def judge(timings: Sequence[Timing]) -> list[Finding]:
+    """Return the rows of the sample."""
+    answered = sorted((one for one in timings if one.is_answered), key=lambda one: one.p95, reverse=True)
+    slow = [one for one in answered if one.is_slow]
+    faults = sorted({f"{_label(one.address)} ({one.status})" for one in timings if one.status not in OK | REFUSED})
+    return [
+        Finding(
+            f"Pages and endpoints slower than {TARGET_MS:.0f} ms p95",
+            "none",
+            f"{len(slow)} of {len(answered)}" + (f" (the slowest: {slow[0].words})" if slow else ""),
+            is_met=not slow and bool(answered),
+            beside=f"with the platform stopped, each of {len(timings)} addresses of the URL configuration is requested "
+            f"{ROUNDS} times after {WARM_UP} to warm up; member pages and API keys are those of the tenant with three "
+            "tenths of all rows; a streamed response is timed to its first part; a what-if may take 300 ms; "
+            f"{len(timings) - len(answered)} requests are refused or fail and are not timed; slowest, p95: "
+            f"{', '.join(one.words for one in answered[:LISTED])}",
+        ),
+        Finding(
+            "Pages and endpoints that answer 404 or 5xx",
+            "none",
+            f"{len(faults)}",
+            is_met=not faults,
+            beside=", ".join(faults),
+        ),
+    ]
+
+
+def _time(client: Client, address: Address) -> Timing:
+    times: list[float] = []
+    status, started = 0, time.perf_counter()
+    for number in range(WARM_UP + ROUNDS):
+        if address.prepare is not None:
+            address.prepare()
+        begun = time.perf_counter()
+        response = _request(client, address)
+        if response.streaming:
+            next(iter(response.streaming_content), b"")
+        taken = (time.perf_counter() - begun) * 1e3
+        response.close()
+        status = response.status_code
+        if not Timing(address, status, times).is_answered:
+            break
+        if number >= WARM_UP:
+            times.append(taken)
+        if len(times) >= LEAST_ROUNDS and time.perf_counter() - started > ADDRESS_SECONDS:
+            break
+    return Timing(address, status, times or [0.0])
+
+
+def _requests(tenant: Tenant) -> Iterator[tuple[Client, Address]]:
+    """The API by key and by staff, the console as an owner and as staff, and the probes by their token."""
+    owner = User.objects.create_user("volume-owner", is_staff=True)
+    add_member(tenant=tenant, user=owner, role=Role.OWNER)
+    staff = User.objects.create_superuser("volume-staff")
+    token = issue_api_key(tenant=tenant, name="volume", scopes=DEVELOPER_KEY_SCOPES).token
+    keys, probes = _client(authorization=f"Api-Key {token}"), _client(authorization=f"Bearer {METRICS_TOKEN}")
+    owners, staffs, named = _client(), _client(), _client(**{"x-tenant": tenant.slug})
+    owners.force_login(owner)
+    staffs.force_login(staff)
+    named.force_login(staff)
+    request_tenant_run(name=AUDIT_TASK, tenant=tenant)
+    with tenant_context(tenant):
+        of_api, of_members = list(api_addresses()), list(console_addresses())
+    with all_tenants():
+        of_staff = list(console_addresses())
+    for address in of_api:
+        yield keys, address
+        # Requests with a body are about the tenant that is named.
+        yield staffs if address.body is None else named, address
+    yield from ((owners, address) for address in of_members)
+    yield from ((staffs, address) for address in of_staff)
+    yield from ((probes, Address(path)) for path in ("/metrics", "/health/ready", "/health/live"))
+
+
+def _client(**headers: str) -> Client:
+    return Client(headers={"host": "localhost", **headers})
+
+
+def _request(client: Client, address: Address) -> Any:
+    if address.body is None:
+        return client.get(address.path)
+    if address.path.startswith("/api/"):
+        return client.post(address.path, address.body, content_type="application/json")
+    return client.post(address.path, address.body)
+
+
+def _label(address: Address) -> str:
+    method = "" if address.body is None else "POST "
+    return method + re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "{id}", address.path)
