@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
 from django.test.utils import override_settings
 
-from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
+from benchmarks.harness.filling import ask
+from benchmarks.harness.parts import Benchmark, Finding, MeasureFailedError, Part, at_least, shown
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
@@ -31,47 +31,28 @@ from tenants.services.tenants import create_tenant
 
 # Plan and mean length; two tenants share a queue, and the lengths of each are spread over a factor of a hundred.
 TENANTS = (("professional", 0.12), ("professional", 0.4), ("team", 0.2), ("sandbox", 0.2))
-SPREAD = 1.0
-LONGEST_SECONDS = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of jobs: how often of ten it comes, how long its jobs are beside the tenant's mean, and at most."""
-
-    name: str
-    of_ten: int
-    factor: float
-    longest_seconds: float
-    payload: dict[str, Any]
-
-
-KINDS = (
-    Kind("sleep", 6, 1.0, LONGEST_SECONDS, {}),
-    Kind("allocate", 3, 1.5, LONGEST_SECONDS, {"mebibytes": 8}),
-    # It uses the processor, and its timeout is near.
-    Kind("spin", 1, 0.3, 1.0, {}),
-)
+SPREAD, LONGEST_SECONDS = 1.0, 4.0
+# How many of ten jobs are of the kind, how long they are beside the tenant's mean and at most, and their payload.
+# `spin` uses the processor, and its timeout is near.
+KINDS = {
+    "sleep": (6, 1.0, LONGEST_SECONDS, {}),
+    "allocate": (3, 1.5, LONGEST_SECONDS, {"mebibytes": 8}),
+    "spin": (1, 0.3, 1.0, {}),
+}
 # Two of them are not for everybody: the environment allows them to the processes that are started.
 DIAGNOSTIC = "DIAGNOSTIC_KINDS"
-WARM_UP_JOBS = 15
-WAVES = 3
-WAVE_SECONDS = 12.0
-JOBS_A_WAVE = 50
-# One of so many is asked about when it is submitted; those are asked again as long as they wait.
-SAMPLE_EVERY = 5
-ASK_SECONDS = 6.0
-DRAIN_SECONDS = 170.0
+WARM_UP_JOBS, WAVES, WAVE_SECONDS, JOBS_A_WAVE = 15, 3, 12.0, 50
+# The ETA of one of so many is read when it is submitted, and again as long as it waits.
+SAMPLE_EVERY, ASK_SECONDS, DRAIN_SECONDS = 5, 6.0, 170.0
 # A quarter of a second is one look of a dispatcher: nearer than that, both are "at once".
 AT_ONCE_SECONDS = 0.25
-WITHIN = 2.0
-TARGET_SHARE = 0.8
+WITHIN, TARGET_SHARE = 2.0, 0.8
 SEED = 20_260_103
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One answer: of which job, when, and what was said."""
+    """One ETA of a job, with its band, and when it was read."""
 
     job_id: UUID
     kind: str
@@ -81,11 +62,21 @@ class Asked:
     low_seconds: float
     high_seconds: float
 
+    def compare(self, started_at: datetime) -> tuple[float, bool]:
+        """Return the ETA over the time until the start, and whether that is within the band."""
+        took = max(AT_ONCE_SECONDS, (started_at - self.at).total_seconds())
+        is_in_band = self.low_seconds <= took <= max(AT_ONCE_SECONDS, self.high_seconds)
+        return max(AT_ONCE_SECONDS, self.eta_seconds) / took, is_in_band
+
 
 def measure_waves(folder: Path) -> list[Finding]:
-    """Submit three waves of jobs on the running platform; ask for the ETA of every sampled job until it begins."""
+    """Submit three waves of jobs on the running platform; read the ETA of every sampled job until it begins."""
     chance = random.Random(SEED)  # noqa: S311 - durations, not secrets
-    tenants = _create_tenants()
+    run = uuid7().hex[-6:]
+    with acting_as(ACTOR):
+        tenants = [
+            (create_tenant(slug=f"eta-{number}-{run}", plan=plan), mean) for number, (plan, mean) in enumerate(TENANTS)
+        ]
     with (
         patch.dict(os.environ, {DIAGNOSTIC: "true"}),
         override_settings(**{DIAGNOSTIC: True}),
@@ -96,24 +87,26 @@ def measure_waves(folder: Path) -> list[Finding]:
         _wait_begun(platform)
         asked = _ask_through_waves(platform, tenants, chance)
         _wait_begun(platform)
-    return _conclude(asked, _starts({answer.job_id for answer in asked}))
-
-
-def _create_tenants() -> list[tuple[Tenant, float]]:
-    run = uuid7().hex[-6:]
-    with acting_as(ACTOR):
-        return [
-            (create_tenant(slug=f"eta-{number}-{run}", plan=plan), mean) for number, (plan, mean) in enumerate(TENANTS)
-        ]
+    if not asked:
+        raise MeasureFailedError("No job waited long enough to have an ETA.")
+    with all_tenants():
+        starts = dict(Job.objects.filter(pk__in={one.job_id for one in asked}).values_list("pk", "started_at"))
+    groups = {
+        "all answers": list(asked),
+        "those at submission": [answer for answer in asked if answer.is_first],
+        "those along the way": [answer for answer in asked if not answer.is_first],
+        **{f"those of `{kind}`": [answer for answer in asked if answer.kind == kind] for kind in KINDS},
+    }
+    return [_finding(name, answers, starts) for name, answers in groups.items() if answers]
 
 
 def _submit(tenant: Tenant, mean: float, count: int, chance: random.Random) -> list[UUID]:
-    """Jobs of all kinds, of log-normal length around ``mean``; a few are ten times as long."""
+    """Submit jobs of all kinds, of log-normal length around ``mean``; a few are ten times as long."""
     requests = []
-    for kind in chance.choices(KINDS, [kind.of_ten for kind in KINDS], k=count):
-        seconds = mean * kind.factor * chance.lognormvariate(-(SPREAD**2) / 2, SPREAD)
-        payload = {**kind.payload, "seconds": round(min(kind.longest_seconds, seconds), 3)}
-        requests.append(JobRequest(kind=kind.name, payload=payload))
+    for kind in chance.choices(list(KINDS), [of_ten for of_ten, *_ in KINDS.values()], k=count):
+        _, factor, longest, payload = KINDS[kind]
+        seconds = mean * factor * chance.lognormvariate(-(SPREAD**2) / 2, SPREAD)
+        requests.append(JobRequest(kind=kind, payload={**payload, "seconds": round(min(longest, seconds), 3)}))
     with acting_as(ACTOR), tenant_context(tenant):
         return [done.job.pk for _, done in submit_jobs(tenant=tenant, requests=requests).accepted]
 
@@ -123,10 +116,8 @@ def _ask_through_waves(
 ) -> list[Asked]:
     asked: list[Asked] = []
     watched: list[UUID] = []
-    begun = time.monotonic()
-    waves = 0
-    deadline = begun + DRAIN_SECONDS
-    while time.monotonic() < deadline:
+    begun, waves = time.monotonic(), 0
+    while time.monotonic() < begun + DRAIN_SECONDS:
         platform.require_alive()
         fresh: list[UUID] = []
         if waves < WAVES and time.monotonic() - begun >= waves * WAVE_SECONDS:
@@ -135,9 +126,9 @@ def _ask_through_waves(
                 fresh += _submit(tenant, mean, JOBS_A_WAVE, chance)[::SAMPLE_EVERY]
             time.sleep(1.0)  # the dispatcher looks at them once
         asked += [answer for job_id in fresh if (answer := _ask(job_id, is_first=True))]
-        again = [(job_id, answer) for job_id in watched if (answer := _ask(job_id, is_first=False))]
-        asked += [answer for _, answer in again]
-        watched = [*fresh, *(job_id for job_id, _ in again)]
+        again = [answer for job_id in watched if (answer := _ask(job_id, is_first=False))]
+        asked += again
+        watched = [*fresh, *(answer.job_id for answer in again)]
         if waves == WAVES and not watched:
             return asked
         time.sleep(ASK_SECONDS)
@@ -145,7 +136,7 @@ def _ask_through_waves(
 
 
 def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
-    """What is said of the job now; None once it has begun."""
+    """Return the job's present ETA, None once it has begun."""
     with all_tenants():
         at = read_moment()
         job = Job.objects.select_related("queue").get(pk=job_id)
@@ -158,57 +149,22 @@ def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
 
 def _wait_begun(platform: Platform) -> None:
     deadline = time.monotonic() + DRAIN_SECONDS
-    while time.monotonic() < deadline:
+    while ask("SELECT count(*) FROM scheduling_job WHERE started_at IS NULL"):
         platform.require_alive()
-        with all_tenants():
-            if not Job.objects.filter(started_at=None).exists():
-                return
+        if time.monotonic() > deadline:
+            raise MeasureFailedError(f"Jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
         time.sleep(0.5)
-    raise MeasureFailedError(f"Jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
-
-
-def _starts(job_ids: set[UUID]) -> dict[UUID, datetime]:
-    with all_tenants():
-        return dict(Job.objects.filter(pk__in=job_ids).values_list("pk", "started_at"))
-
-
-def _conclude(asked: Sequence[Asked], starts: dict[UUID, datetime]) -> list[Finding]:
-    if not asked:
-        raise MeasureFailedError("No job waited long enough to have an ETA.")
-    groups = {
-        "all answers": list(asked),
-        "those at submission": [answer for answer in asked if answer.is_first],
-        "those along the way": [answer for answer in asked if not answer.is_first],
-        **{f"those of `{kind.name}`": [answer for answer in asked if answer.kind == kind.name] for kind in KINDS},
-    }
-    return [_finding(name, answers, starts) for name, answers in groups.items() if answers]
 
 
 def _finding(name: str, answers: Sequence[Asked], starts: dict[UUID, datetime]) -> Finding:
-    ratios = [_ratio(answer, starts[answer.job_id]) for answer in answers]
+    ratios, bands = zip(*(answer.compare(starts[answer.job_id]) for answer in answers), strict=True)
     share = sum(1 / WITHIN <= ratio <= WITHIN for ratio in ratios) / len(ratios)
-    banded = sum(_is_in_band(answer, starts[answer.job_id]) for answer in answers) / len(answers)
     p10, p50, p90 = (percentile(ratios, part) for part in (0.1, 0.5, 0.9))
-    has_target = name == "all answers"
-    return Finding(
-        what=f"ETA within {WITHIN:g} times of what happened, {name}",
-        target=f"≥ {TARGET_SHARE:.0%}" if has_target else NO_TARGET,
-        measured=f"{share:.0%} of {len(answers)}",
-        is_met=share >= TARGET_SHARE or not has_target,
-        beside=f"{banded:.0%} within the band; ratio p10 {p10:.2f}, p50 {p50:.2f}, p90 {p90:.2f}",
-    )
-
-
-def _took(answer: Asked, started_at: datetime) -> float:
-    return max(AT_ONCE_SECONDS, (started_at - answer.at).total_seconds())
-
-
-def _ratio(answer: Asked, started_at: datetime) -> float:
-    return max(AT_ONCE_SECONDS, answer.eta_seconds) / _took(answer, started_at)
-
-
-def _is_in_band(answer: Asked, started_at: datetime) -> bool:
-    return answer.low_seconds <= _took(answer, started_at) <= max(AT_ONCE_SECONDS, answer.high_seconds)
+    what = f"ETA within {WITHIN:g} times of what happened, {name}"
+    beside = f"{sum(bands) / len(bands):.0%} within the band; ratio p10 {p10:.2f}, p50 {p50:.2f}, p90 {p90:.2f}"
+    if name != "all answers":
+        return shown(what, f"{share:.0%} of {len(answers)}", beside)
+    return at_least(what, share, TARGET_SHARE, ".0%", beside, note=f" of {len(answers)}")
 
 
 BENCHMARK = Benchmark(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.capacity import cycle, history, load, submission
+from benchmarks.capacity import costs, load, submission
 from benchmarks.harness.parts import Benchmark, Part
 
 BENCHMARK = Benchmark(
@@ -13,8 +13,8 @@ BENCHMARK = Benchmark(
         Part("short_jobs", 1.0, load.measure_short_jobs),
         Part("steady", 1.0, load.measure_steady),
         Part("submission", 4.0, submission.measure_submission),
-        Part("cycle", 1.0, cycle.measure_cycle),
-        Part("history", 5.0, history.measure_history),
+        Part("cycle", 1.0, costs.measure_cycle),
+        Part("history", 5.0, costs.measure_history),
     ),
     method="PostgreSQL, Valkey and the platform's processes, all on this machine. The consistency checks find nothing "
     "after each part but `cycle`, which does not run them.",

@@ -8,12 +8,10 @@ from pathlib import Path
 
 from django.db import connection
 
-from benchmarks.harness.draining import count_ended, count_waiting, measure_rate, warm_up
 from benchmarks.harness.filling import add_tenants, analyse, create_tenants, fill_backlog
-from benchmarks.harness.parts import Finding
-from benchmarks.harness.processes import Processes, serving
-from benchmarks.harness.processor import children_of, seconds_of
-from benchmarks.harness.verifying import verify_platform
+from benchmarks.harness.jobs import count_ended, count_waiting, measure_rate, verify_platform, warm_up
+from benchmarks.harness.parts import Finding, at_least, at_most
+from benchmarks.harness.processes import Processes, children_of, seconds_of, serving
 from benchmarks.harness.writing import writing
 from tenants.clock import read_moment
 from tenants.context import all_tenants
@@ -45,20 +43,19 @@ def measure_near_capacity(folder: Path) -> list[Finding]:
     """Measure the capacity while one process submits without a pause, then the waits at a part of it."""
     slugs = _fresh_tenants()
     with serving(folder, slots=SLOTS) as processes:
-        with writing(FLOOD, slugs, folder, each=EACH):
+        with writing(FLOOD, slugs, each=EACH):
             warm_up(processes)
             capacity, _ = _rates(processes)
         _wait_started(processes)
-        p50, p95 = _waits_at(capacity * LOAD, slugs, processes, folder)
+        p50, p95 = _waits_at(capacity * LOAD, slugs, processes)
     verify_platform()
     return [
-        Finding(
-            what=f"submit to start at {LOAD:.0%} of capacity, p95",
-            target=f"≤ {WAIT_MS:.0f} ms",
-            measured=f"{p95:.0f} ms (p50 {p50:.0f})",
-            is_met=p95 <= WAIT_MS,
-            beside=f"{_ARRIVALS}; {capacity * LOAD:,.0f} of {capacity:,.0f} jobs/s, which end while that process "
-            "submits without a pause, so that submitting is part of it; from the submission's transaction to the start",
+        at_most(
+            f"submit to start at {LOAD:.0%} of capacity, p95",
+            *(p95, WAIT_MS, ".0f ms"),
+            f"{_ARRIVALS}; {capacity * LOAD:,.0f} of {capacity:,.0f} jobs/s, which end while that process submits "
+            "without a pause, so that submitting is part of it; from the submission's transaction to the start",
+            note=f" (p50 {p50:.0f})",
         )
     ]
 
@@ -76,12 +73,10 @@ def measure_short_jobs(folder: Path) -> list[Finding]:
     verify_platform()
     part, asked = rate * alone / SLOTS, rate * SHORT_SECONDS / SLOTS
     return [
-        Finding(
-            what="slot time that is work, merged jobs of 10 ms",
-            target=f"≥ {WORK_PART:.0%}",
-            measured=f"{part:.1%}",
-            is_met=part >= WORK_PART,
-            beside=f"{SLOTS} slots, {SHORT_JOBS:,} jobs waiting; such a sleep takes {alone * 1e3:.2f} ms without the "
+        at_least(
+            "slot time that is work, merged jobs of 10 ms",
+            *(part, WORK_PART, ".1%"),
+            f"{SLOTS} slots, {SHORT_JOBS:,} jobs waiting; such a sleep takes {alone * 1e3:.2f} ms without the "
             f"platform, measured just before, which counts as work; by the 10 ms of the payload it is {asked:.1%}",
         )
     ]
@@ -98,7 +93,7 @@ def _sleep_alone_seconds() -> float:
 def measure_steady(folder: Path) -> list[Finding]:
     """Measure the dispatcher's processor time and a child's memory at a steady rate."""
     slugs = _fresh_tenants()
-    with serving(folder, slots=SLOTS) as processes, writing(STEADY, slugs, folder, each=EACH) as writer:
+    with serving(folder, slots=SLOTS) as processes, writing(STEADY, slugs, each=EACH) as writer:
         warm_up(processes)
         rate, part = _rates(processes)
         writer.rate()
@@ -112,12 +107,10 @@ def measure_steady(folder: Path) -> list[Finding]:
             is_met=part <= DISPATCHER_PART and rate >= 0.95 * STEADY,
             beside=_ARRIVALS,
         ),
-        Finding(
-            what="memory of a child without models",
-            target=f"≤ {CHILD_MIB:.0f} MiB",
-            measured=f"{child:.0f} MiB",
-            is_met=child <= CHILD_MIB,
-            beside="its proportional set size at the end of the row before",
+        at_most(
+            "memory of a child without models",
+            *(child, CHILD_MIB, ".0f MiB"),
+            "its proportional set size at the end of the row before",
         ),
     ]
 
@@ -143,8 +136,8 @@ def _wait_started(processes: Processes) -> None:
     processes.wait_until(lambda: count_waiting() == 0, within=DRAIN_SECONDS, what="no job waits")
 
 
-def _waits_at(rate: float, slugs: Sequence[str], processes: Processes, folder: Path) -> tuple[float, float]:
-    with writing(rate, slugs, folder, each=EACH):
+def _waits_at(rate: float, slugs: Sequence[str], processes: Processes) -> tuple[float, float]:
+    with writing(rate, slugs, each=EACH):
         time.sleep(SETTLE_SECONDS)
         since = read_moment()
         time.sleep(SECONDS)

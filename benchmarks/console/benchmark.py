@@ -88,7 +88,7 @@ def measure_console(folder: Path) -> list[Finding]:
     with acting_as(command_actor("benchmark")):
         for kind in PAUSED_KINDS:
             pause_kind(kind=kind, reason="benchmark")
-    with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs, folder) as writer:
+    with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs) as writer:
         _wait_until_backlog_rests()
         desk = Desk(client, busy_job, int(platform.address.rpartition(":")[2]))
         findings = [finding for measured in ROWS for finding in measured(desk)]

@@ -1,21 +1,202 @@
-"""An installation at work: a million jobs of two hundred tenants with their history, inserted by set statements.
+"""An installation at work: a million jobs of two hundred tenants with their history, and what surrounds them.
 
-One tenant has three tenths of everything. Most jobs have ended, all within the last day.
-"""
+One tenant has three tenths of everything. Most jobs have ended, all within the last day."""
 
 from __future__ import annotations
 
-from benchmarks.console.surroundings import surround
-from benchmarks.harness.filling import fill_backlog, run_statement
-from benchmarks.harness.past import add_past
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from benchmarks.harness.filling import add_past, fill_backlog, run_statement
+from jobsplatform.settings.env import BASE_DIR
 from scheduling.models import Queue, WorkerPool
+from scheduling.processors.rag_pipeline.services import create_pipeline
+from scheduling.processors.retrieval.embedding import DIMENSIONS
+from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.webhook_delivery.services import create_webhook
+from scheduling.processors.workflow_execution.services import create_workflow
+from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.dispatching import run_tick
 from scheduling.services.gauges import sample_gauges
 from scheduling.services.rollups import fold_tallies
+from scheduling.services.upkeep import registry
 from tenants.auditor import auditor_login
+from tenants.context import tenant_context
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
 from tenants.services.tenants import create_tenant
+
+COUNTS = {
+    "batch_jobs": 1_000,
+    # Of the busiest tenant and of each other one.
+    "schedules": 100,
+    "others": 10,
+    "upkeep_days": 30,
+    "workers": 20,
+    "documents": 2_000,
+    "files": 20_000,
+    "runs": 100_000,
+    # Of a workflow run, and entities of a pipeline run.
+    "nodes": 5,
+    "entities": 40,
+    "pipeline_runs": 5_000,
+    "approvals": 20_000,
+    "deliveries": 100_000,
+}
+
+# Uploads of the busiest tenant: a thousand jobs each.
+_BATCHES = """
+WITH numbered AS (
+    SELECT id, created_at, (row_number() OVER (ORDER BY id) - 1) / %(batch_jobs)s AS number
+    FROM scheduling_job WHERE tenant_id = %(busiest)s AND kind = 'document_indexing'
+), made AS (
+    INSERT INTO scheduling_batch (id, tenant_id, label, kind, total, created_at)
+    SELECT uuidv7(min(created_at) - now()), %(busiest)s, number::text, 'document_indexing', count(*), min(created_at)
+    FROM numbered GROUP BY number
+    RETURNING id, label
+)
+UPDATE scheduling_job j SET batch_id = m.id
+FROM numbered n JOIN made m ON m.label = n.number::text
+WHERE j.id = n.id
+"""
+_SCHEDULES = """
+INSERT INTO scheduling_schedule (id, tenant_id, name, kind, payload, priority, queue, tags, fair_key, cron, timezone,
+    dst_policy, overlap_policy, catch_up_policy, jitter_seconds, is_enabled, pause_reason, next_fire_at, version,
+    created_at, updated_at)
+SELECT uuidv7(), t.id, 'nightly ' || n, 'noop', '{}', 0, '', '{night}', '', '30 2 * * *', 'Europe/Berlin', 'standard',
+    'allow', 'latest', 0, n %% 10 > 0, '', CASE WHEN n %% 10 > 0 THEN now() + interval '1 day' END, 1, now(), now()
+FROM tenants_tenant t
+CROSS JOIN LATERAL generate_series(1, CASE t.id WHEN %(busiest)s THEN %(schedules)s ELSE %(others)s END) AS n
+"""
+# The jobs that carry the tag of the schedules are theirs.
+_FIRES = """
+WITH schedule AS (
+    SELECT id, tenant_id, row_number() OVER w - 1 AS place, count(*) OVER (PARTITION BY tenant_id) AS of_tenant
+    FROM scheduling_schedule WINDOW w AS (PARTITION BY tenant_id ORDER BY id)
+), job AS (
+    SELECT id, tenant_id, created_at, row_number() OVER (PARTITION BY tenant_id ORDER BY id) AS number
+    FROM scheduling_job WHERE kind = 'noop' AND tags = '{night}'
+)
+INSERT INTO scheduling_schedulefire (id, tenant_id, schedule_id, fire_time, trigger, outcome, reason, job_id, fired_at)
+SELECT uuidv7(j.created_at - now()), j.tenant_id, s.id, j.created_at, 'cron', 'submitted', '', j.id, j.created_at
+FROM job j JOIN schedule s ON s.tenant_id = j.tenant_id AND s.place = j.number %% s.of_tenant
+"""
+_OVERRIDES = """
+INSERT INTO tenants_tenantlimit (id, tenant_id, key, value, reason)
+SELECT uuidv7(), id, 'submit_burst', 1000, 'A trial.' FROM tenants_tenant
+"""
+_UPKEEP = """
+INSERT INTO scheduling_upkeep_run (id, name, outcome, started_at, finished_at, counts, findings, error, cursor,
+    lease_expires_at)
+SELECT uuidv7(at - now()), name, 'ok', at, at + interval '1 second', '{"rows": 100}', '[]', '', '{}', at
+FROM unnest(%(names)s::text[]) AS name
+CROSS JOIN generate_series(now() - make_interval(days => %(upkeep_days)s), now(), interval '1 hour') AS at
+"""
+_WORKERS = """
+INSERT INTO scheduling_worker (id, pool_id, hostname, pid, slots, version, status, started_at, heartbeat_at, stopped_at)
+SELECT uuidv7(), (SELECT min(id) FROM scheduling_workerpool), 'worker-' || n, n, 8, '', 'stopped',
+    now() - interval '1 day', now() - interval '1 hour', now() - interval '1 hour'
+FROM generate_series(1, %(workers)s) AS n
+"""
+_CIRCUITS = """
+INSERT INTO scheduling_circuit_breaker (tenant_id, kind, dependency, holds_all, state, failures, tenants, fingerprint,
+    error_type, error_message, counted_from, forced_by, forced_reason)
+SELECT id, 'sleep', '', true, 'counting', 3, '{}', '0000000000000001', 'ParseError', 'It cannot be read.', now(), '', ''
+FROM tenants_tenant
+"""
+# The files of the newest uploads, all of them indexed.
+_DOCUMENTS = """
+INSERT INTO retrieval_document (id, tenant_id, dataset_id, name, content_type, size_bytes, sha256, settings_key,
+    storage_key, status, chunks_done, chunks_total, passages_digest, error_code, error_message, job_id, batch_id,
+    created_at, completed_at)
+SELECT uuidv7(created_at - now()), tenant_id, %(dataset)s, 'chapter.txt', 'text/plain', 1000,
+    encode(sha256(id::text::bytea), 'hex'), '', '', 'completed', 5, 5, '', '', '', id, batch_id, created_at, created_at
+FROM scheduling_job WHERE tenant_id = %(busiest)s AND batch_id IS NOT NULL ORDER BY id DESC LIMIT %(documents)s
+"""
+_CHUNKS = """
+INSERT INTO retrieval_chunk (id, tenant_id, dataset_id, document_id, position, text, location, embedding, search)
+SELECT uuidv7(), d.tenant_id, d.dataset_id, d.id, n, 'Some words of a document.', '{}',
+    (SELECT array_agg((k = 1 + n %% %(dimensions)s)::int) FROM generate_series(1, %(dimensions)s) k)::real[]::vector,
+    to_tsvector('simple', 'some words of a document ' || n)
+FROM retrieval_document d CROSS JOIN generate_series(1, 5) AS n
+"""
+_FILES = """
+INSERT INTO files_uploadedfile (id, tenant_id, name, content_type, size_bytes, sha256, key, created_at)
+SELECT uuidv7(), %(busiest)s, 'chapter-' || n || '.txt', 'text/plain', 1000, encode(sha256(n::text::bytea), 'hex'),
+    'contents/' || n, now()
+FROM generate_series(1, %(files)s) AS n
+"""
+_WORKFLOW_RUNS = """
+INSERT INTO workflow_storage_workflowrun (id, tenant_id, version, state, inputs, inputs_version, inputs_bytes,
+    outputs, outputs_version, outputs_bytes, inputs_sha256, outputs_sha256, error_code, error_message, started_at,
+    ended_at, workflow_id, workflow_version, workflow_name, job_id, total_tokens, total_steps)
+SELECT uuidv7(), %(busiest)s, 5, CASE WHEN n %% 20 = 0 THEN 'failed' ELSE 'succeeded' END, '{"topic": "words"}', 1, 18,
+    '{"text": "words"}', 5, 17, '', '', '', '', now() - interval '2 seconds', now(), %(workflow)s, 1,
+    'publish_with_approval', uuidv7(), 100, %(nodes)s
+FROM generate_series(1, %(runs)s) AS n
+"""
+_NODES = """
+INSERT INTO workflow_storage_noderun (id, tenant_id, version, state, inputs, inputs_version, inputs_bytes, outputs,
+    outputs_version, outputs_bytes, inputs_sha256, outputs_sha256, error_code, error_message, started_at, ended_at,
+    run_id, run_version, node_id, path, node_type, attempt, tokens)
+SELECT uuidv7(), r.tenant_id, 1, 'succeeded', '{}', 1, 2, '{"text": "words"}', 1, 17, '', '', '', '', r.started_at,
+    r.ended_at, r.id, 1, 'node-' || n, '{}', 'template', 1, 0
+FROM workflow_storage_workflowrun r CROSS JOIN generate_series(1, %(nodes)s) AS n
+"""
+_APPROVALS = """
+INSERT INTO workflow_execution_approval (id, tenant_id, workflow_id, job_id, node, title, text, state, comment,
+    decided_by, created_at, expires_at, decided_at)
+SELECT uuidv7(), %(busiest)s, %(workflow)s, uuidv7(), 'check', 'Publish it?', '',
+    CASE WHEN n %% 10 = 0 THEN 'pending' ELSE 'approved' END, '', '', now(), now() + interval '1 day', NULL
+FROM generate_series(1, %(approvals)s) AS n
+"""
+_PIPELINE_RUNS = """
+INSERT INTO rag_pipeline_pipelinerun (id, tenant_id, pipeline_id, version_id, job_id, state, entities_total,
+    entities_completed, entities_error, entities_cancelled, error_code, error_message, created_at, started_at, ended_at)
+SELECT uuidv7(), v.tenant_id, v.pipeline_id, v.id, uuidv7(), 'completed', %(entities)s, %(entities)s, 0, 0, '', '',
+    now(), now(), now()
+FROM rag_pipeline_pipelineversion v CROSS JOIN generate_series(1, %(pipeline_runs)s) AS n
+"""
+_ENTITIES = """
+INSERT INTO rag_pipeline_pipelineentity (id, tenant_id, run_id, position, source, name, state, job_id, attempt,
+    content_key, content_sha256, content_type, size_bytes, passages_key, passages_sha256, is_duplicate, chunks_done,
+    chunks_total, error_code, error_message, created_at, started_at, ended_at)
+SELECT uuidv7(), r.tenant_id, r.id, n, '{"type": "text", "text": "words"}', 'text ' || n, 'completed', r.job_id, 1,
+    '', '', 'text/plain', 5, '', '', false, 1, 1, '', '', now(), now(), now()
+FROM rag_pipeline_pipelinerun r CROSS JOIN generate_series(1, %(entities)s) AS n
+"""
+_DELIVERIES = """
+INSERT INTO webhooks_delivery (id, tenant_id, webhook_id, job_id, event, attempt, status, error, answer, seconds,
+    created_at)
+SELECT uuidv7(), w.tenant_id, w.id, uuidv7(), 'batch.completed', 1, 200, '', '', 0.1, now()
+FROM webhooks_webhook w CROSS JOIN generate_series(1, %(deliveries)s) AS n
+"""
+
+
+def surround(busiest: Tenant) -> None:
+    """Insert everything, most of it for the busiest tenant; its jobs exist already."""
+    parameters: dict[str, Any] = {**COUNTS, "busiest": busiest.pk, "dimensions": DIMENSIONS}
+    parameters["names"] = [task.name for task in registry.tasks()]
+    with tenant_context(busiest):
+        parameters["dataset"] = create_dataset(tenant=busiest, name="handbook").pk
+        start_bulk_operation(filter_text="tag:absent", operation="cancel", parameters={}, reason="A trial.")
+    definition = _example("workflows/publish_with_approval.json")
+    workflow = create_workflow(tenant=busiest, name="publish_with_approval", definition=definition)
+    parameters["workflow"] = workflow.pk
+    definition = {**_example("pipelines/glossary.json"), "load": {"dataset": "handbook"}}
+    create_pipeline(tenant=busiest, name="glossary", definition=definition)
+    create_webhook(tenant=busiest, name="news", url="https://news.example/hook")
+    for statement in (_BATCHES, _SCHEDULES, _FIRES, _OVERRIDES, _UPKEEP, _WORKERS, _CIRCUITS, _DOCUMENTS, _CHUNKS):
+        run_statement(statement, parameters)
+    for statement in (_FILES, _WORKFLOW_RUNS, _NODES, _APPROVALS, _PIPELINE_RUNS, _ENTITIES, _DELIVERIES):
+        run_statement(statement, parameters)
+
+
+def _example(name: str) -> Mapping[str, Any]:
+    definition: Mapping[str, Any] = json.loads((BASE_DIR / "examples" / name).read_text(encoding="utf-8"))
+    return definition
+
 
 JOBS, WAITING_SHARE = 1_000_000, 0.04
 # The busiest tenant stands so often in the list of all, whose length is then a prime: nothing depends on the tenant.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.fairness import deaths, live_changes, shares, throughput, ticks, unmerged, waits
+from benchmarks.fairness import live_changes, shares, starts, throughput, ticks
 from benchmarks.harness.parts import Benchmark, Part
 
 BENCHMARK = Benchmark(
@@ -13,14 +13,14 @@ BENCHMARK = Benchmark(
         Part("weights", 1.5, shares.measure_weights),
         Part("sub_keys", 1.0, shares.measure_sub_keys),
         Part("busy", 2.0, shares.measure_busy),
-        Part("quiet_tenant", 6.0, waits.measure_quiet_tenant),
+        Part("quiet_tenant", 6.0, starts.measure_quiet_tenant),
         Part("changes", 3.0, live_changes.measure_changes),
         Part("throughput", 3.0, throughput.measure_throughput),
         Part("merged", 1.5, throughput.measure_merged),
-        Part("bare_celery", 3.0, unmerged.measure_bare_celery),
-        Part("idle", 2.5, waits.measure_idle),
-        Part("takeover", 1.0, deaths.measure_takeover),
-        Part("killed", 1.5, deaths.measure_killed),
+        Part("bare_celery", 3.0, throughput.measure_bare_celery),
+        Part("idle", 2.5, starts.measure_idle),
+        Part("takeover", 1.0, starts.measure_takeover),
+        Part("killed", 1.5, starts.measure_killed),
         # Last, because it leaves hundreds of thousands of tenants.
         Part("ticks", 4.0, ticks.measure_ticks),
     ),

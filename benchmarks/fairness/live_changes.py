@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from benchmarks.fairness.metering import Meter
 from benchmarks.harness.filling import PLAN, QUEUE, analyse, ask, clear_platform, create_tenants, fill_backlog, queue_id
-from benchmarks.harness.parts import Finding
+from benchmarks.harness.jobs import count_ended
+from benchmarks.harness.parts import Finding, at_most
 from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import BacklogMove, CFSPlan, Queue
@@ -38,7 +40,6 @@ STEADY_LOOKS = 3
 WARM_UP_JOBS = 60
 WHY = "benchmark"
 
-_ENDED = "SELECT count(*) FROM scheduling_execution"
 _OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
 _OF_QUEUE = "FROM scheduling_execution_live WHERE queue_id = %s"
 _DECISIONS = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'job.dispatched' AND at > %s AND "
@@ -56,47 +57,38 @@ class _Change:
 
 
 def measure_changes(folder: Path) -> list[Finding]:
-    """Each change some times, and the other edition once, with 220,000 jobs waiting in three tenants and two queues."""
+    """Measure each change some times, and the other edition once, with 220,000 jobs waiting in three tenants."""
     one, other, third = create_tenants([1, 1, 1])
-    fill_backlog([one.pk, other.pk], 2 * BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS})
-    fill_backlog([third.pk], OTHER_BACKLOG, kind=KIND, payload={"seconds": JOB_SECONDS}, queue=OTHER_QUEUE)
+    payload = {"seconds": JOB_SECONDS}
+    fill_backlog([one.pk, other.pk], 2 * BACKLOG, kind=KIND, payload=payload)
+    fill_backlog([third.pk], OTHER_BACKLOG, kind=KIND, payload=payload, queue=OTHER_QUEUE)
     analyse()
     took: dict[str, list[float]] = defaultdict(list)
     with _restoring(), serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
         # Until the first jobs have told what they cost, a tenant's next turn may be seconds away.
-        processes.wait_until(lambda: ask(_ENDED) >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
+        processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
         with Meter(processes, slots=SLOTS) as meter:
             for change in _changes(one, other):
                 took[change.name].append(_time(processes, change))
-            took[_ACTIVATION].append(_time(processes, _activation(one)))
+            activation = _activation(one)
+            activated = _time(processes, activation)
         moved = _wait_moved(processes)
-    return [
-        Finding(
-            what=f"change of {name} on the existing backlog",
-            target=f"≤ {TARGET_SECONDS:.0f} s",
-            measured=f"{max(times):.2f} s" + (f" at worst of {len(times)}" if len(times) > 1 else ""),
-            is_met=max(times) <= TARGET_SECONDS,
-            beside=_beside(name, moved, meter.words),
-        )
-        for name, times in took.items()
-    ]
-
-
-_ACTIVATION = "edition (first job of the backlog run under the other)"
-
-
-def _beside(name: str, moved: str, metered: str) -> str:
-    if name == _ACTIVATION:
-        return f"from the commit to a job of the backlog in flight in the other edition's queue; {moved}"
-    return (
+    words = (
         f"{SLOTS} slots, jobs of {JOB_SECONDS * 1e3:.0f} ms, {BACKLOG:,} waiting in each of two tenants and "
         f"{OTHER_BACKLOG:,} of a third in another queue; from the commit until what is in flight, or what is decided, "
-        f"obeys, looked at every {LOOK_SECONDS * 1e3:.0f} ms; {metered}"
+        f"obeys, looked at every {LOOK_SECONDS * 1e3:.0f} ms; {meter.words}"
     )
+    rows = [_finding(name, max(times), words, f" at worst of {len(times)}") for name, times in took.items()]
+    to_queue = f"from the commit to a job of the backlog in flight in the other edition's queue; {moved}"
+    return [*rows, _finding(activation.name, activated, to_queue)]
+
+
+def _finding(name: str, seconds: float, words: str, note: str = "") -> Finding:
+    return at_most(f"change of {name} on the existing backlog", seconds, TARGET_SECONDS, ".2f s", words, note=note)
 
 
 def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
-    """All but the edition; made one by one, because each begins with what the one before left.
+    """Yield all but the edition, one by one, because each begins with what the one before left.
 
     The strategies come last: after a time in order of arrival a tenant that had more than its share waits for its turn.
     """
@@ -109,10 +101,10 @@ def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
 
 
 def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
-    """Of a tenant, its plan, a queue, and a tier's row, which goes before the queue's own."""
+    """Yield those of a tenant, its plan, a queue, and a tier's row, which goes before the queue's own."""
     plan, cloud = Plan.objects.get(slug=PLAN), CFSPlan.objects.get(is_active=True)
     factor, weight, of_queue = 7 - number, plan.weight + 1, 8 + number
-    other = Queue.objects.get(name=OTHER_QUEUE)
+    queue = Queue.objects.get(name=OTHER_QUEUE)
 
     def has_weight(column: str, of: str, key: object, milli: int) -> Callable[[datetime], bool]:
         statement = f"SELECT (count(*) > 0 AND bool_and({column} = %s))::int {of}"
@@ -130,8 +122,8 @@ def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
     )
     yield _Change(
         "a queue's weight",
-        lambda: update_queue(queue=other, changes={"weight": of_queue}, reason=WHY),
-        has_weight("queue_weight_milli", _OF_QUEUE, other.pk, of_queue * 1_000),
+        lambda: update_queue(queue=queue, changes={"weight": of_queue}, reason=WHY),
+        has_weight("queue_weight_milli", _OF_QUEUE, queue.pk, of_queue * 1_000),
     )
     yield _Change(
         "a tier's weight in the CFS plan",
@@ -141,71 +133,74 @@ def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
 
 
 def _changes_of_caps(tenant: Tenant) -> Iterator[_Change]:
-    other = Queue.objects.get(name=OTHER_QUEUE)
-    for cap, words in ((1, "down"), (100, "up")):
-        yield _Change(
-            f"a tenant's cap ({words})",
-            lambda cap=cap: update_tenant(tenant=tenant, changes={"max_concurrency": cap}),
-            lambda since, cap=cap: (_in_flight(tenant) <= 1) == (cap == 1),
-            STEADY_LOOKS if cap == 1 else 1,
-        )
-    for cap, words in ((1, "down"), (None, "up")):
-        yield _Change(
-            f"a queue's cap ({words})",
-            lambda cap=cap: update_queue(queue=other, changes={"cap": cap}, reason=WHY),
-            lambda since, cap=cap: (_in_flight(other) <= 1) == (cap == 1),
-            STEADY_LOOKS if cap == 1 else 1,
-        )
+    queue = Queue.objects.get(name=OTHER_QUEUE)
+
+    def set_tenant(cap: int) -> None:
+        update_tenant(tenant=tenant, changes={"max_concurrency": cap})
+
+    def set_queue(cap: int | None) -> None:
+        update_queue(queue=queue, changes={"cap": cap}, reason=WHY)
+
+    def has_one(what: Tenant | Queue) -> bool:
+        return _in_flight(what) <= 1
+
+    yield _Change("a tenant's cap (down)", lambda: set_tenant(1), lambda since: has_one(tenant), STEADY_LOOKS)
+    yield _Change("a tenant's cap (up)", lambda: set_tenant(100), lambda since: not has_one(tenant))
+    yield _Change("a queue's cap (down)", lambda: set_queue(1), lambda since: has_one(queue), STEADY_LOOKS)
+    yield _Change("a queue's cap (up)", lambda: set_queue(None), lambda since: not has_one(queue))
 
 
 def _changes_of_pauses(tenant: Tenant) -> Iterator[_Change]:
-    other = Queue.objects.get(name=OTHER_QUEUE)
-
-    def runs(what: Tenant | Queue | None) -> Callable[[datetime], bool]:
-        return lambda since: _in_flight(what) > 0
-
-    def rests(what: Tenant | Queue | None) -> Callable[[datetime], bool]:
-        return lambda since: _in_flight(what) == 0
-
-    yield _Change("a tenant's pause", lambda: pause_tenant(tenant=tenant, reason=WHY), rests(tenant), STEADY_LOOKS)
-    yield _Change("a tenant's pause (resumed)", lambda: resume_tenant(tenant=tenant, reason=WHY), runs(tenant))
-    yield _Change("a queue's pause", lambda: pause_queue(queue=other, reason=WHY), rests(other), STEADY_LOOKS)
-    yield _Change("a queue's pause (resumed)", lambda: resume_queue(queue=other, reason=WHY), runs(other))
-    yield _Change("a kind's pause", lambda: pause_kind(kind=KIND, reason=WHY), rests(None), STEADY_LOOKS)
-    yield _Change("a kind's pause (resumed)", lambda: resume_kind(kind=KIND, reason=WHY), runs(None))
+    queue = Queue.objects.get(name=OTHER_QUEUE)
+    acts: Sequence[tuple[str, Tenant | Queue | None, Callable[[], object], Callable[[], object]]] = (
+        ("a tenant's", tenant, partial(pause_tenant, tenant=tenant), partial(resume_tenant, tenant=tenant)),
+        ("a queue's", queue, partial(pause_queue, queue=queue), partial(resume_queue, queue=queue)),
+        ("a kind's", None, partial(pause_kind, kind=KIND), partial(resume_kind, kind=KIND)),
+    )
+    for whose, what, pause, resume in acts:
+        rests, runs = (lambda since, what=what: not _in_flight(what)), (lambda since, what=what: _in_flight(what) > 0)
+        yield _Change(f"{whose} pause", partial(pause, reason=WHY), rests, STEADY_LOOKS)
+        yield _Change(f"{whose} pause (resumed)", partial(resume, reason=WHY), runs)
 
 
 def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
     plan = CFSPlan.objects.get(is_active=True)
-    for slots, condition in ((SLOTS, _RESERVED), (0, f"NOT {_RESERVED}")):
-        yield _Change(
-            f"reserved slots ({'up' if slots else 'down'})",
-            lambda slots=slots: update_cfs_plan(plan=plan, fields={"reserved_slots": slots}, reason=WHY),
-            lambda since, condition=condition: ask(_DECISIONS + condition, [since]) > 0,
-        )
+
+    def update(field: str, value: object) -> Callable[[], object]:
+        return lambda: update_cfs_plan(plan=plan, fields={field: value}, reason=WHY)
+
+    def decides(condition: str) -> Callable[[datetime], bool]:
+        return lambda since: ask(_DECISIONS + condition, [since]) > 0
+
+    yield _Change("reserved slots (up)", update("reserved_slots", SLOTS), decides(_RESERVED))
+    yield _Change("reserved slots (down)", update("reserved_slots", 0), decides(f"NOT {_RESERVED}"))
     # The favoured tenant is further on in its backlog by now, so in order of arrival it is the other one's turn.
     yield _Change(
         f"strategy (to `{CFSPlan.Strategy.NOP}`)",
-        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.NOP)}, reason=WHY),
+        update("strategy", str(CFSPlan.Strategy.NOP)),
         lambda since: _in_flight(favoured) == 0 and _in_flight(other) > 0,
         STEADY_LOOKS,
     )
     yield _Change(
         f"strategy (to `{CFSPlan.Strategy.TIME_SLICE}`)",
-        lambda: update_cfs_plan(plan=plan, fields={"strategy": str(CFSPlan.Strategy.TIME_SLICE)}, reason=WHY),
+        update("strategy", str(CFSPlan.Strategy.TIME_SLICE)),
         lambda since: _in_flight(favoured) > 0,
     )
 
 
 def _activation(tenant: Tenant) -> _Change:
-    """The other edition has another queue for the tier, so what waits moves there."""
+    """Return the change to the other edition, which has another queue for the tier, so what waits moves there."""
     plan = CFSPlan.objects.get(name=EDITIONS[1])
     queue = plan.tiers.get(tier=tenant.plan.tier).queue
-    return _Change(_ACTIVATION, lambda: activate_cfs_plan(plan=plan, reason=WHY), lambda since: _in_flight(queue) > 0)
+    return _Change(
+        "edition (first job of the backlog run under the other)",
+        lambda: activate_cfs_plan(plan=plan, reason=WHY),
+        lambda since: _in_flight(queue) > 0,
+    )
 
 
 def _wait_moved(processes: Processes) -> str:
-    """How long the whole backlog took, in words."""
+    """Return how long the whole backlog took, in words."""
     deadline = time.monotonic() + MOVE_SECONDS
     while time.monotonic() < deadline:
         processes.require_alive()
@@ -219,7 +214,7 @@ def _wait_moved(processes: Processes) -> str:
 
 
 def _time(processes: Processes, change: _Change) -> float:
-    """Seconds from the commit to the first of the looks that all say that it holds."""
+    """Return seconds from the commit to the first of the looks at which it holds."""
     change.act()
     committed_at, since = time.time(), read_moment()
     while True:

@@ -11,8 +11,7 @@ from django.db import connection
 from prometheus_client import CollectorRegistry
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from benchmarks.harness.processes import Processes
-from benchmarks.harness.processor import seconds_of
+from benchmarks.harness.processes import Processes, seconds_of
 from tenants.clock import read_moment
 from tenants.context import all_tenants
 

@@ -34,7 +34,7 @@ class Outcome:
 
 
 def record(outcome: Outcome) -> bool:
-    """Print the result and write it to results/NAME.md; whether its target was met."""
+    """Print the result and write it to results/NAME.md; return whether its target was met."""
     sys.stdout.write(_render(outcome) + "\n")
     sys.stdout.flush()
     write(outcome)
@@ -47,37 +47,23 @@ def write(outcome: Outcome) -> None:
     (RESULTS / f"{outcome.name}.md").write_text(_render(outcome), encoding="utf-8")
 
 
-def draw_rows(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table, of which the first is its heading."""
-    heading, *others = [[str(cell) for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *others)]
-
-
 def _render(outcome: Outcome) -> str:
+    heading, *others = [[str(cell) for cell in row] for row in outcome.rows]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *others))
+    verdict = outcome.verdict or ("met" if outcome.is_met else "missed")
     reproduce = outcome.reproduce or f"make bench BENCH={outcome.name}"
     measured_on = outcome.measured_on or f"Measured on {today()}: {describe_machine()}; {describe_load()}."
-    lines = [
-        f"# {outcome.title}",
-        "",
-        *draw_rows(outcome.rows),
-        "",
-        f"Target: {outcome.target}: **{outcome.verdict or ('met' if outcome.is_met else 'missed')}**.",
-        "",
-        outcome.method,
-        "",
-        f"Reproduce: `{reproduce}`. {measured_on}",
-        "",
-    ]
-    return "\n".join(lines)
+    blocks = [f"# {outcome.title}", table, f"Target: {outcome.target}: **{verdict}**.", outcome.method]
+    return "\n\n".join([*blocks, f"Reproduce: `{reproduce}`. {measured_on}\n"])
 
 
 def today() -> str:
-    """The date, in UTC."""
+    """Return the date, in UTC."""
     return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 def describe_machine() -> str:
-    """Processor, cores, memory, system, Python and PostgreSQL in one line."""
+    """Return processor, cores, memory, system, Python and PostgreSQL in one line."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_setting('server_version')")
         (postgres,) = cursor.fetchone()
@@ -89,15 +75,14 @@ def describe_machine() -> str:
 
 
 def describe_load() -> str:
-    """What else the machine did before this run."""
-    return f"all processes share the machine, whose load was {LOAD_BEFORE:.1f} before{_priority()}"
-
-
-def _priority() -> str:
-    """Whether the run was put before all other work, as `chrt --rr 10` does on a machine that is not idle, or after."""
+    """Return what else the machine did before this run."""
+    priority = ""
+    # Before all other work, as `chrt --rr 10` runs it on a machine that is not idle, or after it.
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
-        return "; run at real-time priority, ahead of that load"
-    return f"; run at niceness {niceness}, behind that load" if (niceness := os.nice(0)) > 0 else ""
+        priority = "; run at real-time priority, ahead of that load"
+    elif (niceness := os.nice(0)) > 0:
+        priority = f"; run at niceness {niceness}, behind that load"
+    return f"all processes share the machine, whose load was {LOAD_BEFORE:.1f} before{priority}"
 
 
 def _processor() -> str:

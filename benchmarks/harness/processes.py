@@ -1,4 +1,4 @@
-"""Dispatchers and workers as an operator starts them, without a web server."""
+"""Dispatchers and workers as an operator starts them, without a web server, and processor time from /proc."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import redis
+from django.conf import settings
+from django.db import connection
+
 from benchmarks.harness.parts import POOL, MeasureFailedError
 from jobsplatform.demo.processes import ROOT
 from jobsplatform.demo.readings import read_slots
@@ -20,10 +24,12 @@ from scheduling.models import PoolClock, ProcessHeartbeat, Worker
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.context import all_tenants
 
-READY_SECONDS = 120.0
-STOP_SECONDS = 20.0
-LOOK_SECONDS = 0.05
+READY_SECONDS, STOP_SECONDS, LOOK_SECONDS = 120.0, 20.0, 0.05
 LOG_TAIL = 2_000
+GROUPS = ("PostgreSQL", "broker", "dispatcher", "worker")
+_PROC = Path("/proc")
+# Of the fields after the name: user and system time of the process, and of those of its children that have ended.
+_OWN, _OF_ALL = slice(11, 13), slice(11, 15)
 
 
 @dataclass(slots=True)
@@ -73,7 +79,7 @@ class Processes:
         folder: Path = ROOT,
     ) -> subprocess.Popen[bytes]:
         """Start any command in a session of its own, in any folder; it ends with this process."""
-        with self._log(log).open("ab") as output:
+        with (self.folder / f"{log}.log").open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - our own command
                 command,
                 cwd=folder,
@@ -116,9 +122,6 @@ class Processes:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
-
 
 @contextmanager
 def serving(
@@ -153,3 +156,59 @@ def _have_reported(pids: Sequence[int]) -> bool:
 def _is_ticking() -> bool:
     with all_tenants():
         return PoolClock.objects.filter(pool__name=POOL, ticked_at__isnull=False).exists()
+
+
+def seconds_of(pid: int) -> float:
+    """Return user and system time of one process; 0 if it is gone, or if the system has no /proc."""
+    return _sum(_fields(pid), _OWN)
+
+
+def seconds_of_family(pid: int) -> float:
+    """Return the time of a process and of all that it started, ended ones included."""
+    parents = list(_parents())
+    family, wanted = {pid}, {pid}
+    while wanted := {child for child, parent in parents if parent in wanted}:
+        family |= wanted
+    return sum(_sum(_fields(member), _OF_ALL) for member in family)
+
+
+def seconds_of_postgresql() -> float:
+    """Return the time of PostgreSQL with all its processes; 0 if it is not on this machine."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        fields = _fields(cursor.fetchone()[0])
+    return seconds_of_family(int(fields[1])) if fields else 0.0
+
+
+def read_processor_seconds(processes: Processes) -> Mapping[str, float]:
+    """Return the seconds until now of each group, ended children's included. The servers must run on this machine."""
+    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+        broker_pid = int(broker.info("server")["process_id"])
+    return {
+        "PostgreSQL": seconds_of_postgresql(),
+        "broker": seconds_of_family(broker_pid),
+        "dispatcher": sum(seconds_of_family(process.pid) for process in processes.dispatchers),
+        "worker": sum(seconds_of_family(process.pid) for process in processes.workers),
+    }
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the live child processes of a process."""
+    return [child for child, parent in _parents() if parent == pid]
+
+
+def _parents() -> Iterator[tuple[int, int]]:
+    for folder in _PROC.glob("[0-9]*"):
+        if fields := _fields(int(folder.name)):
+            yield int(folder.name), int(fields[1])
+
+
+def _fields(pid: int) -> list[str]:
+    try:
+        return (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _sum(fields: list[str], which: slice) -> float:
+    return sum(map(int, fields[which])) / os.sysconf("SC_CLK_TCK")

@@ -5,19 +5,157 @@ from __future__ import annotations
 import os
 import statistics
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
-from benchmarks.harness.draining import SETTLE_SECONDS
-from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, Part
-from benchmarks.harness.verifying import COMMAND
-from benchmarks.peers import turns
-from benchmarks.peers.apps.jobs import BULK_SECONDS, TENANTS
-from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.peers.playground import read_versions
-from benchmarks.peers.turns import ALONE, MERGED, Flooded
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.jobs import (
+    COMMAND,
+    NOOP_US,
+    SETTLE_SECONDS,
+    count_ended,
+    measure_rate,
+    read_starts,
+    submit_one,
+    verify_platform,
+    warm_up,
+)
+from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
+from benchmarks.harness.processes import Processes, serving
+from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
+from benchmarks.peers.playground import PEERS, Peer, Servers, Turn, read_versions
+from jobsplatform.demo.measures import percentile
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
+from tenants.context import all_tenants
+from tenants.models import Tenant
+
+SLOTS, DRAIN_TENANTS = 2, 100
+READY_SECONDS, LATE_SECONDS, TURN_SECONDS = 60.0, 30.0, 6.0
+# Counting a table of jobs more often would slow down the peer.
+LOOK_SECONDS = 0.5
+# A measurement ends when so little of the backlog is left: its last jobs run alone.
+LAST_PART = 0.05
+MERGED, ALONE = "merged", "alone"
+# They last for a turn at several times today's rate.
+JOBS = {MERGED: 90_000, ALONE: 15_000}
+BULK_JOBS, QUICK_A_SECOND, WARM_UP_JOBS = 4_000, 20.0, 100
+_ENDED_BETWEEN = (
+    "SELECT count(*) FROM scheduling_execution WHERE ended_at >= to_timestamp(%s) AND ended_at < to_timestamp(%s)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Flooded:
+    """Jobs per second of all tenants, and the waits of the quiet ones in milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def drain_ours(folder: Path, how: str) -> float:
+    """Return the platform's jobs per second, MERGED or ALONE."""
+    clear_platform()
+    fill_backlog(add_tenants(DRAIN_TENANTS, estimate_us=NOOP_US), JOBS[how], payload={}, travels_alone=how == ALONE)
+    analyse()
+    with serving(folder, slots=SLOTS, has_spare=False) as processes:
+        warm_up(processes)
+        rate = measure_rate(processes, TURN_SECONDS)
+    verify_platform()
+    return rate
+
+
+def drain(peer: Peer, folder: Path) -> float:
+    """Return a peer's jobs per second. Raise MeasureFailedError if it does not run."""
+    with Turn(peer, peer.draining, f"peer.enqueue({peer.jobs})").running(folder) as (servers, processes):
+        return _rate(peer, servers, processes)
+
+
+def _rate(peer: Peer, servers: Servers, processes: Processes) -> float:
+    least = peer.jobs * LAST_PART
+    processes.wait_until(lambda: peer.left(servers) < peer.jobs, within=READY_SECONDS, what=f"{peer.name} takes jobs")
+    time.sleep(SETTLE_SECONDS)
+    before, began = peer.left(servers), time.monotonic()
+    left, took = before, 0.0
+    while left > least and took < TURN_SECONDS:
+        time.sleep(LOOK_SECONDS)
+        processes.require_alive()
+        left, took = peer.left(servers), time.monotonic() - began
+    if took < LOOK_SECONDS or left == before:
+        raise MeasureFailedError(f"{peer.name} did {before - left:,} jobs in {took:.1f} s, and {left:,} were left.")
+    return (before - left) / took
+
+
+def flood_ours(folder: Path) -> Flooded:
+    """Return what the platform reaches; it is not told which tenant floods."""
+    clear_platform()
+    ids = add_tenants(TENANTS, estimate_us=round(BULK_SECONDS * 1e6))
+    fill_backlog([ids[NOISY]], BULK_JOBS, kind="sleep", payload={"seconds": BULK_SECONDS})
+    analyse()
+    with all_tenants():
+        tenants = Tenant.objects.in_bulk(ids)
+    submitted: dict[UUID, float] = {}
+    started: dict[UUID, float] = {}
+
+    def submit(number: int, at: float) -> None:
+        submitted[submit_one(tenants[ids[number]])] = at
+
+    def have_started() -> bool:
+        started.update(read_starts(list(submitted)))
+        return len(started) == len(submitted)
+
+    with serving(folder, slots=SLOTS, has_spare=False) as processes:
+        processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=READY_SECONDS, what="the first jobs end")
+        began = time.time()
+        trickle(submit, seconds=TURN_SECONDS, per_second=QUICK_A_SECOND)
+        ended = time.time()
+        processes.wait_until(have_started, within=LATE_SECONDS, what="all quiet tenants' jobs start")
+    done = ask(_ENDED_BETWEEN, [began, ended])
+    verify_platform()
+    return _conclude("this platform", done, ended - began, [started[job] - at for job, at in submitted.items()])
+
+
+def flood(peer: Peer, folder: Path) -> Flooded:
+    """Return what a peer reaches. Raise MeasureFailedError if it does not run."""
+    record, marks = folder / "record", folder / "marks"
+    record.unlink(missing_ok=True)
+    turn = Turn(peer, peer.flooded, f"peer.flood({BULK_JOBS})", record)
+    submitting = (
+        "import pathlib, time, jobs\nbegan = time.time()\n"
+        f"sent = jobs.trickle(peer.submit, seconds={TURN_SECONDS}, per_second={QUICK_A_SECOND})\n"
+        f"pathlib.Path({str(marks)!r}).write_text(' '.join(map(str, (began, time.time(), sent))))"
+    )
+    with turn.running(folder) as (_, processes):
+        processes.wait_until(
+            lambda: len(_read(record)) >= WARM_UP_JOBS, within=READY_SECONDS, what=f"{peer.name} runs jobs"
+        )
+        turn.call(submitting)
+        began, ended, sent = map(float, marks.read_text().split())
+        processes.wait_until(lambda: len(_waits(record)) >= sent, within=LATE_SECONDS, what=f"{peer.name} ends")
+    done = sum(began <= float(words[1]) < ended for words in _read(record))
+    return _conclude(peer.name, done, ended - began, _waits(record))
+
+
+def _read(record: Path) -> list[list[str]]:
+    """Return the words of each whole line that the jobs have written."""
+    if not record.exists():
+        return []
+    return [line.split() for line in record.read_text().splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _waits(record: Path) -> list[float]:
+    return [float(words[2]) for words in _read(record) if words[0] == "quick"]
+
+
+def _conclude(name: str, done: int, took: float, waits: Sequence[float]) -> Flooded:
+    if done >= BULK_JOBS - WARM_UP_JOBS:
+        raise MeasureFailedError(f"{name} had done the whole flood before the turn was over.")
+    return Flooded(done / took, *(1e3 * percentile(waits, part) for part in (0.5, 0.99)))
+
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 OURS = "this platform"
@@ -27,20 +165,20 @@ _OUR_NAMES = {
     MERGED: f"{OURS}, merged (at most {MAX_MESSAGE_JOBS:,} jobs a message)",
     ALONE: f"{OURS}, jobs that may share no message",
 }
-_OUR_WORKER = f"one dispatcher, one worker with {turns.SLOTS} processes and no spare one, a job at a time in each"
+_OUR_WORKER = f"one dispatcher, one worker with {SLOTS} processes and no spare one, a job at a time in each"
 
 
 def measure_drain(folder: Path) -> list[Finding]:
     """Measure the rates at which backlogs of no-op jobs drain."""
-    takes = {how: partial(turns.drain_ours, folder, how) for how in _OUR_NAMES}
-    takes |= {peer.name: partial(turns.drain, peer, folder) for peer in PEERS}
+    takes = {how: partial(drain_ours, folder, how) for how in _OUR_NAMES}
+    takes |= {peer.name: partial(drain, peer, folder) for peer in PEERS}
     return compare_rates(_take_turns(takes), read_versions())
 
 
 def measure_flood(folder: Path) -> list[Finding]:
     """Measure how long quiet tenants' jobs wait while one tenant floods."""
-    takes = {OURS: partial(turns.flood_ours, folder)}
-    takes |= {peer.name: partial(turns.flood, peer, folder) for peer in PEERS}
+    takes = {OURS: partial(flood_ours, folder)}
+    takes |= {peer.name: partial(flood, peer, folder) for peer in PEERS}
     return describe_floods(_take_turns(takes), read_versions())
 
 
@@ -63,8 +201,8 @@ def compare_rates(rates: Mapping[str, Sequence[float]], versions: Mapping[str, s
             target=NO_TARGET,
             measured=_spread(rates[how], ",.0f"),
             is_met=True,
-            beside=f"{_OUR_WORKER}; {turns.DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and "
-            f"tallies; {turns.JOBS[how]:,} jobs waiting",
+            beside=f"{_OUR_WORKER}; {DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and "
+            f"tallies; {JOBS[how]:,} jobs waiting",
         )
         for how, name in _OUR_NAMES.items()
     ]
@@ -117,9 +255,9 @@ BENCHMARK = Benchmark(
     method=f"Medians of {ROUNDS} rounds with the least and the greatest turn; each system has the machine to itself in "
     "its turn, with one PostgreSQL (synchronous_commit on) and one Valkey. A message carries one job unless stated "
     f"otherwise. `{COMMAND}` finds nothing after each turn of the platform. Rates are measured over "
-    f"{turns.TURN_SECONDS:g} s, {SETTLE_SECONDS:g} s after the first job of a backlog that waits before the workers "
-    f"start. In a flood {turns.BULK_JOBS:,} jobs of {BULK_SECONDS * 1e3:.0f} ms wait for one tenant while the other "
-    f"{TENANTS - 1} submit {turns.QUICK_A_SECOND:g} no-op jobs per second together for {turns.TURN_SECONDS:g} s, one "
+    f"{TURN_SECONDS:g} s, {SETTLE_SECONDS:g} s after the first job of a backlog that waits before the workers "
+    f"start. In a flood {BULK_JOBS:,} jobs of {BULK_SECONDS * 1e3:.0f} ms wait for one tenant while the other "
+    f"{TENANTS - 1} submit {QUICK_A_SECOND:g} no-op jobs per second together for {TURN_SECONDS:g} s, one "
     "at a time, at the same times for each system; a wait is from the call that submits to the start of the job. Two "
     "jobs run at a time. Each peer uses its usual remedy, for which the application has to mark the flood's jobs.",
     reproduce="make bench-peers",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import jobs
 from celery import Celery
@@ -22,39 +23,25 @@ if jobs.IS_FLOODED:
         task_acks_late=True,
         broker_transport_options={"queue_order_strategy": "priority"},
     )
-
-
-@app.task(name="bench.noop")
-def noop() -> None:
-    """Do nothing."""
-
-
-@app.task(name="bench.bulk")
-def bulk(tenant: int) -> None:
-    """Run a job of the tenant that floods."""
-    jobs.run_bulk()
-
-
-@app.task(name="bench.quick")
-def quick(tenant: int, submitted_at: float) -> None:
-    """Run a job of a quiet tenant."""
-    jobs.run_quick(submitted_at)
+noop, bulk, quick = (app.task(job, name=f"bench.{job.__name__}") for job in (jobs.noop, jobs.bulk, jobs.quick))
 
 
 def enqueue(count: int) -> None:
-    """Send no-op messages on one connection."""
-    with app.producer_pool.acquire() as producer:
-        for _ in range(count):
-            noop.apply_async(producer=producer)
+    """Send no-op messages."""
+    _send(noop, count)
 
 
 def flood(count: int) -> None:
-    """Send messages of the noisy tenant on one connection."""
-    with app.producer_pool.acquire() as producer:
-        for _ in range(count):
-            bulk.apply_async((0,), priority=9, producer=producer)
+    """Send messages of the noisy tenant."""
+    _send(bulk, count, 0, priority=9)
 
 
 def submit(tenant: int, at: float) -> None:
     """Send one message of a quiet tenant. The least number is the most urgent on Redis."""
     quick.apply_async((tenant, at), priority=0)
+
+
+def _send(task: Any, count: int, *arguments: int, **options: int) -> None:
+    with app.producer_pool.acquire() as producer:
+        for _ in range(count):
+            task.apply_async(arguments, producer=producer, **options)

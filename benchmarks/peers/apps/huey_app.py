@@ -9,35 +9,17 @@ from huey import PriorityRedisHuey, RedisHuey
 
 _class = PriorityRedisHuey if jobs.IS_FLOODED else RedisHuey
 huey = _class("bench", url=os.environ["PEER_REDIS_URL"], results=False)
-
-
-@huey.task()
-def noop() -> None:
-    """Do nothing."""
-
-
-@huey.task(priority=0)
-def bulk(tenant: int) -> None:
-    """Run a job of the tenant that floods."""
-    jobs.run_bulk()
-
-
-@huey.task(priority=10)
-def quick(tenant: int, submitted_at: float) -> None:
-    """Run a job of a quiet tenant."""
-    jobs.run_quick(submitted_at)
+noop, bulk, quick = huey.task()(jobs.noop), huey.task(priority=0)(jobs.bulk), huey.task(priority=10)(jobs.quick)
 
 
 def enqueue(count: int) -> None:
     """Send no-op jobs."""
-    for _ in range(count):
-        noop()
+    jobs.repeat(noop, count)
 
 
 def flood(count: int) -> None:
     """Send jobs of the noisy tenant."""
-    for _ in range(count):
-        bulk(0)
+    jobs.repeat(bulk, count, 0)
 
 
 def submit(tenant: int, at: float) -> None:

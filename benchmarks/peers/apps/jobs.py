@@ -1,6 +1,6 @@
-"""The jobs of flooded turns and the submissions of quiet tenants, the same for every peer.
+"""The peers' jobs, and the submissions of quiet tenants in a flood.
 
-Each job appends a line to the file that PEER_RECORD names, which is set in flooded turns alone.
+A job of a flood appends a line to the file that PEER_RECORD names, which is set in flooded turns alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,33 @@ BULK_SECONDS = 0.015
 IS_FLOODED = "PEER_RECORD" in os.environ
 
 
+def noop() -> None:
+    """Do nothing."""
+
+
+def bulk(tenant: int) -> None:
+    """Run a job of the tenant that floods."""
+    time.sleep(BULK_SECONDS)
+    record_bulk()
+
+
+def record_bulk() -> None:
+    """Record the end of a job of the tenant that floods."""
+    _record(f"bulk {time.time()}")
+
+
+def quick(tenant: int, submitted_at: float) -> None:
+    """Run a job of a quiet tenant: record its start."""
+    now = time.time()
+    _record(f"quick {now} {now - submitted_at}")
+
+
+def repeat(send: Callable[..., object], count: int, *arguments: int) -> None:
+    """Send the same job over and over."""
+    for _ in range(count):
+        send(*arguments)
+
+
 def trickle(submit: Callable[[int, float], object], *, seconds: float, per_second: float) -> int:
     """Call ``submit`` with a quiet tenant's number and the time, at random times until the end; return how often."""
     chance = random.Random(SEED)  # noqa: S311 - times, not secrets
@@ -29,27 +56,10 @@ def trickle(submit: Callable[[int, float], object], *, seconds: float, per_secon
     return sent
 
 
-def run_bulk() -> None:
-    """Run a job of the tenant that floods."""
-    time.sleep(BULK_SECONDS)
-    write_bulk()
-
-
-def write_bulk() -> None:
-    """Record the end of a job of the tenant that floods."""
-    _write(f"bulk {time.time()}")
-
-
-def run_quick(submitted_at: float) -> None:
-    """Run a job of a quiet tenant: record its start."""
-    now = time.time()
-    _write(f"quick {now} {now - submitted_at}")
-
-
-def _write(line: str) -> None:
-    os.write(_record(), f"{line}\n".encode())
+def _record(line: str) -> None:
+    os.write(_file(), f"{line}\n".encode())
 
 
 @cache
-def _record() -> int:
+def _file() -> int:
     return os.open(os.environ["PEER_RECORD"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)

@@ -23,13 +23,13 @@ async def noop() -> None:
 async def bulk(tenant: int) -> None:
     """Run a job of the tenant that floods."""
     await asyncio.sleep(jobs.BULK_SECONDS)
-    jobs.write_bulk()
+    jobs.record_bulk()
 
 
 @app.task(name="quick", priority=10)
 async def quick(tenant: int, submitted_at: float) -> None:
     """Run a job of a quiet tenant."""
-    jobs.run_quick(submitted_at)
+    jobs.quick(tenant, submitted_at)
 
 
 def enqueue(count: int) -> None:

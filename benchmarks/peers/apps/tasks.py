@@ -19,13 +19,13 @@ def noop() -> None:
 @task(priority=0)
 def bulk(tenant: int) -> None:
     """Run a job of the tenant that floods."""
-    jobs.run_bulk()
+    jobs.bulk(tenant)
 
 
 @task(priority=10)
 def quick(tenant: int, submitted_at: float) -> None:
     """Run a job of a quiet tenant."""
-    jobs.run_quick(submitted_at)
+    jobs.quick(tenant, submitted_at)
 
 
 def enqueue(count: int) -> None:
@@ -47,5 +47,4 @@ def _store(job: Any, count: int, *arguments: int) -> None:
     from django.db import transaction
 
     with transaction.atomic():
-        for _ in range(count):
-            job.enqueue(*arguments)
+        jobs.repeat(job.enqueue, count, *arguments)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
 
-from benchmarks.harness.processor import children_of
+from benchmarks.harness.processes import children_of
 from tests.acceptance.processes import ManagedProcess
 from tests.chaos.servers import Addresses
 from tests.chaos.stack import Shape, Stack

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.harness import kept, runner
-from benchmarks.harness.kept import Measured, keep_measured, read_measured
-from benchmarks.harness.parts import Benchmark, Finding, Part
-from benchmarks.harness.runner import draw_table, run_benchmark
+from benchmarks.harness import runner
+from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most, shown
+from benchmarks.harness.runner import Measured, draw_table, keep_measured, read_measured, run_benchmark
 
 FINDING = Finding("jobs per second", "≥ 1", "2", is_met=True, beside="2 slots")
 MISSED = Finding("jobs per second", "≥ 3", "2", is_met=False)
@@ -41,8 +40,8 @@ def everything() -> dict[str, Measured]:
 def cleared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the list that grows each time the platform is cleared; results go to a folder of the test."""
     calls: list[str] = []
-    monkeypatch.setattr(kept, "RESULTS", tmp_path / "results")
-    monkeypatch.setattr(kept, "describe_machine", lambda: "a machine")
+    monkeypatch.setattr(runner, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(runner, "describe_machine", lambda: "a machine")
     monkeypatch.setattr(runner, "clear_platform", lambda: calls.append("cleared"))
     return calls
 
@@ -104,3 +103,19 @@ def test_part_that_fails_is_a_missed_row(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("cleared")
 def test_nothing_is_measured_before_the_first_run() -> None:
     assert read_measured("sample") == {}
+
+
+def test_row_compares_its_value_with_the_limit() -> None:
+    assert at_most("p95", 24.96, 25.0, ".1f ms", "2 slots") == Finding(
+        "p95", "≤ 25 ms", "25.0 ms", is_met=True, beside="2 slots"
+    )
+    assert at_most("gain", 0.031, 0.03, "+.2%") == Finding("gain", "≤ 3%", "+3.10%", is_met=False)
+    assert at_least("rate", 4_999.6, 5_000, ",.0f jobs/s", note=" in all").measured == "5,000 jobs/s in all"
+    assert not at_least("rate", 4_999.6, 5_000, ",.0f").is_met
+    assert at_most("ratio", 1.2, 1.25, ".2f×", simulated="1×") == Finding(
+        "ratio", "≤ 1.25×", "1.20×", is_met=True, simulated="1×"
+    )
+
+
+def test_row_without_target_is_shown() -> None:
+    assert shown("rate", "2 jobs/s").verdict == "shown"

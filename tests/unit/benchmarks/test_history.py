@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.capacity.history import Cost, compare
-from benchmarks.harness.processor import GROUPS
+from benchmarks.capacity.costs import Cost, compare
+from benchmarks.harness.processes import GROUPS
 
 
 def cost(total: float) -> Cost:

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
-from benchmarks.fairness.simulated import NAMES, WORKLOADS, measure_row
+from benchmarks.fairness.simulated import NAMES, WORKLOADS, load_row, measure_row
 from scheduling.fairness.simulation import Policy
 from scheduling.fairness.simulation.measures import measure_workload
 from scheduling.fairness.simulation.report import describe, render_table
@@ -78,9 +78,6 @@ cost = { empirical = [0.1, 0.1, 5.0] }
 TRACE = "at,cost,bytes\n3,1.5,100\n1,0.5\n"
 # Of all numbers of the file above. It is the same on every Python; it changes where the order changes, or the draws.
 DIGEST = "6243842af90dcd49c393ee905ae5485160d0246975c04a4e989a6e68039f836f"
-
-# Too long for a test that runs often; they are in `make bench-simulated`.
-LARGE = {"quiet_tenant_behind_100000", "quiet_tenant_behind_1000000", "ten_thousand_tenants"}
 
 
 @pytest.fixture
@@ -239,12 +236,17 @@ def test_the_fair_schedulers_targets_are_met_in_simulation(name: str) -> None:
 
 
 def test_every_workload_of_the_benchmarks_is_a_row_and_is_valid() -> None:
-    files = {path.stem for path in WORKLOADS.glob("*.toml")}
-    assert files == set(NAMES)
-    for name in files:
-        workload = load_workload(WORKLOADS / f"{name}.toml")
+    rows = [load_row(name) for name in NAMES]
+    assert {file for file, _ in rows} == set(WORKLOADS.glob("*.toml"))
+    for file, workload in rows:
+        assert load_workload(file).seed == workload.seed
         assert workload.title
         assert workload.target
+
+
+def test_rows_of_the_quiet_tenant_differ_in_the_backlog() -> None:
+    rows = [load_row(name)[1] for name in NAMES if name.startswith("quiet_tenant_behind_")]
+    assert [row.tenants[0].arrivals.backlog for row in rows] == [1_000, 100_000, 1_000_000]
 
 
 def run_command(*arguments: str) -> subprocess.CompletedProcess[str]:

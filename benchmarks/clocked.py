@@ -1,0 +1,90 @@
+"""The platform's settings with an app that clocks where a slot's time goes while documents are indexed.
+
+A slot's time is the kind's own work, what its processor computes and what its effects write, or the platform's: all
+else between the message and its settlement, which are start, fences, checkpoints, progress, logs and settlement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from django.apps import AppConfig
+
+from jobsplatform.settings import *  # noqa: F403
+from jobsplatform.settings import INSTALLED_APPS as PLATFORM_APPS
+
+INSTALLED_APPS = [*PLATFORM_APPS, "benchmarks.clocked.ClockedConfig"]
+# The folder that lines are written to.
+VARIABLE = "BENCHMARK_CLOCK"
+_RUNTIME_METHODS = ("checkpoint", "report_progress", "should_yield", "log", "in_settlement")
+# Seconds of the present message; a child runs one at a time.
+_clock = {"processor": 0.0, "platform": 0.0, "effects": 0.0}
+
+
+class ClockedConfig(AppConfig):
+    """Wraps what takes part in one document when a worker loads its apps."""
+
+    name = "benchmarks"
+    label = "clocked"
+
+    def ready(self) -> None:
+        """Wrap the worker's functions if the environment names a folder."""
+        folder = os.environ.get(VARIABLE)
+        if not folder:
+            return
+        from scheduling.processors.document_indexing.processor import DocumentIndexing
+        from scheduling.tasks import execute as task
+        from scheduling.worker.runtime import ExecutionRuntime
+
+        task.execute_message = _message(task.execute_message, Path(folder))
+        DocumentIndexing.process = _timed(DocumentIndexing.process, "processor")  # type: ignore[method-assign]
+        for name in _RUNTIME_METHODS:
+            setattr(ExecutionRuntime, name, _timed(_with_timed_effects(getattr(ExecutionRuntime, name)), "platform"))
+
+
+def _timed(function: Callable[..., Any], account: str) -> Callable[..., Any]:
+    @wraps(function)
+    def timed(*arguments: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            _clock[account] += time.perf_counter() - began
+
+    return timed
+
+
+def _with_timed_effects(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the method with timed callbacks: effects are the kind's own, wherever they run."""
+
+    @wraps(method)
+    def call(*arguments: Any, **options: Any) -> Any:
+        return method(*(_timed(each, "effects") if callable(each) else each for each in arguments), **options)
+
+    return call
+
+
+def _message(function: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    @wraps(function)
+    def execute(*arguments: Any, **options: Any) -> Any:
+        _clock.update(dict.fromkeys(_clock, 0.0))
+        began = time.perf_counter()
+        try:
+            return function(*arguments, **options)
+        finally:
+            # What runs in the processor and is the platform's is taken out of it; effects are given back.
+            line = {
+                "slot": time.perf_counter() - began,
+                "own": _clock["processor"] - _clock["platform"] + _clock["effects"],
+                "is_document": _clock["processor"] > 0,
+            }
+            with (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(line) + "\n")
+
+    return execute

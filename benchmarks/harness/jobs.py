@@ -1,0 +1,119 @@
+"""Jobs of a part: submitted one at a time and timed to their starts, counted as they end, and verified afterwards."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from io import StringIO
+from uuid import UUID
+
+from django.core.management import CommandError, call_command
+
+from benchmarks.harness.filling import ask
+from benchmarks.harness.parts import MeasureFailedError
+from benchmarks.harness.processes import Processes
+from jobsplatform.demo.provision import ACTOR
+from scheduling.models import Job
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_jobs
+from tenants.context import acting_as, all_tenants, tenant_context
+from tenants.models import Tenant
+
+SEED = 20_261_125
+JOB_SECONDS_AT_MOST = 30.0
+NOOP = JobRequest(kind="noop")
+# Estimates begin where a tenant's first jobs would have brought them: a job of unknown cost is not merged.
+NOOP_US = 1_000
+SETTLE_SECONDS = 2.0
+# After so many jobs the kind's cost is known: the first ones of a kind are not merged.
+WARM_UP_JOBS = 200
+DRAIN_SECONDS = 60.0
+COMMAND, MOST_OUTPUT = "verify", 2_000
+_UNFINISHED = "SELECT (SELECT count(*) FROM scheduling_execution_live) + (SELECT count(*) FROM scheduling_settled)"
+
+
+def time_starts(
+    processes: Processes,
+    tenant: Tenant,
+    jobs: int,
+    pause: tuple[float, float],
+    *,
+    between: Callable[[int], object] = lambda number: None,
+) -> Sequence[float]:
+    """Submit no-op jobs one at a time and return milliseconds from each commit to its start.
+
+    Call ``between`` with each job's number before its submission.
+    """
+    chance = random.Random(SEED)  # noqa: S311 - pauses, not secrets
+    waits = []
+    for number in range(jobs):
+        between(number)
+        job_id = submit_one(tenant)
+        committed_at = time.time()
+        # Long enough not to disturb the start by polling; random, so that it matches no interval of the platform.
+        time.sleep(chance.uniform(*pause))
+        waits.append(max(0.0, wait_started(processes, job_id) - committed_at) * 1e3)
+    return waits
+
+
+def submit_one(tenant: Tenant, request: JobRequest = NOOP) -> UUID:
+    """Submit a job by the service that the API calls, and return its id."""
+    with acting_as(ACTOR), tenant_context(tenant):
+        bulk = submit_jobs(tenant=tenant, requests=[request], is_whole=True)
+    return bulk.accepted[0][1].job.pk
+
+
+def wait_started(processes: Processes, job_id: UUID) -> float:
+    """Wait for the job's first start and return its time by the database's clock."""
+    processes.wait_until(lambda: bool(read_starts([job_id])), within=JOB_SECONDS_AT_MOST, what="the job starts")
+    return read_starts([job_id])[job_id]
+
+
+def read_starts(job_ids: Sequence[UUID]) -> dict[UUID, float]:
+    """Return the time of the first start of those jobs that have begun."""
+    with all_tenants():
+        found = Job.objects.filter(pk__in=job_ids, started_at__isnull=False).values_list("pk", "started_at")
+        return {job_id: at.timestamp() for job_id, at in found}
+
+
+def count_ended() -> int:
+    """Return the number of attempts that have ended."""
+    return ask("SELECT count(*) FROM scheduling_execution")
+
+
+def count_waiting() -> int:
+    """Return the number of jobs that wait for a slot."""
+    return ask("SELECT count(*) FROM scheduling_job_ready")
+
+
+def warm_up(processes: Processes) -> None:
+    """Wait until the kind's cost is known and all is loaded."""
+    processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=DRAIN_SECONDS, what="the first jobs end")
+
+
+def wait_drained(processes: Processes) -> None:
+    """Wait until nothing is in flight, and the dispatcher has folded what ended."""
+    processes.wait_until(lambda: ask(_UNFINISHED) == 0, within=DRAIN_SECONDS, what="nothing is in flight")
+
+
+def measure_rate(processes: Processes, seconds: float) -> float:
+    """Return the jobs that end per second, after a moment to settle. Raise MeasureFailedError if none is left."""
+    time.sleep(SETTLE_SECONDS)
+    processes.require_alive()
+    before, began = count_ended(), time.monotonic()
+    time.sleep(seconds)
+    processes.require_alive()
+    ended, took = count_ended() - before, time.monotonic() - began
+    if not ended or not count_waiting():
+        raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and none was left.")
+    return ended / took
+
+
+def verify_platform() -> None:
+    """Run all consistency checks; raise MeasureFailedError with their output if one finds a fault."""
+    output = StringIO()
+    try:
+        call_command(COMMAND, stdout=output)
+    except CommandError as error:
+        raise MeasureFailedError(f"{COMMAND}: {error}\n{output.getvalue()[:MOST_OUTPUT]}") from error
