@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from django.apps import apps
@@ -100,49 +99,37 @@ class Address:
 
 
 class Samples:
-    """Keys of rows of the scope of the moment: the newest, and where it matters one with a past."""
+    """Keys of rows of the present scope: the newest, and where it matters one with a past."""
 
-    @cached_property
-    def by_resource(self) -> Mapping[str, Sequence[Any]]:
-        """Values of the parameter of a route of the API, by the route's first part."""
+    def __init__(self) -> None:
         rows = (line.split() for line in _RESOURCES.strip().splitlines())
         found = {resource: _newest(apps.get_model(label), column) for resource, label, column in rows}
-        return {
+        logged, upkeep = _newest(JobLog, "job_id"), registry.tasks()[0].name
+        # Values of the parameter of a route of the API, by the route's first part.
+        self.by_resource: Mapping[str, Sequence[Any]] = {
             **found,
-            "jobs": found["jobs"] + _newest(JobLog, "job_id"),
+            "jobs": found["jobs"] + logged,
             "tenants": ["volume-0"],
             "kinds": ["noop"],
             "job-kinds": ["noop"],
-            "upkeep": [registry.tasks()[0].name],
+            "upkeep": [upkeep],
         }
-
-    @cached_property
-    def by_name(self) -> Mapping[str, Sequence[Any]]:
-        """By the name of a route of the console that is no model's, or wants another model's row."""
-        return {
-            "error_occurrences": self.by_resource["errors"],
+        # By the name of a route of the console that is no model's, or wants another model's row.
+        self.by_name = {
+            "error_occurrences": found["errors"],
             "app_list": ["scheduling"],
             "tenants_tenantsettings_of": list(Tenant.objects.filter(slug="volume-0").values_list("pk", flat=True)),
-            "scheduling_job_change": self.by_resource["jobs"],
-            "scheduling_job_body": self.by_resource["jobs"],
-            "scheduling_job_log": self.by_resource["jobs"],
-            "scheduling_job_log_download": _newest(JobLog, "job_id"),
-            "workflow_storage_workflowrun_change": self.by_resource["workflow-runs"],
-            "workflow_storage_workflowrun_body": self.by_resource["workflow-runs"],
+            **dict.fromkeys([f"scheduling_job_{page}" for page in ("change", "body", "log")], self.by_resource["jobs"]),
+            "scheduling_job_log_download": logged,
+            "workflow_storage_workflowrun_change": found["workflow-runs"],
+            "workflow_storage_workflowrun_body": found["workflow-runs"],
         }
-
-    def words(self) -> dict[str, Any]:
-        """What the queries of NARROWED speak of."""
-        return {
+        self.node_run = next(iter(_newest(NodeRun)), NOBODY)
+        self.words = {
             "noon": f"{datetime.now(UTC) - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}",
-            "batch": self.by_resource["batches"][0],
-            "schedule": self.by_resource["schedules"][0],
+            "batch": next(iter(found["batches"]), NOBODY),
+            "schedule": next(iter(found["schedules"]), NOBODY),
         }
-
-    @cached_property
-    def node_run(self) -> Any:
-        """A node of the run that stands for all."""
-        return next(iter(_newest(NodeRun)), NOBODY)
 
 
 def _newest(model: Any, column: str = "pk") -> list[Any]:
@@ -222,4 +209,4 @@ def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Ite
         path = "/" + _PARAMETER.sub(str(value), route)
         yield Address(path)
         for query in NARROWED.get(name, ()):
-            yield Address(f"{path}?{query.format(**samples.words())}")
+            yield Address(f"{path}?{query.format(**samples.words)}")

@@ -5,15 +5,12 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
 
-from django.db import connection
-
 from benchmarks.fairness.simulated import measure_row
-from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog, run_statement
 from benchmarks.harness.parts import POOL, Finding, MeasureFailedError, at_most
 from scheduling.models import LiveExecution, WorkerPool
 from scheduling.services import verdicts
@@ -22,52 +19,31 @@ from scheduling.services.settlement import settle
 from scheduling.services.workers import register_worker
 from tenants.context import all_tenants
 
-TICKS, TICK_WARM_UP = 15, 2
-TICK_TARGET = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Size:
-    """Tenants that have jobs waiting, others beside them that have none, and the jobs that wait in all."""
-
-    active: int
-    idle: int
-    waiting: int
-
-    def __str__(self) -> str:
-        idle = f" and {self.idle:,} idle" if self.idle else ""
-        return f"{self.active:,} active{idle} tenants, {self.waiting:,} waiting"
-
-
+TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0
 # Jobs of a measured tick: as many slots are free, each for a job of its own.
 JOBS = 500
-FEW = _Size(10, 0, 10_000)
-SIZES = (
-    _Size(500, 0, 1_000),
-    _Size(1_000, 0, 10_000),
-    _Size(1_000, 99_000, 10_000),
-    _Size(1_000, 0, 1_000_000),
-    _Size(100_000, 0, 100_000),
-    _Size(100_000, 0, 1_000_000),
-)
-MANY = SIZES[1]
-COUNTS = (MANY, SIZES[4])
+# Tenants that have jobs waiting, others beside them that have none, and the jobs that wait in all.
+Size = tuple[int, int, int]
+FEW: Size = (10, 0, 10_000)
+MANY: Size = (1_000, 0, 10_000)
+MOST: Size = (100_000, 0, 100_000)
+SIZES = ((500, 0, 1_000), MANY, (1_000, 99_000, 10_000), (1_000, 0, 1_000_000), MOST, (100_000, 0, 1_000_000))
 
 
 def measure_ticks(folder: Path) -> list[Finding]:
-    """One tick of 500 jobs at each size, in this process; the hints go nowhere."""
+    """Measure one tick of 500 jobs at each size, in this process; the hints go nowhere."""
     del folder
     took = {size: _time_ticks(size) for size in (FEW, *SIZES)}
     return [
         _compare("500 to 100,000 tenants, 1,000 to 1,000,000 waiting", took, SIZES),
-        _compare("1,000 and 100,000 tenants", took, COUNTS),
+        _compare("1,000 and 100,000 tenants", took, (MANY, MOST)),
         _compare_few(took),
     ]
 
 
-def _compare(what: str, took: dict[_Size, float], sizes: Sequence[_Size]) -> Finding:
+def _compare(what: str, took: dict[Size, float], sizes: Sequence[Size]) -> Finding:
     times = [took[size] for size in sizes]
-    told = "; ".join(f"{size}: {took[size]:.0f} ms" for size in sizes)
+    told = "; ".join(f"{_words(size)}: {took[size]:.0f} ms" for size in sizes)
     return at_most(
         f"cost of one tick of {JOBS} jobs, {what}: greatest over least",
         *(max(times) / min(times), TICK_TARGET, ".2f×"),
@@ -79,23 +55,30 @@ def _compare(what: str, took: dict[_Size, float], sizes: Sequence[_Size]) -> Fin
     )
 
 
-def _compare_few(took: dict[_Size, float]) -> Finding:
+def _compare_few(took: dict[Size, float]) -> Finding:
     """Few tenants have fewer rows to write, so that their tick is the cheaper one; only the other way is a fault."""
     return at_most(
         f"cost of one tick of {JOBS} jobs, 10 tenants against 1,000",
         *(took[FEW] / took[MANY], 1.0, ".2f×"),
         f"measured as the rows before; {JOBS} jobs of 10 tenants move the clocks of 10, of 1,000 those of {JOBS}: "
-        f"{FEW}: {took[FEW]:.0f} ms",
+        f"{_words(FEW)}: {took[FEW]:.0f} ms",
         note=f" ({took[FEW]:.0f} against {took[MANY]:.0f} ms)",
     )
 
 
-def _time_ticks(size: _Size) -> float:
+def _words(size: Size) -> str:
+    active, idle, waiting = size
+    return f"{active:,} active{f' and {idle:,} idle' if idle else ''} tenants, {waiting:,} waiting"
+
+
+def _time_ticks(size: Size) -> float:
+    """Return the median of the ticks in milliseconds."""
+    active, idle, waiting = size
     clear_platform()
-    busy = add_tenants(size.active)
-    if size.idle:
-        add_tenants(size.idle)
-    fill_backlog(busy, size.waiting, payload={})
+    busy = add_tenants(active)
+    if idle:
+        add_tenants(idle)
+    fill_backlog(busy, waiting, payload={})
     # By now autovacuum may have seen the tables while none of this was committed, and taken them for empty.
     analyse()
     pool = WorkerPool.objects.get(name=POOL)
@@ -105,19 +88,20 @@ def _time_ticks(size: _Size) -> float:
         while run_tick(pool.pk).has_more:  # fold the wakes of the fill, with no slot to pick for
             pass
         analyse()
-        times = [_time_tick(pool.pk, _some_of(busy, number)) for number in range(TICK_WARM_UP + TICKS)]
+        times = []
+        for number in range(TICK_WARM_UP + TICKS):
+            # Other tenants each time, if there are more than a tick's.
+            first = number * JOBS % len(busy)
+            times.append(_time_tick(pool.pk, [*busy[first:], *busy[:first]][:JOBS]))
     return statistics.median(times[TICK_WARM_UP:])
 
 
-def _some_of(tenants: Sequence[UUID], number: int) -> Sequence[UUID]:
-    """Other tenants each time, where there are more than a tick's."""
-    first = number * JOBS % len(tenants)
-    return [*tenants[first:], *tenants[:first]][:JOBS]
-
-
 def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
-    """What the tick before handed out has ended, and as many jobs have been submitted."""
-    _end_all()
+    """Return a tick's milliseconds after all in flight has ended and as many jobs have been submitted."""
+    run_statement("UPDATE scheduling_execution_live SET started_at = clock_timestamp() - interval '1 second'")
+    with all_tenants():
+        live = list(LiveExecution.objects.values_list("pk", "fence"))
+    settle([verdicts.completed(execution_id, fence, None) for execution_id, fence in live])
     fill_backlog(submitters, JOBS, payload={}, one_by_one=True)
     _offer_slots(JOBS)
     began = time.perf_counter()
@@ -128,20 +112,10 @@ def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
     return took
 
 
-def _end_all() -> None:
-    """Everything in flight began a second ago and is done now."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute("UPDATE scheduling_execution_live SET started_at = clock_timestamp() - interval '1 second'")
-    with all_tenants():
-        live = list(LiveExecution.objects.values_list("pk", "fence"))
-    settle([verdicts.completed(execution_id, fence, None) for execution_id, fence in live])
-
-
 def _offer_slots(free: int) -> None:
-    """So many slots beside those in use; the heartbeat is good for as long as the part lasts."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE scheduling_worker SET heartbeat_at = now() + interval '1 hour', slots = %s"
-            " + (SELECT count(*) FROM scheduling_execution_live)",
-            [free],
-        )
+    """Offer so many slots beside those in use; the heartbeat is good for as long as the part lasts."""
+    run_statement(
+        "UPDATE scheduling_worker SET heartbeat_at = now() + interval '1 hour', slots = %(free)s"
+        " + (SELECT count(*) FROM scheduling_execution_live)",
+        {"free": free},
+    )

@@ -21,7 +21,6 @@ from jobsplatform.demo.processes import ROOT
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.identity import die_with_parent
 from scheduling.models import PoolClock, ProcessHeartbeat, Worker
-from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.context import all_tenants
 
 READY_SECONDS, STOP_SECONDS, LOOK_SECONDS = 120.0, 20.0, 0.05
@@ -40,11 +39,6 @@ class Processes:
     dispatchers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    @property
-    def counters(self) -> Path:
-        """The folder of the dispatchers' multiprocess metrics."""
-        return self.folder / "counters"
-
     def start_worker(self, slots: int, *, has_spare: bool = True) -> subprocess.Popen[bytes]:
         """Start a worker, with a spare child or none, and return it once it is registered."""
         environment = {} if has_spare else {"WORKER_SPARE_CHILDREN": "0"}
@@ -55,7 +49,7 @@ class Processes:
 
     def start_dispatcher(self) -> subprocess.Popen[bytes]:
         """Start one more dispatcher."""
-        self.dispatchers.append(self.start("dispatch_jobs", environment={MULTIPROCESS_VARIABLE: str(self.counters)}))
+        self.dispatchers.append(self.start("dispatch_jobs"))
         return self.dispatchers[-1]
 
     def kill(self, process: subprocess.Popen[bytes]) -> float:
@@ -71,12 +65,7 @@ class Processes:
         return self.run([sys.executable, "manage.py", *arguments], log=arguments[0], environment=environment)
 
     def run(
-        self,
-        command: Sequence[str],
-        *,
-        log: str,
-        environment: Mapping[str, str] | None = None,
-        folder: Path = ROOT,
+        self, command: Sequence[str], *, log: str, environment: Mapping[str, str] | None = None, folder: Path = ROOT
     ) -> subprocess.Popen[bytes]:
         """Start any command in a session of its own, in any folder; it ends with this process."""
         with (self.folder / f"{log}.log").open("ab") as output:

@@ -79,63 +79,43 @@ def _procrastinate(concurrency: int) -> Sequence[str]:
 
 
 BARE_CELERY = Peer(
-    name="Celery, bare",
-    package="celery",
-    keeps="nothing",
-    module="celery_app",
-    jobs=24_000,
-    left=lambda servers: servers.length("celery"),
+    *("Celery, bare", "celery", "nothing", "celery_app", 24_000),
+    lambda servers: servers.length("celery"),
     draining=Setup(
-        "one prefork worker with two processes, a job at a time in each, prefetching 4 messages of one job for "
-        "each (its default); results ignored",
+        "one prefork worker with two processes, a job at a time in each, prefetching 4 messages of one job for each "
+        "(its default); results ignored",
         [_CELERY],
     ),
     flooded=Setup(
-        f"{_PRIORITY} (`queue_order_strategy`), nothing prefetched, acknowledged late; two processes, a job at a "
-        "time in each",
+        f"{_PRIORITY} (`queue_order_strategy`), nothing prefetched, acknowledged late; two processes, a job at a time "
+        "in each",
         [_CELERY],
     ),
 )
 PEERS = (
     Peer(
-        name="huey",
-        package="huey",
-        keeps="nothing",
-        module="huey_app",
-        jobs=100_000,
-        left=lambda servers: servers.length("huey.redis.bench"),
+        *("huey", "huey", "nothing", "huey_app", 100_000),
+        lambda servers: servers.length("huey.redis.bench"),
         draining=Setup(f"one consumer with {_TWO}; no results", [_HUEY]),
         flooded=Setup(f"{_PRIORITY} (`PriorityRedisHuey`); {_TWO}", [_HUEY]),
     ),
     BARE_CELERY,
     Peer(
-        name="Celery + django-celery-results",
-        package="django-celery-results",
-        keeps="a result",
-        module="celery_app",
-        jobs=8_000,
-        left=lambda servers: servers.length("celery"),
+        *("Celery + django-celery-results", "django-celery-results", "a result", "celery_app", 8_000),
+        lambda servers: servers.length("celery"),
         draining=Setup("as bare Celery, with its results in PostgreSQL on persistent connections", [_CELERY]),
         flooded=Setup("as bare Celery, with its results in PostgreSQL", [_CELERY]),
         django="celery_results",
     ),
     Peer(
-        name="Procrastinate",
-        package="procrastinate",
-        keeps="the job and its events",
-        module="procrastinate_app",
-        jobs=12_000,
-        left=lambda servers: servers.count("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"),
+        *("Procrastinate", "procrastinate", "the job and its events", "procrastinate_app", 12_000),
+        lambda servers: servers.count("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"),
         draining=Setup("two worker processes, eight coroutines at once in each", [_procrastinate(8)] * 2),
         flooded=Setup(f"{_PRIORITY}; {_TWO}", [_procrastinate(1)] * 2),
     ),
     Peer(
-        name="Dramatiq",
-        package="dramatiq",
-        keeps="nothing",
-        module="dramatiq_app",
-        jobs=60_000,
-        left=lambda servers: int(servers.broker.hlen("dramatiq:default.msgs")),
+        *("Dramatiq", "dramatiq", "nothing", "dramatiq_app", 60_000),
+        lambda servers: int(servers.broker.hlen("dramatiq:default.msgs")),
         draining=Setup(
             "two worker processes, eight threads in each (its default)", [(*_DRAMATIQ, "--queues", "default")]
         ),
@@ -146,12 +126,8 @@ PEERS = (
         ),
     ),
     Peer(
-        name="django-tasks-db",
-        package="django-tasks-db",
-        keeps="the job and its result",
-        module="tasks",
-        jobs=8_000,
-        left=lambda servers: servers.count(
+        *("django-tasks-db", "django-tasks-db", "the job and its result", "tasks", 8_000),
+        lambda servers: servers.count(
             "SELECT count(*) FROM django_tasks_database_dbtaskresult WHERE status IN ('READY', 'RUNNING')"
         ),
         draining=Setup("two `db_worker` processes, a job at a time in each", [_DB_WORKER] * 2),
@@ -159,8 +135,6 @@ PEERS = (
         django="django_tasks_db",
     ),
 )
-
-
 # The folder of the programs of the peers' environment.
 PROGRAMS = "PEER_PROGRAMS"
 APPS = Path(__file__).parent / "apps"

@@ -19,9 +19,7 @@ app.conf.update(task_ignore_result=not HAS_RESULTS, worker_hijack_root_logger=Fa
 if jobs.IS_FLOODED:
     # A worker that prefetches no message receives the most urgent one each time.
     app.conf.update(
-        worker_prefetch_multiplier=1,
-        task_acks_late=True,
-        broker_transport_options={"queue_order_strategy": "priority"},
+        worker_prefetch_multiplier=1, task_acks_late=True, broker_transport_options={"queue_order_strategy": "priority"}
     )
 noop, bulk, quick = (app.task(job, name=f"bench.{job.__name__}") for job in (jobs.noop, jobs.bulk, jobs.quick))
 
