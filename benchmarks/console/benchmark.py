@@ -19,8 +19,7 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from benchmarks.console import volume
-from benchmarks.console.pages import take_sample
-from benchmarks.console.viewers import BOUND, measure_viewers
+from benchmarks.console.pages import BOUND, measure_viewers, take_sample
 from benchmarks.harness.filling import analyse, ask, run_statement
 from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
 from benchmarks.harness.writing import writing

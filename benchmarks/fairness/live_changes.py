@@ -11,9 +11,8 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from benchmarks.fairness.metering import Meter
 from benchmarks.harness.filling import PLAN, QUEUE, analyse, ask, clear_platform, create_tenants, fill_backlog, queue_id
-from benchmarks.harness.jobs import count_ended
+from benchmarks.harness.jobs import Meter, count_ended
 from benchmarks.harness.parts import Finding, at_most
 from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR

@@ -11,10 +11,9 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from benchmarks.fairness.metering import Meter
 from benchmarks.fairness.simulated import measure_row
 from benchmarks.harness.filling import analyse, clear_platform, create_tenants, fill_backlog
-from benchmarks.harness.jobs import JOB_SECONDS_AT_MOST, submit_one, time_starts, wait_started
+from benchmarks.harness.jobs import JOB_SECONDS_AT_MOST, Meter, submit_one, time_starts, wait_started
 from benchmarks.harness.parts import Finding, MeasureFailedError, at_most
 from benchmarks.harness.processes import Processes, serving
 from jobsplatform.demo.measures import percentile

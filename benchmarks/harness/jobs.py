@@ -1,4 +1,4 @@
-"""Jobs of a part: submitted one at a time and timed to their starts, counted as they end, and verified afterwards."""
+"""Jobs of a part: submitted and timed to their starts, counted as they end, metered meanwhile, verified afterwards."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from io import StringIO
+from types import TracebackType
+from typing import Self
 from uuid import UUID
 
 from django.core.management import CommandError, call_command
 
-from benchmarks.harness.filling import ask
+from benchmarks.harness.filling import ask, run_statement
 from benchmarks.harness.parts import MeasureFailedError
-from benchmarks.harness.processes import Processes
+from benchmarks.harness.processes import Processes, seconds_of
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
+from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
 
@@ -117,3 +120,45 @@ def verify_platform() -> None:
         call_command(COMMAND, stdout=output)
     except CommandError as error:
         raise MeasureFailedError(f"{COMMAND}: {error}\n{output.getvalue()[:MOST_OUTPUT]}") from error
+
+
+# Executions of a message have one slot, and are started together.
+_RAN = """
+SELECT coalesce(sum(extract(epoch FROM least(ended_at, %(until)s) - greatest(started_at, %(since)s))), 0)::float8, (
+    SELECT count(*) FROM scheduling_execution WHERE dispatched_at BETWEEN %(since)s AND %(until)s
+)
+FROM (
+    SELECT started_at, ended_at FROM scheduling_execution WHERE ended_at > %(since)s AND started_at < %(until)s
+    UNION ALL SELECT min(started_at), %(until)s FROM scheduling_execution_live WHERE started_at < %(until)s
+        GROUP BY message_id
+) AS ran
+"""
+
+
+class Meter:
+    """Measures between its two ends; ``words`` describe it for the text beside a number."""
+
+    def __init__(self, processes: Processes, *, slots: int) -> None:
+        self._processes, self._slots = processes, slots
+        self.words = "not metered"
+
+    def __enter__(self) -> Self:
+        self._since, self._before = read_moment(), self._read()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is not None:
+            return
+        until, spent = read_moment(), self._read() - self._before
+        seconds = (until - self._since).total_seconds()
+        ((busy, jobs),) = run_statement(_RAN, {"since": self._since, "until": until})
+        self.words = (
+            f"measured meanwhile: slots {busy / (self._slots * seconds):.0%} busy, dispatching {spent / seconds:.0%} "
+            "of a processor"
+        )
+        if jobs:
+            self.words += f", {spent / jobs * 1e3:.1f} ms of it per job that was dispatched and ended"
+
+    def _read(self) -> float:
+        """Return the dispatchers' processor seconds."""
+        return sum(seconds_of(process.pid) for process in self._processes.dispatchers)
