@@ -9,8 +9,8 @@ from pathlib import Path
 from django.db import connection
 
 from benchmarks.capacity import costs, submission
-from benchmarks.harness.filling import add_tenants, analyse, create_tenants, fill_backlog
-from benchmarks.harness.jobs import count_ended, count_waiting, measure_rate, verify_platform, warm_up
+from benchmarks.harness.filling import create_tenants
+from benchmarks.harness.jobs import count_ended, count_waiting, drain_backlog, verify_platform, warm_up
 from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most
 from benchmarks.harness.processes import Processes, children_of, seconds_of, serving
 from benchmarks.harness.writing import writing
@@ -64,13 +64,8 @@ def measure_near_capacity(folder: Path) -> list[Finding]:
 def measure_short_jobs(folder: Path) -> list[Finding]:
     """Measure the part of slot time that merged jobs of 10 ms work."""
     alone = _sleep_alone_seconds()
-    seconds = {"seconds": SHORT_SECONDS}
-    estimate = round(SHORT_SECONDS * 1e6)
-    fill_backlog(add_tenants(TENANTS, estimate_us=estimate), SHORT_JOBS, kind="sleep", payload=seconds)
-    analyse()
-    with serving(folder, slots=SLOTS) as processes:
-        warm_up(processes)
-        rate = measure_rate(processes, SECONDS)
+    job = {"kind": "sleep", "payload": {"seconds": SHORT_SECONDS}, "estimate_us": round(SHORT_SECONDS * 1e6)}
+    rate, _ = drain_backlog(folder, SHORT_JOBS, SECONDS, slots=SLOTS, tenants=TENANTS, **job)
     verify_platform()
     part, asked = rate * alone / SLOTS, rate * SHORT_SECONDS / SLOTS
     return [

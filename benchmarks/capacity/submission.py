@@ -84,64 +84,31 @@ def submit_by_service(jobs: float, slug: str) -> int:
 
 def submit_by_http(seconds: float, host: str, port: int, requests: Sequence[str], jobs: int) -> int:
     """Send each request over and over on a connection of its own; return how many jobs were accepted."""
-    return asyncio.run(_send_all(seconds, host, port, requests, jobs))
+
+    async def send_all() -> int:
+        until = time.monotonic() + seconds
+        sending = [
+            _send(host, port, request.encode(), jobs, f"{time.time():.6f}-{number:02d}".encode(), until)
+            for number, request in enumerate(requests)
+        ]
+        return sum(await asyncio.gather(*sending))
+
+    return asyncio.run(send_all())
 
 
-async def _send_all(seconds: float, host: str, port: int, requests: Sequence[str], jobs: int) -> int:
-    loop, until, connections = asyncio.get_running_loop(), time.monotonic() + seconds, []
-    for number, request in enumerate(requests):
-        key = f"{time.time():.6f}-{number:02d}".encode()
-        _, connection = await loop.create_connection(
-            lambda request=request, key=key: _Connection(request.encode(), jobs, key, until), host, port
-        )
-        connections.append(connection)
-    await asyncio.gather(*(connection.done for connection in connections))
-    return sum(connection.accepted for connection in connections)
-
-
-class _Connection(asyncio.Protocol):
-    """Sends the request again when it was answered, until the time is up."""
-
-    def __init__(self, request: bytes, jobs: int, key: bytes, until: float) -> None:
-        self._request, self._jobs, self._key, self._until = request, jobs, key, until
-        self._buffer = b""
-        self.accepted = 0
-        self.done = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._send()
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        head, found, body = self._buffer.partition(b"\r\n\r\n")
-        if not found or len(body) < _length_of(head):
-            return
-        if b" 201 " not in head[:20] or (self._jobs > 1 and not body.rstrip().endswith(b'"rejected":[]}')):
-            self._end(RuntimeError(f"A submission was refused: {self._buffer[:2_000]!r}"))
-            return
-        self._buffer = b""
-        self.accepted += self._jobs
-        if time.monotonic() < self._until:
-            self._send()
-        else:
-            self._end(None)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or ConnectionError("The server closed a connection."))
-
-    def _send(self) -> None:
-        self._transport.write(self._request.replace(KEY_MARK, b"%s-%07d" % (self._key, self.accepted)))
-
-    def _end(self, error: Exception | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-        self._transport.close()
+async def _send(host: str, port: int, request: bytes, jobs: int, key: bytes, until: float) -> int:
+    """Send the request again whenever it was answered, with a new key each time."""
+    reader, writer = await asyncio.open_connection(host, port)
+    accepted = 0
+    while time.monotonic() < until:
+        writer.write(request.replace(KEY_MARK, b"%s-%07d" % (key, accepted)))
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = await reader.readexactly(_length_of(head))
+        if b" 201 " not in head[:20] or (jobs > 1 and not body.rstrip().endswith(b'"rejected":[]}')):
+            raise RuntimeError(f"A submission was refused: {head!r}{body[:2_000]!r}")
+        accepted += jobs
+    writer.close()
+    return accepted
 
 
 def _length_of(head: bytes) -> int:

@@ -29,16 +29,11 @@ from tenants.services.tenants import pause_tenant, resume_tenant, update_tenant
 
 SLOTS, JOB_SECONDS, KIND = 4, 0.1, "sleep"
 BACKLOG, OTHER_QUEUE, OTHER_BACKLOG = 100_000, "pipeline", 20_000
-ROUNDS = 3
-TARGET_SECONDS = 1.0
-EFFECT_SECONDS = 30.0
-MOVE_SECONDS = 90.0
-EDITIONS = ("cloud", "community")
+ROUNDS, TARGET_SECONDS, EFFECT_SECONDS, MOVE_SECONDS = 3, 1.0, 30.0, 90.0
+OTHER_EDITION = "community"
 # A slot is empty for a moment between two jobs, so "no more than" counts where so many looks in a row say so.
 STEADY_LOOKS = 3
-WARM_UP_JOBS = 60
-WHY = "benchmark"
-
+WARM_UP_JOBS, WHY = 60, "benchmark"
 _OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
 _OF_QUEUE = "FROM scheduling_execution_live WHERE queue_id = %s"
 _DECISIONS = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'job.dispatched' AND at > %s AND "
@@ -189,7 +184,7 @@ def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
 
 def _activation(tenant: Tenant) -> _Change:
     """Return the change to the other edition, which has another queue for the tier, so what waits moves there."""
-    plan = CFSPlan.objects.get(name=EDITIONS[1])
+    plan = CFSPlan.objects.get(name=OTHER_EDITION)
     queue = plan.tiers.get(tier=tenant.plan.tier).queue
     return _Change(
         "edition (first job of the backlog run under the other)",
@@ -218,13 +213,9 @@ def _time(processes: Processes, change: _Change) -> float:
     committed_at, since = time.time(), read_moment()
     while True:
         seen_at = processes.wait_until(lambda: change.is_seen(since), within=EFFECT_SECONDS, what=change.name)
-        if all(_is_still_seen(change, since) for _ in range(change.looks - 1)):
+        # time.sleep() returns None.
+        if all(time.sleep(LOOK_SECONDS) or change.is_seen(since) for _ in range(change.looks - 1)):
             return seen_at - committed_at
-
-
-def _is_still_seen(change: _Change, since: datetime) -> bool:
-    time.sleep(LOOK_SECONDS)
-    return change.is_seen(since)
 
 
 def _in_flight(what: Tenant | Queue | None) -> int:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from benchmarks.fairness.simulated import measure_row
 from benchmarks.harness.filling import QUEUE, add_tenants, analyse, ask, clear_platform, fill_backlog, run_statement
-from benchmarks.harness.jobs import NOOP_US, Meter, count_waiting, measure_rate, wait_drained, warm_up
+from benchmarks.harness.jobs import NOOP_US, Meter, count_waiting, drain_backlog, measure_rate, wait_drained, warm_up
 from benchmarks.harness.parts import POOL, Finding, MeasureFailedError, at_least, at_most, shown
 from benchmarks.harness.processes import Processes, serving
 from benchmarks.peers.benchmark import drain
@@ -166,15 +166,8 @@ def _beside_celery(rates: Sequence[float], metered: str) -> str:
 
 def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False) -> tuple[float, str]:
     """Return the jobs per second from a backlog of equal tenants, and what was metered."""
-    clear_platform()
     jobs = ALONE_JOBS if are_alone else MERGED_JOBS
-    fill_backlog(add_tenants(tenants, estimate_us=NOOP_US), jobs, payload={}, travels_alone=are_alone)
-    analyse()
-    with serving(folder, slots=SLOTS) as processes:
-        warm_up(processes)
-        with Meter(processes, slots=SLOTS) as meter:
-            rate = measure_rate(processes, MERGED_SECONDS)
-    return rate, meter.words
+    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, are_alone=are_alone)
 
 
 TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from django.core.management import CommandError, call_command
 
-from benchmarks.harness.filling import ask, run_statement
+from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog, run_statement
 from benchmarks.harness.parts import MeasureFailedError
-from benchmarks.harness.processes import Processes, seconds_of
+from benchmarks.harness.processes import Processes, seconds_of, serving
 from jobsplatform.demo.provision import ACTOR
 from scheduling.models import Job
 from scheduling.services.job_requests import JobRequest
@@ -111,6 +112,31 @@ def measure_rate(processes: Processes, seconds: float) -> float:
     if not ended or not count_waiting():
         raise MeasureFailedError(f"{ended:,} jobs ended in {took:.0f} s, and none was left.")
     return ended / took
+
+
+def drain_backlog(
+    folder: Path,
+    jobs: int,
+    seconds: float,
+    *,
+    slots: int,
+    tenants: int,
+    estimate_us: int = NOOP_US,
+    kind: str = "noop",
+    payload: Mapping[str, Any] | None = None,
+    are_alone: bool = False,
+    has_spare: bool = True,
+) -> tuple[float, str]:
+    """Return the jobs per second that end from a backlog of equal tenants, and what was metered."""
+    clear_platform()
+    ids = add_tenants(tenants, estimate_us=estimate_us)
+    fill_backlog(ids, jobs, kind=kind, payload=dict(payload or {}), travels_alone=are_alone)
+    analyse()
+    with serving(folder, slots=slots, has_spare=has_spare) as processes:
+        warm_up(processes)
+        with Meter(processes, slots=slots) as meter:
+            rate = measure_rate(processes, seconds)
+    return rate, meter.words
 
 
 def verify_platform() -> None:

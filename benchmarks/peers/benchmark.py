@@ -15,14 +15,12 @@ from uuid import UUID
 from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
 from benchmarks.harness.jobs import (
     COMMAND,
-    NOOP_US,
     SETTLE_SECONDS,
     count_ended,
-    measure_rate,
+    drain_backlog,
     read_starts,
     submit_one,
     verify_platform,
-    warm_up,
 )
 from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
 from benchmarks.harness.processes import Processes, serving
@@ -59,12 +57,9 @@ class Flooded:
 
 def drain_ours(folder: Path, how: str) -> float:
     """Return the platform's jobs per second, MERGED or ALONE."""
-    clear_platform()
-    fill_backlog(add_tenants(DRAIN_TENANTS, estimate_us=NOOP_US), JOBS[how], payload={}, travels_alone=how == ALONE)
-    analyse()
-    with serving(folder, slots=SLOTS, has_spare=False) as processes:
-        warm_up(processes)
-        rate = measure_rate(processes, TURN_SECONDS)
+    rate, _ = drain_backlog(
+        folder, JOBS[how], TURN_SECONDS, slots=SLOTS, tenants=DRAIN_TENANTS, are_alone=how == ALONE, has_spare=False
+    )
     verify_platform()
     return rate
 
