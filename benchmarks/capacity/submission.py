@@ -27,8 +27,10 @@ from benchmarks.harness.processes import Processes, seconds_of_family, seconds_o
 from jobsplatform.demo.processes import HOST, free_port
 from jobsplatform.demo.provision import ACTOR
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_jobs
 from tenants.context import acting_as, all_tenants
-from tenants.models import Plan, PlanLimit
+from tenants.models import Plan, PlanLimit, Tenant
 from tenants.permissions import DEVELOPER_KEY_SCOPES
 from tenants.services.api_keys import issue_api_key
 from tenants.services.tenants import create_tenant
@@ -67,17 +69,12 @@ def submitting(
 
 def submit_by_service(jobs: float, slug: str) -> int:
     """Submit so many jobs of one tenant in bulks; return how many were accepted."""
-    from scheduling.services.job_requests import JobRequest
-    from scheduling.services.submission import submit_jobs
-    from tenants.context import acting_as, all_tenants, command_actor
-    from tenants.models import Tenant
-
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").get(slug=slug)
     accepted = 0
     for _ in range(int(jobs) // BULK):
         requests = [JobRequest(kind="sleep", payload=PAYLOAD) for _ in range(BULK)]
-        with acting_as(command_actor("benchmark")):
+        with acting_as(ACTOR):
             accepted += len(submit_jobs(tenant=tenant, requests=requests, is_rated=True).accepted)
     return accepted
 

@@ -167,7 +167,7 @@ def _beside_celery(rates: Sequence[float], metered: str) -> str:
 def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False) -> tuple[float, str]:
     """Return the jobs per second from a backlog of equal tenants, and what was metered."""
     jobs = ALONE_JOBS if are_alone else MERGED_JOBS
-    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, are_alone=are_alone)
+    return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, travels_alone=are_alone)
 
 
 TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0

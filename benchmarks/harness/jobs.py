@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from io import StringIO
 from pathlib import Path
 from types import TracebackType
@@ -122,15 +122,12 @@ def drain_backlog(
     slots: int,
     tenants: int,
     estimate_us: int = NOOP_US,
-    kind: str = "noop",
-    payload: Mapping[str, Any] | None = None,
-    are_alone: bool = False,
     has_spare: bool = True,
+    **backlog: Any,
 ) -> tuple[float, str]:
     """Return the jobs per second that end from a backlog of equal tenants, and what was metered."""
     clear_platform()
-    ids = add_tenants(tenants, estimate_us=estimate_us)
-    fill_backlog(ids, jobs, kind=kind, payload=dict(payload or {}), travels_alone=are_alone)
+    fill_backlog(add_tenants(tenants, estimate_us=estimate_us), jobs, **{"payload": {}, **backlog})
     analyse()
     with serving(folder, slots=slots, has_spare=has_spare) as processes:
         warm_up(processes)

@@ -23,9 +23,9 @@ from benchmarks.harness.jobs import (
     verify_platform,
 )
 from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
-from benchmarks.harness.processes import Processes, serving
+from benchmarks.harness.processes import serving
 from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
-from benchmarks.peers.playground import PEERS, Peer, Servers, Turn, read_versions
+from benchmarks.peers.playground import PEERS, Peer, Turn, read_versions
 from jobsplatform.demo.measures import percentile
 from scheduling.conf import MAX_MESSAGE_JOBS, MESSAGE_WORK_US
 from tenants.context import all_tenants
@@ -41,9 +41,7 @@ MERGED, ALONE = "merged", "alone"
 # They last for a turn at several times today's rate.
 JOBS = {MERGED: 90_000, ALONE: 15_000}
 BULK_JOBS, QUICK_A_SECOND, WARM_UP_JOBS = 4_000, 20.0, 100
-_ENDED_BETWEEN = (
-    "SELECT count(*) FROM scheduling_execution WHERE ended_at >= to_timestamp(%s) AND ended_at < to_timestamp(%s)"
-)
+_ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +56,7 @@ class Flooded:
 def drain_ours(folder: Path, how: str) -> float:
     """Return the platform's jobs per second, MERGED or ALONE."""
     rate, _ = drain_backlog(
-        folder, JOBS[how], TURN_SECONDS, slots=SLOTS, tenants=DRAIN_TENANTS, are_alone=how == ALONE, has_spare=False
+        folder, JOBS[how], TURN_SECONDS, slots=SLOTS, tenants=DRAIN_TENANTS, travels_alone=how == ALONE, has_spare=False
     )
     verify_platform()
     return rate
@@ -66,20 +64,15 @@ def drain_ours(folder: Path, how: str) -> float:
 
 def drain(peer: Peer, folder: Path) -> float:
     """Return a peer's jobs per second. Raise MeasureFailedError if it does not run."""
-    with Turn(peer, peer.draining, f"peer.enqueue({peer.jobs})").running(folder) as (servers, processes):
-        return _rate(peer, servers, processes)
-
-
-def _rate(peer: Peer, servers: Servers, processes: Processes) -> float:
-    least = peer.jobs * LAST_PART
-    processes.wait_until(lambda: peer.left(servers) < peer.jobs, within=READY_SECONDS, what=f"{peer.name} takes jobs")
-    time.sleep(SETTLE_SECONDS)
-    before, began = peer.left(servers), time.monotonic()
-    left, took = before, 0.0
-    while left > least and took < TURN_SECONDS:
-        time.sleep(LOOK_SECONDS)
-        processes.require_alive()
-        left, took = peer.left(servers), time.monotonic() - began
+    with Turn(peer, peer.draining, f"peer.enqueue({peer.jobs})").running(folder) as (count_left, processes):
+        processes.wait_until(lambda: count_left() < peer.jobs, within=READY_SECONDS, what=f"{peer.name} takes jobs")
+        time.sleep(SETTLE_SECONDS)
+        before, began = count_left(), time.monotonic()
+        left, took = before, 0.0
+        while left > peer.jobs * LAST_PART and took < TURN_SECONDS:
+            time.sleep(LOOK_SECONDS)
+            processes.require_alive()
+            left, took = count_left(), time.monotonic() - began
     if took < LOOK_SECONDS or left == before:
         raise MeasureFailedError(f"{peer.name} did {before - left:,} jobs in {took:.1f} s, and {left:,} were left.")
     return (before - left) / took
@@ -109,27 +102,22 @@ def flood_ours(folder: Path) -> Flooded:
         trickle(submit, seconds=TURN_SECONDS, per_second=QUICK_A_SECOND)
         ended = time.time()
         processes.wait_until(have_started, within=LATE_SECONDS, what="all quiet tenants' jobs start")
-    done = ask(_ENDED_BETWEEN, [began, ended])
+    done = ask(_ENDED, [began, ended])
     verify_platform()
     return _conclude("this platform", done, ended - began, [started[job] - at for job, at in submitted.items()])
 
 
 def flood(peer: Peer, folder: Path) -> Flooded:
     """Return what a peer reaches. Raise MeasureFailedError if it does not run."""
-    record, marks = folder / "record", folder / "marks"
+    record = folder / "record"
     record.unlink(missing_ok=True)
     turn = Turn(peer, peer.flooded, f"peer.flood({BULK_JOBS})", record)
-    submitting = (
-        "import pathlib, time, jobs\nbegan = time.time()\n"
-        f"sent = jobs.trickle(peer.submit, seconds={TURN_SECONDS}, per_second={QUICK_A_SECOND})\n"
-        f"pathlib.Path({str(marks)!r}).write_text(' '.join(map(str, (began, time.time(), sent))))"
-    )
+    submitting = f"jobs.trickle(peer.submit, seconds={TURN_SECONDS}, per_second={QUICK_A_SECOND})"
     with turn.running(folder) as (_, processes):
-        processes.wait_until(
-            lambda: len(_read(record)) >= WARM_UP_JOBS, within=READY_SECONDS, what=f"{peer.name} runs jobs"
-        )
-        turn.call(submitting)
-        began, ended, sent = map(float, marks.read_text().split())
+        has_warmed_up = lambda: len(_read(record)) >= WARM_UP_JOBS  # noqa: E731 - as short as it is
+        processes.wait_until(has_warmed_up, within=READY_SECONDS, what=f"{peer.name} runs jobs")
+        output = turn.call(f"import time, jobs\nprint(time.time(), {submitting}, time.time())")
+        began, sent, ended = map(float, output.split())
         processes.wait_until(lambda: len(_waits(record)) >= sent, within=LATE_SECONDS, what=f"{peer.name} ends")
     done = sum(began <= float(words[1]) < ended for words in _read(record))
     return _conclude(peer.name, done, ended - began, _waits(record))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
@@ -20,28 +21,8 @@ from benchmarks.harness.processes import Processes
 
 
 @dataclass(frozen=True, slots=True)
-class Servers:
-    """A Redis database and a PostgreSQL database for the peers alone."""
-
-    broker: redis.Redis
-    database: psycopg.Connection[tuple[int]]
-
-    def count(self, statement: str) -> int:
-        """Return the one number of a statement."""
-        row = self.database.execute(statement.encode()).fetchone()
-        return row[0] if row else 0
-
-    def length(self, key: str) -> int:
-        """Return the length of a list in Redis."""
-        return int(self.broker.llen(key))
-
-
-@dataclass(frozen=True, slots=True)
 class Setup:
-    """How a peer runs in one part: in words, and as the commands of its workers.
-
-    In a command ``{bin}`` is the folder of the peers' programs.
-    """
+    """How a peer runs in one part: in words, and as the commands of its workers."""
 
     settings: str
     workers: Sequence[Sequence[str]]
@@ -51,8 +32,8 @@ class Setup:
 class Peer:
     """Another job queue; its code is ``apps/MODULE.py``.
 
-    ``jobs`` last for a turn at its rate, ``left`` counts those that are not done. ``django`` is the value of PEER for
-    Django applications.
+    ``jobs`` last for a turn at its rate; ``left`` counts those that are not done, in Redis or in PostgreSQL. ``django``
+    is the value of PEER for Django applications.
     """
 
     name: str
@@ -60,27 +41,32 @@ class Peer:
     keeps: str
     module: str
     jobs: int
-    left: Callable[[Servers], int]
+    left: Callable[[redis.Redis, psycopg.Connection[Any]], int]
     draining: Setup
     flooded: Setup
     django: str = ""
 
 
-_CELERY = ("{bin}/celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel=WARNING")
-_HUEY = ("{bin}/huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q")
-_DB_WORKER = ("{bin}/django-admin", "db_worker", "--verbosity=0")
-_DRAMATIQ = ("{bin}/dramatiq", "dramatiq_app", "--processes", "2")
+_CELERY = ("celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel=WARNING")
+_HUEY = ("huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q")
+_DB_WORKER = ("django-admin", "db_worker", "--verbosity=0")
+_DRAMATIQ = ("dramatiq", "dramatiq_app", "--processes", "2")
 _PRIORITY = "the flood's jobs at a lower priority"
 _TWO = "two worker processes, a job at a time in each"
 
 
+def _count(database: psycopg.Connection[Any], rows: str) -> int:
+    (found,) = database.execute(f"SELECT count(*) FROM {rows}").fetchone()  # noqa: S608 - our own
+    return int(found)
+
+
 def _procrastinate(concurrency: int) -> Sequence[str]:
-    return ("{bin}/procrastinate", "--app=procrastinate_app.app", "worker", f"--concurrency={concurrency}")
+    return ("procrastinate", "--app=procrastinate_app.app", "worker", f"--concurrency={concurrency}")
 
 
 BARE_CELERY = Peer(
     *("Celery, bare", "celery", "nothing", "celery_app", 24_000),
-    lambda servers: servers.length("celery"),
+    lambda broker, _: broker.llen("celery"),
     draining=Setup(
         "one prefork worker with two processes, a job at a time in each, prefetching 4 messages of one job for each "
         "(its default); results ignored",
@@ -95,27 +81,27 @@ BARE_CELERY = Peer(
 PEERS = (
     Peer(
         *("huey", "huey", "nothing", "huey_app", 100_000),
-        lambda servers: servers.length("huey.redis.bench"),
+        lambda broker, _: broker.llen("huey.redis.bench"),
         draining=Setup(f"one consumer with {_TWO}; no results", [_HUEY]),
         flooded=Setup(f"{_PRIORITY} (`PriorityRedisHuey`); {_TWO}", [_HUEY]),
     ),
     BARE_CELERY,
     Peer(
         *("Celery + django-celery-results", "django-celery-results", "a result", "celery_app", 8_000),
-        lambda servers: servers.length("celery"),
+        lambda broker, _: broker.llen("celery"),
         draining=Setup("as bare Celery, with its results in PostgreSQL on persistent connections", [_CELERY]),
         flooded=Setup("as bare Celery, with its results in PostgreSQL", [_CELERY]),
         django="celery_results",
     ),
     Peer(
         *("Procrastinate", "procrastinate", "the job and its events", "procrastinate_app", 12_000),
-        lambda servers: servers.count("SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"),
+        lambda _, database: _count(database, "procrastinate_jobs WHERE status IN ('todo', 'doing')"),
         draining=Setup("two worker processes, eight coroutines at once in each", [_procrastinate(8)] * 2),
         flooded=Setup(f"{_PRIORITY}; {_TWO}", [_procrastinate(1)] * 2),
     ),
     Peer(
         *("Dramatiq", "dramatiq", "nothing", "dramatiq_app", 60_000),
-        lambda servers: int(servers.broker.hlen("dramatiq:default.msgs")),
+        lambda broker, _: broker.hlen("dramatiq:default.msgs"),
         draining=Setup(
             "two worker processes, eight threads in each (its default)", [(*_DRAMATIQ, "--queues", "default")]
         ),
@@ -127,9 +113,7 @@ PEERS = (
     ),
     Peer(
         *("django-tasks-db", "django-tasks-db", "the job and its result", "tasks", 8_000),
-        lambda servers: servers.count(
-            "SELECT count(*) FROM django_tasks_database_dbtaskresult WHERE status IN ('READY', 'RUNNING')"
-        ),
+        lambda _, database: _count(database, "django_tasks_database_dbtaskresult WHERE status IN ('READY', 'RUNNING')"),
         draining=Setup("two `db_worker` processes, a job at a time in each", [_DB_WORKER] * 2),
         flooded=Setup(f"{_PRIORITY}; two `db_worker` processes, a job at a time in each", [_DB_WORKER] * 2),
         django="django_tasks_db",
@@ -164,13 +148,16 @@ class Turn:
             "PYTHONPATH": str(APPS),
         }
 
-    def call(self, code: str) -> None:
-        """Run Python in the peers' environment, with the peer's module as ``peer``."""
-        run_program(("{bin}/python", "-c", f"import {self.peer.module} as peer\n{code}"), self.environment())
+    def call(self, code: str) -> str:
+        """Run Python in the peers' environment, with the peer's module as ``peer``; return its output."""
+        return run_program(("python", "-c", f"import {self.peer.module} as peer\n{code}"), self.environment())
 
     @contextmanager
-    def running(self, folder: Path) -> Iterator[tuple[Servers, Processes]]:
-        """Enqueue the backlog on empty servers and start the workers; kill them and clear the servers at the end."""
+    def running(self, folder: Path) -> Iterator[tuple[Callable[[], int], Processes]]:
+        """Enqueue the backlog on empty servers and start the workers; kill them and clear the servers at the end.
+
+        Yield the function that counts the jobs that are left, and the workers.
+        """
         processes = Processes(folder)
         with (
             _fresh_database(),
@@ -180,7 +167,7 @@ class Turn:
             broker.flushdb()
             try:
                 if self.peer.django:
-                    run_program(("{bin}/django-admin", "migrate", "--verbosity=0"), self.environment())
+                    run_program(("django-admin", "migrate", "--verbosity=0"), self.environment())
                 self.call(self.enqueue)
                 # As autovacuum does in the background, and as is done for the platform's backlog.
                 database.execute("VACUUM (ANALYZE)")
@@ -188,7 +175,7 @@ class Turn:
                     processes.workers.append(
                         processes.run(_fill(command), log=self.peer.module, environment=self.environment(), folder=APPS)
                     )
-                yield Servers(broker, database), processes
+                yield lambda: int(self.peer.left(broker, database)), processes
                 for process in list(processes.workers):
                     processes.kill(process)
             finally:
@@ -199,7 +186,7 @@ class Turn:
 def read_versions() -> Mapping[str, str]:
     """Return the installed version of each peer's package."""
     packages = [peer.package for peer in PEERS]
-    answer = run_program(("{bin}/python", "-c", _VERSIONS, *packages), dict(os.environ))
+    answer = run_program(("python", "-c", _VERSIONS, *packages), dict(os.environ))
     return dict(zip(packages, answer.split(), strict=True))
 
 
@@ -214,7 +201,7 @@ def run_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 def _fill(command: Sequence[str]) -> list[str]:
-    return [part.format(bin=os.environ[PROGRAMS]) if part.startswith("{bin}") else part for part in command]
+    return [str(Path(os.environ[PROGRAMS], command[0])), *command[1:]]
 
 
 @contextmanager
