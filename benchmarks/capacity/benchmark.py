@@ -89,10 +89,10 @@ def _sleep_alone_seconds() -> float:
 def measure_steady(folder: Path) -> list[Finding]:
     """Measure the dispatcher's processor time and a child's memory at a steady rate."""
     slugs = _fresh_tenants()
-    with serving(folder, slots=SLOTS) as processes, writing(STEADY, slugs, each=EACH) as writer:
+    with serving(folder, slots=SLOTS) as processes, writing(STEADY, slugs, each=EACH) as read_rate:
         warm_up(processes)
         rate, part = _rates(processes)
-        writer.rate()
+        read_rate()
         child = max(_proportional_mib(pid) for pid in children_of(processes.workers[0].pid))
     verify_platform()
     return [

@@ -166,7 +166,8 @@ def api_addresses() -> Iterator[Address]:
 def console_addresses() -> Iterator[Address]:
     """Every page of the console, and the parts of pages that are asked for by POST."""
     samples = Samples()
-    rows = {_page_name(model): _newest(model) for model in admin.site._registry}  # noqa: SLF001 - no other list
+    models = {model._meta.label_lower.replace(".", "_"): model for model in admin.site._registry}  # noqa: SLF001
+    rows = {f"{name}_": _newest(model) for name, model in models.items()}
     for route, pattern in _routes(CONSOLE):
         # Django's own redirects and its catch-all have no name; what acts on a row is no page.
         if pattern.name is None or pattern.name in NOT_ASKED or re.search(r"_(act|delete|history|run)$", pattern.name):
@@ -181,10 +182,6 @@ def console_addresses() -> Iterator[Address]:
     yield Address(f"/admin/tenants/plan/{plan}/what-if/", {}, WHAT_IF_MS)
     yield Address(f"/admin/scheduling/cfsplan/{cfs_plan}/what-if/", {}, WHAT_IF_MS)
     yield Address("/admin/scheduling/schedule/preview/", {"cron": "0 3 * * *", "timezone": "UTC"})
-
-
-def _page_name(model: Any) -> str:
-    return f"{model._meta.app_label}_{model._meta.model_name}_"
 
 
 def _routes(prefix: str, patterns: Any = None, before: str = "") -> Iterator[tuple[str, URLPattern]]:

@@ -4,42 +4,39 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import django
+
+from benchmarks.harness.parts import MeasureFailedError
 
 # Submissions per second, unless the number of jobs of each is given.
 BEATS = 10
 SEED = 20_261_126
 
 
-class Writer:
-    """The process that writes, and its rate so far."""
-
-    def __init__(self, process: BaseProcess, rate: Any) -> None:
-        self._process, self._rate = process, rate
-
-    def rate(self) -> float:
-        """Return the jobs per second since it began. Raise RuntimeError if it has ended."""
-        if not self._process.is_alive():
-            raise RuntimeError(f"The writer has ended with status {self._process.exitcode}.")
-        return float(self._rate.value)
-
-
 @contextmanager
-def writing(rate: float, slugs: Sequence[str], *, each: int | None = None) -> Iterator[Writer]:
-    """Write jobs of these tenants while the block runs, ``each`` of them in a submission."""
+def writing(rate: float, slugs: Sequence[str], *, each: int | None = None) -> Iterator[Callable[[], float]]:
+    """Write jobs of these tenants while the block runs, ``each`` of them in a submission.
+
+    Yield a function that returns the jobs per second so far, and raises MeasureFailedError if the process has ended.
+    """
     context = get_context("spawn")
     written = context.Value("d", 0.0)
     arguments = (rate, each or max(1, round(rate / BEATS)), list(slugs), written)
     process = context.Process(target=_write, args=arguments, daemon=True)
     process.start()
+
+    def read_rate() -> float:
+        if not process.is_alive():
+            raise MeasureFailedError(f"The process that writes jobs has ended with status {process.exitcode}.")
+        return float(written.value)
+
     try:
-        yield Writer(process, written)
+        yield read_rate
     finally:
         process.terminate()
         process.join()

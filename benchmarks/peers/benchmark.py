@@ -22,7 +22,7 @@ from benchmarks.harness.jobs import (
     submit_one,
     verify_platform,
 )
-from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part
+from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part, shown
 from benchmarks.harness.processes import serving
 from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
 from benchmarks.peers.playground import PEERS, Peer, Turn, read_versions
@@ -178,15 +178,9 @@ def _take_turns[T](takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
 
 def compare_rates(rates: Mapping[str, Sequence[float]], versions: Mapping[str, str]) -> list[Finding]:
     """Return a row for each way of the platform, and one for each peer with its target."""
+    words = f"{_OUR_WORKER}; {DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and tallies"
     ours = [
-        Finding(
-            what=f"no-op jobs per second: {name}",
-            target=NO_TARGET,
-            measured=_spread(rates[how], ",.0f"),
-            is_met=True,
-            beside=f"{_OUR_WORKER}; {DRAIN_TENANTS} tenants; stores all state, events, executions, ledger and "
-            f"tallies; {JOBS[how]:,} jobs waiting",
-        )
+        shown(f"no-op jobs per second: {name}", _spread(rates[how], ",.0f"), f"{words}; {JOBS[how]:,} jobs waiting")
         for how, name in _OUR_NAMES.items()
     ]
     return ours + [_compare_peer(peer, rates, versions[peer.package]) for peer in PEERS]
@@ -213,14 +207,12 @@ def describe_floods(found: Mapping[str, Sequence[Flooded]], versions: Mapping[st
     rows = [(OURS, OURS, ours)]
     rows += [(peer.name, f"{peer.name} {versions[peer.package]}", peer.flooded.settings) for peer in PEERS]
     return [
-        Finding(
-            what=f"quiet tenants' p99 start while one of {TENANTS} floods: {name}",
-            target=NO_TARGET,
-            measured=f"{_spread([one.p99 for one in found[key]], ',.1f')} ms "
+        shown(
+            f"quiet tenants' p99 start while one of {TENANTS} floods: {name}",
+            f"{_spread([one.p99 for one in found[key]], ',.1f')} ms "
             f"(p50 {statistics.median(one.p50 for one in found[key]):,.1f}) with "
             f"{_spread([one.rate for one in found[key]], ',.0f')} jobs/s of all",
-            is_met=True,
-            beside=settings,
+            settings,
         )
         for key, name, settings in rows
     ]
