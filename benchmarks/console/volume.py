@@ -259,9 +259,8 @@ def fill(*, jobs: int = JOBS) -> Tenant:
     queues = dict(Queue.objects.exclude(name="maintenance").values_list("name", "pk"))
     waiting = round(jobs * WAITING_SHARE)
     weighted = [ids[0]] * BUSIEST_TIMES + ids[1:]
-    add_past(
-        weighted, jobs - waiting, days=1, kinds=KINDS, queues=list(queues), tags=["night"], payload=PAYLOAD, dead=3
-    )
+    past = {"days": 1, "kinds": list(KINDS), "tags": ["night"], "dead": 3}
+    add_past(weighted, jobs - waiting, queues=list(queues), payload=PAYLOAD, **past)
     for queue in queues:
         for kind in KINDS:
             fill_backlog(weighted, waiting // len(queues) // len(KINDS), kind=kind, payload=PAYLOAD, queue=queue)

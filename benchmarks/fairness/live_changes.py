@@ -104,44 +104,31 @@ def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
         statement = f"SELECT (count(*) > 0 AND bool_and({column} = %s))::int {of}"
         return lambda since: ask(statement, [milli, key]) == 1
 
-    yield _Change(
-        "a tenant's weight",
-        lambda: update_tenant(tenant=tenant, changes={"weight_factor": factor}),
-        has_weight("weight_milli", _OF_TENANT, tenant.pk, factor * plan.weight * 1_000),
-    )
-    yield _Change(
-        "a plan's weight",
-        lambda: update_plan(plan=plan, changes={"weight": weight}, reason=WHY),
-        has_weight("weight_milli", _OF_TENANT, tenant.pk, factor * weight * 1_000),
-    )
-    yield _Change(
-        "a queue's weight",
-        lambda: update_queue(queue=queue, changes={"weight": of_queue}, reason=WHY),
-        has_weight("queue_weight_milli", _OF_QUEUE, queue.pk, of_queue * 1_000),
-    )
-    yield _Change(
-        "a tier's weight in the CFS plan",
-        lambda: update_cfs_plan(plan=cloud, fields={}, tiers=_tiers(cloud, of_queue), reason=WHY),
-        has_weight("queue_weight_milli", _OF_QUEUE, queue_id(), of_queue * 1_000),
-    )
+    of_tenant = partial(has_weight, "weight_milli", _OF_TENANT, tenant.pk)
+    change = partial(update_tenant, tenant=tenant, changes={"weight_factor": factor})
+    yield _Change("a tenant's weight", change, of_tenant(factor * plan.weight * 1_000))
+    change = partial(update_plan, plan=plan, changes={"weight": weight}, reason=WHY)
+    yield _Change("a plan's weight", change, of_tenant(factor * weight * 1_000))
+    has_queue_weight = partial(has_weight, "queue_weight_milli", _OF_QUEUE, milli=of_queue * 1_000)
+    change = partial(update_queue, queue=queue, changes={"weight": of_queue}, reason=WHY)
+    yield _Change("a queue's weight", change, has_queue_weight(queue.pk))
+    change = partial(update_cfs_plan, plan=cloud, fields={}, tiers=_tiers(cloud, of_queue), reason=WHY)
+    yield _Change("a tier's weight in the CFS plan", change, has_queue_weight(queue_id()))
 
 
 def _changes_of_caps(tenant: Tenant) -> Iterator[_Change]:
     queue = Queue.objects.get(name=OTHER_QUEUE)
 
-    def set_tenant(cap: int) -> None:
-        update_tenant(tenant=tenant, changes={"max_concurrency": cap})
+    for words, cap, looks in (("down", 1, STEADY_LOOKS), ("up", 100, 1)):
+        change = partial(update_tenant, tenant=tenant, changes={"max_concurrency": cap})
+        yield _Change(f"a tenant's cap ({words})", change, partial(_has_cap, tenant, cap), looks)
+    for words, cap, looks in (("down", 1, STEADY_LOOKS), ("up", None, 1)):
+        change = partial(update_queue, queue=queue, changes={"cap": cap}, reason=WHY)
+        yield _Change(f"a queue's cap ({words})", change, partial(_has_cap, queue, cap), looks)
 
-    def set_queue(cap: int | None) -> None:
-        update_queue(queue=queue, changes={"cap": cap}, reason=WHY)
 
-    def has_one(what: Tenant | Queue) -> bool:
-        return _in_flight(what) <= 1
-
-    yield _Change("a tenant's cap (down)", lambda: set_tenant(1), lambda since: has_one(tenant), STEADY_LOOKS)
-    yield _Change("a tenant's cap (up)", lambda: set_tenant(100), lambda since: not has_one(tenant))
-    yield _Change("a queue's cap (down)", lambda: set_queue(1), lambda since: has_one(queue), STEADY_LOOKS)
-    yield _Change("a queue's cap (up)", lambda: set_queue(None), lambda since: not has_one(queue))
+def _has_cap(what: Tenant | Queue, cap: int | None, since: datetime) -> bool:
+    return (_in_flight(what) <= 1) == (cap == 1)
 
 
 def _changes_of_pauses(tenant: Tenant) -> Iterator[_Change]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -149,15 +149,8 @@ def fill_backlog(
 ) -> None:
     """Add equal jobs to those that wait already, one of each tenant per round; the next tick finds them."""
     register(tenant_ids, queue=queue)
-    values = {
-        "tenants": list(tenant_ids),
-        "queue": queue_id(queue),
-        "kind": kind,
-        "payload": Jsonb(payload),
-        "stride": STRIDE,
-        "alone": travels_alone,
-        "one_by_one": one_by_one,
-    }
+    values = {"tenants": list(tenant_ids), "queue": queue_id(queue), "kind": kind, "payload": Jsonb(payload)}
+    values |= {"stride": STRIDE, "alone": travels_alone, "one_by_one": one_by_one}
     for first in range(1, jobs + 1, SLICE):
         run_statement(_JOBS, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
 
@@ -177,14 +170,8 @@ def ask(statement: str, parameters: Sequence[object] = ()) -> int:
 def _owner() -> psycopg.Connection[Any]:
     """Return a connection of the tables' owner; FORCE binds the owner too, and the clocks are not a tenant's."""
     entry = connections[OWNER_ALIAS].settings_dict
-    return psycopg.connect(
-        host=entry["HOST"],
-        port=entry["PORT"],
-        user=entry["USER"],
-        password=entry["PASSWORD"],
-        dbname=entry["NAME"],
-        autocommit=True,
-    )
+    names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
+    return psycopg.connect(autocommit=True, **{name: entry[key] for name, key in names.items()})
 
 
 DAYS = 7
@@ -254,31 +241,15 @@ FROM (
 
 
 def add_past(
-    tenant_ids: Sequence[UUID],
-    jobs: int,
-    *,
-    days: int = DAYS,
-    kinds: Sequence[str] = ("noop",),
-    queues: Sequence[str] = (QUEUE,),
-    tags: Sequence[str] = (),
-    payload: Mapping[str, str] | None = None,
-    dead: int = 0,
+    tenant_ids: Sequence[UUID], jobs: int, *, queues: Sequence[str] = (QUEUE,), payload: Any = None, **changed: Any
 ) -> None:
-    """Add jobs that ended within the last days, spread evenly over tenants, kinds, queues and hours.
+    """Add jobs that ended within the last ``days``, spread evenly over tenants, ``kinds``, queues and hours.
 
-    A tenth has the tags, ``dead`` of a hundred are dead letters.
+    A tenth has the ``tags``, ``dead`` of a hundred are dead letters.
     """
-    values = {
-        "tenants": list(tenant_ids),
-        "queues": [queue_id(queue) for queue in queues],
-        "kinds": list(kinds),
-        "tags": list(tags),
-        "payload": Jsonb(payload or {}),
-        "dead": dead,
-        "rows": jobs,
-        "days": days,
-        "counter": WORKER_SECONDS.key,
-    }
+    values = {"kinds": ["noop"], "tags": [], "dead": 0, "days": DAYS, "counter": WORKER_SECONDS.key, **changed}
+    values |= {"tenants": list(tenant_ids), "queues": [queue_id(queue) for queue in queues], "rows": jobs}
+    values |= {"payload": Jsonb(payload or {})}
     for first in range(1, jobs + 1, SLICE):
         run_statement(_PAST, {**values, "first": first, "last": min(first + SLICE - 1, jobs)})
 
@@ -288,11 +259,7 @@ def add_past_days() -> None:
     midnight = read_moment().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for table in HISTORY_TABLES:
         taken = {partition.since for partition in list_partitions(table)}
-        for day in range(-DAYS, 1):
-            _add_day(table, midnight + timedelta(days=day), taken)
-
-
-def _add_day(table: str, starts_at: datetime, taken: set[UUID]) -> None:
-    if uuid7_floor(starts_at) not in taken:
-        with all_tenants():
-            create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))
+        for starts_at in (midnight + timedelta(days=day) for day in range(-DAYS, 1)):
+            if uuid7_floor(starts_at) not in taken:
+                with all_tenants():
+                    create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))
