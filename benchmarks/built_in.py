@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import batched, pairwise
 from pathlib import Path
 from statistics import median
 from unittest.mock import patch
-from uuid import UUID
 
 from django.core.files.base import ContentFile
 from django.db.models import Max, Min
 
 from benchmarks.clocked import VARIABLE
-from benchmarks.harness.parts import Benchmark, Finding, MeasureFailedError, Part, at_least, at_most, shown
+from benchmarks.harness.filling import ask
+from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most, shown
+from benchmarks.harness.processes import wait_on_platform
 from jobsplatform.demo.client import TenantClient
 from jobsplatform.demo.corpus import Question, read_corpus
-from jobsplatform.demo.processes import Platform, running_platform
+from jobsplatform.demo.processes import running_platform
 from jobsplatform.demo.provision import ACTOR, create_participants
 from jobsplatform.demo.readings import read_counts
 from jobsplatform.demo.uploads import open_shelf, upload_corpus
@@ -39,11 +40,12 @@ from tenants.services.tenants import create_tenant
 
 PLAN, ROUNDS, BATCH_FILES = "professional", 3, 50
 RUNS, CHAIN = 40, 25
-PART_SECONDS, LOOK_SECONDS = 300.0, 0.2
+PART_SECONDS = 300.0
 DOCUMENTS_VARIABLE = "BENCH_DOCUMENTS"
 SUFFIXES = frozenset({".html", ".txt", ".md", ".pdf", ".docx", ".csv"})
 NODES_TARGET, SHARE_TARGET = 200.0, 0.05
 TOP_K, RECALL_TARGET = 5, 0.9
+_OPEN = "SELECT count(*) FROM scheduling_job WHERE tenant_id = ANY(%s) AND state <> ALL(%s)"
 MODES, LANGUAGES = ("hybrid", "vector", "text"), {"en": "English", "zh": "Chinese"}
 
 
@@ -160,26 +162,13 @@ def _run(folder: Path, tenants: Sequence[Tenant]) -> tuple[int, float]:
     """Start the platform until all jobs end; return how many completed, and seconds from first start to last end."""
     ids = [tenant.pk for tenant in tenants]
     with running_platform(folder / f"{tenants[0].slug}.log") as platform:
-        _wait_until(lambda: not _open_jobs(ids), platform)
+        open_jobs = partial(ask, _OPEN, [ids, [str(state) for state in TERMINAL_STATES]])
+        wait_on_platform(platform, lambda: not open_jobs(), within=PART_SECONDS, what="all jobs end")
     with all_tenants():
         spans = Execution.objects.filter(tenant_id__in=ids, started_at__isnull=False)
         times = spans.aggregate(first=Min("started_at"), last=Max("ended_at"))
         completed = Job.objects.filter(tenant_id__in=ids, state=JobState.COMPLETED).count()
     return completed, (times["last"] - times["first"]).total_seconds()
-
-
-def _wait_until(is_so: Callable[[], bool], platform: Platform) -> None:
-    deadline = time.monotonic() + PART_SECONDS
-    while not is_so():
-        platform.require_alive()
-        if time.monotonic() >= deadline:
-            raise MeasureFailedError(f"Not done within {PART_SECONDS:.0f} s.\n{platform.log_tail()}")
-        time.sleep(LOOK_SECONDS)
-
-
-def _open_jobs(ids: Sequence[UUID]) -> int:
-    with all_tenants():
-        return Job.objects.filter(tenant_id__in=ids).exclude(state__in=TERMINAL_STATES).count()
 
 
 def _tenant(slug: str) -> Tenant:
@@ -195,7 +184,8 @@ def measure_recall(folder: Path) -> list[Finding]:
         shelf = open_shelf(platform.address, participant)
         for _ in upload_corpus(platform.address, shelf, corpus.documents):
             platform.require_alive()
-        _wait_until(lambda: read_counts([tenant_id])[tenant_id].ended == len(corpus.documents), platform)
+        is_indexed = lambda: read_counts([tenant_id])[tenant_id].ended == len(corpus.documents)  # noqa: E731
+        wait_on_platform(platform, is_indexed, within=PART_SECONDS, what="all documents are indexed")
         with TenantClient(platform.address, participant.token) as client:
 
             def recall(mode: str, questions: Sequence[Question]) -> float:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
@@ -16,6 +17,7 @@ from django.test.utils import override_settings
 
 from benchmarks.harness.filling import ask
 from benchmarks.harness.parts import Benchmark, Finding, MeasureFailedError, Part, at_least, shown
+from benchmarks.harness.processes import wait_on_platform
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
@@ -148,12 +150,8 @@ def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
 
 
 def _wait_begun(platform: Platform) -> None:
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while ask("SELECT count(*) FROM scheduling_job WHERE started_at IS NULL"):
-        platform.require_alive()
-        if time.monotonic() > deadline:
-            raise MeasureFailedError(f"Jobs had not begun after {DRAIN_SECONDS:.0f} s.\n{platform.log_tail()}")
-        time.sleep(0.5)
+    unbegun = partial(ask, "SELECT count(*) FROM scheduling_job WHERE started_at IS NULL")
+    wait_on_platform(platform, lambda: not unbegun(), within=DRAIN_SECONDS, what="all jobs begin")
 
 
 def _finding(name: str, answers: Sequence[Asked], starts: dict[UUID, datetime]) -> Finding:

@@ -63,7 +63,11 @@ def measure_near_capacity(folder: Path) -> list[Finding]:
 
 def measure_short_jobs(folder: Path) -> list[Finding]:
     """Measure the part of slot time that merged jobs of 10 ms work."""
-    alone = _sleep_alone_seconds()
+    # Without the platform; the kernel's timer adds to such a job's sleep.
+    began = time.perf_counter()
+    for _ in range(SLEEPS_ALONE):
+        time.sleep(SHORT_SECONDS)
+    alone = (time.perf_counter() - began) / SLEEPS_ALONE
     job = {"kind": "sleep", "payload": {"seconds": SHORT_SECONDS}, "estimate_us": round(SHORT_SECONDS * 1e6)}
     rate, _ = drain_backlog(folder, SHORT_JOBS, SECONDS, slots=SLOTS, tenants=TENANTS, **job)
     verify_platform()
@@ -76,14 +80,6 @@ def measure_short_jobs(folder: Path) -> list[Finding]:
             f"platform, measured just before, which counts as work; by the 10 ms of the payload it is {asked:.1%}",
         )
     ]
-
-
-def _sleep_alone_seconds() -> float:
-    """Return what such a job's sleep takes without the platform; the kernel's timer adds to it."""
-    began = time.perf_counter()
-    for _ in range(SLEEPS_ALONE):
-        time.sleep(SHORT_SECONDS)
-    return (time.perf_counter() - began) / SLEEPS_ALONE
 
 
 def measure_steady(folder: Path) -> list[Finding]:

@@ -146,47 +146,32 @@ _HTTP = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """A tenant of the benchmark with a key of its own, and the web server that it calls."""
-
-    slug: str
-    token: str
-    web: Popen[bytes]
-    port: int
-
-    def request(self, path: str, body: object, headers: Mapping[str, str]) -> str:
-        """Return a request as it goes over the wire."""
-        text = json.dumps(body)
-        lines = {
-            "Host": f"{HOST}:{self.port}",
-            "Authorization": f"Api-Key {self.token}",
-            "Content-Type": "application/json",
-            "Content-Length": str(len(text)),
-            **headers,
-        }
-        return "\r\n".join([f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items()), "", text])
-
-
 def measure_submission(folder: Path) -> list[Finding]:
     """Measure each way alone, with a dispatcher that has no slots to fill and folds the news of submissions."""
+    slugs, tokens = _create_tenants()
     job = {"kind": "sleep", "payload": PAYLOAD}
     with _serving(folder) as (processes, web, port):
-        callers = _callers(web, port)
-        # One process that submits uses one processor, and another in PostgreSQL: it has no target.
-        findings = [_by_service(callers[:1], None), _by_service(callers[:2], SERVICE_TARGET)]
-        bulks = [caller.request("/api/v1/jobs/bulk/", {"jobs": [job] * BULK}, {}) for caller in callers]
-        findings.append(_by_http("HTTP, bulks of 1,000", BULK_TARGET, callers[0], bulks[:BULK_CONNECTIONS], BULK))
-        for how, headers in SINGLE:
-            singles = [caller.request("/api/v1/jobs/", job, headers) for caller in callers]
-            singles *= SINGLE_CONNECTIONS // TENANTS
-            findings.append(_by_http(how, SINGLE_TARGET, callers[0], singles, 1))
+
+        def by_http(how: str, target: int, path: str, body: object, count: int, jobs: int, **headers: str) -> Finding:
+            requests = [_request(port, tokens[number % TENANTS], path, body, headers) for number in range(count)]
+            arguments = [(HOST, port, requests, jobs)]
+            words = _HTTP.format(connections=count)
+            return _measure_way(how, target, words, submit_by_http, arguments, (WARM_UP_SECONDS, SECONDS), web)
+
+        findings = [
+            # One process that submits uses one processor, and another in PostgreSQL: it has no target.
+            _by_service(f"service, bulks of {BULK:,}, one process", None, slugs[:1]),
+            _by_service(f"service, bulks of {BULK:,}, 2 processes", SERVICE_TARGET, slugs[:2]),
+            by_http("HTTP, bulks of 1,000", BULK_TARGET, "jobs/bulk/", {"jobs": [job] * BULK}, BULK_CONNECTIONS, BULK),
+            *(by_http(how, SINGLE_TARGET, "jobs/", job, SINGLE_CONNECTIONS, 1, **headers) for how, headers in SINGLE),
+        ]
         processes.wait_until(lambda: ask(_NEWS) == 0, within=READY_SECONDS, what="all news are folded")
     verify_platform()
     return findings
 
 
-def _callers(web: Popen[bytes], port: int) -> list[Caller]:
+def _create_tenants() -> tuple[list[str], list[str]]:
+    """Return the tenants' slugs, and a key of each."""
     with all_tenants():
         Plan.objects.update(max_waiting_jobs=UNLIMITED, submits_per_minute=UNLIMITED)
         for plan in Plan.objects.all():
@@ -194,46 +179,47 @@ def _callers(web: Popen[bytes], port: int) -> list[Caller]:
     with acting_as(ACTOR):
         tenants = [create_tenant(slug=f"submits-{number}-{os.getpid()}", plan="team") for number in range(TENANTS)]
         keys = [issue_api_key(tenant=tenant, name="bench", scopes=DEVELOPER_KEY_SCOPES) for tenant in tenants]
-        return [Caller(tenant.slug, key.token, web, port) for tenant, key in zip(tenants, keys, strict=True)]
+    return [tenant.slug for tenant in tenants], [key.token for key in keys]
 
 
-def _by_service(callers: Sequence[Caller], target: int | None) -> Finding:
-    processes = "one process" if len(callers) == 1 else f"{len(callers)} processes"
-    with submitting(submit_by_service, [(caller.slug,) for caller in callers]) as run:
-        run(WARM_UP_JOBS)
-        done, server, _ = _run(partial(run, SERVICE_JOBS // len(callers)), None)
-    how, submitter = f"service, bulks of {BULK:,}, {processes}", sum(one.processor for one in done)
-    return _finding(how, target, done, (submitter, server, 0.0), _EACH)
+def _request(port: int, token: str, path: str, body: object, headers: Mapping[str, str]) -> str:
+    """Return a request as it goes over the wire."""
+    text = json.dumps(body)
+    lines = {"Host": f"{HOST}:{port}", "Authorization": f"Api-Key {token}", "Content-Type": "application/json"}
+    lines |= {"Content-Length": str(len(text)), **headers}
+    head = [f"POST /api/v1/{path} HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items())]
+    return "\r\n".join([*head, "", text])
 
 
-def _by_http(how: str, target: int, caller: Caller, requests: Sequence[str], jobs: int) -> Finding:
-    with submitting(submit_by_http, [(HOST, caller.port, requests, jobs)]) as run:
-        run(WARM_UP_SECONDS)
-        done, server, serving = _run(partial(run, SECONDS), caller.web)
-    spent = (serving, server, sum(one.processor for one in done))
-    return _finding(how, target, done, spent, _HTTP.format(connections=len(requests)))
+def _by_service(how: str, target: int | None, slugs: Sequence[str]) -> Finding:
+    amounts = (WARM_UP_JOBS, SERVICE_JOBS // len(slugs))
+    return _measure_way(how, target, _EACH, submit_by_service, [(slug,) for slug in slugs], amounts)
 
 
-def _run(run: Callable[[], list[Submitted]], web: Popen[bytes] | None) -> tuple[list[Submitted], float, float]:
-    """Return what was submitted, and the processor seconds of PostgreSQL and of the web server meanwhile."""
-    analyse()
-    before = seconds_of_postgresql(), seconds_of_family(web.pid) if web else 0.0
-    done = run()
-    after = seconds_of_postgresql(), seconds_of_family(web.pid) if web else 0.0
-    return done, after[0] - before[0], after[1] - before[1]
-
-
-def _finding(
-    how: str, target: int | None, done: Sequence[Submitted], spent: tuple[float, float, float], words: str
+def _measure_way(
+    how: str,
+    target: int | None,
+    words: str,
+    submit: Callable[..., int],
+    arguments: Sequence[tuple[Any, ...]],
+    amounts: tuple[float, float],
+    web: Popen[bytes] | None = None,
 ) -> Finding:
-    """Return the row of processes that submitted together; without a server the submitting process serves."""
-    jobs = sum(one.jobs for one in done)
+    """Return the row of processes that submit together, after a first amount that warms up."""
+    with submitting(submit, arguments) as run:
+        run(amounts[0])
+        analyse()
+        server, serving = seconds_of_postgresql(), seconds_of_family(web.pid) if web else 0.0
+        done = run(amounts[1])
+        server = seconds_of_postgresql() - server
+        serving = seconds_of_family(web.pid) - serving if web else 0.0
+    jobs, own = sum(one.jobs for one in done), sum(one.processor for one in done)
     rate = jobs / (max(one.ended for one in done) - min(one.began for one in done))
-    serving, server, client = (seconds / jobs * 1e6 for seconds in spent)
+    # Without a server the submitting process serves.
+    spent = (serving, server, own) if web else (own, server, 0.0)
+    by, postgresql, client = (seconds / jobs * 1e6 for seconds in spent)
     what = f"jobs submitted per second: {how}"
-    beside = (
-        f"serving {serving:,.0f} + PostgreSQL {server:,.0f} + client {client:,.0f} µs of processor per job; {words}"
-    )
+    beside = f"serving {by:,.0f} + PostgreSQL {postgresql:,.0f} + client {client:,.0f} µs of processor per job; {words}"
     return shown(what, f"{rate:,.0f}", beside) if target is None else at_least(what, rate, target, ",.0f", beside)
 
 

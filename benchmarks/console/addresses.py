@@ -50,34 +50,16 @@ retrieval_dataset_search query=words
 NARROWED: defaultdict[str, list[str]] = defaultdict(list)
 for _name, *_queries in map(str.split, _NARROWED.strip().splitlines()):
     NARROWED[_name] += _queries
-# By the first part of a route of the API: the model whose newest row stands for its parameter, and the column.
+# By the first part of a route of the API: the model whose newest row stands for its parameter, and its column.
 _RESOURCES = """
-jobs scheduling.job pk
-executions scheduling.execution pk
-batches scheduling.batch pk
-bulk-operations scheduling.bulkoperation pk
-dead-letters scheduling.deadletter pk
-errors scheduling.joberror error_fingerprint
-schedules scheduling.schedule pk
-datasets retrieval.dataset pk
-documents retrieval.document pk
-members tenants.membership pk
-api-keys tenants.apikey pk
-audit-log tenants.auditlogentry pk
-upkeep-runs scheduling.tenantupkeeprun pk
-plans tenants.plan slug
-cfs-plans scheduling.cfsplan name
-queues scheduling.queue name
-pools scheduling.workerpool name
-files files.uploadedfile pk
-workflows workflow_execution.workflow pk
-workflow-runs workflow_storage.noderun run_id
-approvals workflow_execution.approval pk
-pipelines rag_pipeline.pipeline pk
-pipeline-runs rag_pipeline.pipelinerun pk
-entities rag_pipeline.pipelineentity pk
-webhooks webhooks.webhook pk
-workers scheduling.worker pk
+jobs:scheduling.job executions:scheduling.execution batches:scheduling.batch bulk-operations:scheduling.bulkoperation
+dead-letters:scheduling.deadletter errors:scheduling.joberror:error_fingerprint schedules:scheduling.schedule
+datasets:retrieval.dataset documents:retrieval.document members:tenants.membership api-keys:tenants.apikey
+audit-log:tenants.auditlogentry upkeep-runs:scheduling.tenantupkeeprun plans:tenants.plan:slug
+cfs-plans:scheduling.cfsplan:name queues:scheduling.queue:name pools:scheduling.workerpool:name
+files:files.uploadedfile workflows:workflow_execution.workflow workflow-runs:workflow_storage.noderun:run_id
+approvals:workflow_execution.approval pipelines:rag_pipeline.pipeline pipeline-runs:rag_pipeline.pipelinerun
+entities:rag_pipeline.pipelineentity webhooks:webhooks.webhook workers:scheduling.worker
 """
 # The key of no row, in a form that every route takes.
 NOBODY = "00000000-0000-7000-8000-000000000000"
@@ -102,17 +84,17 @@ class Samples:
     """Keys of rows of the present scope: the newest, and where it matters one with a past."""
 
     def __init__(self) -> None:
-        rows = (line.split() for line in _RESOURCES.strip().splitlines())
-        found = {resource: _newest(apps.get_model(label), column) for resource, label, column in rows}
-        logged, upkeep = _newest(JobLog, "job_id"), registry.tasks()[0].name
+        rows = (each.split(":") for each in _RESOURCES.split())
+        found = {resource: _newest(apps.get_model(label), *column) for resource, label, *column in rows}
+        logged = _newest(JobLog, "job_id")
         # Values of the parameter of a route of the API, by the route's first part.
         self.by_resource: Mapping[str, Sequence[Any]] = {
             **found,
             "jobs": found["jobs"] + logged,
             "tenants": ["volume-0"],
+            "upkeep": [registry.tasks()[0].name],
             "kinds": ["noop"],
             "job-kinds": ["noop"],
-            "upkeep": [upkeep],
         }
         # By the name of a route of the console that is no model's, or wants another model's row.
         self.by_name = {

@@ -20,8 +20,10 @@ from django.test.utils import CaptureQueriesContext
 
 from benchmarks.console import volume
 from benchmarks.console.pages import BOUND, measure_viewers, take_sample
-from benchmarks.harness.filling import analyse, ask, run_statement
+from benchmarks.harness.filling import analyse, run_statement
+from benchmarks.harness.jobs import count_waiting
 from benchmarks.harness.parts import Benchmark, Finding, MeasureFailedError, Part, at_most, shown
+from benchmarks.harness.processes import wait_on_platform
 from benchmarks.harness.writing import writing
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import running_platform
@@ -88,7 +90,9 @@ def measure_console(folder: Path) -> list[Finding]:
         for kind in PAUSED_KINDS:
             pause_kind(kind=kind, reason="benchmark")
     with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs) as read_rate:
-        _wait_until_backlog_rests()
+        # What may run has run and the paused jobs are held: then as many are ready as are written.
+        rests = lambda: count_waiting() <= JOBS_A_SECOND  # noqa: E731
+        wait_on_platform(platform, rests, within=REST_SECONDS, what="the backlog rests")
         desk = Desk(client, busy_job, int(platform.address.rpartition(":")[2]))
         findings = [finding for measured in ROWS for finding in measured(desk)]
         rate = read_rate()
@@ -97,15 +101,6 @@ def measure_console(folder: Path) -> list[Finding]:
     words = f"over {jobs:,} jobs of {volume.TENANTS} tenants, with four events per job"
     written = shown("jobs written per second meanwhile", f"{rate:.0f} of {JOBS_A_SECOND}", words)
     return [*findings, written, *take_sample(busiest)]
-
-
-def _wait_until_backlog_rests() -> None:
-    """Wait until what may run has run and the paused jobs are held: then as many are ready as are written."""
-    until = time.monotonic() + REST_SECONDS
-    while ask("SELECT count(*) FROM scheduling_job_ready") > JOBS_A_SECOND:
-        if time.monotonic() > until:
-            raise MeasureFailedError(f"Jobs of other kinds than the paused ones still wait after {REST_SECONDS:.0f} s.")
-        time.sleep(0.5)
 
 
 def _try_often() -> Job:

@@ -183,22 +183,18 @@ def _kill(processes: Processes, tenant: Tenant) -> float:
     if first is None:
         raise MeasureFailedError("The job had ended before its worker was killed.")
     killed_at = processes.kill(_worker_of(processes, first))
-    again: list[LiveExecution] = []
-
-    def is_running_again() -> bool:
-        running = _running(job_id)
-        if running is not None and running.pk != first.pk:
-            again.append(running)
-        return bool(again)
-
-    processes.wait_until(is_running_again, within=4 * KILL_SECONDS, what="the job runs again")
+    processes.wait_until(lambda: bool(_running(job_id, but=first)), within=4 * KILL_SECONDS, what="the job runs again")
+    again = _running(job_id, but=first)
+    if again is None:
+        raise MeasureFailedError("The job had ended before its second start was read.")
     processes.wait_until(lambda: _running(job_id) is None, within=JOB_SECONDS_AT_MOST, what="the job ends")
-    return again[0].started_at.timestamp() - killed_at
+    return again.started_at.timestamp() - killed_at
 
 
-def _running(job_id: UUID) -> LiveExecution | None:
+def _running(job_id: UUID, *, but: LiveExecution | None = None) -> LiveExecution | None:
     with all_tenants():
-        return LiveExecution.objects.filter(job_id=job_id, started_at__isnull=False).first()
+        running = LiveExecution.objects.filter(job_id=job_id, started_at__isnull=False)
+        return running.exclude(pk=but.pk if but else None).first()
 
 
 def _worker_of(processes: Processes, execution: LiveExecution) -> subprocess.Popen[bytes]:

@@ -37,21 +37,17 @@ class Finding:
         return "met" if self.is_met else "**missed**"
 
 
-def at_most(
-    what: str, value: float, limit: float, form: str, beside: str = "", *, note: str = "", simulated: str = "–"
-) -> Finding:
+def at_most(what: str, value: float, limit: float, form: str, beside: str = "", **more: str) -> Finding:
     """Return a row whose value may be the limit and no more.
 
-    ``form`` is a format with a unit, such as ".1f ms"; ``note`` follows the value.
+    ``form`` is a format with a unit, such as ".1f ms"; ``note`` follows the value, ``simulated`` is the row's.
     """
-    return Finding(what, f"≤ {_limit(limit, form)}", _value(value, form) + note, value <= limit, beside, simulated)
+    return _compare("≤", what, value, limit, form, beside, **more)
 
 
-def at_least(
-    what: str, value: float, limit: float, form: str, beside: str = "", *, note: str = "", simulated: str = "–"
-) -> Finding:
+def at_least(what: str, value: float, limit: float, form: str, beside: str = "", **more: str) -> Finding:
     """Return a row whose value may be the limit and no less."""
-    return Finding(what, f"≥ {_limit(limit, form)}", _value(value, form) + note, value >= limit, beside, simulated)
+    return _compare("≥", what, value, limit, form, beside, **more)
 
 
 def shown(what: str, measured: str, beside: str = "", *, simulated: str = "–") -> Finding:
@@ -59,21 +55,15 @@ def shown(what: str, measured: str, beside: str = "", *, simulated: str = "–")
     return Finding(what, NO_TARGET, measured, is_met=True, beside=beside, simulated=simulated)
 
 
-def _value(value: float, form: str) -> str:
-    number, unit = _split(form)
-    return f"{value:{number}}{unit}"
-
-
-def _limit(limit: float, form: str) -> str:
-    """Write the limit without digits that say nothing."""
-    number, unit = _split(form)
-    return f"{limit:.0%}" if number.endswith("%") else f"{limit:{',.0f' if limit >= 1_000 else 'g'}}{unit}"
-
-
-def _split(form: str) -> tuple[str, str]:
-    """Return the format, which ends with its type, and the unit."""
+def _compare(
+    sign: str, what: str, value: float, limit: float, form: str, beside: str, note: str = "", **more: str
+) -> Finding:
     end = 1 + min(place for type_ in "f%" if (place := form.find(type_)) >= 0)
-    return form[:end], form[end:]
+    number, unit = form[:end], form[end:]
+    # The limit without digits that say nothing.
+    bound = f"{limit:.0%}" if number.endswith("%") else f"{limit:{',.0f' if limit >= 1_000 else 'g'}}{unit}"
+    is_met = value <= limit if sign == "≤" else value >= limit
+    return Finding(what, f"{sign} {bound}", f"{value:{number}}{unit}{note}", is_met, beside, **more)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 from benchmarks.harness.parts import POOL, MeasureFailedError
-from jobsplatform.demo.processes import ROOT
+from jobsplatform.demo.processes import ROOT, Platform
 from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.identity import die_with_parent
 from scheduling.models import PoolClock, ProcessHeartbeat, Worker
@@ -110,6 +110,16 @@ class Processes:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def wait_on_platform(platform: Platform, is_so: Callable[[], bool], *, within: float, what: str) -> None:
+    """Wait for a condition while `run_platform` runs. Raise MeasureFailedError at the deadline."""
+    deadline = time.monotonic() + within
+    while not is_so():
+        platform.require_alive()
+        if time.monotonic() >= deadline:
+            raise MeasureFailedError(f"Not within {within:.0f} s: {what}.\n{platform.log_tail()}")
+        time.sleep(10 * LOOK_SECONDS)
 
 
 @contextmanager

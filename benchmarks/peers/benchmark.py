@@ -13,15 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform, fill_backlog
-from benchmarks.harness.jobs import (
-    COMMAND,
-    SETTLE_SECONDS,
-    count_ended,
-    drain_backlog,
-    read_starts,
-    submit_one,
-    verify_platform,
-)
+from benchmarks.harness.jobs import SETTLE_SECONDS, count_ended, drain_backlog, read_starts, submit_one, verify_platform
 from benchmarks.harness.parts import NO_TARGET, Benchmark, Finding, MeasureFailedError, Part, shown
 from benchmarks.harness.processes import serving
 from benchmarks.peers.apps.jobs import BULK_SECONDS, NOISY, TENANTS, trickle
@@ -55,9 +47,8 @@ class Flooded:
 
 def drain_ours(folder: Path, how: str) -> float:
     """Return the platform's jobs per second, MERGED or ALONE."""
-    rate, _ = drain_backlog(
-        folder, JOBS[how], TURN_SECONDS, slots=SLOTS, tenants=DRAIN_TENANTS, travels_alone=how == ALONE, has_spare=False
-    )
+    how_many = {"slots": SLOTS, "tenants": DRAIN_TENANTS}
+    rate, _ = drain_backlog(folder, JOBS[how], TURN_SECONDS, **how_many, has_spare=False, travels_alone=how == ALONE)
     verify_platform()
     return rate
 
@@ -229,7 +220,7 @@ BENCHMARK = Benchmark(
     parts=(Part("drain", 12.0, measure_drain), Part("flood", 10.0, measure_flood)),
     method=f"Medians of {ROUNDS} rounds with the least and the greatest turn; each system has the machine to itself in "
     "its turn, with one PostgreSQL (synchronous_commit on) and one Valkey. A message carries one job unless stated "
-    f"otherwise. `{COMMAND}` finds nothing after each turn of the platform. Rates are measured over "
+    f"otherwise. `verify` finds nothing after each turn of the platform. Rates are measured over "
     f"{TURN_SECONDS:g} s, {SETTLE_SECONDS:g} s after the first job of a backlog that waits before the workers "
     f"start. In a flood {BULK_JOBS:,} jobs of {BULK_SECONDS * 1e3:.0f} ms wait for one tenant while the other "
     f"{TENANTS - 1} submit {QUICK_A_SECOND:g} no-op jobs per second together for {TURN_SECONDS:g} s, one "

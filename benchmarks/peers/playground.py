@@ -51,6 +51,7 @@ _CELERY = ("celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel=WARNIN
 _HUEY = ("huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q")
 _DB_WORKER = ("django-admin", "db_worker", "--verbosity=0")
 _DRAMATIQ = ("dramatiq", "dramatiq_app", "--processes", "2")
+_PROCRASTINATE = ("procrastinate", "--app=procrastinate_app.app", "worker")
 _PRIORITY = "the flood's jobs at a lower priority"
 _TWO = "two worker processes, a job at a time in each"
 
@@ -58,10 +59,6 @@ _TWO = "two worker processes, a job at a time in each"
 def _count(database: psycopg.Connection[Any], rows: str) -> int:
     (found,) = database.execute(f"SELECT count(*) FROM {rows}").fetchone()  # noqa: S608 - our own
     return int(found)
-
-
-def _procrastinate(concurrency: int) -> Sequence[str]:
-    return ("procrastinate", "--app=procrastinate_app.app", "worker", f"--concurrency={concurrency}")
 
 
 BARE_CELERY = Peer(
@@ -96,8 +93,10 @@ PEERS = (
     Peer(
         *("Procrastinate", "procrastinate", "the job and its events", "procrastinate_app", 12_000),
         lambda _, database: _count(database, "procrastinate_jobs WHERE status IN ('todo', 'doing')"),
-        draining=Setup("two worker processes, eight coroutines at once in each", [_procrastinate(8)] * 2),
-        flooded=Setup(f"{_PRIORITY}; {_TWO}", [_procrastinate(1)] * 2),
+        draining=Setup(
+            "two worker processes, eight coroutines at once in each", [(*_PROCRASTINATE, "--concurrency=8")] * 2
+        ),
+        flooded=Setup(f"{_PRIORITY}; {_TWO}", [(*_PROCRASTINATE, "--concurrency=1")] * 2),
     ),
     Peer(
         *("Dramatiq", "dramatiq", "nothing", "dramatiq_app", 60_000),
