@@ -12,7 +12,7 @@ import os
 import sys
 from importlib import import_module
 
-from benchmarks.request_rates import raise_request_rates
+from benchmarks import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
 PEERS, PEERS_PROGRAMS = "peers", "PEER_PROGRAMS"

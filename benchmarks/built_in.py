@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import batched, pairwise
 from pathlib import Path
 from statistics import median
@@ -162,8 +161,8 @@ def _run(folder: Path, tenants: Sequence[Tenant]) -> tuple[int, float]:
     """Start the platform until all jobs end; return how many completed, and seconds from first start to last end."""
     ids = [tenant.pk for tenant in tenants]
     with running_platform(folder / f"{tenants[0].slug}.log") as platform:
-        open_jobs = partial(ask, _OPEN, [ids, [str(state) for state in TERMINAL_STATES]])
-        wait_on_platform(platform, lambda: not open_jobs(), within=PART_SECONDS, what="all jobs end")
+        states = [str(state) for state in TERMINAL_STATES]
+        wait_on_platform(platform, lambda: not ask(_OPEN, [ids, states]), within=PART_SECONDS, what="all jobs end")
     with all_tenants():
         spans = Execution.objects.filter(tenant_id__in=ids, started_at__isnull=False)
         times = spans.aggregate(first=Min("started_at"), last=Max("ended_at"))

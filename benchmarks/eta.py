@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
@@ -50,6 +49,7 @@ SAMPLE_EVERY, ASK_SECONDS, DRAIN_SECONDS = 5, 6.0, 170.0
 AT_ONCE_SECONDS = 0.25
 WITHIN, TARGET_SHARE = 2.0, 0.8
 SEED = 20_260_103
+_UNBEGUN = "SELECT count(*) FROM scheduling_job WHERE started_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +150,7 @@ def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
 
 
 def _wait_begun(platform: Platform) -> None:
-    unbegun = partial(ask, "SELECT count(*) FROM scheduling_job WHERE started_at IS NULL")
-    wait_on_platform(platform, lambda: not unbegun(), within=DRAIN_SECONDS, what="all jobs begin")
+    wait_on_platform(platform, lambda: not ask(_UNBEGUN), within=DRAIN_SECONDS, what="all jobs begin")
 
 
 def _finding(name: str, answers: Sequence[Asked], starts: dict[UUID, datetime]) -> Finding:

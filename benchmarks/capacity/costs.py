@@ -111,9 +111,7 @@ def _processor_seconds(pid: int) -> float:
     return float(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
 
 
-PAST = (10_000, 1_000_000)
-BACKLOG, WINDOW_SECONDS = 160_000, 8.0
-FLAT = 1.5
+PAST, BACKLOG, WINDOW_SECONDS, FLAT = (10_000, 1_000_000), 160_000, 8.0, 1.5
 _ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at >= to_timestamp(%s)"
 
 

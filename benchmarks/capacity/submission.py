@@ -131,8 +131,7 @@ SINGLE = (
 )
 # As deploy/ starts the web server.
 WEB_WORKERS, WEB_THREADS = 2, 8
-READY_SECONDS = 60.0
-UNLIMITED = 10**9
+READY_SECONDS, UNLIMITED = 60.0, 10**9
 _NEWS = "SELECT count(*) FROM scheduling_wake"
 _EACH = (
     f"`sleep` jobs of {TENANTS} tenants; each is validated, counted against the tenant's rate, quotas and limits, and "

@@ -36,8 +36,7 @@ ROUNDS, WARM_UP = 30, 3
 JOBS_A_SECOND = 200
 # Waiting jobs of these kinds stay, as a backlog does; the others run before anything is measured.
 PAUSED_KINDS, REST_SECONDS = ("sleep", "document_indexing"), 300.0
-ATTEMPTS = 50
-STATEMENTS, KIBIBYTES = 12, 150
+ATTEMPTS, STATEMENTS, KIBIBYTES = 50, 12, 150
 JOB_TABLES = re.compile(r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*)\b", re.IGNORECASE)
 PAGE_MS, LOOK_UP_MS, DETAIL_MS, WHAT_IF_MS = 150.0, 60.0, 120.0, 300.0
 JOBS_PAGE = "/admin/scheduling/job/"

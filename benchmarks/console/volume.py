@@ -189,9 +189,7 @@ JOBS, WAITING_SHARE = 1_000_000, 0.04
 # The busiest tenant stands so often in the list of all, whose length is then a prime: nothing depends on the tenant.
 TENANTS, BUSIEST_TIMES = 200, 84
 KINDS = ("noop", "sleep", "document_indexing")
-AUDIT_ENTRIES = 300_000
-FOLD_ROWS = 50_000
-SEAL_SECONDS = 10.0
+AUDIT_ENTRIES, FOLD_ROWS, SEAL_SECONDS = 300_000, 50_000, 10.0
 PAYLOAD = {"source": "benchmark", "text": "some words that a job was asked to work on"}
 
 _DEAD_LETTERS = """

@@ -24,15 +24,13 @@ from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
 
-SEED = 20_261_125
-JOB_SECONDS_AT_MOST = 30.0
+SEED, JOB_SECONDS_AT_MOST = 20_261_125, 30.0
 NOOP = JobRequest(kind="noop")
 # Estimates begin where a tenant's first jobs would have brought them: a job of unknown cost is not merged.
 NOOP_US = 1_000
 SETTLE_SECONDS = 2.0
 # After so many jobs the kind's cost is known: the first ones of a kind are not merged.
-WARM_UP_JOBS = 200
-DRAIN_SECONDS = 60.0
+WARM_UP_JOBS, DRAIN_SECONDS = 200, 60.0
 COMMAND, MOST_OUTPUT = "verify", 2_000
 _UNFINISHED = "SELECT (SELECT count(*) FROM scheduling_execution_live) + (SELECT count(*) FROM scheduling_settled)"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,8 +34,7 @@ class Outcome:
 
 def record(outcome: Outcome) -> bool:
     """Print the result and write it to results/NAME.md; return whether its target was met."""
-    sys.stdout.write(_render(outcome) + "\n")
-    sys.stdout.flush()
+    print(_render(outcome), flush=True)
     write(outcome)
     return outcome.is_met
 
@@ -87,8 +85,6 @@ def describe_load() -> str:
 
 def _processor() -> str:
     information = Path("/proc/cpuinfo")
-    if information.exists():
-        for line in information.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or "an unnamed processor"
+    lines = information.read_text(encoding="utf-8").splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "an unnamed processor"

@@ -7,7 +7,6 @@ found of the others in results/NAME.json, with their own dates.
 from __future__ import annotations
 
 import json
-import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -117,9 +116,8 @@ def _measure(part: Part, folder: Path) -> Sequence[Finding]:
         traceback.print_exc()
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
         findings = [Finding(part.name, "measured at all", words.replace("|", "/")[:200], is_met=False, beside="failed")]
-    sys.stdout.write(f"{part.name}: {time.monotonic() - began:.0f} s\n")
+    print(f"{part.name}: {time.monotonic() - began:.0f} s")
     for finding in findings:
         cells = [finding.what, finding.target, finding.measured, finding.simulated, finding.verdict]
-        sys.stdout.write(f"  {' | '.join(cells)}\n")
-    sys.stdout.flush()
+        print(f"  {' | '.join(cells)}", flush=True)
     return findings

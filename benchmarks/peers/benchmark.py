@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -162,8 +161,7 @@ def _take_turns[T](takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
     for number in range(ROUNDS):
         for name, take in takes.items():
             found[name].append(take())
-            sys.stdout.write(f"round {number + 1} of {ROUNDS}, {name}: {found[name][-1]}\n")
-            sys.stdout.flush()
+            print(f"round {number + 1} of {ROUNDS}, {name}: {found[name][-1]}", flush=True)
     return found
 
 

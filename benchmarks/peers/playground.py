@@ -51,7 +51,7 @@ _CELERY = ("celery", "-A", "celery_app", "worker", "-c", "2", "--loglevel=WARNIN
 _HUEY = ("huey_consumer", "huey_app.huey", "-k", "process", "-w", "2", "-q")
 _DB_WORKER = ("django-admin", "db_worker", "--verbosity=0")
 _DRAMATIQ = ("dramatiq", "dramatiq_app", "--processes", "2")
-_PROCRASTINATE = ("procrastinate", "--app=procrastinate_app.app", "worker")
+_PROCRASTINATE = ("procrastinate", "--app=procrastinate_app.app", "worker", "--concurrency")
 _PRIORITY = "the flood's jobs at a lower priority"
 _TWO = "two worker processes, a job at a time in each"
 
@@ -93,10 +93,8 @@ PEERS = (
     Peer(
         *("Procrastinate", "procrastinate", "the job and its events", "procrastinate_app", 12_000),
         lambda _, database: _count(database, "procrastinate_jobs WHERE status IN ('todo', 'doing')"),
-        draining=Setup(
-            "two worker processes, eight coroutines at once in each", [(*_PROCRASTINATE, "--concurrency=8")] * 2
-        ),
-        flooded=Setup(f"{_PRIORITY}; {_TWO}", [(*_PROCRASTINATE, "--concurrency=1")] * 2),
+        draining=Setup("two worker processes, eight coroutines at once in each", [(*_PROCRASTINATE, "8")] * 2),
+        flooded=Setup(f"{_PRIORITY}; {_TWO}", [(*_PROCRASTINATE, "1")] * 2),
     ),
     Peer(
         *("Dramatiq", "dramatiq", "nothing", "dramatiq_app", 60_000),

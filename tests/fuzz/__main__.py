@@ -17,7 +17,7 @@ from pathlib import Path
 
 import django
 
-from benchmarks.request_rates import raise_request_rates
+from benchmarks import raise_request_rates
 
 
 def main(arguments: list[str] | None = None) -> int:
