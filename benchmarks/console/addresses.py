@@ -24,7 +24,7 @@ from tenants.models import Tenant
 API, CONSOLE = "api/v1/", "admin/"
 # A what-if is answered in 300 ms: two replays of up to 25,000 jobs each.
 WHAT_IF_MS = 300.0
-# The schema is made once by whoever generates a client; a stream stays open, and a wait takes as long as the request
+# The schema is made once for each generated client; a stream stays open, and a wait takes as long as the request
 # says; the rest leads elsewhere, ends a session, or is a page of Django's that nothing links to.
 NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
 # Queries of lists, by the name of the route; each list is requested without a query too.
@@ -62,7 +62,7 @@ approvals:workflow_execution.approval pipelines:rag_pipeline.pipeline pipeline-r
 entities:rag_pipeline.pipelineentity webhooks:webhooks.webhook workers:scheduling.worker
 """
 # The key of no row, in a form that every route takes.
-NOBODY = "00000000-0000-7000-8000-000000000000"
+ABSENT = "00000000-0000-7000-8000-000000000000"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
@@ -106,11 +106,11 @@ class Samples:
             "workflow_storage_workflowrun_change": found["workflow-runs"],
             "workflow_storage_workflowrun_body": found["workflow-runs"],
         }
-        self.node_run = next(iter(_newest(NodeRun)), NOBODY)
+        self.node_run = next(iter(_newest(NodeRun)), ABSENT)
         self.words = {
             "noon": f"{datetime.now(UTC) - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}",
-            "batch": next(iter(found["batches"]), NOBODY),
-            "schedule": next(iter(found["schedules"]), NOBODY),
+            "batch": next(iter(found["batches"]), ABSENT),
+            "schedule": next(iter(found["schedules"]), ABSENT),
         }
 
 
@@ -184,7 +184,7 @@ def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Ite
     route = route.replace("versions/<number>/", "versions/1/")
     if "<node_run_id>" in route:
         route = route.replace("<node_run_id>", str(samples.node_run))
-    for value in values or [NOBODY]:
+    for value in values or [ABSENT]:
         path = "/" + _PARAMETER.sub(str(value), route)
         yield Address(path)
         for query in NARROWED.get(name, ()):

@@ -27,7 +27,7 @@ from tenants.models import Tenant
 SLOTS, SEED, PART_SECONDS, BULK = 2, 20_261_124, 240.0, 1_000
 UNITS, UNIT_SECONDS, JAIN_DISPATCHES, JAIN_TARGET = (1, 2, 5, 10), 0.02, 1_000, 0.999
 WEIGHTS, HEAVY_DISPATCHES, SHARE_TARGET = (1, 2, 4, 8), 2_000, 0.03
-# Pareto with this least cost and exponent, cut at the greatest: nobody tells the scheduler which job is which.
+# Pareto with this least cost and exponent, cut at the greatest: the scheduler cannot predict them.
 LEAST_SECONDS, ALPHA, MOST_SECONDS = 0.02, 1.5, 0.4
 KEYS, KEY_SECONDS, KEY_DISPATCHES, KEY_TARGET = 20, 0.05, 800, 0.02
 # Lengths of jobs, and how many of them: what is lost at each end and start is the same whatever the length.

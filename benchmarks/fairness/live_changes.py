@@ -42,7 +42,7 @@ _RESERVED = "data ->> 'reason' = 'reserved'"
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is done, and what is seen once it holds; `is_seen` is told when it was committed."""
+    """What is done, and what is seen once it holds; `is_seen` gets the time of its commit."""
 
     name: str
     act: Callable[[], object]
@@ -59,7 +59,7 @@ def measure_changes(folder: Path) -> list[Finding]:
     analyse()
     took: dict[str, list[float]] = defaultdict(list)
     with _restoring(), serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
-        # Until the first jobs have told what they cost, a tenant's next turn may be seconds away.
+        # Until the costs of the first jobs are known, a tenant's next turn may be seconds away.
         processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
         with Meter(processes, slots=SLOTS) as meter:
             for change in _changes(one, other):

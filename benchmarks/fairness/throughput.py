@@ -194,12 +194,12 @@ def measure_ticks(folder: Path) -> list[Finding]:
 
 def _compare(what: str, took: dict[Size, float], sizes: Sequence[Size]) -> Finding:
     times = [took[size] for size in sizes]
-    told = "; ".join(f"{_words(size)}: {took[size]:.0f} ms" for size in sizes)
+    each = "; ".join(f"{_words(size)}: {took[size]:.0f} ms" for size in sizes)
     return at_most(
         f"cost of one tick of {JOBS} jobs, {what}: greatest over least",
         *(max(times) / min(times), TICK_TARGET, ".2f×"),
         f"median of {TICKS} ticks, each of which also folds {JOBS} settled executions and the wakes of {JOBS} jobs "
-        f"submitted one by one; jobs of 1 s, one a message, without publishing: {told}; the simulation shows whom 500 "
+        f"submitted one by one; jobs of 1 s, one a message, without publishing: {each}; the simulation shows whom 500 "
         "free slots go to among 20,000 tenants, and no cost",
         note=f" ({min(times):.0f} to {max(times):.0f} ms)",
         simulated=measure_row("tick_of_500").text,

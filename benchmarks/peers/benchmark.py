@@ -69,7 +69,7 @@ def drain(peer: Peer, folder: Path) -> float:
 
 
 def flood_ours(folder: Path) -> Flooded:
-    """Return what the platform reaches; it is not told which tenant floods."""
+    """Return what the platform reaches; which tenant floods is unknown to it."""
     clear_platform()
     ids = add_tenants(TENANTS, estimate_us=round(BULK_SECONDS * 1e6))
     fill_backlog([ids[NOISY]], BULK_JOBS, kind="sleep", payload={"seconds": BULK_SECONDS})
