@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from scheduling.dashboards.bulk import bulk_line
-from scheduling.dashboards.minute_charts import draw_series, draw_strip, minute_rows
+from scheduling.dashboards.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
 from scheduling.dashboards.overview_tiles import build_tiles, window_words
 from scheduling.dashboards.wording import circuit_words
 from scheduling.selectors.overview import Overview, read_overview, read_shares
@@ -109,7 +108,6 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
     chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
     strip, strip_summary = draw_strip(overview)
     rows = minute_rows(overview, chosen.queue.pk if chosen else None)
-    series = draw_series(rows)
     context = {
         "overview": overview,
         "tiles": build_tiles(overview),
@@ -117,8 +115,8 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
         "may_abort_bulk": may_abort_bulk,
         "strip": strip,
         "strip_summary": strip_summary,
-        "series": series,
-        "series_json": json.dumps(series, ensure_ascii=False, separators=(",", ":")),
+        "ended": draw_ended(rows),
+        "waits": draw_waits(rows),
         "minute_rows": rows if choice.is_table else [],
         "choice": choice,
         "table_link": choice.link(view="" if choice.is_table else "table"),
