@@ -23,7 +23,6 @@ logger = logging.getLogger(__name__)
 # tenth of a connection. Up to some hundred thousand waiting tenants it is made each second all the same.
 REST = 10
 
-# A worker that does not say what it reads is of a release that read all queues of its pool.
 _MEASURE = """
 WITH live AS (
     SELECT pool_id, slots, queues FROM scheduling_worker
@@ -43,7 +42,7 @@ WITH live AS (
     SELECT q.id AS queue_id, q.name,
         coalesce(CASE WHEN %(keeps_work)s THEN b.work_us ELSE w.work_us END, 0) AS work_us,
         coalesce((SELECT sum(l.slots) FROM live l
-                  WHERE l.pool_id = q.pool_id AND (l.queues = '[]' OR jsonb_exists(l.queues, q.name))), 0) AS slots,
+                  WHERE l.pool_id = q.pool_id AND jsonb_exists(l.queues, q.name)), 0) AS slots,
         q.id IN (SELECT queue_id FROM pointed_at) OR EXISTS (
             SELECT FROM scheduling_schedulingentity e
             WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL) AS is_needed

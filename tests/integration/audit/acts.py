@@ -199,9 +199,11 @@ def _no_open_run(world: World) -> None:
 def _worker(world: World) -> None:
     now = timezone.now()
     with all_tenants():
+        pool = WorkerPool.objects.get(name="default")
         Worker.objects.create(
             pk=SAMPLE_ID,
-            pool=WorkerPool.objects.get(name="default"),
+            pool=pool,
+            queues=list(pool.queues.values_list("name", flat=True)),
             hostname="bench",
             pid=4711,
             slots=4,

@@ -61,9 +61,9 @@ def live_worker(db: None) -> Worker:
     with all_tenants():
         now = timezone.now()
         pool = WorkerPool.objects.get(name="default")
-        return Worker.objects.create(
-            pool=pool, hostname="bench", pid=4711, slots=4, started_at=now, heartbeat_at=now, version="1.0"
-        )
+        queues = list(pool.queues.values_list("name", flat=True))
+        facts = {"pool": pool, "hostname": "bench", "version": "1.0", "started_at": now, "heartbeat_at": now}
+        return Worker.objects.create(**facts, pid=4711, slots=4, queues=queues)
 
 
 @pytest.fixture

@@ -42,7 +42,8 @@ def east_and_west(db: None) -> tuple[Queue, Queue]:
         for name in ("east", "west"):
             pool = WorkerPool.objects.create(name=name)
             queues.append(Queue.objects.create(name=name, pool=pool))
-            Worker.objects.create(pool=pool, hostname=name, pid=1, slots=2, started_at=now, heartbeat_at=now)
+            facts = {"pool": pool, "hostname": name, "started_at": now, "heartbeat_at": now}
+            Worker.objects.create(**facts, pid=1, slots=2, queues=[name])
     return queues[0], queues[1]
 
 
