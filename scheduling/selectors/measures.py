@@ -64,12 +64,11 @@ FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %s)
     JOIN scheduling_schedulingentity e ON e.id = d.entity_id
 GROUP BY 1
 """
-# One that the version before has resumed is left there, and not counted.
 _SUSPENDED = """
 SELECT j.queue_id, count(*)
 FROM (SELECT job_id FROM scheduling_job_suspended LIMIT %s) s
-    CROSS JOIN LATERAL (SELECT state, queue_id FROM scheduling_job WHERE id = s.job_id LIMIT 1) j
-WHERE j.state = 'suspended' GROUP BY 1
+    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_job WHERE id = s.job_id LIMIT 1) j
+GROUP BY 1
 """
 _WORKERS = """
 SELECT p.name, CASE WHEN w.heartbeat_at > now() - make_interval(secs => %s) THEN w.status ELSE 'silent' END, count(*)

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.models import Job, JobSuspended, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
+from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.dispatching import run_tick
@@ -117,17 +117,6 @@ def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(se
     with tenant_context(acme):
         suspend_job(job_id=jobs[0].pk)
     assert scrape(settings)[name] == 2
-
-
-def test_a_job_that_the_version_before_has_resumed_is_not_counted(settings: Settings, acme: Tenant) -> None:
-    [job] = submit(acme)
-    with tenant_context(acme):
-        suspend_job(job_id=job.pk)
-        resume_job(job_id=job.pk)
-        JobSuspended.objects.create(job_id=job.pk, tenant=acme)
-        assert scrape(settings)[f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"] == 0
-        suspend_job(job_id=job.pk)
-    assert scrape(settings)[f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"] == 1
 
 
 def test_a_job_is_seen_dispatched_executing_and_backing_off(
