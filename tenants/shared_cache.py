@@ -54,22 +54,15 @@ class _Kept[Value]:
 
 
 class SharedCache[Value]:
-    """Values under texts. ``decode`` makes of a JSON document what is kept in memory, which nobody may change.
+    """Values by key. ``decode`` turns a JSON document into what is kept in memory, which no caller may change.
 
-    ``shape`` rises with a change of what the document looks like: while versions of the platform run side by side,
-    each reads its own. A document of which ``is_secret`` says so stays in this process's memory.
+    A document for which ``is_secret`` returns True stays in this process's memory.
     """
 
     def __init__(
-        self,
-        name: str,
-        decode: Callable[[Any], Value],
-        *,
-        shape: int = 1,
-        is_secret: Callable[[Any], bool] = lambda document: False,
+        self, name: str, decode: Callable[[Any], Value], *, is_secret: Callable[[Any], bool] = lambda document: False
     ) -> None:
         self.name = name
-        self._place = name if shape == 1 else f"{name}.{shape}"
         self._decode = decode
         self._is_secret = is_secret
         self._kept: dict[str, _Kept[Value]] = {}
@@ -110,7 +103,7 @@ class SharedCache[Value]:
 
     def _name_of(self, key: str) -> str:
         prefix = settings.CACHES["default"]["KEY_PREFIX"]
-        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self._place}:{key}"
+        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
 
     def _tell_remembered(self) -> None:
         """Of those that memory answered since; that is most, and to tell of one takes longer than to answer it."""

@@ -169,12 +169,12 @@ PICK_LEVELS = {"queue": "queues", "tenant": "tenants of the queue", "key": "keys
 
 
 def level_words(level: str) -> str:
-    """The level of a pick in words; an older event has none, nor has one without a choice."""
+    """Return the level of a pick in words; a pick without a choice has none."""
     return _(PICK_LEVELS[level]) if level in PICK_LEVELS else "–"
 
 
 def pick_words(reason: str) -> str:
-    """The reason of a pick in words; an older event has none."""
+    """Return the reason of a pick in words, a dash if none was recorded."""
     return _(PICK_REASONS[reason]) if reason in PICK_REASONS else reason.replace("_", " ") or "–"
 
 

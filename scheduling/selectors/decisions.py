@@ -46,7 +46,7 @@ WHERE tenant_id = %(tenant)s AND job_id = ANY (%(jobs)s) AND name = 'job.dispatc
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """What the pick knew: None where the event does not say, as events of older releases do not.
+    """What the pick knew: None if it was not recorded.
 
     ``level`` is the one that decided: ``queue``, ``tenant``, ``key``, or none where nobody else could have been next.
     ``runner_up_us`` is by how much the next tenant of the queue started later, in slot time at weight 1; so for the

@@ -81,4 +81,4 @@ def _routes_of(document: Mapping[str, Any]) -> KnownRoutes:
     return KnownRoutes(rules, targets, {tier: queues[pk] for tier, pk in document["tiers"].items()})
 
 
-_kept = SharedCache("routes", _routes_of, shape=2)
+_kept = SharedCache("routes", _routes_of)

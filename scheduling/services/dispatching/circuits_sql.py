@@ -133,7 +133,7 @@ WITH idle AS (
 SELECT count(*) FROM gone
 """
 # Another pool's tick may set a job aside in the moment in which its breaker is deleted: nothing would lead to it any
-# more. Hopping over the index, one probe for each breaker, finds these. A gate without an id is of an older version.
+# more. Hopping over the index, one probe for each breaker, finds these.
 RETURN_ORPHANS = f"""
 WITH RECURSIVE hop AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate >= '{CIRCUIT}' AND gate < '{KIND}'
@@ -146,7 +146,7 @@ WITH RECURSIVE hop AS (
     ) next
 ), orphaned AS (
     SELECT gate, kind FROM hop WHERE NOT EXISTS (SELECT FROM scheduling_circuit_breaker c
-        WHERE c.id = nullif(substr(hop.gate, {len(CIRCUIT) + 2}), '')::bigint AND c.state <> 'counting')
+        WHERE c.id = substr(hop.gate, {len(CIRCUIT) + 2})::bigint AND c.state <> 'counting')
 ), chosen AS (
     SELECT h.job_id FROM orphaned o CROSS JOIN LATERAL (
         SELECT job_id, rank FROM scheduling_job_held
