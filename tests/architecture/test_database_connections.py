@@ -9,7 +9,7 @@ from django.conf import settings
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from jobsplatform.settings.env import BASE_DIR
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "tools")
 OPTIONS = connection_options()
