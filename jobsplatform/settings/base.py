@@ -117,7 +117,6 @@ def _database(variable: str) -> dict[str, Any]:
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **_database("DATABASE_URL"),
-        "ENGINE": "tenants.postgresql",
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,

@@ -13,7 +13,7 @@ from django.db import InternalError, connection
 
 from scheduling.services.bulk.running import OpenOperation, note_failure, open_operations, take_turn
 from scheduling.worker.connections import CONNECTION_ERRORS
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,8 @@ class BulkRunner:
 
     def _take_turn(self, opened: OpenOperation) -> bool:
         try:
-            return take_turn(opened)
+            with session_errors(connection):
+                return take_turn(opened)
         except Exception as error:
             # Whether it is the database that is gone, or this operation that cannot go on.
             if isinstance(error, ConnectionLostError):

@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.db import connection
+
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
@@ -33,7 +35,7 @@ from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
 from scheduling.services.subscriptions.relay import EventRelayer
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +113,8 @@ class DutyRoster:
         self._turn()
         is_failed = True
         try:
-            duty.run()
+            with session_errors(connection):
+                duty.run()
             is_failed = False
         except ConnectionLostError:
             raise
