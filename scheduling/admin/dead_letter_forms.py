@@ -10,10 +10,10 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidg
 
 from scheduling.admin.payload_editor import PayloadObjectField
 from scheduling.dashboards.wording import mark_of
+from scheduling.filters import JobFilter
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.processors import registry
-from scheduling.selectors.dead_letters import DeadLetterFilter
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.dead_letters import MAX_REQUEUED, RequeueCursor
 from tenants.admin.post_actions import REASON_LIMIT
@@ -92,16 +92,16 @@ class RequeueForm(forms.Form):
         except CursorInvalidError as refusal:
             raise forms.ValidationError(refusal.detail) from refusal
 
-    def to_filter(self) -> DeadLetterFilter:
+    def to_filter(self) -> JobFilter:
         """The letters as the service takes them."""
         given = self.cleaned_data
-        return DeadLetterFilter(
-            kinds=(given["kind"],) if given["kind"] else (),
-            reasons=(given["letter_reason"],) if given["letter_reason"] else (),
-            fingerprint=given["fingerprint"].strip() or None,
-            tenant_slug=given.get("tenant") or None,
-            created_after=given["created_after"],
-            created_before=given["created_before"],
+        return JobFilter.of(
+            kind=given["kind"],
+            dead_letter=given["letter_reason"],
+            fingerprint=given["fingerprint"].strip(),
+            tenant=given.get("tenant"),
+            died_after=given["created_after"],
+            died_before=given["created_before"],
         )
 
     def require_number(self, count: CappedCount) -> bool:

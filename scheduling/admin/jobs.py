@@ -34,7 +34,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
 from scheduling.models import Job
-from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.selectors.jobs import find_jobs
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
 from scheduling.services.reveals import reveal_payload
@@ -67,7 +67,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
+        jobs = find_jobs().defer(*HEAVY_FIELDS)
         return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
 
     def get_urls(self) -> list[URLPattern]:
@@ -120,7 +120,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
         job_id = parse_uuid(object_id)
-        job = find_jobs(JobFilter()).select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
+        job = find_jobs().select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
         if job is None:
             raise Http404(_("There is no such job."))
         return job

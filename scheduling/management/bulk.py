@@ -11,10 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db.models import QuerySet
 
 from scheduling.lifecycle import JobState
 from scheduling.management.selection import add_job_arguments, read_job_filter
-from scheduling.selectors.jobs import CappedCount, count_jobs, next_job_ids
+from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount, find_jobs
 from scheduling.services.retries import BulkRetry
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
@@ -58,8 +59,9 @@ class BulkCommand(BaseCommand):
 
     def _preview(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
         with tenant_context(tenant):
-            count = self.count_rows(newest_id, options)
-            sample = self.next_ids(newest_id, options, after=None, limit=SAMPLE_ROWS)
+            rows = self.find_rows(options).filter(id__lte=newest_id).order_by("id").values_list("id", flat=True)
+            counted = rows.order_by()[: COUNT_LIMIT + 1].count()
+            count, sample = CappedCount(min(counted, COUNT_LIMIT), counted > COUNT_LIMIT), list(rows[:SAMPLE_ROWS])
         return {"would_act_on": count.value, "or_more": count.is_capped, "sample": [str(row_id) for row_id in sample]}
 
     def _act_in_chunks(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
@@ -68,7 +70,8 @@ class BulkCommand(BaseCommand):
         after: UUID | None = None
         while True:
             with tenant_context(tenant):
-                ids = self.next_ids(newest_id, options, after=after, limit=CHUNK_ROWS)
+                rows = self.find_rows(options).filter(id__lte=newest_id, id__gt=after or UUID(int=0))
+                ids = list(rows.order_by("id").values_list("id", flat=True)[:CHUNK_ROWS])
                 if ids:
                     self.act(ids, options["reason"], done, refused)
             if len(ids) < CHUNK_ROWS:
@@ -99,12 +102,8 @@ class BulkCommand(BaseCommand):
         """The options by which rows are chosen."""
 
     @abstractmethod
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        """How many rows of the tenant of the moment match."""
-
-    @abstractmethod
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        """The next matching rows of the tenant of the moment, oldest first."""
+    def find_rows(self, options: dict[str, Any]) -> QuerySet[Any]:
+        """Return the matching rows of the current tenant."""
 
     @abstractmethod
     def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
@@ -120,11 +119,8 @@ class JobBulkCommand(BulkCommand):
     def add_filter_arguments(self, parser: ArgumentParser) -> None:
         add_job_arguments(parser, self.states)
 
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        return count_jobs(read_job_filter(options, self.states, newest_id))
-
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        return next_job_ids(read_job_filter(options, self.states, newest_id), after=after, limit=limit)
+    def find_rows(self, options: dict[str, Any]) -> QuerySet[Any]:
+        return find_jobs(read_job_filter(options, self.states)).select_related(None)
 
 
 def add_up(bulk: BulkRetry, done: Counter[str], refused: Counter[str]) -> None:

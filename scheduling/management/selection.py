@@ -9,11 +9,9 @@ from uuid import UUID
 
 from django.utils import timezone
 
-from scheduling import filters
+from scheduling.filters import FilterSyntaxError, JobFilter, parse
+from scheduling.filters.fields import LETTER_REASONS
 from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter
-from scheduling.selectors.dead_letters import DeadLetterFilter
-from scheduling.selectors.jobs import JobFilter
 from tenants.management.arguments import moment
 
 
@@ -43,50 +41,46 @@ def add_job_arguments(parser: ArgumentParser, states: tuple[JobState, ...]) -> N
     add_time_arguments(parser)
 
 
-def read_job_filter(options: Mapping[str, Any], states: tuple[JobState, ...], newest_id: UUID) -> JobFilter:
-    """The jobs that the options mean, among those submitted until ``newest_id``."""
-    return JobFilter(
-        states=tuple(JobState(state) for state in options["state"] or states),
-        kinds=tuple(options["kind"]),
-        queues=tuple(options["queue"]),
-        tags=tuple(options["tag"]),
+def read_job_filter(options: Mapping[str, Any], states: tuple[JobState, ...]) -> JobFilter:
+    """Return the filter of the jobs that the options mean."""
+    of_options = JobFilter.of(
+        state=[JobState(state) for state in options["state"] or states],
+        kind=options["kind"],
+        queue=options["queue"],
+        tag=options["tag"],
         fair_key=options["fair_key"],
-        batch_id=options["batch"],
+        batch=options["batch"],
         created_after=options["created_after"],
         created_before=options["created_before"],
         error=options["error"],
-        newest_id=newest_id,
-        query=options["filter"],
     )
+    return of_options & (options["filter"] or JobFilter())
 
 
-def filter_text(text: str) -> filters.JobFilter:
+def filter_text(text: str) -> JobFilter:
     """The argument as a filter whose ages count from now, however long the command takes."""
     try:
-        return filters.parse(text).frozen(timezone.now())
-    except filters.FilterSyntaxError as error:
+        return parse(text).frozen(timezone.now())
+    except FilterSyntaxError as error:
         raise ArgumentTypeError(error.detail) from error
 
 
 def add_dead_letter_arguments(parser: ArgumentParser) -> None:
     """The options that :func:`read_dead_letter_filter` reads."""
     parser.add_argument("--kind", action="append", default=[], help="may be repeated")
-    parser.add_argument(
-        "--letter-reason", action="append", default=[], choices=DeadLetter.Reason.values, help="may be repeated"
-    )
+    parser.add_argument("--letter-reason", action="append", default=[], choices=LETTER_REASONS, help="may be repeated")
     parser.add_argument("--fingerprint", help="a whole one: that of a group")
     add_time_arguments(parser)
 
 
-def read_dead_letter_filter(options: Mapping[str, Any], newest_id: UUID) -> DeadLetterFilter:
-    """The dead letters that the options mean and that were not requeued, until ``newest_id``."""
-    return DeadLetterFilter(
-        kinds=tuple(options["kind"]),
-        reasons=tuple(options["letter_reason"]),
+def read_dead_letter_filter(options: Mapping[str, Any]) -> JobFilter:
+    """Return the filter of the waiting dead letters that the options mean."""
+    return JobFilter.of(
+        kind=options["kind"],
+        dead_letter=options["letter_reason"],
         fingerprint=options["fingerprint"],
         error=options["error"],
-        is_requeued=False,
-        created_after=options["created_after"],
-        created_before=options["created_before"],
-        newest_id=newest_id,
+        requeued="no",
+        died_after=options["created_after"],
+        died_before=options["created_before"],
     )

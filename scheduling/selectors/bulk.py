@@ -22,7 +22,7 @@ CHUNK_ROWS = 1_000
 WINDOW_ROWS = 20_000
 SAMPLE_ROWS = 5
 # Conditions that lead to few rows at once; without one the jobs are looked at window by window.
-_NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key"})
+_NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key", "dead_letter", "died", "fingerprint", "requeued"})
 UNCHANGED = "unchanged"
 # Of those that go on, as many as the first page shows.
 LISTED_OPERATIONS = 20

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 from uuid import UUID
 
 from scheduling.conf import MAX_BULK_JOBS
+from scheduling.filters import JobFilter
 from scheduling.lifecycle import REPLAYABLE_STATES
 from scheduling.models import DeadLetter, Job
-from scheduling.selectors.dead_letters import (
-    DeadLetterFilter,
-    count_dead_letters,
-    find_dead_letters,
-    get_dead_letter,
-    next_dead_letter_ids,
-)
-from scheduling.selectors.jobs import CappedCount
+from scheduling.selectors.dead_letters import find_dead_letters, get_dead_letter
+from scheduling.selectors.jobs import COUNT_LIMIT, CappedCount
 from scheduling.services.job_requests import JobRequest, check_request
 from scheduling.services.payload_patches import patched_payload
 from scheduling.services.quotas import RateStanding
@@ -33,6 +28,7 @@ type Payload = Mapping[str, Any]
 # As many as one bulk submission takes.
 MAX_REQUEUED = MAX_BULK_JOBS
 SAMPLE_LETTERS = 5
+WAITING = JobFilter.of(requeued="no")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +108,7 @@ def requeue_dead_letters(
 
 def requeue_matching(
     *,
-    letter_filter: DeadLetterFilter,
+    letter_filter: JobFilter,
     cursor: RequeueCursor | None = None,
     limit: int = MAX_REQUEUED,
     reason: str = "",
@@ -126,10 +122,10 @@ def requeue_matching(
     """
     newest = cursor.newest if cursor else uuid7()
     after = cursor.after if cursor else None
-    waiting = replace(letter_filter, is_requeued=False, newest_id=newest)
-    ids = next_dead_letter_ids(waiting, after=after, limit=min(limit, MAX_REQUEUED))
+    waiting = find_dead_letters(letter_filter & WAITING).filter(id__lte=newest, id__gt=after or UUID(int=0))
+    ids = list(waiting.order_by("id").values_list("id", flat=True)[: min(limit, MAX_REQUEUED)])
     jobs = _jobs_of(ids)
-    bulk = _requeue(jobs, reason, payload_patch, {"filter": describe_filter(letter_filter)})
+    bulk = _requeue(jobs, reason, payload_patch, {"filter": letter_filter.text})
     batch = RequeueBatch(rate=bulk.rate)
     for letter_id in ids:
         refusal = bulk.refused.get(jobs[letter_id])
@@ -149,13 +145,15 @@ def requeue_matching(
     return batch
 
 
-def preview_requeue(*, letter_filter: DeadLetterFilter, payload_patch: Payload | None = None) -> RequeuePreview:
+def preview_requeue(*, letter_filter: JobFilter, payload_patch: Payload | None = None) -> RequeuePreview:
     """What requeueing by this filter would do now; nothing is changed. The sample is of the oldest, who come first."""
-    waiting = replace(letter_filter, is_requeued=False)
-    letters = find_dead_letters(waiting).select_related("job", "tenant__plan").order_by("id")[:SAMPLE_LETTERS]
+    waiting = find_dead_letters(letter_filter & WAITING)
+    counted = waiting.order_by().values("id")[: COUNT_LIMIT + 1].count()
+    letters = waiting.select_related("job", "tenant__plan").order_by("id")[:SAMPLE_LETTERS]
     now = read_clock()
     return RequeuePreview(
-        count_dead_letters(waiting), [SampledLetter(letter, _refusal(letter, payload_patch, now)) for letter in letters]
+        CappedCount(min(counted, COUNT_LIMIT), counted > COUNT_LIMIT),
+        [SampledLetter(letter, _refusal(letter, payload_patch, now)) for letter in letters],
     )
 
 
@@ -171,20 +169,6 @@ def _refusal(letter: DeadLetter, payload_patch: Payload | None, now: datetime) -
     except DomainError as refusal:
         return refusal
     return None
-
-
-def describe_filter(letter_filter: DeadLetterFilter) -> dict[str, str]:
-    """What a filter asks for, as the audit log keeps it."""
-    told = {
-        "kinds": ", ".join(letter_filter.kinds),
-        "reasons": ", ".join(letter_filter.reasons),
-        "fingerprint": letter_filter.fingerprint or "",
-        "error": letter_filter.error or "",
-        "created_after": letter_filter.created_after.isoformat() if letter_filter.created_after else "",
-        "created_before": letter_filter.created_before.isoformat() if letter_filter.created_before else "",
-        "tenant": letter_filter.tenant_slug or "",
-    }
-    return {name: value for name, value in told.items() if value}
 
 
 def _jobs_of(dead_letter_ids: Sequence[UUID]) -> dict[UUID, UUID]:

@@ -8,10 +8,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.api.serializers.jobs import ErrorSerializer
+from scheduling.filters import JobFilter
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letter_groups import DeadLetterGroup
-from scheduling.selectors.dead_letters import Attempt, DeadLetterDetail, DeadLetterFilter
+from scheduling.selectors.dead_letters import Attempt, DeadLetterDetail
 from scheduling.selectors.history import EXECUTION_STATES
 from scheduling.services.dead_letters import MAX_REQUEUED, RequeueBatch, RequeueCursor, RequeuePreview
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
@@ -177,16 +178,16 @@ class BulkRequeueSerializer(StrictSerializer):
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
 
-    def to_filter(self) -> DeadLetterFilter:
+    def to_filter(self) -> JobFilter:
         """The letters as the service takes them."""
         given = self.validated_data["filter"]
-        return DeadLetterFilter(
-            kinds=tuple(given["kind"]),
-            reasons=tuple(given["reason"]),
+        return JobFilter.of(
+            kind=given["kind"],
+            dead_letter=given["reason"],
             fingerprint=given["fingerprint"],
             error=given["error"],
-            created_after=given["created_after"],
-            created_before=given["created_before"],
+            died_after=given["created_after"],
+            died_before=given["created_before"],
         )
 
     def to_cursor(self) -> RequeueCursor | None:

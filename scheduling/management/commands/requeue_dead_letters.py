@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from scheduling.management.bulk import BulkCommand, add_up
 from scheduling.management.selection import add_dead_letter_arguments, read_dead_letter_filter
-from scheduling.selectors.dead_letters import count_dead_letters, next_dead_letter_ids
-from scheduling.selectors.jobs import CappedCount
+from scheduling.selectors.dead_letters import find_dead_letters
 from scheduling.services.dead_letters import requeue_dead_letters
 from tenants.api.parsers import parse_json
 from tenants.exceptions import JsonInvalidError
@@ -37,11 +38,8 @@ class Command(BulkCommand):
         self.patch = options["payload_patch"]
         super().handle(*args, **options)
 
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        return count_dead_letters(read_dead_letter_filter(options, newest_id))
-
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        return next_dead_letter_ids(read_dead_letter_filter(options, newest_id), after=after, limit=limit)
+    def find_rows(self, options: dict[str, Any]) -> QuerySet[Any]:
+        return find_dead_letters(read_dead_letter_filter(options))
 
     def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
         bulk = requeue_dead_letters(dead_letter_ids=ids, reason=reason, payload_patch=self.patch)
