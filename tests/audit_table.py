@@ -273,7 +273,7 @@ COMMANDS = """
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
-cancel_jobs          job.cancelled          scheduling.job
+cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
 create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
@@ -290,8 +290,8 @@ plan_versions        plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
-requeue_dead_letters job.retried            scheduling.job
-retry_jobs           job.retried            scheduling.job
+requeue_dead_letters bulk_operation.started scheduling.bulkoperation
+retry_jobs           bulk_operation.started scheduling.bulkoperation
 revoke_api_key       api_key.revoked        tenants.apikey
 drain                queue.draining         scheduling.queue
 pause                queue.paused           scheduling.queue

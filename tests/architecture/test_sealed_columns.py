@@ -28,6 +28,7 @@ PLAIN = {
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
     "scheduling.BulkOperation.parameters": "a queue, or a priority",
+    "scheduling.BulkOperation.position": "ids",
     "scheduling.CFSPlanVersion.after": "the platform's configuration",
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",

@@ -7,6 +7,7 @@ done twice and nothing is passed over. Of many dispatchers one takes a turn of a
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ from scheduling.services.bulk.ending import actor_of, end_operation
 from tenants.clock import read_clock, read_moment
 from tenants.context import Scope, acting_as, all_tenants, scope_context
 from tenants.locks import LockClass
+from tenants.postgresql.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 TURN_IDLE_TIMEOUT_MS = 15_000
 # Of the first turn: somebody waits for a sign that it goes on.
 FIRST_ROWS = 100
+# Between two tries at an operation whose turn another process takes.
+BUSY_SECONDS = 0.1
 # Turns in a row that may fail before nobody tries again.
 MAX_FAILURES = 5
 CHANGED_MEANWHILE = "changed_meanwhile"
@@ -70,8 +74,44 @@ def take_turn(opened: OpenOperation) -> bool:
         if operation is None or not operation.is_open:
             return False
         with acting_as(actor_of(operation)):
-            _go_on(operation)
+            _go_on(operation, CHUNK_ROWS if operation.position else FIRST_ROWS)
         return operation.is_open and operation.resume_at is None
+
+
+def try_turn(opened: OpenOperation) -> bool:
+    """Take a turn, and note its failure unless the connection is lost, which is raised; whether there is another."""
+    try:
+        return take_turn(opened)
+    except Exception as error:
+        if isinstance(error, ConnectionLostError):
+            raise
+        note_failure(opened, error)
+        return False
+
+
+def take_first_turn(operation: BulkOperation) -> None:
+    """Take a turn in the transaction that makes the operation, as the current actor.
+
+    Other processes do not see its row yet, so it needs no lock.
+    """
+    _go_on(operation, CHUNK_ROWS)
+
+
+def run_to_end(operation: BulkOperation) -> BulkOperation:
+    """Take turns in this process until the operation has ended or rests; return it as it is then.
+
+    An operation rests after a turn that failed, or at a limit of its tenant. While another process takes a turn of it,
+    wait for that.
+    """
+    opened = OpenOperation(operation.pk, operation.tenant_id)
+    while True:
+        has_more = try_turn(opened)
+        with scope_context(Scope(tenant_id=opened.tenant_id)):
+            operation = BulkOperation.objects.select_related("tenant").get(pk=opened.id)
+        if not operation.is_open or operation.resume_at is not None:
+            return operation
+        if not has_more:
+            time.sleep(BUSY_SECONDS)
 
 
 def note_failure(opened: OpenOperation, error: BaseException) -> None:
@@ -93,49 +133,48 @@ def note_failure(opened: OpenOperation, error: BaseException) -> None:
             end_operation(operation, _State.FAILED)
 
 
-def _go_on(operation: BulkOperation) -> None:
+def _go_on(operation: BulkOperation, limit: int) -> None:
     if operation.started_at is None:
         operation.started_at, operation.state = read_clock(), _State.RUNNING
     operation.failures, operation.error, operation.resume_at = 0, "", None
     act = read_act(operation.operation, operation.parameters)
-    is_over = _act_on_next(operation, act) if operation.undo_of_id is None else _undo_next(operation, act)
+    is_over = _act_on_next(operation, act, limit) if operation.undo_of_id is None else _undo_next(operation, act)
     if is_over:
         end_operation(operation, _State.COMPLETED)
     else:
         operation.save()
 
 
-def _act_on_next(operation: BulkOperation, act: Act) -> bool:
-    """The next jobs of the filter; whether nothing is left behind them."""
+def _act_on_next(operation: BulkOperation, act: Act, limit: int) -> bool:
+    """Act on the next jobs of the filter, at most ``limit``; return whether nothing is left behind them."""
     jobs = FrozenJobs(parse(operation.filter), operation.frozen_at, operation.newest_id)
-    limit = CHUNK_ROWS if operation.cursor else FIRST_ROWS
-    chunk = jobs.next_chunk(act.states, after=operation.cursor, limit=limit)
+    chunk = jobs.next_chunk(act.states, after=operation.after, limit=limit)
     done = act.act(chunk.job_ids, reason=operation.reason) if chunk.job_ids else Done()
     if done.put_off:
         acted_on = chunk.job_ids[: -len(done.put_off)]
         operation.resume_at = read_moment() + timedelta(seconds=done.retry_after_seconds or 1)
         if acted_on:
-            passed = jobs.count_passed(act.states, after=operation.cursor, end=acted_on[-1], but=acted_on)
+            passed = jobs.count_passed(act.states, after=operation.after, end=acted_on[-1], but=acted_on)
             _add_up(operation, done, len(acted_on), passed)
-            operation.cursor = acted_on[-1]
+            operation.after = acted_on[-1]
         return False
     _keep_formers(operation, done)
     _add_up(operation, done, len(chunk.job_ids), chunk.passed)
-    operation.cursor = chunk.end
+    operation.after = chunk.end
     return chunk.end is None
 
 
 def _undo_next(operation: BulkOperation, act: Act) -> bool:
     """Give the jobs of the next row back what they had; whether there is no other row."""
     rows = BulkFormer.objects.filter(operation_id=operation.undo_of_id).order_by("id")
-    if operation.cursor is not None:
-        rows = rows.filter(id__gt=operation.cursor)
+    if operation.after is not None:
+        rows = rows.filter(id__gt=operation.after)
     row = rows.first()
     if row is None:
         return True
     done = act.give_back(dict(zip(row.job_ids, row.formers, strict=True)), reason=operation.reason)
     _add_up(operation, done, len(row.job_ids), Counter())
-    operation.cursor = row.pk
+    operation.after = row.pk
     return False
 
 

@@ -26,6 +26,7 @@ from scheduling.selectors.bulk_effect import BulkEffect, read_effect
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.bulk.asking import read_act
 from scheduling.services.bulk.ending import actor_columns
+from scheduling.services.bulk.running import take_first_turn
 from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.models import Tenant
@@ -107,12 +108,14 @@ def start_bulk_operation(
     reason: str,
     number: int | None = None,
     ticket: str = "",
+    takes_first_turn: bool = False,
 ) -> BulkOperation:
     """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
 
     With the ``ticket`` of a preview it reaches the jobs that were shown there, and ``number`` is the one that was
-    shown; without one they are counted now. Raises what `plan_bulk_operation` does, ReasonRequiredError,
-    BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
+    shown; without one they are counted now. With ``takes_first_turn`` its first thousand jobs are done in this
+    transaction; such operations are few and small, and are not limited. Raises what `plan_bulk_operation` does,
+    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
     """
     act = read_act(operation, parameters)
     reason = require_reason(reason)
@@ -125,25 +128,43 @@ def start_bulk_operation(
         frozen = _Frozen(jobs, preview.count, preview.tenants)
     _check_number(number, frozen)
     tenant_id = _tenant_of(job_filter)
-    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
-    if BulkOperation.objects.filter(whose, finished_at__isnull=True).count() >= MAX_OPEN:
-        raise TooManyBulkOperationsError
-    row = BulkOperation.objects.create(
+    if not takes_first_turn:
+        _check_open(tenant_id)
+    row = create_operation(
+        frozen.jobs,
+        frozen.count,
         tenant_id=tenant_id,
         operation=operation,
         parameters=dict(parameters),
-        filter=frozen.jobs.job_filter.text,
         asked_filter=job_filter.text,
-        frozen_at=frozen.jobs.frozen_at,
-        newest_id=frozen.jobs.newest_id,
-        expected=frozen.count.value,
-        is_expected_capped=frozen.count.is_capped,
         reason=reason,
+    )
+    if takes_first_turn:
+        take_first_turn(row)
+    return row
+
+
+def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> BulkOperation:
+    """Create the row of an operation on ``jobs`` by the current actor, with its audit entry."""
+    row = BulkOperation.objects.create(
+        filter=jobs.job_filter.text,
+        frozen_at=jobs.frozen_at,
+        newest_id=jobs.newest_id,
+        expected=count.value,
+        is_expected_capped=count.is_capped,
+        **columns,
         **actor_columns(),
     )
-    after = {"operation": operation, "filter": row.filter, "jobs": str(frozen.count), **parameters}
-    record_audit(action="bulk_operation.started", target=row, after=after, reason=reason)
+    after = {"operation": row.operation, "filter": row.filter, "jobs": str(count), **row.parameters}
+    record_audit(action="bulk_operation.started", target=row, after=after, reason=row.reason)
     return row
+
+
+def _check_open(tenant_id: UUID | None) -> None:
+    """Raise TooManyBulkOperationsError if people have started as many as may be open."""
+    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    if BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True).count() >= MAX_OPEN:
+        raise TooManyBulkOperationsError
 
 
 def _read_filter(text: str) -> JobFilter:
