@@ -42,7 +42,6 @@ POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulk
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
-POST   dead-letters/requeue/             job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
@@ -238,9 +237,9 @@ webhooks.webhook                    delete        webhook.deleted          webho
 
 # Acts on ticked rows of a list.
 ACTIONS = """
-scheduling.deadletter requeue_selected  job.retried    scheduling.job
-scheduling.job        retry_selected    job.retried    scheduling.job
-scheduling.job        cancel_selected   job.cancelled  scheduling.job
+scheduling.deadletter requeue_selected  bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
+scheduling.job        retry_selected    bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
+scheduling.job        cancel_selected   bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 """
 
 # The console's other routes, by what is posted to them.
@@ -255,7 +254,6 @@ POST files/uploadedfile/upload/            files.uploaded        files.uploadedf
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
-POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/job/{job}/replay/          job.retried           scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview

@@ -19,6 +19,7 @@ from django.http import (
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -126,7 +127,8 @@ class BulkOperationAdmin(KeysetAdmin):
         operations = [name for name in BulkOperation.Operation.values if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
         is_bound = "filter" in given and "operation" in given
-        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations)
+        reveals = access.may(Permission.JOBS_REVEAL)
+        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations, may_edit=reveals)
         plan: BulkPlan | None = None
         if is_bound and form.is_valid():
             try:
@@ -141,8 +143,12 @@ class BulkOperationAdmin(KeysetAdmin):
             "opts": self.opts,
             "form": form,
             "plan": plan,
+            "sample": [(item.job, item.refusal_words(reveals=reveals)) for item in plan.sample] if plan else [],
         }
-        return TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+        response = TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+        # A patch that was typed stands in it.
+        add_never_cache_headers(response)
+        return response
 
     def _start(self, request: HttpRequest, form: BulkForm) -> HttpResponse:
         given = form.cleaned_data

@@ -144,7 +144,7 @@ _ALL_FIELDS = (
     Field("age", read_duration, "age:>1h", COMPARISONS),
     Field("created", read_moment, "created:>2026-01-01", ("", *COMPARISONS)),
     Field("dead_letter", read_letter_reason, "dead_letter:attempts_exhausted,discarded"),
-    Field("fingerprint", read_text, "fingerprint:0c1d2e3f4a5b6c7d"),
+    Field("fingerprint", read_text, "fingerprint:0c1d2e3f4a5b6c7d", may_be_empty=True),
     Field("died", read_moment, "died:>2026-01-01", ("", *COMPARISONS)),
     Field("requeued", read_yes_or_no, "requeued:no"),
 )

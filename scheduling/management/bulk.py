@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,8 +15,9 @@ from scheduling.selectors.bulk import UNCHANGED
 from scheduling.selectors.bulk_effect import EFFECT_NOTES, WaitLine
 from scheduling.services.bulk.running import CHANGED_MEANWHILE, run_to_end
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
+from tenants.api.parsers import parse_json
 from tenants.context import Scope, acting_as, command_actor, scope_context
-from tenants.exceptions import DomainError
+from tenants.exceptions import DomainError, JsonInvalidError
 from tenants.selectors.tenants import find_tenant
 
 type Facts = dict[str, Any]
@@ -35,6 +36,7 @@ class BulkCommand(BaseCommand):
     # Conditions that are added to the filter.
     condition: ClassVar[str] = ""
     parameter_names: ClassVar[Sequence[str]] = ()
+    takes_patch: ClassVar[bool] = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("filter", metavar="FILTER", help='which jobs, such as "state:retryable age:>1h"')
@@ -47,6 +49,13 @@ class BulkCommand(BaseCommand):
             metavar="N",
             help="how many jobs match: needed above 1,000, or if they belong to several tenants",
         )
+        if self.takes_patch:
+            parser.add_argument(
+                "--payload-patch",
+                type=_read_patch,
+                metavar="JSON",
+                help="merged into each payload of one tenant's ended jobs (RFC 7396: null removes a member)",
+            )
         parser.add_argument("--no-wait", action="store_true", help="leave the operation to the dispatchers")
         parser.add_argument("--json", action="store_true", help="print the outcome as JSON, an object for each tenant")
 
@@ -71,6 +80,7 @@ class BulkCommand(BaseCommand):
             "filter_text": f"{options['filter']} {self.condition}".strip(),
             "operation": self.operation or options["operation"],
             "parameters": {name: options[name] for name in self.parameter_names if options[name] is not None},
+            "payload_patch": options.get("payload_patch"),
         }
         with scope_context(scope):
             if options["dry_run"]:
@@ -89,6 +99,16 @@ class BulkCommand(BaseCommand):
             for name, value in outcome.items():
                 if value not in ({}, [], "", None):
                     self.stdout.write(f"{name.replace('_', ' ')}: {_words(value)}")
+
+
+def _read_patch(text: str) -> dict[str, Any]:
+    try:
+        patch = parse_json(text.encode("utf-8", "surrogateescape"))
+    except JsonInvalidError as error:
+        raise ArgumentTypeError(error.detail) from error
+    if not isinstance(patch, dict):
+        raise ArgumentTypeError("It must be a JSON object.")
+    return patch
 
 
 def _words(value: Any) -> str:

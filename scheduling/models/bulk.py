@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from tenants.context import require_scope
+from tenants.encryption.fields import SealedJSONField
 from tenants.ids import uuid7
 from tenants.managers import TenantManager, claim_for_scope
 from tenants.models.base import TenantModel
@@ -54,6 +55,7 @@ class BulkOperation(models.Model):
     changed = models.PositiveBigIntegerField(default=0, help_text="Jobs to which it was done.")
     ineligible = models.JSONField(default=dict, help_text="Jobs to which it could not be done, by reason.")
     changed_by_tenant = models.JSONField(default=dict, help_text="For the audit log.")
+    payload_patch = SealedJSONField(null=True, help_text="Merged into the payload of each job that is replayed.")
     position = models.JSONField(default=dict, help_text="Where the next turn goes on.")
     batch_id = models.UUIDField(null=True, help_text="The batch that is cancelled by it.")
     resume_at = models.DateTimeField(null=True, help_text="When a limit that it has reached lets it go on.")
@@ -92,6 +94,11 @@ class BulkOperation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.finished_at is None
+
+    @property
+    def has_payload_patch(self) -> bool:
+        """Return whether it changes payloads, without opening the sealed patch."""
+        return self.__dict__["payload_patch"] is not None
 
     @property
     def after(self) -> UUID | None:

@@ -150,7 +150,7 @@ def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | 
         by_state=dict(by_state.most_common()),
         by_queue=dict(by_queue.most_common()),
         ineligible=dict(ineligible.most_common()),
-        sample=list(matching.select_related("queue", "tenant").order_by("id")[:SAMPLE_ROWS]),
+        sample=list(matching.select_related("queue", "tenant__plan").order_by("id")[:SAMPLE_ROWS]),
         groups=groups,
     )
 

@@ -201,7 +201,6 @@ POST   workflow-runs/records/                                      2
 POST   workflows/{pk}/runs/                                        2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5
-POST   dead-letters/requeue/                                       5
 POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/versions/                                    5

@@ -141,7 +141,6 @@ GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
 GET    dead-letters/groups/                  jobs.view
 POST   dead-letters/{letter}/requeue/        jobs.retry        {}
-POST   dead-letters/requeue/                 jobs.retry        {"filter": {}}
 GET    queues/                               platform.view
 POST   queues/                               fairness.manage   {"name": "another", "pool": "default", "reason": "x"}
 GET    queues/dataset/                       platform.view
@@ -392,8 +391,6 @@ GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view
 GET    scheduling/worker/{worker}/now/       platform.view                             404
 GET    scheduling/deadletter/groups/         jobs.view
-GET    scheduling/deadletter/requeue/        jobs.retry
-POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view

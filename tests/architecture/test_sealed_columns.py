@@ -18,6 +18,7 @@ SEALED = {
     "scheduling.Job.payload",
     "scheduling.Job.checkpoint",
     "scheduling.Job.result",
+    "scheduling.BulkOperation.payload_patch",
     "scheduling.Schedule.payload",
     "tenants.TenantSecret.sealed",
 }
@@ -70,8 +71,8 @@ COLUMNS = ("payload", "checkpoint", "result")
 BESIDE_ROWS = {
     "scheduling/services/backlog.py",
     "scheduling/services/bulk/acts.py",
+    "scheduling/services/bulk/replays.py",
     "scheduling/services/checkpoints.py",
-    "scheduling/services/dead_letters.py",
     "scheduling/services/execution.py",
     "scheduling/services/kept_results.py",
     "scheduling/services/settlement_sql.py",

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import BulkProgress, progress_of
 from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect, WaitLine
-from scheduling.services.bulk.starting import BulkPlan
+from scheduling.services.bulk.starting import BulkPlan, SampledJob
 from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.services.pausing import REASON_LIMIT
 
@@ -29,6 +29,12 @@ class BulkRequestSerializer(StrictSerializer):
     priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")
     queue = NameField(
         max_length=60, required=False, help_text="For `move_queue`: one that routing lets the tenant name."
+    )
+    payload_patch = serializers.DictField(
+        default=None,
+        allow_null=True,
+        help_text="For `retry` and `requeue` of one tenant's jobs: merged into each payload (RFC 7396: null removes a"
+        " member); needs the right `jobs.reveal`.",
     )
     reason = NameField(
         max_length=REASON_LIMIT, required=False, allow_blank=True, default="", help_text="Needed unless `dry_run`."
@@ -60,14 +66,28 @@ class BulkReasonSerializer(StrictSerializer):
     reason = NameField(max_length=REASON_LIMIT, help_text="For the audit log.")
 
 
-class SampledJobSerializer(serializers.Serializer[Any]):
-    """One of the first jobs that would be come by."""
+class BulkRefusalSerializer(serializers.Serializer[Any]):
+    """Why a job would be refused."""
 
-    id = serializers.UUIDField()
-    kind = serializers.CharField()
-    state = serializers.CharField()
-    queue = serializers.CharField(source="queue.name")
-    created_at = serializers.DateTimeField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SampledJobSerializer(serializers.Serializer[SampledJob]):
+    """One of the first jobs that match; ``context["reveals"]``: its payload may be quoted."""
+
+    id = serializers.UUIDField(source="job.id")
+    kind = serializers.CharField(source="job.kind")
+    state = serializers.CharField(source="job.state")
+    queue = serializers.CharField(source="job.queue.name")
+    created_at = serializers.DateTimeField(source="job.created_at")
+    refusal = serializers.SerializerMethodField(help_text="Why it would be refused, such as by its payload; or null.")
+
+    @extend_schema_field(BulkRefusalSerializer(allow_null=True))
+    def get_refusal(self, item: SampledJob) -> Any:
+        if item.refusal is None:
+            return None
+        return {"code": item.refusal.code, "detail": item.refusal_words(reveals=self.context["reveals"])}
 
 
 class WaitLineSerializer(serializers.Serializer[WaitLine]):
@@ -103,7 +123,7 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
     )
     by_state = serializers.DictField(source="preview.by_state", child=serializers.IntegerField())
     by_queue = serializers.DictField(source="preview.by_queue", child=serializers.IntegerField())
-    sample = SampledJobSerializer(source="preview.sample", many=True)
+    sample = SampledJobSerializer(many=True)
     effect = BulkEffectSerializer(help_text="Who would wait longer or less long, by predicted costs.")
     needs_number = serializers.BooleanField()
     ticket = serializers.CharField()
@@ -125,6 +145,7 @@ class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     parameters = serializers.DictField()
+    has_payload_patch = serializers.BooleanField(help_text="Whether it changes payloads; how is not shown.")
     filter = serializers.CharField(help_text="As it was frozen.")
     asked_filter = serializers.CharField()
     state = serializers.ChoiceField(choices=BulkOperation.State.choices)

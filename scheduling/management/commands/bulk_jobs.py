@@ -14,6 +14,7 @@ class Command(BulkCommand):
         ' `bulk_jobs "state:discarded queue:pipeline age:>1h" requeue --tenant acme --reason "the API is back"`.'
     )
     parameter_names = ("priority", "queue")
+    takes_patch = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)

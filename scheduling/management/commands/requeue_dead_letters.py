@@ -8,3 +8,4 @@ class Command(BulkCommand):
     help = "Run the jobs of all waiting dead letters of a filter as new jobs, each letter once; an empty filter is all."
     operation = BulkOperation.Operation.REQUEUE
     condition = "requeued:no"
+    takes_patch = True

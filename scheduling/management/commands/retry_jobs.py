@@ -7,3 +7,4 @@ from scheduling.models import BulkOperation
 class Command(BulkCommand):
     help = "Retry all jobs of a filter: at once if they back off, as new jobs if they ended without success."
     operation = BulkOperation.Operation.RETRY
+    takes_patch = True

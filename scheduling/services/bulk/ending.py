@@ -41,7 +41,8 @@ def actor_columns() -> dict[str, Any]:
 def end_operation(
     operation: BulkOperation, state: BulkOperation.State, *, action: str = "bulk_operation.ended", reason: str = ""
 ) -> None:
-    """Nothing more is done by it; one entry for each tenant, in the caller's transaction and by its actor."""
+    """End an operation, with one audit entry for each tenant; ``reason`` is by default that of its start."""
+    reason = reason or operation.reason
     operation.state = state
     operation.finished_at = read_clock()
     operation.save()
@@ -54,5 +55,6 @@ def end_operation(
 
 
 def told(operation: BulkOperation) -> dict[str, object]:
-    """What an operation has come to so far, as the audit log keeps it."""
-    return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible}
+    """Return what an operation has come to so far, as the audit log keeps it."""
+    edited = {"payloads_edited": operation.changed} if operation.has_payload_patch else {}
+    return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible, **edited}

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 TURN_IDLE_TIMEOUT_MS = 15_000
 # Of the first turn: somebody waits for a sign that it goes on.
 FIRST_ROWS = 100
+# Of each turn that changes payloads, which it reads and checks.
+PATCHED_ROWS = 200
 # Between two tries at an operation whose turn another process takes.
 BUSY_SECONDS = 0.1
 # Turns in a row that may fail before nobody tries again.
@@ -137,7 +139,9 @@ def _go_on(operation: BulkOperation, limit: int) -> None:
     if operation.started_at is None:
         operation.started_at, operation.state = read_clock(), _State.RUNNING
     operation.failures, operation.error, operation.resume_at = 0, "", None
-    act = read_act(operation.operation, operation.parameters)
+    if operation.has_payload_patch:
+        limit = min(limit, PATCHED_ROWS)
+    act = read_act(operation.operation, operation.parameters, operation.payload_patch)
     is_over = _act_on_next(operation, act, limit) if operation.undo_of_id is None else _undo_next(operation, act)
     if is_over:
         end_operation(operation, _State.COMPLETED)

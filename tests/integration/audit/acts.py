@@ -570,9 +570,6 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         "scheduling/bulkoperation/start/",
         {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"},
     ),
-    "POST scheduling/deadletter/requeue/": lambda world: _post(
-        world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
-    ),
     "POST scheduling/job/{job}/replay/": lambda world: _post(
         world, f"scheduling/job/{world.own['job']}/replay/", {"payload": "{}", "reason": "x"}
     ),

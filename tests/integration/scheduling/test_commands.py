@@ -186,6 +186,24 @@ def test_requeue_dead_letters_takes_a_cause_alone(acme: Tenant, tick: Tick, work
         assert not Job.objects.filter(parent=other).exists()
 
 
+def test_requeue_dead_letters_changes_payloads(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    (job,) = submit(acme, payload={"a": 1, "b": 2})
+    tick()
+    fail(start, job, is_permanent=True)
+    words = ("kind:noop", "--tenant", "acme", "--reason", "mended", "--payload-patch", '{"a": null, "c": 3}')
+    assert run_json("requeue_dead_letters", *words)[0]["changed"] == 1
+    with tenant_context(acme):
+        assert Job.objects.get(parent=job).payload == {"b": 2, "c": 3}
+        entry = AuditLogEntry.objects.get(action="bulk_operation.ended")
+    assert entry.after["payloads_edited"] == 1
+
+
+@pytest.mark.parametrize("patch", ["{", "[1]", "7", '{"a": 1, "a": 2}'])
+def test_patch_that_is_no_object_is_refused_before_the_start(acme: Tenant, patch: str) -> None:
+    with pytest.raises(CommandError, match="payload-patch"):
+        run("requeue_dead_letters", "kind:noop", "--tenant", "acme", "--reason", "x", "--payload-patch", patch)
+
+
 def test_refusals_are_counted_and_set_the_exit_status(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:

@@ -373,3 +373,29 @@ def test_operation_is_run_to_its_end_without_a_dispatcher(acme: Tenant, start_bu
     submit(acme, 2)
     operation = running.run_to_end(start_bulk(acme, "kind:noop", "cancel"))
     assert (operation.state, operation.changed) == ("completed", 2)
+
+
+def test_patch_is_part_of_the_ticket(acme: Tenant, start_bulk: Start) -> None:
+    submit(acme)
+    start_bulk(acme, "kind:noop", "cancel")
+    take_turns()
+    asked = {"filter_text": "state:cancelled", "operation": "retry", "parameters": {}}
+    with tenant_context(acme):
+        ticket = plan_bulk_operation(**asked, payload_patch={"a": 1}).ticket
+    for patch in (None, {"a": 2}):
+        with pytest.raises(BulkPreviewStaleError):
+            start_bulk(acme, "state:cancelled", "retry", payload_patch=patch, ticket=ticket)
+    assert start_bulk(acme, "state:cancelled", "retry", payload_patch={"a": 1}, ticket=ticket).has_payload_patch
+    take_turns()
+    with all_tenants():
+        assert Job.objects.get(parent__isnull=False).payload == {"a": 1}
+
+
+def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: Start) -> None:
+    (job,) = submit(acme)
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(state="retryable")
+    operation = start_bulk(acme, "kind:noop", "retry", payload_patch={"a": 1})
+    take_turns()
+    operation = reload_operation(operation)
+    assert (operation.changed, operation.ineligible) == (0, {"retryable": 1})
