@@ -46,6 +46,8 @@ def end_operation(
     operation.state = state
     operation.finished_at = read_clock()
     operation.save()
+    if operation.batch_id is not None and state == BulkOperation.State.COMPLETED:
+        return  # a part of the cancelled batch, which has its own entry
     facts = {"operation": operation.operation, "state": state.value}
     record_audit(action=action, target=operation, after=facts | told(operation), reason=reason)
     if operation.tenant_id is None:
