@@ -74,7 +74,6 @@ PATCH  cfs-plans/cloud/                  cfs_plan.changed        scheduling.cfsp
 POST   cfs-plans/community/activate/     cfs_plan.activated      scheduling.cfsplan
 POST   cfs-plans/cloud/rollback/         cfs_plan.rolled_back    scheduling.cfsplan
 POST   cfs-plans/cloud/withdraw/         cfs_plan.version_withdrawn scheduling.cfsplan
-POST   backlog-moves/                    backlog.move_requested  scheduling.backlogmove
 POST   datasets/                         dataset.created         retrieval.dataset
 PATCH  datasets/{dataset}/               dataset.updated         retrieval.dataset
 DELETE datasets/{dataset}/               dataset.deleted         retrieval.dataset
@@ -283,7 +282,7 @@ encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
-move_backlog         backlog.move_requested scheduling.backlogmove
+move_backlog         bulk_operation.started scheduling.bulkoperation
 plan_versions        plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
@@ -315,7 +314,6 @@ OF_PLATFORM = frozenset(
         "django_celery_beat.intervalschedule",
         "django_celery_beat.periodictask",
         "django_celery_beat.solarschedule",
-        "scheduling.backlogmove",
         "scheduling.cfsplan",
         "scheduling.kind",
         "scheduling.queue",
@@ -339,6 +337,7 @@ ELSEWHERE: dict[str, str | None] = {
     # Of all tenants at once.
     "POST tenants/auditlogentry/export/": None,
     "POST tenants/auditlogentry/verify/": None,
+    "move_backlog": None,
     # Saved by somebody who sees the jobs of all tenants.
     "POST scheduling/job/views/": None,
 }

@@ -33,7 +33,7 @@ from scheduling.filters import FIELDS
 from scheduling.filters.terms import write_value
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations
-from scheduling.services.bulk.asking import permission_of
+from scheduling.services.bulk.asking import OF_FILTERS, permission_of
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.admin.audit_filters import told_actor
@@ -124,7 +124,7 @@ class BulkOperationAdmin(KeysetAdmin):
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)
-        operations = [name for name in BulkOperation.Operation.values if access.may(permission_of(name))]
+        operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
         is_bound = "filter" in given and "operation" in given
         reveals = access.may(Permission.JOBS_REVEAL)
@@ -173,7 +173,7 @@ class BulkOperationAdmin(KeysetAdmin):
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_danger=True,
-        is_offered=lambda operation: operation.is_open,
+        is_offered=lambda operation: operation.is_open and operation.operation in OF_FILTERS,
     )
     def abort(self, request: HttpRequest, operation: BulkOperation, reason: str) -> str:
         abort_bulk_operation(operation_id=operation.pk, reason=reason)

@@ -21,6 +21,7 @@ from tenants.models.base import TenantModel
 class BulkOperation(models.Model):
     """One act on all the jobs of a filter; without a tenant it reaches those of all tenants.
 
+    A reroute has no filter: it goes over all that waits, pass after pass.
     Which jobs are meant is frozen when it starts: ``filter`` without anything that moves with the clock, ``newest_id``
     and ``frozen_at``. Its turns go along the jobs' ids; ``position`` is written in the transaction of what was done.
     """
@@ -32,6 +33,7 @@ class BulkOperation(models.Model):
         DISCARD = "discard", "discard"
         REPRIORITISE = "reprioritise", "change the priority"
         MOVE_QUEUE = "move_queue", "move to another queue"
+        REROUTE = "reroute", "move to the queues that routing names"
 
     class State(models.TextChoices):
         PENDING = "pending", "pending"

@@ -68,8 +68,6 @@ POST   api-keys/{pk}/revoke/                                       2
 GET    approvals/                                                  2
 POST   approvals/{pk}/decide/                                      2
 GET    audit-log/                                                  2
-GET    backlog-moves/                                              2
-POST   backlog-moves/                                              2
 GET    batches/                                                    2
 POST   batches/                                                    2
 POST   batches/{pk}/cancel/                                        2

@@ -212,8 +212,6 @@ GET    cfs-plans/cloud/versions/             platform.view
 POST   cfs-plans/cloud/rollback/             fairness.manage   {"number": 1, "reason": "too short"}
 POST   cfs-plans/cloud/withdraw/             fairness.manage   {"number": 1, "reason": "not yet"}  409
 POST   routing-rules/test/                   platform.view     {"kind": "noop", "tier": "team"}
-GET    backlog-moves/                        platform.view
-POST   backlog-moves/                        fairness.manage   {"reason": "new rules"}
 GET    datasets/                             datasets.view
 POST   datasets/                             datasets.manage   {"name": "new"}
 GET    datasets/{dataset}/                   datasets.view

@@ -181,7 +181,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"count_executions"},
         "on the way back all that is in flight is counted",
     ),
-    "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
+    "scheduling/selectors/cfs_plans.py": ({"open_reroute"}, "routing is the platform's"),
+    "scheduling/management/commands/move_backlog.py": ({"Command.handle"}, "what waits is all tenants'"),
     "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan"},

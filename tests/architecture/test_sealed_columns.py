@@ -24,7 +24,6 @@ SEALED = {
 }
 # A new JSON column belongs into one of the two; here, with why it is stored as it is.
 PLAIN = {
-    "scheduling.BacklogMove.cursor": "ids",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
@@ -69,9 +68,9 @@ OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "work
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
 BESIDE_ROWS = {
-    "scheduling/services/backlog.py",
     "scheduling/services/bulk/acts.py",
     "scheduling/services/bulk/replays.py",
+    "scheduling/services/bulk/reroute.py",
     "scheduling/services/checkpoints.py",
     "scheduling/services/execution.py",
     "scheduling/services/kept_results.py",

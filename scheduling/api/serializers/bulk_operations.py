@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -23,7 +24,9 @@ class BulkRequestSerializer(StrictSerializer):
 
     filter = TextField(
         max_length=_MAX_FILTER_CHARACTERS,
-        help_text="Such as `state:discarded queue:pipeline age:>1h`; docs/filters.md.",
+        required=False,
+        default="",
+        help_text="Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/filters.md.",
     )
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")
@@ -53,6 +56,16 @@ class BulkRequestSerializer(StrictSerializer):
         default="",
         help_text="From a dry run: exactly what that has shown is acted on. Good for 15 minutes.",
     )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what a reroute does not take."""
+        if attrs["operation"] == BulkOperation.Operation.REROUTE:
+            taken = ("operation", "reason")
+            unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
+            if unfit:
+                fault = serializers.ErrorDetail(gettext("It does not belong to this operation."), code="invalid")
+                raise serializers.ValidationError({name: [fault] for name in unfit})
+        return attrs
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from scheduling.api.serializers.bulk_operations import (
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations, get_operation
 from scheduling.services.bulk.asking import permission_of
+from scheduling.services.bulk.reroute import start_reroute
 from scheduling.services.bulk.starting import plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.api.viewsets import TenantViewSet
@@ -72,12 +73,15 @@ class BulkOperationViewSet(TenantViewSet):
         Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`, with a
         `payload_patch` `jobs.reveal` too. Above 1,000
         jobs, or where they are of several tenants, the request names their `number`; 409 `bulk_number` says which one
-        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs.
+        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs. `reroute` has no filter: it
+        moves what waits to the queues that routing names now, for platform roles with `fairness.manage`.
         """
         body = BulkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
         self._check(given["operation"], given["payload_patch"])
+        if given["operation"] == BulkOperation.Operation.REROUTE:
+            return self._started(start_reroute(reason=given["reason"]), request)
         asked = {
             "filter_text": given["filter"],
             "operation": given["operation"],

@@ -15,8 +15,8 @@ from scheduling.models import Batch, BulkOperation, Job
 from scheduling.selectors.bulk import FrozenJobs
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.batches.making import lock_batch, mark_closed
+from scheduling.services.bulk.records import create_operation
 from scheduling.services.bulk.running import take_first_turn
-from scheduling.services.bulk.starting import create_operation
 from scheduling.services.leadership import lead
 from tenants.clock import read_moment
 from tenants.context import Actor, acting_as, all_tenants

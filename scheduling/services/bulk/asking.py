@@ -18,6 +18,8 @@ from tenants.texts import said
 # What a smallint holds; the plan allows less.
 MAX_PRIORITY = 32_767
 _Operation = BulkOperation.Operation
+# The operations on the jobs of a filter.
+OF_FILTERS = tuple(name for name in _Operation.values if name != _Operation.REROUTE)
 
 
 def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None) -> Act:
@@ -47,12 +49,14 @@ def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Paylo
         _Operation.DISCARD: Discard(),
     }
     if operation not in plain:
-        raise _invalid("operation", said("It must be one of: %(known)s.", {"known": ", ".join(_Operation.values)}))
+        raise _invalid("operation", said("It must be one of: %(known)s.", {"known": ", ".join(OF_FILTERS)}))
     return plain[operation]
 
 
 def permission_of(operation: str) -> Permission:
     """The right that an operation needs besides `jobs.bulk`."""
+    if operation == _Operation.REROUTE:
+        return Permission.FAIRNESS_MANAGE
     if operation in (_Operation.RETRY, _Operation.REQUEUE):
         return Permission.JOBS_RETRY
     return Permission.JOBS_CANCEL if operation in (_Operation.CANCEL, _Operation.DISCARD) else Permission.JOBS_BULK

@@ -14,7 +14,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from scheduling.filters import parse
@@ -22,7 +22,8 @@ from scheduling.models import BulkFormer, BulkOperation, Job
 from scheduling.selectors.bulk import CHUNK_ROWS, FrozenJobs
 from scheduling.services.bulk.acts import Act, Done
 from scheduling.services.bulk.asking import read_act
-from scheduling.services.bulk.ending import actor_of, end_operation
+from scheduling.services.bulk.records import actor_of, end_operation
+from scheduling.services.bulk.reroute import take_steps
 from tenants.clock import read_clock, read_moment
 from tenants.context import Scope, acting_as, all_tenants, scope_context
 from tenants.locks import LockClass
@@ -69,10 +70,8 @@ def take_turn(opened: OpenOperation) -> bool:
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, [str(TURN_IDLE_TIMEOUT_MS), str(opened.id)])
             is_mine = cursor.fetchone()[1]
-        # Whoever aborts it holds the row for a moment.
-        operation = (
-            BulkOperation.objects.select_for_update(no_key=True).filter(pk=opened.id).first() if is_mine else None
-        )
+        # An abort holds the row for a moment, an edit of a plan that ends a reroute until it commits.
+        operation = _free_rows().filter(pk=opened.id).first() if is_mine else None
         if operation is None or not operation.is_open:
             return False
         with acting_as(actor_of(operation)):
@@ -120,33 +119,43 @@ def note_failure(opened: OpenOperation, error: BaseException) -> None:
     """A turn has failed and was rolled back; after some in a row the operation has failed too."""
     logger.error("bulk_operation.turn_failed", extra={"operation": str(opened.id)}, exc_info=error)
     with scope_context(Scope(tenant_id=opened.tenant_id)):
-        operation = (
-            BulkOperation.objects.select_for_update(no_key=True).filter(pk=opened.id, finished_at__isnull=True).first()
-        )
+        operation = _free_rows().filter(pk=opened.id, finished_at__isnull=True).first()
         if operation is None:
             return
-        operation.failures += 1
+        operation.failures = min(operation.failures + 1, MAX_FAILURES)
         operation.error = f"{type(error).__name__}: {error}"[:500]
         operation.resume_at = read_moment() + timedelta(seconds=2**operation.failures)
-        if operation.failures < MAX_FAILURES:
+        # Without its reroute, what waits would stay where routing no longer sends it.
+        if operation.failures < MAX_FAILURES or operation.operation == BulkOperation.Operation.REROUTE:
             operation.save()
             return
         with acting_as(actor_of(operation)):
             end_operation(operation, _State.FAILED)
 
 
+def _free_rows() -> QuerySet[BulkOperation]:
+    """Return the rows that no other session has locked, and lock those that are read."""
+    return BulkOperation.objects.select_for_update(no_key=True, skip_locked=True)
+
+
 def _go_on(operation: BulkOperation, limit: int) -> None:
     if operation.started_at is None:
         operation.started_at, operation.state = read_clock(), _State.RUNNING
     operation.failures, operation.error, operation.resume_at = 0, "", None
-    if operation.has_payload_patch:
-        limit = min(limit, PATCHED_ROWS)
-    act = read_act(operation.operation, operation.parameters, operation.payload_patch)
-    is_over = _act_on_next(operation, act, limit) if operation.undo_of_id is None else _undo_next(operation, act)
-    if is_over:
+    if _take_next(operation, limit):
         end_operation(operation, _State.COMPLETED)
     else:
         operation.save()
+
+
+def _take_next(operation: BulkOperation, limit: int) -> bool:
+    """Act on the next jobs; return whether nothing is left behind them."""
+    if operation.operation == BulkOperation.Operation.REROUTE:
+        return take_steps(operation)
+    if operation.has_payload_patch:
+        limit = min(limit, PATCHED_ROWS)
+    act = read_act(operation.operation, operation.parameters, operation.payload_patch)
+    return _act_on_next(operation, act, limit) if operation.undo_of_id is None else _undo_next(operation, act)
 
 
 def _act_on_next(operation: BulkOperation, act: Act, limit: int) -> bool:

@@ -26,14 +26,13 @@ from scheduling.selectors.bulk import BulkPreview, FrozenJobs, preview_jobs
 from scheduling.selectors.bulk_effect import BulkEffect, read_effect
 from scheduling.selectors.jobs import CappedCount
 from scheduling.services.bulk.asking import check_patch_tenant, read_act
-from scheduling.services.bulk.ending import actor_columns
+from scheduling.services.bulk.records import create_operation
 from scheduling.services.bulk.replays import Payload
 from scheduling.services.bulk.running import take_first_turn
 from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
 from tenants.services.pausing import require_reason
 
 # More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
@@ -170,26 +169,11 @@ def start_bulk_operation(
     return row
 
 
-def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> BulkOperation:
-    """Create the row of an operation on ``jobs`` by the current actor, with its audit entry."""
-    row = BulkOperation.objects.create(
-        filter=jobs.job_filter.text,
-        frozen_at=jobs.frozen_at,
-        newest_id=jobs.newest_id,
-        expected=count.value,
-        is_expected_capped=count.is_capped,
-        **columns,
-        **actor_columns(),
-    )
-    after = {"operation": row.operation, "filter": row.filter, "jobs": str(count), **row.parameters}
-    record_audit(action="bulk_operation.started", target=row, after=after, reason=row.reason)
-    return row
-
-
 def _check_open(tenant_id: UUID | None) -> None:
     """Raise TooManyBulkOperationsError if people have started as many as may be open."""
     whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
-    if BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True).count() >= MAX_OPEN:
+    rows = BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True)
+    if rows.exclude(operation=BulkOperation.Operation.REROUTE).count() >= MAX_OPEN:
         raise TooManyBulkOperationsError
 
 

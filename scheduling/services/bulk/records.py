@@ -1,4 +1,4 @@
-"""Whose act a bulk operation is, and its end: with what it came to in the audit log of each tenant it changed."""
+"""Rows of bulk operations: their actor, their start and their end, with the entries of the audit log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from scheduling.models import BulkOperation
+from scheduling.selectors.bulk import FrozenJobs
+from scheduling.selectors.jobs import CappedCount
 from tenants.clock import read_clock
 from tenants.context import Actor, current_actor
 from tenants.services.audit import AuditTarget, record_audit
@@ -36,6 +38,22 @@ def actor_columns() -> dict[str, Any]:
         "request_id": actor.request_id[:64],
         "is_actor_of_tenant": actor.is_of_tenant,
     }
+
+
+def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> BulkOperation:
+    """Create the row of an operation on ``jobs`` by the current actor, with its audit entry."""
+    row = BulkOperation.objects.create(
+        filter=jobs.job_filter.text,
+        frozen_at=jobs.frozen_at,
+        newest_id=jobs.newest_id,
+        expected=count.value,
+        is_expected_capped=count.is_capped,
+        **columns,
+        **actor_columns(),
+    )
+    after = {"operation": row.operation, "filter": row.filter, "jobs": str(count), **row.parameters}
+    record_audit(action="bulk_operation.started", target=row, after=after, reason=row.reason)
+    return row
 
 
 def end_operation(
