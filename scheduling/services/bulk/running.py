@@ -65,7 +65,10 @@ def open_operations() -> list[OpenOperation]:
 
 
 def take_turn(opened: OpenOperation) -> bool:
-    """A turn of an operation, unless somebody else takes one; whether there is another at once."""
+    """Take a turn of an operation, unless another process takes one; return whether there is another at once.
+
+    A reroute that has moved nothing looks on after a rest, so that its looks leave time to the ticks.
+    """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, [str(TURN_IDLE_TIMEOUT_MS), str(opened.id)])
@@ -74,9 +77,11 @@ def take_turn(opened: OpenOperation) -> bool:
         operation = _free_rows().filter(pk=opened.id).first() if is_mine else None
         if operation is None or not operation.is_open:
             return False
+        changed = operation.changed
         with acting_as(actor_of(operation)):
             _go_on(operation, CHUNK_ROWS if operation.position else FIRST_ROWS)
-        return operation.is_open and operation.resume_at is None
+        is_looking = operation.operation == BulkOperation.Operation.REROUTE and operation.changed == changed
+        return operation.is_open and operation.resume_at is None and not is_looking
 
 
 def try_turn(opened: OpenOperation) -> bool:
