@@ -27,6 +27,8 @@ def act_on_ticked(request: HttpRequest, operation: str, jobs: Sequence[tuple[UUI
 
     The jobs of one tenant make an operation of that tenant.
     """
+    if not jobs:
+        return
     slugs = list({slug for _job_id, slug in jobs})
     chosen = JobFilter.of(id=[job_id for job_id, _slug in jobs], tenant=slugs if len(slugs) == 1 else None)
     try:

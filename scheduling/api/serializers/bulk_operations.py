@@ -173,6 +173,7 @@ class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
     reason = serializers.CharField()
     actor = serializers.SerializerMethodField()
     undo_of = serializers.UUIDField(source="undo_of_id", allow_null=True)
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it cancels, or null.")
     is_undoable = serializers.BooleanField(help_text="Whether what it did can be taken back at all.")
     frozen_at = serializers.DateTimeField(help_text="Jobs that were submitted later are not touched.")
     created_at = serializers.DateTimeField()
