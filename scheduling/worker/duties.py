@@ -17,7 +17,6 @@ from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.announced_kinds import tend_announced_kinds
-from scheduling.services.backlog import BacklogMover
 from scheduling.services.batches.cancelling import tend_cancellations
 from scheduling.services.batches.firing import fire_batches
 from scheduling.services.batches.folding import fold_batches
@@ -51,7 +50,6 @@ class Duty:
 
 
 _measurer = QueueMeasurer()
-_mover = BacklogMover()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
 _folder = TallyFolder()
@@ -85,7 +83,6 @@ DUTIES: tuple[Duty, ...] = (
     Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
-    Duty("backlog", _mover.interval_seconds, _mover.take_turn),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
