@@ -21,10 +21,12 @@ class TenantsConfig(AppConfig):
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
         from tenants import checks, grants, sessions
+        from tenants.database.transactions import wrap_statements
         from tenants.services import session_acts
         from tenants.services.limits import warn_after_change
         from tenants.signals import tenant_scheduling_changed
 
+        connection_created.connect(wrap_statements, dispatch_uid="tenants.scopes")
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")
         user_logged_in.connect(sessions.begin_session, dispatch_uid="tenants.sessions")
         user_logged_in.connect(session_acts.record_session_opened, dispatch_uid="tenants.session_opened")

@@ -10,7 +10,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from tenants.conf import APP_ALIAS, AUDITOR_ALIAS
-from tenants.postgresql.base import DatabaseWrapper
 
 
 @contextmanager
@@ -19,8 +18,10 @@ def auditor_login() -> Iterator[None]:
     if AUDITOR_ALIAS not in settings.DATABASES:
         raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor logs in with a role of its own.")
     kept = connections[APP_ALIAS]
+    login = connections.create_connection(AUDITOR_ALIAS)
     # In the place of the application's, whose checks it passes too.
-    connections[APP_ALIAS] = DatabaseWrapper(connections.settings[AUDITOR_ALIAS], APP_ALIAS)
+    login.alias = APP_ALIAS
+    connections[APP_ALIAS] = login
     try:
         yield
     finally:

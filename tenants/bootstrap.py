@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 MINIMUM_SERVER = 150000
 _INHERIT_OPTION_SINCE = 160000

@@ -16,16 +16,21 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
-from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.conf import TENANT_SETTING, door_role
+from tenants.database.errors import session_errors
+from tenants.database.transactions import (
+    is_in_transaction,
+    join_transaction,
+    open_transaction,
+    sent_together,
+    transaction_of,
+)
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
 from tenants.ids import uuid7
-from tenants.postgresql.base import DatabaseWrapper
-from tenants.postgresql.pipelines import at_once
 from tenants.prepared import prepared_cursor, set_config
 
 if TYPE_CHECKING:
@@ -67,9 +72,6 @@ SYSTEM = Actor(kind="system", label="system")
 
 _scope: ContextVar[Scope | None] = ContextVar("tenancy_scope", default=None)
 _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
-# What each connection's transaction says now. A context variable is copied into threads and tasks,
-# a connection is not: the two are compared before rows are asked for.
-_applied: WeakKeyDictionary[BaseDatabaseWrapper, Scope] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -98,17 +100,18 @@ def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: boo
 
 
 def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows that one statement reads behind the door, in a transaction of its own: one way to the server and back.
+    """Return the rows that one statement reads behind the door, in a transaction of its own and in one round trip.
 
-    What is sent at once without a `BEGIN` is one transaction, in which the settings hold for the statement after them.
+    PostgreSQL takes what is sent together without a BEGIN for one transaction, in which the settings hold for the
+    statement after them.
     """
     connection = transaction.get_connection()
-    if connection.in_atomic_block or not connection.get_autocommit():
+    if is_in_transaction(connection):
         with all_tenants(), prepared_cursor() as cursor:
             cursor.execute(query, params)
             return list(cursor.fetchall())
-    with prepared_cursor() as settings, prepared_cursor() as cursor, connection.wrap_database_errors:
-        with at_once(connection.connection):
+    with prepared_cursor() as settings, prepared_cursor() as cursor:
+        with sent_together(connection):
             settings.execute(*set_config(_settings_of(Scope(tenant_id=None))))
             cursor.execute(query, params)
         return list(cursor.fetchall())
@@ -122,12 +125,16 @@ def scope_context(scope: Scope) -> Iterator[None]:
 
 
 def current_scope() -> Scope | None:
-    """The scope of the moment, checked against the connection that would be asked."""
+    """The scope of the moment, checked against the connection that would be asked.
+
+    A context variable is copied into threads and tasks, a connection is not.
+    """
     scope = _scope.get()
     if scope is None:
         return None
     connection = transaction.get_connection()
-    if not connection.in_atomic_block or _applied.get(connection) != scope:
+    found = transaction_of(connection)
+    if not connection.in_atomic_block or found is None or found.scope != scope:
         raise ContextElsewhereError
     return scope
 
@@ -182,27 +189,55 @@ def command_actor(name: str) -> Actor:
 @contextmanager
 def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
     connection = transaction.get_connection()
-    assert isinstance(connection, DatabaseWrapper)
-    # An outermost transaction takes its settings with it when it ends. A nested one leaves them to its
-    # parent on success, so they are written back; on failure the rollback to the savepoint restores them.
-    is_nested = connection.in_atomic_block
-    previous = _applied.get(connection) if is_nested else None
+    with session_errors(connection):
+        is_nested = is_in_transaction(connection)
+    if is_nested:
+        entered = _nested(connection, scope, settings, has_savepoint=has_savepoint)
+    else:
+        entered = _own(connection, scope, settings)
+    with entered:
+        yield
+
+
+@contextmanager
+def _own(connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, str] | None) -> Iterator[None]:
+    """Enter a scope in a transaction of its own, which takes its settings with it when it ends."""
+    with session_errors(connection), transaction.atomic():
+        opened = open_transaction(connection, _settings_of(scope, settings))
+        opened.scope, token = scope, _scope.set(scope)
+        try:
+            yield
+            if not connection.needs_rollback:
+                opened.commit_behind(connection)
+        finally:
+            opened.end()
+            _scope.reset(token)
+
+
+@contextmanager
+def _nested(
+    connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, str] | None, *, has_savepoint: bool
+) -> Iterator[None]:
+    """Enter a scope within a transaction, whose settings are written back on success.
+
+    On failure the rollback to the savepoint restores them.
+    """
+    found = transaction_of(connection)
+    if found is None or found.scope is None:
+        found = join_transaction(connection)
+    previous = found.scope
     with transaction.atomic(savepoint=has_savepoint):
         token = _scope.set(scope)
         try:
-            if not is_nested:
-                connection.announced = _settings_of(scope, settings)
-            elif previous != scope or settings:
+            if previous != scope or settings:
                 _write_settings(scope, settings)
-            _applied[connection] = scope
+            found.scope = scope
             yield
-            if is_nested and previous != scope and not connection.needs_rollback:
+            if previous != scope and not connection.needs_rollback:
                 _write_settings(previous)
         finally:
-            if not is_nested:
-                connection.announced = None
+            found.scope = previous
             _scope.reset(token)
-            _remember_applied(connection, previous)
 
 
 def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -214,10 +249,3 @@ def _settings_of(scope: Scope | None, settings: Mapping[str, str] | None = None)
 def _write_settings(scope: Scope | None, settings: Mapping[str, str] | None = None) -> None:
     with prepared_cursor() as cursor:
         cursor.execute(*set_config(_settings_of(scope, settings)))
-
-
-def _remember_applied(connection: BaseDatabaseWrapper, scope: Scope | None) -> None:
-    if scope is None:
-        _applied.pop(connection, None)
-    else:
-        _applied[connection] = scope

@@ -23,7 +23,6 @@ class LockClass(IntEnum):
     SWEEP = 0x73776570
     CIRCUITS = 0x63697263
     CIRCUITS_TENDED = 0x74656E64
-    BACKLOG_MOVE = 0x6D6F7665
     PLAN_VERSIONS = 0x76657273
     STANDINGS = 0x6D656173
     ROLLUPS = 0x726F6C6C
@@ -42,6 +41,7 @@ class LockClass(IntEnum):
     PLATFORM_ADMINS = 0x61646D6E
     BEAT_TASK = 0x62656174
     EDITED_ROW = 0x65646974
+    REROUTE = 0x7265726F
     # Of one tenant, by its hashed id, or by its id and a name.
     LINES = 0x6C696E65
     SCHEDULE_COUNT = 0x73636865

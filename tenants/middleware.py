@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import logout
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
@@ -27,6 +27,7 @@ from tenants.addresses import is_from
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
+from tenants.database.errors import session_errors
 from tenants.exceptions import (
     BodiesBusyError,
     BodyTooLargeError,
@@ -212,7 +213,11 @@ def _no_such_tenant(slug: str) -> TenantNotFoundError:
 
 @contextmanager
 def _context_of(access: Access) -> Iterator[None]:
-    with transaction.atomic() if access.scope is None else scope_context(access.scope):
+    if access.scope is not None:
+        with scope_context(access.scope):
+            yield
+        return
+    with session_errors(connection), transaction.atomic():
         yield
 
 

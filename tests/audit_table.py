@@ -42,7 +42,6 @@ POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulk
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
-POST   dead-letters/requeue/             job.retried             scheduling.job
 POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
 POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
@@ -75,7 +74,6 @@ PATCH  cfs-plans/cloud/                  cfs_plan.changed        scheduling.cfsp
 POST   cfs-plans/community/activate/     cfs_plan.activated      scheduling.cfsplan
 POST   cfs-plans/cloud/rollback/         cfs_plan.rolled_back    scheduling.cfsplan
 POST   cfs-plans/cloud/withdraw/         cfs_plan.version_withdrawn scheduling.cfsplan
-POST   backlog-moves/                    backlog.move_requested  scheduling.backlogmove
 POST   datasets/                         dataset.created         retrieval.dataset
 PATCH  datasets/{dataset}/               dataset.updated         retrieval.dataset
 DELETE datasets/{dataset}/               dataset.deleted         retrieval.dataset
@@ -238,9 +236,9 @@ webhooks.webhook                    delete        webhook.deleted          webho
 
 # Acts on ticked rows of a list.
 ACTIONS = """
-scheduling.deadletter requeue_selected  job.retried    scheduling.job
-scheduling.job        retry_selected    job.retried    scheduling.job
-scheduling.job        cancel_selected   job.cancelled  scheduling.job
+scheduling.deadletter requeue_selected  bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
+scheduling.job        retry_selected    bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
+scheduling.job        cancel_selected   bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 """
 
 # The console's other routes, by what is posted to them.
@@ -255,7 +253,6 @@ POST files/uploadedfile/upload/            files.uploaded        files.uploadedf
 POST retrieval/document/reindex/           dataset.reindexed     retrieval.dataset
 POST retrieval/document/upload/            documents.uploaded    retrieval.dataset
 POST scheduling/bulkoperation/start/       bulk_operation.started scheduling.bulkoperation
-POST scheduling/deadletter/requeue/        job.retried           scheduling.job
 POST scheduling/job/{job}/replay/          job.retried           scheduling.job
 POST scheduling/job/views/                 saved_view.created    scheduling.savedview
 POST scheduling/job/views/{view}/rename/   saved_view.renamed    scheduling.savedview
@@ -273,7 +270,7 @@ COMMANDS = """
 add_member           membership.added       tenants.membership
 backfill_schedule    schedule.backfilled    scheduling.schedule
 bulk_jobs            bulk_operation.started scheduling.bulkoperation
-cancel_jobs          job.cancelled          scheduling.job
+cancel_jobs          bulk_operation.started scheduling.bulkoperation
 change_password      user.password_changed  auth.user
 create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
@@ -285,13 +282,13 @@ encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
-move_backlog         backlog.move_requested scheduling.backlogmove
+move_backlog         bulk_operation.started scheduling.bulkoperation
 plan_versions        plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
-requeue_dead_letters job.retried            scheduling.job
-retry_jobs           job.retried            scheduling.job
+requeue_dead_letters bulk_operation.started scheduling.bulkoperation
+retry_jobs           bulk_operation.started scheduling.bulkoperation
 revoke_api_key       api_key.revoked        tenants.apikey
 drain                queue.draining         scheduling.queue
 pause                queue.paused           scheduling.queue
@@ -317,7 +314,6 @@ OF_PLATFORM = frozenset(
         "django_celery_beat.intervalschedule",
         "django_celery_beat.periodictask",
         "django_celery_beat.solarschedule",
-        "scheduling.backlogmove",
         "scheduling.cfsplan",
         "scheduling.kind",
         "scheduling.queue",
@@ -341,6 +337,7 @@ ELSEWHERE: dict[str, str | None] = {
     # Of all tenants at once.
     "POST tenants/auditlogentry/export/": None,
     "POST tenants/auditlogentry/verify/": None,
+    "move_backlog": None,
     # Saved by somebody who sees the jobs of all tenants.
     "POST scheduling/job/views/": None,
 }

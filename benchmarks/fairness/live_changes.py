@@ -16,8 +16,8 @@ from benchmarks.harness.jobs import Meter, count_ended
 from benchmarks.harness.parts import Finding, at_most
 from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR
-from scheduling.models import BacklogMove, CFSPlan, Queue
-from scheduling.services.backlog import move_turn
+from scheduling.models import BulkOperation, CFSPlan, Queue
+from scheduling.services.bulk.running import open_operations, take_turn
 from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.services.topology import update_queue
@@ -186,12 +186,12 @@ def _wait_moved(processes: Processes) -> str:
     while time.monotonic() < deadline:
         processes.require_alive()
         with all_tenants():
-            move = BacklogMove.objects.latest("requested_at")
-        if not move.is_open:
-            seconds = (move.finished_at - move.requested_at).total_seconds()
-            return f"all {move.moved:,} jobs had moved after {seconds:.0f} s, the last look for stragglers included"
+            move = BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE).latest("id")
+        if move.finished_at is not None:
+            seconds = (move.finished_at - move.created_at).total_seconds()
+            return f"all {move.changed:,} jobs had moved after {seconds:.0f} s, the last look for stragglers included"
         time.sleep(1.0)
-    return f"{move.moved:,} jobs had moved after {MOVE_SECONDS:.0f} s"
+    return f"{move.changed:,} jobs had moved after {MOVE_SECONDS:.0f} s"
 
 
 def _time(processes: Processes, change: _Change) -> float:
@@ -237,6 +237,13 @@ def _restoring() -> Iterator[None]:
             update_cfs_plan(plan=plan, fields=fields, tiers=tiers, reason=WHY)
             if not CFSPlan.objects.get(pk=plan.pk).is_active:
                 activate_cfs_plan(plan=plan, reason=WHY)
-        while BacklogMove.objects.filter(is_open=True).exists():
-            move_turn()
+        while _is_rerouting():
+            for opened in open_operations():
+                take_turn(opened)
             time.sleep(LOOK_SECONDS)
+
+
+def _is_rerouting() -> bool:
+    with all_tenants():
+        rows = BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE)
+        return rows.filter(finished_at__isnull=True).exists()

@@ -9,7 +9,7 @@ import psycopg
 from jobsplatform.embedded.binaries import Program
 from jobsplatform.embedded.identity import Identity, before_exec, give
 from jobsplatform.embedded.supervision import HOST, Launch, Server, ServerStartError, start
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 ADMINISTRATOR = "postgres"
 # Connections of two test workers, each with a platform of web, dispatcher and workers, and a margin.

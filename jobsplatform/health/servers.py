@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import redis
 
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 MINIMUM_POSTGRES = 15
 MINIMUM_PGVECTOR = (0, 8)

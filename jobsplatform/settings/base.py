@@ -9,7 +9,7 @@ from django.core.management.utils import get_random_secret_key
 
 from jobsplatform.settings.env import BASE_DIR, env
 from jobsplatform.settings.files import FILES
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 DEBUG = env.bool("DEBUG")
 # A key of the process's own where none is given: nothing to leak, but sessions end with the process.
@@ -117,7 +117,6 @@ def _database(variable: str) -> dict[str, Any]:
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
         **_database("DATABASE_URL"),
-        "ENGINE": "tenants.postgresql",
         "ATOMIC_REQUESTS": True,
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,

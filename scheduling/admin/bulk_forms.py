@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from scheduling.admin.payload_editor import PayloadObjectField
 from scheduling.models import BulkOperation
 from tenants.admin.post_actions import REASON_LIMIT
 
@@ -36,6 +37,14 @@ class BulkForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("Where they are moved to another queue: its name."),
     )
+    payload_patch = PayloadObjectField(
+        label=_("Change of the payloads"),
+        required=False,
+        help_text=_(
+            'For retry and requeue, of one tenant: merged into each payload, such as {"url": "https://new.example"};'
+            " null removes a member."
+        ),
+    )
     reason = forms.CharField(
         label=_("Why"),
         required=False,
@@ -46,8 +55,10 @@ class BulkForm(forms.Form):
     number = forms.IntegerField(required=False, widget=UnfoldAdminTextInputWidget())
     ticket = forms.CharField(required=False, max_length=2_000, widget=forms.HiddenInput())
 
-    def __init__(self, *args: Any, operations: Collection[str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, operations: Collection[str], may_edit: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not may_edit:
+            del self.fields["payload_patch"]
         offered = [choice for choice in BulkOperation.Operation.choices if choice[0] in operations]
         self.fields["operation"].choices = offered  # type: ignore[attr-defined]
 
@@ -60,7 +71,12 @@ class BulkForm(forms.Form):
             parameters["priority"] = given["priority"]
         if given["operation"] == BulkOperation.Operation.MOVE_QUEUE and given["queue"]:
             parameters["queue"] = given["queue"]
-        return {"filter_text": given["filter"], "operation": given["operation"], "parameters": parameters}
+        return {
+            "filter_text": given["filter"],
+            "operation": given["operation"],
+            "parameters": parameters,
+            "payload_patch": given.get("payload_patch"),
+        }
 
     def put_ticket(self, ticket: str) -> None:
         """What a preview has shown is what the next press starts."""

@@ -19,6 +19,7 @@ from django.http import (
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -32,7 +33,7 @@ from scheduling.filters import FIELDS
 from scheduling.filters.terms import write_value
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations
-from scheduling.services.bulk.asking import permission_of
+from scheduling.services.bulk.asking import OF_FILTERS, permission_of
 from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.admin.audit_filters import told_actor
@@ -123,10 +124,11 @@ class BulkOperationAdmin(KeysetAdmin):
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)
-        operations = [name for name in BulkOperation.Operation.values if access.may(permission_of(name))]
+        operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
         given = request.POST if request.method == "POST" else request.GET
         is_bound = "filter" in given and "operation" in given
-        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations)
+        reveals = access.may(Permission.JOBS_REVEAL)
+        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations, may_edit=reveals)
         plan: BulkPlan | None = None
         if is_bound and form.is_valid():
             try:
@@ -141,8 +143,12 @@ class BulkOperationAdmin(KeysetAdmin):
             "opts": self.opts,
             "form": form,
             "plan": plan,
+            "sample": [(item.job, item.refusal_words(reveals=reveals)) for item in plan.sample] if plan else [],
         }
-        return TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+        response = TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+        # A patch that was typed stands in it.
+        add_never_cache_headers(response)
+        return response
 
     def _start(self, request: HttpRequest, form: BulkForm) -> HttpResponse:
         given = form.cleaned_data
@@ -167,7 +173,7 @@ class BulkOperationAdmin(KeysetAdmin):
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_danger=True,
-        is_offered=lambda operation: operation.is_open,
+        is_offered=lambda operation: operation.is_open and operation.operation in OF_FILTERS,
     )
     def abort(self, request: HttpRequest, operation: BulkOperation, reason: str) -> str:
         abort_bulk_operation(operation_id=operation.pk, reason=reason)

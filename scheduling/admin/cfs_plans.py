@@ -16,7 +16,7 @@ from scheduling.dashboards.tags import badge
 from scheduling.dashboards.what_if import ask_about_cfs_plan
 from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
-from scheduling.selectors.cfs_plans import open_move
+from scheduling.selectors.cfs_plans import open_reroute
 from scheduling.services.cfs_plans import (
     EDITABLE_FIELDS,
     TierRow,
@@ -107,7 +107,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return {"Tiers": ", ".join(str(row) for row in obj.tiers.select_related("tier", "queue"))}
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        context["backlog_move"] = open_move()
+        context["reroute"] = open_reroute()
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:

@@ -1,4 +1,4 @@
-"""Pages of dead letters beside their list: groups, requeueing by filter with a dry run, an edited payload."""
+"""Pages of dead letters beside their list: groups by cause, and an edited payload."""
 
 from __future__ import annotations
 
@@ -10,42 +10,32 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.http import urlencode
 from django.utils.translation import gettext
 
-from scheduling.admin.dead_letter_forms import RequeueForm
 from scheduling.admin.payload_editor import Edited, PayloadEditor
 from scheduling.exceptions import DeadLetterNotFoundError
-from scheduling.models import DeadLetter, Job
+from scheduling.filters import JobFilter
+from scheduling.filters.fields import NO
+from scheduling.models import BulkOperation, DeadLetter, Job
 from scheduling.selectors.dead_letter_groups import MAX_GROUPS, group_dead_letters
 from scheduling.selectors.dead_letters import get_dead_letter
-from scheduling.services.dead_letters import (
-    MAX_REQUEUED,
-    RequeueBatch,
-    RequeuePreview,
-    preview_requeue,
-    requeue_dead_letter,
-    requeue_matching,
-)
+from scheduling.services.dead_letters import requeue_dead_letter
 from tenants.admin.keyset import KeysetAdmin
 from tenants.admin.post_actions import post_action
-from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
 GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
-REQUEUE_TEMPLATE = "scheduling/dashboards/dead_letter_requeue.html"
-SHOWN_REFUSALS = 20
 
 
 class DeadLetterPages(PayloadEditor, KeysetAdmin):
-    """What the admin of dead letters takes from here: three addresses, and the act that opens the editor."""
+    """What the admin of dead letters takes from here: two addresses, and the act that opens the editor."""
 
     def get_urls(self) -> list[URLPattern]:
         groups = self.guard(self.groups_view, Permission.JOBS_VIEW)
-        requeue = self.guard(self.requeue_view, Permission.JOBS_RETRY)
         edited = self.guard(self.requeue_edited_view, Permission.JOBS_REVEAL)
         return [
             path("groups/", groups, name="scheduling_deadletter_groups"),
-            path("requeue/", requeue, name="scheduling_deadletter_requeue"),
             path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
             *super().get_urls(),
         ]
@@ -54,53 +44,24 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         """The causes of what waits, most letters first."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
+        found = group_dead_letters()
+        urls = [self.requeue_all_url(request, cause_of(group.kind, group.fingerprint)) for group in found.groups]
         context = {
-            "found": group_dead_letters(),
+            "found": found,
+            "rows": list(zip(found.groups, urls, strict=True)),
             "shown": MAX_GROUPS,
             "names_tenants": self.access(request).sees_all_tenants,
-            "may_requeue": self.access(request).may(Permission.JOBS_RETRY),
+            "may_requeue": any(urls),
         }
         return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
 
-    def requeue_view(self, request: HttpRequest) -> HttpResponse:
-        """Say how many a filter means and show the first of them; on the second press requeue a batch."""
-        if request.method not in {"GET", "HEAD", "POST"}:
-            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+    def requeue_all_url(self, request: HttpRequest, letters: JobFilter) -> str:
+        """Return where the letters of a filter are requeued, or nothing for a reader who may not."""
         access = self.access(request)
-        rights = {"sees_all_tenants": access.sees_all_tenants, "may_edit": access.may(Permission.JOBS_REVEAL)}
-        form = RequeueForm(request.POST if request.method == "POST" else request.GET, **rights)
-        preview: RequeuePreview | None = None
-        batch: RequeueBatch | None = None
-        if form.is_valid():
-            preview, batch = self._requeue(form, is_act=request.method == "POST" and "run" in request.POST)
-        if batch is not None and batch.cursor is not None:
-            form.data = form.data.copy()  # type: ignore[attr-defined] # a QueryDict
-            form.data["cursor"] = str(batch.cursor)  # type: ignore[index]
-        context = {
-            "form": form,
-            "preview": preview,
-            "batch": batch,
-            "refused_sample": list(batch.refused.items())[:SHOWN_REFUSALS] if batch else [],
-            "most": MAX_REQUEUED,
-            "needs_number": preview is not None and form.needs_number(preview.count),
-        }
-        return self._page(request, REQUEUE_TEMPLATE, gettext("Requeue dead letters"), context)
-
-    def _requeue(self, form: RequeueForm, *, is_act: bool) -> tuple[RequeuePreview | None, RequeueBatch | None]:
-        given = form.cleaned_data
-        letters, patch = form.to_filter(), given.get("payload_patch")
-        try:
-            preview = preview_requeue(letter_filter=letters, payload_patch=patch)
-            # Whoever goes on has typed the number at the beginning.
-            if not is_act or (given["cursor"] is None and not form.require_number(preview.count)):
-                return preview, None
-            batch = requeue_matching(
-                letter_filter=letters, payload_patch=patch, cursor=given["cursor"], reason=given["reason"]
-            )
-            return preview_requeue(letter_filter=letters, payload_patch=patch), batch
-        except DomainError as refusal:
-            form.add_error(None, refusal.detail)
-            return None, None
+        if not (access.may(Permission.JOBS_RETRY) and access.may(Permission.JOBS_BULK)):
+            return ""
+        query = urlencode({"operation": BulkOperation.Operation.REQUEUE.value, "filter": letters.text})
+        return f"{reverse('admin:scheduling_bulkoperation_start')}?{query}"
 
     @post_action(
         label="Edit payload and requeue",
@@ -135,6 +96,11 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         return TemplateResponse(
             request, template, {**shared, "title": title, "opts": self.opts, **context}, status=status
         )
+
+
+def cause_of(kind: str, fingerprint: str) -> JobFilter:
+    """Return the filter of the waiting letters of one cause."""
+    return JobFilter.of(kind=kind, fingerprint=fingerprint, requeued=NO)
 
 
 def _edited(letter: DeadLetter) -> Edited:

@@ -12,19 +12,20 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from scheduling.admin.dead_letter_pages import DeadLetterPages
+from scheduling.admin.dead_letter_pages import DeadLetterPages, cause_of
 from scheduling.admin.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
-from scheduling.admin.jobs import tell_retry
 from scheduling.admin.links import job_link
-from scheduling.admin.reasons import ReasonActionForm, reason_of
+from scheduling.admin.reasons import ReasonActionForm
+from scheduling.admin.ticked import act_on_ticked
 from scheduling.dashboards.masking import summarize_stored
 from scheduling.dashboards.tags import badge
-from scheduling.models import DeadLetter
+from scheduling.filters import JobFilter
+from scheduling.filters.fields import NO
+from scheduling.models import BulkOperation, DeadLetter
 from scheduling.selectors.dead_letters import describe_dead_letter
-from scheduling.services.dead_letters import requeue_dead_letter, requeue_dead_letters
+from scheduling.services.dead_letters import requeue_dead_letter
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
-from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 
 
@@ -70,8 +71,8 @@ class DeadLetterAdmin(DeadLetterPages):
         return (queryset.filter(error_fingerprint=term) if term else queryset), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        may_requeue = self.access(request).may(Permission.JOBS_RETRY)
-        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "may_requeue": may_requeue})
+        context = {**(extra_context or {}), "requeue_all_url": self.requeue_all_url(request, JobFilter.of(requeued=NO))}
+        response: HttpResponse = super().changelist_view(request, context)
         return response
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
@@ -81,7 +82,7 @@ class DeadLetterAdmin(DeadLetterPages):
             context |= {
                 "detail": detail,
                 "payload_summary": summarize_stored(detail.job, "payload"),
-                "may_requeue": self.access(request).may(Permission.JOBS_RETRY),
+                "requeue_all_url": self.requeue_all_url(request, cause_of(letter.kind, letter.error_fingerprint)),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -98,13 +99,7 @@ class DeadLetterAdmin(DeadLetterPages):
 
     @admin.action(description="Requeue the selected dead letters")
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
-        letter_ids = list(queryset.values_list("pk", flat=True))
-        try:
-            bulk = requeue_dead_letters(dead_letter_ids=letter_ids, reason=reason_of(request))
-        except DomainError as refusal:
-            messages.error(request, refusal.detail)
-        else:
-            tell_retry(request, bulk)
+        act_on_ticked(request, BulkOperation.Operation.REQUEUE, list(queryset.values_list("job_id", "tenant__slug")))
 
     @admin.display(description="Job")
     def letter(self, letter: DeadLetter) -> SafeString:

@@ -13,7 +13,6 @@ from django.utils.translation import gettext
 from scheduling.dashboards.wording import mark_of
 from scheduling.models import DeadLetter, Execution, Queue
 from scheduling.processors import registry
-from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters
 from scheduling.services.upkeep import registry as upkeep_registry
 from tenants.access import access_of
 from tenants.models import Tenant
@@ -95,7 +94,7 @@ class RequeuedFilter(SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if self.value() not in {"yes", "no"}:
             return queryset
-        return queryset & find_dead_letters(DeadLetterFilter(is_requeued=self.value() == "yes"))
+        return queryset.filter(requeued_at__isnull=self.value() == "no")
 
 
 class UpkeepTaskFilter(SimpleListFilter):

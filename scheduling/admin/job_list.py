@@ -39,7 +39,7 @@ class JobChangeList(KeysetChangeList):
     def get_results(self, request: HttpRequest) -> None:
         asked = asked_of(request)
         # From the few jobs of rare states to their rows, never through all rows to the few.
-        with by_index_alone() if isinstance(asked, JobFilter) and asked.is_found_by_state else nullcontext():
+        with by_index_alone() if isinstance(asked, JobFilter) and asked.is_found_by_table else nullcontext():
             super().get_results(request)
         if isinstance(asked, FilterSyntaxError):
             self.empty_title, self.empty_text = _("The filter cannot be read"), asked.detail

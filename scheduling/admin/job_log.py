@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 
 from scheduling.models import Job
 from scheduling.selectors.job_logs import read_log_end, stream_log
-from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.selectors.jobs import find_jobs
 from scheduling.services.job_logs import LEVELS
 from tenants.admin.keyset import KeysetAdmin, parse_uuid
 from tenants.live import answer_part, tag_of
@@ -88,7 +88,7 @@ def _chosen(request: HttpRequest) -> dict[str, str]:
 
 
 def _job(job_id: UUID) -> Job:
-    job = find_jobs(JobFilter()).filter(pk=job_id).first()
+    job = find_jobs().filter(pk=job_id).first()
     if job is None:
         raise Http404(gettext("There is no such job."))
     return job

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from scheduling.admin.payload_editor import Edited, PayloadEditor
 from scheduling.lifecycle import REPLAYABLE_STATES
 from scheduling.models import Job
-from scheduling.selectors.jobs import JobFilter, find_jobs
+from scheduling.selectors.jobs import find_jobs
 from scheduling.services.retries import replay_job
 from tenants.admin.keyset import KeysetAdmin
 from tenants.admin.post_actions import post_action
@@ -42,7 +42,7 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
             raise PermissionDenied
-        job = find_jobs(JobFilter()).filter(pk=object_id).first()
+        job = find_jobs().filter(pk=object_id).first()
         if job is None:
             raise Http404("There is no such job.")
 

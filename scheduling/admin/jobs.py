@@ -28,20 +28,20 @@ from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.job_list import JobListPages
 from scheduling.admin.job_log import JobLogPages
 from scheduling.admin.job_replay import JobReplayPages
-from scheduling.admin.reasons import ReasonActionForm, reason_of
+from scheduling.admin.reasons import ReasonActionForm
+from scheduling.admin.ticked import act_on_ticked
 from scheduling.dashboards.job_page import BODY_TEMPLATE, job_page_context
 from scheduling.dashboards.tags import badge
 from scheduling.dashboards.wording import duration_words
 from scheduling.lifecycle import REPLAYABLE_STATES, WAITING_STATES, JobState
-from scheduling.models import Job
-from scheduling.selectors.jobs import JobFilter, find_jobs
-from scheduling.services.cancellation import cancel_job, cancel_jobs
-from scheduling.services.retries import BulkRetry, retry_job, retry_jobs
+from scheduling.models import BulkOperation, Job
+from scheduling.selectors.jobs import find_jobs
+from scheduling.services.cancellation import cancel_job
+from scheduling.services.retries import retry_job
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.suspension import resume_job, suspend_job
 from tenants.admin.keyset import parse_uuid
 from tenants.admin.post_actions import post_action
-from tenants.exceptions import DomainError
 from tenants.live import STOP_POLLING, answer_part, tag_of
 from tenants.permissions import Permission
 
@@ -67,7 +67,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        jobs = find_jobs(JobFilter()).defer(*HEAVY_FIELDS)
+        jobs = find_jobs().defer(*HEAVY_FIELDS)
         return jobs.select_related("tenant") if self.access(request).sees_all_tenants else jobs
 
     def get_urls(self) -> list[URLPattern]:
@@ -120,7 +120,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     def _job(self, request: HttpRequest, object_id: str) -> Job:
         job_id = parse_uuid(object_id)
-        job = find_jobs(JobFilter()).select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
+        job = find_jobs().select_related("tenant", "batch").filter(pk=job_id).first() if job_id else None
         if job is None:
             raise Http404(_("There is no such job."))
         return job
@@ -190,21 +190,14 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @admin.action(description="Retry the selected jobs")
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        try:
-            bulk = retry_jobs(job_ids=list(queryset.values_list("pk", flat=True)), reason=reason_of(request))
-        except DomainError as refusal:
-            messages.error(request, refusal.detail)
-        else:
-            tell_retry(request, bulk)
+        self._act_on(request, BulkOperation.Operation.RETRY, queryset)
 
     @admin.action(description="Cancel the selected jobs")
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        job_ids = list(queryset.values_list("pk", flat=True))
-        cancelled = cancel_jobs(job_ids=job_ids, reason=reason_of(request))
-        if cancelled:
-            messages.success(request, _("Cancelled or asked to stop: %(count)s.") % {"count": len(cancelled)})
-        if len(cancelled) < len(job_ids):
-            messages.warning(request, _("Had ended already: %(count)s.") % {"count": len(job_ids) - len(cancelled)})
+        self._act_on(request, BulkOperation.Operation.CANCEL, queryset)
+
+    def _act_on(self, request: HttpRequest, operation: str, queryset: QuerySet[Job]) -> None:
+        act_on_ticked(request, operation, list(queryset.values_list("pk", "tenant__slug")))
 
     @admin.display(description="Job")
     def job(self, job: Job) -> SafeString:
@@ -239,13 +232,3 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
             _("Peek at job %(id)s") % {"id": job.pk},
             _("Peek"),
         )
-
-
-def tell_retry(request: HttpRequest, bulk: BulkRetry) -> None:
-    """Say what became of the jobs that were asked to run again."""
-    if bulk.hastened:
-        messages.success(request, _("Wait no longer for their back-off: %(count)s.") % {"count": len(bulk.hastened)})
-    if bulk.replayed:
-        messages.success(request, _("Run again as new jobs: %(count)s.") % {"count": len(bulk.replayed)})
-    for detail in sorted({refusal.detail for refusal in bulk.refused.values()}):
-        messages.warning(request, _("Refused: %(detail)s") % {"detail": detail})

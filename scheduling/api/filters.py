@@ -10,18 +10,18 @@ from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from scheduling import filters
+from scheduling.filters import FilterSyntaxError, JobFilter, parse
+from scheduling.filters.fields import NO, YES
 from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter
-from scheduling.selectors.dead_letters import DeadLetterFilter
-from scheduling.selectors.jobs import JobFilter
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import read_limit
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50
 MAX_QUERY_CHARACTERS = 4_000
+_REQUEUED = {"true": YES, "false": NO}
 
 
 class QueryTextField(NameField):
@@ -99,27 +99,26 @@ class JobQuerySerializer(QuerySerializer):
     )
 
     def to_filter(self) -> JobFilter:
-        """The parameters as the selector takes them."""
+        """Return the parameters as a filter of jobs."""
         values = self.validated_data
-        return JobFilter(
-            states=tuple(JobState(state) for state in values["state"]),
-            kinds=tuple(values["kind"]),
-            queues=tuple(values["queue"]),
-            tags=tuple(values["tag"]),
+        return JobFilter.of(
+            state=[JobState(state) for state in values["state"]],
+            kind=values["kind"],
+            queue=values["queue"],
+            tag=values["tag"],
             fair_key=values["fair_key"],
             created_after=values["created_after"],
             created_before=values["created_before"],
             error=values["error"],
-            batch_id=values["batch"],
-            query=read_query(values["q"] or ""),
-        )
+            batch=values["batch"],
+        ) & read_query(values["q"] or "")
 
 
-def read_query(text: str) -> filters.JobFilter:
+def read_query(text: str) -> JobFilter:
     """The filter that a parameter holds; `FilterSyntaxError`, with the name of the parameter, where it holds none."""
     try:
-        return filters.parse(text).frozen(timezone.now())
-    except filters.FilterSyntaxError as error:
+        return parse(text).frozen(timezone.now())
+    except FilterSyntaxError as error:
         error.errors = [{**fault, "field": "q"} for fault in error.errors]
         raise
 
@@ -135,17 +134,17 @@ class DeadLetterQuerySerializer(QuerySerializer):
     created_after = MomentField(default=None, help_text="Inclusive.")
     created_before = MomentField(default=None, help_text="Exclusive.")
 
-    def to_filter(self) -> DeadLetterFilter:
-        """The parameters as the selector takes them."""
+    def to_filter(self) -> JobFilter:
+        """Return the parameters as a filter of dead letters."""
         values = self.validated_data
-        return DeadLetterFilter(
-            kinds=tuple(values["kind"]),
-            reasons=tuple(values["reason"]),
+        return JobFilter.of(
+            kind=values["kind"],
+            dead_letter=values["reason"],
             fingerprint=values["fingerprint"],
             error=values["error"],
-            is_requeued=None if values["requeued"] is None else values["requeued"] == "true",
-            created_after=values["created_after"],
-            created_before=values["created_before"],
+            requeued=None if values["requeued"] is None else _REQUEUED[values["requeued"]],
+            died_after=values["created_after"],
+            died_before=values["created_before"],
         )
 
 

@@ -18,7 +18,7 @@ from scheduling.api.views.job_kinds import JobKindViewSet
 from scheduling.api.views.job_logs import JobLogViewSet
 from scheduling.api.views.jobs import JobViewSet
 from scheduling.api.views.queues import QueueViewSet
-from scheduling.api.views.routing import BacklogMoveViewSet, RoutingTrialViewSet
+from scheduling.api.views.routing import RoutingTrialViewSet
 from scheduling.api.views.schedules import ScheduleViewSet
 from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
 from scheduling.api.views.streams import EventStreamViewSet
@@ -44,7 +44,6 @@ router.register("job-kinds", JobKindViewSet, basename="job-kind")
 router.register("kinds", KindViewSet, basename="kind")
 router.register("pools", PoolViewSet, basename="pool")
 router.register("cfs-plans", CFSPlanViewSet, basename="cfs-plan")
-router.register("backlog-moves", BacklogMoveViewSet, basename="backlog-move")
 router.register("workers", WorkerViewSet, basename="worker")
 
 urlpatterns = [

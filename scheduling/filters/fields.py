@@ -22,6 +22,16 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|
 # Wide enough for the oldest age, and so that no calendar ends within a day of them.
 _FIRST_YEAR, _LAST_YEAR = 1900, 9900
 COMPARISONS = (">=", "<=", ">", "<")
+YES, NO = "yes", "no"
+# The reasons of dead letters; a test compares them with the model's.
+LETTER_REASONS = (
+    "permanent_error",
+    "attempts_exhausted",
+    "deadline_passed",
+    "retry_past_deadline",
+    "crashed_workers",
+    "discarded",
+)
 
 
 class ValueUnreadableError(ValueError):
@@ -54,6 +64,22 @@ def read_state(text: str) -> JobState:
     if text.lower() not in known:
         raise ValueUnreadableError(said("There is no such state of jobs."), known)
     return JobState(text.lower())
+
+
+def read_letter_reason(text: str) -> str:
+    """Return a reason of dead letters, in whatever case."""
+    return _read_known(text, LETTER_REASONS, said("There is no such reason of dead letters."))
+
+
+def read_yes_or_no(text: str) -> str:
+    """Return ``yes`` or ``no``."""
+    return _read_known(text, (YES, NO), said("It must be yes or no."))
+
+
+def _read_known(text: str, known: tuple[str, ...], detail: str) -> str:
+    if text.lower() not in known:
+        raise ValueUnreadableError(detail, known)
+    return text.lower()
 
 
 def read_uuid(text: str) -> UUID:
@@ -117,6 +143,10 @@ _ALL_FIELDS = (
     Field("attempt", read_small, "attempt:>=2", ("", *COMPARISONS)),
     Field("age", read_duration, "age:>1h", COMPARISONS),
     Field("created", read_moment, "created:>2026-01-01", ("", *COMPARISONS)),
+    Field("dead_letter", read_letter_reason, "dead_letter:attempts_exhausted,discarded"),
+    Field("fingerprint", read_text, "fingerprint:0c1d2e3f4a5b6c7d", may_be_empty=True),
+    Field("died", read_moment, "died:>2026-01-01", ("", *COMPARISONS)),
+    Field("requeued", read_yes_or_no, "requeued:no"),
 )
 FIELDS: dict[str, Field] = {field.name: field for field in _ALL_FIELDS}
 WORDS_FIELD = Field(WORDS, read_text, '"free words"')

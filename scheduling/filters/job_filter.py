@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.db.models import QuerySet
 
-from scheduling.filters.rows import bounds_of, condition_of, has_own_table, is_keyed, states_of
+from scheduling.filters.fields import FIELDS
+from scheduling.filters.rows import (
+    bounds_of,
+    condition_of,
+    has_own_table,
+    is_keyed,
+    leads_to_letters,
+    letter_bounds_of,
+    letter_condition_of,
+    states_of,
+)
 from scheduling.filters.syntax import read_terms
 from scheduling.filters.terms import Term, Value
 from scheduling.filters.wording import clause_of, sentence_of
-from scheduling.models import Job
+from scheduling.models import DeadLetter, Job
 
+type Given = Value | list[Any] | tuple[Any, ...] | None
 # An age says how long ago, a creation says when: what is older was created before.
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+# The names of parameters that bound a time end so; neighbouring ranges tile.
+_SIDES = {"after": ">=", "before": "<"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +37,18 @@ class JobFilter:
     """Conditions that a job must all meet; none at all mean every job."""
 
     terms: tuple[Term, ...] = ()
+
+    @classmethod
+    def of(cls, **values: Given) -> JobFilter:
+        """Return the filter that parameters mean: None and an empty list are no condition.
+
+        Values of one field are alternatives, but a job must have each ``tag``. ``created_after`` and ``died_after`` are
+        inclusive, ``created_before`` and ``died_before`` exclusive.
+        """
+        return cls(tuple(dict.fromkeys(term for name, given in values.items() for term in _terms_of(name, given))))
+
+    def __and__(self, other: JobFilter) -> JobFilter:
+        return JobFilter(tuple(dict.fromkeys((*self.terms, *other.terms))))
 
     @property
     def text(self) -> str:
@@ -49,9 +76,9 @@ class JobFilter:
         return is_keyed(self.terms)
 
     @property
-    def is_found_by_state(self) -> bool:
-        """Whether a small table that knows the jobs in its states leads to them."""
-        return has_own_table(states_of(self.terms))
+    def is_found_by_table(self) -> bool:
+        """Return whether a small table leads to the jobs: that of their states, or that of dead letters."""
+        return has_own_table(states_of(self.terms)) or leads_to_letters(self.terms)
 
     @property
     def bounds(self) -> JobFilter:
@@ -61,9 +88,18 @@ class JobFilter:
         """
         return JobFilter(bounds_of(self.terms))
 
+    @property
+    def letter_bounds(self) -> JobFilter:
+        """Return the part of the filter that an index of dead letters serves."""
+        return JobFilter(letter_bounds_of(self.terms))
+
     def apply[Rows: QuerySet[Job]](self, queryset: Rows, *, now: datetime) -> Rows:
         """Those of the jobs that meet the conditions; ages count back from ``now``."""
         return queryset.filter(condition_of(self.frozen(now).terms)) if self.terms else queryset
+
+    def apply_to_letters(self, queryset: QuerySet[DeadLetter], *, now: datetime) -> QuerySet[DeadLetter]:
+        """Return those of the dead letters that meet the conditions, with their jobs; ages count back from ``now``."""
+        return queryset.filter(letter_condition_of(self.frozen(now).terms)) if self.terms else queryset
 
     def frozen(self, now: datetime) -> JobFilter:
         """The same filter with its ages as times of creation, so that it goes on meaning what it means at ``now``."""
@@ -101,6 +137,22 @@ class JobFilter:
 def parse(text: str) -> JobFilter:
     """The filter that a text means; `FilterSyntaxError` says where it means none."""
     return JobFilter(tuple(dict.fromkeys(read_terms(text))))
+
+
+def _terms_of(name: str, given: Given) -> Iterator[Term]:
+    field, _, side = name.rpartition("_")
+    if side in _SIDES:
+        if given is not None:
+            assert isinstance(given, datetime)
+            yield Term(field, (given.astimezone(UTC),), _SIDES[side])
+        return
+    listed = given if isinstance(given, list | tuple) else (given,)
+    keeps_empty = FIELDS[name].may_be_empty
+    values = tuple(dict.fromkeys(value for value in listed if value is not None and (value != "" or keeps_empty)))
+    if name == "tag":
+        yield from (Term(name, (value,)) for value in values)
+    elif values:
+        yield Term(name, values)
 
 
 def _freeze(term: Term, now: datetime) -> Term:

@@ -7,6 +7,7 @@ that know their jobs. What no index serves is looked for row by row, and whoever
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import and_, or_
@@ -15,9 +16,10 @@ from uuid import UUID
 
 from django.db.models import Q, Subquery
 
+from scheduling.filters.fields import NO
 from scheduling.filters.terms import WORDS, Term, Value
 from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
-from scheduling.models import DeadLetter, JobDue, LiveExecution
+from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
 from tenants.ids import uuid7_floor
 from tenants.models import Tenant
 
@@ -33,13 +35,42 @@ _RANGED_FIELDS = frozenset({"created", "age", "tenant"})
 _KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
 
 
+# Of the dead letter of a job. A job has at most one.
+_LETTER_FIELDS = frozenset({"dead_letter", "died", "fingerprint", "requeued"})
+# What jobs and letters both store: with a condition on the letter it leads along the letters' indexes.
+_SHARED_FIELDS = frozenset({"kind", "tenant"})
+
+
 def condition_of(terms: Iterable[Term]) -> Q:
-    """What rows meet all of the terms; their ages are frozen."""
+    """Return the condition on rows of jobs that meets all of the terms; their ages are frozen."""
     chosen = list(terms)
-    conditions = [_condition(term) for term in chosen if term.field != "state"]
-    if len(conditions) < len(chosen):
-        conditions.append(in_states(states_of(chosen)))
+    of_letters = _letter_terms(chosen)
+    states = [term for term in chosen if term.field == "state"]
+    conditions = [_condition(term) for term in chosen if term not in of_letters and term not in states]
+    if states and of_letters:
+        conditions.append(Q(state__in=sorted(states_of(states))))
+    elif states:
+        conditions.append(in_states(states_of(states)))
+    if of_letters:
+        # One subquery, so that its conditions meet in one index of the letters.
+        narrowing = [term for term in chosen if term.field in _SHARED_FIELDS and not term.is_negated]
+        conditions.append(_has_letter([*of_letters, *narrowing]))
     return reduce(and_, conditions, Q())
+
+
+def letter_condition_of(terms: Iterable[Term]) -> Q:
+    """Return the condition on rows of dead letters that meets all of the terms; their ages are frozen."""
+    chosen = list(terms)
+    of_jobs = [term for term in chosen if term.field not in _LETTER_CONDITIONS]
+    conditions = [_letter_condition(term) for term in chosen if term.field in _LETTER_CONDITIONS]
+    if of_jobs:
+        conditions.append(Q(job_id__in=Job.objects.filter(condition_of(of_jobs)).values("pk")))
+    return reduce(and_, conditions, Q())
+
+
+def leads_to_letters(terms: Iterable[Term]) -> bool:
+    """Return whether only jobs with a dead letter can meet the terms, by a condition on the letter."""
+    return any(term.field in _LETTER_FIELDS and not term.is_negated for term in terms)
 
 
 def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
@@ -55,7 +86,21 @@ def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
 def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
     """Those of the terms that an index serves, while it gives the rows in their order."""
     states_are_found = has_own_table(states_of(terms))
-    return tuple(term for term in terms if (states_are_found if term.field == "state" else _is_range(term)))
+    of_letters = _letter_terms(terms)
+    narrowing = frozenset({"kind"}) if of_letters else frozenset()
+
+    def is_served(term: Term) -> bool:
+        if term.field == "state":
+            return states_are_found
+        return _is_range(term) or term in of_letters or (term.field in narrowing and not term.is_negated)
+
+    return tuple(filter(is_served, terms))
+
+
+def letter_bounds_of(terms: Iterable[Term]) -> tuple[Term, ...]:
+    """Return those of the terms that an index of dead letters serves, while it gives them in their order."""
+    served = ("died", "fingerprint", "tenant")
+    return tuple(term for term in terms if term.field in served and not term.is_negated and len(term.values) == 1)
 
 
 def is_keyed(terms: Iterable[Term]) -> bool:
@@ -113,8 +158,27 @@ def _is_key(term: Term) -> bool:
     return term.field in _KEYED_FIELDS or (term.field == WORDS and as_uuid(str(term.values[0])) is not None)
 
 
+def _letter_terms(terms: Iterable[Term]) -> list[Term]:
+    """Return the terms of the letter that one subquery answers: none if each of them only rules jobs out."""
+    chosen = list(terms)
+    return [term for term in chosen if term.field in _LETTER_FIELDS] if leads_to_letters(chosen) else []
+
+
+def _has_letter(terms: Iterable[Term]) -> Q:
+    letters = DeadLetter.objects.filter(*map(_letter_condition, terms))
+    return Q(id__in=letters.values("job_id"))
+
+
 def _condition(term: Term) -> Q:
-    match = _created(term) if term.field == "created" else _CONDITIONS[term.field](term)
+    if term.field in _LETTER_FIELDS:
+        match = _has_letter([replace(term, is_negated=False)])
+    else:
+        match = _CONDITIONS[term.field](term)
+    return ~match if term.is_negated else match
+
+
+def _letter_condition(term: Term) -> Q:
+    match = _LETTER_CONDITIONS[term.field](term)
     return ~match if term.is_negated else match
 
 
@@ -163,6 +227,10 @@ def _has_error(value: Value) -> Q:
     return Q(error_fingerprint=value) | Q(error_type__icontains=value)
 
 
+def _requeued(term: Term) -> Q:
+    return reduce(or_, (Q(requeued_at__isnull=value == NO) for value in term.values))
+
+
 def _word(term: Term) -> Q:
     """A word is an id, or stands in what a person has named: never in payloads, results and messages."""
     word = str(term.values[0])
@@ -187,4 +255,14 @@ _CONDITIONS: dict[str, Callable[[Term], Q]] = {
     "parent": _among("parent_id"),
     "priority": _compared("priority"),
     "attempt": _compared("attempt"),
+    "created": _created,
+}
+_LETTER_CONDITIONS: dict[str, Callable[[Term], Q]] = {
+    "kind": _among("kind"),
+    "tenant": _tenant,
+    "error": _error,
+    "dead_letter": _among("reason"),
+    "fingerprint": _among("error_fingerprint"),
+    "died": _created,
+    "requeued": _requeued,
 }

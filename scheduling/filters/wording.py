@@ -33,6 +33,22 @@ _CLAUSES = {
     ),
     "age": (gettext_noop("whose age is %(values)s"), gettext_noop("whose age is not %(values)s")),
     "created": (gettext_noop("created %(values)s (UTC)"), gettext_noop("not created %(values)s (UTC)")),
+    "dead_letter": (
+        gettext_noop("with a dead letter of reason %(values)s"),
+        gettext_noop("without a dead letter of reason %(values)s"),
+    ),
+    "fingerprint": (
+        gettext_noop("with a dead letter of error fingerprint %(values)s"),
+        gettext_noop("without a dead letter of error fingerprint %(values)s"),
+    ),
+    "died": (
+        gettext_noop("with a dead letter created %(values)s (UTC)"),
+        gettext_noop("without a dead letter created %(values)s (UTC)"),
+    ),
+    "requeued": (
+        gettext_noop("with a dead letter whose requeued flag is %(values)s"),
+        gettext_noop("without a dead letter whose requeued flag is %(values)s"),
+    ),
 }
 _COMPARED = {
     ">": gettext_noop("more than %(value)s"),
@@ -66,6 +82,6 @@ def sentence_of(clauses: Iterable[str]) -> str:
 def _value_in_words(term: Term, index: int) -> str:
     value = term.values[index]
     written = str(value) if term.field == WORDS else write_value(value)
-    if term.field == "created":
+    if term.field in ("created", "died"):
         return _(_IN_TIME[term.op]) % {"value": written}
     return _(_COMPARED[term.op]) % {"value": written} if term.op else written

@@ -1,140 +1,158 @@
-"""Commands that do one thing to all the rows of a filter: in chunks by key, each its own transaction."""
+"""Commands that run a bulk operation on the jobs of a filter, in turns of their own process."""
 
 from __future__ import annotations
 
 import json
-from abc import abstractmethod
-from argparse import ArgumentParser
-from collections import Counter
+from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
+from typing import Any, ClassVar
 
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.lifecycle import JobState
-from scheduling.management.selection import add_job_arguments, read_job_filter
-from scheduling.selectors.jobs import CappedCount, count_jobs, next_job_ids
-from scheduling.services.retries import BulkRetry
-from tenants.context import acting_as, command_actor, tenant_context
-from tenants.exceptions import DomainError
-from tenants.ids import uuid7
-from tenants.models import Tenant
+from scheduling.models import BulkOperation
+from scheduling.selectors.bulk import UNCHANGED
+from scheduling.selectors.bulk_effect import EFFECT_NOTES, WaitLine
+from scheduling.services.bulk.running import CHANGED_MEANWHILE, run_to_end
+from scheduling.services.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
+from tenants.api.parsers import parse_json
+from tenants.context import Scope, acting_as, command_actor, scope_context
+from tenants.exceptions import DomainError, JsonInvalidError
 from tenants.selectors.tenants import find_tenant
 
-CHUNK_ROWS = 1_000
-SAMPLE_ROWS = 5
+type Facts = dict[str, Any]
+# What is not done to a job for these reasons was not refused: another job was meant, or it is done already.
+_PASSED = frozenset(JobState) | {UNCHANGED, CHANGED_MEANWHILE}
 
 
 class BulkCommand(BaseCommand):
-    """What was there at the start is acted on, oldest first; what is made meanwhile is not.
+    """One operation for each tenant that is named, or one over all of them.
 
-    Exit status 1 where something was refused, after the rest was done.
+    Exit status 1 if one has failed or something was refused, after the rest was done.
     """
 
-    row_name: str
+    # None: it is an argument.
+    operation: ClassVar[str | None] = None
+    # Conditions that are added to the filter.
+    condition: ClassVar[str] = ""
+    parameter_names: ClassVar[Sequence[str]] = ()
+    takes_patch: ClassVar[bool] = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--tenant", action="append", required=True, metavar="SLUG", help="may be repeated")
-        parser.add_argument("--reason", default="", help="why, for the audit log")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be acted on")
-        parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
-        self.add_filter_arguments(parser)
+        parser.add_argument("filter", metavar="FILTER", help='which jobs, such as "state:retryable age:>1h"')
+        parser.add_argument("--tenant", action="append", default=[], metavar="SLUG", help="may be repeated; else all")
+        parser.add_argument("--reason", default="", help="why, for the audit log; needed unless --dry-run")
+        parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+        parser.add_argument(
+            "--yes-number",
+            type=int,
+            metavar="N",
+            help="how many jobs match: needed above 1,000, or if they belong to several tenants",
+        )
+        if self.takes_patch:
+            parser.add_argument(
+                "--payload-patch",
+                type=_read_patch,
+                metavar="JSON",
+                help="merged into each payload of one tenant's ended jobs (RFC 7396: null removes a member)",
+            )
+        parser.add_argument("--no-wait", action="store_true", help="leave the operation to the dispatchers")
+        parser.add_argument("--json", action="store_true", help="print the outcome as JSON, an object for each tenant")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        newest_id = uuid7()
-        outcomes: dict[str, Any] = {}
-        for slug in dict.fromkeys(options["tenant"]):
-            tenant = _find(slug)
-            with acting_as(command_actor(self._name())):
-                if options["dry_run"]:
-                    outcomes[slug] = self._preview(tenant, newest_id, options)
-                else:
-                    outcomes[slug] = self._act_in_chunks(tenant, newest_id, options)
-        self._print(outcomes, options)
-        refused = sum(sum(outcome.get("refused", {}).values()) for outcome in outcomes.values())
-        if refused:
-            raise CommandError(f"{refused:,} {self.row_name} were refused.")
+        outcomes: list[Facts] = []
+        try:
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
+                outcomes.extend(self._run(slug, options) for slug in dict.fromkeys(options["tenant"]) or [None])
+        except DomainError as refusal:
+            raise CommandError(refusal.detail) from refusal
+        finally:
+            if outcomes:
+                self._print(outcomes, is_json=options["json"])
+        if failed := [outcome["error"] or "It has not ended." for outcome in outcomes if outcome.pop("has_failed")]:
+            raise CommandError(failed[0])
+        if refused := sum(outcome.get("refused", 0) for outcome in outcomes):
+            raise CommandError(f"{refused:,} jobs were refused.")
 
-    def _preview(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
-        with tenant_context(tenant):
-            count = self.count_rows(newest_id, options)
-            sample = self.next_ids(newest_id, options, after=None, limit=SAMPLE_ROWS)
-        return {"would_act_on": count.value, "or_more": count.is_capped, "sample": [str(row_id) for row_id in sample]}
+    def _run(self, slug: str | None, options: dict[str, Any]) -> Facts:
+        scope = Scope(tenant_id=find_tenant(slug).pk if slug else None)
+        asked = {
+            "filter_text": f"{options['filter']} {self.condition}".strip(),
+            "operation": self.operation or options["operation"],
+            "parameters": {name: options[name] for name in self.parameter_names if options[name] is not None},
+            "payload_patch": options.get("payload_patch"),
+        }
+        with scope_context(scope):
+            if options["dry_run"]:
+                return {"tenant": slug, **_plan_facts(plan_bulk_operation(**asked)), "has_failed": False}
+            operation = start_bulk_operation(**asked, reason=options["reason"], number=options["yes_number"])
+        if not options["no_wait"]:
+            operation = run_to_end(operation)
+        return {"tenant": slug, **_operation_facts(operation, is_awaited=not options["no_wait"])}
 
-    def _act_in_chunks(self, tenant: Tenant, newest_id: UUID, options: dict[str, Any]) -> dict[str, Any]:
-        done: Counter[str] = Counter()
-        refused: Counter[str] = Counter()
-        after: UUID | None = None
-        while True:
-            with tenant_context(tenant):
-                ids = self.next_ids(newest_id, options, after=after, limit=CHUNK_ROWS)
-                if ids:
-                    self.act(ids, options["reason"], done, refused)
-            if len(ids) < CHUNK_ROWS:
-                return {**done, "refused": dict(refused)}
-            after = ids[-1]
-
-    def _print(self, outcomes: dict[str, Any], options: dict[str, Any]) -> None:
-        if options["json"]:
-            self.stdout.write(json.dumps(outcomes, ensure_ascii=False))
+    def _print(self, outcomes: list[Facts], *, is_json: bool) -> None:
+        shown = [{name: value for name, value in outcome.items() if name != "has_failed"} for outcome in outcomes]
+        if is_json:
+            self.stdout.write(json.dumps(shown, ensure_ascii=False))
             return
-        for slug, outcome in outcomes.items():
-            self.stdout.write(f"{slug}: {self._describe(outcome)}")
-
-    def _describe(self, outcome: dict[str, Any]) -> str:
-        if "sample" in outcome:
-            count = CappedCount(outcome["would_act_on"], outcome["or_more"])
-            ids = "".join(f"\n  {row_id}" for row_id in outcome["sample"])
-            return f"would act on {count} {self.row_name}{', such as' if ids else ''}{ids}"
-        refused = [f"{count:,} refused ({code})" for code, count in outcome["refused"].items()]
-        done = [f"{count:,} {what}" for what, count in outcome.items() if what != "refused"]
-        return ", ".join([*done, *refused]) or f"no {self.row_name} to act on"
-
-    def _name(self) -> str:
-        return type(self).__module__.rpartition(".")[2]
-
-    @abstractmethod
-    def add_filter_arguments(self, parser: ArgumentParser) -> None:
-        """The options by which rows are chosen."""
-
-    @abstractmethod
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        """How many rows of the tenant of the moment match."""
-
-    @abstractmethod
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        """The next matching rows of the tenant of the moment, oldest first."""
-
-    @abstractmethod
-    def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
-        """Do it to these rows and add up what became of them."""
+        for outcome in shown:
+            for name, value in outcome.items():
+                if value not in ({}, [], "", None):
+                    self.stdout.write(f"{name.replace('_', ' ')}: {_words(value)}")
 
 
-class JobBulkCommand(BulkCommand):
-    """The rows are jobs in one of ``states``, unless the options name others among them."""
-
-    row_name = "jobs"
-    states: tuple[JobState, ...]
-
-    def add_filter_arguments(self, parser: ArgumentParser) -> None:
-        add_job_arguments(parser, self.states)
-
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        return count_jobs(read_job_filter(options, self.states, newest_id))
-
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        return next_job_ids(read_job_filter(options, self.states, newest_id), after=after, limit=limit)
-
-
-def add_up(bulk: BulkRetry, done: Counter[str], refused: Counter[str]) -> None:
-    """The outcome of retries in words."""
-    done.update({"hastened": len(bulk.hastened), "replayed": len(bulk.replayed)})
-    refused.update(error.code for error in bulk.refused.values())
-
-
-def _find(slug: str) -> Tenant:
+def _read_patch(text: str) -> dict[str, Any]:
     try:
-        return find_tenant(slug)
-    except DomainError as error:
-        raise CommandError(error.detail) from error
+        patch = parse_json(text.encode("utf-8", "surrogateescape"))
+    except JsonInvalidError as error:
+        raise ArgumentTypeError(error.detail) from error
+    if not isinstance(patch, dict):
+        raise ArgumentTypeError("It must be a JSON object.")
+    return patch
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {count}" for name, count in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _plan_facts(plan: BulkPlan) -> Facts:
+    preview = plan.preview
+    return {
+        "words": preview.words,
+        "would_act_on": preview.eligible,
+        "matching": preview.count.value,
+        "or_more": preview.count.is_capped,
+        "ineligible": dict(preview.ineligible),
+        "by_state": dict(preview.by_state),
+        "by_queue": dict(preview.by_queue),
+        "needs_number": plan.needs_number,
+        "sample": [str(job.pk) for job in preview.sample],
+        "waits": [_wait_words(line) for line in plan.effect.lines],
+        "notes": [EFFECT_NOTES[code] for code in plan.effect.notes],
+    }
+
+
+def _wait_words(line: WaitLine) -> str:
+    """Return a tenant's wait now and after, such as `acme in default 12.0 s → 40.5 s`."""
+    now, after = (
+        "for ever" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
+    )
+    return f"{line.tenant} in {line.pool} {now} → {after}"
+
+
+def _operation_facts(operation: BulkOperation, *, is_awaited: bool) -> Facts:
+    return {
+        "id": str(operation.pk),
+        "operation": operation.operation,
+        "filter": operation.filter,
+        "state": operation.state,
+        "expected": operation.expected,
+        "seen": operation.seen,
+        "changed": operation.changed,
+        "ineligible": operation.ineligible,
+        "refused": sum(count for reason, count in operation.ineligible.items() if reason not in _PASSED),
+        "error": operation.error,
+        "has_failed": operation.state == BulkOperation.State.FAILED or (is_awaited and operation.is_open),
+    }

@@ -1,6 +1,5 @@
 """The tables of what and when."""
 
-from scheduling.models.backlog import BacklogMove
 from scheduling.models.batches import Batch, BatchNews
 from scheduling.models.bulk import BulkFormer, BulkOperation
 from scheduling.models.circuits import Circuit, CircuitNews
@@ -46,7 +45,6 @@ from scheduling.models.topology import (
 from scheduling.models.upkeep import TenantUpkeepRun, UpkeepRun
 
 __all__ = [
-    "BacklogMove",
     "Batch",
     "BatchNews",
     "BulkFormer",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -11,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from tenants.context import require_scope
+from tenants.encryption.fields import SealedJSONField
 from tenants.ids import uuid7
 from tenants.managers import TenantManager, claim_for_scope
 from tenants.models.base import TenantModel
@@ -19,8 +21,9 @@ from tenants.models.base import TenantModel
 class BulkOperation(models.Model):
     """One act on all the jobs of a filter; without a tenant it reaches those of all tenants.
 
+    A reroute has no filter: it goes over all that waits, pass after pass.
     Which jobs are meant is frozen when it starts: ``filter`` without anything that moves with the clock, ``newest_id``
-    and ``frozen_at``. Its turns go along the jobs' ids; ``cursor`` is written in the transaction of what was done.
+    and ``frozen_at``. Its turns go along the jobs' ids; ``position`` is written in the transaction of what was done.
     """
 
     class Operation(models.TextChoices):
@@ -30,6 +33,7 @@ class BulkOperation(models.Model):
         DISCARD = "discard", "discard"
         REPRIORITISE = "reprioritise", "change the priority"
         MOVE_QUEUE = "move_queue", "move to another queue"
+        REROUTE = "reroute", "move to the queues that routing names"
 
     class State(models.TextChoices):
         PENDING = "pending", "pending"
@@ -53,7 +57,9 @@ class BulkOperation(models.Model):
     changed = models.PositiveBigIntegerField(default=0, help_text="Jobs to which it was done.")
     ineligible = models.JSONField(default=dict, help_text="Jobs to which it could not be done, by reason.")
     changed_by_tenant = models.JSONField(default=dict, help_text="For the audit log.")
-    cursor = models.UUIDField(null=True, help_text="The last id that it has looked at.")
+    payload_patch = SealedJSONField(null=True, help_text="Merged into the payload of each job that is replayed.")
+    position = models.JSONField(default=dict, help_text="Where the next turn goes on.")
+    batch_id = models.UUIDField(null=True, help_text="The batch that is cancelled by it.")
     resume_at = models.DateTimeField(null=True, help_text="When a limit that it has reached lets it go on.")
     failures = models.PositiveSmallIntegerField(default=0, help_text="Turns in a row that failed.")
     error = models.CharField(max_length=500, blank=True, default="")
@@ -77,6 +83,7 @@ class BulkOperation(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="bulk_operation_by_tenant"),
             models.Index(fields=["id"], condition=Q(finished_at__isnull=True), name="bulk_operation_open"),
+            models.Index(fields=["batch_id"], condition=Q(batch_id__isnull=False), name="bulk_operation_of_batch"),
         ]
 
     def __str__(self) -> str:
@@ -89,6 +96,20 @@ class BulkOperation(models.Model):
     @property
     def is_open(self) -> bool:
         return self.finished_at is None
+
+    @property
+    def has_payload_patch(self) -> bool:
+        """Return whether it changes payloads, without opening the sealed patch."""
+        return self.__dict__["payload_patch"] is not None
+
+    @property
+    def after(self) -> UUID | None:
+        """Return the last id that a turn has looked at, or None before the first turn."""
+        return UUID(self.position["after"]) if "after" in self.position else None
+
+    @after.setter
+    def after(self, last_id: UUID | None) -> None:
+        self.position = {} if last_id is None else {"after": str(last_id)}
 
     @property
     def ineligible_count(self) -> int:

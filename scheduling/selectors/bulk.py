@@ -22,7 +22,7 @@ CHUNK_ROWS = 1_000
 WINDOW_ROWS = 20_000
 SAMPLE_ROWS = 5
 # Conditions that lead to few rows at once; without one the jobs are looked at window by window.
-_NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key"})
+_NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key", "dead_letter", "died", "fingerprint", "requeued"})
 UNCHANGED = "unchanged"
 # Of those that go on, as many as the first page shows.
 LISTED_OPERATIONS = 20
@@ -150,7 +150,7 @@ def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | 
         by_state=dict(by_state.most_common()),
         by_queue=dict(by_queue.most_common()),
         ineligible=dict(ineligible.most_common()),
-        sample=list(matching.select_related("queue", "tenant").order_by("id")[:SAMPLE_ROWS]),
+        sample=list(matching.select_related("queue", "tenant__plan").order_by("id")[:SAMPLE_ROWS]),
         groups=groups,
     )
 

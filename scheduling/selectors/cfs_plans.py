@@ -5,7 +5,8 @@ from __future__ import annotations
 from django.db.models import QuerySet
 
 from scheduling.exceptions import CFSPlanNotFoundError
-from scheduling.models import BacklogMove, CFSPlan
+from scheduling.models import BulkOperation, CFSPlan
+from tenants.context import all_tenants
 
 
 def find_cfs_plans() -> QuerySet[CFSPlan]:
@@ -21,6 +22,8 @@ def get_cfs_plan(name: str) -> CFSPlan:
     return plan
 
 
-def open_move() -> BacklogMove | None:
-    """The move of the backlog that is under way."""
-    return BacklogMove.objects.filter(is_open=True).first()
+def open_reroute() -> BulkOperation | None:
+    """Return the operation that moves what waits to other queues, if one is open."""
+    with all_tenants():
+        rows = BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True)
+        return rows.order_by("-id").first()

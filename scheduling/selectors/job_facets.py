@@ -41,7 +41,7 @@ def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
     frozen = job_filter.frozen(now)
     by_state, states_are_cut = _looked_at(frozen.less("state"), now)
     states = dict(by_state.values_list("state").annotate(n=Count("id")))
-    with by_index_alone() if frozen.is_found_by_state else nullcontext():
+    with by_index_alone() if frozen.is_found_by_table else nullcontext():
         by_place, places_are_cut = _looked_at(frozen.less("queue", "kind"), now)
         places = list(by_place.values_list("queue__name", "kind").annotate(n=Count("id")))
     queues, kinds = Counter[str](), Counter[str]()

@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
 from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
-from scheduling.services.backlog import request_move
+from scheduling.services.bulk.reroute import request_reroute
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.exceptions import PlanContentInvalidError
@@ -94,7 +94,7 @@ def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reas
 def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
     """Make ``plan`` the active one. Raises CFSPlanInvalidError when a tier has no queue in it.
 
-    What waits moves to the queues that it names, by and by and without loss (`scheduling.services.backlog`).
+    What waits moves to the queues that it names, by and by and without loss (`scheduling.services.bulk.reroute`).
     """
     with all_tenants():
         plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
@@ -105,7 +105,7 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
         previous = next((row.name for row in plans.values() if row.is_active), None)
         CFSPlan.objects.filter(is_active=True).update(is_active=False)
         CFSPlan.objects.filter(pk=target.pk).update(is_active=True)
-        request_move(cause=f"the CFS plan {target.name} is active")
+        request_reroute(cause=f"the CFS plan {target.name} is active")
         record_audit(
             action="cfs_plan.activated",
             target=target,
@@ -151,7 +151,7 @@ class _CFSPlans(VersionedPlans[CFSPlan]):
         rows = self._rows(plan, content["tiers"])
         before = dict(plan.tiers.values_list("tier_id", "queue_id")) if plan.is_active else {}
         if plan.is_active and before != {row.tier_id: row.queue_id for row in rows}:
-            request_move(cause=f"the CFS plan {plan} names other queues")
+            request_reroute(cause=f"the CFS plan {plan} names other queues")
         plan.save()
         # A tier keeps its row: a form that was drawn before still names it.
         plan.tiers.exclude(tier__in=content["tiers"]).delete()

@@ -10,16 +10,15 @@ from uuid import UUID
 from django.db import connection
 from psycopg import sql
 
-from scheduling.models import Job, Schedule
+from scheduling.models import BulkOperation, Job, Schedule
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import bring, digest_of
 from tenants.encryption.fields import SealedJSONField, SealedValue
-from tenants.models import TenantModel
 from tenants.services.data_keys import FIRST, require_master_key
 
 # With their values, which may be large.
 PAGE_ROWS = 200
-MODELS: tuple[type[TenantModel], ...] = (Job, Schedule)
+MODELS: tuple[type[Any], ...] = (Job, Schedule, BulkOperation)
 
 _UPDATE = sql.SQL(
     "UPDATE {table} t SET {changes} FROM jsonb_to_recordset(%s::jsonb) AS v(id uuid, {columns}) WHERE t.id = v.id"
@@ -34,12 +33,12 @@ class SealedPage:
     last: UUID | None
 
 
-def sealed_columns(model: type[TenantModel]) -> list[SealedJSONField]:
+def sealed_columns(model: type[Any]) -> list[SealedJSONField]:
     """The columns of a model that are sealed."""
     return [field for field in SealedJSONField.all_fields if field.model is model]
 
 
-def seal_page(model: type[TenantModel], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
+def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
     """Seal what is plain in the next rows. A value that somebody writes at the same time is sealed by them."""
     require_master_key()
     fields = sealed_columns(model)
@@ -72,7 +71,7 @@ def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
     return {"id": str(row.pk), **new}
 
 
-def _write(model: type[TenantModel], fields: list[SealedJSONField], rows: list[dict[str, Any]]) -> None:
+def _write(model: type[Any], fields: list[SealedJSONField], rows: list[dict[str, Any]]) -> None:
     if not rows:
         return
     names = [field.attname for field in fields]

@@ -19,11 +19,12 @@ from scheduling.models import Job
 from scheduling.services.events import actor_label
 from scheduling.services.lines import Line
 from tenants.context import current_actor, require_scope
+from tenants.database.transactions import run_behind
 from tenants.encryption.fields import sealed_field
 from tenants.ids import uuid7s
 from tenants.inserts import array_literal, note_inserted
 from tenants.managers import claim_for_scope
-from tenants.prepared import prepared_cursor, run_behind
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
 
 # The columns of a job that its submission decides; the others are as every new job has them.

@@ -119,7 +119,7 @@ def create_routing_rule(
 def update_routing_rule(
     *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Change a rule, and if ``targets`` is given its queues; what waits stays until `move_backlog` is asked for."""
+    """Change a rule, and if ``targets`` is given its queues; what waits stays until a reroute is started."""
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))

@@ -11,9 +11,8 @@ from collections.abc import Callable
 
 from django.db import InternalError, connection
 
-from scheduling.services.bulk.running import OpenOperation, note_failure, open_operations, take_turn
+from scheduling.services.bulk.running import open_operations, try_turn
 from scheduling.worker.connections import CONNECTION_ERRORS
-from tenants.postgresql.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +50,5 @@ class BulkRunner:
             if self._stopped.is_set():
                 return False
             self._turn()
-            has_more = self._take_turn(opened) or has_more
+            has_more = try_turn(opened) or has_more
         return has_more
-
-    def _take_turn(self, opened: OpenOperation) -> bool:
-        try:
-            return take_turn(opened)
-        except Exception as error:
-            # Whether it is the database that is gone, or this operation that cannot go on.
-            if isinstance(error, ConnectionLostError):
-                raise
-            note_failure(opened, error)
-            return False

@@ -29,7 +29,7 @@ from scheduling.services.dispatching import (
 from scheduling.worker.duties import HEARTBEAT, Duty, DutyRoster
 from scheduling.worker.failing import ROUND, FailingPools
 from scheduling.worker.pools_due import PoolsDue
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ class Dispatcher:
         while not self._stopped.is_set():
             self._turn()
             try:
-                self._round()
+                with session_errors(connection):
+                    self._round()
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
                 self._failing.note_success(ROUND)
             except TICK_ERRORS as error:

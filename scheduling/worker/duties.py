@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from django.db import connection
+
 from scheduling import signals
 from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, sweep_seconds
 from scheduling.models import ProcessHeartbeat
 from scheduling.services.announced_kinds import tend_announced_kinds
-from scheduling.services.backlog import BacklogMover
 from scheduling.services.batches.cancelling import tend_cancellations
 from scheduling.services.batches.firing import fire_batches
 from scheduling.services.batches.folding import fold_batches
@@ -33,7 +34,7 @@ from scheduling.services.schedules.firing import fire_due_schedules
 from scheduling.services.share_samples import ShareSampler
 from scheduling.services.standings import QueueMeasurer
 from scheduling.services.subscriptions.relay import EventRelayer
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,6 @@ class Duty:
 
 
 _measurer = QueueMeasurer()
-_mover = BacklogMover()
 _sampler = ShareSampler()
 _gauges = GaugeSampler()
 _folder = TallyFolder()
@@ -83,7 +83,6 @@ DUTIES: tuple[Duty, ...] = (
     Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
     Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
     Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
-    Duty("backlog", _mover.interval_seconds, _mover.take_turn),
     Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
     Duty("lift", lambda: LIFT_SECONDS, lift_due),
     Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
@@ -111,7 +110,8 @@ class DutyRoster:
         self._turn()
         is_failed = True
         try:
-            duty.run()
+            with session_errors(connection):
+                duty.run()
             is_failed = False
         except ConnectionLostError:
             raise

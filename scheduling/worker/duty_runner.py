@@ -13,7 +13,7 @@ from django.db import connection
 
 from scheduling.conf import lease_seconds
 from scheduling.worker.duties import DUTIES, Duty, DutyRoster
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError
 
 logger = logging.getLogger(__name__)
 

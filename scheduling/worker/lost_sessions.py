@@ -11,7 +11,7 @@ from scheduling.services import verdicts
 from scheduling.services.execution import StartedExecution
 from scheduling.services.settlement import Settlement
 from tenants.context import tenant_context
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError
 
 # A job that ends its session itself, or its server, or keeps its transaction open for too long, would run for ever
 # without a count.

@@ -10,6 +10,8 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
+from django.db import connection
+
 from scheduling import tracing
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
@@ -27,6 +29,7 @@ from scheduling.worker.log_capture import capturing
 from scheduling.worker.lost_sessions import verdict_on_lost_session
 from scheduling.worker.reuse import Reuse
 from scheduling.worker.runtime import ExecutionRuntime
+from tenants.database.errors import session_errors
 from tenants.selectors.settings import settings_of
 
 logger = logging.getLogger(__name__)
@@ -185,8 +188,9 @@ def _answer(
     """Ask the processor, and ask it again about its own error."""
     reuse = Reuse(type(processor), context)
     try:
-        answer = reuse.find() or processor.process(context)
-        return reuse.kept(policy.settlement_of(answer, started, retries))
+        with session_errors(connection):
+            answer = reuse.find() or processor.process(context)
+            return reuse.kept(policy.settlement_of(answer, started, retries))
     except (Interrupted, SystemExit, KeyboardInterrupt):
         # The last two end the process; the parent settles it as a crash.
         raise
@@ -204,7 +208,8 @@ def _answer_to_error(
     retries: RetryPolicy,
 ) -> Settlement:
     try:
-        answer: Outcome | Mapping[str, Any] | None = processor.handle_error(context, error)
+        with session_errors(connection):
+            answer: Outcome | Mapping[str, Any] | None = processor.handle_error(context, error)
         if answer is not None:
             return policy.settlement_of(answer, started, retries)
     except Exception as second:

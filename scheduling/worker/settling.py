@@ -17,7 +17,7 @@ from scheduling.worker.connections import CONNECTION_ERRORS, persistently
 from scheduling.worker.job_log import END_SECONDS
 from scheduling.worker.log_buffer import LogBuffer, taken, write_buffers
 from scheduling.worker.performing import Verdict, with_costs_of
-from tenants.postgresql.errors import is_session_timeout
+from tenants.database.errors import is_session_timeout
 
 logger = logging.getLogger(__name__)
 

@@ -68,8 +68,6 @@ POST   api-keys/{pk}/revoke/                                       2
 GET    approvals/                                                  2
 POST   approvals/{pk}/decide/                                      2
 GET    audit-log/                                                  2
-GET    backlog-moves/                                              2
-POST   backlog-moves/                                              2
 GET    batches/                                                    2
 POST   batches/                                                    2
 POST   batches/{pk}/cancel/                                        2
@@ -201,7 +199,6 @@ POST   workflow-runs/records/                                      2
 POST   workflows/{pk}/runs/                                        2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5
-POST   dead-letters/requeue/                                       5
 POST   schedules/preview/                                          5
 POST   workflows/                                                  5
 POST   workflows/{pk}/versions/                                    5

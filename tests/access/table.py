@@ -141,7 +141,6 @@ GET    dead-letters/                         jobs.view
 GET    dead-letters/{letter}/                jobs.view
 GET    dead-letters/groups/                  jobs.view
 POST   dead-letters/{letter}/requeue/        jobs.retry        {}
-POST   dead-letters/requeue/                 jobs.retry        {"filter": {}}
 GET    queues/                               platform.view
 POST   queues/                               fairness.manage   {"name": "another", "pool": "default", "reason": "x"}
 GET    queues/dataset/                       platform.view
@@ -213,8 +212,6 @@ GET    cfs-plans/cloud/versions/             platform.view
 POST   cfs-plans/cloud/rollback/             fairness.manage   {"number": 1, "reason": "too short"}
 POST   cfs-plans/cloud/withdraw/             fairness.manage   {"number": 1, "reason": "not yet"}  409
 POST   routing-rules/test/                   platform.view     {"kind": "noop", "tier": "team"}
-GET    backlog-moves/                        platform.view
-POST   backlog-moves/                        fairness.manage   {"reason": "new rules"}
 GET    datasets/                             datasets.view
 POST   datasets/                             datasets.manage   {"name": "new"}
 GET    datasets/{dataset}/                   datasets.view
@@ -392,8 +389,6 @@ GET    scheduling/queue/{queue}/now/         platform.view
 GET    scheduling/worker/rows/               platform.view
 GET    scheduling/worker/{worker}/now/       platform.view                             404
 GET    scheduling/deadletter/groups/         jobs.view
-GET    scheduling/deadletter/requeue/        jobs.retry
-POST   scheduling/deadletter/requeue/        jobs.retry        {"run": "1"}
 POST   scheduling/deadletter/{letter}/requeue-edited/ jobs.reveal {"payload": " {{}}"}         302
 POST   scheduling/cfsplan/{cfs_plan}/what-if/ platform.view
 POST   tenants/plan/{plan}/what-if/          platform.view

@@ -27,12 +27,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
-    "scheduling/management/commands/bulk_jobs.py": (
-        {"Command.handle", "_wait"},
+    "scheduling/management/bulk.py": (
+        {"BulkCommand._run"},
         "an operator acts on the jobs of one tenant or of all",
     ),
     "scheduling/services/bulk/running.py": (
-        {"open_operations", "take_turn", "note_failure"},
+        {"open_operations", "take_turn", "note_failure", "run_to_end"},
         "a dispatcher goes on with the operations of all tenants, each in the scope in which it was started",
     ),
     "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
@@ -181,7 +181,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"count_executions"},
         "on the way back all that is in flight is counted",
     ),
-    "scheduling/services/backlog.py": ({"move_backlog", "move_turn"}, "what waits is all tenants'"),
+    "scheduling/selectors/cfs_plans.py": ({"open_reroute"}, "routing is the platform's"),
+    "scheduling/management/commands/move_backlog.py": ({"Command.handle"}, "what waits is all tenants'"),
     "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
     "scheduling/services/cfs_plans.py": (
         {"activate_cfs_plan", "create_cfs_plan"},

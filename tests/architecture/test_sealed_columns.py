@@ -18,16 +18,17 @@ SEALED = {
     "scheduling.Job.payload",
     "scheduling.Job.checkpoint",
     "scheduling.Job.result",
+    "scheduling.BulkOperation.payload_patch",
     "scheduling.Schedule.payload",
     "tenants.TenantSecret.sealed",
 }
 # A new JSON column belongs into one of the two; here, with why it is stored as it is.
 PLAIN = {
-    "scheduling.BacklogMove.cursor": "ids",
     "scheduling.Batch.on_completion": "the fold looks into it; docs/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
     "scheduling.BulkOperation.parameters": "a queue, or a priority",
+    "scheduling.BulkOperation.position": "ids",
     "scheduling.CFSPlanVersion.after": "the platform's configuration",
     "scheduling.CFSPlanVersion.before": "the platform's configuration",
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
@@ -67,10 +68,10 @@ OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "work
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
 BESIDE_ROWS = {
-    "scheduling/services/backlog.py",
     "scheduling/services/bulk/acts.py",
+    "scheduling/services/bulk/replays.py",
+    "scheduling/services/bulk/reroute.py",
     "scheduling/services/checkpoints.py",
-    "scheduling/services/dead_letters.py",
     "scheduling/services/execution.py",
     "scheduling/services/kept_results.py",
     "scheduling/services/settlement_sql.py",

@@ -43,7 +43,7 @@ EXAMPLES_PER_OPERATION = 30
 STREAMS = "/stream/$"
 PLATFORM = (
     "^/api/v1/(?!tenants/me/)(tenants|queues|pools|plans|cfs-plans|fairness|routing-rules|upkeep|members|api-keys"
-    "|backlog-moves|kinds|shared-circuits|workers)/"
+    "|kinds|shared-circuits|workers)/"
 )
 TIMEOUT_SECONDS = 60
 CLIENTS = 2

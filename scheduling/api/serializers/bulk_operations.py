@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import BulkProgress, progress_of
 from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect, WaitLine
-from scheduling.services.bulk.starting import BulkPlan
+from scheduling.services.bulk.starting import BulkPlan, SampledJob
 from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.services.pausing import REASON_LIMIT
 
@@ -23,12 +24,20 @@ class BulkRequestSerializer(StrictSerializer):
 
     filter = TextField(
         max_length=_MAX_FILTER_CHARACTERS,
-        help_text="Such as `state:discarded queue:pipeline age:>1h`; docs/filters.md.",
+        required=False,
+        default="",
+        help_text="Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/filters.md.",
     )
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")
     queue = NameField(
         max_length=60, required=False, help_text="For `move_queue`: one that routing lets the tenant name."
+    )
+    payload_patch = serializers.DictField(
+        default=None,
+        allow_null=True,
+        help_text="For `retry` and `requeue` of one tenant's jobs: merged into each payload (RFC 7396: null removes a"
+        " member); needs the right `jobs.reveal`.",
     )
     reason = NameField(
         max_length=REASON_LIMIT, required=False, allow_blank=True, default="", help_text="Needed unless `dry_run`."
@@ -48,6 +57,16 @@ class BulkRequestSerializer(StrictSerializer):
         help_text="From a dry run: exactly what that has shown is acted on. Good for 15 minutes.",
     )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what a reroute does not take."""
+        if attrs["operation"] == BulkOperation.Operation.REROUTE:
+            taken = ("operation", "reason")
+            unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
+            if unfit:
+                fault = serializers.ErrorDetail(gettext("It does not belong to this operation."), code="invalid")
+                raise serializers.ValidationError({name: [fault] for name in unfit})
+        return attrs
+
     @property
     def parameters(self) -> dict[str, Any]:
         """The operation's own, as the service takes them."""
@@ -60,14 +79,28 @@ class BulkReasonSerializer(StrictSerializer):
     reason = NameField(max_length=REASON_LIMIT, help_text="For the audit log.")
 
 
-class SampledJobSerializer(serializers.Serializer[Any]):
-    """One of the first jobs that would be come by."""
+class BulkRefusalSerializer(serializers.Serializer[Any]):
+    """Why a job would be refused."""
 
-    id = serializers.UUIDField()
-    kind = serializers.CharField()
-    state = serializers.CharField()
-    queue = serializers.CharField(source="queue.name")
-    created_at = serializers.DateTimeField()
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SampledJobSerializer(serializers.Serializer[SampledJob]):
+    """One of the first jobs that match; ``context["reveals"]``: its payload may be quoted."""
+
+    id = serializers.UUIDField(source="job.id")
+    kind = serializers.CharField(source="job.kind")
+    state = serializers.CharField(source="job.state")
+    queue = serializers.CharField(source="job.queue.name")
+    created_at = serializers.DateTimeField(source="job.created_at")
+    refusal = serializers.SerializerMethodField(help_text="Why it would be refused, such as by its payload; or null.")
+
+    @extend_schema_field(BulkRefusalSerializer(allow_null=True))
+    def get_refusal(self, item: SampledJob) -> Any:
+        if item.refusal is None:
+            return None
+        return {"code": item.refusal.code, "detail": item.refusal_words(reveals=self.context["reveals"])}
 
 
 class WaitLineSerializer(serializers.Serializer[WaitLine]):
@@ -103,7 +136,7 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
     )
     by_state = serializers.DictField(source="preview.by_state", child=serializers.IntegerField())
     by_queue = serializers.DictField(source="preview.by_queue", child=serializers.IntegerField())
-    sample = SampledJobSerializer(source="preview.sample", many=True)
+    sample = SampledJobSerializer(many=True)
     effect = BulkEffectSerializer(help_text="Who would wait longer or less long, by predicted costs.")
     needs_number = serializers.BooleanField()
     ticket = serializers.CharField()
@@ -125,6 +158,7 @@ class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     parameters = serializers.DictField()
+    has_payload_patch = serializers.BooleanField(help_text="Whether it changes payloads; how is not shown.")
     filter = serializers.CharField(help_text="As it was frozen.")
     asked_filter = serializers.CharField()
     state = serializers.ChoiceField(choices=BulkOperation.State.choices)
@@ -139,6 +173,7 @@ class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
     reason = serializers.CharField()
     actor = serializers.SerializerMethodField()
     undo_of = serializers.UUIDField(source="undo_of_id", allow_null=True)
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it cancels, or null.")
     is_undoable = serializers.BooleanField(help_text="Whether what it did can be taken back at all.")
     frozen_at = serializers.DateTimeField(help_text="Jobs that were submitted later are not touched.")
     created_at = serializers.DateTimeField()

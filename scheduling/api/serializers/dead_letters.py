@@ -1,4 +1,4 @@
-"""Dead letters as they are answered, alone and in groups, and requests to requeue them."""
+"""Dead letters as they are answered, alone and in groups, and the request to requeue one."""
 
 from __future__ import annotations
 
@@ -8,16 +8,11 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.api.serializers.jobs import ErrorSerializer
-from scheduling.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.models import DeadLetter
 from scheduling.selectors.dead_letter_groups import DeadLetterGroup
-from scheduling.selectors.dead_letters import Attempt, DeadLetterDetail, DeadLetterFilter
+from scheduling.selectors.dead_letters import Attempt, DeadLetterDetail
 from scheduling.selectors.history import EXECUTION_STATES
-from scheduling.services.dead_letters import MAX_REQUEUED, RequeueBatch, RequeueCursor, RequeuePreview
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
-
-_MAX_ALTERNATIVES = 50
-_MAX_CURSOR_CHARACTERS = 100
+from tenants.api.fields import NameField, StrictSerializer
 
 
 class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
@@ -142,129 +137,3 @@ class RequeueSerializer(StrictSerializer):
         required=False, help_text="Instead of the old one; needs the right `jobs.reveal`. By the kind's own schema."
     )
     reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
-
-
-class LetterSelectionSerializer(StrictSerializer):
-    """Which letters are meant: fields narrow each other, values in one are alternatives. Empty: all that wait."""
-
-    kind = serializers.ListField(child=NameField(max_length=64), default=list, max_length=_MAX_ALTERNATIVES)
-    reason = serializers.ListField(
-        child=serializers.ChoiceField(choices=DeadLetter.Reason.values), default=list, max_length=_MAX_ALTERNATIVES
-    )
-    fingerprint = NameField(max_length=FINGERPRINT_CHARACTERS, default=None, allow_null=True)
-    error = NameField(
-        max_length=200, default=None, allow_null=True, help_text="A fingerprint, or a part of the error's type."
-    )
-    created_after = MomentField(default=None, allow_null=True, help_text="Inclusive.")
-    created_before = MomentField(default=None, allow_null=True, help_text="Exclusive.")
-
-
-class BulkRequeueSerializer(StrictSerializer):
-    """Which letters are requeued, how many of them at once, and how."""
-
-    filter = LetterSelectionSerializer()
-    dry_run = serializers.BooleanField(default=False, help_text="Only say what would be done.")
-    limit = WholeNumberField(
-        min_value=1, max_value=MAX_REQUEUED, default=MAX_REQUEUED, help_text="Letters in this request."
-    )
-    cursor = NameField(
-        max_length=_MAX_CURSOR_CHARACTERS, default=None, allow_null=True, help_text="From the answer before."
-    )
-    payload_patch = serializers.DictField(
-        default=None,
-        allow_null=True,
-        help_text="Merged into each payload (RFC 7396: null removes a member); needs the right `jobs.reveal`.",
-    )
-    reason = NameField(max_length=500, required=False, allow_blank=True, default="", help_text="For the audit log.")
-
-    def to_filter(self) -> DeadLetterFilter:
-        """The letters as the service takes them."""
-        given = self.validated_data["filter"]
-        return DeadLetterFilter(
-            kinds=tuple(given["kind"]),
-            reasons=tuple(given["reason"]),
-            fingerprint=given["fingerprint"],
-            error=given["error"],
-            created_after=given["created_after"],
-            created_before=given["created_before"],
-        )
-
-    def to_cursor(self) -> RequeueCursor | None:
-        """Where this batch begins."""
-        text = self.validated_data["cursor"]
-        return None if text is None else RequeueCursor.parse(text)
-
-
-class RefusalSerializer(serializers.Serializer[Any]):
-    """Why something is not taken."""
-
-    code = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class SampledLetterSerializer(serializers.Serializer[Any]):
-    """One of the letters that would come first, and whether its payload would be taken."""
-
-    letter = DeadLetterSerializer()
-    refusal = RefusalSerializer(allow_null=True)
-
-
-class RequeuedLetterSerializer(serializers.Serializer[Any]):
-    """A letter and the new job that does its work again."""
-
-    dead_letter = serializers.UUIDField()
-    job = serializers.UUIDField()
-
-
-class RefusedLetterSerializer(serializers.Serializer[Any]):
-    """A letter that was left as it is, and why."""
-
-    dead_letter = serializers.UUIDField()
-    code = serializers.CharField()
-    detail = serializers.CharField()
-
-
-class BulkRequeueResultSerializer(serializers.Serializer[Any]):
-    """What was done, or with `dry_run` would be."""
-
-    dry_run = serializers.BooleanField()
-    count = serializers.IntegerField(help_text="Letters requeued; with `dry_run` those that match.")
-    count_is_more = serializers.BooleanField(help_text="With `dry_run`: whether more match than are counted.")
-    sample = SampledLetterSerializer(many=True, help_text="With `dry_run`: the first five.")
-    requeued = RequeuedLetterSerializer(many=True)
-    refused = RefusedLetterSerializer(many=True)
-    cursor = serializers.CharField(allow_null=True, help_text="Send it again for the next batch; null: all are done.")
-    retry_after_seconds = serializers.IntegerField(
-        allow_null=True, help_text="When a limit ended this batch: how long to wait before the next."
-    )
-
-
-def describe_preview(preview: RequeuePreview) -> dict[str, Any]:
-    """A dry run as it is answered."""
-    return {
-        "dry_run": True,
-        "count": preview.count.value,
-        "count_is_more": preview.count.is_capped,
-        "sample": preview.sample,
-        "requeued": [],
-        "refused": [],
-        "cursor": None,
-        "retry_after_seconds": None,
-    }
-
-
-def describe_batch(batch: RequeueBatch) -> dict[str, Any]:
-    """A batch as it is answered."""
-    return {
-        "dry_run": False,
-        "count": len(batch.requeued),
-        "count_is_more": False,
-        "sample": [],
-        "requeued": [{"dead_letter": letter_id, "job": job.pk} for letter_id, job in batch.requeued.items()],
-        "refused": [
-            {"dead_letter": letter_id, "code": refusal.code, "detail": refusal.detail}
-            for letter_id, refusal in batch.refused.items()
-        ],
-        "cursor": None if batch.cursor is None else str(batch.cursor),
-        "retry_after_seconds": batch.retry_after_seconds,
-    }

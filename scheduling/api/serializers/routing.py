@@ -1,10 +1,9 @@
-"""Trying routing rules, and moving the backlog by them."""
+"""Trials of routing rules."""
 
 from __future__ import annotations
 
 from rest_framework import serializers
 
-from scheduling.models import BacklogMove
 from tenants.api.fields import NameField, StrictSerializer
 
 
@@ -36,18 +35,3 @@ class RouteAnswerSerializer(serializers.Serializer[object]):
         child=serializers.CharField(), help_text="The queues it may go to, balanced or named."
     )
     rules = RuleVerdictSerializer(many=True)
-
-
-class BacklogMoveSerializer(serializers.Serializer[BacklogMove]):
-    """A move of what waits to the queues that routing names by now."""
-
-    id = serializers.UUIDField()
-    cause = serializers.CharField()
-    requested_by = serializers.CharField()
-    requested_at = serializers.DateTimeField()
-    is_open = serializers.BooleanField()
-    phase = serializers.CharField(help_text="What is looked at: `ready`, `due`, `held` or `suspended` jobs.")
-    passes = serializers.IntegerField(help_text="Times that all of them were looked at.")
-    looked_at = serializers.IntegerField()
-    moved = serializers.IntegerField()
-    finished_at = serializers.DateTimeField(allow_null=True)

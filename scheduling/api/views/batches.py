@@ -24,9 +24,10 @@ from scheduling.api.serializers.jobs import JobSummarySerializer
 from scheduling.api.serializers.submissions import AddedJobsSerializer, BulkSubmissionResultSerializer, parse_bulk
 from scheduling.api.views.bulk import answer_bulk, read_requests
 from scheduling.api.views.jobs import UNLISTED
+from scheduling.filters import JobFilter
 from scheduling.models import Batch
 from scheduling.selectors.batches import get_batch
-from scheduling.selectors.jobs import JobFilter, find_jobs, walked_jobs
+from scheduling.selectors.jobs import find_jobs, walked_jobs
 from scheduling.services.batches.cancelling import cancel_batch
 from scheduling.services.batches.making import add_jobs, close_batch, open_batch
 from scheduling.services.quotas import check_bulk_size
@@ -98,7 +99,7 @@ class BatchViewSet(TenantViewSet):
     def jobs(self, request: Request, pk: str) -> Response:
         """List the jobs of a batch, newest first."""
         NoQuerySerializer.parse(request.query_params)
-        of_batch = JobFilter(batch_id=get_batch(UUID(pk)).pk)
+        of_batch = JobFilter.of(batch=get_batch(UUID(pk)).pk)
         jobs = find_jobs(of_batch).select_related("queue", "tenant").defer(*UNLISTED)
         return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(of_batch))
 

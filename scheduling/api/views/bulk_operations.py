@@ -24,6 +24,7 @@ from scheduling.api.serializers.bulk_operations import (
 from scheduling.models import BulkOperation
 from scheduling.selectors.bulk import find_operations, get_operation
 from scheduling.services.bulk.asking import permission_of
+from scheduling.services.bulk.reroute import start_reroute
 from scheduling.services.bulk.starting import plan_bulk_operation, start_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from tenants.api.viewsets import TenantViewSet
@@ -69,17 +70,27 @@ class BulkOperationViewSet(TenantViewSet):
     def create(self, request: Request) -> Response:
         """Start an operation on the jobs of a filter, or with `dry_run` say what it would do.
 
-        Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`. Above 1,000
+        Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`, with a
+        `payload_patch` `jobs.reveal` too. Above 1,000
         jobs, or where they are of several tenants, the request names their `number`; 409 `bulk_number` says which one
-        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs.
+        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs. `reroute` has no filter: it
+        moves what waits to the queues that routing names now, for platform roles with `fairness.manage`.
         """
         body = BulkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data
-        self._check(given["operation"])
-        asked = {"filter_text": given["filter"], "operation": given["operation"], "parameters": body.parameters}
+        self._check(given["operation"], given["payload_patch"])
+        if given["operation"] == BulkOperation.Operation.REROUTE:
+            return self._started(start_reroute(reason=given["reason"]), request)
+        asked = {
+            "filter_text": given["filter"],
+            "operation": given["operation"],
+            "parameters": body.parameters,
+            "payload_patch": given["payload_patch"],
+        }
         if given["dry_run"]:
-            return Response(BulkPreviewSerializer(plan_bulk_operation(**asked)).data)
+            context = {"reveals": self.access.may(Permission.JOBS_REVEAL)}
+            return Response(BulkPreviewSerializer(plan_bulk_operation(**asked), context=context).data)
         operation = start_bulk_operation(
             **asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
         )
@@ -107,11 +118,12 @@ class BulkOperationViewSet(TenantViewSet):
         """Give the jobs back the priority or the queue that they had, but for those that have changed since."""
         return self._started(undo_bulk_operation(operation_id=UUID(pk), reason=self._reason(request)), request)
 
-    def _check(self, operation: str) -> None:
-        """Whoever may not do it to one job does not do it to many."""
-        needed = permission_of(operation)
-        if not self.access.may(needed):
-            raise PermissionDenied(gettext("This operation needs the right %(needed)s.") % {"needed": needed})
+    def _check(self, operation: str, payload_patch: Mapping[str, Any] | None) -> None:
+        """Raise PermissionDenied without the rights to do the same to one job."""
+        needed = [permission_of(operation), *([Permission.JOBS_REVEAL] if payload_patch is not None else ())]
+        for right in needed:
+            if not self.access.may(right):
+                raise PermissionDenied(gettext("This operation needs the right %(needed)s.") % {"needed": right})
 
     def _reason(self, request: Request) -> str:
         body = BulkReasonSerializer(data=request.data)

@@ -15,22 +15,16 @@ from rest_framework.response import Response
 
 from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterGroupQuerySerializer, DeadLetterQuerySerializer
 from scheduling.api.responses import (
-    RATE_HEADERS,
     includes_waiting,
     masked_faults,
     new_job_response,
     page_response,
-    with_rate,
 )
 from scheduling.api.serializers.dead_letters import (
-    BulkRequeueResultSerializer,
-    BulkRequeueSerializer,
     DeadLetterDetailSerializer,
     DeadLetterGroupsSerializer,
     DeadLetterSerializer,
     RequeueSerializer,
-    describe_batch,
-    describe_preview,
 )
 from scheduling.api.serializers.jobs import JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import DeadLetter
@@ -41,12 +35,12 @@ from scheduling.selectors.dead_letters import (
     get_dead_letter,
     walked_dead_letters,
 )
-from scheduling.services.dead_letters import preview_requeue, requeue_dead_letter, requeue_matching
+from scheduling.services.dead_letters import requeue_dead_letter
 from scheduling.services.reveals import reveal_payload
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.permissions import Permission
-from tenants.request_costs import LIST, SEARCH
+from tenants.request_costs import LIST
 
 
 class DeadLetterViewSet(TenantViewSet):
@@ -59,9 +53,8 @@ class DeadLetterViewSet(TenantViewSet):
         "retrieve": Permission.JOBS_VIEW,
         "groups": Permission.JOBS_VIEW,
         "requeue": Permission.JOBS_RETRY,
-        "requeue_many": Permission.JOBS_RETRY,
     }
-    request_costs: ClassVar[Mapping[str, int]] = {"groups": LIST, "requeue_many": SEARCH}
+    request_costs: ClassVar[Mapping[str, int]] = {"groups": LIST}
     filter_backends: ClassVar[list[Any]] = []
     pagination_class = WalkedPagination
 
@@ -116,30 +109,6 @@ class DeadLetterViewSet(TenantViewSet):
         with masked_faults(self.access):
             job = requeue_dead_letter(dead_letter_id=UUID(pk), reason=body.validated_data["reason"], payload=payload)
         return new_job_response(request, job, has_waiting=has_waiting)
-
-    @extend_schema(
-        operation_id="dead_letters_requeue_many",
-        request=BulkRequeueSerializer,
-        parameters=RATE_HEADERS,
-        responses={200: OpenApiResponse(BulkRequeueResultSerializer, description="What was or would be done.")},
-    )
-    @action(detail=False, methods=["post"], url_path="requeue", url_name="requeue-many")
-    def requeue_many(self, request: Request) -> Response:
-        """Requeue the letters of a filter, oldest first, in one transaction; each letter once, whoever asks how often.
-
-        The answer's `cursor` leads to the next batch. Each new job counts against the rate of submissions: where that
-        or the room for waiting jobs ends, so does the batch, and 429 is the answer if it ends at its first letter.
-        """
-        body = BulkRequeueSerializer(data=request.data)
-        body.is_valid(raise_exception=True)
-        given = body.validated_data
-        self._check_edit(given["payload_patch"])
-        options = {"letter_filter": body.to_filter(), "payload_patch": given["payload_patch"]}
-        if given["dry_run"]:
-            answer = describe_preview(preview_requeue(**options))
-            return Response(BulkRequeueResultSerializer(answer).data)
-        batch = requeue_matching(**options, cursor=body.to_cursor(), limit=given["limit"], reason=given["reason"])
-        return with_rate(Response(BulkRequeueResultSerializer(describe_batch(batch)).data), batch.rate)
 
     def _check_edit(self, payload: Mapping[str, Any] | None) -> None:
         """Whoever may not see payloads writes none."""

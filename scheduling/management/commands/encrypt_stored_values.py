@@ -13,15 +13,14 @@ from scheduling.services.stored_values import MODELS, PAGE_ROWS, seal_page
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
-from tenants.models import TenantModel
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.data_keys import FIRST, TARGET, make_missing_keys, require_master_key
 
 
 class Command(BaseCommand):
     help = (
-        "Give every tenant a data key, and seal the payloads, results and checkpoints that are stored in plain: in"
-        " small batches beside the work, again at any time. What is sealed already is passed over."
+        "Give every tenant a data key, and seal the payloads, patches, results and checkpoints that are stored in"
+        " plain: in small batches beside the work, again at any time. What is sealed already is passed over."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -61,7 +60,7 @@ class Command(BaseCommand):
             _record("encryption.sealed", {**counts, "is_whole": is_whole})
         return counts
 
-    def _seal_table(self, model: type[TenantModel], after: UUID, batch: int, counts: dict[str, int]) -> None:
+    def _seal_table(self, model: type[Any], after: UUID, batch: int, counts: dict[str, int]) -> None:
         name = str(model._meta.verbose_name_plural)
         page = seal_page(model, after=after, most=batch)
         while page.last is not None:

@@ -1,58 +1,11 @@
-"""Requeue dead letters by filter."""
+"""Requeue the dead letters of a filter."""
 
-from __future__ import annotations
-
-from argparse import ArgumentParser, ArgumentTypeError
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
-from uuid import UUID
-
-from scheduling.management.bulk import BulkCommand, add_up
-from scheduling.management.selection import add_dead_letter_arguments, read_dead_letter_filter
-from scheduling.selectors.dead_letters import count_dead_letters, next_dead_letter_ids
-from scheduling.selectors.jobs import CappedCount
-from scheduling.services.dead_letters import requeue_dead_letters
-from tenants.api.parsers import parse_json
-from tenants.exceptions import JsonInvalidError
+from scheduling.management.bulk import BulkCommand
+from scheduling.models import BulkOperation
 
 
 class Command(BulkCommand):
-    help = "Run the jobs of all dead letters of a filter anew, each once, as new jobs linked to the old ones."
-    row_name = "dead letters"
-
-    # Merged into each payload; one command runs once.
-    patch: dict[str, Any] | None = None
-
-    def add_filter_arguments(self, parser: ArgumentParser) -> None:
-        add_dead_letter_arguments(parser)
-        parser.add_argument(
-            "--payload-patch",
-            type=_read_patch,
-            metavar="JSON",
-            help="merged into each payload (RFC 7396: null removes a member); checked by the kind's schema",
-        )
-
-    def handle(self, *args: Any, **options: Any) -> None:
-        self.patch = options["payload_patch"]
-        super().handle(*args, **options)
-
-    def count_rows(self, newest_id: UUID, options: dict[str, Any]) -> CappedCount:
-        return count_dead_letters(read_dead_letter_filter(options, newest_id))
-
-    def next_ids(self, newest_id: UUID, options: dict[str, Any], *, after: UUID | None, limit: int) -> list[UUID]:
-        return next_dead_letter_ids(read_dead_letter_filter(options, newest_id), after=after, limit=limit)
-
-    def act(self, ids: Sequence[UUID], reason: str, done: Counter[str], refused: Counter[str]) -> None:
-        bulk = requeue_dead_letters(dead_letter_ids=ids, reason=reason, payload_patch=self.patch)
-        add_up(bulk, done, refused)
-
-
-def _read_patch(text: str) -> dict[str, Any]:
-    try:
-        patch = parse_json(text.encode("utf-8", "surrogateescape"))
-    except JsonInvalidError as error:
-        raise ArgumentTypeError(error.detail) from error
-    if not isinstance(patch, dict):
-        raise ArgumentTypeError("It must be a JSON object.")
-    return patch
+    help = "Run the jobs of all waiting dead letters of a filter as new jobs, each letter once; an empty filter is all."
+    operation = BulkOperation.Operation.REQUEUE
+    condition = "requeued:no"
+    takes_patch = True

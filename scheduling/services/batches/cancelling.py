@@ -1,4 +1,4 @@
-"""Cancelling a batch as a whole: it takes no more jobs, and those that it has are cancelled, a thousand a turn."""
+"""Cancel a batch as a whole: it takes no more jobs, and a bulk operation cancels those that it has."""
 
 from __future__ import annotations
 
@@ -9,35 +9,44 @@ from django.db import connection
 from django.db.models.functions import Coalesce
 
 from scheduling.exceptions import BatchEndedError
+from scheduling.filters import JobFilter
 from scheduling.lifecycle import TERMINAL_STATES, JobState
-from scheduling.models import Batch
+from scheduling.models import Batch, BulkOperation, Job
+from scheduling.selectors.bulk import FrozenJobs
+from scheduling.selectors.jobs import CappedCount
 from scheduling.services.batches.making import lock_batch, mark_closed
-from scheduling.services.cancellation import cancel_here
+from scheduling.services.bulk.records import create_operation
+from scheduling.services.bulk.running import take_first_turn
 from scheduling.services.leadership import lead
+from tenants.clock import read_moment
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.locks import LockClass
-from tenants.services.audit import record_audit
+from tenants.services.audit import part_of_act, record_audit
 
 CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
-CANCEL_ROWS = 1_000
 REASON = "its batch was cancelled"
+# From the end of an operation that left jobs behind to the next one, and how many begin at a time.
+RETRY_SECONDS = 60
+MOST_STARTED = 100
 _OPEN_STATES = sorted(frozenset(JobState) - TERMINAL_STATES)
-_OPEN_JOBS = """
-SELECT j.id FROM scheduling_batch b CROSS JOIN LATERAL (
-    SELECT j.id FROM scheduling_job j
-    WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id AND j.state = ANY (%(states)s)
-        AND NOT EXISTS (SELECT FROM scheduling_execution_live l
-            WHERE l.job_id = j.id AND l.cancel_requested_at IS NOT NULL)
-    LIMIT %(limit)s
-) AS j
-WHERE b.cancelled_at IS NOT NULL AND b.ended_at IS NULL LIMIT %(limit)s
-"""
 # Whose parent has ended without waiting for them: it was cancelled, or its deadline passed.
 _CANCEL_ORPHANED = """
 UPDATE scheduling_batch b SET cancelled_at = now(), cancel_reason = 'the job that waited for it has ended'
 FROM scheduling_job j
 WHERE b.waiting_job_id IS NOT NULL AND b.ended_at IS NULL AND b.cancelled_at IS NULL
     AND j.id = b.waiting_job_id AND j.state = ANY (%(states)s)
+"""
+# Cancelled ones without an operation, and those whose last one has failed or passed a job by.
+_LEFT_BEHIND = """
+SELECT b.id FROM scheduling_batch b
+WHERE b.cancelled_at IS NOT NULL AND b.ended_at IS NULL
+    AND NOT EXISTS (SELECT FROM scheduling_bulk_operation o WHERE o.batch_id = b.id
+        AND (o.finished_at IS NULL OR o.finished_at > now() - make_interval(secs => %(seconds)s)))
+    AND EXISTS (SELECT FROM scheduling_job j
+        WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id AND j.state = ANY (%(states)s)
+            AND NOT EXISTS (SELECT FROM scheduling_execution_live l
+                WHERE l.job_id = j.id AND l.cancel_requested_at IS NOT NULL))
+ORDER BY b.id LIMIT %(limit)s
 """
 
 
@@ -55,24 +64,38 @@ def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
         )
         mark_closed(batch)
         record_audit(action="batch.cancelled", target=batch, after={"jobs": batch.total}, reason=reason)
-        _cancel_some()
+        with part_of_act():
+            take_first_turn(_start(batch, reason))
     batch.refresh_from_db()
     return batch
 
 
 def tend_cancellations() -> int:
-    """A duty: go on with batches that were cancelled, and with those whose waiting job has ended; how many jobs."""
+    """Start operations for batches whose waiting job has ended, and for cancelled ones with jobs left; how many."""
     with acting_as(CANCEL_ACTOR), all_tenants():
         if not lead(LockClass.BATCHES_CANCELLED):
             return 0
         with connection.cursor() as cursor:
             cursor.execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
-        return _cancel_some()
+            cursor.execute(_LEFT_BEHIND, {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED})
+            batch_ids = [batch_id for (batch_id,) in cursor.fetchall()]
+        with part_of_act():
+            for batch in Batch.objects.filter(pk__in=batch_ids).order_by("pk"):
+                _start(batch, batch.cancel_reason)
+    return len(batch_ids)
 
 
-def _cancel_some() -> int:
-    """The next jobs of the cancelled batches in sight."""
-    with connection.cursor() as cursor:
-        cursor.execute(_OPEN_JOBS, {"states": _OPEN_STATES, "limit": CANCEL_ROWS})
-        job_ids = [job_id for (job_id,) in cursor.fetchall()]
-    return len(cancel_here(job_ids, reason=REASON)) if job_ids else 0
+def _start(batch: Batch, reason: str) -> BulkOperation:
+    """Create the operation that cancels the jobs of a batch that takes no more."""
+    # A job's creation is the start of its transaction: the moment is later than that of each job of the locked batch.
+    newest_id = Job.objects.filter(tenant_id=batch.tenant_id).order_by("-id").values_list("id", flat=True).first()
+    jobs = FrozenJobs(JobFilter.of(batch=batch.pk), read_moment(), newest_id)
+    return create_operation(
+        jobs,
+        CappedCount(batch.total, is_capped=False),
+        tenant_id=batch.tenant_id,
+        batch_id=batch.pk,
+        operation=BulkOperation.Operation.CANCEL,
+        asked_filter=jobs.job_filter.text,
+        reason=reason or REASON,
+    )

@@ -1,4 +1,4 @@
-"""What a bulk operation does to the jobs of one turn: six acts, each by the service that one job has."""
+"""What a bulk operation does to the jobs of one turn: each act by the service that one job has."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from scheduling.lifecycle import DEAD_STATES, REPLAYABLE_STATES, TERMINAL_STATES, WAITING_STATES, JobState
+from scheduling.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 from scheduling.models import DeadLetter, Job, Queue
 from scheduling.selectors.bulk import UNCHANGED
 from scheduling.selectors.bulk_effect import Shift
 from scheduling.services.bulk.priorities import set_priorities
 from scheduling.services.bulk.queue_moves import move_jobs
 from scheduling.services.cancellation import cancel_here
-from scheduling.services.retries import BulkRetry, retry_jobs
 from scheduling.services.routing import Routes
 from scheduling.services.verdicts import Failure
 from scheduling.services.waiting import look_again, take_out
@@ -26,7 +25,6 @@ from tenants.context import current_actor
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
-from tenants.services.audit import part_of_act
 
 PRIORITY_NOT_ALLOWED, QUEUE_NOT_ALLOWED = "priority_not_allowed", "queue_not_allowed"
 _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
@@ -65,6 +63,10 @@ class Act(Protocol):
         """Jobs that are already as they are to be."""
         ...
 
+    def refusal_of(self, job: Job) -> DomainError | None:
+        """Return why a job in one of the states would be refused, as far as its own row shows it."""
+        ...
+
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
         """Do it to these jobs of the scope, in the caller's transaction; the audit entry is the caller's."""
         ...
@@ -74,7 +76,14 @@ class Act(Protocol):
         ...
 
 
-class _Final:
+class Plain:
+    """What refuses no job by its own row."""
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        return None
+
+
+class Final(Plain):
     """What cannot be taken back."""
 
     def unchanged(self) -> Q | None:
@@ -84,7 +93,7 @@ class _Final:
         raise TypeError(f"{type(self).__name__} is not undone.")
 
 
-class Cancel(_Final):
+class Cancel(Final):
     """At once where a job waits, at its next safe point where it runs."""
 
     states = frozenset(JobState) - TERMINAL_STATES
@@ -95,31 +104,7 @@ class Cancel(_Final):
         return Done(cancel_here(job_ids, reason=reason))
 
 
-class Retry(_Final):
-    """End the back-off of those that wait for it; those that have ended without success run as new jobs."""
-
-    states = REPLAYABLE_STATES | {JobState.RETRYABLE}
-    permission = Permission.JOBS_RETRY
-    # What backs off stands in its line already.
-    shift = Shift(brings=REPLAYABLE_STATES, makes_new_jobs=True)
-
-    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
-        with part_of_act():
-            bulk = retry_jobs(job_ids=job_ids, reason=reason)
-        put_off, wait = _kept_back(job_ids, bulk)
-        kept_back = set(put_off)
-        refused = Counter(error.code for job_id, error in bulk.refused.items() if job_id not in kept_back)
-        return Done(bulk.hastened | set(bulk.replayed), refused, put_off=put_off, retry_after_seconds=wait)
-
-
-class Requeue(Retry):
-    """Run dead letters anew, each once."""
-
-    states = DEAD_STATES
-    shift = Shift(brings=states, makes_new_jobs=True)
-
-
-class Discard(_Final):
+class Discard(Final):
     """Give up jobs that wait: they stand among the dead letters, from where they can be requeued."""
 
     states = _STOPPABLE
@@ -147,7 +132,7 @@ class Discard(_Final):
 
 
 @dataclass(frozen=True, slots=True)
-class Reprioritise:
+class Reprioritise(Plain):
     """Another priority, and with it another place among the tenant's own jobs."""
 
     priority: int
@@ -179,7 +164,7 @@ class Reprioritise:
 
 
 @dataclass(frozen=True, slots=True)
-class MoveQueue:
+class MoveQueue(Plain):
     """Another queue; a tenant's own people and keys move their jobs only to where routing lets them name it."""
 
     queue: Queue
@@ -235,18 +220,3 @@ def _persistently(
 
     look_again(step, list(wanted), states=states)
     return formers
-
-
-def _kept_back(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
-    """The last jobs of all, if it was a limit that refused them: they come again when it lets them."""
-    if not current_actor().is_of_tenant:
-        return (), None
-    first = len(job_ids)
-    while first and _is_limited(bulk.refused.get(job_ids[first - 1])):
-        first -= 1
-    put_off = job_ids[first:]
-    return put_off, (bulk.refused[put_off[0]].retry_after_seconds or 1) if put_off else None
-
-
-def _is_limited(refusal: DomainError | None) -> bool:
-    return refusal is not None and refusal.category == "limited"

@@ -1,4 +1,4 @@
-"""Moving jobs that wait to other queues, by hand: with the statements of a move of the backlog."""
+"""Move jobs that wait to other queues by hand, with the statements of a reroute."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import connection, transaction
 
 from scheduling import signals
-from scheduling.services.backlog_sql import MOVE, PUT_LINES
+from scheduling.services.bulk.moves_sql import MOVE, PUT_LINES
 from scheduling.services.events import actor_label
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor

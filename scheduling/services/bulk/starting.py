@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,12 +25,14 @@ from scheduling.models import BulkOperation, Job
 from scheduling.selectors.bulk import BulkPreview, FrozenJobs, preview_jobs
 from scheduling.selectors.bulk_effect import BulkEffect, read_effect
 from scheduling.selectors.jobs import CappedCount
-from scheduling.services.bulk.asking import read_act
-from scheduling.services.bulk.ending import actor_columns
+from scheduling.services.bulk.asking import check_patch_tenant, read_act
+from scheduling.services.bulk.records import create_operation
+from scheduling.services.bulk.replays import Payload
+from scheduling.services.bulk.running import take_first_turn
 from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
 from tenants.services.pausing import require_reason
 
 # More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
@@ -42,6 +45,21 @@ _SALT = "scheduling.bulk.preview"
 
 
 @dataclass(frozen=True, slots=True)
+class SampledJob:
+    """One of the first jobs of a preview; ``refusal`` is why it would be refused."""
+
+    job: Job
+    refusal: DomainError | None
+
+    def refusal_words(self, *, reveals: bool) -> str:
+        """Return the refusal in words; its faults quote the payload, and are for readers that may see it."""
+        if self.refusal is None:
+            return ""
+        faults = (self.refusal.errors if reveals else None) or [{"detail": self.refusal.detail}]
+        return "; ".join(f"{fault.get('field', '')} {fault['detail']}".strip() for fault in faults)
+
+
+@dataclass(frozen=True, slots=True)
 class BulkPlan:
     """What would be done, as a preview shows it: ``ticket`` lets exactly this be started within `TICKET_SECONDS`."""
 
@@ -49,6 +67,7 @@ class BulkPlan:
     parameters: Mapping[str, Any]
     jobs: FrozenJobs
     preview: BulkPreview
+    sample: Sequence[SampledJob]
     effect: BulkEffect
     ticket: str
 
@@ -76,17 +95,20 @@ def needs_number(count: CappedCount, tenants: int) -> bool:
     return count.is_capped or count.value > UNTYPED_JOBS or tenants > 1
 
 
-def plan_bulk_operation(*, filter_text: str, operation: str, parameters: Mapping[str, Any]) -> BulkPlan:
-    """What an operation would do to the jobs of the scope now; nothing is changed.
+def plan_bulk_operation(
+    *, filter_text: str, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None
+) -> BulkPlan:
+    """Return what an operation would do to the jobs of the scope now; nothing is changed.
 
     Raises FilterSyntaxError, BulkFilterEmptyError, and what the operation says of its parameters.
     """
-    act = read_act(operation, parameters)
+    act = read_act(operation, parameters, payload_patch)
     job_filter = _read_filter(filter_text)
+    check_patch_tenant(_tenant_of(job_filter), payload_patch)
     jobs = _freeze(job_filter)
     preview = preview_jobs(jobs, act.states, act.unchanged())
     ticket = {
-        **_subject(job_filter, operation, parameters),
+        **_subject(job_filter, operation, parameters, payload_patch),
         "at": jobs.frozen_at.isoformat(),
         "newest": str(jobs.newest_id or ""),
         "count": preview.count.value,
@@ -95,7 +117,8 @@ def plan_bulk_operation(*, filter_text: str, operation: str, parameters: Mapping
     }
     changing = [group for group in preview.groups if group.state in act.states and not group.is_same]
     effect = read_effect(act.shift, changing, is_capped=preview.count.is_capped)
-    return BulkPlan(operation, parameters, jobs, preview, effect, signing.dumps(ticket, salt=_SALT))
+    sample = [SampledJob(job, act.refusal_of(job) if job.state in act.states else None) for job in preview.sample]
+    return BulkPlan(operation, parameters, jobs, preview, sample, effect, signing.dumps(ticket, salt=_SALT))
 
 
 @transaction.atomic
@@ -107,43 +130,51 @@ def start_bulk_operation(
     reason: str,
     number: int | None = None,
     ticket: str = "",
+    payload_patch: Payload | None = None,
+    takes_first_turn: bool = False,
 ) -> BulkOperation:
     """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
 
     With the ``ticket`` of a preview it reaches the jobs that were shown there, and ``number`` is the one that was
-    shown; without one they are counted now. Raises what `plan_bulk_operation` does, ReasonRequiredError,
-    BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
+    shown; without one they are counted now. With ``takes_first_turn`` its first thousand jobs are done in this
+    transaction; such operations are few and small, and are not limited. Raises what `plan_bulk_operation` does,
+    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
     """
-    act = read_act(operation, parameters)
+    act = read_act(operation, parameters, payload_patch)
     reason = require_reason(reason)
     job_filter = _read_filter(filter_text)
+    tenant_id = _tenant_of(job_filter)
+    check_patch_tenant(tenant_id, payload_patch)
     if ticket:
-        frozen = _read_ticket(ticket, job_filter, _subject(job_filter, operation, parameters))
+        frozen = _read_ticket(ticket, job_filter, _subject(job_filter, operation, parameters, payload_patch))
     else:
         jobs = _freeze(job_filter)
         preview = preview_jobs(jobs, act.states, act.unchanged())
         frozen = _Frozen(jobs, preview.count, preview.tenants)
     _check_number(number, frozen)
-    tenant_id = _tenant_of(job_filter)
-    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
-    if BulkOperation.objects.filter(whose, finished_at__isnull=True).count() >= MAX_OPEN:
-        raise TooManyBulkOperationsError
-    row = BulkOperation.objects.create(
+    if not takes_first_turn:
+        _check_open(tenant_id)
+    row = create_operation(
+        frozen.jobs,
+        frozen.count,
         tenant_id=tenant_id,
         operation=operation,
         parameters=dict(parameters),
-        filter=frozen.jobs.job_filter.text,
+        payload_patch=payload_patch,
         asked_filter=job_filter.text,
-        frozen_at=frozen.jobs.frozen_at,
-        newest_id=frozen.jobs.newest_id,
-        expected=frozen.count.value,
-        is_expected_capped=frozen.count.is_capped,
         reason=reason,
-        **actor_columns(),
     )
-    after = {"operation": operation, "filter": row.filter, "jobs": str(frozen.count), **parameters}
-    record_audit(action="bulk_operation.started", target=row, after=after, reason=reason)
+    if takes_first_turn:
+        take_first_turn(row)
     return row
+
+
+def _check_open(tenant_id: UUID | None) -> None:
+    """Raise TooManyBulkOperationsError if people have started as many as may be open."""
+    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    rows = BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True)
+    if rows.exclude(operation=BulkOperation.Operation.REROUTE).count() >= MAX_OPEN:
+        raise TooManyBulkOperationsError
 
 
 def _read_filter(text: str) -> JobFilter:
@@ -168,11 +199,21 @@ def _freeze(job_filter: JobFilter) -> FrozenJobs:
     return FrozenJobs(job_filter.frozen(now), now, newest_id)
 
 
-def _subject(job_filter: JobFilter, operation: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What a ticket is for; a filter may be long, and so may not be a ticket."""
-    scope = str(require_scope().tenant_id or "")
-    digest = hashlib.sha256(job_filter.text.encode()).hexdigest()
-    return {"scope": scope, "filter": digest, "operation": operation, "parameters": dict(parameters)}
+def _subject(
+    job_filter: JobFilter, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None
+) -> dict[str, Any]:
+    """Return what a ticket is for: hashes of what may be long, or may not be shown."""
+    return {
+        "scope": str(require_scope().tenant_id or ""),
+        "filter": _hash(job_filter.text),
+        "operation": operation,
+        "parameters": dict(parameters),
+        "patch": "" if payload_patch is None else _hash(json.dumps(payload_patch, sort_keys=True)),
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:

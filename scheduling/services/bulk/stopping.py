@@ -6,9 +6,14 @@ from uuid import UUID
 
 from django.db import transaction
 
-from scheduling.exceptions import BulkNotUndoableError, BulkOperationEndedError, BulkOperationNotFoundError
+from scheduling.exceptions import (
+    BulkNotUndoableError,
+    BulkOperationEndedError,
+    BulkOperationNotFoundError,
+    InvalidTransitionError,
+)
 from scheduling.models import BulkFormer, BulkOperation
-from scheduling.services.bulk.ending import actor_columns, end_operation
+from scheduling.services.bulk.records import actor_columns, end_operation
 from tenants.services.audit import record_audit
 from tenants.services.pausing import require_reason
 
@@ -18,10 +23,13 @@ def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
     """End an operation of the scope where it is: what it has done stays done.
 
     A turn that is being taken ends first, within a second or so. Raises BulkOperationNotFoundError,
-    BulkOperationEndedError, ReasonRequiredError.
+    BulkOperationEndedError, ReasonRequiredError, and InvalidTransitionError for a reroute, without which jobs would
+    stay where routing no longer sends them.
     """
     reason = require_reason(reason)
     operation = _lock(operation_id)
+    if operation.operation == BulkOperation.Operation.REROUTE:
+        raise InvalidTransitionError("A reroute ends by itself.")
     if not operation.is_open:
         raise BulkOperationEndedError
     end_operation(operation, BulkOperation.State.ABORTED, action="bulk_operation.aborted", reason=reason)

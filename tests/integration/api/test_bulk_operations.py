@@ -155,3 +155,24 @@ def test_what_makes_no_sense_is_refused(
     assert answer.status_code == status, answer.content
     if code:
         assert answer.json()["code"] == code
+
+
+def test_reroute_is_started_by_the_platform_over_all_tenants(
+    acme: Tenant, acme_api: APIClient, staff_api: APIClient
+) -> None:
+    body = {"operation": "reroute", "reason": "new rules"}
+    assert acme_api.post(URL, body, format="json").status_code == 403
+    for unfit in ({"filter": "kind:noop"}, {"dry_run": True}, {"priority": 1}):
+        assert staff_api.post(URL, {**body, **unfit}, format="json").status_code == 422
+    named = staff_api.post(URL, body, format="json", headers={"X-Tenant": "acme"})
+    assert (named.status_code, named.json()["code"]) == (422, "field_invalid")
+    started = staff_api.post(URL, body, format="json")
+    assert started.status_code == 201
+    assert (started.json()["operation"], started.json()["tenant"]) == ("reroute", None)
+    refused = staff_api.post(f"{started.headers['Location']}abort/", {"reason": "no"}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "invalid_transition")
+
+
+def test_filter_is_needed_by_every_other_operation(acme: Tenant, acme_api: APIClient) -> None:
+    refused = acme_api.post(URL, {"operation": "cancel", "reason": "x"}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (422, "bulk_filter_empty")

@@ -19,6 +19,7 @@ from tenants.services.limits import set_tenant_limit
 from tests.integration.api.conftest import session_of
 from tests.integration.api.test_masking import platform_user
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.bulk.conftest import take_turns
 from tests.keys import issue_api_key
 from tests.person import client_of
 
@@ -31,6 +32,7 @@ def acme_api(acme_user: User) -> APIClient:
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/dead-letters/"
+BULK = "/api/v1/bulk-operations/"
 type Kill = Callable[..., list[Job]]
 
 
@@ -67,10 +69,17 @@ def letters() -> list[DeadLetter]:
         return list(DeadLetter.objects.order_by("id"))
 
 
-def requeue(client: APIClient, **body: Any) -> dict[str, Any]:
-    answer = client.post(f"{API}requeue/", {"filter": {}, **body}, format="json")
-    assert answer.status_code == 200, answer.content
+def requeue(client: APIClient, filter_text: str = "requeued:no", **body: Any) -> dict[str, Any]:
+    asked = {"filter": filter_text, "operation": "requeue", "reason": "mended", **body}
+    answer = client.post(BULK, asked, format="json")
+    assert answer.status_code in (200, 201), answer.content
     return dict(answer.json())
+
+
+def requeue_to_the_end(client: APIClient, filter_text: str = "requeued:no", **body: Any) -> dict[str, Any]:
+    started = requeue(client, filter_text, **body)
+    take_turns()
+    return dict(client.get(f"{BULK}{started['id']}/").json())
 
 
 # Groups
@@ -198,13 +207,14 @@ def test_a_payload_that_does_not_fit_is_refused_and_the_letter_waits_on(
 def test_whoever_may_not_see_a_payload_edits_none(acme: Tenant, kill: Kill) -> None:
     kill(acme, 2)
     client = APIClient()
-    key = issue_api_key(tenant=acme, name="k", scopes=("jobs.view", "jobs.retry")).token
+    key = issue_api_key(tenant=acme, name="k", scopes=("jobs.view", "jobs.retry", "jobs.bulk")).token
     client.credentials(HTTP_AUTHORIZATION=f"Api-Key {key}")
     operator = session_of(platform_user("olga", "operator"))
     operator.credentials(HTTP_X_TENANT="acme")
     for caller in (client, operator):
         one = caller.post(f"{API}{letters()[0].pk}/requeue/", {"payload": {}}, format="json")
-        many = caller.post(f"{API}requeue/", {"filter": {}, "payload_patch": {}}, format="json")
+        asked = {"filter": "requeued:no", "operation": "requeue", "reason": "x", "payload_patch": {}}
+        many = caller.post(BULK, asked, format="json")
         assert (one.status_code, many.status_code) == (403, 403)
         assert "jobs.reveal" in one.json()["detail"]
     assert entries() == []
@@ -231,54 +241,60 @@ def test_why_a_stored_payload_is_refused_quotes_it_to_nobody_without_the_right(
 # Many letters
 
 
-def test_a_dry_run_says_how_many_and_changes_nothing(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dry_run_shows_how_many_and_changes_nothing(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 7)
     answer = requeue(acme_api, dry_run=True, payload_patch={"a": 1})
-    assert (answer["dry_run"], answer["count"], answer["count_is_more"], len(answer["sample"])) == (True, 7, False, 5)
+    assert (answer["count"], answer["eligible"], answer["count_is_more"], len(answer["sample"])) == (7, 7, False, 5)
     assert [item["refusal"] for item in answer["sample"]] == [None] * 5
     assert (entries(), [letter.requeued_at for letter in letters()]) == ([], [None] * 7)
 
 
-def test_a_dry_run_says_which_payloads_would_be_refused(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+def test_dry_run_shows_which_payloads_would_be_refused(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
     (item,) = requeue(acme_api, dry_run=True, payload_patch={"seconds": "long"})["sample"]
     assert item["refusal"]["code"] == "payload_invalid"
 
 
-def test_a_group_is_requeued_and_each_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
-    kill(acme, 3)
+def test_dry_run_quotes_no_stored_payload_without_the_right(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    (job,) = kill(acme, 1, kind="sleep", payload={"seconds": 1})
+    with all_tenants():
+        job.payload = {"seconds": "the-secret"}
+        job.save(update_fields=["payload"])
+    operator = session_of(platform_user("olga", "operator"))
+    operator.credentials(HTTP_X_TENANT="acme")
+    for caller, is_told in ((operator, False), (acme_api, True)):
+        (item,) = requeue(caller, dry_run=True)["sample"]
+        assert item["refusal"]["code"] == "payload_invalid"
+        assert ("the-secret" in item["refusal"]["detail"]) is is_told
+
+
+def test_group_is_requeued_and_each_letter_once(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    jobs = kill(acme, 3)
     kill(acme, 1, message="the disk is full")
     group = acme_api.get(f"{API}groups/").json()["results"][0]
-    chosen = {"kind": [group["kind"]], "fingerprint": group["fingerprint"]}
-    answer = requeue(acme_api, filter=chosen, reason="row reader mended")
-    assert (answer["count"], answer["refused"], answer["cursor"]) == (3, [], None)
+    chosen = f"kind:{group['kind']} fingerprint:{group['fingerprint']} requeued:no"
+    answer = requeue_to_the_end(acme_api, chosen)
+    assert (answer["changed"], answer["ineligible"], answer["has_payload_patch"]) == (3, {}, False)
     with all_tenants():
-        pairs = {str(letter.pk): str(letter.requeued_job_id) for letter in letters() if letter.requeued_at}
-    assert {row["dead_letter"]: row["job"] for row in answer["requeued"]} == pairs
-    (entry,) = entries()
-    assert (entry.after["replayed"], entry.after["filter"]["fingerprint"]) == (3, group["fingerprint"])
-    assert requeue(acme_api, filter=chosen)["count"] == 0
+        new = dict(Job.objects.filter(parent__in=jobs).values_list("parent_id", "id"))
+    assert {letter.job_id: letter.requeued_job_id for letter in letters() if letter.requeued_at} == new
+    assert requeue_to_the_end(acme_api, chosen)["seen"] == 0
     assert [group["count"] for group in acme_api.get(f"{API}groups/").json()["results"]] == [1]
 
 
-def test_batches_follow_one_another_by_the_cursor(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
-    kill(acme, 5)
-    first = requeue(acme_api, limit=2)
-    kill(acme, 1)  # what dies meanwhile is not in the set
-    second = requeue(acme_api, limit=2, cursor=first["cursor"])
-    third = requeue(acme_api, limit=2, cursor=second["cursor"])
-    done = [row["dead_letter"] for answer in (first, second, third) for row in answer["requeued"]]
-    assert done == [str(letter.pk) for letter in letters()[:5]]
-    assert third["cursor"] is None
-    assert letters()[5].requeued_at is None
+def test_letter_that_was_requeued_is_not_changed_again(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1)
+    assert requeue_to_the_end(acme_api, "kind:noop")["changed"] == 1
+    again = requeue_to_the_end(acme_api, "dead_letter:permanent_error")
+    assert (again["changed"], again["ineligible"]) == (0, {"invalid_transition": 1})
 
 
 def test_payloads_are_patched_each_for_itself(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     jobs = kill(acme, 1, payload={"a": 1, "b": {"c": 1, "d": 2}}) + kill(acme, 1, payload={"b": 7})
-    answer = requeue(acme_api, payload_patch={"a": None, "b": {"c": 5}})
+    answer = requeue_to_the_end(acme_api, payload_patch={"a": None, "b": {"c": 5}})
     with all_tenants():
         new = {job.parent_id: job.payload for job in Job.objects.filter(parent__isnull=False)}
-    assert answer["count"] == 2
+    assert (answer["changed"], answer["has_payload_patch"]) == (2, True)
     assert [new[job.pk] for job in jobs] == [{"b": {"c": 5, "d": 2}}, {"b": {"c": 5}}]
 
 
@@ -287,45 +303,47 @@ def test_letters_whose_payload_is_refused_do_not_stand_in_the_way(
 ) -> None:
     kill(acme, 1, kind="sleep", payload={"seconds": 1})
     kill(acme, 1)
-    answer = requeue(acme_api, payload_patch={"seconds": "long"})
-    assert (answer["count"], [row["code"] for row in answer["refused"]]) == (1, ["payload_invalid"])
+    answer = requeue_to_the_end(acme_api, payload_patch={"seconds": "long"})
+    assert (answer["changed"], answer["ineligible"]) == (1, {"payload_invalid": 1})
     assert [letter.requeued_at is None for letter in letters()] == [True, False]
 
 
-def test_the_rate_of_submissions_ends_a_batch_and_its_cursor_comes_back(
-    acme: Tenant, acme_api: APIClient, kill: Kill
-) -> None:
+def test_rate_of_submissions_makes_the_operation_rest(acme: Tenant, acme_api: APIClient, kill: Kill) -> None:
     kill(acme, 4)
     set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="x", expires_at=None)
     set_tenant_limit(tenant=acme, key="submit_burst", value=3, reason="x", expires_at=None)
-    answer = requeue(acme_api)
-    assert (answer["count"], answer["refused"]) == (3, [])
-    assert answer["retry_after_seconds"] > 0
-    assert answer["cursor"]
-    refused = acme_api.post(f"{API}requeue/", {"filter": {}, "cursor": answer["cursor"]}, format="json")
-    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
-    assert int(refused["Retry-After"]) > 0
+    answer = requeue_to_the_end(acme_api)
+    assert (answer["state"], answer["changed"], answer["ineligible"]) == ("running", 3, {})
+    assert answer["resume_at"] is not None
     assert [letter.requeued_at is None for letter in letters()] == [False, False, False, True]
 
 
 @pytest.mark.parametrize(
-    ("body", "status"),
+    ("body", "code"),
     [
-        ({}, 422),  # which letters are meant is said, if only by an empty filter
-        ({"filter": {"queue": "x"}}, 422),
-        ({"filter": {}, "limit": 0}, 422),
-        ({"filter": {}, "limit": 1001}, 422),
-        ({"filter": {}, "cursor": "x"}, 400),
-        ({"filter": {"reason": ["bored"]}}, 422),
-        ({"filter": {}, "payload_patch": [1]}, 422),
+        ({"payload_patch": [1]}, "invalid"),
+        ({"operation": "cancel", "payload_patch": {}}, "field_invalid"),
     ],
 )
-def test_a_bad_request_is_refused(acme_api: APIClient, body: dict[str, Any], status: int) -> None:
-    assert acme_api.post(f"{API}requeue/", body, format="json").status_code == status
+def test_bad_requeue_is_refused(acme: Tenant, acme_api: APIClient, body: dict[str, Any], code: str) -> None:
+    asked = {"filter": "requeued:no", "operation": "requeue", "reason": "x", **body}
+    answer = acme_api.post(BULK, asked, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (422, code)
+
+
+def test_patch_needs_the_jobs_of_one_tenant(acme: Tenant, staff_api: APIClient, kill: Kill) -> None:
+    kill(acme, 1, payload={"a": 1})
+    asked = {"filter": "requeued:no", "operation": "requeue", "reason": "x", "payload_patch": {"a": 2}}
+    refused = staff_api.post(BULK, asked, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (422, "field_invalid")
+    assert staff_api.post(BULK, {**asked, "filter": "requeued:no tenant:acme"}, format="json").status_code == 201
+    take_turns()
+    with all_tenants():
+        assert Job.objects.get(parent__isnull=False).payload == {"a": 2}
 
 
 def test_foreign_letters_are_out_of_reach(acme: Tenant, globex_api: APIClient, kill: Kill, acme_user: User) -> None:
     kill(acme, 1)
-    assert requeue(globex_api)["count"] == 0
+    assert requeue_to_the_end(globex_api)["seen"] == 0
     for method, path in (("get", ""), ("post", "requeue/")):
         assert getattr(globex_api, method)(f"{API}{letters()[0].pk}/{path}").status_code == 404

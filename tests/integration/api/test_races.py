@@ -12,7 +12,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling.models import DeadLetter, Job, JobEvent
+from scheduling.models import BulkOperation, DeadLetter, Job, JobEvent
+from scheduling.services.bulk.running import open_operations, take_turn
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, fail, submit
@@ -35,6 +36,13 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
     with ThreadPoolExecutor(len(calls)) as pool:
         return list(pool.map(run, calls))
+
+
+def take_all_turns() -> None:
+    """Take turns of bulk operations, as a dispatcher does, until none is open."""
+    while opened := open_operations():
+        for operation in opened:
+            take_turn(operation)
 
 
 def clone(client: APIClient) -> APIClient:
@@ -87,11 +95,12 @@ def test_letters_of_a_filter_requeued_many_times_at_once_come_back_once_each(
     tick()
     for job in jobs:
         fail(start, job, is_permanent=True)
-    body = {"filter": {"kind": ["noop"]}}
-    answers = at_once([lambda: clone(acme_api).post("/api/v1/dead-letters/requeue/", body, format="json")] * CALLERS)
-    assert {answer.status_code for answer in answers} == {200}
-    assert sum(answer.json()["count"] for answer in answers) == len(jobs)
-    assert {row["code"] for answer in answers for row in answer.json()["refused"]} <= {"invalid_transition"}
+    body = {"filter": "kind:noop requeued:no", "operation": "requeue", "reason": "mended"}
+    answers = at_once([lambda: clone(acme_api).post("/api/v1/bulk-operations/", body, format="json")] * 8)
+    assert {answer.status_code for answer in answers} == {201}
+    at_once([take_all_turns] * 4)
+    with all_tenants():
+        assert sum(BulkOperation.objects.values_list("changed", flat=True)) == len(jobs)
     with all_tenants():
         assert Counter(Job.objects.filter(parent__in=jobs).values_list("parent", flat=True)) == {
             job.pk: 1 for job in jobs

@@ -30,7 +30,6 @@ OFFERED = {
     "/api/v1/dead-letters/{id}/": {"get"},
     "/api/v1/dead-letters/{id}/requeue/": {"post"},
     "/api/v1/dead-letters/groups/": {"get"},
-    "/api/v1/dead-letters/requeue/": {"post"},
     "/api/v1/queues/": {"get", "post"},
     "/api/v1/queues/{name}/": {"get"},
     "/api/v1/queues/{name}/pause/": {"post"},

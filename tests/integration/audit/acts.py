@@ -572,9 +572,6 @@ CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
         "scheduling/bulkoperation/start/",
         {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"},
     ),
-    "POST scheduling/deadletter/requeue/": lambda world: _post(
-        world, "scheduling/deadletter/requeue/", {"run": "1", "tenant": "acme", "reason": "x"}
-    ),
     "POST scheduling/job/{job}/replay/": lambda world: _post(
         world, f"scheduling/job/{world.own['job']}/replay/", {"payload": "{}", "reason": "x"}
     ),
@@ -669,8 +666,8 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
     "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
     "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
-    "bulk_jobs": lambda world: ["kind:noop", "cancel", "--tenant", "acme", "--reason", "x"],
-    "cancel_jobs": lambda world: ["--tenant", "acme", "--kind", "noop"],
+    "bulk_jobs": lambda world: ["kind:noop", "cancel", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "cancel_jobs": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
     "change_password": lambda world: ["newcomer", "--password-stdin", "--reason", "x"],
     "create_platform_admin": lambda world: ["nadia", "--password-stdin", "--reason", "x"],
     "create_queue": lambda world: ["typed", "--pool", "default", "--reason", "x"],
@@ -687,10 +684,10 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
-    "requeue_dead_letters": lambda world: ["--tenant", "acme"],
+    "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
     "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
     "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
-    "retry_jobs": lambda world: ["--tenant", "acme", "--state", "discarded"],
+    "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],
     "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
     "run_upkeep": lambda world: ["partitions"],
     "suspend_tenant": lambda world: ["acme", "--reason", "x"],

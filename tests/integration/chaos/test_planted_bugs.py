@@ -14,8 +14,8 @@ from scheduling.lifecycle import JobState
 from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
 from scheduling.services.dispatching import claim, read_sql, wake
 from tenants.context import all_tenants
+from tenants.database import errors
 from tenants.models import Tenant
-from tenants.postgresql import errors
 from tenants.services.tenants import update_tenant
 from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import History, Reply, Request

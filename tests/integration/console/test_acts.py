@@ -100,14 +100,19 @@ def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_for_each_tenant(
         "reason": "night shift",
         "_selected_action": [acme_work.failed.pk, globex_work.failed.pk],
     }
-    assert "Run again as new jobs: 2." in client.post(url, retried, follow=True).content.decode()
-    tenants = {acme_work.tenant.pk, globex_work.tenant.pk}
-    retried_of = [entry.tenant_id for entry in entries_of("job.retried")]
-    assert (len(retried_of), set(retried_of)) == (2, tenants)
+    assert "2 of 2 jobs changed." in client.post(url, retried, follow=True).content.decode()
+    ended_of = {entry.tenant_id: entry.reason for entry in entries_of("bulk_operation.ended")}
+    assert ended_of == dict.fromkeys([None, acme_work.tenant.pk, globex_work.tenant.pk], "night shift")
     cancelled = {"action": "cancel_selected", "reason": "tidy", "_selected_action": [acme_work.waiting.pk]}
-    assert "Cancelled or asked to stop: 1." in client.post(url, cancelled, follow=True).content.decode()
+    page = client.post(url, cancelled, follow=True).content.decode()
+    assert "1 of 1 jobs changed." in page
+    assert "To the bulk operation" in page
     assert _state(acme_work.waiting.pk) == JobState.CANCELLED
-    assert [entry.tenant_id for entry in entries_of("job.cancelled")] == [acme_work.tenant.pk]
+    started = entries_of("bulk_operation.started")
+    assert [entry.tenant_id for entry in started] == [None, acme_work.tenant.pk]
+    again = client.post(url, {**cancelled, "reason": ""}, follow=True).content.decode()
+    assert "0 of 1 jobs changed." in again
+    assert "1 not changed: cancelled" in again
 
 
 def test_ticked_rows_of_another_tenant_are_left_alone(

@@ -1,4 +1,4 @@
-"""Dead letters in the console: by cause, requeued by filter after a dry run, and one with an edited payload."""
+"""Dead letters in the console: by cause, requeued by a bulk operation, and one with an edited payload."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 
-from scheduling.admin import dead_letter_forms
 from scheduling.models import DeadLetter, Job
-from scheduling.services import dead_letters
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.submission import submit_jobs
 from tenants.context import all_tenants, tenant_context
@@ -21,10 +20,11 @@ from tenants.services.memberships import add_member
 from tenants.services.people import grant_platform_role
 from tests.integration.console.acts import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
+from tests.integration.scheduling.bulk.conftest import take_turns
 
 pytestmark = pytest.mark.django_db
 GROUPS = "/admin/scheduling/deadletter/groups/"
-REQUEUE = "/admin/scheduling/deadletter/requeue/"
+START = "/admin/scheduling/bulkoperation/start/"
 
 
 def bury(tenant: Tenant, count: int, kind: str = "noop", payload: dict[str, Any] | None = None) -> list[DeadLetter]:
@@ -64,7 +64,8 @@ def test_causes_are_listed_with_where_to_look_and_requeue(console: Console, acme
     page = text_of(console(acme_user), GROUPS)
     assert "row # is bad" in page
     assert "row 2 is bad" in page  # the newest, whole, beside its pattern
-    assert f"?kind=noop&amp;fingerprint={'f' * 16}" in page
+    query = urlencode({"operation": "requeue", "filter": f"kind:noop fingerprint:{'f' * 16} requeued:no"})
+    assert f"{START}?{query}".replace("&", "&amp;") in page
     assert str(letters[-1].pk) in page
     assert "Tenants</th>" not in page
 
@@ -90,92 +91,89 @@ def test_a_viewer_looks_and_is_offered_no_act(console: Console, acme: Tenant) ->
     client = console(viewer)
     assert "Requeue all" not in text_of(client, GROUPS)
     assert "requeue by filter" not in text_of(client, reverse("admin:scheduling_deadletter_changelist"))
-    assert client.get(REQUEUE).status_code == 403
+    assert client.get(START).status_code == 403
 
 
-def test_a_dry_run_says_how_many_and_shows_the_first(console: Console, acme_user: User, acme: Tenant) -> None:
+def test_dry_run_shows_how_many_and_the_first(console: Console, acme_user: User, acme: Tenant) -> None:
     bury(acme, 7)
     client = console(acme_user)
-    for answer in (client.get(REQUEUE, {"kind": "noop"}), client.post(REQUEUE, {"kind": "noop", "preview": "1"})):
-        page = answer.content.decode()
-        assert "7 letters wait" in page
-        assert page.count("would be taken") == 5
-    assert "No letter that waits fits this filter" in text_of(client, REQUEUE, kind="sleep")
-    assert (waiting(acme), entries_of("job.retried")) == (7, [])
+    page = text_of(client, START, operation="requeue", filter="kind:noop requeued:no")
+    assert "7 jobs match" in page
+    assert "No job fits this filter" in text_of(client, START, operation="requeue", filter="kind:sleep requeued:no")
+    assert (waiting(acme), entries_of("bulk_operation.started")) == (7, [])
 
 
-def test_a_filter_is_requeued_with_its_reason(console: Console, acme_user: User, acme: Tenant) -> None:
+def test_cause_is_requeued_from_its_page_with_a_reason(console: Console, acme_user: User, acme: Tenant) -> None:
     bury(acme, 3)
     bury(acme, 1, kind="sleep", payload={"seconds": 1})
-    form = {"kind": "noop", "fingerprint": "f" * 16, "reason": "mended", "run": "1"}
-    page = console(acme_user).post(REQUEUE, form).content.decode()
-    assert "3 letters requeued" in page
-    assert "Nothing is left of what waited" in page
+    form = {"operation": "requeue", "filter": f"kind:noop fingerprint:{'f' * 16} requeued:no", "reason": "mended"}
+    assert console(acme_user).post(START, {**form, "run": "1"}).status_code == 302
+    take_turns()
     assert waiting(acme) == 1
-    (entry,) = entries_of("job.retried")
-    assert (entry.reason, entry.after["replayed"]) == ("mended", 3)
+    (entry,) = entries_of("bulk_operation.ended")
+    assert (entry.reason, entry.after["changed"]) == ("mended", 3)
 
 
-def test_many_go_batch_by_batch_from_where_the_page_left_off(
-    console: Console, acme_user: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch
+def test_letters_of_several_tenants_want_their_number(
+    console: Console, staff: User, acme: Tenant, globex: Tenant
 ) -> None:
-    monkeypatch.setattr(dead_letters, "MAX_REQUEUED", 2)
-    monkeypatch.setattr(dead_letter_forms, "MAX_REQUEUED", 2)
-    bury(acme, 5)
-    client = console(acme_user)
-    refused = client.post(REQUEUE, {"run": "1"})
-    assert "Type 5" in refused.content.decode()
-    assert waiting(acme) == 5
-    first = client.post(REQUEUE, {"run": "1", "confirm": "5"})
-    assert "Go on with the next batch" in first.content.decode()
-    cursor = str(first.context["batch"].cursor)
-    second = client.post(REQUEUE, {"run": "1", "cursor": cursor})
-    third = client.post(REQUEUE, {"run": "1", "cursor": str(second.context["batch"].cursor)})
-    assert "Nothing is left of what waited" in third.content.decode()
-    assert waiting(acme) == 0
-
-
-def test_across_tenants_the_number_is_typed(console: Console, staff: User, acme: Tenant, globex: Tenant) -> None:
     bury(acme, 2), bury(globex, 1)
     client = console(staff)
-    assert "type 3 to confirm" in text_of(client, REQUEUE)
-    client.post(REQUEUE, {"run": "1", "confirm": "2"})
-    assert (waiting(acme), waiting(globex)) == (2, 1)
-    client.post(REQUEUE, {"run": "1", "tenant": "acme"})
+    form = {"operation": "requeue", "filter": "requeued:no", "reason": "x", "run": "1"}
+    assert "type 3 to confirm" in client.post(START, {**form, "number": "2"}).content.decode()
+    assert client.post(START, {**form, "filter": "requeued:no tenant:acme"}).status_code == 302
+    take_turns()
     assert (waiting(acme), waiting(globex)) == (0, 1)
-    client.post(REQUEUE, {"run": "1", "confirm": "1"})
+    assert client.post(START, {**form, "number": "1"}).status_code == 302
+    take_turns()
     assert waiting(globex) == 0
 
 
-def test_payloads_of_a_filter_are_changed_by_whoever_may_see_them(
-    console: Console, acme_user: User, acme: Tenant
-) -> None:
+def test_patch_needs_reveal(console: Console, acme_user: User, acme: Tenant) -> None:
     operator = User.objects.create_user("olga", is_staff=True)
     grant_platform_role(user=operator, role="operator")
     bury(acme, 2, payload={"a": 1})
-    assert "payload_patch" not in text_of(console(operator), REQUEUE)
-    form = {"run": "1", "payload_patch": '{"a": null, "b": 2}'}
-    assert "2 letters requeued" in console(acme_user).post(REQUEUE, form).content.decode()
+    assert "payload_patch" not in text_of(console(operator), START)
+    form = {"operation": "requeue", "filter": "tenant:acme requeued:no", "reason": "x", "run": "1"}
+    patched = {**form, "payload_patch": '{"a": null, "b": 2}'}
+    assert console(acme_user).post(START, patched).status_code == 302
+    take_turns()
     with tenant_context(acme):
         payloads = [job.payload for job in Job.objects.filter(parent__isnull=False)]
     assert payloads == [{"b": 2}] * 2
 
 
+def test_patch_of_a_caller_without_the_right_is_ignored(console: Console, acme: Tenant) -> None:
+    operator = User.objects.create_user("olga", is_staff=True)
+    grant_platform_role(user=operator, role="operator")
+    bury(acme, 1, payload={"a": 1})
+    form = {"operation": "requeue", "filter": "tenant:acme requeued:no", "reason": "x", "run": "1"}
+    console(operator).post(START, {**form, "payload_patch": '{"a": 2}'})
+    take_turns()
+    with tenant_context(acme):
+        assert [job.payload for job in Job.objects.filter(parent__isnull=False)] == [{"a": 1}]
+
+
 @pytest.mark.parametrize(
-    ("form", "words"),
-    [
-        ({"payload_patch": "[1]"}, "It must be a JSON object"),
-        ({"payload_patch": '{"a": 1, "a": 2}'}, "stands twice"),
-        ({"cursor": "nonsense"}, "The cursor is not one"),
-        ({"kind": "nonsense"}, "Select a valid choice"),
-    ],
+    ("patch", "words"), [("[1]", "It must be a JSON object"), ('{"a": 1, "a": 2}', "stands twice")]
 )
-def test_a_fault_stands_beside_what_was_typed(
-    console: Console, acme_user: User, acme: Tenant, form: dict[str, str], words: str
+def test_fault_of_a_patch_stands_beside_it(
+    console: Console, acme_user: User, acme: Tenant, patch: str, words: str
 ) -> None:
     bury(acme, 1)
-    assert words in console(acme_user).post(REQUEUE, {"run": "1", **form}).content.decode()
+    form = {"operation": "requeue", "filter": "requeued:no", "reason": "x", "run": "1", "payload_patch": patch}
+    answer = console(acme_user).post(START, form)
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
     assert waiting(acme) == 1
+
+
+def test_ticked_letters_are_requeued(console: Console, acme_user: User, acme: Tenant) -> None:
+    letters = bury(acme, 2)
+    data = {"action": "requeue_selected", "reason": "mended", "_selected_action": [letter.pk for letter in letters]}
+    url = reverse("admin:scheduling_deadletter_changelist")
+    assert "2 of 2 jobs changed." in console(acme_user).post(url, data, follow=True).content.decode()
+    assert waiting(acme) == 0
 
 
 def test_a_letters_page_tells_its_attempts_and_masks_its_payload(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from scheduling.lifecycle import JobState
 from scheduling.models import (
-    BacklogMove,
+    BulkOperation,
     CFSPlan,
     Job,
     JobDue,
@@ -17,7 +19,7 @@ from scheduling.models import (
     SchedulingEntity,
     WorkerPool,
 )
-from scheduling.services.backlog import move_turn
+from scheduling.services.bulk.running import open_operations, take_turn
 from scheduling.services.cfs_plans import activate_cfs_plan
 from scheduling.services.dispatching import run_tick
 from tenants.context import all_tenants
@@ -28,15 +30,33 @@ def activate(name: str) -> None:
     activate_cfs_plan(plan=CFSPlan.objects.get(name=name), reason="test")
 
 
+def reroutes() -> QuerySet[BulkOperation]:
+    """The operations that move the backlog, newest first; in a scope over all tenants."""
+    return BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE)
+
+
+def move_turn() -> int:
+    """Take a turn of the reroute that is open; return how many jobs have moved meanwhile."""
+    before = _count_moved()
+    for opened in open_operations():
+        take_turn(opened)
+    return _count_moved() - before
+
+
+def _count_moved() -> int:
+    with all_tenants():
+        return sum(reroutes().values_list("changed", flat=True))
+
+
 def move_all(turns: int = 500) -> int:
-    """Turns until the move is over."""
+    """Take turns until no reroute is open; return how many jobs have moved meanwhile."""
     moved = 0
     for _ in range(turns):
         moved += move_turn()
         with all_tenants():
-            if not BacklogMove.objects.filter(is_open=True).exists():
+            if not reroutes().filter(finished_at__isnull=True).exists():
                 return moved
-    raise AssertionError("The move does not end.")
+    raise AssertionError("The reroute does not end.")
 
 
 def queues_of(jobs: list[Job]) -> Counter[str]:

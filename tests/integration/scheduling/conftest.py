@@ -10,7 +10,8 @@ from django.db.models.functions import Now
 
 from scheduling import broker, one_way
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
-from scheduling.services import backlog, leadership
+from scheduling.services import leadership
+from scheduling.services.bulk import reroute, running
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.execution import StartedExecution, start_execution
 from scheduling.services.workers import Registration, register_worker
@@ -70,5 +71,6 @@ def start(worker: Registration) -> Callable[[UUID], StartedExecution | None]:
 
 @pytest.fixture
 def settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A move of the backlog waits for no submission that may still be open."""
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
+    """Reroutes wait for no open submission, and a turn's timeout does not bound the whole test."""
+    monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from scheduling.exceptions import BulkNotUndoableError, InvalidTransitionError
 from scheduling.models import (
-    BacklogMove,
+    BulkOperation,
     CFSPlan,
     Job,
     JobDue,
@@ -22,8 +23,10 @@ from scheduling.models import (
     Wake,
     WorkerPool,
 )
-from scheduling.services import backlog
-from scheduling.services.backlog import MOVE_ROWS, move_backlog, move_turn
+from scheduling.services.bulk import reroute, starting
+from scheduling.services.bulk.reroute import MOVE_ROWS, start_reroute
+from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations
+from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.cfs_plans import TierRow, rollback_cfs_plan, update_cfs_plan
 from scheduling.services.dispatching import run_tick
@@ -33,9 +36,17 @@ from scheduling.services.topology import update_routing_rule
 from scheduling.services.workers import Registration
 from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, complete, fail, in_flight, submit
-from tests.integration.scheduling.backlog import activate, assert_nothing_is_lost, move_all, queues_of
+from tests.integration.scheduling.backlog import (
+    activate,
+    assert_nothing_is_lost,
+    move_all,
+    move_turn,
+    queues_of,
+    reroutes,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "settled_at_once")]
 
@@ -66,7 +77,7 @@ def test_the_backlog_moves_both_ways_with_all_that_waits(acme: Tenant, globex: T
 def test_what_becomes_ready_after_the_ready_were_looked_at_moves_in_the_same_pass(
     acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "TURN_SECONDS", 0.0)  # a step a turn
+    monkeypatch.setattr(reroute, "TURN_SECONDS", 0.0)  # a step a turn
     due = submit(acme, run_at=read_moment() + timedelta(hours=1))
     stopped = submit(acme)
     with tenant_context(acme):
@@ -74,7 +85,7 @@ def test_what_becomes_ready_after_the_ready_were_looked_at_moves_in_the_same_pas
     activate("community")
     assert move_turn() == 0
     with all_tenants():
-        assert BacklogMove.objects.get().phase == BacklogMove.Phase.DUE
+        assert reroutes().get().position["phase"] == "due"
         JobDue.objects.update(due_at=read_moment() - timedelta(hours=1))
     run_tick(pool.pk)
     with tenant_context(acme):
@@ -110,7 +121,8 @@ def test_what_was_too_large_for_its_pool_stands_before_the_gate_of_the_new_one(a
         larger = WorkerPool.objects.create(name="larger")
         queue = Queue.objects.create(name="larger", pool=larger)
         RoutingRule.objects.create(position=1, kind="noop", queue=queue)
-    move_backlog(reason="it needs more memory")
+    with all_tenants():
+        start_reroute(reason="it needs more memory")
     assert move_all() == 1
     with all_tenants():
         assert JobHeld.objects.get(job_id=job.pk).gate == f"memory {larger.pk}"
@@ -180,7 +192,8 @@ def test_an_edited_tier_row_of_the_active_plan_moves_the_backlog_and_a_rollback_
 def test_a_change_of_weights_alone_moves_nothing() -> None:
     plan = CFSPlan.objects.get(name="cloud")
     update_cfs_plan(plan=plan, fields={"granularity_seconds": 60})
-    assert not BacklogMove.objects.exists()
+    with all_tenants():
+        assert not reroutes().exists()
 
 
 def test_edited_rules_count_for_what_waits_when_it_is_asked_for(acme: Tenant) -> None:
@@ -193,7 +206,8 @@ def test_edited_rules_count_for_what_waits_when_it_is_asked_for(acme: Tenant) ->
         )
     update_routing_rule(rule=rule, changes={"allows_queue_choice": True})
     assert queues_of(large) == {"workflow_team": 3}
-    move_backlog(reason="long ones apart")
+    with all_tenants():
+        start_reroute(reason="long ones apart")
     assert move_all() == 3
     assert (queues_of(small), queues_of(large)) == ({"workflow_team": 3}, {"pipeline": 3})
 
@@ -205,7 +219,8 @@ def test_a_queue_that_the_tenant_may_name_is_left_to_it(acme: Tenant) -> None:
         )
         RoutingRule.objects.create(position=2, kind="noop", queue=Queue.objects.get(name="dataset"))
     jobs = submit(acme, 2, queue="dataset")
-    move_backlog(reason="x")
+    with all_tenants():
+        start_reroute(reason="x")
     assert move_all() == 0
     assert queues_of(jobs) == {"dataset": 2}
 
@@ -213,21 +228,21 @@ def test_a_queue_that_the_tenant_may_name_is_left_to_it(acme: Tenant) -> None:
 def test_a_turn_moves_no_more_than_its_rows_and_the_next_goes_on(
     acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(backlog, "MOVE_ROWS", 7)
+    monkeypatch.setattr(reroute, "MOVE_ROWS", 7)
     jobs = submit(acme, 30)
     activate("community")
     assert [move_turn() for _ in range(5)] == [7, 7, 7, 7, 2]
     with all_tenants():
-        assert BacklogMove.objects.get().moved == 30
+        assert reroutes().get().changed == 30
     move_all()
     assert queues_of(jobs) == {"workflow": 30}
-    assert MOVE_ROWS == 2_000
+    assert MOVE_ROWS == 1_000
 
 
 def test_a_turn_that_is_killed_is_taken_again(acme: Tenant, pool: WorkerPool, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = submit(acme, 20)
     activate("community")
-    monkeypatch.setattr(backlog, "MOVE_ROWS", 8)
+    monkeypatch.setattr(reroute, "MOVE_ROWS", 8)
 
     class Killed(BaseException): ...
 
@@ -236,7 +251,7 @@ def test_a_turn_that_is_killed_is_taken_again(acme: Tenant, pool: WorkerPool, mo
 
     move_turn()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BacklogMove, "save", die)
+        patch.setattr(BulkOperation, "save", die)
         with pytest.raises(Killed):
             move_turn()
     assert queues_of(jobs) == {"workflow": 8, "workflow_team": 12}
@@ -245,23 +260,60 @@ def test_a_turn_that_is_killed_is_taken_again(acme: Tenant, pool: WorkerPool, mo
     assert_nothing_is_lost(pool)
 
 
-def test_a_move_that_is_asked_for_again_begins_anew_and_is_one(acme: Tenant) -> None:
+def test_open_reroute_is_superseded_by_the_next(acme: Tenant) -> None:
     submit(acme, 3)
     activate("community")
     activate("cloud")
-    assert BacklogMove.objects.count() == 1
+    with all_tenants():
+        states = list(reroutes().order_by("id").values_list("state", "expected"))
+    assert states == [("aborted", 3), ("pending", 3)]
     assert move_all() == 0
-    assert BacklogMove.objects.get().finished_at is not None
+    with all_tenants():
+        assert list(reroutes().order_by("id").values_list("state", flat=True)) == ["aborted", "completed"]
+
+
+def test_reroute_is_neither_counted_nor_aborted_nor_undone(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(starting, "MAX_OPEN", 1)
+    submit(acme)
+    activate("community")
+    with all_tenants():
+        operation = reroutes().get()
+        with pytest.raises(InvalidTransitionError):
+            abort_bulk_operation(operation_id=operation.pk, reason="no")
+        started = starting.start_bulk_operation(
+            filter_text="tag:absent", operation="cancel", parameters={}, reason="beside it"
+        )
+        assert started.is_open
+    move_all()
+    with all_tenants(), pytest.raises(BulkNotUndoableError):
+        undo_bulk_operation(operation_id=operation.pk, reason="no")
+    with tenant_context(acme), pytest.raises(FieldInvalidError):
+        start_reroute(reason="of one tenant")
+
+
+def test_reroute_is_tried_again_however_often_it_fails(acme: Tenant) -> None:
+    submit(acme)
+    activate("community")
+    (opened,) = open_operations()
+    for _ in range(MAX_FAILURES + 1):
+        note_failure(opened, RuntimeError("no"))
+    with all_tenants():
+        assert (reroutes().get().state, reroutes().get().failures) == ("pending", MAX_FAILURES)
+        reroutes().update(resume_at=None)
+    assert move_all() == 1
 
 
 def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass that begins before open submissions are over is not the last one."""
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 3_600.0)
+    monkeypatch.setattr(reroute, "SETTLE_SECONDS", 3_600.0)
     activate("community")
     for _ in range(20):
         move_turn()
-    assert BacklogMove.objects.get().is_open
-    assert BacklogMove.objects.get().passes == 1
+    with all_tenants():
+        operation = reroutes().get()
+    assert operation.is_open
+    assert operation.position["passes"] == 1
+    assert operation.resume_at == operation.created_at + timedelta(hours=1)
     late = submit(acme, 2)
     with all_tenants():  # as one would stand there that was routed before and committed after the first pass
         old = Queue.objects.get(name="workflow_team")
@@ -269,7 +321,8 @@ def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, m
         Job.objects.filter(pk__in=[job.pk for job in late]).update(queue=old)
         SchedulingEntity.objects.filter(pk=entity.pk).update(queue=old)
         Wake.objects.update(queue_id=old.pk)
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
+        reroutes().update(resume_at=None)
+    monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
     assert move_all() == 2
     assert queues_of(late) == {"workflow": 2}
 
@@ -277,7 +330,7 @@ def test_submissions_by_the_old_routes_are_found_by_a_later_pass(acme: Tenant, m
 def test_the_command_says_how_far_a_move_is(acme: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     submit(acme, 3)
     call_command("move_backlog", reason="drill", json=True)
-    assert '"is_open": true' in capsys.readouterr().out
+    assert '"state": "pending"' in capsys.readouterr().out
     move_all()
     call_command("move_backlog", json=True)
-    assert '"is_open": false' in capsys.readouterr().out
+    assert '"state": "completed"' in capsys.readouterr().out

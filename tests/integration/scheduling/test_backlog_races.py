@@ -18,8 +18,7 @@ from scheduling.models import (
     LiveExecution,
     WorkerPool,
 )
-from scheduling.services import backlog
-from scheduling.services.backlog import move_turn
+from scheduling.services.bulk import reroute
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.dispatching import run_tick
 from scheduling.services.suspension import resume_job, suspend_job
@@ -29,7 +28,14 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import complete, fail, in_flight, submit
-from tests.integration.scheduling.backlog import activate, assert_nothing_is_lost, move_all, places, queues_of
+from tests.integration.scheduling.backlog import (
+    activate,
+    assert_nothing_is_lost,
+    move_all,
+    move_turn,
+    places,
+    queues_of,
+)
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient_locks", "settled_at_once")]
 
@@ -45,7 +51,7 @@ def test_random_interleavings_lose_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Submits, ticks, cancels, suspensions, failures and switches of the edition, on four connections at once."""
-    monkeypatch.setattr(backlog, "MOVE_ROWS", 11)
+    monkeypatch.setattr(reroute, "MOVE_ROWS", 11)
     jobs = [*submit(acme, 120), *submit(globex, 60)]
     acts: list[Callable[[random.Random], object]] = [
         lambda dice: submit(dice.choice([acme, globex]), dice.randint(1, 9), fair_key=dice.choice(["", "ada", "bob"])),

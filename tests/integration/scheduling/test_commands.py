@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.management import bulk
-from scheduling.models import Charge, DeadLetter, Job
+from scheduling.models import BulkOperation, Charge, DeadLetter, Job
+from scheduling.services.bulk import running
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
@@ -28,9 +28,16 @@ def run_json(*arguments: str) -> Any:
     return json.loads(run(*arguments, "--json"))
 
 
+@pytest.fixture(autouse=True)
+def patient_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What bounds a turn's transaction would bound that of the whole test.
+    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+
+
 @pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK_ROWS", 2)
+def small_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running, "FIRST_ROWS", 2)
+    monkeypatch.setattr(running, "CHUNK_ROWS", 2)
 
 
 def test_submit_job_prints_the_id_of_a_job_that_is_there(acme: Tenant) -> None:
@@ -90,39 +97,48 @@ def test_submit_job_that_waits_for_a_dead_job_fails(
         run("submit_job", "noop", "--tenant", "acme", "--idempotency-key", "k", "--wait")
 
 
-def test_cancel_jobs_takes_what_matches_in_chunks_and_nothing_else(
-    acme: Tenant, globex: Tenant, small_chunks: None
+def test_cancel_jobs_takes_what_matches_in_turns_and_nothing_else(
+    acme: Tenant, globex: Tenant, small_turns: None
 ) -> None:
     wanted = submit(acme, count=5, tags=("old",))
     spared = [*submit(acme), *submit(globex, tags=("old",))]
-    outcome = run_json("cancel_jobs", "--tenant", "acme", "--tag", "old", "--reason", "tidy")
-    assert outcome == {"acme": {"cancelled": 5, "ended meanwhile": 0, "refused": {}}}
+    (outcome,) = run_json("cancel_jobs", "tag:old", "--tenant", "acme", "--reason", "tidy")
+    assert (outcome["tenant"], outcome["state"], outcome["changed"]) == ("acme", "completed", 5)
+    assert (outcome["refused"], outcome["ineligible"]) == (0, {})
     assert {reload(job).state for job in wanted} == {"cancelled"}
     assert {reload(job).state for job in spared} == {"available"}
     with tenant_context(acme):
-        entries = AuditLogEntry.objects.filter(action="job.cancelled")
-        assert {(entry.actor_id, entry.reason) for entry in entries} == {("cancel_jobs", "tidy")}
-        assert len(entries) == 3
+        entries = AuditLogEntry.objects.filter(action__startswith="bulk_operation.").order_by("id")
+        assert [(entry.action, entry.actor_id) for entry in entries] == [
+            ("bulk_operation.started", "cancel_jobs"),
+            ("bulk_operation.ended", "cancel_jobs"),
+        ]
+        assert entries[0].reason == "tidy"
 
 
-def test_a_dry_run_counts_and_changes_nothing(acme: Tenant) -> None:
+def test_command_runs_an_operation_for_each_tenant_that_is_named(acme: Tenant, globex: Tenant) -> None:
+    submit(acme, count=2), submit(globex)
+    outcomes = run_json("cancel_jobs", "kind:noop", "--tenant", "acme", "--tenant", "globex", "--reason", "tidy")
+    assert [(outcome["tenant"], outcome["changed"]) for outcome in outcomes] == [("acme", 2), ("globex", 1)]
+    with all_tenants():
+        assert {operation.tenant.slug for operation in BulkOperation.objects.all()} == {"acme", "globex"}
+
+
+def test_dry_run_counts_and_changes_nothing(acme: Tenant) -> None:
     jobs = submit(acme, count=7)
-    outcome = run_json("cancel_jobs", "--tenant", "acme", "--dry-run")["acme"]
+    (outcome,) = run_json("cancel_jobs", "kind:noop", "--tenant", "acme", "--dry-run")
     assert (outcome["would_act_on"], outcome["or_more"]) == (7, False)
     assert outcome["sample"] == [str(job.id) for job in jobs[:5]]
     assert {reload(job).state for job in jobs} == {"available"}
-    assert "would act on 7 jobs" in run("cancel_jobs", "--tenant", "acme", "--dry-run")
+    assert "would act on: 7" in run("cancel_jobs", "kind:noop", "--tenant", "acme", "--dry-run")
+    with all_tenants():
+        assert not BulkOperation.objects.exists()
 
 
-def test_a_command_takes_a_written_filter_beside_its_options(acme: Tenant) -> None:
-    wanted = submit(acme, count=2, tags=("old",))
-    spared = [*submit(acme, tags=("old", "kept")), *submit(acme)]
-    words = ("--tenant", "acme", "--tag", "old", "--filter", "-tag:kept age:<1h state:available,scheduled")
-    assert run_json("cancel_jobs", *words)["acme"]["cancelled"] == 2
-    assert {reload(job).state for job in wanted} == {"cancelled"}
-    assert {reload(job).state for job in spared} == {"available"}
-    with pytest.raises(CommandError, match=r"At character 1, “stat”.*Did you mean “state”"):
-        run("cancel_jobs", "--tenant", "acme", "--filter", "stat:available")
+def test_command_leaves_the_operation_to_dispatchers_with_no_wait(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    (outcome,) = run_json("cancel_jobs", "kind:noop", "--tenant", "acme", "--reason", "tidy", "--no-wait")
+    assert (outcome["state"], reload(job).state) == ("pending", "available")
 
 
 def test_retry_jobs_hastens_and_replays(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
@@ -130,57 +146,65 @@ def test_retry_jobs_hastens_and_replays(acme: Tenant, tick: Tick, worker: Regist
     tick()
     fail(start, backing_off)
     fail(start, dead, is_permanent=True)
-    assert run("retry_jobs", "--tenant", "acme") == "acme: 1 hastened, 1 replayed\n"
+    (outcome,) = run_json("retry_jobs", "kind:noop", "--tenant", "acme", "--reason", "mended")
+    assert outcome["changed"] == 2
     assert reload(backing_off).state == "available"
     with tenant_context(acme):
         assert Job.objects.get(parent=dead).state == "available"
 
 
 def test_requeue_dead_letters_takes_each_letter_once(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, small_chunks: None
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, small_turns: None
 ) -> None:
     jobs = submit(acme, count=3)
     tick()
     for job in jobs:
         fail(start, job, is_permanent=True)
-    miss = run_json("requeue_dead_letters", "--tenant", "acme", "--error", "KeyError")
-    assert miss == {"acme": {"refused": {}}}
-    hit = run_json("requeue_dead_letters", "--tenant", "acme", "--error", "ValueError")
-    assert hit == {"acme": {"hastened": 0, "replayed": 3, "refused": {}}}
-    again = run("requeue_dead_letters", "--tenant", "acme")
-    assert again == "acme: no dead letters to act on\n"
+    words = ("--tenant", "acme", "--reason", "mended")
+    assert run_json("requeue_dead_letters", "error:KeyError", *words)[0]["seen"] == 0
+    assert run_json("requeue_dead_letters", "error:ValueError", *words)[0]["changed"] == 3
+    (again,) = run_json("requeue_dead_letters", "", *words)
+    assert (again["seen"], again["filter"]) == (0, "requeued:no")
     with tenant_context(acme):
         assert DeadLetter.objects.filter(requeued_at__isnull=False).count() == 3
 
 
-def test_requeue_dead_letters_takes_a_cause_and_changes_payloads(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start
-) -> None:
-    ours, other = submit(acme, payload={"a": 1, "b": 2})[0], submit(acme)[0]
+def test_requeue_dead_letters_takes_a_cause_alone(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    ours, other = submit(acme, count=2)
     tick()
     fail(start, ours, is_permanent=True)
     fail(start, other, is_permanent=True)
     with tenant_context(acme):
         letter = DeadLetter.objects.get(job=ours)
         DeadLetter.objects.filter(job=other).update(error_fingerprint="0" * 16)
-    options = ["--tenant", "acme", "--fingerprint", letter.error_fingerprint, "--payload-patch", '{"a": null, "c": 3}']
-    preview = run_json("requeue_dead_letters", *options, "--dry-run")
-    assert preview["acme"] == {"would_act_on": 1, "or_more": False, "sample": [str(letter.pk)]}
-    assert run_json("requeue_dead_letters", *options)["acme"]["replayed"] == 1
+    options = [f"fingerprint:{letter.error_fingerprint}", "--tenant", "acme", "--reason", "mended"]
+    (preview,) = run_json("requeue_dead_letters", *options, "--dry-run")
+    assert (preview["would_act_on"], preview["sample"]) == (1, [str(ours.pk)])
+    assert run_json("requeue_dead_letters", *options)[0]["changed"] == 1
     with tenant_context(acme):
-        assert Job.objects.get(parent=ours).payload == {"b": 2, "c": 3}
+        assert Job.objects.filter(parent=ours).exists()
         assert not Job.objects.filter(parent=other).exists()
-        (entry,) = AuditLogEntry.objects.filter(action="job.retried")
+
+
+def test_requeue_dead_letters_changes_payloads(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    (job,) = submit(acme, payload={"a": 1, "b": 2})
+    tick()
+    fail(start, job, is_permanent=True)
+    words = ("kind:noop", "--tenant", "acme", "--reason", "mended", "--payload-patch", '{"a": null, "c": 3}')
+    assert run_json("requeue_dead_letters", *words)[0]["changed"] == 1
+    with tenant_context(acme):
+        assert Job.objects.get(parent=job).payload == {"b": 2, "c": 3}
+        entry = AuditLogEntry.objects.get(action="bulk_operation.ended")
     assert entry.after["payloads_edited"] == 1
 
 
 @pytest.mark.parametrize("patch", ["{", "[1]", "7", '{"a": 1, "a": 2}'])
-def test_a_patch_that_is_no_object_is_refused_before_anything_is_done(acme: Tenant, patch: str) -> None:
+def test_patch_that_is_no_object_is_refused_before_the_start(acme: Tenant, patch: str) -> None:
     with pytest.raises(CommandError, match="payload-patch"):
-        run("requeue_dead_letters", "--tenant", "acme", "--payload-patch", patch)
+        run("requeue_dead_letters", "kind:noop", "--tenant", "acme", "--reason", "x", "--payload-patch", patch)
 
 
-def test_what_is_refused_is_counted_and_the_status_says_so(
+def test_refusals_are_counted_and_set_the_exit_status(
     acme: Tenant, tick: Tick, worker: Registration, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -190,15 +214,33 @@ def test_what_is_refused_is_counted_and_the_status_says_so(
         acme.plan.max_waiting_jobs = 0
         acme.plan.save()
     with pytest.raises(CommandError, match="1 jobs were refused"):
-        run("retry_jobs", "--tenant", "acme", "--state", "discarded")
+        run("retry_jobs", "state:discarded", "--tenant", "acme", "--reason", "mended")
+
+
+def test_failing_turn_ends_the_wait_and_sets_the_exit_status(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    submit(acme)
+
+    def crash(*_: Any) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(running, "_add_up", crash)
+    with pytest.raises(CommandError, match="RuntimeError: broken"):
+        run("cancel_jobs", "kind:noop", "--tenant", "acme", "--reason", "tidy")
 
 
 @pytest.mark.parametrize("command", ["cancel_jobs", "retry_jobs", "requeue_dead_letters"])
-def test_a_bulk_command_needs_a_tenant_that_exists(db: None, command: str) -> None:
-    with pytest.raises(CommandError, match="--tenant"):
-        run(command)
-    with pytest.raises(CommandError, match="There is no tenant 'nobody'"):
-        run(command, "--tenant", "nobody")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--tenant", "acme", "--reason", "x"], "FILTER"),
+        (["kind:noop", "--tenant", "nobody", "--reason", "x"], "There is no tenant 'nobody'"),
+        (["kind:noop", "--tenant", "acme"], "(?i)reason"),
+        (["stat:available", "--tenant", "acme", "--reason", "x"], r"At character 1, “stat”.*Did you mean “state”"),
+    ],
+)
+def test_bulk_command_refuses_what_makes_no_sense(acme: Tenant, command: str, arguments: list[str], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        run(command, *arguments)
 
 
 def test_verify_ledger_fails_if_charges_are_off(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:

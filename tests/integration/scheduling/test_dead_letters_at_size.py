@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from scheduling.filters import JobFilter
 from scheduling.models import DeadLetter
 from scheduling.selectors import dead_letter_groups
 from scheduling.selectors.dead_letter_groups import count_limit, group_dead_letters
-from scheduling.selectors.dead_letters import DeadLetterFilter, find_dead_letters, next_dead_letter_ids
+from scheduling.selectors.dead_letters import find_dead_letters
 from scheduling.selectors.index_alone import by_index_alone
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -123,12 +124,11 @@ def test_counts_stop_at_their_limit_and_the_ends_are_exact(
 
 
 def test_the_next_letters_of_a_cause_are_found_by_an_index(acme: Tenant, many: None) -> None:
-    cause = DeadLetterFilter(kinds=("noop",), fingerprint=f"{1:016x}", is_requeued=False)
+    cause = JobFilter.of(kind="noop", fingerprint=f"{1:016x}", requeued="no")
     with tenant_context(acme):
-        first = next_dead_letter_ids(cause, after=None, limit=10)
-        statement, parameters = (
-            find_dead_letters(cause).order_by("id").filter(id__gt=first[-1])[:10].query.sql_with_params()
-        )
+        rows = find_dead_letters(cause).order_by("id")
+        first = list(rows.values_list("id", flat=True)[:10])
+        statement, parameters = rows.filter(id__gt=first[-1])[:10].query.sql_with_params()
         found = explain(str(statement), parameters)
     assert indexes_of(found) <= {"dead_letter_group", "dead_letter_by_fingerprint"}
     assert len(first) == 10

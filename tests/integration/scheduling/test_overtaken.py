@@ -12,9 +12,9 @@ import pytest
 from django.db import connection
 
 from scheduling.lifecycle import JobState
-from scheduling.models import BacklogMove, CFSPlan, Job, JobDue, JobReady, WorkerPool
-from scheduling.services import backlog
-from scheduling.services.backlog import move_turn, request_move
+from scheduling.models import CFSPlan, Job, JobDue, JobReady, WorkerPool
+from scheduling.services.bulk import reroute
+from scheduling.services.bulk.reroute import request_reroute
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.cfs_plans import CFS_PLANS, activate_cfs_plan
 from scheduling.services.dispatching import run_tick
@@ -27,6 +27,7 @@ from tenants.models import AuditLogEntry, Plan, PlanVersion, Tenant
 from tenants.services.plans import update_plan
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
+from tests.integration.scheduling.backlog import move_turn, reroutes
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("patient_locks")]
 DEADLINE_SECONDS = 10
@@ -35,7 +36,7 @@ PAST = datetime(2001, 1, 1, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _settled_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backlog, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(reroute, "SETTLE_SECONDS", 0.0)
 
 
 def begin_elsewhere[ResultT](act: Callable[[], ResultT]) -> Future[ResultT]:
@@ -98,7 +99,7 @@ def test_a_job_that_is_resumed_while_it_is_cancelled_leaves_nothing_in_its_line(
     assert faults_of("counters", "ready") == []
 
 
-def test_a_bulk_cancel_finds_what_the_backlog_mover_has_in_hand(acme: Tenant, pool: WorkerPool) -> None:
+def test_a_bulk_cancel_finds_what_a_reroute_has_in_hand(acme: Tenant, pool: WorkerPool) -> None:
     ids = {job.pk for job in submit(acme, 5)}
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     assert overtake(lambda: in_tenant(acme, cancel_jobs, job_ids=sorted(ids)), move_some) == ids
@@ -108,7 +109,7 @@ def test_a_bulk_cancel_finds_what_the_backlog_mover_has_in_hand(acme: Tenant, po
     assert faults_of("counters", "ready") == []
 
 
-def test_a_bulk_retry_finds_what_the_backlog_mover_has_in_hand(
+def test_a_bulk_retry_finds_what_a_reroute_has_in_hand(
     acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick, start: Start
 ) -> None:
     (job,) = submit(acme)
@@ -149,14 +150,15 @@ def test_versions_of_a_plan_that_is_being_edited_are_left_for_the_next_turn() ->
     assert team().weight == 7
 
 
-def test_a_turn_does_not_wait_for_whoever_asks_for_a_move_anew(acme: Tenant) -> None:
+def test_turn_does_not_wait_for_an_open_request_of_the_next_reroute(acme: Tenant) -> None:
     submit(acme, 2)
     activate_cfs_plan(plan=CFSPlan.objects.get(name="community"))
     with all_tenants():
-        request_move(cause="again")
+        request_reroute(cause="again")
         assert begin_elsewhere(move_turn).result(DEADLINE_SECONDS) == 0
     assert move_turn() == 2
-    assert BacklogMove.objects.count() == 1
+    with all_tenants():
+        assert list(reroutes().order_by("id").values_list("state", flat=True)) == ["aborted", "running"]
 
 
 def test_a_version_that_fails_is_said_and_keeps_no_other_from_its_time(

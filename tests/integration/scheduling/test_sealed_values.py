@@ -18,14 +18,16 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from scheduling.api.serializers.bulk_operations import BulkOperationSerializer
 from scheduling.exceptions import IdempotencyMismatchError
 from scheduling.lifecycle import JobState
-from scheduling.models import DeadLetter, Job, JobEvent, Schedule, WorkerPool
+from scheduling.models import Job, JobEvent, Schedule, WorkerPool
 from scheduling.retry import RetryPolicy
 from scheduling.services import verdicts
+from scheduling.services.bulk import running
+from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.dead_letters import requeue_dead_letters
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.retries import retry_job
@@ -37,6 +39,7 @@ from scheduling.services.stored_values import MODELS
 from scheduling.services.submission import submit_job
 from scheduling.services.workers import Registration
 from scheduling.worker import policy
+from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
 from tenants.encryption.fields import (
@@ -47,7 +50,7 @@ from tenants.encryption.fields import (
     UnsealedWriteError,
     sealed_field,
 )
-from tenants.models import Tenant, TenantDataKey, TenantSecret
+from tenants.models import AuditLogEntry, Tenant, TenantDataKey, TenantSecret
 from tenants.services.erasure import steps
 from tenants.services.erasure.proof import find_erasure
 from tests.auditing import advance_erasure
@@ -307,16 +310,32 @@ def test_a_replay_is_sealed_for_its_own_row(acme: Tenant, tick: Tick, worker: Re
     assert raw(new)["payload"] != raw(job)["payload"]
 
 
-def test_dead_letters_are_requeued_with_a_patch(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+def test_payload_patch_is_sealed_and_never_shown(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
     (job,) = submit(acme, payload=PAYLOAD)
     tick()
     fail(start, job, is_permanent=True)
     with tenant_context(acme):
-        letter = DeadLetter.objects.get(job=job)
-        bulk = requeue_dead_letters(dead_letter_ids=[letter.pk], payload_patch={"more": MARKER})
-        new = bulk.replayed[job.pk]
-    assert reload(new).payload == {**PAYLOAD, "more": MARKER}
+        operation = start_bulk_operation(
+            filter_text="requeued:no",
+            operation="requeue",
+            parameters={},
+            reason="mended",
+            payload_patch={"more": MARKER},
+        )
     assert MARKER not in everything()
+    operation = running.run_to_end(operation)
+    assert (operation.state, operation.changed) == ("completed", 1)
+    with tenant_context(acme):
+        new = Job.objects.get(parent=job)
+        told = list(AuditLogEntry.objects.filter(action__startswith="bulk_operation.").order_by("id"))
+    assert new.payload == {**PAYLOAD, "more": MARKER}
+    assert MARKER not in everything()
+    assert [entry.after.get("payloads_edited") for entry in told] == [None, 1]
+    assert MARKER not in str([entry.after for entry in told])
+    assert MARKER not in str(BulkOperationSerializer(operation, context={"now": read_moment()}).data)
 
 
 def test_revealing_shows_it_and_the_list_does_not(acme: Tenant) -> None:
@@ -413,9 +432,9 @@ def test_old_rows_are_sealed_by_a_command_that_may_be_repeated(
     settle([verdicts.completed(started.execution_id, started.fence, {"answer": MARKER})])
     assert MARKER in everything()
     settings.ENCRYPTION_MASTER_KEYS = [master("a")]
-    assert seal_all() == {"jobs": 3, "schedules": 0}
+    assert seal_all() == {"jobs": 3, "schedules": 0, "bulk operations": 0}
     assert MARKER not in everything()
-    assert seal_all() == {"jobs": 0, "schedules": 0}
+    assert seal_all() == {"jobs": 0, "schedules": 0, "bulk operations": 0}
     assert [reload(job).payload for job in jobs] == [*[PAYLOAD] * 3, {}]
     assert reload(jobs[1]).result == {"answer": MARKER}
     assert bytes(reload(jobs[0]).payload_hash) != request.fingerprint()

@@ -1,4 +1,4 @@
-"""A transaction begins with its first statement, together with its settings; and a look needs none of its own."""
+"""The transaction of a scope begins with its first statement, in one message with its settings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import DataError, connection, transaction
 from psycopg.pq import TransactionStatus
 
 from tenants import prepared
-from tenants.context import all_tenants, look_through_door, tenant_context
+from tenants.context import all_tenants, current_scope, look_through_door, tenant_context
+from tenants.database.transactions import run_behind, run_in_scope
+from tenants.exceptions import ContextElsewhereError
 from tenants.models import Tenant
-from tenants.postgresql import pipelines
 from tenants.prepared import prepared_cursor
 from tests.integration.tenants.sql import APP, PLATFORM, make_key, transaction_settings
 
@@ -34,7 +36,7 @@ def opened() -> Iterator[None]:
 
 
 def sent_by(ask: Callable[[], object], folder: Path) -> tuple[list[str], list[str]]:
-    """The messages to the server and from it, by libpq's own trace."""
+    """Return the messages to the server and from it, by libpq's own trace."""
     trace = folder / "trace"
     with trace.open("wb") as file:
         connection.connection.pgconn.trace(file.fileno())
@@ -110,7 +112,7 @@ def test_an_error_of_the_first_statement_is_djangos_and_takes_it_all_back(acme: 
         assert prepared_settings() == (APP, str(globex.pk), 1)
 
 
-def test_settings_of_a_context_whose_connection_was_closed_are_for_nobody_else(acme: Tenant) -> None:
+def test_settings_of_a_scope_whose_connection_was_closed_hold_on_no_other(acme: Tenant, globex: Tenant) -> None:
     """As after a job that left its transaction open."""
     left = tenant_context(acme)
     left.__enter__()
@@ -121,82 +123,98 @@ def test_settings_of_a_context_whose_connection_was_closed_are_for_nobody_else(a
     assert status() == TransactionStatus.IDLE
     with transaction.atomic():
         assert transaction_settings() == OUTSIDE
+        with pytest.raises(ContextElsewhereError):
+            current_scope()
+    with tenant_context(globex):
+        assert prepared_settings() == (APP, str(globex.pk), 1)
     with suppress(Exception):
         left.__exit__(None, None, None)
 
 
-def test_beginning_settings_and_first_statement_are_one_way(acme: Tenant, tmp_path: Path) -> None:
-    """Also where they are prepared for the first time; and what comes after them is a way of its own."""
+def test_statement_after_a_scope_without_one_begins_no_transaction(acme: Tenant) -> None:
+    with tenant_context(acme):
+        pass
+    assert prepared_settings()[0] == APP
+    assert status() == TransactionStatus.IDLE
+    with transaction.atomic():
+        assert transaction_settings() == OUTSIDE
+
+
+def test_statements_are_wrapped_though_the_connection_is_opened_within_a_wrapper_of_django(acme: Tenant) -> None:
+    connection.execute_wrappers.remove(run_in_scope)
+    connection.close()
+    with connection.execute_wrapper(lambda execute, *rest: execute(*rest)):
+        connection.ensure_connection()
+    assert connection.execute_wrappers.count(run_in_scope) == 1
+    with tenant_context(acme):
+        assert transaction_settings() == (APP, str(acme.pk))
+
+
+def test_beginning_and_settings_are_one_message(acme: Tenant, tmp_path: Path) -> None:
+    prepared_settings()
+    with tenant_context(acme):
+        asked, answers = sent_by(prepared_settings, tmp_path)
+        assert sum('"BEGIN;' in message for message in asked) == 1
+        assert answers.count("ReadyForQuery") == 2
+        assert "NoticeResponse" not in answers
+        asked, answers = sent_by(prepared_settings, tmp_path)
+        assert not any("BEGIN" in message for message in asked)
+        assert answers.count("ReadyForQuery") == 1
+
+
+def test_look_through_the_door_is_one_way(tmp_path: Path) -> None:
+    """Also where its statement is prepared for the first time."""
+    look_through_door("SELECT %s::int", [1])
     for _ in range(2):
-        with tenant_context(acme):
-            asked, answers = sent_by(prepared_settings, tmp_path)
-            assert sum("Sync" in message for message in asked) == 1
-            assert sum('"BEGIN"' in message for message in asked) == 1
-            assert answers.count("ReadyForQuery") == 1
-            assert "NoticeResponse" not in answers
-            asked, _ = sent_by(prepared_settings, tmp_path)
-            assert sum("Sync" in message for message in asked) == 1
-            assert not any("BEGIN" in message for message in asked)
-    asked, answers = sent_by(lambda: look_through_door(_SETTINGS, [3]), tmp_path)
-    assert sum("Sync" in message for message in asked) == 1
-    assert not any("BEGIN" in message or "COMMIT" in message for message in asked)
-    assert "NoticeResponse" not in answers
+        asked, answers = sent_by(lambda: look_through_door(_SETTINGS, [3]), tmp_path)
+        assert answers.count("ReadyForQuery") == 1
+        assert not any("BEGIN" in message or "COMMIT" in message for message in asked)
+        assert "NoticeResponse" not in answers
 
 
-def test_a_transaction_that_the_driver_has_begun_is_not_begun_again(
+def test_plans_are_dropped_before_a_transaction_that_has_not_begun(
     acme: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where plans are made anew just then."""
     prepared_settings()
     monkeypatch.setattr(prepared, "PLAN_SECONDS", 0.0)
     with tenant_context(acme):
         asked, answers = sent_by(prepared_settings, tmp_path)
-        assert sum('"BEGIN"' in message for message in asked) == 1
+        assert sum('"BEGIN;' in message for message in asked) == 1
         assert "NoticeResponse" not in answers
         assert prepared_settings() == (APP, str(acme.pk), 1)
 
 
 @pytest.mark.parametrize("within", [True, False])
-def test_whoever_interrupts_it_is_not_hidden_and_leaves_no_results_for_others(
+def test_interruption_is_raised_and_closes_the_connection(
     acme: Tenant, monkeypatch: pytest.MonkeyPatch, within: bool
 ) -> None:
-    def interrupt(self: Any, *, flush: bool) -> Any:
-        raise KeyboardInterrupt
-        yield
+    wait = psycopg.Connection.wait
 
-    with monkeypatch.context() as patched:
-        patched.setattr(pipelines._AtOnce, "_fetch_gen", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            if within:
-                with tenant_context(acme):
-                    prepared_settings()
-            else:
-                look_through_door(_SETTINGS, [3])
-    connection.close()
-    with tenant_context(acme):
-        assert prepared_settings() == (APP, str(acme.pk), 1)
-
-
-def test_what_was_interrupted_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(self: Any, *, flush: bool) -> Any:
-        raise KeyboardInterrupt
-        yield
+    def interrupt(self: Any, results: Any, *rest: Any, **options: Any) -> Any:
+        if getattr(results, "__name__", "") == "_exit_gen":
+            raise KeyboardInterrupt
+        return wait(self, results, *rest, **options)
 
     raw = connection.connection
     with monkeypatch.context() as patched:
-        patched.setattr(pipelines._AtOnce, "_fetch_gen", interrupt)
+        patched.setattr(psycopg.Connection, "wait", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            look_through_door(_SETTINGS, [3])
+            if within:
+                with tenant_context(acme):
+                    run_behind("SELECT %(number)s::int", {"number": 3})
+            else:
+                look_through_door(_SETTINGS, [3])
     assert raw.closed
     connection.close()
-    connection.ensure_connection()
+    with tenant_context(acme):
+        assert prepared_settings() == (APP, str(acme.pk), 1)
 
 
 def test_a_look_through_the_door_sees_all_and_leaves_it_closed(acme: Tenant, globex: Tenant) -> None:
     make_key(acme, "a", enter=True)
     make_key(globex, "g", enter=True)
     for _ in range(3):
-        assert look_through_door(_NAMES, ["nobody"]) == [("a",), ("g",)]
+        assert look_through_door(_NAMES, ["-"]) == [("a",), ("g",)]
         assert status() == TransactionStatus.IDLE
         assert transaction_settings() == OUTSIDE
     assert look_through_door(_SETTINGS, [3]) == [(PLATFORM, "", 3)]
@@ -206,10 +224,10 @@ def test_a_look_within_a_transaction_is_a_part_of_it(acme: Tenant, globex: Tenan
     make_key(globex, "g", enter=True)
     with tenant_context(acme):
         make_key(acme, "not yet committed")
-        assert look_through_door(_NAMES, ["nobody"]) == [("g",), ("not yet committed",)]
+        assert look_through_door(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
         assert transaction_settings() == (APP, str(acme.pk))
     with transaction.atomic():
-        assert look_through_door(_NAMES, ["nobody"]) == [("g",), ("not yet committed",)]
+        assert look_through_door(_NAMES, ["-"]) == [("g",), ("not yet committed",)]
 
 
 def test_a_look_that_fails_leaves_the_connection_good(acme: Tenant) -> None:
@@ -218,7 +236,7 @@ def test_a_look_that_fails_leaves_the_connection_good(acme: Tenant) -> None:
         with pytest.raises(DataError):
             look_through_door("SELECT 1 / %s", [0])
         assert transaction_settings() == OUTSIDE
-    assert look_through_door(_NAMES, ["nobody"]) == [("a",)]
+    assert look_through_door(_NAMES, ["-"]) == [("a",)]
 
 
 def test_where_nothing_is_prepared_all_of_it_holds(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

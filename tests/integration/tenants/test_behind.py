@@ -1,4 +1,4 @@
-"""A statement that reads nothing is sent with the COMMIT, or before whatever is asked until then."""
+"""A statement that returns nothing is sent with the COMMIT, or before the next statement."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from django.db import DatabaseError, DataError, connection, transaction
 from psycopg.pq import TransactionStatus
 
 from tenants.context import all_tenants, look_through_door, tenant_context
+from tenants.database.transactions import run_behind, transaction_of
 from tenants.models import Tenant
-from tenants.prepared import prepared_cursor, run_behind
+from tenants.prepared import prepared_cursor
 from tests.integration.tenants.sql import run_sql, transaction_settings
 from tests.integration.tenants.test_beginnings import OUTSIDE, sent_by
 
@@ -29,9 +30,15 @@ _READ = "SELECT waiting_delta FROM scheduling_wake WHERE entity_id = %s ORDER BY
 def opened() -> Iterator[None]:
     connection.ensure_connection()
     yield
-    assert connection.behind is None
+    assert count_behind() == 0
     assert connection.connection.info.transaction_status == TransactionStatus.IDLE
     assert transaction_settings() == OUTSIDE
+
+
+def count_behind() -> int:
+    """Return how many statements wait for the COMMIT."""
+    found = transaction_of(transaction.get_connection())
+    return 0 if found is None else len(found.behind)
 
 
 def write(tenant: Tenant, by: int = 2) -> None:
@@ -54,31 +61,34 @@ def written() -> list[int]:
     return [value for (value,) in look_through_door(_READ, [1])]
 
 
-def test_all_of_a_transaction_is_one_way(acme: Tenant, tmp_path: Path) -> None:
+def test_statement_and_commit_are_one_way(acme: Tenant, tmp_path: Path) -> None:
     def submit() -> None:
         with tenant_context(acme):
             write(acme)
 
+    assert written() == []
     for count in (1, 2):
         asked, answers = sent_by(submit, tmp_path)
-        assert sum("Sync" in message for message in asked) == answers.count("ReadyForQuery") == 1
-        assert sum('"BEGIN"' in message for message in asked) == sum('"COMMIT"' in message for message in asked) == 1
+        # One way for the beginning, another for the rest.
+        assert answers.count("ReadyForQuery") == 2
+        assert sum('"BEGIN;' in message for message in asked) == sum('"COMMIT"' in message for message in asked) == 1
         assert "NoticeResponse" not in answers
         assert written() == [5] * count
 
 
 @pytest.mark.parametrize("read", [read_prepared, read_by_django])
 @pytest.mark.parametrize("reads_before", [True, False])
-def test_who_asks_next_sees_it(acme: Tenant, read: Callable[[], list[int]], reads_before: bool) -> None:
+def test_next_statement_sees_it(acme: Tenant, read: Callable[[], list[int]], reads_before: bool) -> None:
     with tenant_context(acme):
         if reads_before:
             read()
         write(acme)
-        assert connection.behind is not None
+        assert count_behind() == 1
         assert read() == [5]
-        assert connection.behind is None
+        assert count_behind() == 0
         write(acme, by=5)
         write(acme, by=1)
+        assert count_behind() == 2
         assert read() == [2, 5, 10]
         assert written() == [2, 5, 10]  # within the transaction it is a part of it
     assert written() == [2, 5, 10]
@@ -109,12 +119,11 @@ def test_its_error_is_raised_by_the_commit_which_then_is_none(acme: Tenant) -> N
     assert written() == []
     with pytest.raises(DataError), tenant_context(acme):
         write(acme, by=0)
-    # Who hears of a commit does not hear of that one.
-    told: list[str] = []
+    committed: list[str] = []
     with pytest.raises(DataError), tenant_context(acme):
-        transaction.on_commit(lambda: told.append("committed"))
+        transaction.on_commit(lambda: committed.append("committed"))
         write(acme, by=0)
-    assert told == []
+    assert committed == []
     with tenant_context(acme):
         write(acme)
     assert written() == [5]
@@ -149,7 +158,7 @@ def test_behind_a_pooler_it_is_done_at_once(acme: Tenant, settings: object, monk
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
     with tenant_context(acme):
         write(acme)
-        assert connection.behind is None
+        assert count_behind() == 0
     assert written() == [5]
 
 
@@ -162,18 +171,18 @@ def test_a_session_that_ends_before_the_commit_has_written_nothing(acme: Tenant)
 
 
 def test_a_value_that_cannot_be_sent_takes_the_transaction_back(acme: Tenant) -> None:
-    """Which nobody finds out before it is sent."""
-    told: list[str] = []
+    """The driver refuses it as it is sent."""
+    committed: list[str] = []
     with pytest.raises(UnicodeEncodeError), tenant_context(acme):
         write(acme)
         read_prepared()
-        transaction.on_commit(lambda: told.append("committed"))
+        transaction.on_commit(lambda: committed.append("committed"))
         run_behind("SELECT %(text)s::text", {"text": "\udcff"})
     assert connection.get_autocommit()
     with tenant_context(acme):
         write(acme, by=5)
     assert written() == [2]
-    assert told == []
+    assert committed == []
 
 
 def test_a_cursor_that_was_opened_before_sees_it(acme: Tenant) -> None:
@@ -184,12 +193,13 @@ def test_a_cursor_that_was_opened_before_sees_it(acme: Tenant) -> None:
         assert cursor.fetchall() == [(5,)]
 
 
-def test_statements_after_it_are_prepared_as_ever(acme: Tenant) -> None:
-    with tenant_context(acme), prepared_cursor() as cursor:
+def test_several_are_sent_with_the_commit_in_their_order(acme: Tenant) -> None:
+    with tenant_context(acme):
         write(acme)
-        cursor.execute(_READ, [1])
-        assert connection.connection.prepare_threshold == 0
-    assert connection.connection.prepare_threshold is None
+        run_behind("UPDATE scheduling_wake SET waiting_delta = waiting_delta + %(more)s", {"more": 1})
+        write(acme, by=1)
+        assert count_behind() == 3
+    assert written() == [6, 10]
 
 
 def test_a_transaction_that_is_spoiled_takes_nothing_more(acme: Tenant) -> None:

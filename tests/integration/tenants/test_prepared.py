@@ -86,6 +86,16 @@ def test_statements_of_other_cursors_are_not_kept() -> None:
         assert _kept("AS never_prepared") == []
 
 
+def test_rollback_to_a_savepoint_keeps_what_is_prepared() -> None:
+    with transaction.atomic():
+        _ask(1)
+        before = sum(runs for _, runs in _kept("prepared_once"))
+        with suppress(ZeroDivisionError), prepared_cursor(), transaction.atomic():
+            _ = 1 / 0
+        _ask(2)
+        assert sum(runs for _, runs in _kept("prepared_once")) == before + 1
+
+
 def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     # A test before this one may have gone by another clock.

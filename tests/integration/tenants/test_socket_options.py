@@ -7,7 +7,7 @@ import socket
 import pytest
 from django.db import connection
 
-from tenants.postgresql.options import connection_options
+from tenants.database.options import connection_options
 
 pytestmark = pytest.mark.django_db
 

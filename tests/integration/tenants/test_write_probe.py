@@ -54,7 +54,7 @@ def test_database_that_is_away_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(*_: object, **__: object) -> None:
         raise psycopg.OperationalError("connection refused")
 
-    monkeypatch.setattr("tenants.postgresql.base.DatabaseWrapper.get_new_connection", refuse)
+    monkeypatch.setattr("django.db.backends.postgresql.base.DatabaseWrapper.get_new_connection", refuse)
     assert "connection refused" in WriteWatch().read()
 
 

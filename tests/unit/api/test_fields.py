@@ -10,7 +10,6 @@ from django.http import QueryDict
 from rest_framework import serializers
 
 from scheduling.api.filters import DeadLetterQuerySerializer, JobQuerySerializer
-from scheduling.lifecycle import JobState
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.names import find_invisible_character
 
@@ -91,16 +90,21 @@ def test_a_field_that_is_not_known_is_refused_by_name() -> None:
 def test_job_filters_are_read_from_repeated_and_listed_parameters() -> None:
     query = QueryDict("state=available,scheduled&state=executing&kind=noop&tag=a%2Cb&tag=c&fair_key=&limit=5&cursor=x")
     job_filter = JobQuerySerializer.parse(query).to_filter()
-    assert job_filter.states == (JobState.AVAILABLE, JobState.SCHEDULED, JobState.EXECUTING)
-    assert (job_filter.kinds, job_filter.tags) == (("noop",), ("a,b", "c"))
-    assert job_filter.fair_key == ""
-    assert not job_filter.is_empty
+    assert job_filter.text == 'state:available,scheduled,executing kind:noop tag:"a,b" tag:c fair_key:""'
     assert JobQuerySerializer.parse(QueryDict("")).to_filter().is_empty
 
 
-@pytest.mark.parametrize(("query", "is_requeued"), [("", None), ("requeued=true", True), ("requeued=false", False)])
-def test_dead_letters_are_asked_for_by_whether_they_were_requeued(query: str, is_requeued: bool | None) -> None:
-    assert DeadLetterQuerySerializer.parse(QueryDict(query)).to_filter().is_requeued is is_requeued
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("", ""),
+        ("requeued=true", "requeued:yes"),
+        ("requeued=false&kind=noop", "kind:noop requeued:no"),
+        ("created_after=2026-01-31T00:00:00Z&reason=discarded", "dead_letter:discarded died:>=2026-01-31"),
+    ],
+)
+def test_dead_letter_filters_are_read_from_parameters(query: str, text: str) -> None:
+    assert DeadLetterQuerySerializer.parse(QueryDict(query)).to_filter().text == text
 
 
 @pytest.mark.parametrize("query", ["requeued=1", "requeued=", "fair_key=a", "state=available"])

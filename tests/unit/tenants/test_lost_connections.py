@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from django.db import IntegrityError, InternalError, OperationalError
+from django.db import Error, IntegrityError, InternalError, OperationalError
+from django.db.backends.postgresql.base import DatabaseWrapper
 from psycopg import errors
 
-from tenants.postgresql.base import DatabaseWrapper
-from tenants.postgresql.errors import ConnectionLostError, is_lost, is_session_timeout
+from tenants.database.errors import ConnectionLostError, is_lost, is_session_timeout, session_errors, statement_errors
 
 OPEN, CLOSED = SimpleNamespace(closed=False), SimpleNamespace(closed=True)
 
@@ -55,14 +55,67 @@ def test_error_of_the_driver_is_judged_by_its_connection(
         (errors.UniqueViolation(), IntegrityError),
     ],
 )
-def test_backend_raises_lost_sessions_as_such_and_the_rest_as_django_does(
+def test_statement_raises_lost_sessions_as_such_and_the_rest_as_django_does(
     error: psycopg.Error, expected: type[Exception]
 ) -> None:
     backend = DatabaseWrapper({"NAME": "x"})
-    with pytest.raises(expected) as raised, backend.wrap_database_errors:
+    with pytest.raises(expected) as raised, statement_errors(backend), backend.wrap_database_errors:
         raise error
-    # Without a connection each error of a session is one of connecting.
     assert type(raised.value) is expected
     assert raised.value.__cause__ is error
     assert backend.errors_occurred is (expected is not IntegrityError)
     assert is_session_timeout(raised.value) is isinstance(error, errors.IdleInTransactionSessionTimeout)
+
+
+def raised_in_block(error: psycopg.Error, before: object, after: object) -> Error:
+    """Return what a block raises in which a driver's error occurs; the driver's connection before it and after it."""
+    connection = SimpleNamespace(connection=before)
+    with (
+        pytest.raises(Error) as raised,
+        session_errors(connection),  # type: ignore[arg-type]
+        DatabaseWrapper({"NAME": "x"}).wrap_database_errors,
+    ):
+        connection.connection = after
+        raise error
+    assert raised.value.__cause__ is error
+    return raised.value
+
+
+REFUSED = psycopg.OperationalError("connection refused")
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "after"),
+    [
+        (errors.AdminShutdown(), CLOSED, CLOSED),
+        (errors.IdleInTransactionSessionTimeout(), CLOSED, OPEN),
+        (REFUSED, None, None),
+        (REFUSED, CLOSED, None),
+        (errors.CannotConnectNow(), None, None),
+    ],
+)
+def test_block_raises_the_loss_of_its_session(error: psycopg.Error, before: object, after: object) -> None:
+    assert type(raised_in_block(error, before, after)) is ConnectionLostError
+
+
+@pytest.mark.parametrize(
+    ("error", "before", "after", "expected"),
+    [
+        (errors.AdminShutdown(), OPEN, OPEN, OperationalError),
+        (errors.AdminShutdown(), None, OPEN, OperationalError),
+        (REFUSED, OPEN, OPEN, OperationalError),
+        (errors.IdleInTransactionSessionTimeout(), OPEN, OPEN, InternalError),
+        (errors.LockNotAvailable(), CLOSED, CLOSED, OperationalError),
+    ],
+)
+def test_block_leaves_an_error_unchanged_whose_session_was_not_lost(
+    error: psycopg.Error, before: object, after: object, expected: type[Exception]
+) -> None:
+    assert type(raised_in_block(error, before, after)) is expected
+
+
+def test_block_leaves_an_error_unchanged_that_a_statement_has_replaced() -> None:
+    lost = ConnectionLostError("away")
+    with pytest.raises(ConnectionLostError) as raised, session_errors(SimpleNamespace(connection=CLOSED)):  # type: ignore[arg-type]
+        raise lost from errors.AdminShutdown()
+    assert raised.value is lost

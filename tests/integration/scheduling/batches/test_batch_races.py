@@ -8,10 +8,12 @@ import pytest
 from django.db import transaction
 
 from scheduling.models import Batch, BatchNews, Job
+from scheduling.services.batches.cancelling import cancel_batch
 from scheduling.services.batches.folding import fold_batches
 from scheduling.services.batches.making import add_jobs, open_batch
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.job_requests import JobRequest
+from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import beside
@@ -82,3 +84,14 @@ def test_what_is_rolled_back_is_not_in_the_batch(transactional_db: None, acme: T
         add_and_fail()
     with all_tenants():
         assert Batch.objects.get(pk=batch.pk).total == 0
+
+
+def test_job_added_before_the_lock_is_cancelled(transactional_db: None, acme: Tenant) -> None:
+    batch, _ = open_batch(tenant=acme, label="x", requests=[NOOP])
+    with tenant_context(acme):
+        read_clock()  # the transaction of the cancel is older than the jobs that are added
+        beside(lambda: add(acme, batch)).join()
+        cancel_batch(batch_id=batch.pk)
+    with all_tenants():
+        states = list(Job.objects.filter(batch_id=batch.pk).values_list("state", flat=True))
+    assert states == ["cancelled"] * 4

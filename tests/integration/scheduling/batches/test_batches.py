@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.postgres.functions import TransactionNow
+from django.db.models.functions import Now
 
 from scheduling.exceptions import (
     BatchClosedError,
@@ -13,20 +15,24 @@ from scheduling.exceptions import (
     BatchNotFoundError,
     KindUnknownError,
     PayloadInvalidError,
+    TooManyBulkOperationsError,
 )
-from scheduling.models import Batch, BatchNews, Job
+from scheduling.models import Batch, BatchNews, BulkOperation, Job
 from scheduling.services.batches import firing
 from scheduling.services.batches.cancelling import cancel_batch, tend_cancellations
 from scheduling.services.batches.completion import CompletionJob
 from scheduling.services.batches.firing import fire_batches
 from scheduling.services.batches.folding import fold_batches
 from scheduling.services.batches.making import add_jobs, close_batch, open_batch
+from scheduling.services.bulk import running as bulk_running
+from scheduling.services.bulk import starting
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants, tenant_context
-from tenants.models import Tenant
+from tenants.models import AuditLogEntry, Tenant
 from tenants.services.tenants import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail
+from tests.integration.scheduling.bulk.conftest import take_turns
 
 NOOP = JobRequest(kind="noop")
 SUMMARY = CompletionJob(kind="noop", payload={"note": "done"}, summary_as="batch", tags=("after",))
@@ -240,7 +246,7 @@ def test_a_completion_that_can_never_be_submitted_says_why_once(acme: Tenant) ->
 def test_a_cancelled_batch_cancels_what_waits_and_what_runs_and_then_ends(
     acme: Tenant, tick: Tick, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.services.batches.cancelling.CANCEL_ROWS", 2)
+    monkeypatch.setattr(bulk_running, "CHUNK_ROWS", 2)
     batch = opened(acme, 6, on_completion=SUMMARY)
     tick()
     running = next(job for job in jobs_of(batch) if job.state == "dispatched")
@@ -250,8 +256,11 @@ def test_a_cancelled_batch_cancels_what_waits_and_what_runs_and_then_ends(
         cancel_batch(batch_id=batch.pk)  # again changes nothing
     with pytest.raises(BatchClosedError):
         add_jobs(tenant=acme, batch_id=batch.pk, requests=[NOOP])
-    for _ in range(3):
-        tend_cancellations()
+    with all_tenants():
+        assert BulkOperation.objects.get().changed == 2
+        assert AuditLogEntry.objects.filter(action="batch.cancelled").count() == 1
+        assert not AuditLogEntry.objects.filter(action__startswith="bulk_operation.").exists()
+    take_turns()
     assert tend_cancellations() == 0
     fold_batches()
     assert counts(batch) == ("cancelling", 6, 0, 0, 5)
@@ -264,6 +273,39 @@ def test_a_cancelled_batch_cancels_what_waits_and_what_runs_and_then_ends(
     assert fire_batches() == 1
     with tenant_context(acme), pytest.raises(BatchEndedError):
         cancel_batch(batch_id=batch.pk)
+
+
+def test_cancelled_batch_survives_failed_operation(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_running, "CHUNK_ROWS", 2)
+    batch = opened(acme, 5)
+    with tenant_context(acme):
+        cancel_batch(batch_id=batch.pk)
+    with all_tenants():
+        BulkOperation.objects.update(state="failed", finished_at=Now())
+    assert tend_cancellations() == 0
+    with all_tenants():
+        BulkOperation.objects.update(finished_at=Now() - timedelta(seconds=61))
+    assert tend_cancellations() == 1
+    assert tend_cancellations() == 0
+    take_turns()
+    assert {job.state for job in jobs_of(batch)} == {"cancelled"}
+    with all_tenants():
+        assert BulkOperation.objects.latest("id").actor_id == "batch"
+
+
+def test_batch_cancel_ignores_limit_of_open_operations(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_running, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(starting, "MAX_OPEN", 1)
+    first, second = opened(acme, 3), opened(acme, 3)
+    with tenant_context(acme):
+        cancel_batch(batch_id=first.pk)
+        start = {"filter_text": "kind:noop", "operation": "cancel", "parameters": {}, "reason": "x"}
+        starting.start_bulk_operation(**start)
+        with pytest.raises(TooManyBulkOperationsError):
+            starting.start_bulk_operation(**start)
+        cancel_batch(batch_id=second.pk)
+    with all_tenants():
+        assert BulkOperation.objects.filter(finished_at__isnull=True).count() == 3
 
 
 def test_many_news_are_folded_in_turns(acme: Tenant) -> None:

@@ -89,7 +89,7 @@ def test_a_crash_in_a_turn_repeats_nothing_and_skips_nothing(
         with pytest.raises(RuntimeError, match="killed"):
             take_turn(opened)
     after = reload_operation(operation)
-    assert (after.cursor, after.seen, after.changed) == (before.cursor, before.seen, before.changed)
+    assert (after.position, after.seen, after.changed) == (before.position, before.seen, before.changed)
     take_turns()
     operation = reload_operation(operation)
     assert (operation.state, operation.seen, operation.changed) == ("completed", 8, 8)
@@ -356,3 +356,46 @@ def test_only_so_many_of_a_tenant_are_open_at_a_time(
     start_bulk(None, "kind:noop", "cancel")
     take_turns()
     start_bulk(acme, "kind:noop", "cancel")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_first_turn_is_taken_in_the_transaction_of_the_start(acme: Tenant, start_bulk: Start) -> None:
+    jobs = submit(acme, 5)
+    operation = reload_operation(start_bulk(acme, "kind:noop", "cancel", takes_first_turn=True))
+    assert (operation.state, operation.changed, operation.after) == ("running", 3, jobs[2].pk)
+    take_turns()
+    assert reload_operation(operation).changed == 5
+    names = [entry.action for entry in [*entries(acme, "started"), *entries(acme, "ended")]]
+    assert names == ["bulk_operation.started", "bulk_operation.ended"]
+
+
+def test_operation_is_run_to_its_end_without_a_dispatcher(acme: Tenant, start_bulk: Start) -> None:
+    submit(acme, 2)
+    operation = running.run_to_end(start_bulk(acme, "kind:noop", "cancel"))
+    assert (operation.state, operation.changed) == ("completed", 2)
+
+
+def test_patch_is_part_of_the_ticket(acme: Tenant, start_bulk: Start) -> None:
+    submit(acme)
+    start_bulk(acme, "kind:noop", "cancel")
+    take_turns()
+    asked = {"filter_text": "state:cancelled", "operation": "retry", "parameters": {}}
+    with tenant_context(acme):
+        ticket = plan_bulk_operation(**asked, payload_patch={"a": 1}).ticket
+    for patch in (None, {"a": 2}):
+        with pytest.raises(BulkPreviewStaleError):
+            start_bulk(acme, "state:cancelled", "retry", payload_patch=patch, ticket=ticket)
+    assert start_bulk(acme, "state:cancelled", "retry", payload_patch={"a": 1}, ticket=ticket).has_payload_patch
+    take_turns()
+    with all_tenants():
+        assert Job.objects.get(parent__isnull=False).payload == {"a": 1}
+
+
+def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: Start) -> None:
+    (job,) = submit(acme)
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(state="retryable")
+    operation = start_bulk(acme, "kind:noop", "retry", payload_patch={"a": 1})
+    take_turns()
+    operation = reload_operation(operation)
+    assert (operation.changed, operation.ineligible) == (0, {"retryable": 1})

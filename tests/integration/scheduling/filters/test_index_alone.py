@@ -33,8 +33,10 @@ def test_statements_after_it_are_planned_as_ever() -> None:
             assert cursor.fetchone() == ("on",), name
 
 
-def test_only_filters_whose_states_have_a_table_are_found_by_it() -> None:
-    assert parse("state:discarded error:x").is_found_by_state
-    assert parse("state:scheduled,retryable").is_found_by_state
-    assert not parse("state:discarded,completed").is_found_by_state
-    assert not parse("error:x").is_found_by_state
+def test_filter_is_found_by_table_of_its_states_or_of_dead_letters() -> None:
+    assert parse("state:discarded error:x").is_found_by_table
+    assert parse("state:scheduled,retryable").is_found_by_table
+    assert not parse("state:discarded,completed").is_found_by_table
+    assert not parse("error:x").is_found_by_table
+    assert parse("fingerprint:x kind:noop").is_found_by_table
+    assert not parse("-fingerprint:x kind:noop").is_found_by_table

@@ -44,6 +44,12 @@ def end_at_commit(context: JobContext) -> None:
         terminate_own()
 
 
+def end_at_commit_outside_of_a_scope(context: JobContext) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        terminate_own()
+
+
 def end_at_commit_of_checkpoint(context: JobContext) -> None:
     def effects() -> None:
         write()
@@ -68,6 +74,7 @@ FAULTS = [
     end_at_statement,
     end_inside_transaction,
     end_at_commit,
+    end_at_commit_outside_of_a_scope,
     end_at_commit_of_checkpoint,
     time_out_inside_transaction,
     meet_full_disk,
@@ -184,6 +191,18 @@ def fail_by_own_connection(context: JobContext) -> None:
         own.execute("SELECT 1")
 
 
+def fail_by_other_alias(context: JobContext) -> None:
+    """Lose a session of an alias that a plug-in has added to DATABASES."""
+    other = connection.copy("other")
+    try:
+        with tenant_context(context.tenant_id), other.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            terminate(cursor.fetchone()[0])
+            cursor.execute("SELECT 1")
+    finally:
+        other.close()
+
+
 def fail_by_other_driver(context: JobContext) -> None:
     raise OperationalError("of a database that is not the platform's")
 
@@ -194,6 +213,7 @@ def fail_by_other_driver(context: JobContext) -> None:
         fail_by_lock_timeout,
         fail_by_statement_timeout,
         fail_by_own_connection,
+        fail_by_other_alias,
         fail_by_other_driver,
     ],
 )

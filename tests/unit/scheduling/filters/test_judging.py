@@ -66,6 +66,8 @@ def test_a_job_meets_a_filter_or_not(text: str, is_met: bool) -> None:
         ("tenant:acme", "tenant"),
         ("attempt:>1", "attempt"),
         (f"id:{BATCH}", "id"),
+        ("fingerprint:f dead_letter:discarded", "dead_letter, fingerprint"),
+        ("died:>2026-01-01 requeued:no", "died, requeued"),
         ("words", "free words"),
         ("-words", "free words"),
     ],

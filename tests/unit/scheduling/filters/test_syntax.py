@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from scheduling.filters import FIELDS, FilterSyntaxError, JobFilter, Term, parse
-from scheduling.filters.fields import COMPARISONS
+from scheduling.filters.fields import COMPARISONS, LETTER_REASONS
 from scheduling.lifecycle import JobState
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -39,16 +39,22 @@ def one(values: st.SearchStrategy) -> st.SearchStrategy:
 named = st.sampled_from(["queue", "kind", "tenant", "tag", "error", "key"])
 terms = st.one_of(
     st.builds(
-        Term, st.sampled_from(["queue", "kind", "tenant", "tag", "error", "key"]), many(texts), st.just(""), negations
+        Term,
+        st.sampled_from(["queue", "kind", "tenant", "tag", "error", "key", "fingerprint"]),
+        many(texts),
+        st.just(""),
+        negations,
     ),
+    st.builds(Term, st.just("dead_letter"), many(st.sampled_from(LETTER_REASONS)), st.just(""), negations),
+    st.builds(Term, st.just("requeued"), many(st.sampled_from(["yes", "no"])), st.just(""), negations),
     st.builds(Term, st.just("fair_key"), many(texts | st.just("")), st.just(""), negations),
     st.builds(Term, st.just("state"), many(st.sampled_from(JobState)), st.just(""), negations),
     st.builds(Term, st.sampled_from(["id", "batch", "parent"]), many(st.uuids()), st.just(""), negations),
     st.builds(Term, st.sampled_from(["priority", "attempt"]), many(smalls), st.just(""), negations),
     st.builds(Term, st.sampled_from(["priority", "attempt"]), one(smalls), comparisons, negations),
     st.builds(Term, st.just("age"), one(ages), comparisons, negations),
-    st.builds(Term, st.just("created"), one(moments), comparisons, negations),
-    st.builds(Term, st.just("created"), many(days), st.just(""), negations),
+    st.builds(Term, st.sampled_from(["created", "died"]), one(moments), comparisons, negations),
+    st.builds(Term, st.sampled_from(["created", "died"]), many(days), st.just(""), negations),
     st.builds(Term, st.just(""), one(texts), st.just(""), negations),
 )
 filters = st.lists(terms, max_size=5, unique=True).map(lambda chosen: JobFilter(tuple(chosen)))
@@ -120,6 +126,9 @@ def test_there_is_one_form(written: str, canonical: str) -> None:
         ("kind:noop -quue:x", 11, "quue", "queue"),
         ("state:discarded,canceled", 16, "canceled", "cancelled"),
         ("http://example.org", 0, "http", None),
+        ("dead_letter:discard", 12, "discard", "discarded"),
+        ("requeued:maybe", 9, "maybe", None),
+        ("died:2026-01-01T14:05", 5, "2026-01-01T14:05", None),
         ("state:", 6, "", None),
         ("kind:noop,", 10, "", None),
         ("-", 1, "", None),
@@ -187,6 +196,10 @@ def test_an_age_is_frozen_as_a_time(text: str, frozen: str) -> None:
         ),
         ("age:>1h30m", "Jobs whose age is more than 1h30m."),
         ("created:2026-01-01 priority:>=5", "Jobs created on 2026-01-01 (UTC), whose priority is at least 5."),
+        (
+            "dead_letter:discarded died:>2026-01-01",
+            "Jobs with a dead letter of reason discarded, with a dead letter created after 2026-01-01 (UTC).",
+        ),
         ('"100 %(values)s"', "Jobs that name “100 %(values)s”."),
     ],
 )
@@ -212,6 +225,12 @@ def test_a_filter_is_said_in_words(text: str, words: str) -> None:
         (f"{ID}", False),
         ("night", True),
         ("key:order-1 state:completed", False),
+        ("fingerprint:f kind:noop requeued:no", False),
+        ("dead_letter:discarded state:discarded", False),
+        ("fingerprint:f state:completed", True),
+        ("fingerprint:f queue:x", True),
+        ("fingerprint:f -kind:noop", True),
+        ("-requeued:no", True),
     ],
 )
 def test_what_no_index_finds_is_walked_for(text: str, is_walked: bool) -> None:

@@ -19,7 +19,7 @@ from scheduling.worker import dispatcher as module
 from scheduling.worker import duties
 from scheduling.worker.dispatcher import Dispatcher
 from scheduling.worker.duties import Duty
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError
 
 POOL, OTHER = 1, 2
 FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
@@ -173,7 +173,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
         queues = SimpleNamespace(order_by=lambda: SimpleNamespace(values_list=lambda *_: [("q", POOL), ("r", OTHER)]))
         monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
         monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
-        monkeypatch.setattr(module, "connection", SimpleNamespace(close=lambda: None))
+        monkeypatch.setattr(module, "connection", SimpleNamespace(connection=None, close=lambda: None))
         monkeypatch.setattr(module, "run_tick", world.tick)
         monkeypatch.setattr(module, "set_aside_refused", world.set_aside)
         monkeypatch.setattr(module, "republish_unstarted", world.republish)

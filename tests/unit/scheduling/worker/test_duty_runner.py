@@ -12,7 +12,7 @@ from django.db import InternalError, OperationalError
 from scheduling.worker import duties, duty_runner
 from scheduling.worker.duties import Duty
 from scheduling.worker.duty_runner import DutyRunner
-from tenants.postgresql.errors import ConnectionLostError
+from tenants.database.errors import ConnectionLostError
 
 LEASE_SECONDS = 10.0
 

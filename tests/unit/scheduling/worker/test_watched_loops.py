@@ -18,8 +18,8 @@ from scheduling.streams import feed as event_feed
 from scheduling.streams.subscriptions import Subscription
 from scheduling.worker import auditor, beat, bulk_runner, duty_runner
 from scheduling.worker.watchdog import Loop
+from tenants.database.errors import ConnectionLostError
 from tenants.permissions import Permission
-from tenants.postgresql.errors import ConnectionLostError
 
 TURNS = 5
 

@@ -1,4 +1,4 @@
-"""Whose act a bulk operation is, and its end: with what it came to in the audit log of each tenant it changed."""
+"""Rows of bulk operations: their actor, their start and their end, with the entries of the audit log."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from scheduling.models import BulkOperation
+from scheduling.selectors.bulk import FrozenJobs
+from scheduling.selectors.jobs import CappedCount
 from tenants.clock import read_clock
 from tenants.context import Actor, current_actor
 from tenants.services.audit import AuditTarget, record_audit
@@ -38,13 +40,32 @@ def actor_columns() -> dict[str, Any]:
     }
 
 
+def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> BulkOperation:
+    """Create the row of an operation on ``jobs`` by the current actor, with its audit entry."""
+    row = BulkOperation.objects.create(
+        filter=jobs.job_filter.text,
+        frozen_at=jobs.frozen_at,
+        newest_id=jobs.newest_id,
+        expected=count.value,
+        is_expected_capped=count.is_capped,
+        **columns,
+        **actor_columns(),
+    )
+    after = {"operation": row.operation, "filter": row.filter, "jobs": str(count), **row.parameters}
+    record_audit(action="bulk_operation.started", target=row, after=after, reason=row.reason)
+    return row
+
+
 def end_operation(
     operation: BulkOperation, state: BulkOperation.State, *, action: str = "bulk_operation.ended", reason: str = ""
 ) -> None:
-    """Nothing more is done by it; one entry for each tenant, in the caller's transaction and by its actor."""
+    """End an operation, with one audit entry for each tenant; ``reason`` is by default that of its start."""
+    reason = reason or operation.reason
     operation.state = state
     operation.finished_at = read_clock()
     operation.save()
+    if operation.batch_id is not None and state == BulkOperation.State.COMPLETED:
+        return  # a part of the cancelled batch, which has its own entry
     facts = {"operation": operation.operation, "state": state.value}
     record_audit(action=action, target=operation, after=facts | told(operation), reason=reason)
     if operation.tenant_id is None:
@@ -54,5 +75,6 @@ def end_operation(
 
 
 def told(operation: BulkOperation) -> dict[str, object]:
-    """What an operation has come to so far, as the audit log keeps it."""
-    return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible}
+    """Return what an operation has come to so far, as the audit log keeps it."""
+    edited = {"payloads_edited": operation.changed} if operation.has_payload_patch else {}
+    return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible, **edited}

@@ -1,4 +1,4 @@
-"""The statements of a move of the backlog: look at waiting jobs in the order of a key, move some of them."""
+"""The statements that move waiting jobs to other queues: look at them in the order of a key, move some of them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.services.dispatching.gates import MEMORY
 from tenants.locks import LockClass, hash_of_tenant
 
-REQUEST = """
-INSERT INTO scheduling_backlog_move (id, cause, requested_by, requested_at, phase, cursor, found_in_pass, passes,
-    looked_at, moved, is_open)
-VALUES (%(id)s, %(cause)s, %(actor)s, now(), 'ready', '[]', 0, 0, 0, 0, true)
-ON CONFLICT (is_open) WHERE is_open DO UPDATE SET
-    cause = excluded.cause, requested_by = excluded.requested_by, requested_at = now(),
-    phase = 'ready', cursor = '[]', pass_began_at = NULL, found_in_pass = 0, passes = 0
-"""
+WAITING = "SELECT coalesce(sum(waiting), 0)::bigint FROM scheduling_schedulingentity"
 _OF_TENANT = "JOIN tenants_tenant t ON t.id = r.tenant_id JOIN tenants_plan p ON p.id = t.plan_id"
 _LOOK_READY = """
 SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true FROM (

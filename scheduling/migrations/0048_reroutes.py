@@ -1,0 +1,28 @@
+"""Reroutes are bulk operations; the table of moves of the backlog goes."""
+
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("scheduling", "0047_payload_patches")]
+
+    operations = [
+        migrations.DeleteModel("BacklogMove"),
+        # The choices alone: no statement.
+        migrations.AlterField(
+            "BulkOperation",
+            "operation",
+            models.CharField(
+                choices=[
+                    ("cancel", "cancel"),
+                    ("retry", "retry"),
+                    ("requeue", "requeue dead letters"),
+                    ("discard", "discard"),
+                    ("reprioritise", "change the priority"),
+                    ("move_queue", "move to another queue"),
+                    ("reroute", "move to the queues that routing names"),
+                ],
+                max_length=12,
+            ),
+        ),
+    ]
