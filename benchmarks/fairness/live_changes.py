@@ -38,6 +38,7 @@ _OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
 _OF_QUEUE = "FROM scheduling_execution_live WHERE queue_id = %s"
 _DECISIONS = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'job.dispatched' AND at > %s AND "
 _RESERVED = "data ->> 'reason' = 'reserved'"
+_REROUTING = "SELECT count(*) FROM scheduling_bulk_operation WHERE operation = 'reroute' AND finished_at IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,6 @@ def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
 
 def _changes_of_caps(tenant: Tenant) -> Iterator[_Change]:
     queue = Queue.objects.get(name=OTHER_QUEUE)
-
     for words, cap, looks in (("down", 1, STEADY_LOOKS), ("up", 100, 1)):
         change = partial(update_tenant, tenant=tenant, changes={"max_concurrency": cap})
         yield _Change(f"a tenant's cap ({words})", change, partial(_has_cap, tenant, cap), looks)
@@ -237,13 +237,7 @@ def _restoring() -> Iterator[None]:
             update_cfs_plan(plan=plan, fields=fields, tiers=tiers, reason=WHY)
             if not CFSPlan.objects.get(pk=plan.pk).is_active:
                 activate_cfs_plan(plan=plan, reason=WHY)
-        while _is_rerouting():
+        while ask(_REROUTING):
             for opened in open_operations():
                 take_turn(opened)
             time.sleep(LOOK_SECONDS)
-
-
-def _is_rerouting() -> bool:
-    with all_tenants():
-        rows = BulkOperation.objects.filter(operation=BulkOperation.Operation.REROUTE)
-        return rows.filter(finished_at__isnull=True).exists()
