@@ -200,7 +200,6 @@ def _time(processes: Processes, change: _Change) -> float:
     committed_at, since = time.time(), read_moment()
     while True:
         seen_at = processes.wait_until(lambda: change.is_seen(since), within=EFFECT_SECONDS, what=change.name)
-        # time.sleep() returns None.
         if all(time.sleep(LOOK_SECONDS) or change.is_seen(since) for _ in range(change.looks - 1)):
             return seen_at - committed_at
 
