@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages format screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -88,6 +88,11 @@ messages: environment-dev ## Bring the translations up to what the console says;
 format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+AGAINST ?=
+code-metrics: ## Print the size and the shape of the code base as Markdown (AGAINST=commit compares with another commit)
+	$(need-python)
+	@"$(PYTHON)" -m tools.code_metrics $(if $(AGAINST),--against "$(AGAINST)")
 
 ONLY ?=
 bench: environment ## Measure on this machine, more than an hour in all (BENCH="fairness eta" picks, ONLY="idle ticks" picks parts)
