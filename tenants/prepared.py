@@ -21,6 +21,7 @@ from django.db.backends.utils import CursorWrapper
 from psycopg.abc import AdaptContext, DumperKey, Loader
 from psycopg.adapt import AdaptersMap, PyFormat
 from psycopg.pq import Format, TransactionStatus
+from psycopg.rows import RowFactory, tuple_row
 from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
@@ -115,8 +116,15 @@ def set_config(settings: Mapping[str, str]) -> tuple[str, list[str]]:
 class PreparedCursor(psycopg.Cursor[Any]):
     """A cursor of the driver that prepares each statement at its first run; behind a pooler it prepares none."""
 
-    def __init__(self, raw: psycopg.Connection[Any], adapters: AdaptersMap, *, is_pooled: bool) -> None:
-        super().__init__(raw)
+    def __init__(
+        self,
+        raw: psycopg.Connection[Any],
+        adapters: AdaptersMap,
+        *,
+        is_pooled: bool,
+        row_factory: RowFactory[Any] = tuple_row,
+    ) -> None:
+        super().__init__(raw, row_factory=row_factory)
         self._shared_adapters = adapters
         self._is_pooled = is_pooled
 
@@ -158,9 +166,10 @@ def _has_long_list(params: Any) -> bool:
 
 
 @contextmanager
-def prepared_cursor() -> Iterator[CursorWrapper]:
+def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
     """Yield a cursor of the platform's connection whose statements are prepared at their first run and kept.
 
+    ``row_factory`` makes the rows, such as ``namedtuple_row`` and ``class_row(…)`` of psycopg.
     Whole numbers are sent as ``bigint``, or each size of number would make another statement. A pooler in transaction
     mode gives each transaction another session, so behind one nothing is kept.
     """
@@ -175,7 +184,7 @@ def prepared_cursor() -> Iterator[CursorWrapper]:
         with connection.wrap_database_errors:
             _renew_plans(raw, kept)
     wrap: Any = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-    with wrap(PreparedCursor(raw, kept.adapters, is_pooled=is_pooled)) as cursor:
+    with wrap(PreparedCursor(raw, kept.adapters, is_pooled=is_pooled, row_factory=row_factory)) as cursor:
         yield cursor
 
 

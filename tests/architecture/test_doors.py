@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.architecture.doors import EXPECTED
+from tests.named_sql import sql_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("tenants", "scheduling", "jobsplatform")
@@ -52,6 +53,7 @@ def test_nobody_sets_role_or_tenant_by_hand():
     by_hand = re.compile(r"set\s+(local\s+|session\s+)?role\b|set_config\(\s*'(role|app\.tenant_id)'", re.IGNORECASE)
     guarded = {"tenants/context.py", "tenants/rls.py"}
     assert {path for path, source in sources() if by_hand.search(without_prose(source))} <= guarded
+    assert [path for path, text in sql_sources() if by_hand.search(text)] == []
 
 
 def without_prose(source: str) -> str:

@@ -11,8 +11,13 @@ from django.db import connection
 from jobsplatform.settings.env import BASE_DIR
 from tenants.locks import LockClass, hash_of_tenant
 from tests.architecture.test_doors import sources, without_prose
+from tests.named_sql import sql_sources
 
 ADVISORY = re.compile(r"\bpg_\w*advisory\w*", re.IGNORECASE)
+# In a named statement the class is a parameter: the first of two numbers, or the seed of a hash.
+BY_CLASS = re.compile(
+    r"\bpg_\w*advisory_xact_lock\w*\((?:%\(\w+_lock\)s::int,|hashtextextended\(.+, %\(\w+_lock\)s\)\))"
+)
 # On an administrator's own connection, before there is a database to have a transaction or a pooler in.
 OF_A_SESSION = {"tenants/bootstrap.py": {"pg_advisory_lock"}}
 
@@ -25,6 +30,12 @@ def find_locks() -> Iterator[tuple[str, set[str]]]:
 
 def test_every_lock_is_taken_by_its_class():
     assert dict(find_locks()) == OF_A_SESSION
+
+
+def test_every_lock_of_a_named_statement_is_taken_by_its_class() -> None:
+    counts = {path: (len(ADVISORY.findall(text)), len(BY_CLASS.findall(text))) for path, text in sql_sources()}
+    assert {path: found for path, found in counts.items() if found[0] != found[1]} == {}
+    assert any(total for total, _ in counts.values())
 
 
 def test_every_lock_ends_with_its_transaction():

@@ -26,7 +26,8 @@ def writers() -> set[str]:
     return {
         str(path.relative_to(BASE_DIR))
         for package in ("jobsplatform", "scheduling", "tenants")
-        for path in (BASE_DIR / package).rglob("*.py")
+        for suffix in ("py", "sql")
+        for path in (BASE_DIR / package).rglob(f"*.{suffix}")
         if "migrations" not in path.parts and WRITES.search(path.read_text())
     }
 

@@ -7,6 +7,7 @@ import re
 
 from jobsplatform.settings.env import BASE_DIR
 from tests.architecture.test_doors import sources
+from tests.named_sql import sql_sources
 
 FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b")
 # Files that lock rows FOR UPDATE because they delete them. No row of a tenant itself is among them.
@@ -35,6 +36,7 @@ def full_locks(source: str) -> int:
 
 def test_only_rows_that_are_deleted_are_locked_against_foreign_keys() -> None:
     found = {path: count for path, source in sources() if (count := full_locks(source))}
+    found |= {path: count for path, text in sql_sources() if (count := len(FOR_UPDATE.findall(text)))}
     assert found == DELETING
 
 

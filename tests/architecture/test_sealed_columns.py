@@ -13,6 +13,7 @@ from django.db.models import JSONField
 
 from jobsplatform.settings.env import BASE_DIR
 from tenants.encryption.fields import SealedJSONField
+from tests.named_sql import sql_sources
 
 SEALED = {
     "scheduling.Job.payload",
@@ -104,6 +105,7 @@ def speakers() -> Iterator[str]:
         for path in (BASE_DIR / package).rglob("*.py"):
             if "migrations" not in path.parts and reaches_past_rows(path.read_text()):
                 yield str(path.relative_to(BASE_DIR))
+    yield from (name for name, text in sql_sources() if _IN_SQL.search(text))
 
 
 def reaches_past_rows(source: str) -> bool:

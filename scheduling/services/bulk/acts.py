@@ -14,8 +14,8 @@ from scheduling.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 from scheduling.models import DeadLetter, Job, Queue
 from scheduling.selectors.bulk import UNCHANGED
 from scheduling.selectors.bulk_effect import Shift
+from scheduling.services.bulk.moves import move_jobs
 from scheduling.services.bulk.priorities import set_priorities
-from scheduling.services.bulk.queue_moves import move_jobs
 from scheduling.services.cancellation import cancel_here
 from scheduling.services.routing import Routes
 from scheduling.services.verdicts import Failure

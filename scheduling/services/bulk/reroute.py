@@ -14,24 +14,24 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.rows import class_row, scalar_row
 
-from scheduling import signals
 from scheduling.filters import JobFilter
 from scheduling.models import BulkOperation, Job, Queue
 from scheduling.selectors.bulk import FrozenJobs
 from scheduling.selectors.jobs import CappedCount
-from scheduling.services.bulk.moves_sql import LOOK, MOVE, PUT_LINES, WAITING
+from scheduling.services.bulk.moves import TABLES, Place, announce_moves, move_places
 from scheduling.services.bulk.records import create_operation, end_operation
-from scheduling.services.events import actor_label
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import wake_on_commit
 from tenants.clock import read_clock
-from tenants.context import current_actor, require_scope
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
-from tenants.ids import uuid7s
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import part_of_act
 from tenants.services.pausing import require_reason
 
@@ -45,22 +45,22 @@ TURN_SECONDS = 0.1
 SETTLE_SECONDS = 5.0
 MAX_CAUSE = 500
 # What became ready between the first look and the one at its former table is found by the second look at "ready".
-_PHASES = ("ready", "due", "held", "suspended", "again")
+_PHASES = (*TABLES, "again")
+_TABLE_OF = {phase: "ready" if phase == "again" else phase for phase in _PHASES}
 _OF_READY = ("ready", "again")
 # Before every row, in the order of the key by which a table is looked at.
 _BEGINNING = (0, -(2**63), str(UUID(int=0)))
+_SQL = load_sql(__file__)
+_LOCK_REROUTES, _COUNT_WAITING = _SQL["lock_reroutes"], _SQL["count_waiting"]
+_LOOK = {phase: _SQL[f"look_{table}"] for phase, table in _TABLE_OF.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job as a turn finds it, whether it waits, and the queue where it is."""
+class Waiting(Place):
+    """A job as a turn reads it, and whether it waits."""
 
-    job_id: UUID
     kind: str
     tier_id: str
-    queue_id: int
-    entity_id: int
-    rank: int
     is_waiting: bool
 
     def place(self, phase: str) -> list[Any]:
@@ -100,10 +100,10 @@ def request_reroute(*, cause: str) -> None:
 
 def _replace_open(reason: str) -> BulkOperation:
     """Create the operation; one that is open ends, since its passes know the former routes."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {LockClass.REROUTE.take()}")
-        cursor.execute(WAITING)
-        (waiting,) = cursor.fetchone()
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
+        cursor.execute(_COUNT_WAITING)
+        waiting = cursor.fetchone()
     rows = BulkOperation.objects.select_for_update(no_key=True)
     for former in rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True):
         with part_of_act():
@@ -134,9 +134,7 @@ def take_steps(operation: BulkOperation) -> bool:
     operation.position = asdict(at)
     if moved:
         # The next turn at once, and a tick that sees the jobs in their new place.
-        wake_on_commit()
-        facts = {"event": "job.moved", "state": "", "count": moved}
-        transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))
+        announce_moves(moved)
     if at.pass_began_at is not None:
         return False
     if settled_at > now:
@@ -166,7 +164,7 @@ def _take_step(operation: BulkOperation, at: Position, routes: Mapping[str, Rout
         if len(wanted) == MOVE_ROWS:
             break
     at.found += len(wanted)
-    return _move(operation.reason, at.phase, wanted) if wanted else 0
+    return len(move_places(wanted, [_TABLE_OF[at.phase]], cause=operation.reason))
 
 
 def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[str, Any] | None) -> Queue | None:
@@ -181,9 +179,9 @@ def _look(at: Position, *, is_narrow: bool) -> list[Waiting]:
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS
-    with connection.cursor() as cursor:
-        cursor.execute(LOOK[at.phase], {**after, "limit": limit})
-        rows = [Waiting(*row) for row in cursor.fetchall()]
+    with prepared_cursor(class_row(Waiting)) as cursor:
+        cursor.execute(_LOOK[at.phase], {**after, "limit": limit})
+        rows: list[Waiting] = cursor.fetchall()
     return rows[:PAYLOAD_ROWS] if is_narrow else rows
 
 
@@ -197,23 +195,6 @@ def _read_payloads(rows: Sequence[Waiting], routes: Mapping[str, Routes]) -> Map
         return {}
     rows_with_payloads = Job.objects.filter(pk__in=asked).values_list("pk", "tenant_id", "payload")
     return dict.fromkeys(asked) | dict(open_readable_rows(Job, "payload", rows_with_payloads))
-
-
-def _move(cause: str, phase: str, wanted: Sequence[tuple[Waiting, int]]) -> int:
-    parameters: dict[str, Any] = {
-        "job_ids": [row.job_id for row, _ in wanted],
-        "entity_ids": [row.entity_id for row, _ in wanted],
-        "ranks": [row.rank for row, _ in wanted],
-        "queue_ids": [queue_id for _, queue_id in wanted],
-        "event_ids": uuid7s(len(wanted)),
-        "cause": cause,
-        "actor": actor_label(current_actor()),
-    }
-    with connection.cursor() as cursor:
-        for statement in PUT_LINES:
-            cursor.execute(statement, parameters)
-        cursor.execute(MOVE[phase], parameters)
-        return len(cursor.fetchall())
 
 
 def _end_phase(at: Position) -> None:

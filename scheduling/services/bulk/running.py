@@ -16,6 +16,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from psycopg.rows import scalar_row
 
 from scheduling.filters import parse
 from scheduling.models import BulkFormer, BulkOperation, Job
@@ -27,7 +28,9 @@ from scheduling.services.bulk.reroute import take_steps
 from tenants.clock import read_clock, read_moment
 from tenants.context import Scope, acting_as, all_tenants, scope_context
 from tenants.database.errors import ConnectionLostError, session_errors
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +45,7 @@ BUSY_SECONDS = 0.1
 # Turns in a row that may fail before nobody tries again.
 MAX_FAILURES = 5
 CHANGED_MEANWHILE = "changed_meanwhile"
-_TAKE = f"""
-SELECT set_config('idle_in_transaction_session_timeout', %s, true), {LockClass.BULK_OPERATION.attempt_named("%s")}
-"""
+_LOCK_OPERATION = load_sql(__file__)["lock_operation"]
 _State = BulkOperation.State
 
 
@@ -70,9 +71,14 @@ def take_turn(opened: OpenOperation) -> bool:
     A reroute that has moved nothing looks on after a rest, so that its looks leave time to the ticks.
     """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
-        with connection.cursor() as cursor:
-            cursor.execute(_TAKE, [str(TURN_IDLE_TIMEOUT_MS), str(opened.id)])
-            is_mine = cursor.fetchone()[1]
+        with prepared_cursor(scalar_row) as cursor:
+            values = {
+                "operation_id": str(opened.id),
+                "operation_lock": LockClass.BULK_OPERATION.value,
+                "idle_timeout": str(TURN_IDLE_TIMEOUT_MS),
+            }
+            cursor.execute(_LOCK_OPERATION, values)
+            is_mine = cursor.fetchone()
         # An abort holds the row for a moment, an edit of a plan that ends a reroute until it commits.
         operation = _free_rows().filter(pk=opened.id).first() if is_mine else None
         if operation is None or not operation.is_open:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobsplatform.settings.env import BASE_DIR
+from tests.named_sql import sql_sources
 
 CONTAINERFILE = (BASE_DIR / "deploy" / "Containerfile").read_text()
 # One line for each instruction, comments and continuations taken out.
@@ -69,6 +70,10 @@ def test_the_build_collects_what_pages_ask_for(image: Path) -> None:
     for name in ("console/js/console.js", "console/css/console.css", "unfold/css/styles.css", "admin/js/core.js"):
         assert (manifest.parent / collected[name]).is_file(), name
     assert list(image.glob("scheduling/__pycache__/*.pyc"))
+
+
+def test_statements_are_copied_beside_their_modules(image: Path) -> None:
+    assert [name for name, text in sql_sources() if (image / name).read_text() != text] == []
 
 
 def test_its_own_command_loads_the_program_from_what_was_copied(image: Path, tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Named SQL statements from the ``.sql`` file beside a module.
+
+``-- name: claim_jobs`` begins a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
+describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file, in ``shared.sql`` beside
+it or in ``shared.sql`` of this package. Parameters are psycopg's: ``%(job_id)s``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_SHARED = Path(__file__).with_name("shared.sql")
+_BEGIN = re.compile(r"^-- (?:name|fragment): (\w+)\n(?:--(?! include: ).*\n)*", re.MULTILINE)
+_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
+
+
+def load_sql(module_file: str) -> Mapping[str, str]:
+    """Return by name the texts of the ``.sql`` file beside a module, and of the shared files, with their includes.
+
+    Raise ValueError if a name occurs twice or an include names no text.
+    """
+    own = Path(module_file).with_suffix(".sql")
+    texts: dict[str, str] = {}
+    for path in dict.fromkeys((_SHARED, own.with_name("shared.sql"), own)):
+        if path != own and not path.exists():
+            continue
+        _, *parts = _BEGIN.split(path.read_text(encoding="utf-8"))
+        for name, text in zip(parts[::2], parts[1::2], strict=True):
+            if name in texts:
+                raise ValueError(f"{path}: {name} is defined twice.")
+            texts[name] = text.strip().removesuffix(";").rstrip()
+
+    def include(match: re.Match[str]) -> str:
+        if match[1] not in texts:
+            raise ValueError(f"{own}: the include {match[1]} is defined nowhere.")
+        return _INCLUDE.sub(include, texts[match[1]])
+
+    return {name: _INCLUDE.sub(include, text) for name, text in texts.items()}

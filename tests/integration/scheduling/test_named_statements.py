@@ -1,0 +1,62 @@
+"""Each named SQL statement of the product is planned against the migrated schema."""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+
+import pytest
+from django.db import connection
+
+from scheduling.conf import BY_INDEX
+from tenants.context import all_tenants
+from tests.named_sql import named_statements
+
+pytestmark = pytest.mark.django_db
+
+STATEMENTS = named_statements()
+PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+# Statements that run for every job or at every tick: each table in them is reached by an index.
+HOT = (
+    "scheduling/services/dispatching/",
+    "scheduling/services/bulk/moves.sql:move_",
+)
+
+
+def numbered(statement: str) -> str:
+    """Return the statement with numbered parameters, as the server receives it."""
+    numbers = count(1)
+    known: dict[str, int] = {}
+
+    def number_of(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "%"
+        if match[1] not in known:
+            known[match[1]] = next(numbers)
+        return f"${known[match[1]]}"
+
+    return PARAMETER.sub(number_of, statement)
+
+
+def plan_of(statement: str) -> list[str]:
+    """Return the lines of the plan for any values."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (GENERIC_PLAN) " + numbered(statement))
+        return [line for (line,) in cursor.fetchall()]
+
+
+def test_parameters_are_numbered() -> None:
+    assert numbered("SELECT %(a)s, %(b)s, %(a)s LIKE 'x %%'") == "SELECT $1, $2, $1 LIKE 'x %'"
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_statement_is_valid_in_the_migrated_schema(name: str) -> None:
+    with all_tenants():
+        assert plan_of(STATEMENTS[name])
+
+
+@pytest.mark.parametrize("name", [name for name in STATEMENTS if name.startswith(HOT)])
+def test_hot_statement_scans_no_table_that_grows(name: str) -> None:
+    with all_tenants(BY_INDEX):
+        plan = plan_of(STATEMENTS[name])
+    assert [line.strip() for line in plan if "Seq Scan on" in line] == []
