@@ -2,7 +2,8 @@
 
 ``-- name: claim_jobs`` begins a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
 describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file, in ``shared.sql`` beside
-it or in ``shared.sql`` of this package. Parameters are psycopg's: ``%(job_id)s``.
+it or in ``shared.sql`` of this package. Parameters are psycopg's: ``%(job_id)s``. Comments and indentation are not sent:
+psycopg parses a text of more than 4,096 characters at each call.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from pathlib import Path
 
 _SHARED = Path(__file__).with_name("shared.sql")
 _BEGIN = re.compile(r"^-- (?:name|fragment): (\w+)\n(?:--(?! include: ).*\n)*", re.MULTILINE)
-_INCLUDE = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^-- include: (\w+)$", re.MULTILINE)
+_LAYOUT = re.compile(r"^\s*(?:--(?! include: ).*\n\s*)*", re.MULTILINE)
 
 
 def load_sql(module_file: str) -> Mapping[str, str]:
@@ -30,7 +32,7 @@ def load_sql(module_file: str) -> Mapping[str, str]:
         for name, text in zip(parts[::2], parts[1::2], strict=True):
             if name in texts:
                 raise ValueError(f"{path}: {name} is defined twice.")
-            texts[name] = text.strip().removesuffix(";").rstrip()
+            texts[name] = _LAYOUT.sub("", text).strip().removesuffix(";").rstrip()
 
     def include(match: re.Match[str]) -> str:
         if match[1] not in texts:

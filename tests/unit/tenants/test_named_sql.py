@@ -23,13 +23,13 @@ def load(folder: Path, text: str, shared: str | None = None) -> dict[str, str]:
     return dict(load_sql(str(folder / "jobs.py")))
 
 
-def test_statement_is_read_without_its_description(tmp_path: Path) -> None:
+def test_statement_is_read_without_comments_and_indentation(tmp_path: Path) -> None:
     text = (
-        "-- About the file.\n\n-- name: find_job\n-- Find a job.\n--\n-- At most one.\nSELECT 1\n-- Why.\n"
-        "WHERE true;\n\n-- name: drop_job\nDELETE FROM job WHERE id = %(id)s;\n"
+        "-- About the file.\n\n-- name: find_job\n-- Find a job.\n--\n-- At most one.\nSELECT 1\n  -- 100 % of\n"
+        "    WHERE true;\n\n-- name: drop_job\nDELETE FROM job WHERE id = %(id)s;\n"
     )
     assert load(tmp_path, text) == {
-        "find_job": "SELECT 1\n-- Why.\nWHERE true",
+        "find_job": "SELECT 1\nWHERE true",
         "drop_job": "DELETE FROM job WHERE id = %(id)s",
     }
 
