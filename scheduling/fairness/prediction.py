@@ -2,7 +2,7 @@
 
 The past is kept as a handful of sums that weigh at most ``MEMORY`` samples: older ones fade as new ones come, so a
 prediction follows what a kind costs now, in constant space and in any order. Microseconds of slot time in and out;
-the same arithmetic stands as SQL in ``scheduling.services.dispatching.prediction``, and a test compares the two.
+the fragments ``predicted_us`` and ``fold_samples`` are the same arithmetic in SQL, and a test compares the two.
 """
 
 from __future__ import annotations

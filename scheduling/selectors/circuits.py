@@ -36,17 +36,11 @@ _ARMS = " UNION ALL ".join(
 # What stands longest comes first, so that a job that needs several does not go from one to the next.
 _BEFORE = f"""(SELECT b.id FROM ({_ARMS}) b
     ORDER BY b.state <> 'forced_open', b.until DESC NULLS FIRST, b.id LIMIT 1)"""  # noqa: S608 - constants
-_ANY = "EXISTS (SELECT FROM scheduling_circuit_breaker a WHERE a.kind = r.kind AND a.state IN <blocking>)"
 
 
 def circuit_before(job_id: str) -> str:
     """The id of the breaker before a job ``r``, NULL where none stands, as SQL; ``job_id`` is its id, as SQL too."""
     return _BEFORE.replace("<job id>", job_id).replace("<blocking>", _STATES)
-
-
-def any_circuit() -> str:
-    """Whether a breaker of the kind of a job ``r`` stands at all, whoever's it is, as SQL: one probe of an index."""
-    return _ANY.replace("<blocking>", _STATES)
 
 
 def list_circuits() -> QuerySet[Circuit]:

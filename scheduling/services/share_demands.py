@@ -14,50 +14,21 @@ from itertools import islice
 from math import inf
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import class_row, namedtuple_row
 
 from scheduling.conf import lease_seconds
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
-from scheduling.services.dispatching.weights import QUEUE_WEIGHT
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
 
 DEMAND_LIMIT = 5_000
 # Rows of the table that one step looks at.
 WINDOW_ROWS = 10_000
 
-_SLOTS = """
-SELECT w.pool_id, sum(w.slots) FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id
-WHERE w.status = 'online' AND w.heartbeat_at > now() - make_interval(secs => %s) AND NOT p.is_paused
-    AND NOT EXISTS (SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)
-GROUP BY 1
-"""
-_QUEUES = f"SELECT q.id, q.pool_id, {QUEUE_WEIGHT}, q.cap FROM scheduling_queue q WHERE NOT q.is_paused"  # noqa: S608 - our own text
-# Held at its cap, a tenant is not runnable, and is there by what runs of it.
-_RUNNING = """
-    SELECT DISTINCT coalesce(line.parent_id, line.id) AS id
-    FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id
-"""
-_CAP = "coalesce(t.max_concurrency, p.max_concurrency)"
-_OF_TENANT = "JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id"
-_DEMANDS = f"""
-WITH wanted AS (
-    (SELECT id FROM scheduling_schedulingentity WHERE is_runnable AND parent_id IS NULL LIMIT %(limit)s)
-    UNION {_RUNNING}
-)
-SELECT e.queue_id, e.tenant_id, e.weight_milli, {_CAP}, e.vruntime,
-    e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0)
-FROM wanted JOIN scheduling_schedulingentity e USING (id) {_OF_TENANT}
-"""  # noqa: S608 - our own text
-# A window of the table in the order of its key, so that no step depends on how many wait or do not.
-_WINDOW = f"""
-WITH running AS ({_RUNNING}), seen AS (
-    SELECT * FROM scheduling_schedulingentity WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
-), wanting AS (
-    SELECT e.queue_id, e.tenant_id, e.weight_milli, {_CAP}, e.vruntime FROM seen e {_OF_TENANT}
-    WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
-)
-SELECT last.id, wanting.* FROM (SELECT max(id) AS id FROM seen) last LEFT JOIN wanting ON true
-"""  # noqa: S608 - our own text
+_SQL = load_sql(__file__)
+_SLOTS, _QUEUES = _SQL["count_slots"], _SQL["read_queues"]
+_DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +112,17 @@ class Census:
 
     def count_on(self) -> None:
         """Look at the next window."""
-        with connection.cursor() as cursor:
+        with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
             rows = cursor.fetchall()
-        self._after = rows[0][0]
+        self._after = rows[0].last_id
         if self._after is None:
             self._end()
             return
-        for _, queue_id, tenant_id, weight, cap, vruntime in rows:
-            if queue_id is not None:
-                self._classes.setdefault((queue_id, weight, cap), _Class([])).add(tenant_id, vruntime, self._most)
+        for row in rows:
+            if row.queue_id is not None:
+                counted = self._classes.setdefault((row.queue_id, row.weight_milli, row.cap), _Class([]))
+                counted.add(row.tenant_id, row.vruntime, self._most)
 
     def _end(self) -> None:
         self.is_over = True
@@ -219,18 +191,27 @@ def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
 
 def _read_tenants(limit: int) -> list[Demand]:
     """Those that run, and of those that wait at most so many."""
-    with connection.cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_DEMANDS, {"limit": limit})
         return [
-            Demand(queue_id, weight, cap, is_backlogged, 1, weight * vruntime, members=[(tenant_id, vruntime)])
-            for queue_id, tenant_id, weight, cap, vruntime, is_backlogged in cursor.fetchall()
+            Demand(
+                queue_id=row.queue_id,
+                weight_milli=row.weight_milli,
+                cap=row.cap,
+                is_backlogged=row.is_backlogged,
+                count=1,
+                served=row.weight_milli * row.vruntime,
+                members=[(row.tenant_id, row.vruntime)],
+            )
+            for row in cursor.fetchall()
         ]
 
 
 def _read_pools() -> tuple[dict[int, int], list[_Queue]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_SLOTS, [lease_seconds()])
-        slots = {pool_id: int(slots) for pool_id, slots in cursor.fetchall()}
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_SLOTS, {"lease_seconds": lease_seconds()})
+        slots = {row.pool_id: int(row.slots) for row in cursor.fetchall()}
+    with prepared_cursor(class_row(_Queue)) as cursor:
         cursor.execute(_QUEUES)
-        queues = [_Queue(*row) for row in cursor.fetchall()]
+        queues = cursor.fetchall()
     return slots, queues

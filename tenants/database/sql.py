@@ -1,15 +1,16 @@
 """Named SQL statements from the ``.sql`` file beside a module.
 
 ``-- name: claim_jobs`` begins a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
-describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file, in ``shared.sql`` beside
-it or in ``shared.sql`` of this package. Parameters are psycopg's: ``%(job_id)s``. Comments and indentation are not sent:
-psycopg parses a text of more than 4,096 characters at each call.
+describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file or in a ``shared.sql`` of
+its package, of the packages around it or of this one. Parameters are psycopg's: ``%(job_id)s``. Comments and
+indentation are not sent: psycopg parses a text of more than 4,096 characters at each call.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 _SHARED = Path(__file__).with_name("shared.sql")
@@ -24,8 +25,9 @@ def load_sql(module_file: str) -> Mapping[str, str]:
     Raise ValueError if a name occurs twice or an include names no text.
     """
     own = Path(module_file).with_suffix(".sql")
+    packages = takewhile(lambda folder: (folder / "__init__.py").exists(), own.parents)
     texts: dict[str, str] = {}
-    for path in dict.fromkeys((_SHARED, own.with_name("shared.sql"), own)):
+    for path in dict.fromkeys((_SHARED, *(folder / "shared.sql" for folder in packages), own)):
         if path != own and not path.exists():
             continue
         _, *parts = _BEGIN.split(path.read_text(encoding="utf-8"))

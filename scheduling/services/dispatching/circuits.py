@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
 from scheduling.circuit import CircuitName, CircuitPolicy, CircuitStanding, CircuitState, Ending, follow
@@ -18,11 +19,10 @@ from scheduling.conf import STAGE_ROWS, circuit_policy
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
 from scheduling.services.circuits import circuit_target
-from scheduling.services.dispatching import circuits_sql
-from scheduling.services.dispatching.circuits_sql import written_out
 from scheduling.services.leadership import lead
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 from tenants.services.audit import record_audit
@@ -31,18 +31,11 @@ from tenants.services.audit import record_audit
 PROBES = 500
 # Well beyond the longest delay of a retry by default: what failed comes back to a breaker that is still there.
 IDLE_SECONDS = 3600.0
-# Those of a standing that are columns as they are.
-_COLUMNS = (
-    "state",
-    "failures",
-    "fingerprint",
-    "error_type",
-    "error_message",
-    "counted_from",
-    "opened_at",
-    "until",
-    "probe_job_id",
-)
+_SQL = load_sql(__file__)
+_TAKE_NEWS, _LOCK_STANDINGS = _SQL["take_news"], _SQL["lock_standings"]
+_PUT_STANDINGS, _FORGET = _SQL["put_standings"], _SQL["forget"]
+_TRY_AGAIN, _CLOSE_UNNEEDED, _RETURN_JOBS = _SQL["try_again"], _SQL["close_unneeded"], _SQL["return_jobs"]
+_FORGET_IDLE, _RETURN_ORPHANS = _SQL["forget_idle"], _SQL["return_orphans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +54,8 @@ def follow_circuits(free: list[UUID] | None = None) -> int:
     if not lead(LockClass.CIRCUITS):
         return 0
     _fold_news(circuit_policy(), free)
-    _run(circuits_sql.CLOSE_UNNEEDED)
-    return _run(circuits_sql.TRY) + _run(circuits_sql.RETURN)
+    _run(_CLOSE_UNNEEDED)
+    return _run(_TRY_AGAIN) + _run(_RETURN_JOBS)
 
 
 def tend_circuits() -> int:
@@ -73,8 +66,8 @@ def tend_circuits() -> int:
     with all_tenants():
         if not lead(LockClass.CIRCUITS_TENDED):
             return 0
-        _run(circuits_sql.FORGET_IDLE)
-        returned = _run(circuits_sql.RETURN_ORPHANS)
+        _run(_FORGET_IDLE)
+        returned = _run(_RETURN_ORPHANS)
         if returned:
             wake_on_commit()
         return returned
@@ -101,47 +94,89 @@ def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Endin
     """The oldest news by breaker, and the database's time. What is shared moves the tenant's own and that of all."""
     endings: dict[CircuitName, list[Ending]] = defaultdict(list)
     now = None
-    with prepared_cursor() as cursor:
-        cursor.execute(circuits_sql.TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
-        for tenant_id, kind, dependency, is_shared, *facts, now in cursor.fetchall():  # noqa: B007 - the same in each row
-            ending = Ending(tenant_id, *facts)
-            for owner in (tenant_id, None) if is_shared else (tenant_id,):
-                endings[CircuitName(owner, kind, dependency)].append(ending)
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
+        for row in cursor.fetchall():
+            now = row.now
+            ending = Ending(
+                tenant_id=row.tenant_id,
+                job_id=row.job_id,
+                fingerprint=row.fingerprint,
+                error_type=row.error_type,
+                error_message=row.error_message,
+                at=row.at,
+                retry_after_seconds=row.retry_after_seconds,
+            )
+            for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
+                endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
     return endings, now
 
 
 def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
     if not names:
         return {}
-    with prepared_cursor() as cursor:
-        cursor.execute(circuits_sql.STANDINGS, _name_columns(names))
+    values = {
+        "tenant_ids": [name.tenant_id for name in names],
+        "kinds": [name.kind for name in names],
+        "dependencies": [name.dependency for name in names],
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LOCK_STANDINGS, values)
         return {
-            CircuitName(tenant_id, kind, dependency): _Row(
-                id_, replace(CircuitStanding(CircuitState(state), *rest), tenants=_parsed(tenants))
-            )
-            for id_, tenant_id, kind, dependency, state, *rest, tenants in cursor.fetchall()
+            CircuitName(row.tenant_id, row.kind, row.dependency): _Row(row.id, _standing_of(row))
+            for row in cursor.fetchall()
         }
 
 
+def _standing_of(row: Any) -> CircuitStanding:
+    return CircuitStanding(
+        state=CircuitState(row.state),
+        failures=row.failures,
+        fingerprint=row.fingerprint,
+        error_type=row.error_type,
+        error_message=row.error_message,
+        counted_from=row.counted_from,
+        opened_at=row.opened_at,
+        until=row.until,
+        probe_job_id=row.probe_job_id,
+        tenants=_parsed(row.tenants),
+    )
+
+
 def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitStanding | None]) -> None:
-    put = [
-        (
-            name.tenant_id,
-            name.kind,
-            name.dependency,
-            registry.is_needed_by_all(name.kind, name.dependency, is_shared=name.is_shared),
-            *(getattr(standing, column) for column in _COLUMNS),
-            json.dumps(dict(standing.tenants)),
-        )
+    put = {
+        name: standing
         for name, standing in after.items()
         if standing is not None and (name not in before or standing != before[name].standing)
-    ]
+    }
     gone = [before[name].id for name, standing in after.items() if standing is None and name in before]
     with prepared_cursor() as cursor:
         if put:
-            cursor.execute(circuits_sql.PUT, [list(column) for column in zip(*put, strict=True)])
+            cursor.execute(_PUT_STANDINGS, _columns_of(put))
         if gone:
-            cursor.execute(circuits_sql.FORGET, [gone])
+            cursor.execute(_FORGET, {"ids": gone})
+
+
+def _columns_of(standings: Mapping[CircuitName, CircuitStanding]) -> dict[str, list[Any]]:
+    """Return the parameters of ``put_standings``."""
+    return {
+        "tenant_ids": [name.tenant_id for name in standings],
+        "kinds": [name.kind for name in standings],
+        "dependencies": [name.dependency for name in standings],
+        "hold_all": [
+            registry.is_needed_by_all(name.kind, name.dependency, is_shared=name.is_shared) for name in standings
+        ],
+        "states": [standing.state for standing in standings.values()],
+        "failures": [standing.failures for standing in standings.values()],
+        "fingerprints": [standing.fingerprint for standing in standings.values()],
+        "error_types": [standing.error_type for standing in standings.values()],
+        "error_messages": [standing.error_message for standing in standings.values()],
+        "counted_from": [standing.counted_from for standing in standings.values()],
+        "opened_at": [standing.opened_at for standing in standings.values()],
+        "until": [standing.until for standing in standings.values()],
+        "probe_job_ids": [standing.probe_job_id for standing in standings.values()],
+        "tenants": [json.dumps(dict(standing.tenants)) for standing in standings.values()],
+    }
 
 
 def _tell_opened(name: CircuitName, standing: CircuitStanding, *, again: bool) -> None:
@@ -180,14 +215,9 @@ def _run(statement: str) -> int:
         "idle_seconds": IDLE_SECONDS,
         "cool_down_seconds": circuit_policy().cool_down_seconds,
     }
-    with prepared_cursor() as cursor:
-        cursor.execute(written_out(statement), values)
-        return int(cursor.fetchone()[0])
-
-
-def _name_columns(names: list[CircuitName]) -> list[list[Any]]:
-    tenants: list[UUID | None] = [name.tenant_id for name in names]
-    return [tenants, [name.kind for name in names], [name.dependency for name in names]]
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.fetchone())
 
 
 def _parsed(value: Any) -> Mapping[str, int]:

@@ -7,76 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
+from psycopg.rows import namedtuple_row, scalar_row
+
 from scheduling.broker import Hint
 from scheduling.fairness.shares import Pick, PoolShare
 from scheduling.services.dispatching.read import PoolReading
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
-# A tenant's cap spans pools, so it is taken on the tenant's own row; two pools' ticks that
-# each counted first broke it.
-_RESERVE = """
-WITH wanted AS (
-    SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS w(tenant_id, n)
-), locked AS (
-    SELECT c.tenant_id, w.n FROM scheduling_tenant_capacity c JOIN wanted w USING (tenant_id)
-    -- Another pool's tick holds what it folds and takes; to wait here, after folding, could be to wait in a ring.
-    ORDER BY c.tenant_id FOR NO KEY UPDATE OF c SKIP LOCKED
-)
-UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
-FROM locked w
-    JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <= coalesce(t.max_concurrency, p.max_concurrency)
-RETURNING c.tenant_id
-"""
-# What the delete returned is claimed, never what was picked. The rows are locked by now, so it waits for nobody.
-_CLAIM = """
-WITH picked AS (
-    SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
-        %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
-        %(event_ids)s::uuid[], %(weights)s::int[], %(queue_weights)s::int[], %(message_ids)s::uuid[],
-        %(start_tags)s::bigint[], %(queue_tags)s::bigint[], %(key_tags)s::bigint[], %(runner_up_tags)s::bigint[],
-        %(queue_runner_up_tags)s::bigint[], %(key_runner_up_tags)s::bigint[],
-        %(in_flights)s::int[], %(waitings)s::int[], %(levels)s::text[], %(reasons)s::text[],
-        %(predictions)s::bigint[])
-        AS p(entity_id, rank, job_id, queue_id, cost_us, execution_id, token, charge_id, event_id, weight_milli,
-            queue_weight_milli, message_id, start_tag, queue_tag, key_tag, runner_up_tag, queue_runner_up_tag,
-            key_runner_up_tag, in_flight, waiting, level, reason, predicted_us)
-), gone AS (
-    DELETE FROM scheduling_job_ready r USING picked p
-    WHERE r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-    RETURNING r.tenant_id, r.kind, p.*
-), claimed AS (
-    UPDATE scheduling_job j SET state = 'dispatched', execution_count = j.execution_count + 1
-    FROM gone g WHERE j.id = g.job_id AND j.state = 'available'
-    RETURNING g.*, j.execution_count AS number, j.fence, j.traceparent
-), live AS (
-    INSERT INTO scheduling_execution_live (id, tenant_id, job_id, entity_id, queue_id, pool_id, kind, number, token,
-        fence, predicted_us, whole_us, weight_milli, queue_weight_milli, message_id, dispatched_at, published_at)
-    SELECT execution_id, tenant_id, job_id, entity_id, queue_id, %(pool_id)s, kind, number, token,
-        fence, cost_us, nullif(predicted_us, cost_us), weight_milli, queue_weight_milli, message_id, now(), now()
-    FROM claimed
-), charge AS (
-    INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
-    SELECT charge_id, tenant_id, job_id, execution_id, queue_id, 'predicted', cost_us, now() FROM claimed
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, execution_id, statement_timestamp(), 'job.dispatched', 'dispatched', 'system',
-        '',
-        -- What decided it, so that it can be told later.
-        jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
-            'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,
-            'queue_runner_up_start_tag', queue_runner_up_tag, 'key_runner_up_start_tag', key_runner_up_tag,
-            'in_flight', in_flight, 'waiting', waiting, 'level', level, 'reason', reason,
-            'predicted_us', predicted_us, 'charged_us', nullif(cost_us, predicted_us), 'number', number))
-    FROM claimed
-)
-SELECT execution_id, fence, traceparent FROM claimed
-"""
-_RETURN_CAPACITY = """
-UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - u.n
-FROM unnest(%s::uuid[], %s::int[]) AS u(tenant_id, n) WHERE c.tenant_id = u.tenant_id
-"""
+_SQL = load_sql(__file__)
+_RESERVE = _SQL["reserve_capacity"]
+_CLAIM = _SQL["claim_jobs"]
+_RETURN_CAPACITY = _SQL["return_capacity"]
 
 
 class Claim(NamedTuple):
@@ -110,27 +53,26 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
     """Take each tenant's cap for its messages; the picks of a tenant whose cap was taken meanwhile go."""
     counts = count_messages(picks, lambda pick: pick.tenant_id)
-    with prepared_cursor() as cursor:
+    with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
-        reserved = {tenant_id for (tenant_id,) in cursor.fetchall()}
+        reserved = set(cursor.fetchall())
     return [pick for pick in picks if pick.tenant_id in reserved]
 
 
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
     """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
     claims = _claims_of(reading, picks)
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
-        claimed = {execution_id: (fence, traceparent) for execution_id, fence, traceparent in cursor.fetchall()}
+        claimed = {row.execution_id: row for row in cursor.fetchall()}
         kept = [claim.pick for claim in claims if claim.execution_id in claimed]
         lost = count_messages(picks, lambda pick: pick.tenant_id) - count_messages(kept, lambda pick: pick.tenant_id)
         if lost:
-            cursor.execute(_RETURN_CAPACITY, [list(lost), list(lost.values())])
+            cursor.execute(_RETURN_CAPACITY, {"tenant_ids": list(lost), "counts": list(lost.values())})
     return [
-        claim._replace(fence=fence, traceparent=traceparent)
+        claim._replace(fence=row.fence, traceparent=row.traceparent)
         for claim in claims
-        if claim.execution_id in claimed
-        for fence, traceparent in [claimed[claim.execution_id]]
+        if (row := claimed.get(claim.execution_id)) is not None
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -14,67 +14,31 @@ from scheduling.services.dispatching.claim import Claim, count_messages
 from scheduling.services.dispatching.pick import Picked
 from scheduling.services.dispatching.read import PoolReading
 from scheduling.services.wakes import append_wakes
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-_UPDATE_KEYS = """
-UPDATE scheduling_schedulingentity k SET
-    vruntime = u.vruntime, in_flight = k.in_flight + u.messages, waiting = k.waiting - u.claimed,
-    head_rank = coalesce(u.rank, k.head_rank), estimate_us = coalesce(u.estimate_us, k.estimate_us),
-    is_runnable = u.rank IS NOT NULL
-FROM unnest(%s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::bigint[])
-    AS u(id, vruntime, claimed, messages, rank, estimate_us)
-WHERE k.id = u.id
-"""
-# A tenant waits as long as that of its lines which waits longest; its keys are written before it.
-_UPDATE_TENANTS = """
-WITH moved AS (
-    SELECT u.*, CASE WHEN u.is_keyed THEN (
-        SELECT k.head_rank FROM scheduling_schedulingentity k WHERE k.parent_id = u.id AND k.is_runnable
-        ORDER BY k.head_rank, k.in_flight, k.id LIMIT 1
-    ) END AS keys_rank
-    FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[],
-        %s::bigint[], %s::bigint[], %s::bool[], %s::bool[])
-        AS u(id, vruntime, virtual_time, own_vruntime, claimed, keys_claimed, messages, keys_messages, own_rank,
-            estimate_us, has_room, is_keyed)
+_SQL = load_sql(__file__)
+_UPDATE_KEYS = _SQL["update_keys"]
+_UPDATE_TENANTS = _SQL["update_tenants"]
+_HOLD_FULL = _SQL["hold_full_tenants"]
+_UPDATE_CLOCKS = _SQL["update_clocks"]
+_CHARGE_QUEUES = _SQL["charge_queues"]
+# The parameters of _UPDATE_KEYS and _UPDATE_TENANTS, in the order of `_LineMove.key_row` and `_tenant_row`.
+_KEY_COLUMNS = ("ids", "vruntimes", "claimed", "messages", "ranks", "estimates")
+_TENANT_COLUMNS = (
+    "ids",
+    "vruntimes",
+    "virtual_times",
+    "own_vruntimes",
+    "claimed",
+    "keys_claimed",
+    "messages",
+    "keys_messages",
+    "own_ranks",
+    "estimates",
+    "have_room",
+    "are_keyed",
 )
-UPDATE scheduling_schedulingentity e SET
-    vruntime = u.vruntime, virtual_time = u.virtual_time, own_vruntime = u.own_vruntime,
-    in_flight = e.in_flight + u.messages, waiting = e.waiting - u.claimed,
-    keys_in_flight = e.keys_in_flight + u.keys_messages, keys_waiting = e.keys_waiting - u.keys_claimed,
-    own_rank = u.own_rank, head_rank = coalesce(least(u.own_rank, u.keys_rank), e.head_rank),
-    estimate_us = coalesce(u.estimate_us, e.estimate_us),
-    is_runnable = u.has_room AND coalesce(u.own_rank, u.keys_rank) IS NOT NULL
-FROM moved u WHERE e.id = u.id
-"""
-# Held at its cap, a tenant waits in every queue, or it would stand before others where this tick did not look.
-_HOLD_FULL = """
-WITH held AS (
-    SELECT e.id, e.tenant_id, e.queue_id, q.pool_id
-    FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
-    WHERE e.tenant_id = ANY(%(tenants)s) AND e.parent_id IS NULL AND e.is_runnable
-), here AS (
-    UPDATE scheduling_schedulingentity e SET is_runnable = false
-    FROM held h WHERE e.id = h.id AND h.pool_id = %(pool_id)s
-)
-INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-SELECT tenant_id, id, queue_id, 0 FROM held WHERE pool_id <> %(pool_id)s
-"""
-_UPDATE_CLOCKS = """
-WITH pool AS (
-    UPDATE scheduling_pool_clock SET virtual_time = %(virtual_time)s WHERE pool_id = %(pool_id)s
-)
-UPDATE scheduling_queue_clock c SET
-    vruntime = u.vruntime, virtual_time = u.virtual_time, was_backlogged = u.is_backlogged,
-    -- Nobody can return below the queue's virtual time, nor was anybody seen below `seen`.
-    floor = CASE WHEN u.seen IS NULL THEN c.floor ELSE least(u.seen, u.virtual_time) END
-FROM unnest(%(queues)s::bigint[], %(vruntimes)s::bigint[], %(virtual_times)s::bigint[], %(are_backlogged)s::bool[],
-    %(seen)s::bigint[]) AS u(queue_id, vruntime, virtual_time, is_backlogged, seen)
-WHERE c.queue_id = u.queue_id
-"""
-_CHARGE_QUEUES = """
-UPDATE scheduling_queue_clock c SET vruntime = c.vruntime + u.service
-FROM unnest(%s::bigint[], %s::bigint[]) AS u(queue_id, service) WHERE c.queue_id = u.queue_id
-"""
 
 
 type _Row = tuple[object, ...]
@@ -146,17 +110,15 @@ def advance_clocks(pool_id: int, outcome: Outcome) -> None:
     _write_entities(pool_id, outcome, undone)
     with prepared_cursor() as cursor:
         if not outcome.is_whole:
-            cursor.execute(_CHARGE_QUEUES, _columns(_charged_queues(outcome)))
+            cursor.execute(_CHARGE_QUEUES, _columns(("queues", "services"), _charged_queues(outcome)))
             return
         floors = outcome.reading.floors
         queues = [
             (id_, tags.vruntime - undone.queues[id_], tags.virtual_time, tags.is_backlogged, floors.get(id_))
             for id_, tags in outcome.result.queues.items()
         ]
-        columns = zip(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), _columns(queues), strict=True)
-        cursor.execute(
-            _UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **dict(columns)}
-        )
+        columns = _columns(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), queues)
+        cursor.execute(_UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **columns})
 
 
 def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
@@ -178,9 +140,9 @@ def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
             guessed += [(tenant.tenant_id, move.entity_id, queue.queue_id, 0) for move in moves if move.is_guess]
     with prepared_cursor() as cursor:
         if keys:
-            cursor.execute(_UPDATE_KEYS, _columns(keys))
+            cursor.execute(_UPDATE_KEYS, _columns(_KEY_COLUMNS, keys))
         if tenants:
-            cursor.execute(_UPDATE_TENANTS, _columns(tenants))
+            cursor.execute(_UPDATE_TENANTS, _columns(_TENANT_COLUMNS, tenants))
         if full := [tenant_id for tenant_id, left in room.items() if left <= 0]:
             cursor.execute(_HOLD_FULL, {"tenants": full, "pool_id": pool_id})
     if guessed:
@@ -254,5 +216,7 @@ def _charged_queues(outcome: Outcome) -> list[_Row]:
     return list(service.items())
 
 
-def _columns(rows: Sequence[_Row]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]
+def _columns(names: Sequence[str], rows: Sequence[_Row]) -> dict[str, list[object]]:
+    """Return the columns of rows by name; with no rows, empty ones."""
+    columns: Iterable[tuple[object, ...]] = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}

@@ -6,20 +6,15 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.fairness.run_queue import keys_to_read
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-_KEYS = """
-SELECT e.id, k.id, k.vruntime, k.in_flight, k.head_rank, k.waiting, k.estimate_us
-FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
-    SELECT * FROM scheduling_schedulingentity k
-    WHERE k.parent_id = e.id AND k.is_runnable AND (%(only)s::bigint[] IS NULL OR k.id = ANY(%(only)s))
-    ORDER BY {order} LIMIT e.n
-) k
-"""
-_FAIR_ORDER = "k.vruntime, k.in_flight, k.head_rank, k.id"
-_FIFO_ORDER = "k.head_rank, k.in_flight, k.id"
+_SQL = load_sql(__file__)
+_KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
 
 
 def read_keys(
@@ -34,17 +29,17 @@ def read_keys(
         return share, set()
     limits = {entity_id: count + 1 for entity_id, count in keys_to_read(share, own_lines).items()}
     keys: dict[int, list[KeyShare]] = defaultdict(list)
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            _KEYS.format(order=_FIFO_ORDER if is_fifo else _FAIR_ORDER),
-            {
-                "entity_ids": list(limits),
-                "limits": list(limits.values()),
-                "only": None if only is None else list(only),
-            },
-        )
-        for entity_id, *numbers in cursor.fetchall():
-            keys[entity_id].append(KeyShare(*numbers))
+    values = {
+        "entity_ids": list(limits),
+        "limits": list(limits.values()),
+        "only": None if only is None else list(only),
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values)
+        for row in cursor.fetchall():
+            keys[row.parent_id].append(
+                KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
+            )
     unread = {found[-1].entity_id for entity_id, found in keys.items() if len(found) == limits[entity_id]}
 
     def with_keys(tenant: TenantShare) -> TenantShare:

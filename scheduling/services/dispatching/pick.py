@@ -10,23 +10,19 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from psycopg.rows import scalar_row
+
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
 from scheduling.services.dispatching.rows import RowsReading
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
 # Rounds of a pick in which rows turned out to be held.
 ROUNDS = 4
-# The whole key is compared: a row that has moved meanwhile is another.
-_LOCK = """
-SELECT r.job_id
-FROM unnest(%s::bigint[], %s::bigint[], %s::uuid[]) AS p(entity_id, rank, job_id)
-    JOIN scheduling_job_ready r ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
-FOR NO KEY UPDATE OF r SKIP LOCKED
-"""
-_LOCK_WITH_JOBS = _LOCK.replace(
-    "FOR NO KEY UPDATE OF r", "    JOIN scheduling_job j ON j.id = r.job_id\nFOR NO KEY UPDATE OF r, j"
-)
+_SQL = load_sql(__file__)
+_LOCK = _SQL["lock_picks"]
+_LOCK_WITH_JOBS = _SQL["lock_picks_and_jobs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +77,14 @@ def _without(read: ReadRows, job_ids: Collection[UUID | None]) -> ReadRows:
 
 def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
     """The jobs of these that this transaction now holds."""
-    wanted = [(pick.entity_id, pick.job.rank, pick.job.job_id) for pick in picks]
+    wanted = list(picks)
     if not wanted:
         return set()
-    with prepared_cursor() as cursor:
-        cursor.execute(_LOCK_WITH_JOBS if is_careful else _LOCK, [list(column) for column in zip(*wanted, strict=True)])
-        return {job_id for (job_id,) in cursor.fetchall()}
+    values = {
+        "entity_ids": [pick.entity_id for pick in wanted],
+        "ranks": [pick.job.rank for pick in wanted],
+        "job_ids": [pick.job.job_id for pick in wanted],
+    }
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LOCK_WITH_JOBS if is_careful else _LOCK, values)
+        return set(cursor.fetchall())

@@ -10,24 +10,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.fairness.gcra import Rate, take
 from scheduling.services.dispatching.claim import Claim
 from scheduling.services.dispatching.read import PoolReading
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-_RATED = """
-SELECT q.id, q.dispatches_per_minute, q.dispatch_burst, c.arrival_us, (extract(epoch FROM now()) * 1000000)::bigint
-FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id
-WHERE q.id = ANY(%s)
-"""
-_SPEND = """
-UPDATE scheduling_queue_clock c SET arrival_us = u.arrival_us
-FROM unnest(%s::bigint[], %s::bigint[]) AS u(queue_id, arrival_us) WHERE c.queue_id = u.queue_id
-"""
-_GIVE_BACK = """
-UPDATE scheduling_queue_clock c SET arrival_us = c.arrival_us - ceil(60000000.0 / q.dispatches_per_minute)::bigint
-FROM scheduling_queue q WHERE q.name = %s AND c.queue_id = q.id AND q.dispatches_per_minute > 0
-"""
+_SQL = load_sql(__file__)
+_RATED = _SQL["read_rates"]
+_SPEND = _SQL["spend_rates"]
+_GIVE_BACK = _SQL["give_back_token"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +37,13 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
     """Lower the room of queues to the tokens that their rates grant now; the rates that there are, by queue."""
     if not reading.rated:
         return reading, {}
-    with prepared_cursor() as cursor:
-        cursor.execute(_RATED, [list(reading.rated)])
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_RATED, {"queue_ids": list(reading.rated)})
         rates = {
-            queue_id: QueueRate(Rate.of_queue(per_minute, burst), arrival_us, now_us)
-            for queue_id, per_minute, burst, arrival_us, now_us in cursor.fetchall()
+            row.queue_id: QueueRate(
+                Rate.of_queue(row.dispatches_per_minute, row.dispatch_burst), row.arrival_us, row.now_us
+            )
+            for row in cursor.fetchall()
         }
     queues = [
         replace(queue, room=tokens(rates[queue.queue_id], queue.room)) if queue.queue_id in rates else queue
@@ -67,7 +63,8 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
         if queue_id in claimed
     ]
     with prepared_cursor() as cursor:
-        cursor.execute(_SPEND, [[queue_id for queue_id in rates if queue_id in claimed], arrivals])
+        queue_ids = [queue_id for queue_id in rates if queue_id in claimed]
+        cursor.execute(_SPEND, {"queue_ids": queue_ids, "arrivals_us": arrivals})
 
 
 def give_back_token(*, queue: str) -> None:
@@ -75,7 +72,7 @@ def give_back_token(*, queue: str) -> None:
     no more. Within a scope of all tenants.
     """
     with prepared_cursor() as cursor:
-        cursor.execute(_GIVE_BACK, [queue])
+        cursor.execute(_GIVE_BACK, {"queue": queue})
 
 
 def tokens(queue: QueueRate, wanted: int) -> int:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from heapq import nsmallest
 from typing import Any
 from uuid import UUID
+
+from psycopg.rows import namedtuple_row
 
 from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS, lease_seconds
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
-from scheduling.services.dispatching import read_sql
 from scheduling.services.dispatching.keys import read_keys
 from scheduling.services.dispatching.reserve import with_reserve
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
+_SQL = load_sql(__file__)
+_POOL, _TENANTS_FAIR, _TENANTS_FIFO = _SQL["read_pool"], _SQL["read_tenants_fair"], _SQL["read_tenants_fifo"]
 # More messages than any pool has slots.
 UNCAPPED = 1 << 31
 MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
@@ -152,17 +156,43 @@ class _Capacity:
 
 
 def _read_pool(pool_id: int, ending: Collection[UUID], free: list[UUID] | None) -> tuple[_Capacity, list[_QueueRow]]:
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         values: dict[str, Any] = {
             "pool_id": pool_id,
             "lease_seconds": lease_seconds(),
             "ending": list(ending),
             "free": free,
         }
-        cursor.execute(read_sql.POOL, values)
+        cursor.execute(_POOL, values)
         rows = cursor.fetchall()
-    width = len(fields(_Capacity))
-    return _Capacity(*rows[0][:width]), [_QueueRow(*row[width:]) for row in rows if row[width] is not None]
+    return _capacity_of(rows[0]), [_queue_of(row) for row in rows if row.queue_id is not None]
+
+
+def _capacity_of(row: Any) -> _Capacity:
+    return _Capacity(
+        slots=row.slots,
+        in_flight=row.used_slots,
+        strategy=row.strategy,
+        reserved=row.reserved_slots,
+        slice_seconds=row.slice_seconds,
+        virtual_time=row.pool_virtual_time,
+        is_anybody_capped=row.is_anybody_capped,
+    )
+
+
+def _queue_of(row: Any) -> _QueueRow:
+    return _QueueRow(
+        queue_id=row.queue_id,
+        name=row.name,
+        weight=row.weight,
+        vruntime=row.vruntime,
+        virtual_time=row.virtual_time,
+        floor=row.floor,
+        was_backlogged=row.was_backlogged,
+        cap=row.cap,
+        in_flight=row.in_flight,
+        has_rate=row.has_rate,
+    )
 
 
 def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
@@ -219,23 +249,46 @@ def _read_tenants(
 ) -> _Tenants:
     """The first tenants of each queue, as many as it says."""
     found = _Tenants(defaultdict(list), {}, {})
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            read_sql.ENTITIES_FIFO if is_fifo else read_sql.ENTITIES_FAIR,
-            {
-                "queue_ids": [queue.queue_id for queue in depths],
-                "floors": [queue.floor for queue in depths],
-                "limits": list(depths.values()),
-                "only": None if only_entities is None else list(only_entities),
-                "slice_us": slice_us,
-                "free": free,
-            },
-        )
-        for queue_id, left, in_flight, waiting, keys_waiting, own_rank, *numbers in cursor.fetchall():
-            tenant = TenantShare(*numbers)
-            found.by_queue[queue_id].append(tenant)
-            found.room[tenant.tenant_id] = left
-            if keys_waiting > 0:
-                own = (tenant.entity_id, tenant.own_vruntime, in_flight, own_rank, waiting, tenant.estimate_us)
-                found.own_lines[tenant.entity_id] = None if own_rank is None else KeyShare(*own)
+    values = {
+        "queue_ids": [queue.queue_id for queue in depths],
+        "floors": [queue.floor for queue in depths],
+        "limits": list(depths.values()),
+        "only": None if only_entities is None else list(only_entities),
+        "slice_us": slice_us,
+        "free": free,
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TENANTS_FIFO if is_fifo else _TENANTS_FAIR, values)
+        for row in cursor.fetchall():
+            found.by_queue[row.queue_id].append(_tenant_of(row))
+            found.room[row.tenant_id] = row.room
+            if row.keys_waiting > 0:
+                found.own_lines[row.entity_id] = None if row.own_rank is None else _own_line_of(row)
     return found
+
+
+def _tenant_of(row: Any) -> TenantShare:
+    return TenantShare(
+        entity_id=row.entity_id,
+        tenant_id=row.tenant_id,
+        weight_milli=row.weight_milli,
+        vruntime=row.vruntime,
+        in_flight=row.in_flight,
+        head_rank=row.head_rank,
+        waiting=row.waiting,
+        estimate_us=row.estimate_us,
+        own_vruntime=row.own_vruntime,
+        virtual_time=row.virtual_time,
+    )
+
+
+def _own_line_of(row: Any) -> KeyShare:
+    """Return the line of a tenant's jobs without a key."""
+    return KeyShare(
+        entity_id=row.entity_id,
+        vruntime=row.own_vruntime,
+        in_flight=row.own_in_flight,
+        head_rank=row.own_rank,
+        waiting=row.own_waiting,
+        estimate_us=row.estimate_us,
+    )

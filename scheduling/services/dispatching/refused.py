@@ -12,6 +12,7 @@ from itertools import groupby
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, connection, transaction
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
 from scheduling.models import SettledRefused
@@ -21,7 +22,9 @@ from scheduling.services.dispatching.look import lead_pool
 from scheduling.services.settlement import longest_us
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 logger = logging.getLogger(__name__)
 
@@ -34,38 +37,13 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": str(10 * TICK_IDLE_TIMEOUT_MS),
     "lock_timeout": str(LOCK_TIMEOUT_MS),
 }
-_ROWS = """
-SELECT s.message_id, s.ctid::text FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
-WHERE q.pool_id = %s AND s.tenant_id = ANY (%s) ORDER BY s.message_id NULLS LAST LIMIT %s
-"""
-# A row without a message holds no place. The place itself is freed by a row that measures nothing.
-_DETACH = "UPDATE scheduling_settled SET message_id = NULL WHERE ctid = %s::tid RETURNING ctid::text"
-_PLACE = """
-INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, measured_us,
-    weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, ended_at)
-SELECT tenant_id, entity_id, queue_id, message_id, '', 0, 0, 1, 1, false, 0, 0, now()
-FROM scheduling_settled WHERE ctid = ANY (%s::tid[]) AND message_id IS NOT NULL
-RETURNING ctid::text
-"""
-_SET_ASIDE = """
-WITH gone AS (DELETE FROM scheduling_settled WHERE ctid = %s::tid RETURNING *)
-INSERT INTO scheduling_settled_refused (id, tenant_id, queue_id, measured_us, content, error, refused_at)
-SELECT %s, tenant_id, queue_id, measured_us, to_jsonb(gone), %s, now() FROM gone
-"""
-# What cannot have been used is not charged, and teaches the predictor nothing. A row of a weight of nothing is charged
-# at the least.
-_PUT_BACK = """
-WITH gone AS (
-    DELETE FROM scheduling_settled_refused WHERE tenant_id = %(tenant_id)s AND id = ANY (%(ids)s::uuid[])
-    RETURNING content
-)
-INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us,
-    weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
-SELECT r.tenant_id, r.entity_id, r.queue_id, NULL, r.kind, least(greatest(0, r.predicted_us), %(most_us)s), NULL,
-    least(greatest(0, r.measured_us), %(most_us)s), greatest(1, r.weight_milli), greatest(1, r.queue_weight_milli),
-    false, r.payload_bytes, r.used_us, r.peak_memory_kib, r.ended_at
-FROM gone CROSS JOIN LATERAL jsonb_populate_record(NULL::scheduling_settled, gone.content) AS r
-"""
+_SQL = load_sql(__file__)
+_ROWS = _SQL["find_settled"]
+_DETACH = _SQL["detach_row"]
+_PLACE = _SQL["free_slot"]
+_DROP = _SQL["drop_rows"]
+_SET_ASIDE = _SQL["set_aside"]
+_PUT_BACK = _SQL["put_back"]
 
 
 def set_aside_refused(pool_id: int) -> int:
@@ -81,10 +59,12 @@ def set_aside_refused(pool_id: int) -> int:
         with connection.cursor() as cursor:
             # Else a foreign key would fail only at the commit, which belongs to all rows.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            cursor.execute(_ROWS, [pool_id, free, MAX_MESSAGES])
+        with prepared_cursor(namedtuple_row) as cursor:
+            cursor.execute(_ROWS, {"pool_id": pool_id, "tenant_ids": free, "limit": MAX_MESSAGES})
             rows = cursor.fetchall()
         # A message has one place: its rows are folded together. Those without a message hold none.
-        messages = [[place for _, place in group] for _, group in groupby(rows, key=lambda row: row[0] or row[1])]
+        groups = groupby(rows, key=lambda row: row.message_id or row.place)
+        messages = [[row.place for row in group] for _, group in groups]
         _fold(pool_id, messages)
         refused = SettledRefused.objects.count() - before
         wake_on_commit()
@@ -93,7 +73,7 @@ def set_aside_refused(pool_id: int) -> int:
 
 def put_back(*, tenant_id: UUID, ids: Sequence[str]) -> None:
     """Put refused rows of a tenant back among the settled, with the time that they can have used at most."""
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(_PUT_BACK, {"tenant_id": tenant_id, "ids": list(ids), "most_us": longest_us()})
     wake_on_commit()
 
@@ -111,18 +91,18 @@ def _fold(pool_id: int, messages: Sequence[Sequence[str]]) -> None:
 
 def _fold_rows(pool_id: int, places: Sequence[str]) -> None:
     """Free the place of one message, then fold each of its rows or set it aside."""
-    with connection.cursor() as cursor:
-        cursor.execute(_PLACE, [list(places)])
-        freeing = [place for (place,) in cursor.fetchall()]
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_PLACE, {"places": list(places)})
+        freeing = cursor.fetchall()
         if freeing and (error := _attempt(pool_id, freeing)) is not None:
             # The check `counters` finds the counter that still has it.
             logger.error("settled.place_not_freed", extra={"pool_id": pool_id, "cause": _describe(error)})
-            cursor.execute("DELETE FROM scheduling_settled WHERE ctid = ANY (%s::tid[])", [freeing])
+            cursor.execute(_DROP, {"places": freeing})
         for place in places:
-            cursor.execute(_DETACH, [place])
-            (detached,) = cursor.fetchone()
+            cursor.execute(_DETACH, {"place": place})
+            detached = cursor.fetchone()
             if (error := _attempt(pool_id, [detached])) is not None:
-                cursor.execute(_SET_ASIDE, [detached, uuid7(), _describe(error)])
+                cursor.execute(_SET_ASIDE, {"place": detached, "id": uuid7(), "error": _describe(error)})
                 logger.error("settled.refused", extra={"pool_id": pool_id, "cause": _describe(error)})
 
 

@@ -8,20 +8,14 @@ from dataclasses import replace
 from math import inf
 from uuid import UUID
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.shares import PoolShare
-from scheduling.services.dispatching.weights import TENANT_WEIGHT
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-# Whoever may be picked, and whoever runs: held at its cap, a tenant is not eligible and has its part all the same.
-_DEMANDS = """
-SELECT e.queue_id, e.tenant_id, <tenant weight>, coalesce(t.max_concurrency, p.max_concurrency)
-FROM scheduling_schedulingentity e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-WHERE e.id = ANY(%(eligible)s) OR e.id = ANY(ARRAY(
-    SELECT coalesce(line.parent_id, line.id) FROM scheduling_execution_live l
-        JOIN scheduling_schedulingentity line ON line.id = l.entity_id
-    WHERE l.pool_id = %(pool_id)s))
-""".replace("<tenant weight>", TENANT_WEIGHT)
+_DEMANDS = load_sql(__file__)["read_demands"]
 
 
 def with_reserve(
@@ -35,11 +29,11 @@ def with_reserve(
     if kept <= 0:
         return share
     by_queue: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         eligible = [tenant.entity_id for queue in share.queues for tenant in queue.tenants]
         cursor.execute(_DEMANDS, {"eligible": eligible, "pool_id": pool_id})
-        for queue_id, tenant_id, weight_milli, cap in cursor.fetchall():
-            by_queue[queue_id].append(TenantDemand(tenant_id, weight_milli / 1_000, cap))
+        for row in cursor.fetchall():
+            by_queue[row.queue_id].append(TenantDemand(row.tenant_id, row.weight_milli / 1_000, row.cap))
     demands = []
     for queue in share.queues:
         cap = queue_caps[queue.queue_id]

@@ -6,35 +6,16 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.fairness.shares import ReadRows, ReadyJob
 from scheduling.processors import registry
-from scheduling.services.dispatching.gates import gate_before, memory_needs
-from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
+from scheduling.services.dispatching.gates import memory_needs
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-_ROWS = (
-    """
-SELECT a.entity_id, a.asked, r.rank, r.job_id, r.kind,
-    -- A rate counts jobs, so those of a queue that has one do not travel together.
-    r.travels_alone OR q.dispatches_per_minute IS NOT NULL,
-    <predicted>,
-    <gate>
-FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
-    -- With a limit each row is looked up by its key: of a few thousand tenants the planner would rather read all.
-    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
-    JOIN scheduling_queue q ON q.id = e.queue_id
-    CROSS JOIN LATERAL (
-        SELECT * FROM scheduling_job_ready r WHERE r.entity_id = a.entity_id
-          AND (%(kind)s::text IS NULL OR r.kind = %(kind)s)
-        ORDER BY r.rank, r.job_id LIMIT a.asked
-    ) r
-    <joins>
-ORDER BY a.entity_id, r.rank, r.job_id
-""".replace("<predicted>", predicted_us("r"))
-    .replace("<joins>", prediction_joins("r"))
-    .replace("<gate>", gate_before("q.pool_id"))
-)
+_ROWS = load_sql(__file__)["read_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +43,17 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
     hidden: set[int] = set()
     if not wanted:
         return RowsReading({}, {})
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         values = {"entity_ids": list(wanted), "asked": list(wanted.values()), "kind": kind, "needs": memory_needs()}
         cursor.execute(_ROWS, values)
-        for entity_id, _, rank, job_id, job_kind, travels_alone, predicted, gate in cursor.fetchall():
-            if gate is not None:
-                hidden.add(entity_id)
+        for row in cursor.fetchall():
+            if row.gate is not None:
+                hidden.add(row.entity_id)
                 continue
-            may_merge = predicted < MERGE_BELOW_US and not travels_alone and registry.is_mergeable(job_kind)
-            cost_us = predicted if slice_us is None else min(predicted, slice_us)
-            jobs[entity_id].append(ReadyJob(job_id, rank, job_kind, cost_us, may_merge, predicted))
+            whole_us = row.predicted_us
+            may_merge = whole_us < MERGE_BELOW_US and not row.travels_alone and registry.is_mergeable(row.kind)
+            cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
+            jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us))
     return RowsReading(
         # Behind a job that was set aside there may be others: read no more than was seen.
         rows={

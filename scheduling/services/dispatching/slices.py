@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
+
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
 from scheduling.fairness.run_queue import ReadSupply
@@ -19,62 +22,23 @@ from scheduling.processors import registry
 from scheduling.services.dispatching.rates import limit_rates, tokens
 from scheduling.services.dispatching.read import read_pool, rows_wanted
 from scheduling.services.dispatching.rows import read_rows
-from scheduling.services.dispatching.worker_time import HAS_WORKER_TIME
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
 
-# In flight there is as much as there are slots: no index is worth its upkeep.
-_POOLS = """
-SELECT DISTINCT l.pool_id FROM scheduling_execution_live l LEFT JOIN scheduling_cfsplan p
-    ON p.is_active AND p.strategy = %s AND l.started_at < now() - make_interval(secs => p.granularity_seconds)
-WHERE p.id IS NOT NULL OR l.yield_requested_at IS NOT NULL
-ORDER BY 1
-"""
-# Whoever could not come back is not asked: a pause lets what runs end. A draining worker's slot goes to nobody, and
-# one that others of its message wait for is not freed by one of them.
-_RUNNING = """
-SELECT e.id, e.tenant_id, e.weight_milli, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank,
-    e.waiting + e.keys_waiting, e.estimate_us, e.own_vruntime, e.virtual_time,
-    line.id, CASE WHEN line.parent_id IS NULL THEN line.own_vruntime ELSE line.vruntime END, line.in_flight,
-    coalesce(CASE WHEN line.parent_id IS NULL THEN line.own_rank END, line.head_rank), line.waiting, line.estimate_us,
-    l.id, l.queue_id, j.rank, l.weight_milli, l.queue_weight_milli, l.predicted_us,
-    (extract(epoch FROM clock_timestamp() - l.started_at) * 1000000)::bigint,
-    l.started_at < now() - make_interval(secs => plan.granularity_seconds) AND w.status = 'online'
-        AND count(*) OVER (PARTITION BY l.message_id) = 1
-        AND t.status = 'active' AND NOT t.is_paused AND <has worker time>
-        AND NOT EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = l.kind),
-    l.yield_requested_at IS NOT NULL
-FROM scheduling_execution_live l
-    JOIN scheduling_cfsplan plan ON plan.is_active AND plan.strategy = %(strategy)s
-    JOIN scheduling_job j ON j.id = l.job_id
-    JOIN scheduling_schedulingentity line ON line.id = l.entity_id
-    JOIN scheduling_schedulingentity e ON e.id = coalesce(line.parent_id, line.id)
-    JOIN scheduling_worker w ON w.id = l.worker_id
-    JOIN tenants_tenant t ON t.id = l.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-WHERE l.pool_id = %(pool_id)s AND l.started_at IS NOT NULL
-""".replace("<has worker time>", HAS_WORKER_TIME)
-# Workers renew leases on the same rows: whose row is held by one waits for the next look, so nobody waits for
-# anybody here.
-_ASK = """
-WITH changed AS (
-    SELECT l.id, l.id = ANY(%(execution_ids)s::uuid[]) AS is_asked FROM scheduling_execution_live l
-    WHERE l.pool_id = %(pool_id)s
-        AND (l.id = ANY(%(execution_ids)s::uuid[])) <> (l.yield_requested_at IS NOT NULL)
-    ORDER BY l.id FOR NO KEY UPDATE SKIP LOCKED
-)
-UPDATE scheduling_execution_live l SET yield_requested_at = CASE WHEN c.is_asked THEN now() END
-FROM changed c WHERE l.id = c.id
-RETURNING c.is_asked
-"""
+_SQL = load_sql(__file__)
+_POOLS = _SQL["find_sliced_pools"]
+_RUNNING = _SQL["read_running"]
+_ASK = _SQL["request_yields"]
 
 
 def ask_for_slices() -> None:
     """A duty: decide for each pool in which a slice is used, or was asked for."""
-    with all_tenants(), prepared_cursor() as cursor:
-        cursor.execute(_POOLS, [CFSPlan.Strategy.TIME_SLICE])
-        pool_ids = [pool_id for (pool_id,) in cursor.fetchall()]
+    with all_tenants(), prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
+        pool_ids = cursor.fetchall()
     for pool_id in pool_ids:
         ask_in_pool(pool_id)
 
@@ -110,13 +74,51 @@ def _choose(pool_id: int) -> Sequence[UUID]:
 
 def _read_running(pool_id: int) -> list[Running]:
     """What runs in the pool; nothing where the active plan slices no time."""
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
-        return [Running(TenantShare(*row[:10]), KeyShare(*row[10:16]), *row[16:]) for row in cursor.fetchall()]
+        return [_running_of(row) for row in cursor.fetchall()]
+
+
+def _running_of(row: Any) -> Running:
+    """Return an execution of a row of ``read_running``."""
+    owner = TenantShare(
+        entity_id=row.tenant_entity_id,
+        tenant_id=row.tenant_id,
+        weight_milli=row.tenant_weight_milli,
+        vruntime=row.vruntime,
+        in_flight=row.in_flight,
+        head_rank=row.head_rank,
+        waiting=row.waiting,
+        estimate_us=row.estimate_us,
+        own_vruntime=row.own_vruntime,
+        virtual_time=row.virtual_time,
+    )
+    line = KeyShare(
+        entity_id=row.line_id,
+        vruntime=row.line_vruntime,
+        in_flight=row.line_in_flight,
+        head_rank=row.line_head_rank,
+        waiting=row.line_waiting,
+        estimate_us=row.line_estimate_us,
+    )
+    return Running(
+        owner=owner,
+        line=line,
+        execution_id=row.execution_id,
+        queue_id=row.queue_id,
+        rank=row.rank,
+        weight_milli=row.weight_milli,
+        queue_weight_milli=row.queue_weight_milli,
+        charged_us=row.predicted_us,
+        elapsed_us=row.elapsed_us,
+        is_used=row.is_used,
+        is_asked=row.is_asked,
+    )
 
 
 def _ask(pool_id: int, execution_ids: Sequence[UUID]) -> list[bool]:
     """Make the requests those of ``execution_ids``: True for each new one, False for each that was taken back."""
-    with prepared_cursor() as cursor:
+    with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_ASK, {"pool_id": pool_id, "execution_ids": list(execution_ids)})
-        return [is_asked for (is_asked,) in cursor.fetchall()]
+        asked: list[bool] = cursor.fetchall()
+        return asked

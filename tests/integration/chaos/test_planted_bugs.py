@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
 from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
-from scheduling.services.dispatching import claim, read_sql, wake
+from scheduling.services.dispatching import claim, read, wake
 from tenants.context import all_tenants
 from tenants.database import errors
 from tenants.models import Tenant
@@ -147,7 +147,7 @@ def leases_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module, name in ((claim, "_RESERVE"), (read_sql, "ENTITIES_FAIR"), (wake, "_FOLD_TENANTS")):
+    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (wake, "_FOLD_TENANTS")):
         patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
 
 

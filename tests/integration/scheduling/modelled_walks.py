@@ -28,20 +28,22 @@ from scheduling.models import Queue as QueueRow
 from scheduling.processors import registry
 from scheduling.selectors.fairness import effective_weights
 from scheduling.services.dispatching import TickResult, run_tick
-from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
+from scheduling.services.dispatching import rows as rows_module
 from scheduling.services.dispatching.read import MERGING
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.models import Tenant as TenantRow
 from tests.fair_model import Line, Model, Queue, Tenant, Waiting
 from tests.integration.scheduling.eligible import read_idle_slots
 from tests.integration.scheduling.stopping_walks import StoppingWalk
 from tests.integration.scheduling.walks import MOST_TICKS
 
+_SQL = load_sql(rows_module.__file__)
 _READY = f"""
-SELECT r.job_id, r.entity_id, r.rank, r.kind, {predicted_us("r")},
+SELECT r.job_id, r.entity_id, r.rank, r.kind, {_SQL["predicted_us"]},
     r.travels_alone OR q.dispatches_per_minute IS NOT NULL
 FROM scheduling_job_ready r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
-    JOIN scheduling_queue q ON q.id = e.queue_id {prediction_joins("r")}
+    JOIN scheduling_queue q ON q.id = e.queue_id {_SQL["cost_sums"]}
 WHERE q.pool_id = %(pool)s
 """
 _CLAIMED = """

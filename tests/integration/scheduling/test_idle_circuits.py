@@ -9,7 +9,7 @@ import pytest
 from django.db.models.functions import Now
 
 from scheduling.models import Circuit, CircuitNews, JobHeld
-from scheduling.services.dispatching import circuits, circuits_sql
+from scheduling.services.dispatching import circuits
 from scheduling.services.dispatching import tick as ticking
 from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.workers import Registration
@@ -93,9 +93,9 @@ def test_a_probe_whose_news_is_not_folded_yet_is_not_over(acme: Tenant, tick: Ti
         CircuitNews.objects.create(
             tenant=acme, kind="noop", job_id=probe, fingerprint="", error_type="", error_message="", at=Now()
         )
-        assert circuits._run(circuits_sql.TRY) == 0
+        assert circuits._run(circuits._TRY_AGAIN) == 0
         CircuitNews.objects.all().delete()
-        assert circuits._run(circuits_sql.TRY) == 1
+        assert circuits._run(circuits._TRY_AGAIN) == 1
 
 
 def test_what_nobody_comes_to_for_an_hour_is_forgotten(acme: Tenant, tick: Tick, worker: Registration) -> None:

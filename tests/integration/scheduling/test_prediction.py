@@ -13,12 +13,13 @@ from psycopg.types.json import Jsonb
 from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
 from scheduling.models import JobReady, KindCost, LiveExecution, Queue, Settled, TenantKindCost, WorkerPool
 from scheduling.services import verdicts
+from scheduling.services.dispatching import rows
 from scheduling.services.dispatching.collect import collect_settled
-from scheduling.services.dispatching.prediction import predicted_us, prediction_joins
 from scheduling.services.settlement import settle
 from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 
@@ -26,11 +27,12 @@ pytestmark = pytest.mark.django_db
 
 SECOND = 1_000_000
 SUMS = ("n", "sum_x", "sum_y", "sum_xx", "sum_xy", "sum_yy", "least_us", "most_us")
+SQL = load_sql(rows.__file__)
 READ = f"""
-    SELECT {predicted_us("r")}
+    SELECT {SQL["predicted_us"]}
     FROM jsonb_to_record(%s) AS r(tenant_id uuid, kind text, payload_bytes int, used_us bigint)
         JOIN scheduling_queue q ON q.name = 'workflow_team'
-        {prediction_joins("r")}
+        {SQL["cost_sums"]}
 """
 
 

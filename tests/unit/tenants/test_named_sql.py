@@ -16,11 +16,14 @@ INCLUDES = re.compile(r"^ *-- include: (\w+)$", re.MULTILINE)
 
 
 def load(folder: Path, text: str, shared: str | None = None) -> dict[str, str]:
-    """Write a file and load it as its module does."""
-    (folder / "jobs.sql").write_text(text)
+    """Write a file in a package, and the shared file of the package around it; load it as its module does."""
+    (folder / "inner").mkdir()
+    for package in (folder, folder / "inner"):
+        (package / "__init__.py").touch()
+    (folder / "inner" / "jobs.sql").write_text(text)
     if shared is not None:
         (folder / "shared.sql").write_text(shared)
-    return dict(load_sql(str(folder / "jobs.py")))
+    return dict(load_sql(str(folder / "inner" / "jobs.py")))
 
 
 def test_statement_is_read_without_comments_and_indentation(tmp_path: Path) -> None:

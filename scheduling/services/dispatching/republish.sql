@@ -1,0 +1,19 @@
+-- name: renew_unstarted
+-- Give the messages that no worker has started for so long a new token and publication time. The new token makes the
+-- old message a no-op if it arrives after all. Executions that travelled in one message stay in one.
+WITH late AS (
+    SELECT message_id FROM scheduling_execution_live
+    WHERE started_at IS NULL AND published_at <= now() - make_interval(secs => %(age)s)
+    GROUP BY 1 ORDER BY min(published_at) LIMIT %(limit)s
+), chosen AS (
+    SELECT l.id, l.message_id FROM scheduling_execution_live l JOIN late USING (message_id)
+    WHERE l.started_at IS NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
+), renewed AS (
+    UPDATE scheduling_execution_live l SET token = (%(tokens)s::uuid[])[c.position], published_at = now()
+    FROM (SELECT id, dense_rank() OVER (ORDER BY message_id) AS position FROM chosen) c
+    WHERE l.id = c.id
+    RETURNING l.id, l.queue_id, l.message_id, l.token
+)
+SELECT q.name AS queue_name, array_agg(r.id ORDER BY r.id) AS execution_ids, r.token
+FROM renewed r JOIN scheduling_queue q ON q.id = r.queue_id
+GROUP BY q.name, r.message_id, r.token ORDER BY min(r.id::text);

@@ -1,0 +1,44 @@
+-- name: count_slots
+-- Count the slots of the live workers of each pool that is neither paused nor drained.
+SELECT w.pool_id, sum(w.slots) AS slots
+FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id
+WHERE w.status = 'online' AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s) AND NOT p.is_paused
+    AND NOT EXISTS (SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = p.name)
+GROUP BY 1;
+
+-- name: read_queues
+SELECT q.id AS queue_id, q.pool_id,
+    -- include: queue_weight
+    AS weight, q.cap
+FROM scheduling_queue q WHERE NOT q.is_paused;
+
+-- name: read_demands
+-- Read the tenants that run, and at most so many of those that only wait.
+WITH wanted AS (
+    (SELECT id FROM scheduling_schedulingentity WHERE is_runnable AND parent_id IS NULL LIMIT %(limit)s)
+    UNION
+    -- include: running_tenants
+)
+SELECT e.queue_id, e.tenant_id, e.weight_milli, coalesce(t.max_concurrency, p.max_concurrency) AS cap, e.vruntime,
+    e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0) AS is_backlogged
+FROM wanted JOIN scheduling_schedulingentity e USING (id)
+    JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id;
+
+-- name: read_window
+-- Read the tenants that only wait in a window of the table, in the order of its key, so that no step depends on how
+-- many wait or do not. Without a tenant there is one row with the last id, which is NULL at the end.
+WITH running AS (
+    -- include: running_tenants
+), seen AS (
+    SELECT * FROM scheduling_schedulingentity WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
+), wanting AS (
+    SELECT e.queue_id, e.tenant_id, e.weight_milli, coalesce(t.max_concurrency, p.max_concurrency) AS cap, e.vruntime
+    FROM seen e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
+    WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
+)
+SELECT last.id AS last_id, wanting.* FROM (SELECT max(id) AS id FROM seen) last LEFT JOIN wanting ON true;
+
+-- fragment: running_tenants
+-- The lines of tenants with something in flight: held at its cap, a tenant is not runnable.
+SELECT DISTINCT coalesce(line.parent_id, line.id) AS id
+FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id
