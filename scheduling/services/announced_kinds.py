@@ -7,46 +7,14 @@ that has stopped announces nothing. A worker row without a list, of a release th
 from __future__ import annotations
 
 from scheduling.conf import lease_seconds
-from scheduling.selectors.announced_kinds import UNKNOWN
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-# A pool without a live worker keeps its list: it has no slots anyway.
-_REFRESH = """
-WITH live AS (
-    SELECT pool_id, kinds FROM scheduling_worker
-    WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
-), announced AS (
-    SELECT l.pool_id, CASE WHEN count(*) = count(l.kinds) THEN to_jsonb(ARRAY(
-        SELECT DISTINCT k.kind FROM live o CROSS JOIN jsonb_array_elements_text(o.kinds) AS k(kind)
-        WHERE o.pool_id = l.pool_id ORDER BY 1)) END AS kinds
-    FROM live l GROUP BY l.pool_id
-)
-UPDATE scheduling_workerpool p SET kinds = a.kinds
-FROM announced a WHERE p.id = a.pool_id AND p.kinds IS DISTINCT FROM a.kinds
-RETURNING p.id
-"""
-
-# Gates and kinds are found by hopping over an index. A kind that still waits keeps the moment at which it began to.
-_NOTE_UNKNOWN = f"""
-WITH RECURSIVE hop AS (
-    (SELECT gate, kind FROM scheduling_job_held WHERE gate > '{UNKNOWN}' ORDER BY gate, kind LIMIT 1)
-    UNION ALL
-    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
-        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
-        ORDER BY h.gate, h.kind LIMIT 1
-    ) next
-), unknown AS (
-    SELECT p.id, coalesce((
-        SELECT jsonb_object_agg(h.kind, coalesce(
-            p.unknown_kinds -> h.kind, to_jsonb(extract(epoch FROM clock_timestamp()))))
-        FROM hop h WHERE h.gate = '{UNKNOWN} ' || p.id), '{{}}') AS kinds
-    FROM scheduling_workerpool p
-)
-UPDATE scheduling_workerpool p SET unknown_kinds = u.kinds
-FROM unknown u WHERE p.id = u.id AND p.unknown_kinds <> u.kinds
-"""  # noqa: S608 - constants
+_SQL = load_sql(__file__)
+_REFRESH = _SQL["store_announced_kinds"]
+_NOTE_UNKNOWN = _SQL["note_unknown_kinds"]
 
 
 def tend_announced_kinds() -> None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from psycopg.rows import scalar_row
+
 from scheduling.conf import LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.prepared import prepared_cursor
+
+_LEAD = load_sql(__file__)["lead"]
 
 
 def lead(lock: LockClass, of: int = 0) -> bool:
@@ -13,10 +18,12 @@ def lead(lock: LockClass, of: int = 0) -> bool:
     A process that is stopped inside the transaction is cut off after TICK_IDLE_TIMEOUT_MS, and its lock with it.
     One that waits for a row that somebody holds fails after LOCK_TIMEOUT_MS, and takes its next turn.
     """
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            f"SELECT set_config('idle_in_transaction_session_timeout', %s, true), set_config('lock_timeout', %s, true),"
-            f" {lock.attempt('%s')}",
-            [str(TICK_IDLE_TIMEOUT_MS), str(LOCK_TIMEOUT_MS), of],
-        )
-        return bool(cursor.fetchone()[2])
+    values = {
+        "led_lock": lock.value,
+        "key": of,
+        "idle_timeout": str(TICK_IDLE_TIMEOUT_MS),
+        "lock_timeout": str(LOCK_TIMEOUT_MS),
+    }
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LEAD, values)
+        return bool(cursor.fetchone())

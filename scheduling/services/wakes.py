@@ -13,28 +13,21 @@ from uuid import UUID
 from django.db import transaction
 
 from scheduling.broker import wake_dispatcher
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 from tenants.signals import tenant_scheduling_changed
 
-_WAKE_TENANTS = """
-    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta, is_bulk)
-    SELECT tenant_id, id, queue_id, 0, %s FROM scheduling_schedulingentity
-    WHERE tenant_id = ANY(%s) AND parent_id IS NULL
-    -- Those first whom something keeps waiting: weights and caps are read anew at each pick anyway.
-    ORDER BY waiting + keys_waiting = 0, is_runnable
-"""
+_SQL = load_sql(__file__)
+_APPEND_WAKES, _WAKE_TENANTS = _SQL["append_wakes"], _SQL["wake_tenants"]
 # More tenants than this at once are bulk: they are looked at after the news of single jobs.
 BULK_TENANTS = 100
 
 
 def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
     """Append (tenant, entity, queue, change of its waiting jobs) within this transaction."""
+    names = ("tenant_ids", "entity_ids", "queue_ids", "waiting_deltas")
     with prepared_cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)"
-            " SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::int[])",
-            [list(column) for column in zip(*rows, strict=True)],
-        )
+        cursor.execute(_APPEND_WAKES, dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
 
 
 def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
@@ -46,7 +39,7 @@ def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> No
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
     """Have the tick look anew at every queue of these tenants, within this transaction."""
     with prepared_cursor() as cursor:
-        cursor.execute(_WAKE_TENANTS, [len(tenant_ids) > BULK_TENANTS, list(tenant_ids)])
+        cursor.execute(_WAKE_TENANTS, {"is_bulk": len(tenant_ids) > BULK_TENANTS, "tenant_ids": list(tenant_ids)})
     wake_on_commit()
 
 

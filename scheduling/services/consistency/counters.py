@@ -11,7 +11,7 @@ from django.db import connection
 from scheduling.models import WorkerPool
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.services.consistency.walk import look_at_page
-from scheduling.services.dispatching.tick import STOP_TICKS
+from scheduling.services.dispatching.tick import stop_ticks
 from scheduling.services.wakes import wake_tenants
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
@@ -166,8 +166,8 @@ def repair(order: RepairOrder) -> None:
     """
     assert order.tenant_id is not None  # every counter has one
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+    stop_ticks(pools)
     with connection.cursor() as cursor:
-        cursor.execute(STOP_TICKS, [pools])
         for statement in (_LINES, _KEYS, _CAPACITY):
             cursor.execute(statement, {"tenant_id": order.tenant_id})
     wake_tenants(tenant_ids=[order.tenant_id])

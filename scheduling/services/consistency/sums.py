@@ -14,7 +14,7 @@ from scheduling.limits import WORKER_SECONDS
 from scheduling.models import WorkerPool
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.services.consistency.walk import look_at_page, page_of_one
-from scheduling.services.dispatching.tick import STOP_TICKS
+from scheduling.services.dispatching.tick import stop_ticks
 from scheduling.services.retention.rules import Kept, least_cutoff
 from tenants.clock import read_clock
 from tenants.context import all_tenants
@@ -113,8 +113,8 @@ def repair_usage(order: RepairOrder) -> None:
     """Write the measured time of the tenant's month, while no dispatcher ticks."""
     assert order.tenant_id is not None  # every counter has one
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+    stop_ticks(pools)
     with connection.cursor() as cursor:
-        cursor.execute(STOP_TICKS, [pools])
         cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
 
 

@@ -37,10 +37,11 @@ from scheduling.services.dispatching.stage import hold, stage_due, stage_held
 from scheduling.services.dispatching.wake import fold_wakes
 from scheduling.services.settlement import settle
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
-# Whoever writes what ticks write waits for those that run, and has none begin before it commits.
-STOP_TICKS = f"SELECT {LockClass.TICK.take('pool')} FROM unnest(%s::int[]) AS pool"  # noqa: S608 - constants
+_STOP_TICKS = load_sql(__file__)["stop_ticks"]
 _SETTINGS = {
     **BY_INDEX,
     # A process stopped inside the transaction is cut off.
@@ -143,6 +144,12 @@ def _run_tick(
         has_woken_others=bool(staged) or has_freed,
         awaited=Awaited.EITHER if unpublished else done.awaited,
     )
+
+
+def stop_ticks(pool_ids: Sequence[int]) -> None:
+    """Wait for the ticks of these pools that run, and let none begin before this transaction commits."""
+    with prepared_cursor() as cursor:
+        cursor.execute(_STOP_TICKS, {"tick_lock": LockClass.TICK.value, "pool_ids": list(pool_ids)})
 
 
 def _follow_circuits(free: list[UUID] | None) -> int:

@@ -1,0 +1,35 @@
+-- name: store_announced_kinds
+-- Store for each pool the kinds that its live workers announce; return the pools that changed. A pool without a live
+-- worker keeps its list: it has no slots.
+WITH live AS (
+    SELECT pool_id, kinds FROM scheduling_worker
+    WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
+), announced AS (
+    SELECT l.pool_id, CASE WHEN count(*) = count(l.kinds) THEN to_jsonb(ARRAY(
+        SELECT DISTINCT k.kind FROM live o CROSS JOIN jsonb_array_elements_text(o.kinds) AS k(kind)
+        WHERE o.pool_id = l.pool_id ORDER BY 1)) END AS kinds
+    FROM live l GROUP BY l.pool_id
+)
+UPDATE scheduling_workerpool p SET kinds = a.kinds
+FROM announced a WHERE p.id = a.pool_id AND p.kinds IS DISTINCT FROM a.kinds
+RETURNING p.id;
+
+-- name: note_unknown_kinds
+-- Record for each pool the kinds with waiting jobs that no worker announces. Gates and kinds are found by hopping over
+-- an index. A kind that still waits keeps the moment at which it began to.
+WITH RECURSIVE hop AS (
+    (SELECT gate, kind FROM scheduling_job_held WHERE gate > 'unknown' ORDER BY gate, kind LIMIT 1)
+    UNION ALL
+    SELECT next.gate, next.kind FROM hop CROSS JOIN LATERAL (
+        SELECT h.gate, h.kind FROM scheduling_job_held h WHERE (h.gate, h.kind) > (hop.gate, hop.kind)
+        ORDER BY h.gate, h.kind LIMIT 1
+    ) next
+), unknown AS (
+    SELECT p.id, coalesce((
+        SELECT jsonb_object_agg(h.kind, coalesce(
+            p.unknown_kinds -> h.kind, to_jsonb(extract(epoch FROM clock_timestamp()))))
+        FROM hop h WHERE h.gate = 'unknown ' || p.id), '{}') AS kinds
+    FROM scheduling_workerpool p
+)
+UPDATE scheduling_workerpool p SET unknown_kinds = u.kinds
+FROM unknown u WHERE p.id = u.id AND p.unknown_kinds <> u.kinds;

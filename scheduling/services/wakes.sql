@@ -1,0 +1,13 @@
+-- name: append_wakes
+-- Append wakes of single lines.
+INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(entity_ids)s::bigint[], %(queue_ids)s::bigint[],
+    %(waiting_deltas)s::int[]);
+
+-- name: wake_tenants
+-- Append a wake of each line of tenants. Lines that are kept waiting come first: weights and caps are read at each pick
+-- anyway.
+INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta, is_bulk)
+SELECT tenant_id, id, queue_id, 0, %(is_bulk)s::bool FROM scheduling_schedulingentity
+WHERE tenant_id = ANY(%(tenant_ids)s::uuid[]) AND parent_id IS NULL
+ORDER BY waiting + keys_waiting = 0, is_runnable;
