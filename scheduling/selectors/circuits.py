@@ -16,31 +16,6 @@ from scheduling.models import Circuit
 # Stands for dependencies of tenants' own in a metric: their names are theirs, and without number.
 OF_TENANTS = "(of a tenant)"
 _COUNTED = ("kind", "subject", "circuits")
-_STATES = "({})".format(", ".join(f"'{state.value}'" for state in BLOCKING))
-# The breakers of one scope that stand before a job: those before all of its kind, then those before what it has named.
-_HOLDS_ALL = """SELECT c.id, c.state, c.until FROM scheduling_circuit_breaker c
-    WHERE <scope> AND c.kind = r.kind AND c.holds_all AND c.state IN <blocking>
-        AND c.probe_job_id IS DISTINCT FROM <job id>"""
-_NAMED = """SELECT c.id, c.state, c.until FROM scheduling_job n JOIN scheduling_circuit_breaker c
-        ON <scope> AND c.kind = r.kind AND c.dependency = ANY(n.<named>)
-    WHERE n.id = <job id> AND c.state IN <blocking> AND c.probe_job_id IS DISTINCT FROM <job id>"""
-_OWN, _SHARED = "c.tenant_id = r.tenant_id", "c.tenant_id IS NULL"
-_ARMS = " UNION ALL ".join(
-    (
-        _HOLDS_ALL.replace("<scope>", _OWN),
-        _HOLDS_ALL.replace("<scope>", _SHARED),
-        _NAMED.replace("<scope>", _OWN).replace("<named>", "dependencies"),
-        _NAMED.replace("<scope>", _SHARED).replace("<named>", "shared_dependencies"),
-    )
-)
-# What stands longest comes first, so that a job that needs several does not go from one to the next.
-_BEFORE = f"""(SELECT b.id FROM ({_ARMS}) b
-    ORDER BY b.state <> 'forced_open', b.until DESC NULLS FIRST, b.id LIMIT 1)"""  # noqa: S608 - constants
-
-
-def circuit_before(job_id: str) -> str:
-    """The id of the breaker before a job ``r``, NULL where none stands, as SQL; ``job_id`` is its id, as SQL too."""
-    return _BEFORE.replace("<job id>", job_id).replace("<blocking>", _STATES)
 
 
 def list_circuits() -> QuerySet[Circuit]:

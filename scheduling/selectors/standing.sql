@@ -1,0 +1,38 @@
+-- name: read_standing
+-- Read everything that the start of a waiting job depends on. It reads no more for more waiting jobs.
+SELECT clock_timestamp() AS now, d.due_at,
+    t.status = 'suspended' AS is_suspended, t.status_reason AS suspension_reason, t.suspended_until,
+    t.is_paused AS is_tenant_paused, t.pause_reason AS tenant_pause_reason, t.paused_until AS tenant_paused_until,
+    coalesce(t.max_concurrency, p.max_concurrency) AS tenant_cap, coalesce(c.in_flight, 0) AS tenant_in_flight,
+    q.is_paused AS is_queue_paused, q.pause_reason AS queue_pause_reason, q.paused_until AS queue_paused_until,
+    q.cap AS queue_cap,
+    (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id) AS queue_in_flight,
+    q.dispatches_per_minute, q.dispatch_burst, qc.arrival_us,
+    kp.kind IS NOT NULL AS is_kind_paused, coalesce(kp.reason, '') AS kind_pause_reason,
+    kp.paused_until AS kind_paused_until,
+    ci.state AS circuit_state, ci.until AS circuit_until, ci.error_type AS circuit_error_type,
+    ci.forced_reason AS circuit_forced_reason, ci.dependency AS circuit_dependency,
+    ci.tenant_id IS NULL AS is_circuit_shared,
+    wp.is_paused AS is_pool_paused, wp.pause_reason AS pool_pause_reason, wp.paused_until AS pool_paused_until,
+    wp.memory_mib, coalesce(wp.kinds ? %(kind)s::text, true) AS is_kind_announced,
+    pd.id IS NOT NULL AS is_pool_drained, coalesce(pd.reason, '') AS pool_drain_reason, pd.until AS pool_drained_until,
+    (SELECT coalesce(sum(w.slots), 0) FROM scheduling_worker w WHERE w.pool_id = wp.id AND w.status = 'online'
+        AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)) AS slots,
+    (SELECT count(DISTINCT l.message_id)
+     FROM scheduling_execution_live l LEFT JOIN scheduling_worker w ON w.id = l.worker_id
+     WHERE l.pool_id = wp.id AND w.status IS DISTINCT FROM 'draining') AS in_flight,
+    pc.ticked_at, pc.broker_away_at, pc.locked_tenants -> t.id::text AS locked,
+    (SELECT coalesce(sum(u.amount), 0)::bigint FROM tenants_tenantusage u
+     WHERE u.tenant_id = t.id AND u.key = %(usage)s
+        AND u.period = date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')::date) AS worker_us
+FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id
+    CROSS JOIN scheduling_queue q JOIN scheduling_queue_clock qc ON qc.queue_id = q.id
+    JOIN scheduling_workerpool wp ON wp.id = q.pool_id LEFT JOIN scheduling_pool_clock pc ON pc.pool_id = wp.id
+    LEFT JOIN scheduling_tenant_capacity c ON c.tenant_id = t.id
+    LEFT JOIN scheduling_kindpause kp ON kp.kind = %(kind)s::text
+    LEFT JOIN (SELECT id AS job_id, tenant_id, kind FROM scheduling_job) r ON r.job_id = %(job_id)s
+    LEFT JOIN scheduling_circuit_breaker ci ON ci.id =
+        -- include: circuit_before
+    LEFT JOIN scheduling_drain pd ON pd.scope = 'pool' AND pd.name = wp.name
+    LEFT JOIN scheduling_job_due d ON d.job_id = %(job_id)s
+WHERE t.id = %(tenant_id)s AND q.id = %(queue_id)s;
