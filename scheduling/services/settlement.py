@@ -14,20 +14,25 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from psycopg.rows import class_row
 
 from scheduling import signals
 from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.exceptions import FenceLostError
 from scheduling.models import Execution, Job, LiveExecution
 from scheduling.processors import registry
-from scheduling.services.settlement_sql import settle_sql
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import bring, is_sealing
 from tenants.encryption.envelope import quote
 from tenants.encryption.fields import sealed_field
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_SETTLE_ONE, _SETTLE_MANY = _SQL["settle_one"], _SQL["settle_many"]
+_SETTLE_ONE_NAMING, _SETTLE_MANY_NAMING = _SQL["settle_one_naming"], _SQL["settle_many_naming"]
 
 MAX_PROGRESS_CHARACTERS = 200
 _MOST_PROGRESS = 2**63 - 1
@@ -192,17 +197,23 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
     ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
     rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
-    statement = settle_sql(
-        is_one=len(rows) == 1, names_dependencies=any(settlement.dependencies for settlement in settlements)
-    )
-    with prepared_cursor() as cursor:
-        cursor.execute(statement, {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()})
-        settled = [Settled(*row) for row in cursor.fetchall()]
+    with prepared_cursor(class_row(Settled)) as cursor:
+        values = {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
+        cursor.execute(_statement_for(settlements), values)
+        settled: list[Settled] = cursor.fetchall()
     wake_on_commit({one.queue for one in settled})
     if settled:
         # It is settled, whatever an observer makes of it.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
+
+
+def _statement_for(settlements: Sequence[Settlement]) -> str:
+    """Return the statement; executions that have named no dependency do not pay for any."""
+    is_one = len(settlements) == 1
+    if any(settlement.dependencies for settlement in settlements):
+        return _SETTLE_ONE_NAMING if is_one else _SETTLE_MANY_NAMING
+    return _SETTLE_ONE if is_one else _SETTLE_MANY
 
 
 def longest_us(kind: str = "") -> int:

@@ -75,7 +75,7 @@ BESIDE_ROWS = {
     "scheduling/services/checkpoints.py",
     "scheduling/services/execution.py",
     "scheduling/services/kept_results.py",
-    "scheduling/services/settlement_sql.py",
+    "scheduling/services/settlement.sql",
 }
 _COLUMN = "|".join(COLUMNS)
 _IN_SQL = re.compile(rf"\bscheduling_(?:job|schedule)\b(?!_)[\s\S]*\b(?:\w\.)?(?:{_COLUMN})\b(?!_)")

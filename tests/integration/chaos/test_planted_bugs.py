@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 
 from scheduling.exceptions import FenceLostError
 from scheduling.lifecycle import JobState
-from scheduling.services import checkpoints, rescue, settlement, settlement_sql, verdicts
+from scheduling.services import checkpoints, rescue, settlement, verdicts
 from scheduling.services.dispatching import claim, read, wake
 from tenants.context import all_tenants
 from tenants.database import errors
@@ -177,9 +177,9 @@ def lost_workers_count_attempts(patch: pytest.MonkeyPatch) -> None:
 def charges_are_an_hour_more(patch: pytest.MonkeyPatch) -> None:
     """As where the wall clock steps under a job."""
     honest = "coalesce(whole_us, predicted_us), measured_us,"
-    assert honest in settlement_sql.SETTLE_ONE
-    stepped = settlement_sql.SETTLE_ONE.replace(honest, honest.replace("measured_us,", "measured_us + 3600000000,"))
-    patch.setattr(settlement_sql, "SETTLE_ONE", stepped)
+    assert honest in settlement._SETTLE_ONE
+    stepped = settlement._SETTLE_ONE.replace(honest, honest.replace("measured_us,", "measured_us + 3600000000,"))
+    patch.setattr(settlement, "_SETTLE_ONE", stepped)
 
 
 PLANTED: Mapping[str, tuple[Callable[[pytest.MonkeyPatch], None], Scene]] = {
@@ -224,8 +224,8 @@ def test_a_counter_that_is_off_by_one_is_found(platform: Platform, acme: Tenant)
 def test_a_settlement_that_forgets_what_was_charged_is_found(
     platform: Platform, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgetful = settlement_sql.SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
-    monkeypatch.setattr(settlement_sql, "SETTLE_ONE", forgetful)
+    forgetful = settlement._SETTLE_ONE.replace("'corrected', measured_us - predicted_us", "'corrected', measured_us")
+    monkeypatch.setattr(settlement, "_SETTLE_ONE", forgetful)
     a_job_runs(platform, acme)
     assert faults_of("ledger")
 

@@ -21,7 +21,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from kombu import Connection, pools
 
 from scheduling import broker
-from scheduling.services import execution, rescue, settlement_sql
+from scheduling.services import execution, rescue, settlement
 from scheduling.services.dispatching import republish
 from tests.brokers import empty_database
 from tests.databases import TestDatabase
@@ -114,10 +114,10 @@ def _begin_twice(machine: ProtocolMachine) -> None:
 @pytest.mark.parametrize(
     ("module", "statement", "rule", "bug", "moves"),
     [
-        (settlement_sql, "SETTLE_ONE", "AND l.fence = v.fence", "", _undo_what_runs),
+        (settlement, "_SETTLE_ONE", "AND l.fence = v.fence", "", _undo_what_runs),
         (
-            settlement_sql,
-            "SETTLE_ONE",
+            settlement,
+            "_SETTLE_ONE",
             "WHEN l.cancel_requested_at IS NOT NULL AND",
             "WHEN false AND",
             _yield_what_is_cancelled,

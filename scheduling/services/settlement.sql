@@ -1,13 +1,112 @@
-"""The statement that settles executions, written to be read from top to bottom."""
+-- The statements that settle executions. Waiting rows come before job rows in every statement that locks both.
 
-from __future__ import annotations
+-- name: settle_one
+-- Settle one execution that has named no dependency.
+WITH
+-- include: verdict
+, gone AS (
+    DELETE FROM scheduling_execution_live l
+    USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
+), ended AS (
+    SELECT
+    -- include: ended_columns
+    FROM gone l CROSS JOIN verdict v
+), job AS (
+    UPDATE scheduling_job j SET
+    -- include: job_changes
+    -- include: job_condition
+),
+-- include: effects
+, circuit_news AS (
+    -- include: news_of_kinds
+),
+-- include: settled_rows
+;
 
-from scheduling.models import DeadLetter
+-- name: settle_many
+-- Settle the executions of a message, none of which has named a dependency.
+WITH
+-- include: verdict
+,
+-- include: locked
+, gone AS (
+    -- What is in flight is few or many from one second to the next, and no statistics tell it: by a list it is found
+    -- whatever they say, where a join may read all of it for each of many.
+    DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
+), ended AS (
+    SELECT
+    -- include: ended_columns
+    FROM gone l FULL JOIN locked v ON v.execution_id = l.id
+), job AS (
+    UPDATE scheduling_job j SET
+    -- include: job_changes
+    -- include: job_condition
+),
+-- include: effects
+, circuit_news AS (
+    -- include: news_of_kinds
+),
+-- include: settled_rows
+;
 
-# Waiting rows come before job rows in every statement that locks both (see cancellation).
-_SETTLE = """
-WITH verdict AS (
-    -- What is not said is as `Settlement` has it unless it is told otherwise.
+-- name: settle_one_naming
+-- Settle one execution that has named dependencies.
+WITH
+-- include: verdict
+, gone AS (
+    DELETE FROM scheduling_execution_live l
+    USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence RETURNING l.*
+), ended AS (
+    SELECT
+    -- include: ended_columns
+    FROM gone l CROSS JOIN verdict v
+), job AS (
+    UPDATE scheduling_job j SET
+    -- include: remember_dependencies
+    ,
+    -- include: job_changes
+    -- include: job_condition
+),
+-- include: effects
+, circuit_news AS (
+    -- include: news_of_kinds
+    -- include: news_of_dependencies
+),
+-- include: settled_rows
+;
+
+-- name: settle_many_naming
+-- Settle the executions of a message, some of which have named dependencies.
+WITH
+-- include: verdict
+,
+-- include: locked
+, gone AS (
+    -- What is in flight is few or many from one second to the next, and no statistics tell it: by a list it is found
+    -- whatever they say, where a join may read all of it for each of many.
+    DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
+), ended AS (
+    SELECT
+    -- include: ended_columns
+    FROM gone l FULL JOIN locked v ON v.execution_id = l.id
+), job AS (
+    UPDATE scheduling_job j SET
+    -- include: remember_dependencies
+    ,
+    -- include: job_changes
+    -- include: job_condition
+),
+-- include: effects
+, circuit_news AS (
+    -- include: news_of_kinds
+    -- include: news_of_dependencies
+),
+-- include: settled_rows
+;
+
+-- fragment: verdict
+verdict AS (
+    -- What a row leaves out has the default of `Settlement`.
     SELECT execution_id, fence, outcome, state, event,
         coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
         result, checkpoint, due_in_seconds,
@@ -28,17 +127,25 @@ WITH verdict AS (
         dependencies jsonb, is_blamed bool, retry_after_seconds float8, progress jsonb,
         charge_id uuid, event_id uuid, dead_letter_id uuid, error_id uuid
     )
-), <locked>gone AS (
-    DELETE FROM scheduling_execution_live l <that> RETURNING l.*
-), ended AS (
-    SELECT l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
+)
+
+-- fragment: locked
+-- Executions are locked in one order everywhere, so that two transactions that lock several do not deadlock.
+locked AS (
+    SELECT v.* FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
+    WHERE l.id = ANY(ARRAY(SELECT execution_id FROM verdict))
+    ORDER BY l.id FOR NO KEY UPDATE OF l
+)
+
+-- fragment: ended_columns
+    l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
         v.outcome, v.event, l.started_at AS message_started_at,
         -- It began when its turn came in a merged message or its slot came free, or never.
         CASE WHEN v.measured_us IS NULL AND v.began_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
-        -- A job that somebody asked to cancel does not go back to work.
-        -- A retry that could begin only after the deadline is none: the job is given up now.
+        -- A job whose cancellation was requested does not go back to work. A retry that could begin only after the
+        -- deadline is none: the job is given up now.
         CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable', 'scheduled', 'suspended')
                 THEN 'cancelled'
             -- What it was about to wait for has come already.
@@ -52,8 +159,8 @@ WITH verdict AS (
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
-        -- What no worker has measured by its own clock is lost: it is charged up to its worker's last sign of life, in
-        -- equal parts to those who shared the slot. This clock may have been set meanwhile: hence the bounds.
+        -- What no worker has measured by its own clock is lost: it is charged up to the last heartbeat of its worker,
+        -- in equal parts to those that shared the slot. This clock may have been set meanwhile: hence the bounds.
         CASE WHEN l.started_at IS NULL THEN 0 ELSE least(coalesce(v.most_us, %(most_us)s), greatest(0,
             coalesce(v.measured_us, (round(1000000 * extract(epoch FROM
                 CASE WHEN v.is_lost THEN coalesce(
@@ -62,15 +169,14 @@ WITH verdict AS (
                 / CASE WHEN v.is_lost THEN (SELECT count(*) FROM scheduling_execution_live o
                     WHERE o.message_id = l.message_id) ELSE 1 END - coalesce(v.began_us, 0)))::bigint)))
         END AS measured_us
-    FROM gone l <its verdict>
-), job AS (
-    UPDATE scheduling_job j SET
+
+-- fragment: job_changes
         state = e.state,
         attempt = j.attempt + e.attempt_delta,
         crash_count = j.crash_count + e.crash_delta,
         yield_count = j.yield_count + (e.outcome = 'yielded')::int,
-        travels_alone = j.travels_alone OR e.travels_alone,<remember>
-        -- Whoever was handed back before its turn has not started yet.
+        travels_alone = j.travels_alone OR e.travels_alone,
+        -- A job that was handed back before its turn has not started yet.
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
             ELSE j.started_at END,
         checkpoint = coalesce(e.checkpoint, j.checkpoint),
@@ -83,23 +189,44 @@ WITH verdict AS (
             WHEN e.error_type <> '' THEN e.error_message ELSE j.error_message END,
         error_fingerprint = CASE WHEN e.state = 'completed' THEN ''
             WHEN e.error_type <> '' THEN e.error_fingerprint ELSE j.error_fingerprint END,
-        -- Slot time is used up for good by what is kept: the whole of a job that is over, else what led to a
-        -- checkpoint. Without one the next execution begins anew.
+        -- Slot time counts as used by what is kept: the whole of a job that is over, else what led to a checkpoint.
+        -- Without one the next execution begins from the start.
         used_us = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
                 OR e.outcome = 'yielded' OR coalesce(e.checkpoint, j.checkpoint) <> '{}'
             THEN j.used_us + e.measured_us ELSE 0 END,
         finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
+
+-- fragment: remember_dependencies
+-- So that no further start of the job is needed to find out that it has to wait. What has ended needs nothing.
+        dependencies = CASE WHEN e.dependencies IS NULL
+                OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended') THEN j.dependencies
+            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n) END,
+        shared_dependencies = CASE
+            WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended')
+                THEN j.shared_dependencies
+            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n
+                WHERE (n ->> 'is_shared')::bool) END
+
+-- fragment: job_condition
     FROM ended e
     WHERE j.id = e.job_id AND j.fence = e.fence AND j.state IN ('dispatched', 'executing')
     RETURNING j.id AS job_id, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us, j.travels_alone,
         j.started_at = e.message_started_at AS is_first_start
-), execution AS (
+
+-- fragment: ended_at
+-- When the slot time ended: what was folded and what is counted again agree by the minute and by the month.
+coalesce(started_at + measured_us * interval '1 microsecond', now())
+
+-- fragment: effects
+-- What follows from ``ended`` and ``job``: history, charges, news for ticks, and where the jobs wait.
+execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
         traceback)
     SELECT id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
-        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at, <ended at>,
-        error_type, error_message, traceback
+        coalesce(whole_us, predicted_us), measured_us, peak_memory_kib, dispatched_at, started_at,
+        -- include: ended_at
+        AS ended_at, error_type, error_message, traceback
     FROM ended
 ), charge AS (
     INSERT INTO scheduling_charge (id, tenant_id, job_id, execution_id, queue_id, reason, microseconds, at)
@@ -107,9 +234,10 @@ WITH verdict AS (
 ), event AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, id, statement_timestamp(), event, state, %(actor)s, '',
-        CASE WHEN <late> THEN jsonb_build_object('cause', '<late reason>') ELSE event_data END
+        CASE WHEN (state = 'discarded' AND dead_letter_reason = '')
+            THEN jsonb_build_object('cause', 'retry_past_deadline') ELSE event_data END
     FROM ended
-), told AS (
+), joined AS (
     -- Joined once for all that need both. Every job is one of an execution that ended: FULL only forbids a loop of all
     -- by all, which a plan for lists of any length would be.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
@@ -122,33 +250,36 @@ WITH verdict AS (
         queue_weight_milli,
         -- A failure that came sooner than the work was predicted to take says nothing about the work.
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
-        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib, <ended at>
-    FROM told
+        coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib,
+        -- include: ended_at
+    FROM joined
 ), tally AS (
     INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us,
         ended_at)
-    SELECT tenant_id, queue_id, kind, outcome, dead_letter_reason <> '' OR <late>,
+    SELECT tenant_id, queue_id, kind, outcome,
+        dead_letter_reason <> '' OR (state = 'discarded' AND dead_letter_reason = ''),
         -- Only the first start ends a wait that began when the job could run.
         CASE WHEN is_first_start THEN greatest(0, 1000000 * extract(epoch FROM started_at - run_at))::bigint END,
-        started_at, measured_us, <ended at>
-    FROM told
+        started_at, measured_us,
+        -- include: ended_at
+    FROM joined
 ), ready AS (
     INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, goes_alone
-    FROM told WHERE is_known AND state = 'available'
+    FROM joined WHERE is_known AND state = 'available'
 ), due AS (
     INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
     SELECT tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us,
         now() + make_interval(secs => due_in_seconds)
-    FROM told WHERE is_known AND state IN ('retryable', 'scheduled')
+    FROM joined WHERE is_known AND state IN ('retryable', 'scheduled')
 ), suspended AS (
     INSERT INTO scheduling_job_suspended (job_id, tenant_id, is_own, wake_at)
     SELECT job_id, tenant_id, outcome = 'put_off', now() + make_interval(secs => due_in_seconds)
-    FROM told WHERE is_known AND state = 'suspended'
+    FROM joined WHERE is_known AND state = 'suspended'
     ON CONFLICT (job_id) DO UPDATE SET is_own = excluded.is_own, wake_at = excluded.wake_at
 ), batch_news AS (
     INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
-    SELECT tenant_id, batch_id, state FROM told
+    SELECT tenant_id, batch_id, state FROM joined
     WHERE batch_id IS NOT NULL AND state IN ('completed', 'cancelled', 'discarded', 'quarantined')
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
@@ -157,15 +288,18 @@ WITH verdict AS (
     INSERT INTO scheduling_deadletter
         (id, tenant_id, job_id, kind, reason, error_type, error_message, error_fingerprint, created_at)
     SELECT dead_letter_id, tenant_id, job_id, kind,
-        CASE WHEN <late> THEN '<late reason>' ELSE dead_letter_reason END,
+        CASE WHEN (state = 'discarded' AND dead_letter_reason = '') THEN 'retry_past_deadline'
+            ELSE dead_letter_reason END,
         error_type, error_message, error_fingerprint, now()
-    FROM ended WHERE dead_letter_reason <> '' OR <late>
+    FROM ended WHERE dead_letter_reason <> '' OR (state = 'discarded' AND dead_letter_reason = '')
 ), error AS (
     INSERT INTO scheduling_joberror
         (id, tenant_id, job_id, execution_id, kind, error_type, error_message, error_fingerprint, at)
     SELECT error_id, tenant_id, job_id, id, kind, error_type, left(error_message, 500), error_fingerprint, now()
     FROM ended WHERE error_type <> ''
-), circuit_news AS (
+)
+
+-- fragment: news_of_kinds
     -- Errors that time may heal move a breaker; a success only one that counts already.
     INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type,
         error_message, retry_after_seconds, at)
@@ -179,28 +313,10 @@ WITH verdict AS (
             EXISTS (SELECT FROM scheduling_circuit_breaker c
                 WHERE c.tenant_id = e.tenant_id AND c.kind = e.kind AND c.dependency = '')
             OR EXISTS (SELECT FROM scheduling_circuit_news n
-                WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind AND n.dependency = '')))<of dependencies>
-), deadline AS (
-    DELETE FROM scheduling_job_deadline d USING ended e
-    WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
-)
-SELECT e.id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name, coalesce(p.tier_id, '')
-FROM told e JOIN scheduling_queue q ON q.id = e.queue_id
-    LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
-WHERE e.is_known
-"""
-# So that no further start of the job is needed to learn that it has to wait. What has ended needs nothing.
-_REMEMBER = """
-        dependencies = CASE WHEN e.dependencies IS NULL
-                OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended') THEN j.dependencies
-            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n) END,
-        shared_dependencies = CASE
-            WHEN e.dependencies IS NULL OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended')
-                THEN j.shared_dependencies
-            ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n
-                WHERE (n ->> 'is_shared')::bool) END,"""
-# OFFSET keeps each of these a probe of an index, whatever the planner thinks how many there are.
-_OF_DEPENDENCIES = """
+                WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind AND n.dependency = '')))
+
+-- fragment: news_of_dependencies
+-- OFFSET keeps each of these a probe of an index, whatever the planner assumes how many there are.
     UNION ALL
     SELECT e.tenant_id, e.kind, n.name, n.is_shared AND NOT n.is_own_timeout, e.job_id, n.fingerprint, n.error_type,
         n.error_message, n.retry_after_seconds, clock_timestamp()
@@ -216,47 +332,15 @@ _OF_DEPENDENCIES = """
             EXISTS (SELECT FROM scheduling_circuit_breaker c
                 WHERE c.tenant_id IS NULL AND c.kind = e.kind AND c.dependency = n.name OFFSET 0)
             OR EXISTS (SELECT FROM scheduling_circuit_news o
-                WHERE o.is_shared AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)))))"""
-# Every other verdict that discards says why.
-_LATE = "(state = 'discarded' AND dead_letter_reason = '')"
-# What was folded and what is counted anew agree by the minute and by the month: one end in all three.
-_ENDED_AT = "coalesce(started_at + measured_us * interval '1 microsecond', now())"
-_SETTLE = _SETTLE.replace("<ended at>", _ENDED_AT)
-_SETTLE = _SETTLE.replace("<late>", _LATE).replace("<late reason>", DeadLetter.Reason.RETRY_PAST_DEADLINE)
-# In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
-_LOCKED = """locked AS (
-    SELECT v.* FROM scheduling_execution_live l JOIN verdict v ON l.id = v.execution_id AND l.fence = v.fence
-    WHERE l.id = ANY(ARRAY(SELECT execution_id FROM verdict))
-    ORDER BY l.id FOR NO KEY UPDATE OF l
-), """
-_ONE_GONE = "USING verdict v WHERE l.id = v.execution_id AND l.fence = v.fence"
-# What is in flight is few or many from one second to the next, and nobody's statistics know it: by a list it is looked
-# up whatever they say, where a join may read all of it for each of many.
-_MANY_GONE = "WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked))"
+                WHERE o.is_shared AND o.kind = e.kind AND o.dependency = n.name OFFSET 0)))))
 
-
-def settle_sql(*, is_one: bool, names_dependencies: bool) -> str:
-    """The statement; an execution that has named nothing pays for no dependencies."""
-    if names_dependencies:
-        return SETTLE_ONE_NAMING if is_one else SETTLE_MANY_NAMING
-    return SETTLE_ONE if is_one else SETTLE_MANY
-
-
-def _variant(*, is_one: bool, names_dependencies: bool) -> str:
-    fragments = {
-        "<locked>": "" if is_one else _LOCKED,
-        "<that>": _ONE_GONE if is_one else _MANY_GONE,
-        "<its verdict>": "CROSS JOIN verdict v" if is_one else "FULL JOIN locked v ON v.execution_id = l.id",
-        "<remember>": _REMEMBER if names_dependencies else "",
-        "<of dependencies>": _OF_DEPENDENCIES if names_dependencies else "",
-    }
-    statement = _SETTLE
-    for name, fragment in fragments.items():
-        statement = statement.replace(name, fragment)
-    return statement
-
-
-SETTLE_ONE = _variant(is_one=True, names_dependencies=False)
-SETTLE_MANY = _variant(is_one=False, names_dependencies=False)
-SETTLE_ONE_NAMING = _variant(is_one=True, names_dependencies=True)
-SETTLE_MANY_NAMING = _variant(is_one=False, names_dependencies=True)
+-- fragment: settled_rows
+deadline AS (
+    DELETE FROM scheduling_job_deadline d USING ended e
+    WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+)
+SELECT e.id AS execution_id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name AS queue,
+    coalesce(p.tier_id, '') AS tier
+FROM joined e JOIN scheduling_queue q ON q.id = e.queue_id
+    LEFT JOIN tenants_tenant t ON t.id = e.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
+WHERE e.is_known
