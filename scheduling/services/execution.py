@@ -4,79 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import transaction
+from psycopg.rows import dict_row
 
 from scheduling import signals
 from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.limits import PEAK_MEMORY
 from scheduling.models import Job
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
 from tenants.encryption.fields import SealedValueBrokenError, sealed_field
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 
-# All executions of a message at once. Memory limits are looked up by tenant, of whom a message has many.
-_START = """
-WITH named AS (
-    SELECT * FROM unnest(%(execution_ids)s::uuid[], %(event_ids)s::uuid[]) WITH ORDINALITY
-        AS n(id, event_id, position)
-), <locked>begun AS (
-    UPDATE scheduling_execution_live l SET
-        started_at = statement_timestamp(), worker_id = %(worker_id)s, fence = l.fence + 1,
-        lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
-    WHERE l.id = <chosen> AND l.token = %(token)s AND l.started_at IS NULL
-    RETURNING l.id, l.tenant_id, l.job_id, l.queue_id, l.message_id, l.kind, l.number, l.fence, l.dispatched_at
-), job AS (
-    UPDATE scheduling_job j SET
-        state = 'executing', fence = b.fence, started_at = coalesce(j.started_at, statement_timestamp())
-    FROM begun b
-    WHERE j.id = b.job_id AND j.state = 'dispatched' AND j.fence = b.fence - 1
-    RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
-        j.fence, j.run_at, j.started_at, j.traceparent
-), told AS (
-    -- Joined once for all that need them. The lesser are among the greater: FULL only forbids a loop of all by all,
-    -- which a plan for lists of any length would be.
-    SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, n.event_id,
-        n.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
-        j.started_at, j.traceparent
-    FROM named n FULL JOIN begun b ON b.id = n.id FULL JOIN job j ON j.id = b.job_id
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'execution.started', 'executing',
-        'system', '', jsonb_build_object('number', number, 'worker', %(worker_id)s<place>)
-    FROM told WHERE fence IS NOT NULL
-)
-SELECT b.id, b.job_id, b.tenant_id, b.kind, b.number, b.fence, b.payload, b.attempt + 1, b.crash_count,
-    b.max_retries, b.checkpoint, b.deadline_at, coalesce(b.deadline_at <= now(), false),
-    extract(epoch FROM now() - b.dispatched_at)::float8, coalesce(
-        (SELECT o.value FROM tenants_tenantlimit o WHERE o.tenant_id = b.tenant_id AND o.key = %(memory_key)s
-            AND (o.expires_at IS NULL OR o.expires_at > now())),
-        (SELECT r.value FROM tenants_planlimit r WHERE r.plan_id = t.plan_id AND r.key = %(memory_key)s),
-        %(memory_default)s),
-    CASE WHEN b.started_at = statement_timestamp() THEN extract(epoch FROM now() - b.run_at)::float8 END,
-    q.name, coalesce(p.tier_id, ''), extract(epoch FROM statement_timestamp())::float8, b.traceparent,
-    -- What the plan says of the kind by name comes before what it says of every kind.
-    coalesce(p.retry_rules -> b.kind -> 'delays_seconds', p.retry_rules -> '*' -> 'delays_seconds')
-FROM told b JOIN scheduling_queue q ON q.id = b.queue_id
-    LEFT JOIN tenants_tenant t ON t.id = b.tenant_id LEFT JOIN tenants_plan p ON p.id = t.plan_id
-ORDER BY b.position
-"""
-# In one order everywhere: whoever takes several executions never waits for another in a ring. One needs no order.
-_LOCKED = """locked AS (
-    SELECT l.id FROM scheduling_execution_live l
-    WHERE l.id = ANY(%(execution_ids)s) AND l.token = %(token)s AND l.started_at IS NULL
-    ORDER BY l.id FOR NO KEY UPDATE
-), """
-_PLACE = """, 'message', message_id, 'position', row_number() OVER (ORDER BY position), 'size', count(*) OVER ()"""
-_CHOSEN = "ANY(ARRAY(SELECT id FROM locked))"
-_START_ONE = _START.replace("<locked>", "").replace("<chosen>", "ANY(%(execution_ids)s)").replace("<place>", "")
-_START_MANY = _START.replace("<locked>", _LOCKED).replace("<chosen>", _CHOSEN).replace("<place>", _PLACE)
+_SQL = load_sql(__file__)
+_START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +98,9 @@ class Begun(NamedTuple):
         )
 
 
-_COLUMNS = tuple(field.name for field in fields(StartedExecution) if field.name != "unreadable")
 _SEALED = {name: sealed_field(Job, name) for name in ("payload", "checkpoint")}
-_FENCE = _COLUMNS.index("fence")
-_TENANT = _COLUMNS.index("tenant_id")
+# Columns of jsonb, which Django leaves as text.
+_JSON = ("payload", "checkpoint", "plan_retry_delays_seconds")
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
@@ -176,7 +123,7 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
     with all_tenants(BY_INDEX):
         rows = _start(execution_ids, token, worker_id)
         # A live execution that its job does not agree with: the half that did match must not stay.
-        astray = {row[0] for row in rows if row[_FENCE] is None}
+        astray = {row["execution_id"] for row in rows if row["fence"] is None}
         if astray:
             transaction.set_rollback(True)
         else:
@@ -193,35 +140,32 @@ def announce_starts(begun: Sequence[Begun]) -> None:
     signals.executions_started.send(None, executions=begun)
 
 
-def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[tuple[Any, ...]]:
-    # A message may name one twice: whatever it says is believed by nobody.
+def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[dict[str, Any]]:
+    # A message may name one twice: nothing in a message is trusted.
     named = list(dict.fromkeys(execution_ids))
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            _START_ONE if len(named) == 1 else _START_MANY,
-            {
-                "execution_ids": named,
-                "event_ids": uuid7s(len(named)),
-                "token": token,
-                "worker_id": worker_id,
-                "lease_seconds": lease_seconds(),
-                "memory_key": PEAK_MEMORY.key,
-                "memory_default": PEAK_MEMORY.default,
-            },
-        )
-        return list(cursor.fetchall())
+    values = {
+        "execution_ids": named,
+        "event_ids": uuid7s(len(named)),
+        "token": token,
+        "worker_id": worker_id,
+        "lease_seconds": lease_seconds(),
+        "memory_key": PEAK_MEMORY.key,
+        "memory_default": PEAK_MEMORY.default,
+    }
+    with prepared_cursor(dict_row) as cursor:
+        cursor.execute(_START_ONE if len(named) == 1 else _START_MANY, values)
+        rows: list[dict[str, Any]] = cursor.fetchall()
+    return rows
 
 
-def _read_rows(rows: Sequence[tuple[Any, ...]]) -> list[StartedExecution]:
+def _read_rows(rows: Sequence[dict[str, Any]]) -> list[StartedExecution]:
     if is_sealing():
-        bring(row[_TENANT] for row in rows)
+        bring(row["tenant_id"] for row in rows)
     return [_started(row) for row in rows]
 
 
-def _started(row: tuple[Any, ...]) -> StartedExecution:
-    columns = dict(zip(_COLUMNS, row, strict=True))
-    # Django leaves jsonb of its own cursors as text.
-    for name in ("payload", "checkpoint", "plan_retry_delays_seconds"):
+def _started(columns: dict[str, Any]) -> StartedExecution:
+    for name in _JSON:
         columns[name] = None if columns[name] is None else json.loads(columns[name])
     columns["started_at"] = datetime.fromtimestamp(columns["started_at"], UTC)
     tenant_id, job_id = columns["tenant_id"], columns["job_id"]

@@ -73,7 +73,7 @@ BESIDE_ROWS = {
     "scheduling/services/bulk/replays.py",
     "scheduling/services/bulk/reroute.py",
     "scheduling/services/checkpoints.py",
-    "scheduling/services/execution.py",
+    "scheduling/services/execution.sql",
     "scheduling/services/kept_results.py",
     "scheduling/services/settlement.sql",
 }
