@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.rows import class_row
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.lifecycle import TERMINAL_STATES, JobState
@@ -17,30 +19,25 @@ from scheduling.services.settlement import settle_here
 from scheduling.services.waiting import look_again, take_out
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.texts import said
 
 _OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
-_REQUEST_CANCEL = """
-WITH ids AS (
-    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
-    SELECT l.id, ids.event_id FROM scheduling_execution_live l
-        JOIN unnest(%(job_ids)s::uuid[], %(event_ids)s::uuid[]) AS ids(job_id, event_id) USING (job_id)
-    ORDER BY l.id FOR NO KEY UPDATE OF l
-), asked AS (
-    UPDATE scheduling_execution_live l SET cancel_requested_at = coalesce(l.cancel_requested_at, now())
-    FROM ids WHERE l.id = ids.id
-    RETURNING l.id, l.tenant_id, l.job_id, l.fence, l.started_at IS NOT NULL AS has_begun, ids.event_id
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT event_id, tenant_id, job_id, id, statement_timestamp(), 'job.cancel_requested', 'executing',
-        %(actor)s, %(request_id)s, jsonb_build_object('reason', %(reason)s::text)
-    FROM asked WHERE has_begun
-)
-SELECT id, job_id, fence, has_begun FROM asked
-"""
+_REQUEST_CANCEL = load_sql(__file__)["request_cancel"]
+
+
+@dataclass(frozen=True, slots=True)
+class _InFlight:
+    """An execution whose cancellation is requested, and whether a worker has started it."""
+
+    execution_id: UUID
+    job_id: UUID
+    fence: int
+    has_begun: bool
 
 
 @transaction.atomic
@@ -97,31 +94,26 @@ def _cancel_found(job_ids: Sequence[UUID], reason: str) -> set[UUID]:
     cancelled = take_out(job_ids, state=JobState.CANCELLED, event="job.cancelled", data=data)
     in_flight = _request_cancel([job_id for job_id in job_ids if job_id not in cancelled], reason)
     settled = settle_here(
-        [
-            verdicts.cancelled(execution_id, fence, reason=reason)
-            for execution_id, _, fence, has_begun in in_flight
-            if not has_begun
-        ],
+        [verdicts.cancelled(row.execution_id, row.fence, reason=reason) for row in in_flight if not row.has_begun],
         actor=actor_label(current_actor()),
     )
-    asked = {job_id for _, job_id, _, has_begun in in_flight if has_begun}
+    asked = {row.job_id for row in in_flight if row.has_begun}
     return cancelled | {row.job_id for row in settled} | asked
 
 
-def _request_cancel(job_ids: list[UUID], reason: str) -> list[tuple[UUID, UUID, int, bool]]:
-    """Ask running jobs to stop: (execution, job, fence, whether it has begun) of those in flight."""
+def _request_cancel(job_ids: list[UUID], reason: str) -> list[_InFlight]:
+    """Request the cancellation of running jobs; return those in flight."""
     if not job_ids:
         return []
     actor = current_actor()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _REQUEST_CANCEL,
-            {
-                "job_ids": job_ids,
-                "event_ids": uuid7s(len(job_ids)),
-                "actor": actor_label(actor),
-                "request_id": actor.request_id,
-                "reason": reason,
-            },
-        )
-        return list(cursor.fetchall())
+    values = {
+        "job_ids": job_ids,
+        "event_ids": uuid7s(len(job_ids)),
+        "actor": actor_label(actor),
+        "request_id": actor.request_id,
+        "reason": reason,
+    }
+    with prepared_cursor(class_row(_InFlight)) as cursor:
+        cursor.execute(_REQUEST_CANCEL, values)
+        rows: list[_InFlight] = cursor.fetchall()
+    return rows

@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 from scheduling import signals
@@ -19,115 +20,16 @@ from scheduling.models import Job
 from scheduling.services.events import actor_label
 from scheduling.services.lines import open_key_lines
 from tenants.context import current_actor
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
 
 # A job that changes its place or hands between two statements is found on the next look.
 LOOKS = 5
 
-# A suspended job waits in no line, and that of its key may be gone. One that was resumed while this waited for its row
-# waits in a line again: it is left for the next look, or its row there would stay for ever.
-_TAKE_OUT = """
-WITH wanted AS (
-    SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
-        j.state = 'suspended' AS is_suspended
-    FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
-        JOIN scheduling_job j ON j.id = ids.id
-        LEFT JOIN scheduling_schedulingentity e
-            ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
-), ready AS (
-    DELETE FROM scheduling_job_ready r USING wanted w
-    WHERE r.entity_id = w.entity_id AND r.rank = w.rank AND r.job_id = w.job_id RETURNING r.job_id
-), due AS (
-    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id AND d.entity_id = w.entity_id
-    RETURNING d.job_id
-), held AS (
-    DELETE FROM scheduling_job_held h USING wanted w WHERE h.job_id = w.job_id AND h.entity_id = w.entity_id
-    RETURNING h.job_id
-), gone AS (
-    SELECT job_id, 1 AS was_waiting FROM ready UNION ALL SELECT job_id, 1 FROM due
-    UNION ALL SELECT job_id, 1 FROM held UNION ALL SELECT job_id, 0 FROM wanted WHERE is_suspended
-), job AS (
-    UPDATE scheduling_job j SET state = %(state)s,
-        finished_at = CASE WHEN %(state)s <> 'suspended' THEN now() END,
-        error_type = coalesce(nullif(%(error_type)s, ''), j.error_type),
-        error_message = coalesce(nullif(%(error_message)s, ''), j.error_message),
-        error_fingerprint = coalesce(nullif(%(error_fingerprint)s, ''), j.error_fingerprint)
-    FROM gone g JOIN wanted w USING (job_id)
-    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
-      AND (g.was_waiting = 1 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.batch_id, w.entity_id, w.n, g.was_waiting
-), deadline AS (
-    DELETE FROM scheduling_job_deadline d USING job j WHERE d.job_id = j.id AND %(state)s <> 'suspended'
-), suspended AS (
-    -- One that the version before has resumed stands there still.
-    INSERT INTO scheduling_job_suspended (job_id, tenant_id)
-    SELECT id, tenant_id FROM job WHERE %(state)s = 'suspended' ON CONFLICT DO NOTHING
-), not_suspended AS (
-    DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.was_waiting = 0
-), batch_news AS (
-    INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
-    SELECT tenant_id, batch_id, %(state)s FROM job WHERE batch_id IS NOT NULL AND %(state)s <> 'suspended'
-), wake AS (
-    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, -sum(was_waiting) FROM job WHERE was_waiting > 0 GROUP BY 1, 2, 3
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, statement_timestamp(), %(event)s, %(state)s, %(actor)s,
-        %(request_id)s, %(data)s
-    FROM job
-), dead_letter AS (
-    INSERT INTO scheduling_deadletter (id, tenant_id, job_id, kind, reason, error_type, error_message,
-        error_fingerprint, created_at)
-    SELECT (%(letter_ids)s::uuid[])[n], tenant_id, id, kind, %(dead_letter_reason)s, %(error_type)s,
-        %(error_message)s, %(error_fingerprint)s, now()
-    FROM job WHERE %(dead_letter_reason)s <> ''
-), error AS (
-    INSERT INTO scheduling_joberror (id, tenant_id, job_id, kind, error_type, error_message, error_fingerprint, at)
-    SELECT (%(error_ids)s::uuid[])[n], tenant_id, id, kind, %(error_type)s, left(%(error_message)s, 500),
-        %(error_fingerprint)s, now()
-    FROM job WHERE %(error_type)s <> ''
-), tally AS (
-    INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, measured_us, ended_at)
-    SELECT tenant_id, queue_id, kind, '', true, 0, now() FROM job WHERE %(dead_letter_reason)s <> ''
-)
-SELECT id FROM job
-"""
-_MAKE_READY = """
-WITH wanted AS (
-    SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
-        j.state = 'suspended' AS is_suspended
-    FROM unnest(%(job_ids)s::uuid[]) WITH ORDINALITY AS ids(id, n)
-        JOIN scheduling_job j ON j.id = ids.id
-        JOIN scheduling_schedulingentity e
-            ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
-), due AS (
-    DELETE FROM scheduling_job_due d USING wanted w WHERE d.job_id = w.job_id AND d.entity_id = w.entity_id
-    RETURNING d.job_id
-), gone AS (
-    SELECT job_id, 0 AS joins FROM due UNION ALL SELECT job_id, 1 FROM wanted WHERE is_suspended
-), job AS (
-    UPDATE scheduling_job j SET state = 'available'
-    FROM gone g JOIN wanted w USING (job_id)
-    WHERE j.id = g.job_id AND j.state = ANY(%(from_states)s) AND j.queue_id = w.queue_id
-      AND (g.joins = 0 OR j.state = 'suspended')
-    RETURNING j.id, j.tenant_id, j.queue_id, j.kind, j.rank, j.payload_bytes, j.used_us, j.travels_alone, w.entity_id,
-        w.n, g.joins
-), ready AS (
-    INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
-    SELECT tenant_id, entity_id, rank, id, kind, payload_bytes, used_us, travels_alone FROM job
-), not_suspended AS (
-    DELETE FROM scheduling_job_suspended s USING job j WHERE s.job_id = j.id AND j.joins = 1
-), wake AS (
-    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
-    SELECT tenant_id, entity_id, queue_id, sum(joins) FROM job GROUP BY 1, 2, 3
-), event AS (
-    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
-    SELECT (%(event_ids)s::uuid[])[n], tenant_id, id, NULL, statement_timestamp(), %(event)s, 'available', %(actor)s,
-        %(request_id)s, %(data)s
-    FROM job
-)
-SELECT id FROM job
-"""
+_SQL = load_sql(__file__)
+_TAKE_OUT = _SQL["take_out"]
+_MAKE_READY = _SQL["make_ready"]
 _BEFORE_SUSPENSION = (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE)
 
 
@@ -213,9 +115,9 @@ def _run(
         "request_id": actor.request_id,
         **parameters,
     }
-    with connection.cursor() as cursor:
+    with prepared_cursor(scalar_row) as cursor:
         cursor.execute(statement, values)
-        moved = {job_id for (job_id,) in cursor.fetchall()}
+        moved = set(cursor.fetchall())
     if moved:
         facts = {"event": event, "state": parameters.get("state", JobState.AVAILABLE.value), "count": len(moved)}
         transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))

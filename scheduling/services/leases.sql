@@ -1,0 +1,36 @@
+-- name: heartbeat
+-- Record that a worker is alive, and renew the leases of its executions.
+WITH beat AS (
+    -- A drain that was requested outlives the worker's own status online.
+    UPDATE scheduling_worker SET heartbeat_at = now(), stopped_at = NULL,
+        status = CASE WHEN status = 'draining' AND %(status)s = 'online' THEN status ELSE %(status)s END,
+        queues = coalesce(%(queues)s::jsonb, queues),
+        clock_skew_seconds = %(clock)s - extract(epoch FROM clock_timestamp()),
+        canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
+    WHERE id = %(worker_id)s RETURNING status, pool_id
+), held AS (
+    -- An execution that is being settled is not renewed: its lock may be held for long, and all others would wait.
+    SELECT l.id FROM scheduling_execution_live l
+        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
+    WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED
+), renewed AS (
+    UPDATE scheduling_execution_live l
+    SET lease_expires_at = now() + make_interval(secs => %(lease_seconds)s)
+    FROM held WHERE l.id = held.id
+    RETURNING l.id, l.job_id, l.cancel_requested_at IS NOT NULL AS is_cancel_requested,
+        l.yield_requested_at IS NOT NULL AS is_yield_requested
+), ours AS (
+    SELECT * FROM renewed
+    UNION ALL
+    SELECT l.id, l.job_id, l.cancel_requested_at IS NOT NULL, l.yield_requested_at IS NOT NULL
+    FROM scheduling_execution_live l
+        JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS busy(id, fence) USING (id, fence)
+    WHERE l.started_at IS NOT NULL AND l.id NOT IN (SELECT id FROM held)
+)
+SELECT (SELECT status FROM beat) AS status,
+    ARRAY(SELECT q.name FROM scheduling_queue q JOIN beat USING (pool_id) ORDER BY q.name) AS queue_names,
+    r.id AS execution_id, r.is_cancel_requested, coalesce(d.deadline_at <= now(), false) AS is_deadline_passed,
+    r.is_yield_requested
+FROM (SELECT) one
+LEFT JOIN ours r ON true
+LEFT JOIN scheduling_job_deadline d ON d.job_id = r.job_id;
