@@ -4,6 +4,10 @@ A lock has a class and, within it, a key: a number (of a pool, say, or the hash 
 tenant's id with a name, hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of numbers apart from
 single ones, so the two forms never meet.
 
+A named statement takes a lock by ``pg_advisory_xact_lock(%(tick_lock)s::int, …)`` and its like, with the number of the
+class as the parameter. The key of a tenant is ``hashtext(tenant_id::text)``: two tenants that share one wait for each
+other at times, and for nothing else.
+
 Every lock is a transaction's and ends with it. One of a session would stay on a connection that a pooler gives to
 somebody else, and would be given back on one that never held it.
 """
@@ -55,10 +59,6 @@ class LockClass(IntEnum):
         """SQL that waits for the lock. ``key`` is an SQL expression: an integer of at most four bytes."""
         return f"pg_advisory_xact_lock({self.value}, ({key})::int)"
 
-    def share(self, key: str = "0") -> str:
-        """SQL that waits for the lock and holds it beside others who share it."""
-        return f"pg_advisory_xact_lock_shared({self.value}, ({key})::int)"
-
     def attempt(self, key: str = "0") -> str:
         """SQL that takes the lock, or says false where somebody else has it."""
         return f"pg_try_advisory_xact_lock({self.value}, ({key})::int)"
@@ -66,12 +66,3 @@ class LockClass(IntEnum):
     def take_named(self, text: str) -> str:
         """SQL that waits for the lock of a name. ``text`` is an SQL expression; a tenant's begins with its id."""
         return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
-
-    def attempt_named(self, text: str) -> str:
-        """SQL that takes the lock of a name, or says false where somebody else has it."""
-        return f"pg_try_advisory_xact_lock(hashtextextended({text}, {self.value}))"
-
-
-def hash_of_tenant(column: str = "tenant_id") -> str:
-    """The key of a tenant, as SQL. Two tenants that share one wait for each other at times, and for nothing else."""
-    return f"hashtext({column}::text)"

@@ -7,15 +7,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from django.db import connection
+from psycopg.rows import scalar_row
 
 from scheduling.exceptions import DrainingError
 from scheduling.models import Drain
 from scheduling.services.leadership import lead
 from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
 
 # When a refused client may ask again where nobody has said how long the drain lasts.
@@ -23,36 +25,13 @@ RETRY_AFTER_SECONDS = 60
 # A submission that had begun before the drain stands in no count yet; it has ended by then.
 SETTLING_SECONDS = 2
 
+_SQL = load_sql(__file__)
 _IS_LEFT = {
-    Drain.Scope.QUEUE: """
-        SELECT EXISTS (SELECT FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
-                WHERE q.name = %(name)s AND e.waiting > 0)
-            OR EXISTS (SELECT FROM scheduling_wake w JOIN scheduling_queue q ON q.id = w.queue_id
-                WHERE q.name = %(name)s AND w.waiting_delta > 0)
-            OR EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_queue q ON q.id = l.queue_id
-                WHERE q.name = %(name)s)""",
-    Drain.Scope.KIND: """
-        SELECT EXISTS (SELECT FROM scheduling_execution_live WHERE kind = %(name)s)
-            OR EXISTS (SELECT FROM scheduling_job_held WHERE kind = %(name)s)
-            OR EXISTS (SELECT FROM scheduling_job_due WHERE kind = %(name)s)
-            OR EXISTS (SELECT FROM scheduling_job_ready WHERE kind = %(name)s)""",
-    Drain.Scope.POOL: """
-        SELECT EXISTS (SELECT FROM scheduling_execution_live l JOIN scheduling_workerpool p ON p.id = l.pool_id
-            WHERE p.name = %(name)s)""",
+    Drain.Scope.QUEUE: _SQL["is_queue_busy"],
+    Drain.Scope.KIND: _SQL["is_kind_busy"],
+    Drain.Scope.POOL: _SQL["is_pool_busy"],
 }
-# All of them, as a part of a statement that asks for more; there are never many.
-DRAINS_OF_SUBMISSIONS = f"""
-    SELECT array_agg(ARRAY[scope, name, reason, until::text]) FROM scheduling_drain
-    WHERE scope <> '{Drain.Scope.POOL.value}'
-"""  # noqa: S608 - constants
-_DRAINED_TENANTS = """
-UPDATE tenants_tenant t SET drained_at = statement_timestamp()
-WHERE t.draining_at <= statement_timestamp() - make_interval(secs => %s) AND t.drained_at IS NULL
-  AND NOT EXISTS (SELECT FROM scheduling_schedulingentity e WHERE e.tenant_id = t.id AND e.waiting > 0)
-  AND NOT EXISTS (SELECT FROM scheduling_wake w WHERE w.tenant_id = t.id AND w.waiting_delta > 0)
-  AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.tenant_id = t.id)
-RETURNING t.id
-"""
+_DRAINED_TENANTS = _SQL["note_drained_tenants"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +43,7 @@ class Drains:
 
     @classmethod
     def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
-        """From what `DRAINS_OF_SUBMISSIONS` has found."""
+        """Return them from rows (scope, name, reason, until)."""
         return cls(
             now,
             {
@@ -124,15 +103,15 @@ def _note_drained_targets(now: datetime) -> int:
 
 
 def _is_left(drain: Drain) -> bool:
-    with connection.cursor() as cursor:
+    with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_IS_LEFT[Drain.Scope(drain.scope)], {"name": drain.name})
-        return bool(cursor.fetchone()[0])
+        return bool(cursor.fetchone())
 
 
 def _note_drained_tenants() -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(_DRAINED_TENANTS, [SETTLING_SECONDS])
-        tenant_ids = [tenant_id for (tenant_id,) in cursor.fetchall()]
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_DRAINED_TENANTS, {"settling_seconds": SETTLING_SECONDS})
+        tenant_ids = cursor.fetchall()
     for tenant in Tenant.objects.filter(pk__in=tenant_ids):
         assert tenant.draining_at is not None  # the statement chose them by it
         assert tenant.drained_at is not None

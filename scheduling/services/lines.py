@@ -6,15 +6,16 @@ into one shares a lock on the tenant's lines with others that do, so that upkeep
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.models import SchedulingEntity, TenantCapacity
 from tenants.context import all_tenants
-from tenants.locks import LockClass, hash_of_tenant
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
 from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
 
@@ -23,54 +24,11 @@ KEPT_IDLE_KEYS = 1_000
 
 type Line = tuple[int, str]
 
-# The lines of keys that are wanted: those of given jobs, or those of a tenant that are named.
-_OF_JOBS = """
-SELECT DISTINCT tenant_id, queue_id, fair_key FROM scheduling_job WHERE id = ANY(%(job_ids)s) AND fair_key <> ''
-"""
-_NAMED = """
-SELECT %(tenant_id)s::uuid AS tenant_id, queue_id, fair_key
-FROM unnest(%(queue_ids)s::bigint[], %(keys)s::text[]) AS named (queue_id, fair_key)
-"""
-_HOLD = f"""
-SELECT {LockClass.LINES.share(hash_of_tenant())}
-FROM (SELECT DISTINCT tenant_id FROM (<wanted>) AS wanted ORDER BY 1) AS tenants
-"""  # noqa: S608 - constants
-# In one order, so that two transactions that open the same lines do not wait for each other.
-_OPEN = """
-INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
-    in_flight, waiting, head_rank, estimate_us)
-SELECT e.tenant_id, e.queue_id, e.id, wanted.fair_key, 1000, 0, false, 0, 0, 0::bigint, e.estimate_us
-FROM (<wanted>) AS wanted JOIN scheduling_schedulingentity e
-    ON e.tenant_id = wanted.tenant_id AND e.queue_id = wanted.queue_id AND e.parent_id IS NULL
-ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
-ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING
-"""
-_OWN = """
-SELECT queue_id, id FROM scheduling_schedulingentity
-WHERE tenant_id = %s::uuid AND queue_id = ANY(%s::bigint[]) AND parent_id IS NULL
-"""
-# A key that returns starts at its siblings' virtual time anyway, so one that is not ahead of it loses nothing. Nobody
-# is ahead of others when the tenant has nothing to do at all. What is ahead is kept, but not without end.
-_IDLE = """
-    SELECT id, tenant_id FROM (
-        SELECT k.id, k.tenant_id,
-            k.vruntime <= e.virtual_time OR e.waiting + e.keys_waiting + e.in_flight + e.keys_in_flight = 0 AS is_level,
-            row_number() OVER (PARTITION BY k.parent_id ORDER BY k.vruntime DESC, k.id) AS n
-        FROM scheduling_schedulingentity k JOIN scheduling_schedulingentity e ON e.id = k.parent_id
-        WHERE NOT k.is_runnable AND k.in_flight = 0 AND k.waiting = 0
-          AND NOT EXISTS (SELECT FROM scheduling_wake w WHERE w.entity_id = k.id)
-    ) AS idle WHERE is_level OR n > %(kept)s LIMIT %(limit)s
-"""
-# Tenants whose lines somebody holds are left for the next time. The rows are chosen anew under the lock, by a
-# statement of its own: what was committed before is then seen.
-_LOCK_IDLE = f"""
-SELECT tenant_id FROM (SELECT DISTINCT tenant_id FROM ({_IDLE}) AS idle) AS tenants
-WHERE {LockClass.LINES.attempt(hash_of_tenant())}
-"""  # noqa: S608 - constants
-_REMOVE = f"""
-DELETE FROM scheduling_schedulingentity k USING ({_IDLE}) AS idle
-WHERE k.id = idle.id AND k.tenant_id = ANY(%(tenants)s) AND k.in_flight = 0 AND k.waiting = 0 AND NOT k.is_runnable
-"""  # noqa: S608 - constants
+_SQL = load_sql(__file__)
+# Lock first, by a statement of its own: the next one sees what was removed until then.
+_OPEN_OF_JOBS = (_SQL["hold_lines_of_jobs"], _SQL["open_lines_of_jobs"])
+_OPEN_NAMED = (_SQL["hold_named_lines"], _SQL["open_named_lines"])
+_OWN, _LOCK_IDLE, _REMOVE = _SQL["read_own_lines"], _SQL["lock_idle_lines"], _SQL["remove_idle_lines"]
 
 
 def line_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
@@ -81,7 +39,7 @@ def line_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
     ids = {(queue_id, ""): entity_id for queue_id, entity_id in _own_ids(tenant, {q for q, _ in lines}).items()}
     if keyed := sorted({line for line in lines if line[1]}):
         queue_ids, keys = [q for q, _ in keyed], [key for _, key in keyed]
-        _open_lines(_NAMED, {"tenant_id": tenant.pk, "queue_ids": queue_ids, "keys": keys})
+        _open_lines(_OPEN_NAMED, {"tenant_id": tenant.pk, "queue_ids": queue_ids, "keys": keys})
         found = SchedulingEntity.objects.filter(queue_id__in=set(queue_ids), fair_key__in=set(keys))
         ids |= {
             (queue_id, key): entity_id for queue_id, key, entity_id in found.values_list("queue_id", "fair_key", "id")
@@ -91,32 +49,31 @@ def line_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
 
 def open_key_lines(job_ids: Collection[UUID]) -> None:
     """Open the missing lines of these jobs' keys, and lock the lines against removal until this transaction ends."""
-    _open_lines(_OF_JOBS, {"job_ids": list(job_ids)})
+    _open_lines(_OPEN_OF_JOBS, {"job_ids": list(job_ids)})
 
 
 def remove_idle_lines(limit: int) -> int:
     """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; how many."""
-    parameters: dict[str, Any] = {"kept": KEPT_IDLE_KEYS, "limit": limit}
-    with all_tenants(), connection.cursor() as cursor:
+    parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
+    with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LOCK_IDLE, parameters)
-        tenants = [tenant_id for (tenant_id,) in cursor.fetchall()]
+        tenants = cursor.fetchall()
         if not tenants:
             return 0
         cursor.execute(_REMOVE, parameters | {"tenants": tenants})
         return int(cursor.rowcount)
 
 
-def _open_lines(wanted: str, parameters: dict[str, Any]) -> None:
-    """Lock first, by a statement of its own: the next one sees what was removed until then."""
-    with connection.cursor() as cursor:
-        for statement in (_HOLD, _OPEN):
-            cursor.execute(statement.replace("<wanted>", wanted), parameters)
+def _open_lines(statements: Iterable[str], parameters: dict[str, Any]) -> None:
+    with prepared_cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement, parameters | {"lines_lock": LockClass.LINES.value})
 
 
 def _own_ids(tenant: Tenant, queue_ids: Collection[int]) -> dict[int, int]:
-    with prepared_cursor() as cursor:
-        cursor.execute(_OWN, [tenant.pk, sorted(queue_ids)])
-        found = dict(cursor.fetchall())
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_OWN, {"tenant_id": tenant.pk, "queue_ids": sorted(queue_ids)})
+        found = {row.queue_id: row.id for row in cursor.fetchall()}
     missing = sorted(set(queue_ids) - set(found))
     if not missing:
         return found

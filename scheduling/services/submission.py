@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db import transaction
+from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
 from scheduling.conf import ageing_seconds
@@ -29,6 +30,7 @@ from scheduling.services.storing import store_jobs
 from scheduling.services.wakes import wake_on_commit
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.ids import uuid7
@@ -38,11 +40,8 @@ from tenants.models import Tenant
 from tenants.prepared import prepared_cursor
 from tenants.selectors.settings import tenant_setting
 
-_KEYS_IN_FLIGHT = f"""
-    SELECT key FROM unnest(%s::text[]) AS key
-    WHERE NOT {LockClass.IDEMPOTENCY_KEY.attempt_named("%s || ':' || key")}
-"""  # noqa: S608 - constants
-_KNOWN = "SELECT id FROM scheduling_job WHERE tenant_id = %s AND idempotency_key = ANY(%s::text[])"
+_SQL = load_sql(__file__)
+_LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +158,13 @@ class _Intake:
         keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
         if not keys:
             return
-        with prepared_cursor() as cursor:
-            cursor.execute(_KEYS_IN_FLIGHT, [keys, str(self.tenant.pk)])
-            self.busy_keys = {key for (key,) in cursor.fetchall()}
-            # A look of its own: what was committed before the locks were had is seen by it.
-            cursor.execute(_KNOWN, [self.tenant.pk, keys])
-            ids = [job_id for (job_id,) in cursor.fetchall()]
+        values = {"tenant_id": self.tenant.pk, "keys": keys, "key_lock": LockClass.IDEMPOTENCY_KEY.value}
+        with prepared_cursor(scalar_row) as cursor:
+            cursor.execute(_LOCK_KEYS, values)
+            self.busy_keys = set(cursor.fetchall())
+            # A statement of its own: it sees what was committed before the locks were taken.
+            cursor.execute(_FIND_REPEATED, values)
+            ids = cursor.fetchall()
         for job in Job.objects.filter(id__in=ids) if ids else ():
             self.known[job.idempotency_key or ""] = job
 

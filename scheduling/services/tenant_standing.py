@@ -7,21 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.limits import WORKER_SECONDS
-from scheduling.services.drains import DRAINS_OF_SUBMISSIONS, Drains
+from scheduling.services.drains import Drains
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
-# The tick folds wakes into the entities; what it has not folded yet counts too.
-_STANDING = f"""
-    SELECT now(), line.waiting
-        + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
-        (SELECT coalesce(sum(amount), 0)::bigint FROM tenants_tenantusage WHERE tenant_id = %(tenant_id)s
-            AND key = %(key)s AND period = date_trunc('month', now() AT TIME ZONE 'UTC')::date),
-        line.queue_ids, line.ids, ({DRAINS_OF_SUBMISSIONS})
-    FROM (SELECT coalesce(sum(waiting + keys_waiting), 0) AS waiting, array_agg(queue_id) AS queue_ids,
-            array_agg(id) AS ids
-        FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL) AS line
-"""  # noqa: S608 - constants
+_READ_STANDING = load_sql(__file__)["read_standing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +34,13 @@ class TenantStanding:
 
 def read_standing(tenant_id: UUID) -> TenantStanding:
     """Return how the tenant stands now, by one statement in the tenant's transaction."""
-    with prepared_cursor() as cursor:
-        cursor.execute(_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
-        now, waiting, used_us, queue_ids, ids, drains = cursor.fetchone()
-    lines = dict(zip(queue_ids or (), ids or (), strict=True))
-    return TenantStanding(now, int(waiting), used_us, lines, Drains.of(now, drains or ()))
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
+        row = cursor.fetchone()
+    return TenantStanding(
+        now=row.now,
+        waiting=int(row.waiting),
+        used_us=row.used_us,
+        lines=dict(zip(row.queue_ids or (), row.ids or (), strict=True)),
+        drains=Drains.of(row.now, row.drains or ()),
+    )
