@@ -16,16 +16,13 @@ from scheduling.models import Job
 from scheduling.processors.base import PermanentError
 from scheduling.services.settlement import Progress
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
 from tenants.prepared import prepared_cursor
 
-_CHECKPOINT = """
-    UPDATE scheduling_job SET checkpoint = %s::jsonb WHERE id = %s AND fence = %s AND state = 'executing'
-"""
-_PROGRESS = """
-    UPDATE scheduling_job SET progress_current = %s, progress_total = %s, progress_message = %s
-    WHERE id = %s AND fence = %s AND state = 'executing'
-"""
+_SQL = load_sql(__file__)
+_CHECKPOINT = _SQL["save_checkpoint"]
+_PROGRESS = _SQL["save_progress"]
 
 _FIELD = sealed_field(Job, "checkpoint")
 
@@ -54,7 +51,7 @@ def save_checkpoint(
     with tenant_context(tenant_id):
         stored = _FIELD.stored(state, tenant_id=tenant_id, row_id=job_id)
         text = text if stored is state else json.dumps(stored)
-        _update_under_fence(_CHECKPOINT, [text, job_id, fence])
+        _update_under_fence(_CHECKPOINT, {"checkpoint": text, "job_id": job_id, "fence": fence})
         if effects is not None:
             effects()
 
@@ -70,10 +67,11 @@ def save_progress(
         if patience_ms is not None:
             with prepared_cursor() as cursor:
                 cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(patience_ms)])
-        _update_under_fence(_PROGRESS, [progress.current, progress.total, progress.message, job_id, fence])
+        shown = {"current": progress.current, "total": progress.total, "message": progress.message}
+        _update_under_fence(_PROGRESS, {**shown, "job_id": job_id, "fence": fence})
 
 
-def _update_under_fence(statement: str, parameters: list[Any]) -> None:
+def _update_under_fence(statement: str, parameters: Mapping[str, Any]) -> None:
     with prepared_cursor() as cursor:
         try:
             cursor.execute(statement, parameters)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
 from scheduling.conf import STAGE_ROWS, lease_seconds
@@ -20,37 +19,16 @@ from scheduling.services.settlement import longest_us, settle_here
 from scheduling.services.suspension import wake_due
 from scheduling.services.waiting import take_out
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
 LOST_WORKER = "The worker's lease ran out."
 
-# Jobs and tenants by their keys: joined, the planner may read all jobs to learn that none is lost. What the settlement
-# would wait for is left for the next sweep, or one row that somebody holds would keep every lost execution waiting.
-_LOST = """
-WITH lost AS (
-    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind
-    FROM scheduling_execution_live l
-    WHERE l.lease_expires_at < now() LIMIT %s FOR NO KEY UPDATE OF l SKIP LOCKED
-), job AS (
-    SELECT j.id, j.crash_count FROM scheduling_job j
-    WHERE j.id = ANY(ARRAY(SELECT job_id FROM lost)) FOR NO KEY UPDATE OF j SKIP LOCKED
-), tenant AS (
-    SELECT t.id FROM tenants_tenant t
-    WHERE t.id = ANY(ARRAY(SELECT tenant_id FROM lost)) FOR KEY SHARE OF t SKIP LOCKED
-)
-SELECT l.id, l.fence, j.crash_count,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1,
-    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1, l.kind
-FROM lost l JOIN job j ON j.id = l.job_id JOIN tenant t ON t.id = l.tenant_id
-"""
-_SILENT_WORKERS = """
-UPDATE scheduling_worker SET status = 'stopped', stopped_at = now()
-WHERE status <> 'stopped' AND heartbeat_at < now() - make_interval(secs => %s)
-"""
-_LATE = """
-SELECT d.job_id FROM scheduling_job_deadline d JOIN scheduling_job j ON j.id = d.job_id
-WHERE d.deadline_at <= now() ORDER BY d.deadline_at LIMIT %s FOR NO KEY UPDATE OF j SKIP LOCKED
-"""
+_SQL = load_sql(__file__)
+_LOST = _SQL["lock_lost"]
+_SILENT_WORKERS = _SQL["stop_silent_workers"]
+_LATE = _SQL["lock_late"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +67,25 @@ def _lead_and(act: Callable[[], int]) -> int | None:
 
 def rescue_lost() -> int:
     """Settle executions whose lease ran out as crashes of their workers; how many. Behind the door."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LOST, [STAGE_ROWS])
-        lost: list[tuple[UUID, int, int, bool, bool, str]] = cursor.fetchall()
-        cursor.execute(_SILENT_WORKERS, [lease_seconds()])
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LOST, {"limit": STAGE_ROWS})
+        lost = cursor.fetchall()
+        cursor.execute(_SILENT_WORKERS, {"lease_seconds": lease_seconds()})
     settled = settle_here(
         [
             replace(
                 verdicts.crashed(
-                    execution_id,
-                    fence,
-                    crash_count=crash_count,
-                    was_alone=was_alone,
+                    row.execution_id,
+                    row.fence,
+                    crash_count=row.crash_count,
+                    was_alone=row.was_alone,
                     cause=LOST_WORKER,
                     is_lost=True,
-                    was_merged=was_merged,
+                    was_merged=row.was_merged,
                 ),
-                most_us=longest_us(kind),
+                most_us=longest_us(row.kind),
             )
-            for execution_id, fence, crash_count, was_alone, was_merged, kind in lost
+            for row in lost
         ],
         actor="system",
     )
@@ -116,9 +94,9 @@ def rescue_lost() -> int:
 
 def _discard_expired() -> int:
     """Discard waiting jobs whose deadline passed; those in flight end by their own worker."""
-    with connection.cursor() as cursor:
-        cursor.execute(_LATE, [STAGE_ROWS])
-        late = [job_id for (job_id,) in cursor.fetchall()]
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LATE, {"limit": STAGE_ROWS})
+        late = cursor.fetchall()
     return len(
         take_out(
             late,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
@@ -16,18 +16,13 @@ from scheduling.lifecycle import JobState
 from scheduling.models import Job, JobSuspended
 from scheduling.services.waiting import LOOKS, make_ready, take_out
 from scheduling.services.wakes import wake_on_commit
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import record_audit
 from tenants.texts import said
 
 WOKEN = "job.woken"
-_REQUEST_WAKE = """
-WITH live AS (
-    -- In one order everywhere: whoever takes several executions never waits for another in a ring.
-    SELECT id FROM scheduling_execution_live WHERE job_id = ANY(%s::uuid[]) ORDER BY id FOR NO KEY UPDATE
-)
-UPDATE scheduling_execution_live l SET wake_requested_at = coalesce(l.wake_requested_at, now())
-FROM live WHERE l.id = live.id
-"""
+_REQUEST_WAKE = load_sql(__file__)["request_wake"]
 
 
 @transaction.atomic
@@ -57,8 +52,8 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
     One that still runs is told, so that it is not suspended afterwards. What a person has suspended stays so. Nothing
     of this is audited: whoever wakes them says why.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_REQUEST_WAKE, [list(job_ids)])
+    with prepared_cursor() as cursor:
+        cursor.execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
     # After it: who was settled meanwhile stands where it waits by now.
     own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update(no_key=True)
     woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)

@@ -4,34 +4,30 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling import rate_buckets
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import MAX_CONCURRENCY, MAX_WAITING_JOBS, SCHEDULE_COUNT, SUBMIT_BURST, SUBMITS_PER_MINUTE
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
 from tenants.selectors.limits import EffectiveLimit
 from tenants.selectors.usage import Measured
 
-_NOW = """
-SELECT (SELECT coalesce(sum(waiting + keys_waiting), 0) FROM scheduling_schedulingentity
-        WHERE tenant_id = %(tenant_id)s AND parent_id IS NULL)
-    + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s),
-    (SELECT coalesce(sum(in_flight), 0) FROM scheduling_tenant_capacity WHERE tenant_id = %(tenant_id)s),
-    (SELECT count(*) FROM scheduling_schedule WHERE tenant_id = %(tenant_id)s)
-"""
+_NOW = load_sql(__file__)["measure_usage"]
 # The note of a bucket whose level is that of this process alone.
 REDIS_AWAY = "The broker is away: each web process counts for itself until it is back."
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
     """Return the use of the limits that are measured, not counted."""
-    with connection.cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_NOW, {"tenant_id": tenant_id})
-        waiting, in_flight, schedules = cursor.fetchone()
+        row = cursor.fetchone()
     measured = {
-        MAX_WAITING_JOBS.key: Measured(int(waiting)),
-        MAX_CONCURRENCY.key: Measured(int(in_flight)),
-        SCHEDULE_COUNT.key: Measured(int(schedules)),
+        MAX_WAITING_JOBS.key: Measured(int(row.waiting)),
+        MAX_CONCURRENCY.key: Measured(int(row.in_flight)),
+        SCHEDULE_COUNT.key: Measured(int(row.schedules)),
     }
     rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
     if rate is not None:

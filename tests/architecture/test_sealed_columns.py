@@ -72,7 +72,7 @@ BESIDE_ROWS = {
     "scheduling/services/bulk/acts.py",
     "scheduling/services/bulk/replays.py",
     "scheduling/services/bulk/reroute.py",
-    "scheduling/services/checkpoints.py",
+    "scheduling/services/checkpoints.sql",
     "scheduling/services/execution.sql",
     "scheduling/services/kept_results.py",
     "scheduling/services/settlement.sql",

@@ -134,7 +134,7 @@ SCENES: tuple[Scene, ...] = (
 
 
 def no_fence_at_checkpoints(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(checkpoints, "_CHECKPOINT", checkpoints._CHECKPOINT.replace("fence = %s", "fence >= %s"))
+    patch.setattr(checkpoints, "_CHECKPOINT", checkpoints._CHECKPOINT.replace("fence = %", "fence >= %"))
 
 
 def completed_jobs_wait_again(patch: pytest.MonkeyPatch) -> None:

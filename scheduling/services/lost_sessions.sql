@@ -1,0 +1,13 @@
+-- name: find_lost_workers
+-- Read workers whose lease has expired, but not long ago.
+SELECT id FROM scheduling_worker
+WHERE heartbeat_at < now() - make_interval(secs => %(lease_seconds)s)
+    AND heartbeat_at > now() - make_interval(secs => %(look_back_seconds)s);
+
+-- name: end_sessions
+-- End the sessions of workers that are in a transaction. They are found by their names and never by a process number,
+-- which the server gives again. Only its own role sees and ends a session. One outside of a transaction holds nothing;
+-- a pooler may give it to another client.
+SELECT application_name, pg_terminate_backend(pid) AS is_ended FROM pg_stat_activity
+WHERE application_name = ANY(%(names)s::text[])
+    AND usename = current_user AND datname = current_database() AND xact_start IS NOT NULL;

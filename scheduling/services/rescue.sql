@@ -1,0 +1,30 @@
+-- name: lock_lost
+-- Lock executions whose lease has expired. Jobs and tenants are read by their keys: joined, the planner may read all
+-- jobs to find that none is lost. What the settlement would wait for is left for the next sweep, or one locked row
+-- would keep every lost execution waiting.
+WITH lost AS (
+    SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind
+    FROM scheduling_execution_live l
+    WHERE l.lease_expires_at < now() LIMIT %(limit)s FOR NO KEY UPDATE OF l SKIP LOCKED
+), job AS (
+    SELECT j.id, j.crash_count FROM scheduling_job j
+    WHERE j.id = ANY(ARRAY(SELECT job_id FROM lost)) FOR NO KEY UPDATE OF j SKIP LOCKED
+), tenant AS (
+    SELECT t.id FROM tenants_tenant t
+    WHERE t.id = ANY(ARRAY(SELECT tenant_id FROM lost)) FOR KEY SHARE OF t SKIP LOCKED
+)
+SELECT l.id AS execution_id, l.fence, j.crash_count,
+    (SELECT count(*) FROM scheduling_execution_live o WHERE o.worker_id = l.worker_id) = 1 AS was_alone,
+    (SELECT count(*) FROM scheduling_execution_live o WHERE o.message_id = l.message_id) > 1 AS was_merged,
+    l.kind
+FROM lost l JOIN job j ON j.id = l.job_id JOIN tenant t ON t.id = l.tenant_id;
+
+-- name: stop_silent_workers
+-- Record workers without a heartbeat as stopped.
+UPDATE scheduling_worker SET status = 'stopped', stopped_at = now()
+WHERE status <> 'stopped' AND heartbeat_at < now() - make_interval(secs => %(lease_seconds)s);
+
+-- name: lock_late
+-- Lock jobs whose deadline has passed.
+SELECT d.job_id FROM scheduling_job_deadline d JOIN scheduling_job j ON j.id = d.job_id
+WHERE d.deadline_at <= now() ORDER BY d.deadline_at LIMIT %(limit)s FOR NO KEY UPDATE OF j SKIP LOCKED;
