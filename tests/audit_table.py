@@ -283,7 +283,7 @@ grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 move_backlog         bulk_operation.started scheduling.bulkoperation
-plan_versions        plan.rolled_back       tenants.plan
+versions             plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
