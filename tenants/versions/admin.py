@@ -47,6 +47,8 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
     )
 
+    # What an editor reads whose form was drawn before another edit.
+    stale_advice: ClassVar[Any] = STALE_ADVICE
     # Of one request: why its service refused what was sent, and whether it is only to be looked at.
     refusal: ClassVar[DomainError | None] = None
     is_preview: ClassVar[bool] = False
@@ -65,7 +67,7 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.refusal is not None:
             self.add_error(None, self.refusal.detail)
         if self.is_stale:
-            self.add_error(None, STALE_ADVICE.format(version=self.instance.version))
+            self.add_error(None, self.stale_advice.format(version=self.instance.version))
             # Sent again, it is meant for the version that is told of now.
             data: Any = self.data
             self.data = data.copy()

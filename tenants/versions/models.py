@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
@@ -11,6 +13,9 @@ from tenants.ids import uuid7
 
 class VersionedModel(models.Model):
     """A row that people edit: each edit is a version, and one of them is in effect."""
+
+    # Whether every change of the row is a version: then the number is its edition (`tenants.services.editions`).
+    is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(
         default=1, db_default=1, editable=False, help_text="Number of the version in effect."

@@ -8,6 +8,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sweep_ended_runs"},
         "it looks for what the runs of all tenants have left behind",
     ),
+    "scheduling/processors/workflow_execution/migrations/0003_versions.py": (
+        {"put_outcomes"},
+        "FORCE binds the owner, who completes the versions of all tenants",
+    ),
     "jobsplatform/demo/readings.py": (
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
