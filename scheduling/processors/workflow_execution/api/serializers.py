@@ -113,7 +113,7 @@ class CheckedSerializer(serializers.Serializer[Any]):
     faults = DefinitionFaultSerializer(many=True)
 
 
-class PreviewSerializer(CheckedSerializer):
+class WorkflowPreviewSerializer(CheckedSerializer):
     """What a definition would change."""
 
     before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as they are in effect.")

@@ -19,9 +19,9 @@ from scheduling.processors.workflow_execution.api.serializers import (
     NewRunSerializer,
     NewVersionSerializer,
     NewWorkflowSerializer,
-    PreviewSerializer,
     RunAnswerSerializer,
     WorkflowChangesSerializer,
+    WorkflowPreviewSerializer,
     WorkflowSerializer,
     WorkflowVersionSerializer,
     WorkflowVersionSummarySerializer,
@@ -144,7 +144,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
             raise WorkflowVersionNotFoundError
         return Response(WorkflowVersionSerializer(version).data)
 
-    @extend_schema(operation_id="workflows_preview", request=DefinitionSerializer, responses=PreviewSerializer)
+    @extend_schema(operation_id="workflows_preview", request=DefinitionSerializer, responses=WorkflowPreviewSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Request, pk: str) -> Response:
         """Compare a definition with the version in effect; nothing is stored."""
@@ -158,7 +158,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
             "after": preview.difference.after,
             "runs": {str(number): count for number, count in preview.effects["runs"].items()},
         }
-        return Response(PreviewSerializer(answer).data)
+        return Response(WorkflowPreviewSerializer(answer).data)
 
     @extend_schema(operation_id="workflows_runs_create", request=NewRunSerializer, responses={201: RunAnswerSerializer})
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
