@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from scheduling.models import BulkFormer, BulkOperation, Job, JobEvent, WorkerPo
 from scheduling.selectors import bulk as reads
 from scheduling.selectors.bulk import find_operations, get_operation
 from scheduling.services.bulk import running, starting
+from scheduling.services.bulk.records import actor_of
 from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations, take_turn
 from scheduling.services.bulk.starting import plan_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
@@ -71,9 +73,7 @@ def test_a_crash_in_a_turn_repeats_nothing_and_skips_nothing(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     jobs = submit(acme, 8)
-    operation = start_bulk(
-        acme, "kind:noop", "retry" if broken == "none" else "reprioritise", parameters={"priority": 1}
-    )
+    operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 1})
     (opened,) = open_operations()
     take_turn(opened)
     before = reload_operation(operation)
@@ -399,3 +399,19 @@ def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: St
     take_turns()
     operation = reload_operation(operation)
     assert (operation.changed, operation.ineligible) == (0, {"retryable": 1})
+
+
+def test_turns_act_with_the_rights_that_the_actor_had_at_the_start(acme: Tenant, start_bulk: Start) -> None:
+    submit(acme, 2, kind="http_call", payload={"url": "https://example.com/"})
+    start_bulk(acme, "kind:http_call", "cancel")
+    take_turns()
+    actor = replace(ALICE, may_use_secrets=False, may_manage_webhooks=False)
+    patch = {"headers": {"Authorization": "Bearer {{ secrets.api }}"}}
+    operation = start_bulk(acme, "state:cancelled", "retry", payload_patch=patch, actor=actor)
+    assert actor_of(reload_operation(operation)) == actor
+    take_turns()
+    operation = reload_operation(operation)
+    assert (operation.changed, operation.ineligible) == (0, {"secret_use_denied": 2})
+    allowed = start_bulk(acme, "state:cancelled", "retry", payload_patch=patch)
+    take_turns()
+    assert reload_operation(allowed).changed == 2
