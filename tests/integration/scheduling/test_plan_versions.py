@@ -30,6 +30,7 @@ from tenants.exceptions import (
 from tenants.models import AuditLogEntry, Plan, PlanLimit, PlanVersion
 from tenants.services.plans import PLANS, create_plan, update_plan
 from tenants.signals import tenant_scheduling_changed
+from tenants.versions.registry import versioned
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 FILES = "document_indexing.files_per_batch"
@@ -63,6 +64,10 @@ def make_due(*rows: Any) -> None:
                 f" now() - interval '1 second' FROM {table} WHERE id = %s",
                 [row.pk],
             )
+
+
+def test_registry_names_each_kind_of_row_that_is_kept_in_versions() -> None:
+    assert list(versioned()) == ["plan", "cfs-plan", "workflow"]
 
 
 def test_what_was_there_is_the_first_version() -> None:
