@@ -224,7 +224,8 @@ def _requests_anew(
     jobs: Sequence[Job], payloads: Mapping[UUID, Mapping[str, Any]], plan: Plan, bulk: BulkRetry
 ) -> tuple[list[JobRequest], list[Job]]:
     """Return the requests of replays with their jobs; a job whose payload cannot be opened is refused alone."""
-    requests, readable = [], []
+    requests: list[JobRequest] = []
+    readable: list[Job] = []
     for job in jobs:
         try:
             requests.append(_request_anew(job, payloads.get(job.pk), plan))

@@ -195,7 +195,7 @@ def _named(content: Mapping[str, Any], key: str, name: Callable[[Any], str]) -> 
     items = content.get(key)
     if not isinstance(items, list):
         return {key: items} if key in content else {}
-    found = {}
+    found: dict[str, Any] = {}
     for number, item in enumerate(items):
         try:
             found[f"{key}.{name(item)}"] = item

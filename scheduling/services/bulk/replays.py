@@ -68,7 +68,7 @@ class Retry(Final):
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
         payloads = self._payloads(job_ids)
         # Without its payload a job would be replayed unpatched.
-        unreadable = set() if self.payload_patch is None else set(job_ids) - payloads.keys()
+        unreadable: set[UUID] = set() if self.payload_patch is None else set(job_ids) - payloads.keys()
         with part_of_act():
             chosen = [job_id for job_id in job_ids if job_id not in unreadable]
             bulk = retry_jobs(job_ids=chosen, reason=reason, payloads=payloads)
