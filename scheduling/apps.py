@@ -22,6 +22,7 @@ class SchedulingConfig(AppConfig):
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "scheduling.services.usage.measure_usage"
+    versioned = ("scheduling.services.cfs_plans:CFS_PLANS",)
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported

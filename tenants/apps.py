@@ -16,6 +16,7 @@ class TenantsConfig(AppConfig):
     tenant_settings = "tenants.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "tenants.services.key_count.measure_usage"
+    versioned = ("tenants.services.plans:PLANS",)
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed

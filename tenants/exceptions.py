@@ -141,7 +141,7 @@ class EffectiveFromPastError(DomainError):
 class VersionNotFoundError(DomainError):
     code = "version_not_found"
     category = "not_found"
-    title = "The plan has no such version."
+    title = "There is no such version."
 
 
 class VersionNotWaitingError(DomainError):

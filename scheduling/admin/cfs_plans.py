@@ -18,18 +18,17 @@ from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
 from scheduling.selectors.cfs_plans import open_reroute
 from scheduling.services.cfs_plans import (
+    CFS_PLANS,
     EDITABLE_FIELDS,
     TierRow,
     activate_cfs_plan,
     create_cfs_plan,
-    rollback_cfs_plan,
     update_cfs_plan,
-    withdraw_cfs_plan_version,
 )
 from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
-from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.permissions import Permission
+from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
 
 
 class CFSPlanForm(VersionForm):
@@ -86,6 +85,8 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
+    versioned = CFS_PLANS
+    rollback, withdraw = version_acts(Permission.FAIRNESS_MANAGE)
     inlines = (CFSPlanTierInline,)
     change_form_template = "scheduling/dashboards/cfs_plan_form.html"
     readonly_fields = ("state_badge", "version", "updated_at")
@@ -136,23 +137,6 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     def activate(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         activate_cfs_plan(plan=plan, reason=reason)
         return gettext("%(plan)s is the active plan from the next tick on.") % {"plan": plan}
-
-    # Both are offered beside each version, not above the form.
-    @post_action(label="Roll back", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
-    def rollback(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
-        version = rollback_cfs_plan(
-            plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
-        )
-        return (
-            gettext("The plan is just that already.")
-            if version is None
-            else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
-        )
-
-    @post_action(label="Withdraw", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
-    def withdraw(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
-        version = withdraw_cfs_plan_version(plan=plan, number=asked_number(request), reason=reason)
-        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}
 
     @admin.display(description="State")
     def state_badge(self, plan: CFSPlan) -> SafeString:

@@ -26,6 +26,7 @@ BULK_REASONS = {
     "kind_unknown": "there is no such kind any more",
     "kind_internal": "the platform alone submits jobs of its kind",
     "payload_invalid": "its payload does not fit the kind any more",
+    "payload_unreadable": "its payload cannot be decrypted",
     "payload_too_large": "its payload is too large",
     "route_missing": "no routing rule sends it to a queue",
     "memory_class": "no worker has the memory that it needs",

@@ -69,6 +69,8 @@ class BulkOperation(models.Model):
     actor_label = models.CharField(max_length=200, blank=True)
     request_id = models.CharField(max_length=64, blank=True)
     is_actor_of_tenant = models.BooleanField(default=False)
+    may_use_secrets = models.BooleanField(default=True, help_text="Whether its actor had the right when it started.")
+    may_manage_webhooks = models.BooleanField(default=True, help_text="The same for webhooks.")
     # Without a constraint, so that the rows of an erased tenant go in any order.
     undo_of = models.OneToOneField("self", models.CASCADE, null=True, db_constraint=False, related_name="undone_by")
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -21,6 +21,8 @@ from scheduling.services.submission import submit_jobs
 from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor, tenant_context
+from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
@@ -199,20 +201,39 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
     try:
         with tenant_context(tenant_id), part_of_act():
             tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
+            requests, jobs = _requests_anew(jobs, payloads, tenant.plan, bulk)
+            if not jobs:
+                return
             result = submit_jobs(
                 tenant=tenant,
-                requests=[_request_anew(job, payloads.get(job.pk), tenant.plan) for job in jobs],
+                requests=requests,
                 parents=jobs,
                 # A new job is a new job: else a tenant would cancel and retry its way around its rate.
                 is_rated=current_actor().is_of_tenant,
             )
-    except TenantSuspendedError as refusal:
+    except (TenantSuspendedError, DataKeyUnavailableError) as refusal:
         # The jobs of other tenants in the same act are not its affair.
         bulk.refused |= {job.pk: refusal for job in jobs}
         return
     bulk.rate = result.rate
     bulk.replayed |= {jobs[index].pk: submission.job for index, submission in result.accepted}
     bulk.refused |= {jobs[index].pk: error for index, error in result.rejected}
+
+
+def _requests_anew(
+    jobs: Sequence[Job], payloads: Mapping[UUID, Mapping[str, Any]], plan: Plan, bulk: BulkRetry
+) -> tuple[list[JobRequest], list[Job]]:
+    """Return the requests of replays with their jobs; a job whose payload cannot be opened is refused alone."""
+    requests: list[JobRequest] = []
+    readable: list[Job] = []
+    for job in jobs:
+        try:
+            requests.append(_request_anew(job, payloads.get(job.pk), plan))
+        except (DataKeyUnavailableError, SealedValueBrokenError) as refusal:
+            bulk.refused[job.pk] = refusal
+        else:
+            readable.append(job)
+    return requests, readable
 
 
 def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> JobRequest:

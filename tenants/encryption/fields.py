@@ -161,19 +161,13 @@ def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
     return field
 
 
-def open_rows(
-    model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
-) -> Iterator[tuple[UUID, Any]]:
-    """Ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement."""
-    field = sealed_field(model, name)
-    for row_id, tenant_id, value in _with_keys(rows):
-        yield row_id, field.open(value, tenant_id=tenant_id, row_id=row_id)
-
-
 def open_readable_rows(
     model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
 ) -> Iterator[tuple[UUID, Any]]:
-    """The same without the rows that cannot be opened, which are logged."""
+    """Yield ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement.
+
+    Rows that cannot be opened are logged and left out.
+    """
     field = sealed_field(model, name)
     for row_id, tenant_id, value in _with_keys(rows):
         try:

@@ -9,8 +9,8 @@ from tenants.conf import default_max_concurrency
 from tenants.ids import uuid7
 from tenants.models.names import NamedModel
 from tenants.models.tier import Tier
-from tenants.models.versions import VersionedModel, VersionFacts
 from tenants.retry_rules import check_retry_rules
+from tenants.versions.models import VersionedModel, VersionFacts
 
 MOST_WEIGHT = 1_000
 MOST_CONCURRENCY = 100_000

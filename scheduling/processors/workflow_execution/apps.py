@@ -16,4 +16,5 @@ class WorkflowExecutionConfig(AppConfig):
     api_urls = "scheduling.processors.workflow_execution.api.urls"
     tenant_settings = "scheduling.processors.workflow_execution.tenant_settings:SETTINGS"
     file_references = "scheduling.processors.workflow_execution.models:FILE_REFERENCES"
+    versioned = ("scheduling.processors.workflow_execution.services:WORKFLOWS",)
     upkeep_tasks = "scheduling.processors.workflow_execution.upkeep:TASKS"

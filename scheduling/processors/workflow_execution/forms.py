@@ -14,6 +14,7 @@ from scheduling.processors.workflow_execution.selectors import get_version
 from scheduling.processors.workflow_execution.services import check_definition
 from tenants.admin.json_fields import IndentedJSONField, StrictJSONField
 from tenants.models import Tenant
+from tenants.versions.admin import VersionForm
 
 ROWS = 28
 EMPTY = {
@@ -22,8 +23,8 @@ EMPTY = {
 }
 
 
-class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A workflow with the definition of its latest version."""
+class WorkflowForm(VersionForm):
+    """A workflow with the definition in effect."""
 
     own_tenant: ClassVar[Tenant | None] = None
 
@@ -33,11 +34,20 @@ class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
             "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
         ),
     )
-    note = forms.CharField(
+    reason = forms.CharField(
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("What has changed; kept with the version."),
+    )
+    effective_from = forms.DateTimeField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        help_text=gettext_lazy("UTC. From then on new runs take this definition; empty: at once."),
+    )
+    stale_advice = gettext_lazy(
+        "Another person saved a definition after this page was opened: version {version} is in effect now. Your input"
+        " stands below and is not saved. Save again to put it on top of that version."
     )
 
     class Meta:
@@ -49,8 +59,8 @@ class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
         if "definition" not in self.fields:
             return
         is_new = self.instance._state.adding
-        latest = None if is_new else get_version(self.instance.pk, self.instance.latest_version)
-        self.fields["definition"].initial = EMPTY if latest is None else latest.definition
+        current = None if is_new else get_version(self.instance.pk, self.instance.version)
+        self.fields["definition"].initial = EMPTY if current is None else current.content
 
     def clean_definition(self) -> Any:
         """Every fault with its place, as a JSON pointer."""

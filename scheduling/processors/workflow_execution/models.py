@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 from django.db.models.functions import Now
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
+from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class ApprovalState(models.TextChoices):
@@ -21,12 +20,14 @@ class ApprovalState(models.TextChoices):
     WITHDRAWN = "withdrawn", "Withdrawn"
 
 
-class Workflow(NamedModel, TenantModel):
-    """A workflow by its name; what it does stands in its versions."""
+class Workflow(NamedModel, TenantModel, VersionedModel):
+    """A workflow by its name; its versions hold the definition, and new runs are pinned to the one in effect."""
+
+    # Name and description change without a version.
+    is_edited_by_version = False
 
     name = models.CharField(max_length=100)
     description = models.CharField(max_length=1_000, blank=True)
-    latest_version = models.PositiveIntegerField(default=0, editable=False, help_text="What new runs are pinned to.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -39,24 +40,21 @@ class Workflow(NamedModel, TenantModel):
         return self.name
 
 
-class WorkflowVersion(TenantModel):
-    """A definition as it was saved; never changed afterwards, for runs are pinned to it."""
+class WorkflowVersion(TenantModel, VersionFacts):
+    """A definition as it was saved; never changed afterwards, because runs are pinned to it."""
 
     # Rows refer to each other by (tenant, id); the constraint stands in the migration.
     workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
-    number = models.PositiveIntegerField()
-    definition: models.JSONField[Any, Any] = models.JSONField()
-    note = models.CharField(max_length=500, blank=True, help_text="What has changed.")
-    created_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="workflow_version_unique"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.workflow} v{self.number}"
+        indexes = [
+            models.Index(
+                fields=["effective_from"], condition=models.Q(outcome="waiting"), name="workflow_version_waiting"
+            )
+        ]
 
 
 class Approval(TenantModel):

@@ -35,6 +35,12 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
         )
 
 
+def depth_of(definition: Mapping[str, Any]) -> int:
+    """Return how deeply the iterations of a valid definition stand in one another; 0 without any."""
+    inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
+    return max((1 + depth_of(graph) for graph in inner), default=0)
+
+
 def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> Iterator[Found]:
     for number, node in enumerate(graph["nodes"]):
         place = f"{pointer}/nodes/{number}/id"

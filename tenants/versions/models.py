@@ -1,6 +1,8 @@
-"""What the versions of every kind of plan have in common."""
+"""Models that rows which are kept in versions, and their versions, have in common."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
@@ -10,7 +12,10 @@ from tenants.ids import uuid7
 
 
 class VersionedModel(models.Model):
-    """A plan that people edit: each edit is a version, and one of them is in effect."""
+    """A row that people edit: each edit is a version, and one of them is in effect."""
+
+    # Whether every change of the row is a version: then the number is its edition (`tenants.services.editions`).
+    is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(
         default=1, db_default=1, editable=False, help_text="Number of the version in effect."
@@ -21,10 +26,10 @@ class VersionedModel(models.Model):
 
 
 class VersionFacts(models.Model):
-    """A plan as a whole, as somebody wanted it from some time on.
+    """The whole content of a row from a time on; a model of them has a foreign key with the related name `versions`.
 
-    Rows stay as they were written; what becomes of one is written once, and a trigger holds that.
-    ``before`` and ``after`` have what differed from the version in effect when it was written.
+    Rows stay as they were written; the outcome is written once, and a trigger enforces that. ``before`` and ``after``
+    hold the difference from the version in effect when the row was written.
     """
 
     class Outcome(models.TextChoices):
