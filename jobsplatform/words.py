@@ -18,9 +18,7 @@ from django.db.models import TextChoices
 from django.forms.utils import pretty_name
 from django.utils.functional import Promise
 from django.utils.safestring import SafeData
-from django.utils.translation import gettext, gettext_lazy
-
-from tenants.texts import speak_with
+from django.utils.translation import gettext_lazy
 
 OWN_PACKAGES = ("jobsplatform", "scheduling", "tenants")
 PAGE_TEXTS = ("empty_title", "empty_text", "search_help_text")
@@ -36,8 +34,7 @@ class Word:
 
 
 def translate_words() -> None:
-    """Make every declared word lazy, and let refusals be told in the reader's words; twice does no harm."""
-    speak_with(gettext)
+    """Make every declared word lazy; twice does no harm."""
     for word in declared_words():
         word.replace(gettext_lazy(word.text))
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from tenants.chain import GENESIS, Link
-from tenants.texts import filled
+from tenants.translation import interpolate
 
 FindingKind = Literal[
     "entry_edited",
@@ -45,7 +45,7 @@ class Finding:
     @property
     def detail(self) -> str:
         """The sentence as it is written."""
-        return filled(self.text, self.values)
+        return interpolate(self.text, self.values)
 
     def as_dict(self) -> dict[str, Any]:
         """The finding in JSON's words."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tenants.texts import filled, said
+from tenants.translation import interpolate, translate
 
 if TYPE_CHECKING:
     from tenants.limits import LimitReached
@@ -53,12 +53,12 @@ class DomainError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.limit = limit
         self.headers = dict(headers or {})
-        super().__init__(filled(self.text, values))
+        super().__init__(interpolate(self.text, values))
 
     @property
     def detail(self) -> str:
         """What is wrong, in the reader's language."""
-        return said(self.text, self.values)
+        return translate(self.text, self.values)
 
 
 class NoTenantError(RuntimeError):

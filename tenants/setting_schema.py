@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
 from tenants.exceptions import SettingUnknownError
-from tenants.schema_words import told_fault
+from tenants.schema_faults import describe_fault
 from tenants.secret_references import SecretReference, is_reference
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
@@ -75,7 +75,7 @@ class Setting:
         """What is wrong with a value, in the reader's language."""
         if self.is_secret and is_reference(value):
             return []
-        return [told_fault(fault) for fault in _validator(self.key).iter_errors(value)]
+        return [describe_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
         """The value as it is read by people and kept by the audit log: of a secret its reference."""

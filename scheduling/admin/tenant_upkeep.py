@@ -23,7 +23,6 @@ from tenants.models import Tenant
 from tenants.permissions import Permission
 from tenants.request_costs import HEAVY, costs
 from tenants.selectors.tenants import find_tenant
-from tenants.texts import said
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_run_now.html"
 # What a finding is, by its kind.
@@ -80,7 +79,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
             "percent": round(100 * run.progress),
             "findings": [(gettext(FINDING_KINDS.get(each.code, each.code)), each) for each in found],
             "left_out": count_findings(run) - len(found),
-            "error": said(run.error),
+            "error": run.error and gettext(run.error),
         }
         return render_to_string(NOW_TEMPLATE, context, request)
 

@@ -92,7 +92,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
     @admin.display(description="Findings")
     def found(self, run: UpkeepRun) -> SafeString:
-        lines = ((sentence.told,) for sentence in run.sentences)
+        lines = ((sentence.localized,) for sentence in run.sentences)
         return format_html_join("", "<div>{}</div>", lines) or SafeString("–")
 
     @admin.display(description="Error")

@@ -10,8 +10,7 @@ from django.utils.translation import gettext
 
 from tenants.ids import uuid7
 from tenants.models.base import TenantModel
-from tenants.sentences import Sentence, read_kept
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 # Until the end is seen, rows may have been added that the estimate did not count.
 ALMOST: Final = 0.99
@@ -21,7 +20,7 @@ class UpkeepResult(models.Model):
     """The result of a run, and its lease while it runs.
 
     ``cursor`` is where the run goes on. A process that died keeps others out no longer than ``lease_expires_at``.
-    ``findings`` are as `keep` of tenants/sentences.py makes them.
+    ``findings`` are texts in the form that `LocalizableText.to_json` returns.
     """
 
     name = models.CharField(max_length=64)
@@ -36,14 +35,14 @@ class UpkeepResult(models.Model):
         abstract = True
 
     @property
-    def sentences(self) -> list[Sentence]:
-        """The findings, each to be shown in the reader's language."""
-        return read_kept(self.findings)
+    def sentences(self) -> list[LocalizableText]:
+        """Return the findings, each to be shown in the active language."""
+        return [LocalizableText.from_json(stored) for stored in self.findings]
 
     @property
     def told(self) -> list[str]:
-        """The error of the run, then its findings, in the reader's language."""
-        return [*filter(None, [said(self.error)]), *(sentence.told for sentence in self.sentences)]
+        """Return the error of the run, then its findings, in the active language."""
+        return [*([gettext(self.error)] if self.error else []), *(sentence.localized for sentence in self.sentences)]
 
 
 class UpkeepRun(UpkeepResult):

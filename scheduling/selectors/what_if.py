@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from django.utils.translation import gettext
+
 from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change, Load, UnknownNameError
 from scheduling.fairness.simulation.what_if import Side, WhatIf, what_if
 from scheduling.selectors.recent_load import WINDOW, read_recent_load
-from tenants.texts import said
 
 # The load that was replayed last, as it is: it is the same until its jobs are read anew or the terms are changed.
 _last: list[Side] = []
@@ -31,7 +32,7 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
             recent = read_recent_load(pool, window=window, may_be_kept=True)
             return what_if(recent.load, change, notes=recent.notes, now=_replayed(recent.load))
     except UnknownNameError as error:
-        detail = said("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
+        detail = gettext("In this pool's last hour there is no “%(name)s”.") % {"name": error.name[:100]}
         fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
         raise WhatIfNameUnknownError(detail, errors=[fault]) from error
 

@@ -18,7 +18,7 @@ from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.ids import uuid7
 from tenants.services.audit import record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 
 class PoolNotFoundError(DomainError):
@@ -126,7 +126,7 @@ def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action
         if worker.status != before:
             raise WorkerNotRunningError(
                 "A worker that is %(status)s cannot be switched to %(wanted)s.",
-                {"status": said(worker.status), "wanted": said(after.value)},
+                {"status": LocalizableText(worker.status), "wanted": LocalizableText(after.value)},
             )
         worker.status = after
         worker.save(update_fields=["status"])

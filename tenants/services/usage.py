@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext
 
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import NO_PERIOD, Limit, LimitReached
 from tenants.models import TenantUsage
 from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
-from tenants.texts import said
 
 # The row stays locked until the transaction ends, so two changes at once cannot pass the limit together.
 _CHANGE = """
@@ -61,8 +61,13 @@ def stored(tenant_id: UUID, limit: Limit) -> int:
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
     """The refusal, with what is used now."""
     used = stored(tenant_id, limit)
-    values = {"title": said(limit.title), "used": f"{used:,}", "allowed": f"{allowed:,}", "unit": said(limit.unit)}
-    detail = said("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values)
+    values = {
+        "title": gettext(limit.title),
+        "used": f"{used:,}",
+        "allowed": f"{allowed:,}",
+        "unit": limit.unit and gettext(limit.unit),
+    }
+    detail = gettext("%(title)s: %(used)s of %(allowed)s %(unit)s are used.") % values
     if wanted:
-        detail += said(" %(count)s more are asked for.", {"count": f"{wanted:,}"})
+        detail += gettext(" %(count)s more are asked for.") % {"count": f"{wanted:,}"}
     return SpaceExceededError(detail, limit=LimitReached(limit.key, limit.unit, allowed, used))

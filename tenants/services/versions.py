@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Max
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.clock import read_clock, read_moment
 from tenants.context import all_tenants
@@ -28,7 +29,6 @@ from tenants.models import VersionedModel, VersionFacts
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference
 from tenants.services.pausing import LATEST, actor_words, require_reason
-from tenants.texts import said
 
 logger = logging.getLogger(__name__)
 type Content = dict[str, Any]
@@ -257,6 +257,10 @@ def _check_time(effective_from: datetime) -> None:
         raise EffectiveFromPastError(
             "It must be a time in the future, with its zone.",
             errors=[
-                {"field": "effective_from", "code": EffectiveFromPastError.code, "detail": said("Not in the future.")}
+                {
+                    "field": "effective_from",
+                    "code": EffectiveFromPastError.code,
+                    "detail": gettext("Not in the future."),
+                }
             ],
         )

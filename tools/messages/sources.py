@@ -47,8 +47,8 @@ CALLS = {
     "gettext_noop": 1,
     "ngettext": 2,
     "ngettext_lazy": 2,
-    "said": 1,
-    "Sentence": 1,
+    "translate": 1,
+    "LocalizableText": 1,
 }
 # Tables of words, looked up where they are shown: the name that makes a row, and the arguments that are words.
 TABLES: dict[str, tuple[int | str, ...]] = {

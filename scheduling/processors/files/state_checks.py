@@ -18,7 +18,7 @@ from scheduling.services.consistency.walk import look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.models.base import TenantModel
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 # Each asks the storage, which may be remote.
 FILE_ROWS = 200
@@ -80,7 +80,7 @@ def look_at_bytes(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in STORAGE_COUNTER.verify_page(page):
-            detail = Sentence(
+            detail = LocalizableText(
                 "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.",
                 row.values(),
             )

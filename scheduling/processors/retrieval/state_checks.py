@@ -16,7 +16,7 @@ from scheduling.services.consistency.registry import Fault, FaultKind, Look, Pie
 from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 CHUNK_ROWS = 1_000
 DAILY = timedelta(days=1)
@@ -66,9 +66,9 @@ def look_at_chunks(piece: Piece) -> Look:
     return replace(look, faults=faults, counts={"documents": len(rows)})
 
 
-def _chunk_fault(document: Document, difference: Sentence) -> Fault:
+def _chunk_fault(document: Document, difference: LocalizableText) -> Fault:
     values = {"document": document.pk, "difference": difference}
-    detail = Sentence("Document %(document)s %(difference)s.", values)
+    detail = LocalizableText("Document %(document)s %(difference)s.", values)
     return Fault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
 
 
@@ -91,7 +91,7 @@ def look_at_space(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in CHUNK_COUNTER.verify_page(page):
-            detail = Sentence(
+            detail = LocalizableText(
                 "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.",
                 row.values(),
             )

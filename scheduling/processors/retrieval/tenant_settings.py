@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext
+
 from scheduling.processors.retrieval.splitting import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -12,7 +14,6 @@ from scheduling.processors.retrieval.splitting import (
     MIN_CHUNK_SIZE,
 )
 from tenants.setting_schema import Setting, SettingGroup
-from tenants.texts import said
 
 _LATER_DATASETS = "Takes effect for datasets that are made later."
 CHUNK_TOKENS = Setting(
@@ -36,7 +37,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     """A chunk repeats at most half of itself."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
-        return {CHUNK_OVERLAP_TOKENS.key: said("At most half of %(key)s.", {"key": CHUNK_TOKENS.key})}
+        return {CHUNK_OVERLAP_TOKENS.key: gettext("At most half of %(key)s.") % {"key": CHUNK_TOKENS.key}}
     return {}
 
 

@@ -16,9 +16,9 @@ from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.permissions import Permission
-from tenants.sentences import Sentence
 from tenants.services.audit_verification import verify_chains
 from tenants.services.erasure.proof import verify_erasure
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ def _chain_fault(finding: Finding) -> Fault:
         "sequence": NO_PLACE if finding.sequence is None else finding.sequence,
         "entry": finding.entry_id or NO_PLACE,
         "kind": finding.kind,
-        "detail": Sentence(finding.text, finding.values),
+        "detail": LocalizableText(finding.text, finding.values),
     }
-    detail = Sentence("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
+    detail = LocalizableText("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
     tenant_id = None if finding.chain == PLATFORM_CHAIN else finding.chain
     return Fault(AUDIT.code, tenant_id, subject, detail)
 

@@ -15,7 +15,7 @@ from scheduling.services.dispatching.tick import STOP_TICKS
 from scheduling.services.wakes import wake_tenants
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 MAX_DIFFERENCES = 50
 _RECOUNT = "Writes what is recounted, while no dispatcher ticks, and has the next tick look at the tenant anew."
@@ -177,12 +177,12 @@ def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: i
     """Return the fault of a counter that differs; ``row`` is a noun of ROW_WORDS and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
-        "counter": Sentence(counter),
-        "row": Sentence(ROW_WORDS[noun], {"id": row_id}),
+        "counter": LocalizableText(counter),
+        "row": LocalizableText(ROW_WORDS[noun], {"id": row_id}),
         "counted": counted,
         "recounted": recounted,
     }
-    detail = Sentence("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
+    detail = LocalizableText("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
     return Fault(KINDS[counter].code, tenant_id, row, detail)
 
 

@@ -24,7 +24,7 @@ from scheduling.services.rollups_sql import (
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 ROLLUPS = FaultKind("rollups", "A rollup of the last whole hours is not what history says.")
 HOURS, MAX_HOURS = 2, 48
@@ -50,14 +50,14 @@ class RollupDifference:
     recounted: str
 
     @property
-    def sentence(self) -> Sentence:
+    def sentence(self) -> LocalizableText:
         values = {
             "rollup": self.rollup,
             "row": self.row,
-            "rolled": self.rolled or Sentence("nothing"),
-            "recounted": self.recounted or Sentence("nothing"),
+            "rolled": self.rolled or LocalizableText("nothing"),
+            "recounted": self.recounted or LocalizableText("nothing"),
         }
-        return Sentence("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
+        return LocalizableText("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
 
     @property
     def fault(self) -> Fault:

@@ -21,7 +21,7 @@ from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.limits import month_of
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 LEDGER = FaultKind("ledger", "A tenant's charges are not what its executions measured and are predicted to take.")
 USAGE = FaultKind(
@@ -147,7 +147,9 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
         "month": subject,
         "measured": f"{measured_us:,}",
     }
-    detail = Sentence("Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values)
+    detail = LocalizableText(
+        "Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values
+    )
     return Fault(kind.code, tenant_id, subject, detail)
 
 
@@ -157,7 +159,7 @@ def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
         rows = cursor.fetchall()
     for tenant_id, difference_us in rows:
         values = {"tenant": tenant_id, "microseconds": f"{difference_us:,}"}
-        detail = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
+        detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
         yield Fault(LEDGER.code, tenant_id, "", detail)
 
 

@@ -14,9 +14,9 @@ from scheduling.services.upkeep import retention
 from scheduling.services.upkeep.check_tasks import check_tasks
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.tenant_runs import republish_idle_runs
-from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
 from tenants.services.key_warnings import warn_of_next_ending_key
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def _make_partitions(budget: Budget) -> Step:
 def _erase_tenants(budget: Budget) -> Step:
     # One that waits for its running jobs, or that fails, must not keep the others waiting.
     due, has_more = due_erasures(), False
-    findings: list[Sentence] = []
+    findings: list[LocalizableText] = []
     for erasure_id in due:
         try:
             has_more = advance(erasure_id, most=budget.batch_rows) or has_more
@@ -42,7 +42,7 @@ def _erase_tenants(budget: Budget) -> Step:
         except Exception as error:
             logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
             words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
-            findings.append(Sentence("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
+            findings.append(LocalizableText("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
     return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 

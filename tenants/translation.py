@@ -1,0 +1,81 @@
+"""Translation for modules that import no framework, and texts that are stored with their values.
+
+This is the only module of the pure core that imports Django; all others call `gettext` themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.utils.translation import gettext, gettext_noop
+
+__all__ = ["LocalizableText", "gettext_noop", "interpolate", "translate"]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizableText:
+    """An English text with its values apart; a value may be a `LocalizableText` itself, or a list of them.
+
+    `str()` is English, for what is stored and logged; `localized` is in the active language.
+    """
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return interpolate(self.text, self.values)
+
+    @property
+    def localized(self) -> str:
+        """Return the text in the active language."""
+        return translate(self.text, self.values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads, in types that JSON has."""
+        return {"text": self.text, "values": {name: _to_json(value) for name, value in self.values.items()}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the text that `to_json` has written."""
+        return cls(stored["text"], {name: _from_json(value) for name, value in stored["values"].items()})
+
+
+def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
+    """Return the text in the active language, with its values in place of `%(name)s`."""
+    return _fill(gettext(text) if text else "", values, lambda value: value.localized)
+
+
+def interpolate(text: str, values: Mapping[str, Any] | None = None) -> str:
+    """Return the English text with its values in place of `%(name)s`."""
+    return _fill(text, values, str)
+
+
+def _fill(text: str, values: Mapping[str, Any] | None, render: Callable[[LocalizableText], str]) -> str:
+    """Put rendered values into a text; if the last one is empty, strip the blank before it."""
+    if not values:
+        return text
+    return (text % {name: _rendered(value, render) for name, value in values.items()}).rstrip()
+
+
+def _rendered(value: Any, render: Callable[[LocalizableText], str]) -> Any:
+    if isinstance(value, LocalizableText):
+        return render(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(_rendered(part, render)) for part in value)
+    return value
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, LocalizableText):
+        return value.to_json()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_json(part) for part in value]
+    return value if isinstance(value, int | float | None) else str(value)
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return LocalizableText.from_json(value)
+    return [_from_json(part) for part in value] if isinstance(value, list) else value
