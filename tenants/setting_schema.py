@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
@@ -30,7 +31,7 @@ Validator = extend(
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
 )
 MASK = "••••••"
-LATER_JOBS = "Takes effect for jobs that start later."
+LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
 
 type Editor = Literal["tenant", "platform"]
 # Values by key → the faults among them, by key: for what one value alone cannot show.

@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from django.utils.translation import gettext, gettext_noop
-
-__all__ = ["LocalizableText", "gettext_noop", "interpolate", "translate"]
+from django.utils.translation import gettext
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +38,11 @@ class LocalizableText:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Return the text that `to_json` has written."""
         return cls(stored["text"], {name: _from_json(value) for name, value in stored["values"].items()})
+
+
+def gettext_noop(text: str) -> str:
+    """Mark a text that is translated where it is shown, and return it; unlike Django's it needs no settings."""
+    return text
 
 
 def translate(text: str, values: Mapping[str, Any] | None = None) -> str:

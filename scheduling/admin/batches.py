@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.dashboards.tags import badge
@@ -111,13 +111,15 @@ class BatchAdmin(KeysetAdmin):
     def waiting_job(self, batch: Batch) -> SafeString | str:
         return gettext("Nobody waits.") if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
 
-    @post_action(label="Close", permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None)
+    @post_action(
+        label=gettext_lazy("Close"), permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None
+    )
     def close(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         close_batch(batch_id=batch.pk)
         return gettext("The batch takes no more jobs; it ends with the last of those that it has.")
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,

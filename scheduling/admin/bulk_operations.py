@@ -23,6 +23,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.admin.bulk_forms import BulkForm
@@ -169,7 +170,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return plan
 
     @post_action(
-        label="Abort",
+        label=gettext_lazy("Abort"),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_danger=True,
@@ -180,7 +181,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return _("It is aborted; what it has done stays done.")
 
     @post_action(
-        label="Undo",
+        label=gettext_lazy("Undo"),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_offered=lambda operation: operation.is_undoable,

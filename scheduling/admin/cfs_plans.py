@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
@@ -128,7 +128,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
             form.instance.pk = create_cfs_plan(fields=fields, tiers=tiers, reason=reason).pk
 
     @post_action(
-        label="Activate",
+        label=gettext_lazy("Activate"),
         permission=Permission.FAIRNESS_MANAGE,
         asks_reason=True,
         is_offered=lambda plan: not plan.is_active,
@@ -138,7 +138,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return gettext("%(plan)s is the active plan from the next tick on.") % {"plan": plan}
 
     # Both are offered beside each version, not above the form.
-    @post_action(label="Roll back", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
+    @post_action(label=gettext_lazy("Roll back"), permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
     def rollback(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         version = rollback_cfs_plan(
             plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
@@ -149,7 +149,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
             else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
         )
 
-    @post_action(label="Withdraw", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
+    @post_action(label=gettext_lazy("Withdraw"), permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
     def withdraw(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
         version = withdraw_cfs_plan_version(plan=plan, number=asked_number(request), reason=reason)
         return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}

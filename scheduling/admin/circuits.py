@@ -110,7 +110,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         obj.pk, obj.kind, obj.dependency = held.pk, held.kind, held.dependency
 
     @post_action(
-        label="Leave it to itself",
+        label=gettext_lazy("Leave it to itself"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda circuit: circuit.state != CircuitState.CLOSING,
@@ -121,7 +121,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("Jobs of kind %(kind)s come back, and what failed is forgotten.") % {"kind": circuit.kind}
 
     @post_action(
-        label="Hold open",
+        label=gettext_lazy("Hold open"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -132,7 +132,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("Jobs of kind %(kind)s that need this wait until it is left to itself.") % {"kind": circuit.kind}
 
     @post_action(
-        label="Hold closed",
+        label=gettext_lazy("Hold closed"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,

@@ -87,7 +87,7 @@ class DeadLetterAdmin(DeadLetterPages):
         return super().render_change_form(request, context, *args, **kwargs)
 
     @post_action(
-        label="Requeue",
+        label=gettext_lazy("Requeue"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda letter: letter.requeued_at is None,

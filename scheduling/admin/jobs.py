@@ -23,6 +23,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.job_list import JobListPages
@@ -129,7 +130,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         context = {**job_page_context(job), "shows_audit": self.access(request).may(Permission.AUDIT_VIEW)}
         return render_to_string(BODY_TEMPLATE, context, request)
 
-    @post_action(label="Reveal payload", permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
         """The payload in the answer to this POST alone: in no URL, no cache and no message."""
         context = {
@@ -143,7 +144,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return response
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda job: job.state in RETRIABLE_STATES,
@@ -156,7 +157,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,
@@ -169,7 +170,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return _("The job was asked to stop; it does so at its next safe point.")
 
     @post_action(
-        label="Suspend",
+        label=gettext_lazy("Suspend"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state in WAITING_STATES,
@@ -179,7 +180,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return _("The job is suspended until somebody resumes it.")
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state == JobState.SUSPENDED,

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_lazy_lazy as _
 from unfold.views import ChangeList
 
 from scheduling.admin.topology import TopologyAdmin, is_draining
@@ -83,7 +83,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
             obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -96,7 +96,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
@@ -106,7 +106,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         return gettext("%(queue)s is dispatched from again.") % {"queue": queue}
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,

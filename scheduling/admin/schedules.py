@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.admin.help_texts import HelpfulMixin
@@ -167,7 +167,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 
-    @post_action(label="Run now", permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("Run now"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
@@ -175,7 +175,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.SCHEDULES_MANAGE,
         asks_reason=True,
         is_offered=lambda schedule: schedule.is_enabled,
@@ -185,7 +185,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("%(schedule)s is paused; times that pass are not made up for.") % {"schedule": schedule}
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.SCHEDULES_MANAGE,
         is_offered=lambda schedule: not schedule.is_enabled,
     )
@@ -193,7 +193,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         resume_schedule(schedule_id=schedule.pk, reason=reason)
         return gettext("%(schedule)s fires again, from now on.") % {"schedule": schedule}
 
-    @post_action(label="Delete", permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         delete_schedule(schedule_id=schedule.pk, reason=reason)
         self.message_user(

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from scheduling.dashboards.tags import badge
 from scheduling.models import TenantUpkeepRun
@@ -27,20 +27,20 @@ from tenants.selectors.tenants import find_tenant
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_run_now.html"
 # What a finding is, by its kind.
 FINDING_KINDS = {
-    "entry_edited": "entry edited",
-    "entry_missing": "entry missing",
-    "entry_inserted": "entry inserted",
-    "entry_unsealed": "entry without a seal",
-    "seals_missing": "seals missing",
-    "seal_altered": "seal altered",
-    "seal_before_checkpoint": "seal before the checkpoint",
-    "order_changed": "order changed",
-    "link_broken": "link broken",
-    "fork": "fork of the chain",
-    "end_missing": "end missing",
-    "head_differs": "head differs",
-    "head_forged": "head forged",
-    "head_key_unknown": "key of the head unknown",
+    "entry_edited": gettext_noop("entry edited"),
+    "entry_missing": gettext_noop("entry missing"),
+    "entry_inserted": gettext_noop("entry inserted"),
+    "entry_unsealed": gettext_noop("entry without a seal"),
+    "seals_missing": gettext_noop("seals missing"),
+    "seal_altered": gettext_noop("seal altered"),
+    "seal_before_checkpoint": gettext_noop("seal before the checkpoint"),
+    "order_changed": gettext_noop("order changed"),
+    "link_broken": gettext_noop("link broken"),
+    "fork": gettext_noop("fork of the chain"),
+    "end_missing": gettext_noop("end missing"),
+    "head_differs": gettext_noop("head differs"),
+    "head_forged": gettext_noop("head forged"),
+    "head_key_unknown": gettext_noop("key of the head unknown"),
 }
 
 

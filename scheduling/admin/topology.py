@@ -101,7 +101,7 @@ class WorkerPoolAdmin(TopologyAdmin):
             )
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -114,7 +114,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         }
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -127,7 +127,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda pool: pool.is_paused or is_draining("pool", pool),

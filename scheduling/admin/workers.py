@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.help_texts import HelpfulMixin
 from scheduling.conf import lease_seconds
@@ -69,7 +69,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         return render_to_string(NOW_TEMPLATE, context, request)
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda worker: worker.status == Worker.Status.ONLINE,
@@ -79,7 +79,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         return gettext("%(worker)s is handed nothing more; what it runs goes on.") % {"worker": worker}
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         is_offered=lambda worker: worker.status == Worker.Status.DRAINING,
     )

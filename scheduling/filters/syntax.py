@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from scheduling.filters.fields import FIELDS, WORDS_FIELD, Field, ValueUnreadableError
 from scheduling.filters.terms import JOINING_WORDS, Term, Value
 from tenants.exceptions import DomainError
-from tenants.translation import translate
+from tenants.translation import gettext_noop, translate
 
 MAX_TERMS = 30
 MAX_VALUES = 50
@@ -29,7 +29,7 @@ _BARE_WORD = re.compile(r'[^\s"]*')
 class FilterSyntaxError(DomainError):
     """The filter cannot be read; ``position`` counts characters from 0, ``known`` are the words that fit there."""
 
-    code, category, title = "filter_syntax", "malformed", "The filter cannot be read"
+    code, category, title = "filter_syntax", "malformed", gettext_noop("The filter cannot be read")
 
     def __init__(self, message: str, *, position: int, word: str = "", known: Sequence[str] = ()) -> None:
         self.message = message

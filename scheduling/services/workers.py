@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.models import Queue, Worker, WorkerPool
@@ -22,7 +23,7 @@ from tenants.translation import LocalizableText
 
 
 class PoolNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such worker pool"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such worker pool")
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class MembershipAdmin(TenantPeopleAdmin):
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])
 
-    @post_action(label="Remove", permission=Permission.MEMBERS_MANAGE, is_danger=True)
+    @post_action(label=gettext_lazy("Remove"), permission=Permission.MEMBERS_MANAGE, is_danger=True)
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
         sentence = gettext("%(user)s is no longer a member.") % {"user": membership.user}
         remove_member(membership=membership)
@@ -159,7 +159,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return response
 
     @post_action(
-        label="Rotate",
+        label=gettext_lazy("Rotate"),
         permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
         is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
@@ -168,7 +168,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)
 
     @post_action(
-        label="Revoke",
+        label=gettext_lazy("Revoke"),
         permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
         is_danger=True,

@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
@@ -52,7 +52,7 @@ class TenantErasureAdmin(PlatformStaffAdmin):
         return format_html("<pre>{}</pre>", json.dumps(erasure.proof, indent=2, sort_keys=True, ensure_ascii=False))
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         is_offered=lambda erasure: erasure.status == ErasureStatus.PENDING,
@@ -62,7 +62,7 @@ class TenantErasureAdmin(PlatformStaffAdmin):
         return gettext("The erasure is cancelled; the tenant stays suspended.")
 
     @post_action(
-        label="Count again",
+        label=gettext_lazy("Count again"),
         permission=Permission.TENANTS_ERASE,
         is_offered=lambda erasure: erasure.status == ErasureStatus.COMPLETED,
     )

@@ -85,7 +85,7 @@ class InvitationAdmin(TenantPeopleAdmin):
         return words[invitation.state_at(timezone.now())]
 
     @post_action(
-        label="Revoke",
+        label=gettext_lazy("Revoke"),
         permission=Permission.MEMBERS_MANAGE,
         asks_reason=True,
         is_danger=True,

@@ -166,7 +166,7 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
             form.instance.pk = create_plan(values=own, limits=limits, reason=values["reason"]).pk
 
     # Both are offered beside each version, not above the form.
-    @post_action(label="Roll back", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
+    @post_action(label=gettext_lazy("Roll back"), permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
     def rollback(self, request: HttpRequest, plan: Plan, reason: str) -> str:
         version = rollback_plan(
             plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
@@ -177,7 +177,7 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
             else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
         )
 
-    @post_action(label="Withdraw", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
+    @post_action(label=gettext_lazy("Withdraw"), permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
     def withdraw(self, request: HttpRequest, plan: Plan, reason: str) -> str:
         version = withdraw_plan_version(plan=plan, number=asked_number(request), reason=reason)
         return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}

@@ -78,7 +78,7 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
         obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
         obj.user = user
 
-    @post_action(label="Take away", permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Take away"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
     def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
         revoke_platform_role(user=membership.user, reason=reason)
         return gettext("%(user)s works for the platform no longer.") % {"user": membership.user}

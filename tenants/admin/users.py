@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.admin.base import PlatformStaffAdmin
@@ -139,7 +139,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         )
 
     @post_action(
-        label="Deactivate",
+        label=gettext_lazy("Deactivate"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_danger=True,
@@ -150,7 +150,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return gettext("%(user)s is logged out everywhere and cannot log in.") % {"user": user}
 
     @post_action(
-        label="Activate",
+        label=gettext_lazy("Activate"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: not user.is_active,
@@ -160,7 +160,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return gettext("%(user)s may log in again.") % {"user": user}
 
     @post_action(
-        label="Unlock",
+        label=gettext_lazy("Unlock"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: locked_until(user) is not None,

@@ -25,10 +25,7 @@ from scheduling.processors.base import TaskProcessor
 from scheduling.processors.document_indexing.selectors import SHOWN_STATUSES
 from scheduling.processors.rag_pipeline.selectors import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
 from scheduling.processors.workflow_storage.records import SHOWN_STATES
-from scheduling.services.consistency.counters import COUNTER_NAMES
-from scheduling.services.job_kinds import description_of
 from scheduling.services.upkeep.registry import tasks
-from tenants.api.problems import phrases
 from tenants.exceptions import DomainError
 from tenants.limits import limits
 from tenants.setting_schema import setting_groups
@@ -153,16 +150,14 @@ def _registered() -> Iterator[tuple[str, str]]:
     """Words of what apps register: settings, limits, upkeep; and of what they refuse."""
     for error in errors_of_domain():
         yield "refusal", error.title
-    yield from (("refusal", phrase) for phrase in phrases())
     for processor in _kinds_in_place():
-        yield from (("job kind", text) for text in (processor.title, description_of(processor)) if text)
+        yield from (("job kind", text) for text in (processor.title, processor.description) if text)
     for group in setting_groups():
         yield "setting", group.title
         for setting in group.settings:
             yield from (("setting", text) for text in (setting.title, setting.help_text, setting.effect) if text)
     for limit in limits().values():
         yield from (("limit", text) for text in (limit.title, limit.counts, limit.unit) if text)
-    yield from (("counter", name) for name in COUNTER_NAMES)
     for task in tasks():
         yield from (("upkeep", text) for text in (task.title, task.text) if text)
 

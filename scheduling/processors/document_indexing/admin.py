@@ -159,7 +159,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return format_html('<a class="console-link" href="{}">{}</a>', url, document.job_id)
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status == "error",
@@ -169,7 +169,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return gettext("%(document)s is indexed again.") % {"document": document}
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
@@ -181,7 +181,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.DATASETS_MANAGE,
         is_offered=lambda document: document.shown_status == "paused",
     )
@@ -189,7 +189,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         resume_document(document_id=document.pk, reason=reason)
         return gettext("%(document)s goes on.") % {"document": document}
 
-    @post_action(label="Index anew", permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("Index anew"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
         return gettext("%(document)s is indexed anew; what was indexed before answers until then.") % {
@@ -197,7 +197,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         }
 
     @post_action(
-        label="Fetch anew",
+        label=gettext_lazy("Fetch anew"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.source_url,
@@ -210,7 +210,7 @@ class DocumentAdmin(ReadOnlyAdmin):
             "document": document
         }
 
-    @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
         self.message_user(request, gettext("%(document)s is deleted with its chunks.") % {"document": document})

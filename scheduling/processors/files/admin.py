@@ -61,11 +61,11 @@ class UploadedFileAdmin(ReadOnlyAdmin):
     def size(self, file: UploadedFile) -> str:
         return filesizeformat(file.size_bytes)
 
-    @post_action(label="Download", permission=Permission.FILES_DOWNLOAD)
+    @post_action(label=gettext_lazy("Download"), permission=Permission.FILES_DOWNLOAD)
     def download(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         return HttpResponseRedirect(make_link(file=file, reason=reason).path)
 
-    @post_action(label="Delete", permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         delete_file(file=file, reason=reason)
         self.message_user(request, gettext("%(file)s is deleted.") % {"file": file})

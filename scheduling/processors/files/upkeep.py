@@ -10,6 +10,7 @@ from django.core.files.storage import default_storage
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
@@ -110,15 +111,17 @@ def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[Locali
 TASKS = (
     UpkeepTask(
         "unused_files",
-        "Unused files",
-        "Removes contents that nobody refers to any more and nobody is about to.",
+        gettext_noop("Unused files"),
+        gettext_noop("Removes contents that nobody refers to any more and nobody is about to."),
         HOURLY,
         sweep_contents,
     ),
     UpkeepTask(
         "orphan_files",
-        "Orphan files",
-        "Removes stored files that no content stands for, a day after; tells of contents without their file.",
+        gettext_noop("Orphan files"),
+        gettext_noop(
+            "Removes stored files that no content stands for, a day after; tells of contents without their file."
+        ),
         DAILY,
         sweep_files,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -13,22 +13,22 @@ from tenants.models.names import NamedModel
 class RunState(models.TextChoices):
     """How a run stands; the last four are final, until one of its entities is tried again."""
 
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    COMPLETED = "completed", "Completed"
-    PARTIAL = "partial", "Partial"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = gettext_noop("waiting"), "Waiting"
+    RUNNING = gettext_noop("running"), "Running"
+    COMPLETED = gettext_noop("completed"), "Completed"
+    PARTIAL = gettext_noop("partial"), "Partial"
+    FAILED = gettext_noop("failed"), "Failed"
+    CANCELLED = gettext_noop("cancelled"), "Cancelled"
 
 
 class EntityState(models.TextChoices):
     """How one entity of a run stands; the last three are final, until it is tried again."""
 
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    COMPLETED = "completed", "Completed"
-    ERROR = "error", "Error"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = gettext_noop("waiting"), "Waiting"
+    RUNNING = gettext_noop("running"), "Running"
+    COMPLETED = gettext_noop("completed"), "Completed"
+    ERROR = gettext_noop("error"), "Error"
+    CANCELLED = gettext_noop("cancelled"), "Cancelled"
 
 
 OPEN_ENTITIES = (EntityState.WAITING, EntityState.RUNNING)

@@ -8,6 +8,7 @@ from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
 from scheduling.processors.retrieval.embedding import DIMENSIONS, current_model_name
@@ -28,13 +29,13 @@ MAX_URL_LENGTH = 2_000
 class DocumentStatus(models.TextChoices):
     """The phases of a document, in their order."""
 
-    WAITING = "waiting", "Waiting"
-    PARSING = "parsing", "Parsing"
-    CLEANING = "cleaning", "Cleaning"
-    SPLITTING = "splitting", "Splitting"
-    INDEXING = "indexing", "Indexing"
-    COMPLETED = "completed", "Completed"
-    ERROR = "error", "Error"
+    WAITING = gettext_noop("waiting"), "Waiting"
+    PARSING = gettext_noop("parsing"), "Parsing"
+    CLEANING = gettext_noop("cleaning"), "Cleaning"
+    SPLITTING = gettext_noop("splitting"), "Splitting"
+    INDEXING = gettext_noop("indexing"), "Indexing"
+    COMPLETED = gettext_noop("completed"), "Completed"
+    ERROR = gettext_noop("error"), "Error"
 
 
 class Dataset(NamedModel, TenantModel):

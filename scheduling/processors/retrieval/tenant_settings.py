@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 
 from scheduling.processors.retrieval.splitting import (
     DEFAULT_CHUNK_SIZE,
@@ -15,19 +15,19 @@ from scheduling.processors.retrieval.splitting import (
 )
 from tenants.setting_schema import Setting, SettingGroup
 
-_LATER_DATASETS = "Takes effect for datasets that are made later."
+_LATER_DATASETS = gettext_noop("Takes effect for datasets that are made later.")
 CHUNK_TOKENS = Setting(
     key="retrieval.chunk_tokens",
-    title="Tokens of a chunk",
-    help_text="How long a passage of a document may be, in a dataset that does not say otherwise.",
+    title=gettext_noop("Tokens of a chunk"),
+    help_text=gettext_noop("How long a passage of a document may be, in a dataset that does not say otherwise."),
     schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": MAX_CHUNK_SIZE},
     default=DEFAULT_CHUNK_SIZE,
     effect=_LATER_DATASETS,
 )
 CHUNK_OVERLAP_TOKENS = Setting(
     key="retrieval.chunk_overlap_tokens",
-    title="Tokens that a chunk repeats",
-    help_text="How much a passage repeats of the one before; at most half of a chunk.",
+    title=gettext_noop("Tokens that a chunk repeats"),
+    help_text=gettext_noop("How much a passage repeats of the one before; at most half of a chunk."),
     schema={"type": "integer", "minimum": 0, "maximum": MAX_CHUNK_SIZE // 2},
     default=DEFAULT_OVERLAP,
     effect=_LATER_DATASETS,
@@ -41,4 +41,4 @@ def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     return {}
 
 
-SETTINGS = SettingGroup("Datasets", (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)
+SETTINGS = SettingGroup(gettext_noop("Datasets"), (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.webhook_delivery.forms import WebhookForm
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
@@ -75,15 +75,15 @@ class WebhookAdmin(TenantScopedAdmin):
         url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
         return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show what became of them"))
 
-    @post_action(label="Send a test", permission=Permission.JOBS_SUBMIT)
+    @post_action(label=gettext_lazy("Send a test"), permission=Permission.JOBS_SUBMIT)
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
         return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
-    @post_action(label="New secret", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("New secret"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
 
-    @post_action(label="Delete", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         delete_webhook(webhook=webhook, reason=reason)
         self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})

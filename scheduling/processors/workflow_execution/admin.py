@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.workflow_execution.forms import RunForm, WorkflowForm
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
@@ -81,7 +81,7 @@ class WorkflowAdmin(TenantScopedAdmin):
                 % {"number": version.number},
             )
 
-    @post_action(label="Delete", permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
         delete_workflow(workflow=workflow, reason=reason)
         self.message_user(
@@ -214,7 +214,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         )
 
     @post_action(
-        label="Approve",
+        label=gettext_lazy("Approve"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
@@ -224,7 +224,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
 
     @post_action(
-        label="Reject",
+        label=gettext_lazy("Reject"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_danger=True,

@@ -131,7 +131,7 @@ class WorkflowRunAdmin(KeysetAdmin):
             raise Http404(error.detail) from error
         return context | {"job_url": job_url(context["run"])}
 
-    @post_action(label="Reveal values", permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(label=gettext_lazy("Reveal values"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, run: WorkflowRun, reason: str) -> HttpResponse:
         """The values in the answer to this POST alone: in no URL, no cache and no message."""
         reveal_run(run_id=run.pk, reason=reason)

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop
 
 from scheduling.exceptions import CheckUnknownError
 from tenants.permissions import Permission
@@ -59,7 +60,7 @@ class Fault:
         return " ".join(part for part in (self.subject, self.detail) if part)
 
 
-NOT_PROVED = FaultKind("not_proved", "A part of what is stored was not compared.")
+NOT_PROVED = FaultKind("not_proved", gettext_noop("A part of what is stored was not compared."))
 
 
 @dataclass(frozen=True, slots=True)

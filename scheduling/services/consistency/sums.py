@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import WorkerPool
@@ -23,13 +24,17 @@ from tenants.limits import month_of
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
 from tenants.translation import LocalizableText
 
-LEDGER = FaultKind("ledger", "A tenant's charges are not what its executions measured and are predicted to take.")
+LEDGER = FaultKind(
+    "ledger", gettext_noop("A tenant's charges are not what its executions measured and are predicted to take.")
+)
 USAGE = FaultKind(
     "usage_counter",
-    "A tenant's worker time of the month is not what its executions measured.",
+    gettext_noop("A tenant's worker time of the month is not what its executions measured."),
     "Writes the measured time, while no dispatcher ticks.",
 )
-EXECUTION_CHARGE = FaultKind("execution_charge", "The charges of an execution are not what was measured of it.")
+EXECUTION_CHARGE = FaultKind(
+    "execution_charge", gettext_noop("The charges of an execution are not what was measured of it.")
+)
 # Nothing younger than this is ever removed.
 YOUNG = timedelta(days=1)
 MAX_CHARGES = 50
@@ -179,14 +184,14 @@ USAGE_CHECK = StateCheck(
     look_at_usage,
     repair_usage,
     interval=timedelta(days=1),
-    title="Usage",
-    text="Compares this month's counted worker time with what executions measured.",
+    title=gettext_noop("Usage"),
+    text=gettext_noop("Compares this month's counted worker time with what executions measured."),
 )
 LEDGER_CHECK = StateCheck(
     "ledger",
     (LEDGER,),
     look_at_ledger,
     interval=timedelta(hours=1),
-    title="Ledger",
-    text="Compares every tenant's charges with measured and predicted time.",
+    title=gettext_noop("Ledger"),
+    text=gettext_noop("Compares every tenant's charges with measured and predicted time."),
 )

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.rag_pipeline.forms import PipelineForm
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineVersion
@@ -86,15 +86,15 @@ class PipelineAdmin(TenantScopedAdmin):
         version = PipelineVersion.objects.filter(pipeline=pipeline, number=pipeline.latest_number).first()
         return _as_json(version.definition if version else {})
 
-    @post_action(label="Run", permission=Permission.PIPELINES_MANAGE)
+    @post_action(label=gettext_lazy("Run"), permission=Permission.PIPELINES_MANAGE)
     def run(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         return self._start(request, pipeline, has_priority=False)
 
-    @post_action(label="Run with priority", permission=Permission.PIPELINES_MANAGE)
+    @post_action(label=gettext_lazy("Run with priority"), permission=Permission.PIPELINES_MANAGE)
     def run_first(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         return self._start(request, pipeline, has_priority=True)
 
-    @post_action(label="Delete", permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         delete_pipeline(pipeline_id=pipeline.pk, reason=reason)
         self.message_user(

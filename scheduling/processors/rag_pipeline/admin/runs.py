@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.processors.rag_pipeline.models import (
@@ -173,7 +173,7 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
         return _job_link(entity)
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.PIPELINES_MANAGE,
         asks_reason=True,
         is_offered=lambda entity: entity.shown_state in RETRYABLE_STATES,
