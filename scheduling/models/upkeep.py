@@ -7,6 +7,7 @@ from typing import Final
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 from tenants.models.base import TenantModel
@@ -23,13 +24,17 @@ class UpkeepResult(models.Model):
     ``findings`` are texts in the form that `LocalizableText.to_json` returns.
     """
 
-    name = models.CharField(max_length=64)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    counts = models.JSONField(default=dict, help_text="What was done, by name.")
-    findings = models.JSONField(default=list, help_text="What is wrong, in words; a run with findings has failed.")
-    error = models.TextField(blank=True)
-    cursor = models.JSONField(default=dict, help_text="Where the next run goes on.")
-    lease_expires_at = models.DateTimeField()
+    name = models.CharField(verbose_name=_("name"), max_length=64)
+    finished_at = models.DateTimeField(verbose_name=_("finished at"), null=True, blank=True)
+    counts = models.JSONField(verbose_name=_("counts"), default=dict, help_text=_("What was done, by name."))
+    findings = models.JSONField(
+        verbose_name=_("findings"),
+        default=list,
+        help_text=_("What is wrong, in words; a run with findings has failed."),
+    )
+    error = models.TextField(verbose_name=_("error"), blank=True)
+    cursor = models.JSONField(verbose_name=_("cursor"), default=dict, help_text=_("Where the next run goes on."))
+    lease_expires_at = models.DateTimeField(verbose_name=_("lease expires at"))
 
     class Meta:
         abstract = True
@@ -49,16 +54,20 @@ class UpkeepRun(UpkeepResult):
     """One bounded run of one upkeep task of the platform; the next run goes on by its ``cursor``."""
 
     class Outcome(models.TextChoices):
-        RUNNING = "running"
-        OK = "ok"
-        PARTIAL = "partial", "more to do"
-        FAILED = "failed"
+        RUNNING = "running", _("Running")
+        OK = "ok", _("Ok")
+        PARTIAL = "partial", _("more to do")
+        FAILED = "failed", _("Failed")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
-    started_at = models.DateTimeField()
+    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    outcome = models.CharField(
+        verbose_name=_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.RUNNING
+    )
+    started_at = models.DateTimeField(verbose_name=_("started at"))
 
     class Meta:
+        verbose_name = _("upkeep run")
+        verbose_name_plural = _("upkeep runs")
         db_table = "scheduling_upkeep_run"
         indexes = [models.Index(fields=["name", "-id"], name="upkeep_run_by_name")]
         constraints = [
@@ -77,21 +86,25 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
     """
 
     class Outcome(models.TextChoices):
-        REQUESTED = "requested"
-        RUNNING = "running"
-        OK = "ok"
-        PARTIAL = "partial", "more to do"
-        FAILED = "failed"
+        REQUESTED = "requested", _("Requested")
+        RUNNING = "running", _("Running")
+        OK = "ok", _("Ok")
+        PARTIAL = "partial", _("more to do")
+        FAILED = "failed", _("Failed")
 
     # Outcomes that are no end.
     OPEN: Final = (Outcome.REQUESTED, Outcome.RUNNING, Outcome.PARTIAL)
 
-    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
-    requested_by = models.CharField(max_length=200, blank=True)
-    requested_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(
+        verbose_name=_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED
+    )
+    requested_by = models.CharField(verbose_name=_("requested by"), max_length=200, blank=True)
+    requested_at = models.DateTimeField(verbose_name=_("requested at"))
+    started_at = models.DateTimeField(verbose_name=_("started at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("tenant upkeep run")
+        verbose_name_plural = _("tenant upkeep runs")
         db_table = "scheduling_tenant_upkeep_run"
         ordering = ["-id"]
         indexes = [models.Index(fields=["tenant", "-id"], name="tenant_upkeep_run_by_tenant")]

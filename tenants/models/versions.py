@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 
@@ -13,7 +14,11 @@ class VersionedModel(models.Model):
     """A plan that people edit: each edit is a version, and one of them is in effect."""
 
     version = models.PositiveIntegerField(
-        default=1, db_default=1, editable=False, help_text="Number of the version in effect."
+        verbose_name=_("version"),
+        default=1,
+        db_default=1,
+        editable=False,
+        help_text=_("Number of the version in effect."),
     )
 
     class Meta:
@@ -28,10 +33,10 @@ class VersionFacts(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        WAITING = "waiting", "waits for its time"
-        APPLIED = "applied", "took effect"
-        WITHDRAWN = "withdrawn", "withdrawn"
-        REFUSED = "refused", "refused at its time"
+        WAITING = "waiting", _("waits for its time")
+        APPLIED = "applied", _("took effect")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        REFUSED = "refused", _("refused at its time")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     number = models.PositiveIntegerField()

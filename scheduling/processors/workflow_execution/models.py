@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -14,22 +15,26 @@ from tenants.models.names import NamedModel
 class ApprovalState(models.TextChoices):
     """How a question stands."""
 
-    PENDING = "pending", "Pending"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
-    TIMED_OUT = "timed_out", "Timed out"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    PENDING = "pending", _("Pending")
+    APPROVED = "approved", _("Approved")
+    REJECTED = "rejected", _("Rejected")
+    TIMED_OUT = "timed_out", _("Timed out")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
 class Workflow(NamedModel, TenantModel):
     """A workflow by its name; what it does stands in its versions."""
 
-    name = models.CharField(max_length=100)
-    description = models.CharField(max_length=1_000, blank=True)
-    latest_version = models.PositiveIntegerField(default=0, editable=False, help_text="What new runs are pinned to.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    name = models.CharField(verbose_name=_("name"), max_length=100)
+    description = models.CharField(verbose_name=_("description"), max_length=1_000, blank=True)
+    latest_version = models.PositiveIntegerField(
+        verbose_name=_("latest version"), default=0, editable=False, help_text=_("What new runs are pinned to.")
+    )
+    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("workflow")
+        verbose_name_plural = _("workflows")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="workflow_name_unique"),
@@ -62,19 +67,25 @@ class WorkflowVersion(TenantModel):
 class Approval(TenantModel):
     """A question of a run to people. ``node`` is the node that asks, with the indexes of the iterations around it."""
 
-    workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
-    job_id = models.UUIDField()
-    node = models.CharField(max_length=200)
-    title = models.CharField(max_length=500)
-    text = models.TextField(blank=True)
-    state = models.CharField(max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
-    comment = models.CharField(max_length=1_000, blank=True)
-    decided_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField()
-    decided_at = models.DateTimeField(null=True, blank=True)
+    workflow = models.ForeignKey(
+        Workflow, models.CASCADE, verbose_name=_("workflow"), db_constraint=False, db_index=False, related_name="+"
+    )
+    job_id = models.UUIDField(verbose_name=_("job id"))
+    node = models.CharField(verbose_name=_("node"), max_length=200)
+    title = models.CharField(verbose_name=_("title"), max_length=500)
+    text = models.TextField(verbose_name=_("text"), blank=True)
+    state = models.CharField(
+        verbose_name=_("state"), max_length=10, choices=ApprovalState, default=ApprovalState.PENDING
+    )
+    comment = models.CharField(verbose_name=_("comment"), max_length=1_000, blank=True)
+    decided_by = models.CharField(verbose_name=_("decided by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(verbose_name=_("expires at"))
+    decided_at = models.DateTimeField(verbose_name=_("decided at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("approval")
+        verbose_name_plural = _("approvals")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "job_id", "node"], name="approval_node_unique"),
             models.CheckConstraint(condition=models.Q(state__in=ApprovalState.values), name="approval_state_known"),
