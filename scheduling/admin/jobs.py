@@ -61,8 +61,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
-    empty_title = "No job yet"
-    empty_text = (
+    empty_title = gettext_lazy("No job yet")
+    empty_text = gettext_lazy(
         "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
         " “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
@@ -189,42 +189,42 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         resume_job(job_id=job.pk, reason=reason)
         return _("The job is available again.")
 
-    @admin.action(description="Retry the selected jobs")
+    @admin.action(description=gettext_lazy("Retry the selected jobs"))
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self._act_on(request, BulkOperation.Operation.RETRY, queryset)
 
-    @admin.action(description="Cancel the selected jobs")
+    @admin.action(description=gettext_lazy("Cancel the selected jobs"))
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self._act_on(request, BulkOperation.Operation.CANCEL, queryset)
 
     def _act_on(self, request: HttpRequest, operation: str, queryset: QuerySet[Job]) -> None:
         act_on_ticked(request, operation, list(queryset.values_list("pk", "tenant__slug")))
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, job: Job) -> SafeString:
         return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", job.kind, str(job.id)[-12:])
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, job: Job) -> SafeString:
         return badge(job.state)
 
-    @admin.display(description="Attempts")
+    @admin.display(description=gettext_lazy("Attempts"))
     def attempts(self, job: Job) -> str:
         return _("%(attempt)s of %(most)s") % {"attempt": job.attempt, "most": job.max_retries + 1}
 
-    @admin.display(description="Submitted")
+    @admin.display(description=gettext_lazy("Submitted"))
     def submitted(self, job: Job) -> str:
         return f"{job.created_at:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def took(self, job: Job) -> str:
         return duration_words(job.finished_at - job.created_at) if job.finished_at else "–"
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def error(self, job: Job) -> str:
         return job.error_type or "–"
 
-    @admin.display(description="Peek")
+    @admin.display(description=gettext_lazy("Peek"))
     def glance(self, job: Job) -> SafeString:
         return format_html(
             '<a class="console-link" data-peek="{}" href="{}" aria-label="{}">{}</a>',

@@ -55,8 +55,10 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions = ("run_now", "pause", "resume", "delete")
     change_form_before_template = "scheduling/dashboards/parts/schedule_preview.html"
     change_form_outer_after_template = "scheduling/dashboards/parts/schedule_fires.html"
-    empty_title = "No schedule yet"
-    empty_text = "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+    empty_title = gettext_lazy("No schedule yet")
+    empty_text = gettext_lazy(
+        "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         return find_schedules().order_by("name", "pk")
@@ -202,21 +204,21 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         )
         return HttpResponseRedirect(reverse("admin:scheduling_schedule_changelist"))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, schedule: Schedule) -> SafeString:
         if not schedule.is_enabled:
             return format_html("{} {}", badge("paused"), schedule.pause_reason[:60])
         return badge("active") if schedule.next_fire_at else badge("inactive", "ended")
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, schedule: Schedule) -> SafeString:
         return format_html("{}<br><code>{}</code>", told_expression(schedule.cron), schedule.cron)
 
-    @admin.display(description="Next run (UTC)")
+    @admin.display(description=gettext_lazy("Next run (UTC)"))
     def next_run(self, schedule: Schedule) -> str:
         return f"{schedule.next_fire_at:%Y-%m-%d %H:%M}" if schedule.next_fire_at else "–"
 
-    @admin.display(description="Last outcome")
+    @admin.display(description=gettext_lazy("Last outcome"))
     def last_badge(self, schedule: Any) -> SafeString | str:
         return fire_mark(schedule.last_outcome) if schedule.last_outcome else "–"
 
@@ -230,11 +232,11 @@ class ScheduleFireAdmin(KeysetAdmin):
     list_select_related = ("schedule",)
     list_filter = (TenantFilter,)
     search_fields = ("id",)
-    search_help_text = "Id of a schedule"
+    search_help_text = gettext_lazy("Id of a schedule")
     fields = ("schedule", "shown_time", "outcome_badge", "reason", "trigger", "its_job", "fired_at")
     readonly_fields = ("schedule", "shown_time", "outcome_badge", "its_job")
-    empty_title = "Nothing has fired yet"
-    empty_text = "Each time of a schedule appears here with its job, or with why it has none."
+    empty_title = gettext_lazy("Nothing has fired yet")
+    empty_text = gettext_lazy("Each time of a schedule appears here with its job, or with why it has none.")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         wanted = parse_uuid(search_term)
@@ -242,14 +244,14 @@ class ScheduleFireAdmin(KeysetAdmin):
             return queryset, False
         return (queryset.filter(schedule_id=wanted) if wanted else queryset.none()), False
 
-    @admin.display(description="Time (UTC)")
+    @admin.display(description=gettext_lazy("Time (UTC)"))
     def shown_time(self, fire: ScheduleFire) -> str:
         return f"{fire.fire_time:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def outcome_badge(self, fire: ScheduleFire) -> SafeString:
         return fire_mark(fire.outcome)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def its_job(self, fire: ScheduleFire) -> Any:
         return job_link(fire.job_id)

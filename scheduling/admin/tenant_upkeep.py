@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from scheduling.dashboards.tags import badge
 from scheduling.models import TenantUpkeepRun
@@ -52,8 +52,10 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
     list_display_links = ("requested_at", "name")
     change_form_outer_before_template = "scheduling/dashboards/tenant_run.html"
-    empty_title = "No verification was requested"
-    empty_text = "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
+    empty_title = gettext_lazy("No verification was requested")
+    empty_text = gettext_lazy(
+        "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
+    )
     fields = ("name", "requested_by", "requested_at", "started_at", "finished_at")
     readonly_fields = fields
 
@@ -110,14 +112,14 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
         named = request.GET.get(AuditTenantFilter.parameter_name, "")
         return find_tenant(named) if named else None
 
-    @admin.display(description="Result")
+    @admin.display(description=gettext_lazy("Result"))
     def how(self, run: TenantUpkeepRun) -> SafeString:
         return badge(run.outcome)
 
-    @admin.display(description="Looked at")
+    @admin.display(description=gettext_lazy("Looked at"))
     def part(self, run: TenantUpkeepRun) -> str:
         return f"{run.progress:.0%}"
 
-    @admin.display(description="Findings")
+    @admin.display(description=gettext_lazy("Findings"))
     def found(self, run: TenantUpkeepRun) -> Any:
         return count_findings(run)

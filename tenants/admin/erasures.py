@@ -42,10 +42,10 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     )
     readonly_fields = fields
     post_actions = ("cancel", "verify")
-    empty_title = "No tenant was ever erased"
-    empty_text = "A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”."
+    empty_title = gettext_lazy("No tenant was ever erased")
+    empty_text = gettext_lazy("A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”.")
 
-    @admin.display(description="Proof")
+    @admin.display(description=gettext_lazy("Proof"))
     def proof_text(self, erasure: TenantErasure) -> SafeString | str:
         if erasure.proof is None:
             return "–"

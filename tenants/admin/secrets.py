@@ -72,8 +72,8 @@ class TenantSecretAdmin(TenantScopedAdmin):
     list_display = ("name", "hosts", "version", "changed_at", "changed_by", "last_used_at")
     search_fields = ("name",)
     ordering = ("name",)
-    empty_title = "No secret yet"
-    empty_text = (
+    empty_title = gettext_lazy("No secret yet")
+    empty_text = gettext_lazy(
         "A secret is a credential that is sent to the hosts it is bound to and is never shown. Headers refer to it"
         " as {{ secrets.name }}."
     )

@@ -32,8 +32,8 @@ from tenants.services.tenants import (
 class TenantAdmin(TenantScopedAdmin):
     """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
 
-    empty_title = "No tenant yet"
-    empty_text = "Nothing is submitted without one. Add one above, or run “manage.py create_tenant”."
+    empty_title = gettext_lazy("No tenant yet")
+    empty_text = gettext_lazy("Nothing is submitted without one. Add one above, or run “manage.py create_tenant”.")
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")

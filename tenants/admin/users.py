@@ -82,8 +82,10 @@ admin.site.unregister(Group)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
 
-    empty_title = "No account yet"
-    empty_text = "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
+    empty_title = gettext_lazy("No account yet")
+    empty_text = gettext_lazy(
+        "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
+    )
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -94,8 +96,8 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     post_actions = ("deactivate", "activate", "unlock")
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
-        ("What the account may do", {"fields": ("platform_role", "memberships")}),
-        ("Log-ins", {"fields": ("is_active", "locked", "last_login", "date_joined")}),
+        (gettext_lazy("What the account may do"), {"fields": ("platform_role", "memberships")}),
+        (gettext_lazy("Log-ins"), {"fields": ("is_active", "locked", "last_login", "date_joined")}),
     )
     readonly_fields = ("platform_role", "memberships", "is_active", "locked", "last_login", "date_joined")
 
@@ -111,25 +113,25 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
 
-    @admin.display(description="Platform role")
+    @admin.display(description=gettext_lazy("Platform role"))
     def platform_role(self, user: User) -> str:
         if user.is_superuser:
             return gettext("admin (superuser)")
         membership: PlatformMembership | None = getattr(user, "platform_membership", None)
         return membership.role if membership else "–"
 
-    @admin.display(description="Tenants", ordering="tenant_count")
+    @admin.display(description=gettext_lazy("Tenants"), ordering="tenant_count")
     def tenants(self, user: Any) -> int:
         return int(user.tenant_count)
 
-    @admin.display(description="Memberships")
+    @admin.display(description=gettext_lazy("Memberships"))
     def memberships(self, user: User) -> str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
         return ", ".join(
             f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
         ) or gettext("none")
 
-    @admin.display(description="Locked out")
+    @admin.display(description=gettext_lazy("Locked out"))
     def locked(self, user: User) -> str:
         until = locked_until(user)
         return (

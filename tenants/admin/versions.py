@@ -29,12 +29,14 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Why a plan changes, from when on, and which version was read."""
 
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("Why the plan changes; kept in its history and in the audit log."),
     )
     effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),

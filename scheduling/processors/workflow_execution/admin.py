@@ -39,8 +39,8 @@ _FIELDS = ("name", "description", "definition", "note")
 class WorkflowAdmin(TenantScopedAdmin):
     """Workflows of the scope of the moment; a changed definition becomes the next version."""
 
-    empty_title = "No workflow yet"
-    empty_text = "A workflow is a graph of steps that one job runs. Add one above."
+    empty_title = gettext_lazy("No workflow yet")
+    empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
     view_permission = Permission.WORKFLOWS_VIEW
     add_permission = change_permission = Permission.WORKFLOWS_MANAGE
     form = WorkflowForm
@@ -167,7 +167,7 @@ class WorkflowAdmin(TenantScopedAdmin):
 class ShownStateFilter(admin.SimpleListFilter):
     """By how a question stands for whoever could answer it."""
 
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_lazy("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in ApprovalState]
@@ -190,21 +190,23 @@ class ApprovalAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_state", "job")
     fieldsets = (
         (None, {"fields": ("title", "text", "shown_state", "expires_at")}),
-        ("Answer", {"fields": ("decided_by", "decided_at", "comment")}),
-        ("Run", {"fields": ("workflow", "node", "job", "created_at")}),
+        (gettext_lazy("Answer"), {"fields": ("decided_by", "decided_at", "comment")}),
+        (gettext_lazy("Run"), {"fields": ("workflow", "node", "job", "created_at")}),
     )
-    empty_title = "Nobody is asked for anything"
-    empty_text = "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    empty_title = gettext_lazy("Nobody is asked for anything")
+    empty_text = gettext_lazy(
+        "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         approvals = find_approvals()
         return approvals.select_related("tenant", "workflow") if self.access(request).sees_all_tenants else approvals
 
-    @admin.display(description="State", ordering="shown_state")
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
     def shown_state(self, approval: Any) -> str:
         return str(ApprovalState(approval.shown_state).label)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, approval: Approval) -> SafeString | str:
         url = _job_page(approval.job_id)
         return (

@@ -28,12 +28,14 @@ class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
     own_tenant: ClassVar[Tenant | None] = None
 
     definition = IndentedJSONField(
+        label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
             "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
         ),
     )
     note = forms.CharField(
+        label=gettext_lazy("Note"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
@@ -70,6 +72,7 @@ class RunForm(forms.Form):
     """What a run is given."""
 
     inputs = StrictJSONField(
+        label=gettext_lazy("Inputs"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
         help_text=gettext_lazy('The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.'),

@@ -35,8 +35,8 @@ NEWEST_RUNS = 10
 class PipelineAdmin(TenantScopedAdmin):
     """Pipelines; saving another definition makes the next version."""
 
-    empty_title = "No pipeline yet"
-    empty_text = "A pipeline loads, cuts and indexes what its sources name. Add one above, then run it."
+    empty_title = gettext_lazy("No pipeline yet")
+    empty_text = gettext_lazy("A pipeline loads, cuts and indexes what its sources name. Add one above, then run it.")
     view_permission = Permission.PIPELINES_VIEW
     add_permission = change_permission = Permission.PIPELINES_MANAGE
     form = PipelineForm
@@ -81,7 +81,7 @@ class PipelineAdmin(TenantScopedAdmin):
             context["pipeline_runs"] = list(find_runs().filter(pipeline=pipeline).order_by("-id")[:NEWEST_RUNS])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(description="Definition")
+    @admin.display(description=gettext_lazy("Definition"))
     def shown_definition(self, pipeline: Pipeline) -> SafeString:
         version = PipelineVersion.objects.filter(pipeline=pipeline, number=pipeline.latest_number).first()
         return _as_json(version.definition if version else {})
@@ -116,8 +116,8 @@ class PipelineAdmin(TenantScopedAdmin):
 class PipelineVersionAdmin(ReadOnlyAdmin):
     """Definitions as they were saved."""
 
-    empty_title = "No version yet"
-    empty_text = "Each change of a pipeline's definition is a version. Save one on the pipeline's page."
+    empty_title = gettext_lazy("No version yet")
+    empty_text = gettext_lazy("Each change of a pipeline's definition is a version. Save one on the pipeline's page.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("number", "pipeline", "note", "created_by", "created_at")
     list_select_related = ("pipeline",)
@@ -129,7 +129,7 @@ class PipelineVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("pipeline")
 
-    @admin.display(description="Definition")
+    @admin.display(description=gettext_lazy("Definition"))
     def shown_definition(self, version: PipelineVersion) -> SafeString:
         return _as_json(version.definition)
 
