@@ -30,10 +30,3 @@ class ConsoleAdminConfig(AdminConfig):
     """Django's admin on the console's site."""
 
     default_site = "jobsplatform.admin_site.ConsoleSite"
-
-    def ready(self) -> None:
-        """Find the pages, and let their words and the models' be looked up in the reader's language."""
-        from jobsplatform.words import translate_words
-
-        super().ready()
-        translate_words()

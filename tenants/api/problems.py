@@ -75,7 +75,7 @@ _PHRASES: Final = {
     405: gettext_noop("Method Not Allowed."),
     406: gettext_noop("Not Acceptable."),
     412: gettext_noop("Precondition Failed."),
-    413: gettext_noop("Content Too Large."),
+    413: gettext_noop("The body is too large."),
     415: gettext_noop("Unsupported Media Type."),
     429: gettext_noop("Too Many Requests."),
     500: gettext_noop("Internal Server Error."),
