@@ -9,7 +9,7 @@ from jsonschema.exceptions import ValidationError
 
 from tenants.translation import gettext_noop, interpolate, translate
 
-_MAX_VALUE_CHARACTERS: Final = 200
+_MAX_CHARACTERS: Final = 200
 _EMPTY: Final = (gettext_noop("%(value)s should be non-empty"), gettext_noop("%(value)s is expected to be empty"))
 _LENGTH: Final = (*_EMPTY, gettext_noop("%(value)s is too short"), gettext_noop("%(value)s is too long"))
 _UNDER_NONE: Final = gettext_noop("%(value)s is not valid under any of the given schemas")
@@ -48,17 +48,21 @@ _UNQUOTED: Final = frozenset(
 
 
 def describe_fault(fault: ValidationError) -> str:
-    """Return the fault in the active language, its values cut.
+    """Return the fault in the active language; of a long value only what was expected.
 
-    A message that is not the validator's own stays as it is, so that no translation shows more than the message does.
+    A message that is not the validator's own stays as it is: no translation shows more of the value than the message.
     """
     for text in _TEXTS.get(fault.validator, ()):
         for values in _values_of(fault):
             if interpolate(text, values) == fault.message:
-                return translate(text, {name: value[:_MAX_VALUE_CHARACTERS] for name, value in values.items()})
-    if fault.validator not in _UNQUOTED:
-        return fault.message
-    values = {"rule": fault.validator, "wanted": repr(fault.validator_value)[:_MAX_VALUE_CHARACTERS]}
+                if len(values.get("value", "")) > _MAX_CHARACTERS:
+                    return _describe_rule(fault)
+                return translate(text, {name: value[:_MAX_CHARACTERS] for name, value in values.items()})
+    return _describe_rule(fault) if fault.validator in _UNQUOTED else fault.message
+
+
+def _describe_rule(fault: ValidationError) -> str:
+    values = {"rule": fault.validator, "wanted": repr(fault.validator_value)[:_MAX_CHARACTERS]}
     return translate("It does not fit %(rule)s: %(wanted)s.", values)
 
 

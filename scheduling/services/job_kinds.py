@@ -109,5 +109,5 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
 
 
 def _description_of(processor: type[TaskProcessor]) -> str:
-    """Return the description, else the class's docstring; never that of a base."""
+    """Return the description, else the docstring of the class itself, never that of a base."""
     return processor.description or inspect.cleandoc(processor.__dict__.get("__doc__") or "")

@@ -82,9 +82,12 @@ def test_message_that_is_not_the_validators_own_stays(keyword: Any, message: str
         assert describe_fault(fault) == message
 
 
-def test_value_is_cut_and_its_percent_signs_stay() -> None:
+def test_percent_signs_of_a_value_stay() -> None:
     (fault,) = faults({"type": "integer"}, "100 %(name)s {x}")
-    (long,) = faults({"type": "integer"}, "x" * 1_000)
     with translation.override("zh-hans"):
         assert describe_fault(fault) == "'100 %(name)s {x}' 的类型不是 'integer'"
-        assert len(describe_fault(long)) < 300
+
+
+def test_long_value_is_not_repeated() -> None:
+    (fault,) = faults({"type": "integer"}, "x" * 1_000)
+    assert describe_fault(fault) == "It does not fit type: 'integer'."
