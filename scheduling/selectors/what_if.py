@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.utils.translation import gettext
-
 from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change, Load, UnknownNameError
 from scheduling.fairness.simulation.what_if import Side, WhatIf, what_if
@@ -32,9 +30,9 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
             recent = read_recent_load(pool, window=window, may_be_kept=True)
             return what_if(recent.load, change, notes=recent.notes, now=_replayed(recent.load))
     except UnknownNameError as error:
-        detail = gettext("In this pool's last hour there is no “%(name)s”.") % {"name": error.name[:100]}
-        fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
-        raise WhatIfNameUnknownError(detail, errors=[fault]) from error
+        refusal = WhatIfNameUnknownError("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
+        refusal.errors = [{"field": error.field, "code": refusal.code, "detail": refusal.detail}]
+        raise refusal from error
 
 
 def _replayed(load: Load) -> Side:

@@ -6,13 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.utils.translation import gettext
 
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import NO_PERIOD, Limit, LimitReached
 from tenants.models import TenantUsage
 from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
+from tenants.translation import LocalizableText
 
 # The row stays locked until the transaction ends, so two changes at once cannot pass the limit together.
 _CHANGE = """
@@ -62,12 +62,14 @@ def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) 
     """The refusal, with what is used now."""
     used = stored(tenant_id, limit)
     values = {
-        "title": gettext(limit.title),
+        "title": LocalizableText(limit.title),
         "used": f"{used:,}",
         "allowed": f"{allowed:,}",
-        "unit": limit.unit and gettext(limit.unit),
+        "unit": LocalizableText(limit.unit),
     }
-    detail = gettext("%(title)s: %(used)s of %(allowed)s %(unit)s are used.") % values
-    if wanted:
-        detail += gettext(" %(count)s more are asked for.") % {"count": f"{wanted:,}"}
-    return SpaceExceededError(detail, limit=LimitReached(limit.key, limit.unit, allowed, used))
+    facts: dict[str, Any] = {
+        "used": LocalizableText("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values),
+        "wanted": LocalizableText(" %(count)s more are asked for.", {"count": f"{wanted:,}"}) if wanted else "",
+    }
+    reached = LimitReached(limit.key, limit.unit, allowed, used)
+    return SpaceExceededError("%(used)s%(wanted)s", facts, limit=reached)
