@@ -1,6 +1,6 @@
 """Translation for modules that import no framework, and texts that are stored with their values.
 
-This is the only module of the pure core that imports Django; all others call `gettext` themselves.
+This is the only module of the pure core that uses Django, and only while it translates. All others call `gettext`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
-
-from django.utils.translation import gettext
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +45,9 @@ def gettext_noop(text: str) -> str:
 
 def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
     """Return the text in the active language, with its values in place of `%(name)s`."""
+    # Processes that extract texts from files import this module, and have no Django.
+    from django.utils.translation import gettext
+
     return _fill(gettext(text) if text else "", values, lambda value: value.localized)
 
 
