@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any, Literal, Self
 from uuid import UUID
 
-from django.utils.translation import gettext_noop
-
 from tenants.chain import GENESIS, Link
-from tenants.translation import interpolate
+from tenants.translation import gettext_noop, interpolate
 
 FindingKind = Literal[
     "entry_edited",
