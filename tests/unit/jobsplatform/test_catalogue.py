@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
 
 from tenants.exceptions import DomainError
 from tests.unit.jobsplatform.labels import labels_of_forms, labels_of_models, labels_of_pages
@@ -19,7 +20,6 @@ from tools.translations import (
     ROOT,
     compile_catalog,
     error_names,
-    extract_messages,
     faults_of,
     read_catalog,
     update_catalog,
@@ -52,8 +52,13 @@ def errors_of_domain() -> list[type[DomainError]]:
     return found
 
 
-def test_every_text_has_a_translation_with_the_same_values() -> None:
-    catalog = update_catalog()
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    """Return all texts with the translations that there are."""
+    return update_catalog()
+
+
+def test_every_text_has_a_translation_with_the_same_values(catalog: Catalog) -> None:
     faults = list(faults_of(catalog))
     assert faults == [], "\n".join([CURE, *faults])
     assert len(catalog) > 1_000
@@ -63,8 +68,8 @@ def test_compiled_catalogue_is_that_of_the_edited_one() -> None:
     assert MO.read_bytes() == compile_catalog(read_catalog()), CURE
 
 
-def test_catalogue_has_no_text_that_the_code_has_not() -> None:
-    extracted = {(str(message.id), message.context) for message in extract_messages()}
+def test_catalogue_has_no_text_that_the_code_has_not(catalog: Catalog) -> None:
+    extracted = {(str(message.id), message.context) for message in catalog}
     assert {(str(message.id), message.context) for message in read_catalog()} <= extracted, CURE
 
 
@@ -89,8 +94,8 @@ def test_word_outside_of_translate_tags_is_found() -> None:
     assert list(untranslated('{% include "part.html" with title="Nothing yet" %}')) == ["Nothing yet"]
 
 
-def test_every_title_of_an_error_is_marked_for_translation() -> None:
-    catalog, errors = extract_messages(), errors_of_domain()
+def test_every_title_of_an_error_is_marked_for_translation(catalog: Catalog) -> None:
+    errors = errors_of_domain()
     assert [f"{error.__qualname__}: {error.title}" for error in errors if error.title not in catalog] == []
     assert len(errors) > 140
 
