@@ -19,52 +19,38 @@ class Batch(TenantModel):
     folding `BatchNews`, so the counters may be a moment behind the jobs, and never before them.
     """
 
-    label = models.CharField(verbose_name=_("label"), max_length=MAX_BATCH_LABEL)
+    label = models.CharField(_("label"), max_length=MAX_BATCH_LABEL)
     kind = models.CharField(
-        verbose_name=_("kind"), max_length=64, blank=True, help_text=_("Of its jobs; empty where they are of several.")
+        _("kind"), max_length=64, blank=True, help_text=_("Of its jobs; empty where they are of several.")
     )
-    total = models.PositiveIntegerField(verbose_name=_("total"), help_text=_("Jobs in this batch."))
-    completed = models.PositiveIntegerField(
-        verbose_name=_("completed"), db_default=0, help_text=_("Jobs that are done.")
-    )
+    total = models.PositiveIntegerField(_("total"), help_text=_("Jobs in this batch."))
+    completed = models.PositiveIntegerField(_("completed"), db_default=0, help_text=_("Jobs that are done."))
     failed = models.PositiveIntegerField(
-        verbose_name=_("failed"), db_default=0, help_text=_("Jobs that were discarded or quarantined.")
+        _("failed"), db_default=0, help_text=_("Jobs that were discarded or quarantined.")
     )
-    cancelled = models.PositiveIntegerField(
-        verbose_name=_("cancelled"), db_default=0, help_text=_("Jobs that were cancelled.")
-    )
-    pruned = models.PositiveIntegerField(
-        verbose_name=_("pruned"), db_default=0, help_text=_("Ended jobs that are kept no longer.")
-    )
-    created_at = models.DateTimeField(verbose_name=_("created at"), auto_now_add=True)
-    closed_at = models.DateTimeField(
-        verbose_name=_("closed at"), null=True, help_text=_("From then on it takes no more jobs.")
-    )
+    cancelled = models.PositiveIntegerField(_("cancelled"), db_default=0, help_text=_("Jobs that were cancelled."))
+    pruned = models.PositiveIntegerField(_("pruned"), db_default=0, help_text=_("Ended jobs that are kept no longer."))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True, help_text=_("From then on it takes no more jobs."))
     ended_at = models.DateTimeField(
-        verbose_name=_("ended at"), null=True, help_text=_("When it was closed and all its jobs had ended.")
+        _("ended at"), null=True, help_text=_("When it was closed and all its jobs had ended.")
     )
     cancelled_at = models.DateTimeField(
-        verbose_name=_("cancelled at"), null=True, help_text=_("When somebody cancelled it as a whole.")
+        _("cancelled at"), null=True, help_text=_("When somebody cancelled it as a whole.")
     )
-    cancel_reason = models.CharField(verbose_name=_("cancel reason"), max_length=200, blank=True, db_default="")
+    cancel_reason = models.CharField(_("cancel reason"), max_length=200, blank=True, db_default="")
     on_completion = models.JSONField(
-        verbose_name=_("on completion"), null=True, help_text=_("The job that is submitted when it has ended.")
+        _("on completion"), null=True, help_text=_("The job that is submitted when it has ended.")
     )
     fire_at = models.DateTimeField(
-        verbose_name=_("fire at"), null=True, help_text=_("When that job is to be submitted, or is tried again.")
+        _("fire at"), null=True, help_text=_("When that job is to be submitted, or is tried again.")
     )
     fire_error = models.CharField(
-        verbose_name=_("fire error"),
-        max_length=500,
-        blank=True,
-        db_default="",
-        help_text=_("Why it could not be submitted."),
+        _("fire error"), max_length=500, blank=True, db_default="", help_text=_("Why it could not be submitted.")
     )
-    fired_job_id = models.UUIDField(
-        verbose_name=_("fired job id"), null=True, help_text=_("The job that was submitted at its end.")
-    )
+    fired_job_id = models.UUIDField(_("fired job id"), null=True, help_text=_("The job that was submitted at its end."))
     waiting_job_id = models.UUIDField(
-        verbose_name=_("waiting job id"), null=True, help_text=_("The job that goes on when it has ended.")
+        _("waiting job id"), null=True, help_text=_("The job that goes on when it has ended.")
     )
 
     class Meta:

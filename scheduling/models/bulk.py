@@ -43,7 +43,7 @@ class BulkOperation(models.Model):
         ABORTED = "aborted", _("aborted")
         FAILED = "failed", _("failed")
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(
         "tenants.Tenant",
         verbose_name=_("tenant"),
@@ -52,66 +52,52 @@ class BulkOperation(models.Model):
         db_index=False,
         related_name="+",
     )
-    operation = models.CharField(verbose_name=_("operation"), max_length=12, choices=Operation.choices)
+    operation = models.CharField(_("operation"), max_length=12, choices=Operation.choices)
     parameters = models.JSONField(
-        verbose_name=_("parameters"), default=dict, help_text=_("The priority or the queue that the jobs are to have.")
+        _("parameters"), default=dict, help_text=_("The priority or the queue that the jobs are to have.")
     )
-    filter = models.TextField(verbose_name=_("filter"), help_text=_("Which jobs, as it was frozen."))
-    asked_filter = models.TextField(verbose_name=_("asked filter"), help_text=_("Which jobs, as they were asked for."))
-    frozen_at = models.DateTimeField(
-        verbose_name=_("frozen at"), help_text=_("Jobs that were submitted later are not touched.")
-    )
+    filter = models.TextField(_("filter"), help_text=_("Which jobs, as it was frozen."))
+    asked_filter = models.TextField(_("asked filter"), help_text=_("Which jobs, as they were asked for."))
+    frozen_at = models.DateTimeField(_("frozen at"), help_text=_("Jobs that were submitted later are not touched."))
     newest_id = models.UUIDField(
-        verbose_name=_("newest id"),
-        null=True,
-        help_text=_("The greatest id that there was; empty where there was no job."),
+        _("newest id"), null=True, help_text=_("The greatest id that there was; empty where there was no job.")
     )
     expected = models.PositiveIntegerField(
-        verbose_name=_("expected"), help_text=_("Jobs that matched when it was started, counted up to a limit.")
+        _("expected"), help_text=_("Jobs that matched when it was started, counted up to a limit.")
     )
     is_expected_capped = models.BooleanField(
-        verbose_name=_("is expected capped"), default=False, help_text=_("Whether more may have matched.")
+        _("is expected capped"), default=False, help_text=_("Whether more may have matched.")
     )
-    state = models.CharField(verbose_name=_("state"), max_length=10, choices=State.choices, default=State.PENDING)
-    seen = models.PositiveBigIntegerField(
-        verbose_name=_("seen"), default=0, help_text=_("Matching jobs that it has come by.")
-    )
-    changed = models.PositiveBigIntegerField(
-        verbose_name=_("changed"), default=0, help_text=_("Jobs to which it was done.")
-    )
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
+    seen = models.PositiveBigIntegerField(_("seen"), default=0, help_text=_("Matching jobs that it has come by."))
+    changed = models.PositiveBigIntegerField(_("changed"), default=0, help_text=_("Jobs to which it was done."))
     ineligible = models.JSONField(
-        verbose_name=_("ineligible"), default=dict, help_text=_("Jobs to which it could not be done, by reason.")
+        _("ineligible"), default=dict, help_text=_("Jobs to which it could not be done, by reason.")
     )
-    changed_by_tenant = models.JSONField(
-        verbose_name=_("changed by tenant"), default=dict, help_text=_("For the audit log.")
-    )
+    changed_by_tenant = models.JSONField(_("changed by tenant"), default=dict, help_text=_("For the audit log."))
     payload_patch = SealedJSONField(
         verbose_name=_("payload patch"), null=True, help_text=_("Merged into the payload of each job that is replayed.")
     )
-    position = models.JSONField(verbose_name=_("position"), default=dict, help_text=_("Where the next turn goes on."))
-    batch_id = models.UUIDField(
-        verbose_name=_("batch id"), null=True, help_text=_("The batch that is cancelled by it.")
-    )
+    position = models.JSONField(_("position"), default=dict, help_text=_("Where the next turn goes on."))
+    batch_id = models.UUIDField(_("batch id"), null=True, help_text=_("The batch that is cancelled by it."))
     resume_at = models.DateTimeField(
-        verbose_name=_("resume at"), null=True, help_text=_("When a limit that it has reached lets it go on.")
+        _("resume at"), null=True, help_text=_("When a limit that it has reached lets it go on.")
     )
-    failures = models.PositiveSmallIntegerField(
-        verbose_name=_("failures"), default=0, help_text=_("Turns in a row that failed.")
-    )
-    error = models.CharField(verbose_name=_("error"), max_length=500, blank=True, default="")
-    reason = models.CharField(verbose_name=_("reason"), max_length=500)
-    actor_kind = models.CharField(verbose_name=_("actor kind"), max_length=20)
-    actor_id = models.CharField(verbose_name=_("actor id"), max_length=64, blank=True)
-    actor_label = models.CharField(verbose_name=_("actor label"), max_length=200, blank=True)
-    request_id = models.CharField(verbose_name=_("request id"), max_length=64, blank=True)
-    is_actor_of_tenant = models.BooleanField(verbose_name=_("is actor of tenant"), default=False)
+    failures = models.PositiveSmallIntegerField(_("failures"), default=0, help_text=_("Turns in a row that failed."))
+    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+    reason = models.CharField(_("reason"), max_length=500)
+    actor_kind = models.CharField(_("actor kind"), max_length=20)
+    actor_id = models.CharField(_("actor id"), max_length=64, blank=True)
+    actor_label = models.CharField(_("actor label"), max_length=200, blank=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    is_actor_of_tenant = models.BooleanField(_("is actor of tenant"), default=False)
     # Without a constraint, so that the rows of an erased tenant go in any order.
     undo_of = models.OneToOneField(
         "self", models.CASCADE, verbose_name=_("undo of"), null=True, db_constraint=False, related_name="undone_by"
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True)
-    finished_at = models.DateTimeField(verbose_name=_("finished at"), null=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
 
     objects = TenantManager()
 

@@ -28,7 +28,7 @@ class Circuit(models.Model):
     ask for.
     """
 
-    id = models.BigAutoField(verbose_name=_("id"), primary_key=True)
+    id = models.BigAutoField(_("id"), primary_key=True)
     tenant = models.ForeignKey(
         "tenants.Tenant",
         models.PROTECT,
@@ -38,46 +38,38 @@ class Circuit(models.Model):
         related_name="+",
         help_text=_("Whose jobs stand behind it; empty: everybody's."),
     )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64)
+    kind = models.CharField(_("kind"), max_length=64)
     dependency = models.CharField(
-        verbose_name=_("dependency"),
+        _("dependency"),
         max_length=MAX_DEPENDENCY_CHARACTERS,
         blank=True,
         help_text=_("What is needed; empty for the kind itself."),
     )
     holds_all = models.BooleanField(
-        verbose_name=_("holds all"), help_text=_("Every job of the kind needs it; else those that have named it.")
+        _("holds all"), help_text=_("Every job of the kind needs it; else those that have named it.")
     )
-    state = models.CharField(verbose_name=_("state"), max_length=13, choices=STATE_CHOICES)
+    state = models.CharField(_("state"), max_length=13, choices=STATE_CHOICES)
     failures = models.PositiveIntegerField(
-        verbose_name=_("failures"), help_text=_("In a row; of one fingerprint where no dependency is named.")
+        _("failures"), help_text=_("In a row; of one fingerprint where no dependency is named.")
     )
     tenants = models.JSONField(
-        verbose_name=_("tenants"), default=dict, help_text=_("How many of the failures are whose, where it is shared.")
+        _("tenants"), default=dict, help_text=_("How many of the failures are whose, where it is shared.")
     )
-    fingerprint = models.CharField(verbose_name=_("fingerprint"), max_length=16)
-    error_type = models.CharField(verbose_name=_("error type"), max_length=100)
-    error_message = models.CharField(verbose_name=_("error message"), max_length=200)
-    counted_from = models.DateTimeField(
-        verbose_name=_("counted from"), help_text=_("When the first failure of the row happened.")
-    )
-    opened_at = models.DateTimeField(verbose_name=_("opened at"), null=True)
+    fingerprint = models.CharField(_("fingerprint"), max_length=16)
+    error_type = models.CharField(_("error type"), max_length=100)
+    error_message = models.CharField(_("error message"), max_length=200)
+    counted_from = models.DateTimeField(_("counted from"), help_text=_("When the first failure of the row happened."))
+    opened_at = models.DateTimeField(_("opened at"), null=True)
     until = models.DateTimeField(
-        verbose_name=_("until"),
-        null=True,
-        help_text=_("When one job tries, or another does; when what is forced ends."),
+        _("until"), null=True, help_text=_("When one job tries, or another does; when what is forced ends.")
     )
-    probe_job_id = models.UUIDField(verbose_name=_("probe job id"), null=True, help_text=_("The job that tries."))
+    probe_job_id = models.UUIDField(_("probe job id"), null=True, help_text=_("The job that tries."))
     probe_tenant_id = models.UUIDField(
-        verbose_name=_("probe tenant id"),
-        null=True,
-        help_text=_("Whose job tries, or tried last: the next is another's."),
+        _("probe tenant id"), null=True, help_text=_("Whose job tries, or tried last: the next is another's.")
     )
-    forced_by = models.CharField(
-        verbose_name=_("forced by"), max_length=200, blank=True, help_text=_("Who holds it by hand.")
-    )
+    forced_by = models.CharField(_("forced by"), max_length=200, blank=True, help_text=_("Who holds it by hand."))
     forced_reason = models.CharField(
-        verbose_name=_("forced reason"), max_length=200, blank=True, help_text=_("Why it is held by hand.")
+        _("forced reason"), max_length=200, blank=True, help_text=_("Why it is held by hand.")
     )
 
     objects = TenantManager()

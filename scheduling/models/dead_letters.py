@@ -24,14 +24,14 @@ class DeadLetter(TenantModel):
     job = models.OneToOneField(
         Job, models.DO_NOTHING, verbose_name=_("job"), db_constraint=False, related_name="dead_letter"
     )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64)
-    reason = models.CharField(verbose_name=_("reason"), max_length=20, choices=Reason.choices)
-    error_type = models.CharField(verbose_name=_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(verbose_name=_("error message"), blank=True)
-    error_fingerprint = models.CharField(verbose_name=_("error fingerprint"), max_length=16, blank=True)
-    created_at = models.DateTimeField(verbose_name=_("created at"))
-    requeued_at = models.DateTimeField(verbose_name=_("requeued at"), null=True, blank=True)
-    requeued_job_id = models.UUIDField(verbose_name=_("requeued job id"), null=True, blank=True)
+    kind = models.CharField(_("kind"), max_length=64)
+    reason = models.CharField(_("reason"), max_length=20, choices=Reason.choices)
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    requeued_at = models.DateTimeField(_("requeued at"), null=True, blank=True)
+    requeued_job_id = models.UUIDField(_("requeued job id"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("dead letter")

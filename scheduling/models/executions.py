@@ -46,55 +46,49 @@ class LiveExecution(TenantModel):
     job = models.OneToOneField(
         Job, models.DO_NOTHING, verbose_name=_("job"), db_constraint=False, related_name="live_execution"
     )
-    entity_id = models.BigIntegerField(verbose_name=_("entity id"))
+    entity_id = models.BigIntegerField(_("entity id"))
     queue = models.ForeignKey(
         "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
     )
     pool = models.ForeignKey(
         "scheduling.WorkerPool", models.DO_NOTHING, verbose_name=_("pool"), db_index=False, db_constraint=False
     )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64)
-    number = models.PositiveIntegerField(
-        verbose_name=_("number"), help_text=_("Which hand-out of the job this is, from 1.")
-    )
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"), help_text=_("Which hand-out of the job this is, from 1."))
     # One that says nothing is a message of its own.
     message_id = models.UUIDField(
-        verbose_name=_("message id"),
+        _("message id"),
         db_default=RandomUUID(),
         help_text=_("The message it travels in; small jobs share one, and with it one slot."),
     )
-    token = models.UUIDField(
-        verbose_name=_("token"), help_text=_("Dispatch token; only the latest message carries it.")
-    )
-    fence = models.BigIntegerField(verbose_name=_("fence"), default=0)
+    token = models.UUIDField(_("token"), help_text=_("Dispatch token; only the latest message carries it."))
+    fence = models.BigIntegerField(_("fence"), default=0)
     predicted_us = models.BigIntegerField(
-        verbose_name=_("predicted us"), help_text=_("Charged in advance, to be corrected when it ends.")
+        _("predicted us"), help_text=_("Charged in advance, to be corrected when it ends.")
     )
     whole_us = models.BigIntegerField(
-        verbose_name=_("whole us"),
-        null=True,
-        help_text=_("Predicted for all of it, where that is not what is charged."),
+        _("whole us"), null=True, help_text=_("Predicted for all of it, where that is not what is charged.")
     )
     weight_milli = models.PositiveIntegerField(
-        verbose_name=_("weight milli"), help_text=_("The tenant's weight when this was charged.")
+        _("weight milli"), help_text=_("The tenant's weight when this was charged.")
     )
     queue_weight_milli = models.PositiveIntegerField(
-        verbose_name=_("queue weight milli"), help_text=_("The queue's weight when this was charged.")
+        _("queue weight milli"), help_text=_("The queue's weight when this was charged.")
     )
-    dispatched_at = models.DateTimeField(verbose_name=_("dispatched at"))
-    published_at = models.DateTimeField(verbose_name=_("published at"))
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True)
-    worker_id = models.UUIDField(verbose_name=_("worker id"), null=True)
-    lease_expires_at = models.DateTimeField(verbose_name=_("lease expires at"), null=True)
-    cancel_requested_at = models.DateTimeField(verbose_name=_("cancel requested at"), null=True)
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    published_at = models.DateTimeField(_("published at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    lease_expires_at = models.DateTimeField(_("lease expires at"), null=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     yield_requested_at = models.DateTimeField(
-        verbose_name=_("yield requested at"),
+        _("yield requested at"),
         null=True,
         help_text=_("Its time slice is used and somebody with less virtual time waits for the slot."),
     )
 
     wake_requested_at = models.DateTimeField(
-        verbose_name=_("wake requested at"),
+        _("wake requested at"),
         null=True,
         help_text=_("What it may be about to wait for has come: it is not suspended, but goes on."),
     )
@@ -135,26 +129,24 @@ class Execution(HistoryRow):
     queue = models.ForeignKey(
         "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
     )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64)
-    number = models.PositiveIntegerField(verbose_name=_("number"))
-    fence = models.BigIntegerField(verbose_name=_("fence"))
-    worker_id = models.UUIDField(verbose_name=_("worker id"), null=True)
-    outcome = models.CharField(verbose_name=_("outcome"), max_length=12, choices=Outcome.choices)
-    predicted_us = models.BigIntegerField(verbose_name=_("predicted us"))
-    measured_us = models.BigIntegerField(
-        verbose_name=_("measured us"), help_text=_("Slot time from start to end, microseconds.")
-    )
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"))
+    fence = models.BigIntegerField(_("fence"))
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
+    predicted_us = models.BigIntegerField(_("predicted us"))
+    measured_us = models.BigIntegerField(_("measured us"), help_text=_("Slot time from start to end, microseconds."))
     peak_memory_kib = models.BigIntegerField(
-        verbose_name=_("peak memory kib"),
+        _("peak memory kib"),
         null=True,
         help_text=_("Most resident memory of its process, KiB; empty where the system does not tell."),
     )
-    dispatched_at = models.DateTimeField(verbose_name=_("dispatched at"))
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True)
-    ended_at = models.DateTimeField(verbose_name=_("ended at"))
-    error_type = models.CharField(verbose_name=_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(verbose_name=_("error message"), blank=True)
-    traceback = models.TextField(verbose_name=_("traceback"), blank=True)
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    traceback = models.TextField(_("traceback"), blank=True)
 
     class Meta:
         verbose_name = _("execution")
@@ -176,13 +168,13 @@ class JobEvent(HistoryRow):
     the job is locked, and not by a clock.
     """
 
-    execution_id = models.UUIDField(verbose_name=_("execution id"), null=True)
-    at = models.DateTimeField(verbose_name=_("at"))
-    name = models.CharField(verbose_name=_("name"), max_length=40)
-    state = models.CharField(verbose_name=_("state"), max_length=12, choices=STATE_CHOICES)
-    actor = models.CharField(verbose_name=_("actor"), max_length=200)
-    request_id = models.CharField(verbose_name=_("request id"), max_length=64, blank=True)
-    data = models.JSONField(verbose_name=_("data"), default=dict)
+    execution_id = models.UUIDField(_("execution id"), null=True)
+    at = models.DateTimeField(_("at"))
+    name = models.CharField(_("name"), max_length=40)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
+    actor = models.CharField(_("actor"), max_length=200)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    data = models.JSONField(_("data"), default=dict)
 
     class Meta:
         verbose_name = _("job event")
@@ -212,13 +204,13 @@ class Charge(HistoryRow):
         db_constraint=False,
         related_name="charges",
     )
-    execution_id = models.UUIDField(verbose_name=_("execution id"), null=True)
+    execution_id = models.UUIDField(_("execution id"), null=True)
     queue = models.ForeignKey(
         "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), null=True, db_index=False, db_constraint=False
     )
-    reason = models.CharField(verbose_name=_("reason"), max_length=10, choices=Reason.choices)
-    microseconds = models.BigIntegerField(verbose_name=_("microseconds"))
-    at = models.DateTimeField(verbose_name=_("at"))
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason.choices)
+    microseconds = models.BigIntegerField(_("microseconds"))
+    at = models.DateTimeField(_("at"))
 
     class Meta:
         verbose_name = _("charge")

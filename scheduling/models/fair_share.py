@@ -20,21 +20,19 @@ class CFSPlan(NamedModel, VersionedModel):
         NOP = "nop", _("Off: every queue in order of arrival")
         TIME_SLICE = "time_slice", _("Fair order with time slices")
 
-    name = models.CharField(verbose_name=_("name"), max_length=60, unique=True)
-    strategy = models.CharField(
-        verbose_name=_("strategy"), max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE
-    )
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    strategy = models.CharField(_("strategy"), max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
     granularity_seconds = models.PositiveIntegerField(
-        verbose_name=_("granularity seconds"),
+        _("granularity seconds"),
         default=120,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
         help_text=_("Length of a time slice; a running job may be asked to yield after it."),
     )
     reserved_slots = models.PositiveIntegerField(
-        verbose_name=_("reserved slots"), default=0, help_text=_("Slots kept for tenants below their share.")
+        _("reserved slots"), default=0, help_text=_("Slots kept for tenants below their share.")
     )
-    is_active = models.BooleanField(verbose_name=_("is active"), default=False)
-    updated_at = models.DateTimeField(verbose_name=_("updated at"), auto_now=True)
+    is_active = models.BooleanField(_("is active"), default=False)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     class Meta:
         verbose_name = _("CFS plan")
@@ -55,7 +53,7 @@ class CFSPlanTier(models.Model):
     tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"))
     weight = models.PositiveIntegerField(
-        verbose_name=_("weight"),
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text=_("Overrides the queue's own weight while this plan is active."),
@@ -98,7 +96,7 @@ class SchedulingEntity(models.Model):
     writes here; everybody else appends to ``Wake``.
     """
 
-    id = models.BigAutoField(verbose_name=_("id"), primary_key=True)
+    id = models.BigAutoField(_("id"), primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), db_index=False)
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), db_index=False)
     parent = models.ForeignKey(
@@ -111,23 +109,21 @@ class SchedulingEntity(models.Model):
         related_name="keys",
         help_text=_("The tenant's own row in the queue, for a row of one of its keys."),
     )
-    fair_key = models.CharField(verbose_name=_("fair key"), max_length=100, blank=True, db_default="")
-    weight_milli = models.PositiveIntegerField(verbose_name=_("weight milli"), default=1000)
-    vruntime = models.BigIntegerField(verbose_name=_("vruntime"), default=0)
-    own_vruntime = models.BigIntegerField(verbose_name=_("own vruntime"), db_default=0)
-    virtual_time = models.BigIntegerField(verbose_name=_("virtual time"), db_default=0)
-    is_runnable = models.BooleanField(verbose_name=_("is runnable"), default=False)
-    in_flight = models.IntegerField(verbose_name=_("in flight"), default=0)
-    keys_in_flight = models.IntegerField(verbose_name=_("keys in flight"), db_default=0)
-    waiting = models.IntegerField(verbose_name=_("waiting"), default=0, help_text=_("Ready, due and held jobs."))
-    keys_waiting = models.IntegerField(verbose_name=_("keys waiting"), db_default=0)
-    head_rank = models.BigIntegerField(
-        verbose_name=_("head rank"), default=0, help_text=_("Rank of its first ready job.")
-    )
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True, db_default="")
+    weight_milli = models.PositiveIntegerField(_("weight milli"), default=1000)
+    vruntime = models.BigIntegerField(_("vruntime"), default=0)
+    own_vruntime = models.BigIntegerField(_("own vruntime"), db_default=0)
+    virtual_time = models.BigIntegerField(_("virtual time"), db_default=0)
+    is_runnable = models.BooleanField(_("is runnable"), default=False)
+    in_flight = models.IntegerField(_("in flight"), default=0)
+    keys_in_flight = models.IntegerField(_("keys in flight"), db_default=0)
+    waiting = models.IntegerField(_("waiting"), default=0, help_text=_("Ready, due and held jobs."))
+    keys_waiting = models.IntegerField(_("keys waiting"), db_default=0)
+    head_rank = models.BigIntegerField(_("head rank"), default=0, help_text=_("Rank of its first ready job."))
     own_rank = models.BigIntegerField(
-        verbose_name=_("own rank"), null=True, help_text=_("Rank of its first ready job without a key.")
+        _("own rank"), null=True, help_text=_("Rank of its first ready job without a key.")
     )
-    estimate_us = models.BigIntegerField(verbose_name=_("estimate us"), default=1_000_000)
+    estimate_us = models.BigIntegerField(_("estimate us"), default=1_000_000)
 
     objects = TenantManager()
 
@@ -189,7 +185,7 @@ class TenantCapacity(models.Model):
     """A tenant's messages in flight over all pools; taken by conditional update."""
 
     tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), primary_key=True)
-    in_flight = models.IntegerField(verbose_name=_("in flight"), default=0)
+    in_flight = models.IntegerField(_("in flight"), default=0)
 
     objects = TenantManager()
 
@@ -208,24 +204,20 @@ class CostRow(models.Model):
     The meaning of the sums is in ``scheduling.fairness.prediction``; only the tick writes them.
     """
 
-    mean_us = models.BigIntegerField(verbose_name=_("mean us"))
-    samples = models.BigIntegerField(verbose_name=_("samples"), help_text=_("Jobs that taught, in all."))
-    n = models.FloatField(verbose_name=_("n"), db_default=1.0)
-    sum_x = models.FloatField(verbose_name=_("sum x"), db_default=0.0)
-    sum_y = models.FloatField(verbose_name=_("sum y"), db_default=0.0)
-    sum_xx = models.FloatField(verbose_name=_("sum xx"), db_default=0.0)
-    sum_xy = models.FloatField(verbose_name=_("sum xy"), db_default=0.0)
-    sum_yy = models.FloatField(verbose_name=_("sum yy"), db_default=0.0)
-    least_us = models.FloatField(verbose_name=_("least us"), db_default=0.0)
-    most_us = models.FloatField(verbose_name=_("most us"), db_default=0.0)
-    error_us = models.FloatField(
-        verbose_name=_("error us"), db_default=0.0, help_text=_("Sum of |predicted - measured|.")
-    )
-    bias_us = models.FloatField(verbose_name=_("bias us"), db_default=0.0, help_text=_("Sum of predicted - measured."))
-    total_us = models.FloatField(
-        verbose_name=_("total us"), db_default=0.0, help_text=_("Sum of measured, to divide these two by.")
-    )
-    updated_at = models.DateTimeField(verbose_name=_("updated at"), null=True)
+    mean_us = models.BigIntegerField(_("mean us"))
+    samples = models.BigIntegerField(_("samples"), help_text=_("Jobs that taught, in all."))
+    n = models.FloatField(_("n"), db_default=1.0)
+    sum_x = models.FloatField(_("sum x"), db_default=0.0)
+    sum_y = models.FloatField(_("sum y"), db_default=0.0)
+    sum_xx = models.FloatField(_("sum xx"), db_default=0.0)
+    sum_xy = models.FloatField(_("sum xy"), db_default=0.0)
+    sum_yy = models.FloatField(_("sum yy"), db_default=0.0)
+    least_us = models.FloatField(_("least us"), db_default=0.0)
+    most_us = models.FloatField(_("most us"), db_default=0.0)
+    error_us = models.FloatField(_("error us"), db_default=0.0, help_text=_("Sum of |predicted - measured|."))
+    bias_us = models.FloatField(_("bias us"), db_default=0.0, help_text=_("Sum of predicted - measured."))
+    total_us = models.FloatField(_("total us"), db_default=0.0, help_text=_("Sum of measured, to divide these two by."))
+    updated_at = models.DateTimeField(_("updated at"), null=True)
 
     class Meta:
         abstract = True
@@ -251,7 +243,7 @@ class CostRow(models.Model):
 class KindCost(CostRow):
     """What jobs of a kind have cost, over all tenants."""
 
-    kind = models.CharField(verbose_name=_("kind"), max_length=64, primary_key=True)
+    kind = models.CharField(_("kind"), max_length=64, primary_key=True)
 
     class Meta(CostRow.Meta):
         abstract = False

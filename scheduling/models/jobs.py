@@ -25,51 +25,45 @@ STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
 class Job(TenantModel):
     """What was asked for: one unit of work of one tenant."""
 
-    kind = models.CharField(verbose_name=_("kind"), max_length=64)
+    kind = models.CharField(_("kind"), max_length=64)
     queue = models.ForeignKey("scheduling.Queue", models.PROTECT, verbose_name=_("queue"), db_index=False)
-    state = models.CharField(verbose_name=_("state"), max_length=12, choices=STATE_CHOICES)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
     priority = models.SmallIntegerField(
-        verbose_name=_("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
+        _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
     )
     rank = models.BigIntegerField(
-        verbose_name=_("rank"),
-        help_text=_("Microseconds: available time less priority × AGEING_SECONDS; fixed at submit."),
+        _("rank"), help_text=_("Microseconds: available time less priority × AGEING_SECONDS; fixed at submit.")
     )
-    fair_key = models.CharField(verbose_name=_("fair key"), max_length=100, blank=True)
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True)
     tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
     payload = SealedJSONField(verbose_name=_("payload"), default=dict)
     payload_bytes = models.IntegerField(
-        verbose_name=_("payload bytes"), db_default=0, help_text=_("By which its cost is predicted.")
+        _("payload bytes"), db_default=0, help_text=_("By which its cost is predicted.")
     )
-    payload_hash = models.BinaryField(
-        verbose_name=_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request.")
-    )
-    idempotency_key = models.CharField(verbose_name=_("idempotency key"), max_length=200, null=True, blank=True)
+    payload_hash = models.BinaryField(_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request."))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
     attempt = models.PositiveSmallIntegerField(
-        verbose_name=_("attempt"), default=0, help_text=_("Starts that failed by themselves.")
+        _("attempt"), default=0, help_text=_("Starts that failed by themselves.")
     )
-    crash_count = models.PositiveSmallIntegerField(verbose_name=_("crash count"), default=0)
+    crash_count = models.PositiveSmallIntegerField(_("crash count"), default=0)
     travels_alone = models.BooleanField(
-        verbose_name=_("travels alone"),
+        _("travels alone"),
         db_default=False,
         editable=False,
         help_text=_("Its message killed a worker: it is merged with no other, so that the culprit is found."),
     )
-    execution_count = models.PositiveIntegerField(verbose_name=_("execution count"), default=0)
+    execution_count = models.PositiveIntegerField(_("execution count"), default=0)
     yield_count = models.PositiveIntegerField(
-        verbose_name=_("yield count"),
-        default=0,
-        db_default=0,
-        help_text=_("Time slices after which it gave its slot to others."),
+        _("yield count"), default=0, db_default=0, help_text=_("Time slices after which it gave its slot to others.")
     )
-    max_retries = models.PositiveSmallIntegerField(verbose_name=_("max retries"), default=3)
-    fence = models.BigIntegerField(verbose_name=_("fence"), default=0)
+    max_retries = models.PositiveSmallIntegerField(_("max retries"), default=3)
+    fence = models.BigIntegerField(_("fence"), default=0)
     used_us = models.BigIntegerField(
-        verbose_name=_("used us"), db_default=0, help_text=_("Slot time of what is done so far and is not done again.")
+        _("used us"), db_default=0, help_text=_("Slot time of what is done so far and is not done again.")
     )
-    progress_current = models.BigIntegerField(verbose_name=_("progress current"), default=0)
-    progress_total = models.BigIntegerField(verbose_name=_("progress total"), default=0)
-    progress_message = models.CharField(verbose_name=_("progress message"), max_length=200, blank=True)
+    progress_current = models.BigIntegerField(_("progress current"), default=0)
+    progress_total = models.BigIntegerField(_("progress total"), default=0)
+    progress_message = models.CharField(_("progress message"), max_length=200, blank=True)
     checkpoint = SealedJSONField(verbose_name=_("checkpoint"), default=dict, blank=True)
     dependencies = ArrayField(
         models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
@@ -86,22 +80,22 @@ class Job(TenantModel):
         help_text=_("Those of them that are the platform's."),
     )
     result = SealedJSONField(verbose_name=_("result"), null=True, blank=True)
-    error_type = models.CharField(verbose_name=_("error type"), max_length=100, blank=True)
-    error_message = models.TextField(verbose_name=_("error message"), blank=True)
-    error_fingerprint = models.CharField(verbose_name=_("error fingerprint"), max_length=16, blank=True)
-    run_at = models.DateTimeField(verbose_name=_("run at"), help_text=_("Not started before this time."))
-    deadline_at = models.DateTimeField(verbose_name=_("deadline at"), null=True, blank=True)
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
+    run_at = models.DateTimeField(_("run at"), help_text=_("Not started before this time."))
+    deadline_at = models.DateTimeField(_("deadline at"), null=True, blank=True)
     traceparent = models.CharField(
-        verbose_name=_("traceparent"),
+        _("traceparent"),
         max_length=55,
         null=True,
         blank=True,
         editable=False,
         help_text=_("W3C trace context of the submission."),
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"))
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True, blank=True, help_text=_("First start."))
-    finished_at = models.DateTimeField(verbose_name=_("finished at"), null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True, help_text=_("First start."))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     parent = models.ForeignKey(
         "self",
         models.DO_NOTHING,

@@ -19,10 +19,8 @@ class RoutingRule(models.Model):
         WEIGHTED = "weighted", _("Several queues, by their weights")
         LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work for each live slot")
 
-    position = models.PositiveIntegerField(
-        verbose_name=_("position"), unique=True, help_text=_("Lower is asked first.")
-    )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64, blank=True, help_text=_("Empty for every kind."))
+    position = models.PositiveIntegerField(_("position"), unique=True, help_text=_("Lower is asked first."))
+    kind = models.CharField(_("kind"), max_length=64, blank=True, help_text=_("Empty for every kind."))
     tier = models.ForeignKey(
         "tenants.Tier",
         models.CASCADE,
@@ -32,7 +30,7 @@ class RoutingRule(models.Model):
         help_text=_("Empty for every tier."),
     )
     condition = models.JSONField(
-        verbose_name=_("condition"),
+        _("condition"),
         null=True,
         blank=True,
         help_text=_(
@@ -41,12 +39,10 @@ class RoutingRule(models.Model):
     )
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), null=True, blank=True)
     by_tier = models.BooleanField(
-        verbose_name=_("by tier"),
-        default=False,
-        help_text=_("Send to the queue that the active CFS plan names for the tier."),
+        _("by tier"), default=False, help_text=_("Send to the queue that the active CFS plan names for the tier.")
     )
     balance = models.CharField(
-        verbose_name=_("balance"),
+        _("balance"),
         max_length=12,
         choices=Balance.choices,
         blank=True,
@@ -55,11 +51,11 @@ class RoutingRule(models.Model):
         help_text=_("Over which of the queues below a rule without a queue of its own spreads its jobs."),
     )
     allows_queue_choice = models.BooleanField(
-        verbose_name=_("allows queue choice"),
+        _("allows queue choice"),
         default=False,
         help_text=_("Whether a tenant may name one of this kind's queues itself."),
     )
-    is_active = models.BooleanField(verbose_name=_("is active"), default=True)
+    is_active = models.BooleanField(_("is active"), default=True)
 
     class Meta:
         verbose_name = _("routing rule")
@@ -88,7 +84,7 @@ class RoutingTarget(models.Model):
     )
     queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), db_index=False)
     weight = models.PositiveIntegerField(
-        verbose_name=_("weight"),
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text=_("Of the balance “weighted”."),

@@ -38,19 +38,15 @@ CATCH_UP_CHOICES = [
 class Schedule(TenantModel):
     """A job that is submitted again and again, by the calendar of a time zone."""
 
-    name = models.CharField(
-        verbose_name=_("name"), max_length=100, help_text=_("What people call it; once in a tenant.")
-    )
-    kind = models.CharField(verbose_name=_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
+    name = models.CharField(_("name"), max_length=100, help_text=_("What people call it; once in a tenant."))
+    kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
     payload = SealedJSONField(
         verbose_name=_("payload"), default=dict, blank=True, help_text=_("A JSON object by the kind's own schema.")
     )
     priority = models.SmallIntegerField(
-        verbose_name=_("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
+        _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
     )
-    queue = models.CharField(
-        verbose_name=_("queue"), max_length=60, blank=True, help_text=_("Empty: where routing sends the kind.")
-    )
+    queue = models.CharField(_("queue"), max_length=60, blank=True, help_text=_("Empty: where routing sends the kind."))
     tags = ArrayField(
         models.CharField(max_length=64),
         verbose_name=_("tags"),
@@ -59,18 +55,18 @@ class Schedule(TenantModel):
         help_text=_("Labels, with commas."),
     )
     fair_key = models.CharField(
-        verbose_name=_("fair key"), max_length=100, blank=True, help_text=_("Whose jobs they are inside the tenant.")
+        _("fair key"), max_length=100, blank=True, help_text=_("Whose jobs they are inside the tenant.")
     )
     max_retries = models.PositiveSmallIntegerField(
-        verbose_name=_("max retries"), null=True, blank=True, help_text=_("Empty: the kind's own number.")
+        _("max retries"), null=True, blank=True, help_text=_("Empty: the kind's own number.")
     )
     cron = models.CharField(
-        verbose_name=_("cron"),
+        _("cron"),
         max_length=200,
         help_text=_("Five fields: minute, hour, day of month, month, day of week, such as 30 2 * * MON."),
     )
     timezone = models.CharField(
-        verbose_name=_("timezone"), max_length=64, default="UTC", help_text=_("An IANA name such as Europe/Berlin.")
+        _("timezone"), max_length=64, default="UTC", help_text=_("An IANA name such as Europe/Berlin.")
     )
     dst_policy = models.CharField(
         _("when clocks change"),
@@ -94,24 +90,22 @@ class Schedule(TenantModel):
         help_text=_("What happens to times more than a minute ago, at which no dispatcher ran."),
     )
     jitter_seconds = models.PositiveIntegerField(
-        verbose_name=_("jitter seconds"),
+        _("jitter seconds"),
         default=0,
         validators=[MaxValueValidator(MAX_JITTER_SECONDS)],
         help_text=_("Each run is put off by up to so many seconds, by the same number for the same time."),
     )
     starts_at = models.DateTimeField(
-        verbose_name=_("starts at"), null=True, blank=True, help_text=_("No run before; empty: at once.")
+        _("starts at"), null=True, blank=True, help_text=_("No run before; empty: at once.")
     )
-    ends_at = models.DateTimeField(
-        verbose_name=_("ends at"), null=True, blank=True, help_text=_("No run after; empty: never ends.")
-    )
-    is_enabled = models.BooleanField(verbose_name=_("is enabled"), default=True)
-    pause_reason = models.CharField(verbose_name=_("pause reason"), max_length=500, blank=True)
-    next_fire_at = models.DateTimeField(verbose_name=_("next fire at"), null=True, editable=False)
-    last_fire_at = models.DateTimeField(verbose_name=_("last fire at"), null=True, editable=False)
-    version = models.PositiveIntegerField(verbose_name=_("version"), default=1, editable=False)
-    created_at = models.DateTimeField(verbose_name=_("created at"), auto_now_add=True)
-    updated_at = models.DateTimeField(verbose_name=_("updated at"), auto_now=True)
+    ends_at = models.DateTimeField(_("ends at"), null=True, blank=True, help_text=_("No run after; empty: never ends."))
+    is_enabled = models.BooleanField(_("is enabled"), default=True)
+    pause_reason = models.CharField(_("pause reason"), max_length=500, blank=True)
+    next_fire_at = models.DateTimeField(_("next fire at"), null=True, editable=False)
+    last_fire_at = models.DateTimeField(_("last fire at"), null=True, editable=False)
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     class Meta:
         verbose_name = _("schedule")
@@ -151,10 +145,10 @@ class ScheduleFire(TenantModel):
         db_index=False,
         related_name="fires",
     )
-    fire_time = models.DateTimeField(verbose_name=_("fire time"))
-    trigger = models.CharField(verbose_name=_("trigger"), max_length=8, choices=Trigger.choices)
-    outcome = models.CharField(verbose_name=_("outcome"), max_length=16, choices=Outcome.choices)
-    reason = models.CharField(verbose_name=_("reason"), max_length=500, blank=True)
+    fire_time = models.DateTimeField(_("fire time"))
+    trigger = models.CharField(_("trigger"), max_length=8, choices=Trigger.choices)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
     job = models.ForeignKey(
         Job,
         models.DO_NOTHING,
@@ -164,7 +158,7 @@ class ScheduleFire(TenantModel):
         db_index=False,
         related_name="schedule_fires",
     )
-    fired_at = models.DateTimeField(verbose_name=_("fired at"))
+    fired_at = models.DateTimeField(_("fired at"))
 
     class Meta:
         verbose_name = _("schedule fire")

@@ -9,11 +9,11 @@ from django.utils.translation import gettext_lazy as _
 class KindPause(models.Model):
     """A kind of which nothing is dispatched until the row is gone."""
 
-    kind = models.CharField(verbose_name=_("kind"), max_length=64, primary_key=True)
-    reason = models.CharField(verbose_name=_("reason"), max_length=200, blank=True)
-    paused_at = models.DateTimeField(verbose_name=_("paused at"), auto_now_add=True)
-    paused_by = models.CharField(verbose_name=_("paused by"), max_length=200, blank=True, default="")
-    paused_until = models.DateTimeField(verbose_name=_("paused until"), null=True, blank=True)
+    kind = models.CharField(_("kind"), max_length=64, primary_key=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    paused_at = models.DateTimeField(_("paused at"), auto_now_add=True)
+    paused_by = models.CharField(_("paused by"), max_length=200, blank=True, default="")
+    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("kind pause")

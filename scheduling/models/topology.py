@@ -22,8 +22,8 @@ class MemoryClass(models.IntegerChoices):
 class WorkerPool(PauseFacts):
     """Workers that share slots; every queue belongs to one pool."""
 
-    name = models.SlugField(verbose_name=_("name"), max_length=40, unique=True)
-    description = models.CharField(verbose_name=_("description"), max_length=200, blank=True)
+    name = models.SlugField(_("name"), max_length=40, unique=True)
+    description = models.CharField(_("description"), max_length=200, blank=True)
     memory_mib = models.PositiveIntegerField(
         _("memory class"),
         choices=MemoryClass.choices,
@@ -31,12 +31,12 @@ class WorkerPool(PauseFacts):
         db_default=MemoryClass.LARGE,
         help_text=_("What each child has; jobs of kinds that need more are not handed out here."),
     )
-    is_paused = models.BooleanField(verbose_name=_("is paused"), default=False)
-    pause_reason = models.CharField(verbose_name=_("pause reason"), max_length=200, blank=True, default="")
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True, default="")
     # What live workers announce (None: any kind); what none announces and has waiting jobs, since when (epoch).
-    kinds = models.JSONField(verbose_name=_("kinds"), null=True, editable=False)
+    kinds = models.JSONField(_("kinds"), null=True, editable=False)
     unknown_kinds = models.JSONField(
-        verbose_name=_("unknown kinds"), default=dict, db_default=Value({}, models.JSONField()), editable=False
+        _("unknown kinds"), default=dict, db_default=Value({}, models.JSONField()), editable=False
     )
 
     class Meta:
@@ -76,34 +76,34 @@ class Worker(models.Model):
         STOPPING = "stopping", _("Stopping")
         STOPPED = "stopped", _("Stopped")
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     pool = models.ForeignKey(WorkerPool, models.CASCADE, verbose_name=_("pool"), related_name="workers")
-    hostname = models.CharField(verbose_name=_("hostname"), max_length=200)
-    pid = models.PositiveIntegerField(verbose_name=_("pid"))
-    slots = models.PositiveIntegerField(verbose_name=_("slots"))
-    version = models.CharField(verbose_name=_("version"), max_length=40, blank=True)
-    status = models.CharField(verbose_name=_("status"), max_length=10, choices=Status.choices, default=Status.ONLINE)
-    started_at = models.DateTimeField(verbose_name=_("started at"))
-    heartbeat_at = models.DateTimeField(verbose_name=_("heartbeat at"))
-    stopped_at = models.DateTimeField(verbose_name=_("stopped at"), null=True, blank=True)
-    stop_reason = models.CharField(verbose_name=_("stop reason"), max_length=40, blank=True, db_default="", default="")
+    hostname = models.CharField(_("hostname"), max_length=200)
+    pid = models.PositiveIntegerField(_("pid"))
+    slots = models.PositiveIntegerField(_("slots"))
+    version = models.CharField(_("version"), max_length=40, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ONLINE)
+    started_at = models.DateTimeField(_("started at"))
+    heartbeat_at = models.DateTimeField(_("heartbeat at"))
+    stopped_at = models.DateTimeField(_("stopped at"), null=True, blank=True)
+    stop_reason = models.CharField(_("stop reason"), max_length=40, blank=True, db_default="", default="")
     queues = models.JSONField(
-        verbose_name=_("queues"),
+        _("queues"),
         default=list,
         db_default=Value([], models.JSONField()),
         help_text=_("Names of the queues that it reads."),
     )
     kinds = models.JSONField(
-        verbose_name=_("kinds"), null=True, blank=True, help_text=_("Job kinds that it announces; empty: any kind.")
+        _("kinds"), null=True, blank=True, help_text=_("Job kinds that it announces; empty: any kind.")
     )
     canary_at = models.DateTimeField(
-        verbose_name=_("canary at"), null=True, blank=True, help_text=_("When a child last answered a canary.")
+        _("canary at"), null=True, blank=True, help_text=_("When a child last answered a canary.")
     )
     clock_skew_seconds = models.FloatField(
-        verbose_name=_("clock skew seconds"), null=True, blank=True, help_text=_("Its clock less the database's.")
+        _("clock skew seconds"), null=True, blank=True, help_text=_("Its clock less the database's.")
     )
     sandbox = models.JSONField(
-        verbose_name=_("sandbox"),
+        _("sandbox"),
         default=dict,
         blank=True,
         db_default=Value({}, models.JSONField()),
@@ -151,46 +151,43 @@ class Queue(PauseFacts):
         IO = "io", _("I/O")
         CPU_MEMORY = "cpu+memory", _("CPU and memory")
 
-    name = models.SlugField(verbose_name=_("name"), max_length=60, unique=True)
-    description = models.CharField(verbose_name=_("description"), max_length=200, blank=True)
+    name = models.SlugField(_("name"), max_length=60, unique=True)
+    description = models.CharField(_("description"), max_length=200, blank=True)
     pool = models.ForeignKey(WorkerPool, models.PROTECT, verbose_name=_("pool"), related_name="queues")
     weight = models.PositiveIntegerField(
-        verbose_name=_("weight"),
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text=_("Share of the pool beside its other queues, unless the active CFS plan says otherwise."),
     )
     cap = models.PositiveIntegerField(
-        verbose_name=_("cap"),
-        null=True,
-        blank=True,
-        help_text=_("Messages in flight at most; empty for no cap of its own."),
+        _("cap"), null=True, blank=True, help_text=_("Messages in flight at most; empty for no cap of its own.")
     )
     dispatches_per_minute = models.PositiveIntegerField(
-        verbose_name=_("dispatches per minute"),
+        _("dispatches per minute"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(60_000_000)],
         help_text=_("Jobs handed out a minute at most, over time; empty for no rate of its own."),
     )
     dispatch_burst = models.PositiveIntegerField(
-        verbose_name=_("dispatch burst"),
+        _("dispatch burst"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
         help_text=_("Jobs handed out at once at most after a time of rest; empty for those of a second, at least two."),
     )
     resource_class = models.CharField(
-        verbose_name=_("resource class"), max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU
+        _("resource class"), max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU
     )
     expected_seconds = models.FloatField(
-        verbose_name=_("expected seconds"),
+        _("expected seconds"),
         default=1.0,
         validators=[MinValueValidator(0.001), MaxValueValidator(86_400)],
         help_text=_("Cost assumed for a kind that has not run yet."),
     )
-    is_paused = models.BooleanField(verbose_name=_("is paused"), default=False)
-    pause_reason = models.CharField(verbose_name=_("pause reason"), max_length=200, blank=True)
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True)
 
     class Meta:
         verbose_name = _("queue")

@@ -24,17 +24,15 @@ class UpkeepResult(models.Model):
     ``findings`` are texts in the form that `LocalizableText.to_json` returns.
     """
 
-    name = models.CharField(verbose_name=_("name"), max_length=64)
-    finished_at = models.DateTimeField(verbose_name=_("finished at"), null=True, blank=True)
-    counts = models.JSONField(verbose_name=_("counts"), default=dict, help_text=_("What was done, by name."))
+    name = models.CharField(_("name"), max_length=64)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    counts = models.JSONField(_("counts"), default=dict, help_text=_("What was done, by name."))
     findings = models.JSONField(
-        verbose_name=_("findings"),
-        default=list,
-        help_text=_("What is wrong, in words; a run with findings has failed."),
+        _("findings"), default=list, help_text=_("What is wrong, in words; a run with findings has failed.")
     )
-    error = models.TextField(verbose_name=_("error"), blank=True)
-    cursor = models.JSONField(verbose_name=_("cursor"), default=dict, help_text=_("Where the next run goes on."))
-    lease_expires_at = models.DateTimeField(verbose_name=_("lease expires at"))
+    error = models.TextField(_("error"), blank=True)
+    cursor = models.JSONField(_("cursor"), default=dict, help_text=_("Where the next run goes on."))
+    lease_expires_at = models.DateTimeField(_("lease expires at"))
 
     class Meta:
         abstract = True
@@ -59,11 +57,9 @@ class UpkeepRun(UpkeepResult):
         PARTIAL = "partial", _("more to do")
         FAILED = "failed", _("Failed")
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
-    outcome = models.CharField(
-        verbose_name=_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.RUNNING
-    )
-    started_at = models.DateTimeField(verbose_name=_("started at"))
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
+    started_at = models.DateTimeField(_("started at"))
 
     class Meta:
         verbose_name = _("upkeep run")
@@ -95,12 +91,10 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
     # Outcomes that are no end.
     OPEN: Final = (Outcome.REQUESTED, Outcome.RUNNING, Outcome.PARTIAL)
 
-    outcome = models.CharField(
-        verbose_name=_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED
-    )
-    requested_by = models.CharField(verbose_name=_("requested by"), max_length=200, blank=True)
-    requested_at = models.DateTimeField(verbose_name=_("requested at"))
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
+    requested_by = models.CharField(_("requested by"), max_length=200, blank=True)
+    requested_at = models.DateTimeField(_("requested at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("tenant upkeep run")

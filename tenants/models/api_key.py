@@ -18,10 +18,10 @@ class ApiKey(NamedModel, TenantModel):
     """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
 
     name = models.CharField(
-        verbose_name=_("name"), max_length=100, help_text=_("What the key is for, such as the program that bears it.")
+        _("name"), max_length=100, help_text=_("What the key is for, such as the program that bears it.")
     )
-    prefix = models.CharField(verbose_name=_("prefix"), max_length=16, unique=True)
-    secret_hash = models.CharField(verbose_name=_("secret hash"), max_length=64)
+    prefix = models.CharField(_("prefix"), max_length=16, unique=True)
+    secret_hash = models.CharField(_("secret hash"), max_length=64)
     scopes = ArrayField(
         models.CharField(max_length=50),
         verbose_name=_("scopes"),
@@ -35,7 +35,7 @@ class ApiKey(NamedModel, TenantModel):
         blank=True,
         help_text=_("Networks such as 203.0.113.0/24 that the key is accepted from; empty: from everywhere."),
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("created by"),
@@ -44,16 +44,16 @@ class ApiKey(NamedModel, TenantModel):
         related_name="+",
         editable=False,
     )
-    last_used_at = models.DateTimeField(verbose_name=_("last used at"), null=True, blank=True)
+    last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True)
     expires_at = models.DateTimeField(
-        verbose_name=_("expires at"), null=True, blank=True, help_text=_("From then on the key is refused.")
+        _("expires at"), null=True, blank=True, help_text=_("From then on the key is refused.")
     )
-    revoked_at = models.DateTimeField(verbose_name=_("revoked at"), null=True, blank=True)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
     rotated_at = models.DateTimeField(
-        verbose_name=_("rotated at"), null=True, editable=False, help_text=_("When another key took its place.")
+        _("rotated at"), null=True, editable=False, help_text=_("When another key took its place.")
     )
     warned_at = models.DateTimeField(
-        verbose_name=_("warned at"), null=True, editable=False, help_text=_("When its owners were told that it ends.")
+        _("warned at"), null=True, editable=False, help_text=_("When its owners were told that it ends.")
     )
 
     class Meta:

@@ -20,7 +20,7 @@ class AuditLogEntry(models.Model):
     `tenant` is empty for acts of the platform that concern no tenant; a tenant sees only its own.
     """
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     tenant = models.ForeignKey(
         "tenants.Tenant",
         verbose_name=_("tenant"),
@@ -29,17 +29,17 @@ class AuditLogEntry(models.Model):
         db_index=False,
         related_name="+",
     )
-    at = models.DateTimeField(verbose_name=_("at"), db_default=Now(), editable=False)
-    actor_kind = models.CharField(verbose_name=_("actor kind"), max_length=20)
-    actor_id = models.CharField(verbose_name=_("actor id"), max_length=64, blank=True)
-    actor_label = models.CharField(verbose_name=_("actor label"), max_length=200, blank=True)
-    action = models.CharField(verbose_name=_("action"), max_length=100)
-    target_type = models.CharField(verbose_name=_("target type"), max_length=100)
-    target_id = models.CharField(verbose_name=_("target id"), max_length=64)
-    before = models.JSONField(verbose_name=_("before"), null=True, encoder=DjangoJSONEncoder)
-    after = models.JSONField(verbose_name=_("after"), null=True, encoder=DjangoJSONEncoder)
-    reason = models.CharField(verbose_name=_("reason"), max_length=500, blank=True)
-    request_id = models.CharField(verbose_name=_("request id"), max_length=64, blank=True)
+    at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
+    actor_kind = models.CharField(_("actor kind"), max_length=20)
+    actor_id = models.CharField(_("actor id"), max_length=64, blank=True)
+    actor_label = models.CharField(_("actor label"), max_length=200, blank=True)
+    action = models.CharField(_("action"), max_length=100)
+    target_type = models.CharField(_("target type"), max_length=100)
+    target_id = models.CharField(_("target id"), max_length=64)
+    before = models.JSONField(_("before"), null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(_("after"), null=True, encoder=DjangoJSONEncoder)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
 
     objects = TenantManager()
 

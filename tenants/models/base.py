@@ -19,7 +19,7 @@ class TenantModel(models.Model):
     unique constraint on (tenant, id) where other rows refer to it with `rls.AddCompositeForeignKey`.
     """
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     # The index that serves a table begins with the tenant; one on the tenant alone would only cost.
     tenant = models.ForeignKey(
         "tenants.Tenant", verbose_name=_("tenant"), on_delete=models.PROTECT, db_index=False, related_name="+"

@@ -29,29 +29,27 @@ class TenantErasure(models.Model):
     `removed` counts rows by table and things by name; `before` and `after` are full counts over the catalog.
     """
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     # Not a key and not called tenant_id: the tenant goes, and this row stays.
-    subject_id = models.UUIDField(verbose_name=_("subject id"))
-    slug_sha256 = models.CharField(verbose_name=_("slug sha256"), max_length=64)
-    status = models.CharField(
-        verbose_name=_("status"), max_length=10, choices=ErasureStatus, default=ErasureStatus.PENDING
-    )
-    reason = models.CharField(verbose_name=_("reason"), max_length=500)
-    requested_by = models.CharField(verbose_name=_("requested by"), max_length=200)
-    requested_at = models.DateTimeField(verbose_name=_("requested at"), db_default=Now())
-    starts_at = models.DateTimeField(verbose_name=_("starts at"), help_text=_("End of the period of grace."))
-    cancelled_by = models.CharField(verbose_name=_("cancelled by"), max_length=200, blank=True)
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True, blank=True)
-    finished_at = models.DateTimeField(verbose_name=_("finished at"), null=True, blank=True)
-    step = models.CharField(verbose_name=_("step"), max_length=60, blank=True)
+    subject_id = models.UUIDField(_("subject id"))
+    slug_sha256 = models.CharField(_("slug sha256"), max_length=64)
+    status = models.CharField(_("status"), max_length=10, choices=ErasureStatus, default=ErasureStatus.PENDING)
+    reason = models.CharField(_("reason"), max_length=500)
+    requested_by = models.CharField(_("requested by"), max_length=200)
+    requested_at = models.DateTimeField(_("requested at"), db_default=Now())
+    starts_at = models.DateTimeField(_("starts at"), help_text=_("End of the period of grace."))
+    cancelled_by = models.CharField(_("cancelled by"), max_length=200, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    step = models.CharField(_("step"), max_length=60, blank=True)
     note = models.CharField(
-        verbose_name=_("note"), max_length=500, blank=True, help_text=_("What the step waits for, or its last error.")
+        _("note"), max_length=500, blank=True, help_text=_("What the step waits for, or its last error.")
     )
-    before = models.JSONField(verbose_name=_("before"), default=dict)
-    removed = models.JSONField(verbose_name=_("removed"), default=dict)
-    after = models.JSONField(verbose_name=_("after"), default=dict)
-    proof = models.JSONField(verbose_name=_("proof"), null=True, blank=True, encoder=DjangoJSONEncoder)
-    proof_sha256 = models.CharField(verbose_name=_("proof sha256"), max_length=64, blank=True)
+    before = models.JSONField(_("before"), default=dict)
+    removed = models.JSONField(_("removed"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    proof = models.JSONField(_("proof"), null=True, blank=True, encoder=DjangoJSONEncoder)
+    proof_sha256 = models.CharField(_("proof sha256"), max_length=64, blank=True)
 
     class Meta:
         verbose_name = _("tenant erasure")

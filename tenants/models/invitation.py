@@ -17,13 +17,11 @@ class Invitation(TenantModel):
     """An offered place in a tenant; its link is shown or mailed once, and only the SHA-256 of its token is kept."""
 
     invitee = models.CharField(
-        verbose_name=_("invitee"),
-        max_length=254,
-        help_text=_("A user name or e-mail address, as the inviter typed it."),
+        _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as the inviter typed it.")
     )
-    role = models.CharField(verbose_name=_("role"), max_length=20, choices=Role, default=Role.VIEWER)
-    token_hash = models.CharField(verbose_name=_("token hash"), max_length=64, unique=True, editable=False)
-    is_mailed = models.BooleanField(verbose_name=_("is mailed"), default=False, editable=False)
+    role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.VIEWER)
+    token_hash = models.CharField(_("token hash"), max_length=64, unique=True, editable=False)
+    is_mailed = models.BooleanField(_("is mailed"), default=False, editable=False)
     invited_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         verbose_name=_("invited by"),
@@ -32,10 +30,10 @@ class Invitation(TenantModel):
         related_name="+",
         editable=False,
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(verbose_name=_("expires at"), editable=False)
-    accepted_at = models.DateTimeField(verbose_name=_("accepted at"), null=True, editable=False)
-    revoked_at = models.DateTimeField(verbose_name=_("revoked at"), null=True, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires at"), editable=False)
+    accepted_at = models.DateTimeField(_("accepted at"), null=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
 
     class Meta:
         verbose_name = _("invitation")

@@ -13,13 +13,13 @@ from tenants.models.base import TenantModel
 class TenantLimit(TenantModel):
     """A limit that goes before the plan's, for one tenant, until it expires."""
 
-    key = models.CharField(verbose_name=_("key"), max_length=100)
-    value = models.PositiveBigIntegerField(verbose_name=_("value"), help_text=_("In the limit's own unit."))
-    reason = models.CharField(verbose_name=_("reason"), max_length=500)
+    key = models.CharField(_("key"), max_length=100)
+    value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
+    reason = models.CharField(_("reason"), max_length=500)
     expires_at = models.DateTimeField(
-        verbose_name=_("expires at"), null=True, blank=True, help_text=_("From then on the plan counts again.")
+        _("expires at"), null=True, blank=True, help_text=_("From then on the plan counts again.")
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("tenant limit")

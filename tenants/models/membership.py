@@ -23,18 +23,15 @@ class Membership(TenantModel):
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="+"
     )
     role = models.CharField(
-        verbose_name=_("role"),
+        _("role"),
         max_length=20,
         choices=Role,
         default=Role.VIEWER,
         help_text=_("Viewers look, developers also act, owners also decide who may and with which keys."),
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
     last_chosen_at = models.DateTimeField(
-        verbose_name=_("last chosen at"),
-        null=True,
-        editable=False,
-        help_text=_("When its user last chose this tenant."),
+        _("last chosen at"), null=True, editable=False, help_text=_("When its user last chose this tenant.")
     )
 
     class Meta:

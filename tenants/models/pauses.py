@@ -9,10 +9,10 @@ from django.utils.translation import gettext_lazy as _
 class PauseFacts(models.Model):
     """Who paused a row, since when, and until when: empty for a pause that a person ends."""
 
-    paused_by = models.CharField(verbose_name=_("paused by"), max_length=200, blank=True, default="", editable=False)
-    paused_at = models.DateTimeField(verbose_name=_("paused at"), null=True, blank=True, editable=False)
+    paused_by = models.CharField(_("paused by"), max_length=200, blank=True, default="", editable=False)
+    paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)
     paused_until = models.DateTimeField(
-        verbose_name=_("paused until"),
+        _("paused until"),
         null=True,
         blank=True,
         help_text=_("It is resumed by itself at this time; empty: by a person."),

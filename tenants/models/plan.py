@@ -20,38 +20,36 @@ MOST_CONCURRENCY = 100_000
 class Plan(NamedModel, VersionedModel):
     """Weight and limits that every tenant on the plan has; limits that a plug-in declares are `PlanLimit` rows."""
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
-    slug = models.SlugField(verbose_name=_("slug"), unique=True, max_length=50)
-    name = models.CharField(verbose_name=_("name"), max_length=100)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(_("slug"), unique=True, max_length=50)
+    name = models.CharField(_("name"), max_length=100)
     tier = models.ForeignKey(Tier, verbose_name=_("tier"), on_delete=models.PROTECT, related_name="plans")
     weight = models.PositiveIntegerField(
-        verbose_name=_("weight"),
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_WEIGHT)],
         help_text=_("Share of the workers against other tenants, 1 to 1,000."),
     )
     max_concurrency = models.PositiveIntegerField(
-        verbose_name=_("max concurrency"),
+        _("max concurrency"),
         default=default_max_concurrency,
         validators=[MaxValueValidator(MOST_CONCURRENCY)],
         help_text=_("Jobs of one tenant in flight at once."),
     )
     max_waiting_jobs = models.PositiveIntegerField(
-        verbose_name=_("max waiting jobs"), help_text=_("Jobs of one tenant that may wait.")
+        _("max waiting jobs"), help_text=_("Jobs of one tenant that may wait.")
     )
     submits_per_minute = models.PositiveIntegerField(
-        verbose_name=_("submits per minute"), help_text=_("Jobs one tenant may submit in a minute.")
+        _("submits per minute"), help_text=_("Jobs one tenant may submit in a minute.")
     )
     worker_seconds_per_month = models.PositiveIntegerField(
-        verbose_name=_("worker seconds per month"), help_text=_("Seconds of worker time one tenant may use in a month.")
+        _("worker seconds per month"), help_text=_("Seconds of worker time one tenant may use in a month.")
     )
     max_priority = models.PositiveSmallIntegerField(
-        verbose_name=_("max priority"),
-        default=10,
-        help_text=_("The highest priority a tenant may give to a job among its own."),
+        _("max priority"), default=10, help_text=_("The highest priority a tenant may give to a job among its own.")
     )
     retry_rules = models.JSONField(
-        verbose_name=_("retry rules"),
+        _("retry rules"),
         default=dict,
         db_default=models.Value({}, models.JSONField()),
         blank=True,
@@ -74,12 +72,12 @@ class Plan(NamedModel, VersionedModel):
 class PlanLimit(models.Model):
     """A limit that a plug-in declares, such as `document_indexing.files_per_batch`."""
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     plan = models.ForeignKey(
         Plan, verbose_name=_("plan"), on_delete=models.CASCADE, related_name="limits", db_index=False
     )
-    key = models.CharField(verbose_name=_("key"), max_length=100)
-    value = models.PositiveBigIntegerField(verbose_name=_("value"))
+    key = models.CharField(_("key"), max_length=100)
+    value = models.PositiveBigIntegerField(_("value"))
 
     class Meta:
         verbose_name = _("plan limit")

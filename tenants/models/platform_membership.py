@@ -23,12 +23,12 @@ class PlatformMembership(models.Model):
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.PROTECT, related_name="platform_membership"
     )
     role = models.CharField(
-        verbose_name=_("role"),
+        _("role"),
         max_length=20,
         choices=PLATFORM_ROLE_CHOICES,
         help_text=_("Admins do everything; operators run what is there; auditors read everything and write nothing."),
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         ordering = ["created_at"]

@@ -16,9 +16,9 @@ class TenantSettings(TenantModel):
     Which keys there are, and what they mean, is declared by the installed apps (`tenants.setting_schema`).
     """
 
-    stored = models.JSONField(verbose_name=_("stored"), default=dict)
-    version = models.PositiveIntegerField(verbose_name=_("version"), default=0, help_text=_("Rises with each change."))
-    updated_at = models.DateTimeField(verbose_name=_("updated at"), db_default=Now())
+    stored = models.JSONField(_("stored"), default=dict)
+    version = models.PositiveIntegerField(_("version"), default=0, help_text=_("Rises with each change."))
+    updated_at = models.DateTimeField(_("updated at"), db_default=Now())
 
     class Meta:
         verbose_name = verbose_name_plural = _("settings")

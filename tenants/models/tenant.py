@@ -29,12 +29,12 @@ class Tenant(NamedModel, PauseFacts):
     what is there runs out). A pause or drain by the platform is not the tenant's to change or to end.
     """
 
-    id = models.UUIDField(verbose_name=_("id"), primary_key=True, default=uuid7, editable=False)
-    slug = models.SlugField(verbose_name=_("slug"), unique=True, max_length=50)
-    name = models.CharField(verbose_name=_("name"), max_length=200)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(_("slug"), unique=True, max_length=50)
+    name = models.CharField(_("name"), max_length=200)
     plan = models.ForeignKey(Plan, verbose_name=_("plan"), on_delete=models.PROTECT, related_name="+")
     weight_factor = models.DecimalField(
-        verbose_name=_("weight factor"),
+        _("weight factor"),
         max_digits=6,
         decimal_places=3,
         default=Decimal(1),
@@ -42,42 +42,33 @@ class Tenant(NamedModel, PauseFacts):
         help_text=_("Multiplies the plan's weight for this tenant alone."),
     )
     max_concurrency = models.PositiveIntegerField(
-        verbose_name=_("max concurrency"),
-        null=True,
-        blank=True,
-        help_text=_("Jobs in flight at once; empty: the plan's number."),
+        _("max concurrency"), null=True, blank=True, help_text=_("Jobs in flight at once; empty: the plan's number.")
     )
-    status = models.CharField(
-        verbose_name=_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE
-    )
-    status_reason = models.CharField(verbose_name=_("status reason"), max_length=500, blank=True)
-    suspended_by = models.CharField(
-        verbose_name=_("suspended by"), max_length=200, blank=True, default="", editable=False
-    )
-    suspended_at = models.DateTimeField(verbose_name=_("suspended at"), null=True, blank=True, editable=False)
+    status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    status_reason = models.CharField(_("status reason"), max_length=500, blank=True)
+    suspended_by = models.CharField(_("suspended by"), max_length=200, blank=True, default="", editable=False)
+    suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True, editable=False)
     suspended_until = models.DateTimeField(
-        verbose_name=_("suspended until"),
+        _("suspended until"),
         null=True,
         blank=True,
         help_text=_("It is reinstated by itself at this time; empty: by a person."),
     )
-    is_draining = models.BooleanField(verbose_name=_("is draining"), default=False)
-    drain_reason = models.CharField(verbose_name=_("drain reason"), max_length=500, blank=True, default="")
-    draining_by = models.CharField(
-        verbose_name=_("draining by"), max_length=200, blank=True, default="", editable=False
-    )
-    draining_at = models.DateTimeField(verbose_name=_("draining at"), null=True, blank=True, editable=False)
-    draining_until = models.DateTimeField(verbose_name=_("draining until"), null=True, blank=True)
+    is_draining = models.BooleanField(_("is draining"), default=False)
+    drain_reason = models.CharField(_("drain reason"), max_length=500, blank=True, default="")
+    draining_by = models.CharField(_("draining by"), max_length=200, blank=True, default="", editable=False)
+    draining_at = models.DateTimeField(_("draining at"), null=True, blank=True, editable=False)
+    draining_until = models.DateTimeField(_("draining until"), null=True, blank=True)
     is_draining_by_platform = models.BooleanField(
-        verbose_name=_("is draining by platform"), default=False, db_default=False, editable=False
+        _("is draining by platform"), default=False, db_default=False, editable=False
     )
-    drained_at = models.DateTimeField(verbose_name=_("drained at"), null=True, blank=True, editable=False)
-    is_paused = models.BooleanField(verbose_name=_("is paused"), default=False)
-    pause_reason = models.CharField(verbose_name=_("pause reason"), max_length=500, blank=True)
+    drained_at = models.DateTimeField(_("drained at"), null=True, blank=True, editable=False)
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=500, blank=True)
     is_paused_by_platform = models.BooleanField(
-        verbose_name=_("is paused by platform"), default=False, db_default=False, editable=False
+        _("is paused by platform"), default=False, db_default=False, editable=False
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     objects = TenantSelfManager()
 

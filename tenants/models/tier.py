@@ -12,12 +12,10 @@ class Tier(NamedModel):
     """A class of service, such as sandbox, team or professional."""
 
     # The slug is the key: rules and settings name a tier, and its name does not change.
-    slug = models.SlugField(verbose_name=_("slug"), primary_key=True, max_length=50)
-    name = models.CharField(verbose_name=_("name"), max_length=100)
+    slug = models.SlugField(_("slug"), primary_key=True, max_length=50)
+    name = models.CharField(_("name"), max_length=100)
     rank = models.PositiveSmallIntegerField(
-        verbose_name=_("rank"),
-        unique=True,
-        help_text=_("Greater is better; orders the tiers on screens and in choices."),
+        _("rank"), unique=True, help_text=_("Greater is better; orders the tiers on screens and in choices.")
     )
 
     class Meta:

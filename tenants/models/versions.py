@@ -14,11 +14,7 @@ class VersionedModel(models.Model):
     """A plan that people edit: each edit is a version, and one of them is in effect."""
 
     version = models.PositiveIntegerField(
-        verbose_name=_("version"),
-        default=1,
-        db_default=1,
-        editable=False,
-        help_text=_("Number of the version in effect."),
+        _("version"), default=1, db_default=1, editable=False, help_text=_("Number of the version in effect.")
     )
 
     class Meta:

@@ -32,12 +32,12 @@ class Content(TenantModel):
 class UploadedFile(TenantModel):
     """A file that somebody of the tenant has uploaded, to be referred to by its id; ``key`` is its content's."""
 
-    name = models.CharField(verbose_name=_("name"), max_length=255)
-    content_type = models.CharField(verbose_name=_("content type"), max_length=100)
-    size_bytes = models.PositiveBigIntegerField(verbose_name=_("size bytes"))
-    sha256 = models.CharField(verbose_name=_("sha256"), max_length=64)
-    key = models.CharField(verbose_name=_("key"), max_length=200)
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"))
+    sha256 = models.CharField(_("sha256"), max_length=64)
+    key = models.CharField(_("key"), max_length=200)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("uploaded file")

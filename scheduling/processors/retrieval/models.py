@@ -42,23 +42,21 @@ class DocumentStatus(models.TextChoices):
 class Dataset(NamedModel, TenantModel):
     """Documents that are searched together, cut by the same settings and embedded by the same model."""
 
-    name = models.CharField(verbose_name=_("name"), max_length=100)
-    description = models.CharField(verbose_name=_("description"), max_length=1_000, blank=True)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
     chunk_size = models.PositiveSmallIntegerField(
-        verbose_name=_("chunk size"),
+        _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
         validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
         help_text=_("Tokens of a chunk, at most; about four letters or one and a half Chinese characters each."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
-        verbose_name=_("chunk overlap"),
+        _("chunk overlap"),
         default=DEFAULT_OVERLAP,
         help_text=_("Tokens that a chunk repeats of the one before; at most half of a chunk."),
     )
-    embedding_model = models.CharField(
-        verbose_name=_("embedding model"), max_length=100, default=current_model_name, editable=False
-    )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("dataset")
@@ -109,34 +107,32 @@ class Document(TenantModel):
         db_index=False,
         related_name="documents",
     )
-    name = models.CharField(verbose_name=_("name"), max_length=255)
-    content_type = models.CharField(verbose_name=_("content type"), max_length=100)
-    size_bytes = models.PositiveBigIntegerField(verbose_name=_("size bytes"))
-    sha256 = models.CharField(verbose_name=_("sha256"), max_length=64)
-    settings_key = models.CharField(verbose_name=_("settings key"), max_length=16)
-    storage_key = models.CharField(verbose_name=_("storage key"), max_length=200)
-    status = models.CharField(
-        verbose_name=_("status"), max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING
-    )
-    chunks_done = models.PositiveIntegerField(verbose_name=_("chunks done"), default=0)
-    chunks_total = models.PositiveIntegerField(verbose_name=_("chunks total"), null=True, blank=True)
-    passages_digest = models.CharField(verbose_name=_("passages digest"), max_length=64, blank=True)
-    error_code = models.CharField(verbose_name=_("error code"), max_length=64, blank=True)
-    error_message = models.CharField(verbose_name=_("error message"), max_length=1_000, blank=True)
-    kept_chunks = models.PositiveIntegerField(verbose_name=_("kept chunks"), db_default=0)
-    served_model = models.CharField(verbose_name=_("served model"), max_length=100, blank=True, db_default="")
-    source_url = models.CharField(verbose_name=_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
-    is_fetch_due = models.BooleanField(verbose_name=_("is fetch due"), db_default=False)
-    is_pause_asked = models.BooleanField(verbose_name=_("is pause asked"), db_default=False)
-    job_id = models.UUIDField(verbose_name=_("job id"))
-    batch_id = models.UUIDField(verbose_name=_("batch id"))
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
-    parsing_at = models.DateTimeField(verbose_name=_("parsing at"), null=True, blank=True)
-    cleaning_at = models.DateTimeField(verbose_name=_("cleaning at"), null=True, blank=True)
-    splitting_at = models.DateTimeField(verbose_name=_("splitting at"), null=True, blank=True)
-    indexing_at = models.DateTimeField(verbose_name=_("indexing at"), null=True, blank=True)
-    completed_at = models.DateTimeField(verbose_name=_("completed at"), null=True, blank=True)
-    error_at = models.DateTimeField(verbose_name=_("error at"), null=True, blank=True)
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"))
+    sha256 = models.CharField(_("sha256"), max_length=64)
+    settings_key = models.CharField(_("settings key"), max_length=16)
+    storage_key = models.CharField(_("storage key"), max_length=200)
+    status = models.CharField(_("status"), max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING)
+    chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)
+    chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
+    passages_digest = models.CharField(_("passages digest"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
+    served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
+    source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
+    is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
+    is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    job_id = models.UUIDField(_("job id"))
+    batch_id = models.UUIDField(_("batch id"))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    parsing_at = models.DateTimeField(_("parsing at"), null=True, blank=True)
+    cleaning_at = models.DateTimeField(_("cleaning at"), null=True, blank=True)
+    splitting_at = models.DateTimeField(_("splitting at"), null=True, blank=True)
+    indexing_at = models.DateTimeField(_("indexing at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    error_at = models.DateTimeField(_("error at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("document")
@@ -176,14 +172,14 @@ class Chunk(TenantModel):
     document = models.ForeignKey(
         Document, models.CASCADE, verbose_name=_("document"), db_constraint=False, db_index=False, related_name="chunks"
     )
-    position = models.PositiveIntegerField(verbose_name=_("position"))
-    text = models.TextField(verbose_name=_("text"))
-    location = models.JSONField(verbose_name=_("location"), default=dict)
+    position = models.PositiveIntegerField(_("position"))
+    text = models.TextField(_("text"))
+    location = models.JSONField(_("location"), default=dict)
     embedding = VectorField(verbose_name=_("embedding"), dimensions=DIMENSIONS)
     search = SearchVectorField(verbose_name=_("search"))
-    is_served = models.BooleanField(verbose_name=_("is served"), db_default=True)
+    is_served = models.BooleanField(_("is served"), db_default=True)
     # Of the text and the model that made the vector; equal for those of a tenant that have the same vector.
-    vector_digest = models.UUIDField(verbose_name=_("vector digest"), null=True, blank=True)
+    vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("chunk")

@@ -19,10 +19,8 @@ MAX_EVENT = 64
 class Webhook(NamedModel, TenantModel):
     """A URL of the tenant's that is told what happened; its secret is sealed, and shown when it is made alone."""
 
-    name = models.CharField(verbose_name=_("name"), max_length=100)
-    url = models.CharField(
-        verbose_name=_("url"), max_length=MAX_URL, help_text=_("http or https; what leads inside is refused.")
-    )
+    name = models.CharField(_("name"), max_length=100)
+    url = models.CharField(_("url"), max_length=MAX_URL, help_text=_("http or https; what leads inside is refused."))
     events = ArrayField(
         models.CharField(max_length=MAX_EVENT),
         verbose_name=_("events"),
@@ -32,17 +30,17 @@ class Webhook(NamedModel, TenantModel):
         help_text=_("What it is told of the tenant's jobs."),
     )
     job_filter = models.TextField(
-        verbose_name=_("job filter"), blank=True, db_default="", help_text=_("Of which jobs; empty: of all.")
+        _("job filter"), blank=True, db_default="", help_text=_("Of which jobs; empty: of all.")
     )
     events_since = models.DateTimeField(
-        verbose_name=_("events since"), null=True, editable=False, help_text=_("It is told what happened since.")
+        _("events since"), null=True, editable=False, help_text=_("It is told what happened since.")
     )
-    sealed_secret = models.TextField(verbose_name=_("sealed secret"), editable=False)
-    previous_sealed_secret = models.TextField(verbose_name=_("previous sealed secret"), blank=True, editable=False)
+    sealed_secret = models.TextField(_("sealed secret"), editable=False)
+    previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)
     rotated_at = models.DateTimeField(
-        verbose_name=_("rotated at"), null=True, editable=False, help_text=_("When the secret was last replaced.")
+        _("rotated at"), null=True, editable=False, help_text=_("When the secret was last replaced.")
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("webhook")
@@ -70,20 +68,18 @@ class Delivery(TenantModel):
         db_constraint=False,
         related_name="deliveries",
     )
-    job_id = models.UUIDField(
-        verbose_name=_("job id"), help_text=_("The job that delivers; its attempts are one delivery.")
-    )
-    event = models.CharField(verbose_name=_("event"), max_length=MAX_EVENT)
-    attempt = models.PositiveSmallIntegerField(verbose_name=_("attempt"))
+    job_id = models.UUIDField(_("job id"), help_text=_("The job that delivers; its attempts are one delivery."))
+    event = models.CharField(_("event"), max_length=MAX_EVENT)
+    attempt = models.PositiveSmallIntegerField(_("attempt"))
     status = models.PositiveSmallIntegerField(
-        verbose_name=_("status"), null=True, help_text=_("Of the answer; empty where there was none.")
+        _("status"), null=True, help_text=_("Of the answer; empty where there was none.")
     )
-    error = models.CharField(verbose_name=_("error"), max_length=MAX_ERROR, blank=True)
+    error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True)
     answer = models.CharField(
-        verbose_name=_("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("Its beginning, where it is a text.")
+        _("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("Its beginning, where it is a text.")
     )
-    seconds = models.FloatField(verbose_name=_("seconds"))
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    seconds = models.FloatField(_("seconds"))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("delivery")

@@ -25,12 +25,12 @@ class ApprovalState(models.TextChoices):
 class Workflow(NamedModel, TenantModel):
     """A workflow by its name; what it does stands in its versions."""
 
-    name = models.CharField(verbose_name=_("name"), max_length=100)
-    description = models.CharField(verbose_name=_("description"), max_length=1_000, blank=True)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
     latest_version = models.PositiveIntegerField(
-        verbose_name=_("latest version"), default=0, editable=False, help_text=_("What new runs are pinned to.")
+        _("latest version"), default=0, editable=False, help_text=_("What new runs are pinned to.")
     )
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
         verbose_name = _("workflow")
@@ -70,18 +70,16 @@ class Approval(TenantModel):
     workflow = models.ForeignKey(
         Workflow, models.CASCADE, verbose_name=_("workflow"), db_constraint=False, db_index=False, related_name="+"
     )
-    job_id = models.UUIDField(verbose_name=_("job id"))
-    node = models.CharField(verbose_name=_("node"), max_length=200)
-    title = models.CharField(verbose_name=_("title"), max_length=500)
-    text = models.TextField(verbose_name=_("text"), blank=True)
-    state = models.CharField(
-        verbose_name=_("state"), max_length=10, choices=ApprovalState, default=ApprovalState.PENDING
-    )
-    comment = models.CharField(verbose_name=_("comment"), max_length=1_000, blank=True)
-    decided_by = models.CharField(verbose_name=_("decided by"), max_length=200, blank=True)
-    created_at = models.DateTimeField(verbose_name=_("created at"), db_default=Now(), editable=False)
-    expires_at = models.DateTimeField(verbose_name=_("expires at"))
-    decided_at = models.DateTimeField(verbose_name=_("decided at"), null=True, blank=True)
+    job_id = models.UUIDField(_("job id"))
+    node = models.CharField(_("node"), max_length=200)
+    title = models.CharField(_("title"), max_length=500)
+    text = models.TextField(_("text"), blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
+    comment = models.CharField(_("comment"), max_length=1_000, blank=True)
+    decided_by = models.CharField(_("decided by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires at"))
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("approval")

@@ -23,22 +23,22 @@ class RecordedModel(TenantModel):
     storage keeps it. Rows are written by :mod:`upserts` alone.
     """
 
-    version = models.PositiveIntegerField(verbose_name=_("version"))
-    state = models.CharField(verbose_name=_("state"), max_length=10, choices=STATE_CHOICES)
-    inputs = models.JSONField(verbose_name=_("inputs"), null=True)
-    inputs_version = models.PositiveIntegerField(verbose_name=_("inputs version"), default=0)
-    inputs_bytes = models.PositiveBigIntegerField(verbose_name=_("inputs bytes"), default=0)
-    inputs_key = models.CharField(verbose_name=_("inputs key"), max_length=200, null=True)
-    inputs_sha256 = models.CharField(verbose_name=_("inputs sha256"), max_length=64, blank=True)
-    outputs = models.JSONField(verbose_name=_("outputs"), null=True)
-    outputs_version = models.PositiveIntegerField(verbose_name=_("outputs version"), default=0)
-    outputs_bytes = models.PositiveBigIntegerField(verbose_name=_("outputs bytes"), default=0)
-    outputs_key = models.CharField(verbose_name=_("outputs key"), max_length=200, null=True)
-    outputs_sha256 = models.CharField(verbose_name=_("outputs sha256"), max_length=64, blank=True)
-    error_code = models.CharField(verbose_name=_("error code"), max_length=MAX_ERROR_CODE, blank=True)
-    error_message = models.CharField(verbose_name=_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
-    started_at = models.DateTimeField(verbose_name=_("started at"), null=True)
-    ended_at = models.DateTimeField(verbose_name=_("ended at"), null=True)
+    version = models.PositiveIntegerField(_("version"))
+    state = models.CharField(_("state"), max_length=10, choices=STATE_CHOICES)
+    inputs = models.JSONField(_("inputs"), null=True)
+    inputs_version = models.PositiveIntegerField(_("inputs version"), default=0)
+    inputs_bytes = models.PositiveBigIntegerField(_("inputs bytes"), default=0)
+    inputs_key = models.CharField(_("inputs key"), max_length=200, null=True)
+    inputs_sha256 = models.CharField(_("inputs sha256"), max_length=64, blank=True)
+    outputs = models.JSONField(_("outputs"), null=True)
+    outputs_version = models.PositiveIntegerField(_("outputs version"), default=0)
+    outputs_bytes = models.PositiveBigIntegerField(_("outputs bytes"), default=0)
+    outputs_key = models.CharField(_("outputs key"), max_length=200, null=True)
+    outputs_sha256 = models.CharField(_("outputs sha256"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=MAX_ERROR_CODE, blank=True)
+    error_message = models.CharField(_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True)
 
     class Meta:
         abstract = True
@@ -75,14 +75,14 @@ class WorkflowRun(RecordedModel):
     newest version. :mod:`selectors` adds the state of the first kind of job (cancelled, dead).
     """
 
-    workflow_id = models.UUIDField(verbose_name=_("workflow id"))
-    workflow_version = models.PositiveIntegerField(verbose_name=_("workflow version"))
-    workflow_name = models.CharField(verbose_name=_("workflow name"), max_length=MAX_WORKFLOW_NAME, blank=True)
-    job_id = models.UUIDField(verbose_name=_("job id"))
-    total_tokens = models.PositiveBigIntegerField(verbose_name=_("total tokens"), default=0)
-    total_steps = models.PositiveIntegerField(verbose_name=_("total steps"), default=0)
-    graph = models.JSONField(verbose_name=_("graph"), null=True)
-    is_external = models.BooleanField(verbose_name=_("is external"), db_default=False)
+    workflow_id = models.UUIDField(_("workflow id"))
+    workflow_version = models.PositiveIntegerField(_("workflow version"))
+    workflow_name = models.CharField(_("workflow name"), max_length=MAX_WORKFLOW_NAME, blank=True)
+    job_id = models.UUIDField(_("job id"))
+    total_tokens = models.PositiveBigIntegerField(_("total tokens"), default=0)
+    total_steps = models.PositiveIntegerField(_("total steps"), default=0)
+    graph = models.JSONField(_("graph"), null=True)
+    is_external = models.BooleanField(_("is external"), db_default=False)
 
     class Meta:
         verbose_name = _("workflow run")
