@@ -66,7 +66,7 @@ def told(label: str, value: Any) -> str:
 class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
     """The form of a row that is there already; `beside` is what its page shows of other rows, by label."""
 
-    seen = SeenField(label=gettext_lazy("Seen"))
+    seen = SeenField()
     beside: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

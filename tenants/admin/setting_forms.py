@@ -23,7 +23,7 @@ class SettingsForm(forms.Form):
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput)
-    seen = SeenField(label=_("Seen"))
+    seen = SeenField()
     reason = forms.CharField(max_length=500, required=False, label=_("Reason, kept in the audit log"))
 
     def __init__(
