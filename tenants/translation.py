@@ -21,12 +21,12 @@ class LocalizableText:
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return interpolate(self.text, self.values)
+        return interpolate(self.text, _rendered_values(self.values, str))
 
     @property
     def localized(self) -> str:
         """Return the text in the active language."""
-        return translate(self.text, self.values)
+        return translate(self.text, _rendered_values(self.values, lambda text: text.localized))
 
     def to_json(self) -> dict[str, Any]:
         """Return what `from_json` reads, in types that JSON has."""
@@ -48,19 +48,22 @@ def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
     # Processes that extract texts from files import this module, and have no Django.
     from django.utils.translation import gettext
 
-    return _fill(gettext(text) if text else "", values, lambda value: value.localized)
+    return interpolate(
+        gettext(text) if text else "", {name: _localized(value) for name, value in (values or {}).items()}
+    )
 
 
 def interpolate(text: str, values: Mapping[str, Any] | None = None) -> str:
-    """Return the English text with its values in place of `%(name)s`."""
-    return _fill(text, values, str)
+    """Return the English text with its values in place; if the last is empty, without the blank before it."""
+    return (text % values).rstrip() if values else text
 
 
-def _fill(text: str, values: Mapping[str, Any] | None, render: Callable[[LocalizableText], str]) -> str:
-    """Put rendered values into a text; if the last one is empty, strip the blank before it."""
-    if not values:
-        return text
-    return (text % {name: _rendered(value, render) for name, value in values.items()}).rstrip()
+def _localized(value: Any) -> Any:
+    return value.localized if isinstance(value, LocalizableText) else value
+
+
+def _rendered_values(values: Mapping[str, Any], render: Callable[[LocalizableText], str]) -> dict[str, Any]:
+    return {name: _rendered(value, render) for name, value in values.items()}
 
 
 def _rendered(value: Any, render: Callable[[LocalizableText], str]) -> Any:
