@@ -24,6 +24,9 @@ WHERE %(change)s <= 0 OR %(allowed)s::bigint IS NULL OR u.amount + %(change)s <=
 RETURNING amount
 """
 
+# Without words of its own, and so without a translation.
+_FACTS = "%(used)s%(wanted)s"
+
 
 def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
     """Count what is about to be stored or was deleted; SpaceExceededError for more than the tenant may keep."""
@@ -71,5 +74,4 @@ def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) 
         "used": LocalizableText("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values),
         "wanted": LocalizableText(" %(count)s more are asked for.", {"count": f"{wanted:,}"}) if wanted else "",
     }
-    reached = LimitReached(limit.key, limit.unit, allowed, used)
-    return SpaceExceededError("%(used)s%(wanted)s", facts, limit=reached)
+    return SpaceExceededError(_FACTS, facts, limit=LimitReached(limit.key, limit.unit, allowed, used))
