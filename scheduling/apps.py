@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy
 
 from scheduling.limits import LIMITS
 
@@ -12,7 +13,7 @@ class SchedulingConfig(AppConfig):
     """What and when: jobs, their fair order, their execution."""
 
     name = "scheduling"
-    verbose_name = "Scheduling"
+    verbose_name = gettext_lazy("Scheduling")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
     is_asked_most = True

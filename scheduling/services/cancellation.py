@@ -19,7 +19,7 @@ from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor
 from tenants.ids import uuid7s
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 _OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
@@ -58,13 +58,15 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
     job = Job.objects.get(pk=job_id)  # anew, and not refreshed: that would open what is sealed
     if not is_cancelled:
         if job.is_terminal:
-            raise InvalidTransitionError("A job that is %(state)s cannot be cancelled.", {"state": said(job.state)})
+            raise InvalidTransitionError(
+                "A job that is %(state)s cannot be cancelled.", {"state": LocalizableText(job.state)}
+            )
         raise InvalidTransitionError("The job keeps changing hands; try again.")
     record_audit(
         action="job.cancelled",
         target=job,
         before={"state": before},
-        after={"state": said(job.state)},
+        after={"state": job.state},
         reason=reason,
     )
     return job

@@ -26,7 +26,7 @@ from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 _NOTE_REQUEUED = """
 UPDATE scheduling_deadletter d SET requeued_at = now(), requeued_job_id = r.new_id
@@ -80,7 +80,7 @@ def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") ->
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
         raise InvalidTransitionError(
-            "A job that is %(state)s does not run again with another payload.", {"state": said(job.state)}
+            "A job that is %(state)s does not run again with another payload.", {"state": LocalizableText(job.state)}
         )
     bulk = retry_jobs(job_ids=[job_id], reason=reason, payloads={job_id: payload}, facts={"payloads_edited": 1})
     if job_id in bulk.refused:
@@ -114,7 +114,10 @@ def retry_jobs(
     for job_id, job in jobs.items():
         if job_id not in bulk.hastened and job_id not in bulk.replayed:
             bulk.refused.setdefault(
-                job_id, InvalidTransitionError("A job that is %(state)s cannot be retried.", {"state": said(job.state)})
+                job_id,
+                InvalidTransitionError(
+                    "A job that is %(state)s cannot be retried.", {"state": LocalizableText(job.state)}
+                ),
             )
     by_tenant: dict[UUID, list[Job]] = {}
     for job_id in [*bulk.hastened, *bulk.replayed]:

@@ -27,8 +27,8 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 class TierAdmin(PlatformStaffAdmin):
     """Classes of service."""
 
-    empty_title = "No tier"
-    empty_text = "Plans belong to tiers, and CFS plans share the slots among them. Add one above."
+    empty_title = gettext_lazy("No tier")
+    empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among them. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "rank")
@@ -60,7 +60,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
         )
         return field
 
-    @admin.display(description="Meaning")
+    @admin.display(description=gettext_lazy("Meaning"))
     def meaning(self, limit: PlanLimit) -> str:
         return describe_limit(limit.key) if limit.key else "–"
 
@@ -87,6 +87,7 @@ class PlanForm(VersionForm):
     """The plan's own fields, and what goes with a version."""
 
     retry_rules = RetryRulesField(
+        label=gettext_lazy("Retry rules"),
         required=False,
         max_length=10_000,
         help_text=(
@@ -106,8 +107,8 @@ class PlanForm(VersionForm):
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 
-    empty_title = "No plan"
-    empty_text = "A tenant needs one: its limits, its weight and its slots. Add one above."
+    empty_title = gettext_lazy("No plan")
+    empty_text = gettext_lazy("A tenant needs one: its limits, its weight and its slots. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     form = PlanForm

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.translation import gettext_noop
 
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, opening_key, sealing_key
 from tenants.encryption.envelope import Place, SealBrokenError, key_id_of, quote, seal, unquote, unseal
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 class SealedValueBrokenError(DomainError):
     code = "sealed_value_broken"
     category = "conflict"
-    title = "A stored value is not what was sealed for its place: it was changed, or belongs elsewhere."
+    title = gettext_noop("A stored value is not what was sealed for its place: it was changed, or belongs elsewhere.")
 
 
 class UnsealedWriteError(RuntimeError):

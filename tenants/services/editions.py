@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, models
+from django.utils.translation import gettext_noop
 
 from tenants.exceptions import DomainError
 from tenants.locks import LockClass
@@ -23,7 +24,7 @@ _DIGITS = 16
 class StaleError(DomainError):
     code = "stale"
     category = "stale"
-    title = "It has changed since it was read."
+    title = gettext_noop("It has changed since it was read.")
 
 
 def edition_of(row: models.Model) -> str:

@@ -33,12 +33,14 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Why a plan changes, from when on, and which version was read."""
 
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("Why the plan changes; kept in its history and in the audit log."),
     )
     effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),
@@ -130,7 +132,7 @@ class VersionsMixin(ModelAdmin):
 def version_acts(permission: Permission) -> tuple[Callable[..., str], Callable[..., str]]:
     """Return the acts `rollback` and `withdraw` of a page; they are offered beside each version, not above the form."""
 
-    @post_action(label="Roll back", permission=permission, is_offered=lambda row: False)
+    @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)
     def rollback(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
         version = page.versioned.roll_back(
             row, asked_number(request), reason=reason, expected_version=seen_version(request)
@@ -141,7 +143,7 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str], Callable[.
             else gettext("%(plan)s is at %(version)s.") % {"plan": row, "version": version}
         )
 
-    @post_action(label="Withdraw", permission=permission, is_offered=lambda row: False)
+    @post_action(label=gettext_lazy("Withdraw"), permission=permission, is_offered=lambda row: False)
     def withdraw(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
         version = page.versioned.withdraw(row, asked_number(request), reason=reason)
         return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}

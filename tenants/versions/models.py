@@ -7,6 +7,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 
@@ -18,7 +19,7 @@ class VersionedModel(models.Model):
     is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(
-        default=1, db_default=1, editable=False, help_text="Number of the version in effect."
+        _("version"), default=1, db_default=1, editable=False, help_text=_("Number of the version in effect.")
     )
 
     class Meta:
@@ -33,10 +34,10 @@ class VersionFacts(models.Model):
     """
 
     class Outcome(models.TextChoices):
-        WAITING = "waiting", "waits for its time"
-        APPLIED = "applied", "took effect"
-        WITHDRAWN = "withdrawn", "withdrawn"
-        REFUSED = "refused", "refused at its time"
+        WAITING = "waiting", _("waits for its time")
+        APPLIED = "applied", _("took effect")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        REFUSED = "refused", _("refused at its time")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     number = models.PositiveIntegerField()

@@ -14,6 +14,7 @@ from typing import Any
 from django.db import InterfaceError, OperationalError
 from django.db.models import Max
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.clock import read_clock, read_moment
 from tenants.exceptions import (
@@ -25,7 +26,6 @@ from tenants.exceptions import (
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference
 from tenants.services.pausing import LATEST, actor_words, require_reason
-from tenants.texts import said
 from tenants.versions.hooks import Content, VersionHooks
 from tenants.versions.models import VersionedModel, VersionFacts
 
@@ -251,6 +251,10 @@ def _check_time(effective_from: datetime) -> None:
         raise EffectiveFromPastError(
             "It must be a time in the future, with its zone.",
             errors=[
-                {"field": "effective_from", "code": EffectiveFromPastError.code, "detail": said("Not in the future.")}
+                {
+                    "field": "effective_from",
+                    "code": EffectiveFromPastError.code,
+                    "detail": gettext("Not in the future."),
+                }
             ],
         )

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.workflow_execution.forms import RunForm, WorkflowForm
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
@@ -41,8 +41,8 @@ _FIELDS = ("name", "description", "definition")
 class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
     """Workflows of the scope of the moment; a changed definition becomes the next version."""
 
-    empty_title = "No workflow yet"
-    empty_text = "A workflow is a graph of steps that one job runs. Add one above."
+    empty_title = gettext_lazy("No workflow yet")
+    empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
     view_permission = Permission.WORKFLOWS_VIEW
     add_permission = change_permission = Permission.WORKFLOWS_MANAGE
     form = WorkflowForm
@@ -97,7 +97,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
             )
             self.message_user(request, text % {"number": version.number})
 
-    @post_action(label="Delete", permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
         delete_workflow(workflow=workflow, reason=reason)
         self.message_user(
@@ -203,7 +203,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 class ShownStateFilter(admin.SimpleListFilter):
     """By how a question stands for whoever could answer it."""
 
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_lazy("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in ApprovalState]
@@ -226,21 +226,23 @@ class ApprovalAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_state", "job")
     fieldsets = (
         (None, {"fields": ("title", "text", "shown_state", "expires_at")}),
-        ("Answer", {"fields": ("decided_by", "decided_at", "comment")}),
-        ("Run", {"fields": ("workflow", "node", "job", "created_at")}),
+        (gettext_lazy("Answer"), {"fields": ("decided_by", "decided_at", "comment")}),
+        (gettext_lazy("Run"), {"fields": ("workflow", "node", "job", "created_at")}),
     )
-    empty_title = "Nobody is asked for anything"
-    empty_text = "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    empty_title = gettext_lazy("Nobody is asked for anything")
+    empty_text = gettext_lazy(
+        "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         approvals = find_approvals()
         return approvals.select_related("tenant", "workflow") if self.access(request).sees_all_tenants else approvals
 
-    @admin.display(description="State", ordering="shown_state")
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
     def shown_state(self, approval: Any) -> str:
         return str(ApprovalState(approval.shown_state).label)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, approval: Approval) -> SafeString | str:
         url = _job_page(approval.job_id)
         return (
@@ -250,7 +252,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         )
 
     @post_action(
-        label="Approve",
+        label=gettext_lazy("Approve"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
@@ -260,7 +262,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
 
     @post_action(
-        label="Reject",
+        label=gettext_lazy("Reject"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_danger=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class WorkflowExecutionConfig(AppConfig):
@@ -10,7 +11,7 @@ class WorkflowExecutionConfig(AppConfig):
 
     name = "scheduling.processors.workflow_execution"
     label = "workflow_execution"
-    verbose_name = "Workflows"
+    verbose_name = gettext_lazy("Workflows")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("scheduling.processors.workflow_execution.processor.WorkflowExecution",)
     api_urls = "scheduling.processors.workflow_execution.api.urls"

@@ -29,18 +29,21 @@ class WorkflowForm(VersionForm):
     own_tenant: ClassVar[Tenant | None] = None
 
     definition = IndentedJSONField(
+        label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
             "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
         ),
     )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("What has changed; kept with the version."),
     )
     effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=gettext_lazy("UTC. From then on new runs take this definition; empty: at once."),
@@ -80,6 +83,7 @@ class RunForm(forms.Form):
     """What a run is given."""
 
     inputs = StrictJSONField(
+        label=gettext_lazy("Inputs"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
         help_text=gettext_lazy('The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.'),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -13,11 +14,11 @@ from tenants.versions.models import VersionedModel, VersionFacts
 class ApprovalState(models.TextChoices):
     """How a question stands."""
 
-    PENDING = "pending", "Pending"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
-    TIMED_OUT = "timed_out", "Timed out"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    PENDING = "pending", _("Pending")
+    APPROVED = "approved", _("Approved")
+    REJECTED = "rejected", _("Rejected")
+    TIMED_OUT = "timed_out", _("Timed out")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
 class Workflow(NamedModel, TenantModel, VersionedModel):
@@ -26,11 +27,13 @@ class Workflow(NamedModel, TenantModel, VersionedModel):
     # Name and description change without a version.
     is_edited_by_version = False
 
-    name = models.CharField(max_length=100)
-    description = models.CharField(max_length=1_000, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("workflow")
+        verbose_name_plural = _("workflows")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="workflow_name_unique"),
@@ -60,19 +63,23 @@ class WorkflowVersion(TenantModel, VersionFacts):
 class Approval(TenantModel):
     """A question of a run to people. ``node`` is the node that asks, with the indexes of the iterations around it."""
 
-    workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
-    job_id = models.UUIDField()
-    node = models.CharField(max_length=200)
-    title = models.CharField(max_length=500)
-    text = models.TextField(blank=True)
-    state = models.CharField(max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
-    comment = models.CharField(max_length=1_000, blank=True)
-    decided_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField()
-    decided_at = models.DateTimeField(null=True, blank=True)
+    workflow = models.ForeignKey(
+        Workflow, models.CASCADE, verbose_name=_("workflow"), db_constraint=False, db_index=False, related_name="+"
+    )
+    job_id = models.UUIDField(_("job id"))
+    node = models.CharField(_("node"), max_length=200)
+    title = models.CharField(_("title"), max_length=500)
+    text = models.TextField(_("text"), blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
+    comment = models.CharField(_("comment"), max_length=1_000, blank=True)
+    decided_by = models.CharField(_("decided by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires at"))
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("approval")
+        verbose_name_plural = _("approvals")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "job_id", "node"], name="approval_node_unique"),
             models.CheckConstraint(condition=models.Q(state__in=ApprovalState.values), name="approval_state_known"),
