@@ -81,9 +81,8 @@ lint: environment-dev ## Style, types, import contracts, missing migrations
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -W "ignore:Got an error checking a consistent migration history" manage.py makemigrations --check --dry-run
 
-FILL ?=
-messages: environment-dev ## Bring the translations up to what the console says; print what has none (FILL=file fills in)
-	@$(SERVERS) --fast -- $(PY) -m tools.messages $(if $(FILL),--fill $(FILL))
+messages: environment-dev ## Bring the translations up to date with the texts; print those that are missing
+	@$(PY) -m tools.translations
 
 format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .

@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
+from django.utils.translation import gettext_lazy
 
 # Makes the project's Celery app the default one before any app's ready() registers a task with it.
 from jobsplatform import celery  # noqa: F401 - imported for what it does
@@ -12,7 +13,7 @@ class PlatformConfig(AppConfig):
     """The wiring as an app: start-up checks."""
 
     name = "jobsplatform"
-    verbose_name = "Jobs platform"
+    verbose_name = gettext_lazy("Jobs platform")
 
     def ready(self) -> None:
         """Register the start-up checks."""
@@ -29,10 +30,3 @@ class ConsoleAdminConfig(AdminConfig):
     """Django's admin on the console's site."""
 
     default_site = "jobsplatform.admin_site.ConsoleSite"
-
-    def ready(self) -> None:
-        """Find the pages, and let their words and the models' be looked up in the reader's language."""
-        from jobsplatform.words import translate_words
-
-        super().ready()
-        translate_words()

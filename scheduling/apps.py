@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy
 
 from scheduling.limits import LIMITS
 
@@ -12,7 +13,7 @@ class SchedulingConfig(AppConfig):
     """What and when: jobs, their fair order, their execution."""
 
     name = "scheduling"
-    verbose_name = "Scheduling"
+    verbose_name = gettext_lazy("Scheduling")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
     is_asked_most = True
@@ -22,6 +23,7 @@ class SchedulingConfig(AppConfig):
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "scheduling.services.usage.measure_usage"
+    versioned = ("scheduling.services.cfs_plans:CFS_PLANS",)
 
     def ready(self) -> None:
         from scheduling import checks, tasks  # noqa: F401 - registered by being imported

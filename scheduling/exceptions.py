@@ -6,154 +6,152 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db import OperationalError
+from django.utils.translation import gettext_noop
 
 from tenants.exceptions import DomainError
 
 
 class KindUnknownError(DomainError):
-    code, category, title = "kind_unknown", "invalid", "There is no such job kind"
+    code, category, title = "kind_unknown", "invalid", gettext_noop("There is no such job kind")
 
 
 class KindInternalError(DomainError):
-    code, category, title = "kind_internal", "invalid", "Jobs of this kind are submitted by the platform alone"
+    code, category = "kind_internal", "invalid"
+    title = gettext_noop("Jobs of this kind are submitted by the platform alone")
 
 
 class NoStreamsHereError(DomainError):
-    code, category, title = "no_streams_here", "unavailable", "This process keeps no streams open"
+    code, category, title = "no_streams_here", "unavailable", gettext_noop("This process keeps no streams open")
 
 
 class StreamsFullError(DomainError):
-    code, category, title = "streams_full", "unavailable", "This process keeps no more streams open"
+    code, category, title = "streams_full", "unavailable", gettext_noop("This process keeps no more streams open")
 
 
 class TooManyStreamsError(DomainError):
-    code, category, title = "too_many_streams", "limited", "The caller has too many streams open"
+    code, category, title = "too_many_streams", "limited", gettext_noop("The caller has too many streams open")
 
 
 class PositionRefusedError(DomainError):
-    code, category, title = "position_invalid", "invalid", "Last-Event-ID is none that a stream has told"
+    code, category, title = "position_invalid", "invalid", gettext_noop("Last-Event-ID is none that a stream has told")
 
 
 class KindNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such job kind"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such job kind")
 
 
 class BatchClosedError(DomainError):
-    code, category, title = "batch_closed", "conflict", "The batch takes no more jobs"
+    code, category, title = "batch_closed", "conflict", gettext_noop("The batch takes no more jobs")
 
 
 class BatchEndedError(DomainError):
-    code, category, title = "batch_ended", "conflict", "All jobs of the batch have ended"
+    code, category, title = "batch_ended", "conflict", gettext_noop("All jobs of the batch have ended")
 
 
 class PayloadInvalidError(DomainError):
-    code, category, title = "payload_invalid", "invalid", "The payload does not fit the kind's schema"
+    code, category, title = "payload_invalid", "invalid", gettext_noop("The payload does not fit the kind's schema")
 
 
 class PayloadTooLargeError(DomainError):
-    code, category, title = "payload_too_large", "too_large", "The payload is too large"
+    code, category, title = "payload_too_large", "too_large", gettext_noop("The payload is too large")
 
 
 class OptionInvalidError(DomainError):
-    code, category, title = "option_invalid", "invalid", "A job option has a value that is not allowed"
+    code, category, title = "option_invalid", "invalid", gettext_noop("A job option has a value that is not allowed")
 
 
 class MessageLateError(DomainError):
-    code, category, title = "message_late", "invalid", "The message of a schedule came more than a day late"
+    code, category = "message_late", "invalid"
+    title = gettext_noop("The message of a schedule came more than a day late")
 
 
 class QueueNotAllowedError(DomainError):
-    code, category, title = "queue_not_allowed", "invalid", "This queue may not be named for this kind"
+    code, category, title = "queue_not_allowed", "invalid", gettext_noop("This queue may not be named for this kind")
 
 
 class PriorityNotAllowedError(DomainError):
-    code, category, title = "priority_not_allowed", "invalid", "The plan does not allow this priority"
+    code, category, title = "priority_not_allowed", "invalid", gettext_noop("The plan does not allow this priority")
 
 
 class RetriesNotAllowedError(DomainError):
-    code, category, title = "max_retries_not_allowed", "invalid", "Kind or plan allow fewer retries"
+    code, category, title = "max_retries_not_allowed", "invalid", gettext_noop("Kind or plan allow fewer retries")
 
 
 class RouteMissingError(DomainError):
-    code, category, title = "route_missing", "unavailable", "No routing rule sends this kind to a queue"
+    code, category, title = "route_missing", "unavailable", gettext_noop("No routing rule sends this kind to a queue")
 
 
 class MemoryClassError(DomainError):
-    code, category, title = "memory_class", "invalid", "No worker of this queue has the memory that this kind needs"
+    code, category = "memory_class", "invalid"
+    title = gettext_noop("No worker of this queue has the memory that this kind needs")
 
 
 class CircuitNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "Nothing of this kind has failed"
+    code, category, title = "not_found", "not_found", gettext_noop("Nothing of this kind has failed")
 
 
 class DependencyNameError(DomainError):
-    code, category, title = "dependency_name", "invalid", "No dependency is called like this"
+    code, category, title = "dependency_name", "invalid", gettext_noop("No dependency is called like this")
 
 
 class QuotaExceededError(DomainError):
-    code, category, title = "quota_exceeded", "limited", "A limit of the plan is reached"
+    code, category, title = "quota_exceeded", "limited", gettext_noop("A limit of the plan is reached")
 
 
 class RateLimitedError(DomainError):
-    code, category, title = "rate_limited", "limited", "Jobs are submitted faster than the plan allows"
+    code, category, title = "rate_limited", "limited", gettext_noop("Jobs are submitted faster than the plan allows")
 
 
 class BulkTooLargeError(DomainError):
-    code, category, title = "batch_too_large", "invalid", "The plan allows fewer jobs in one request"
+    code, category, title = "batch_too_large", "invalid", gettext_noop("The plan allows fewer jobs in one request")
 
 
 class IdempotencyMismatchError(DomainError):
-    code, category, title = (
-        "idempotency_mismatch",
-        "invalid",
-        "The idempotency key was used for a different request",
-    )
+    code, category = "idempotency_mismatch", "invalid"
+    title = gettext_noop("The idempotency key was used for a different request")
 
 
 class IdempotencyInFlightError(DomainError):
-    code, category, title = (
-        "idempotency_in_flight",
-        "conflict",
-        "A request with this idempotency key is being answered",
-    )
+    code, category = "idempotency_in_flight", "conflict"
+    title = gettext_noop("A request with this idempotency key is being answered")
 
 
 class JobNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such job"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such job")
 
 
 class ErrorGroupNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such error in this time"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such error in this time")
 
 
 class DeadLetterNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such dead letter"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such dead letter")
 
 
 class ExecutionNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such execution"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such execution")
 
 
 class BatchNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such batch"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such batch")
 
 
 class BulkOperationNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such bulk operation"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such bulk operation")
 
 
 class BulkOperationEndedError(DomainError):
-    code, category, title = "bulk_operation_ended", "conflict", "The bulk operation has ended"
+    code, category, title = "bulk_operation_ended", "conflict", gettext_noop("The bulk operation has ended")
 
 
 class BulkNotUndoableError(DomainError):
-    code, category, title = "bulk_not_undoable", "conflict", "This bulk operation cannot be undone"
+    code, category, title = "bulk_not_undoable", "conflict", gettext_noop("This bulk operation cannot be undone")
 
 
 class BulkNumberError(DomainError):
     """Many jobs, or those of several tenants: whoever acts on them types their number. ``number`` is the right one."""
 
-    code, category, title = "bulk_number", "conflict", "The number of jobs must be typed"
+    code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be typed")
 
     def __init__(self, text: str, values: Mapping[str, Any], *, number: int) -> None:
         self.number = number
@@ -162,99 +160,103 @@ class BulkNumberError(DomainError):
 
 
 class BulkPreviewStaleError(DomainError):
-    code, category, title = "bulk_preview_stale", "conflict", "The preview is too old, or of another operation"
+    code, category = "bulk_preview_stale", "conflict"
+    title = gettext_noop("The preview is too old, or of another operation")
 
 
 class BulkFilterEmptyError(DomainError):
-    code, category, title = "bulk_filter_empty", "invalid", "Say which jobs: an empty filter means every job"
+    code, category = "bulk_filter_empty", "invalid"
+    title = gettext_noop("Say which jobs: an empty filter means every job")
 
 
 class TooManyBulkOperationsError(DomainError):
-    code, category, title = "too_many_bulk_operations", "conflict", "Too many bulk operations are running"
+    code, category, title = "too_many_bulk_operations", "conflict", gettext_noop("Too many bulk operations are running")
 
 
 class QueueNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such queue"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such queue")
 
 
 class TargetNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is nothing of this name to pause or drain"
+    code, category, title = "not_found", "not_found", gettext_noop("There is nothing of this name to pause or drain")
 
 
 class PoolNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such pool"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such pool")
 
 
 class WhatIfNameUnknownError(DomainError):
-    code, category, title = "what_if_name_unknown", "invalid", "The change names something that has no work"
+    code, category = "what_if_name_unknown", "invalid"
+    title = gettext_noop("The change names something that has no work")
 
 
 class WorkerNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such worker"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such worker")
 
 
 class WorkerNotRunningError(DomainError):
-    code, category, title = "worker_not_running", "conflict", "The worker's state does not allow this"
+    code, category, title = "worker_not_running", "conflict", gettext_noop("The worker's state does not allow this")
 
 
 class DrainingError(DomainError):
-    code, category, title = "draining", "unavailable", "Nothing new is accepted while this drains"
+    code, category, title = "draining", "unavailable", gettext_noop("Nothing new is accepted while this drains")
 
 
 class InvalidTransitionError(DomainError):
-    code, category, title = "invalid_transition", "conflict", "The job's state does not allow this"
+    code, category, title = "invalid_transition", "conflict", gettext_noop("The job's state does not allow this")
 
 
 class TierNotFoundError(DomainError):
-    code, category, title = "tier_unknown", "invalid", "There is no such tier"
+    code, category, title = "tier_unknown", "invalid", gettext_noop("There is no such tier")
 
 
 class CFSPlanNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such CFS plan"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such CFS plan")
 
 
 class CFSPlanInvalidError(DomainError):
-    code, category, title = "cfs_plan_invalid", "invalid", "The CFS plan is not usable"
+    code, category, title = "cfs_plan_invalid", "invalid", gettext_noop("The CFS plan is not usable")
 
 
 class UpkeepUnknownError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such upkeep task"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such upkeep task")
 
 
 class CheckUnknownError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such check"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such check")
 
 
 class UpkeepBusyError(DomainError):
-    code, category, title = "upkeep_running", "conflict", "This upkeep is running already"
+    code, category, title = "upkeep_running", "conflict", gettext_noop("This upkeep is running already")
 
 
 class BrokerAwayError(DomainError):
-    code, category, title = "broker_unavailable", "unavailable", "The broker does not answer now; ask when it is back"
+    code, category = "broker_unavailable", "unavailable"
+    title = gettext_noop("The broker does not answer now; ask when it is back")
 
 
 class UpkeepUnavailableError(DomainError):
-    code, category, title = "broker_unavailable", "unavailable", "The broker does not take messages now"
+    code, category, title = "broker_unavailable", "unavailable", gettext_noop("The broker does not take messages now")
 
 
 class ScheduleNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such schedule"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such schedule")
 
 
 class ScheduleInvalidError(DomainError):
-    code, category, title = "schedule_invalid", "invalid", "The schedule is not usable"
+    code, category, title = "schedule_invalid", "invalid", gettext_noop("The schedule is not usable")
 
 
 class ScheduleLimitError(DomainError):
-    code, category, title = "schedule_limit", "invalid", "The plan allows no more schedules"
+    code, category, title = "schedule_limit", "invalid", gettext_noop("The plan allows no more schedules")
 
 
 class ScheduleStaleError(DomainError):
-    code, category, title = "schedule_stale", "stale", "The schedule has been changed by somebody else"
+    code, category, title = "schedule_stale", "stale", gettext_noop("The schedule has been changed by somebody else")
 
 
 class BackfillInvalidError(DomainError):
-    code, category, title = "backfill_invalid", "invalid", "These times cannot be backfilled"
+    code, category, title = "backfill_invalid", "invalid", gettext_noop("These times cannot be backfilled")
 
     @classmethod
     def of(cls, field: str, detail: str) -> BackfillInvalidError:
@@ -263,19 +265,19 @@ class BackfillInvalidError(DomainError):
 
 
 class SavedViewNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such view"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such view")
 
 
 class SavedViewInvalidError(DomainError):
-    code, category, title = "saved_view_invalid", "invalid", "The view cannot be saved"
+    code, category, title = "saved_view_invalid", "invalid", gettext_noop("The view cannot be saved")
 
 
 class SavedViewNameTakenError(DomainError):
-    code, category, title = "name_taken", "conflict", "There is a view of this name"
+    code, category, title = "name_taken", "conflict", gettext_noop("There is a view of this name")
 
 
 class SavedViewLimitError(DomainError):
-    code, category, title = "saved_view_limit", "invalid", "There are too many views"
+    code, category, title = "saved_view_limit", "invalid", gettext_noop("There are too many views")
 
 
 class BrokerUnavailableError(Exception):

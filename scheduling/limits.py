@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 from tenants.limits import Limit, Span
 
 MICROSECONDS: Final = 1_000_000
 
 SUBMITS_PER_MINUTE: Final = Limit(
     key="submits_per_minute",
-    title="Submissions a minute",
-    unit="jobs/min",
-    counts="Jobs that the tenant submits by API or console, over time; each job of a bulk is one.",
+    title=gettext_noop("Submissions a minute"),
+    unit=gettext_noop("jobs/min"),
+    counts=gettext_noop("Jobs that the tenant submits by API or console, over time; each job of a bulk is one."),
     span=Span.MINUTE,
     enforced_at="submit",
     plan_column="submits_per_minute",
 )
 SUBMIT_BURST: Final = Limit(
     key="submit_burst",
-    title="Submissions at once",
-    unit="jobs",
-    counts="Jobs that may be submitted at once after a time of rest.",
+    title=gettext_noop("Submissions at once"),
+    unit=gettext_noop("jobs"),
+    counts=gettext_noop("Jobs that may be submitted at once after a time of rest."),
     span=Span.NOW,
     enforced_at="submit",
     default=1_000,
 )
 MAX_WAITING_JOBS: Final = Limit(
     key="max_waiting_jobs",
-    title="Waiting jobs",
-    unit="jobs",
-    counts="Jobs that are ready, scheduled or waiting for their next attempt.",
+    title=gettext_noop("Waiting jobs"),
+    unit=gettext_noop("jobs"),
+    counts=gettext_noop("Jobs that are ready, scheduled or waiting for their next attempt."),
     span=Span.NOW,
     enforced_at="submit",
     plan_column="max_waiting_jobs",
@@ -38,18 +40,18 @@ MAX_WAITING_JOBS: Final = Limit(
 )
 JOBS_PER_BULK: Final = Limit(
     key="jobs_per_bulk",
-    title="Jobs in one bulk request",
-    unit="jobs",
-    counts="Jobs of one request to jobs/bulk/.",
+    title=gettext_noop("Jobs in one bulk request"),
+    unit=gettext_noop("jobs"),
+    counts=gettext_noop("Jobs of one request to jobs/bulk/."),
     span=Span.EACH,
     enforced_at="submit",
     default=1_000,
 )
 MAX_CONCURRENCY: Final = Limit(
     key="max_concurrency",
-    title="Jobs at once",
-    unit="jobs",
-    counts="Jobs in flight; at the limit further ones wait.",
+    title=gettext_noop("Jobs at once"),
+    unit=gettext_noop("jobs"),
+    counts=gettext_noop("Jobs in flight; at the limit further ones wait."),
     span=Span.NOW,
     enforced_at="dispatch",
     plan_column="max_concurrency",
@@ -57,9 +59,9 @@ MAX_CONCURRENCY: Final = Limit(
 )
 WORKER_SECONDS: Final = Limit(
     key="worker_seconds_per_month",
-    title="Worker time a month",
-    unit="s",
-    counts="Measured time of ended executions, by the month in which they end.",
+    title=gettext_noop("Worker time a month"),
+    unit=gettext_noop("s"),
+    counts=gettext_noop("Measured time of ended executions, by the month in which they end."),
     span=Span.MONTH,
     enforced_at="submit and dispatch",
     plan_column="worker_seconds_per_month",
@@ -69,9 +71,9 @@ WORKER_SECONDS: Final = Limit(
 )
 PEAK_MEMORY: Final = Limit(
     key="peak_memory_mib",
-    title="Memory of a job",
-    unit="MiB",
-    counts="Resident memory of the process that runs a job; shown is the month's highest.",
+    title=gettext_noop("Memory of a job"),
+    unit=gettext_noop("MiB"),
+    counts=gettext_noop("Resident memory of the process that runs a job; shown is the month's highest."),
     span=Span.EACH,
     enforced_at="run",
     counts_per_unit=1_024,
@@ -81,27 +83,27 @@ PEAK_MEMORY: Final = Limit(
 
 SCHEDULE_COUNT: Final = Limit(
     key="schedules.count",
-    title="Schedules",
-    unit="schedules",
-    counts="Schedules that the tenant has, paused ones included.",
+    title=gettext_noop("Schedules"),
+    unit=gettext_noop("schedules"),
+    counts=gettext_noop("Schedules that the tenant has, paused ones included."),
     span=Span.NOW,
     enforced_at="save",
     default=100,
 )
 SCHEDULE_INTERVAL: Final = Limit(
     key="schedules.min_interval_seconds",
-    title="Least time between two runs of a schedule",
-    unit="s",
-    counts="By the clock on the wall, from one time to the next; a cron that comes faster is refused.",
+    title=gettext_noop("Least time between two runs of a schedule"),
+    unit=gettext_noop("s"),
+    counts=gettext_noop("By the clock on the wall, from one time to the next; a cron that comes faster is refused."),
     span=Span.EACH,
     enforced_at="save",
     default=60,
 )
 STREAMS: Final = Limit(
     key="streams",
-    title="Streams",
-    unit="streams",
-    counts="Streams that one process keeps open for all keys and people of the tenant.",
+    title=gettext_noop("Streams"),
+    unit=gettext_noop("streams"),
+    counts=gettext_noop("Streams that one process keeps open for all keys and people of the tenant."),
     span=Span.NOW,
     enforced_at="open",
     default=100,

@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class KeyExpiredError(DomainError):
     code = "key_expired"
     category = "unauthenticated"
-    title = "The API key has expired; ask an owner of the tenant for a new one."
+    title = gettext_noop("The API key has expired; ask an owner of the tenant for a new one.")
 
 
 class KeyAddressError(DomainError):
     code = "key_address"
     category = "forbidden"
-    title = "The API key is not accepted from this address."
+    title = gettext_noop("The API key is not accepted from this address.")
 
 
 class KeyEndedError(DomainError):
     code = "key_ended"
     category = "conflict"
-    title = "The API key is revoked or expired; issue a new one."
+    title = gettext_noop("The API key is revoked or expired; issue a new one.")
 
 
 class InvitationInvalidError(DomainError):
     code = "invitation_invalid"
     category = "not_found"
-    title = "The invitation is unknown, used, revoked or expired; ask for a new one."
+    title = gettext_noop("The invitation is unknown, used, revoked or expired; ask for a new one.")
 
 
 class InvitationRefusedError(DomainError):
     code = "invitation_refused"
     category = "forbidden"
-    title = "This account cannot accept the invitation."
+    title = gettext_noop("This account cannot accept the invitation.")
 
 
 class TooManyInvitationsError(DomainError):
     code = "too_many_invitations"
     category = "conflict"
-    title = "Too many invitations are pending; revoke some."
+    title = gettext_noop("Too many invitations are pending; revoke some.")

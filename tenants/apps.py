@@ -5,17 +5,19 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
+from django.utils.translation import gettext_lazy
 
 from tenants.own_limits import LIMITS
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
-    verbose_name = "Tenants"
+    verbose_name = gettext_lazy("Tenants")
     api_urls = "tenants.api.urls"
     tenant_settings = "tenants.tenant_settings:SETTINGS"
     limits = LIMITS
     measures_usage = "tenants.services.key_count.measure_usage"
+    versioned = ("tenants.services.plans:PLANS",)
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from uuid import UUID
 
 from tenants.chain import GENESIS, Link
-from tenants.texts import filled
+from tenants.translation import gettext_noop, interpolate
 
 FindingKind = Literal[
     "entry_edited",
@@ -45,7 +45,7 @@ class Finding:
     @property
     def detail(self) -> str:
         """The sentence as it is written."""
-        return filled(self.text, self.values)
+        return interpolate(self.text, self.values)
 
     def as_dict(self) -> dict[str, Any]:
         """The finding in JSON's words."""
@@ -96,11 +96,14 @@ class ChainCheck:
     def take(self, seal: Seal) -> Iterator[Finding]:
         """Look at the next seal of the chain."""
         if seal.sequence <= self.start:
-            yield self._finding("seal_before_checkpoint", seal, "It stands where the chain was pruned.")
+            yield self._finding("seal_before_checkpoint", seal, gettext_noop("It stands where the chain was pruned."))
             return
         if seal.sequence == self.sequence and self.last_entry:
             yield self._finding(
-                "fork", seal, "Another seal has the sequence %(sequence)s too.", {"sequence": seal.sequence}
+                "fork",
+                seal,
+                gettext_noop("Another seal has the sequence %(sequence)s too."),
+                {"sequence": seal.sequence},
             )
             self.tips.append(seal.hash)
             return
@@ -121,35 +124,38 @@ class ChainCheck:
             yield self._finding(
                 "seals_missing",
                 seal,
-                "The seals %(first)s to %(last)s before it are missing.",
+                gettext_noop("The seals %(first)s to %(last)s before it are missing."),
                 {"first": first, "last": last},
             )
         elif seal.previous_hash not in self.tips:
             yield from self._look_at_broken_link(seal, is_own=is_own)
             return
         if not is_own:
-            yield self._finding("seal_altered", seal, "Its hash is not that of what it says.")
+            yield self._finding("seal_altered", seal, gettext_noop("Its hash is not that of what it says."))
 
     def _look_at_broken_link(self, seal: Seal, *, is_own: bool) -> Iterator[Finding]:
         if seal.previous_hash == self.last_previous:
             yield self._finding(
-                "fork", seal, "It follows the same hash as the seal %(sequence)s.", {"sequence": self.sequence}
+                "fork",
+                seal,
+                gettext_noop("It follows the same hash as the seal %(sequence)s."),
+                {"sequence": self.sequence},
             )
         elif not is_own:
-            yield self._finding("order_changed", seal, "It was sealed at another place.")
+            yield self._finding("order_changed", seal, gettext_noop("It was sealed at another place."))
         elif not self.is_after_misplaced:
             yield self._finding(
                 "link_broken",
                 seal,
-                "The seal %(sequence)s is not the one that it was tied to.",
+                gettext_noop("The seal %(sequence)s is not the one that it was tied to."),
                 {"sequence": self.sequence},
             )
 
     def _look_at_entry(self, seal: Seal) -> Iterator[Finding]:
         if seal.actual_hash is None:
-            yield self._finding("entry_missing", seal, "The entry that was sealed is gone.")
+            yield self._finding("entry_missing", seal, gettext_noop("The entry that was sealed is gone."))
         elif seal.actual_hash != seal.entry_hash:
-            yield self._finding("entry_edited", seal, "The entry is not what was sealed.")
+            yield self._finding("entry_edited", seal, gettext_noop("The entry is not what was sealed."))
 
     def _finding(
         self, kind: FindingKind, seal: Seal, text: str, values: Mapping[str, str | int] | None = None

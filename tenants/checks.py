@@ -10,13 +10,13 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils.translation import gettext
 
 from tenants.conf import APP_ALIAS, auditor_role, platform_role
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
 from tenants.signing import is_signing_key_given, known_public_keys
-from tenants.texts import said
 
 # The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
 START = "start"
@@ -53,30 +53,27 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
     name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door, is_auditor = row
     faults = []
     if is_super:
-        faults.append(said("The database role %(name)r is a superuser.", {"name": name}))
+        faults.append(gettext("The database role %(name)r is a superuser.") % {"name": name})
     if bypasses:
-        faults.append(said("The database role %(name)r has BYPASSRLS.", {"name": name}))
+        faults.append(gettext("The database role %(name)r has BYPASSRLS.") % {"name": name})
     if owns_tables and not is_super:
-        faults.append(said("The database role %(name)r owns tables.", {"name": name}))
+        faults.append(gettext("The database role %(name)r owns tables.") % {"name": name})
     if is_auditor and not is_super:
         faults.append(
-            said("The database role %(name)r can become the auditor %(role)r.", {"name": name, "role": auditor_role()})
+            gettext("The database role %(name)r can become the auditor %(role)r.")
+            % {"name": name, "role": auditor_role()}
         )
     if platform_missing:
-        faults.append(said("The platform role %(platform)r does not exist.", {"platform": platform}))
+        faults.append(gettext("The platform role %(platform)r does not exist.") % {"platform": platform})
     elif inherits_door and not is_super:
         faults.append(
-            said(
-                "The database role %(name)r inherits the platform role %(platform)r: the door stands open.",
-                {"name": name, "platform": platform},
-            )
+            gettext("The database role %(name)r inherits the platform role %(platform)r: the door stands open.")
+            % {"name": name, "platform": platform}
         )
     elif not has_door and name != auditor_role():
         faults.append(
-            said(
-                "The database role %(name)r is no member of the platform role %(platform)r.",
-                {"name": name, "platform": platform},
-            )
+            gettext("The database role %(name)r is no member of the platform role %(platform)r.")
+            % {"name": name, "platform": platform}
         )
     return faults
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from tenants.texts import filled, said
+from tenants.translation import gettext_noop, interpolate, translate
 
 if TYPE_CHECKING:
     from tenants.limits import LimitReached
@@ -35,7 +35,7 @@ class DomainError(Exception):
 
     code: ClassVar[str] = "invalid"
     category: ClassVar[Category] = "invalid"
-    title: ClassVar[str] = "The request is not valid."
+    title: ClassVar[str] = gettext_noop("The request is not valid.")
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class DomainError(Exception):
         self.retry_after_seconds = retry_after_seconds
         self.limit = limit
         self.headers = dict(headers or {})
-        super().__init__(filled(self.text, values))
+        super().__init__(interpolate(self.text, values))
 
     @property
     def detail(self) -> str:
         """What is wrong, in the reader's language."""
-        return said(self.text, self.values)
+        return translate(self.text, self.values)
 
 
 class NoTenantError(RuntimeError):
@@ -85,214 +85,171 @@ class PrivilegedRoleError(RuntimeError):
 
 
 class TenantRequiredError(DomainError):
-    code = "tenant_required"
-    category = "malformed"
-    title = "Name the tenant with the header X-Tenant."
+    code, category, title = "tenant_required", "malformed", gettext_noop("Name the tenant with the header X-Tenant.")
 
 
 class TenantNotFoundError(DomainError):
-    code = "tenant_not_found"
-    category = "not_found"
-    title = "No such tenant."
+    code, category, title = "tenant_not_found", "not_found", gettext_noop("No such tenant.")
 
 
 class NoMembershipError(DomainError):
-    code = "no_membership"
-    category = "forbidden"
-    title = "The user is a member of no tenant."
+    code, category, title = "no_membership", "forbidden", gettext_noop("The user is a member of no tenant.")
 
 
 class TenantSuspendedError(DomainError):
-    code = "tenant_suspended"
-    category = "forbidden"
-    title = "The tenant is suspended."
+    code, category, title = "tenant_suspended", "forbidden", gettext_noop("The tenant is suspended.")
 
 
 class SlugTakenError(DomainError):
-    code = "slug_taken"
-    category = "conflict"
-    title = "The slug is taken."
+    code, category, title = "slug_taken", "conflict", gettext_noop("The slug is taken.")
 
 
 class PlanNotFoundError(DomainError):
-    code = "plan_not_found"
-    category = "not_found"
-    title = "No such plan."
+    code, category, title = "plan_not_found", "not_found", gettext_noop("No such plan.")
 
 
 class PlanChangedError(DomainError):
-    code = "plan_changed"
-    category = "conflict"
-    title = "The plan has changed since it was read."
+    code, category, title = "plan_changed", "conflict", gettext_noop("The plan has changed since it was read.")
 
 
 class PlanContentInvalidError(DomainError):
     code = "plan_content_invalid"
     category = "invalid"
-    title = "The version names something that is not there any more."
+    title = gettext_noop("The version names something that is not there any more.")
 
 
 class EffectiveFromPastError(DomainError):
     code = "effective_from_past"
     category = "invalid"
-    title = "A version takes effect now or in the future."
+    title = gettext_noop("A version takes effect now or in the future.")
 
 
 class VersionNotFoundError(DomainError):
-    code = "version_not_found"
-    category = "not_found"
-    title = "The plan has no such version."
+    code, category, title = "version_not_found", "not_found", gettext_noop("There is no such version.")
 
 
 class VersionNotWaitingError(DomainError):
     code = "version_not_waiting"
     category = "conflict"
-    title = "Only a version that waits for its time can be withdrawn."
+    title = gettext_noop("Only a version that waits for its time can be withdrawn.")
 
 
 class ReasonRequiredError(DomainError):
-    code = "reason_required"
-    category = "invalid"
-    title = "A reason is needed."
+    code, category, title = "reason_required", "invalid", gettext_noop("A reason is needed.")
 
 
 class FieldInvalidError(DomainError):
-    code = "field_invalid"
-    category = "invalid"
-    title = "A field is not valid."
+    code, category, title = "field_invalid", "invalid", gettext_noop("A field is not valid.")
 
 
 class ErasureOpenError(DomainError):
-    code = "erasure_open"
-    category = "conflict"
-    title = "The tenant is being erased."
+    code, category, title = "erasure_open", "conflict", gettext_noop("The tenant is being erased.")
 
 
 class ErasureRefusedError(DomainError):
-    code = "erasure_refused"
-    category = "conflict"
-    title = "The tenant cannot be erased now."
+    code, category, title = "erasure_refused", "conflict", gettext_noop("The tenant cannot be erased now.")
 
 
 class ErasureNotFoundError(DomainError):
-    code = "erasure_not_found"
-    category = "not_found"
-    title = "There is no such erasure."
+    code, category, title = "erasure_not_found", "not_found", gettext_noop("There is no such erasure.")
 
 
 class AlreadyMemberError(DomainError):
-    code = "already_member"
-    category = "conflict"
-    title = "The user is a member of this tenant already."
+    code, category, title = "already_member", "conflict", gettext_noop("The user is a member of this tenant already.")
 
 
 class UserNotFoundError(DomainError):
-    code = "user_not_found"
-    category = "invalid"
-    title = "There is no such user."
+    code, category, title = "user_not_found", "invalid", gettext_noop("There is no such user.")
 
 
 class ScopeUnknownError(DomainError):
-    code = "scope_unknown"
-    category = "invalid"
-    title = "A key cannot have this scope."
+    code, category, title = "scope_unknown", "invalid", gettext_noop("A key cannot have this scope.")
 
 
 class NoPlatformRoleError(DomainError):
-    code = "no_platform_role"
-    category = "conflict"
-    title = "The user has no role for the platform."
+    code, category, title = "no_platform_role", "conflict", gettext_noop("The user has no role for the platform.")
 
 
 class LastAdminError(DomainError):
     code = "last_admin"
     category = "conflict"
-    title = "The platform keeps at least one admin who can log in."
+    title = gettext_noop("The platform keeps at least one admin who can log in.")
 
 
 class KeyGuessingError(DomainError):
     code = "too_many_wrong_keys"
     category = "limited"
-    title = "Too many API keys were wrong; come back later."
+    title = gettext_noop("Too many API keys were wrong; come back later.")
 
 
 class LastOwnerError(DomainError):
-    code = "last_owner"
-    category = "conflict"
-    title = "A tenant keeps at least one owner."
+    code, category, title = "last_owner", "conflict", gettext_noop("A tenant keeps at least one owner.")
 
 
 class SpaceExceededError(DomainError):
     """Waiting does not help; deleting something, or another plan, does."""
 
-    code = "space_exceeded"
-    category = "invalid"
-    title = "The tenant may not store more."
+    code, category, title = "space_exceeded", "invalid", gettext_noop("The tenant may not store more.")
 
 
 class LimitUnknownError(DomainError):
-    code, category, title = "limit_unknown", "not_found", "There is no such limit."
+    code, category, title = "limit_unknown", "not_found", gettext_noop("There is no such limit.")
 
 
 class JsonInvalidError(DomainError):
-    code, category, title = "json_invalid", "malformed", "The body is not acceptable JSON."
+    code, category, title = "json_invalid", "malformed", gettext_noop("The body is not acceptable JSON.")
 
 
 class LengthRequiredError(DomainError):
     code, category = "length_required", "malformed"
-    title = "Send the body with its Content-Length, not in chunks."
+    title = gettext_noop("Send the body with its Content-Length, not in chunks.")
 
 
 class BodyTooLargeError(DomainError):
-    code, category, title = "body_too_large", "too_large", "The body is too large."
+    code, category, title = "body_too_large", "too_large", gettext_noop("The body is too large.")
 
 
 class BodyTooSlowError(DomainError):
-    code, category, title = "body_too_slow", "too_slow", "The body was sent too slowly; send the request again."
+    code, category = "body_too_slow", "too_slow"
+    title = gettext_noop("The body was sent too slowly; send the request again.")
 
 
 class BodiesBusyError(DomainError):
     code, category = "bodies_busy", "unavailable"
-    title = "Too many large bodies are being received; send this one again later."
+    title = gettext_noop("Too many large bodies are being received; send this one again later.")
 
 
 class FilterUnknownError(DomainError):
-    code, category, title = "filter_unknown", "malformed", "There is no such filter."
+    code, category, title = "filter_unknown", "malformed", gettext_noop("There is no such filter.")
 
 
 class CursorInvalidError(DomainError):
-    code = "cursor_invalid"
-    category = "malformed"
-    title = "The cursor is not one that this list gave."
+    code, category, title = "cursor_invalid", "malformed", gettext_noop("The cursor is not one that this list gave.")
 
 
 class UrlInvalidError(DomainError):
-    code, category, title = "url_invalid", "malformed", "The URL contains a NUL character."
+    code, category, title = "url_invalid", "malformed", gettext_noop("The URL contains a NUL character.")
 
 
 class AddressUnknownError(DomainError):
-    code = "not_found"
-    category = "not_found"
-    title = "There is nothing at this address."
+    code, category, title = "not_found", "not_found", gettext_noop("There is nothing at this address.")
 
 
 class DatabaseUnavailableError(DomainError):
-    code = "unavailable"
-    category = "unavailable"
-    title = "The service is temporarily unavailable."
+    code, category, title = "unavailable", "unavailable", gettext_noop("The service is temporarily unavailable.")
 
 
 class SettingUnknownError(DomainError):
-    code, category, title = "setting_unknown", "invalid", "There is no such setting."
+    code, category, title = "setting_unknown", "invalid", gettext_noop("There is no such setting.")
 
 
 class SettingsRefusedError(DomainError):
-    code, category, title = "setting_invalid", "invalid", "A setting has a value that is not allowed."
+    code, category, title = "setting_invalid", "invalid", gettext_noop("A setting has a value that is not allowed.")
 
 
 class SettingForbiddenError(DomainError):
-    code, category, title = "setting_forbidden", "forbidden", "Only the platform changes this setting."
+    code, category, title = "setting_forbidden", "forbidden", gettext_noop("Only the platform changes this setting.")
 
 
 class SettingsStaleError(DomainError):
-    code, category, title = "settings_stale", "stale", "The settings have changed since they were read."
+    code, category, title = "settings_stale", "stale", gettext_noop("The settings have changed since they were read.")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class ApiKeyLimitError(DomainError):
     """Raised if a tenant has as many API keys as its plan allows."""
 
-    code, category, title = "api_key_limit", "invalid", "The plan allows no more API keys."
+    code, category, title = "api_key_limit", "invalid", gettext_noop("The plan allows no more API keys.")
 
 
 class RequestRateError(DomainError):
     """Raised if a caller's requests cost more than its rate allows."""
 
-    code, category, title = "rate_limited", "limited", "Requests come faster than the rate allows."
+    code, category, title = "rate_limited", "limited", gettext_noop("Requests come faster than the rate allows.")

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from tenants.exceptions import FieldInvalidError
-from tenants.texts import said
+from tenants.translation import translate
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
 # Control, format (bidi overrides, zero-width characters), surrogates, line and paragraph separators.
@@ -27,12 +27,13 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
     """`value` without outer blanks, in NFC; `FieldInvalidError` if empty, too long or with invisible characters."""
     name = unicodedata.normalize("NFC", value.strip())
     if not name:
-        raise _invalid(field, said("It must not be empty."))
+        raise _invalid(field, translate("It must not be empty."))
     if len(name) > max_length:
-        raise _invalid(field, said("It must not be longer than %(limit)s characters.", {"limit": max_length}))
+        raise _invalid(field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length}))
     if (invisible := find_invisible_character(name)) is not None:
         raise _invalid(
-            field, said("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"})
+            field,
+            translate("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"}),
         )
     return name
 
@@ -40,7 +41,7 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
 def clean_slug(value: str, *, field: str = "slug") -> str:
     """`value` if it is 1 to 50 lower-case ASCII letters, digits and inner hyphens, else `FieldInvalidError`."""
     if not _SLUG.fullmatch(value):
-        raise _invalid(field, said("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
+        raise _invalid(field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
     return value
 
 

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class SecretNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such secret."
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such secret.")
 
 
 class SecretUnknownError(DomainError):
-    code, category, title = "secret_unknown", "conflict", "There is no secret of this name."
+    code, category, title = "secret_unknown", "conflict", gettext_noop("There is no secret of this name.")
 
 
 class SecretHostRefusedError(DomainError):
-    code, category, title = "secret_host_refused", "conflict", "The secret is not bound to this host."
+    code, category, title = "secret_host_refused", "conflict", gettext_noop("The secret is not bound to this host.")
 
 
 class SecretInvalidError(DomainError):
-    code, category, title = "secret_invalid", "invalid", "The secret cannot be stored as it is."
+    code, category, title = "secret_invalid", "invalid", gettext_noop("The secret cannot be stored as it is.")
 
 
 class SecretNameTakenError(DomainError):
-    code, category, title = "secret_name_taken", "conflict", "There is a secret of this name."
+    code, category, title = "secret_name_taken", "conflict", gettext_noop("There is a secret of this name.")
 
 
 class SecretLimitError(DomainError):
-    code, category, title = "secret_limit", "conflict", "The tenant has as many secrets as it may have."
+    code, category, title = "secret_limit", "conflict", gettext_noop("The tenant has as many secrets as it may have.")
 
 
 class SecretUseDeniedError(DomainError):
     code, category = "secret_use_denied", "forbidden"
-    title = "What refers to a secret is saved by those alone who have the right secrets.use."
+    title = gettext_noop("What refers to a secret is saved by those alone who have the right secrets.use.")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_NAME_CHARACTERS: Final = 63
 NAME_PATTERN: Final = rf"[a-z][a-z0-9_]{{0,{MAX_NAME_CHARACTERS - 1}}}"
@@ -98,13 +98,15 @@ def faults_of_references(document: Any, may_stand_at: Callable[[Path], bool]) ->
             yield ReferenceFault(
                 MISPLACED,
                 path,
-                said("A secret may stand in the headers of a request alone. Take {{ secrets.… }} away here."),
+                translate("A secret may stand in the headers of a request alone. Take {{ secrets.… }} away here."),
             )
         elif any(isinstance(piece, str) and mentions_secret(piece) for piece in split_references(text)):
             yield ReferenceFault(
                 INVALID,
                 path,
-                said("Write a reference as {{ secrets.name }}: lower-case letters, digits and underscores, no filter."),
+                translate(
+                    "Write a reference as {{ secrets.name }}: lower-case letters, digits and underscores, no filter."
+                ),
             )
 
 

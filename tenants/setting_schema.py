@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from django.apps import AppConfig, apps
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop
 from jsonschema import Draft202012Validator, FormatChecker
 from jsonschema.validators import extend
 
 from tenants.exceptions import SettingUnknownError
-from tenants.schema_words import told_fault
+from tenants.schema_faults import describe_fault
 from tenants.secret_references import SecretReference, is_reference
 
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
@@ -30,7 +31,7 @@ Validator = extend(
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
 )
 MASK = "••••••"
-LATER_JOBS = "Takes effect for jobs that start later."
+LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
 
 type Editor = Literal["tenant", "platform"]
 # Values by key → the faults among them, by key: for what one value alone cannot show.
@@ -75,7 +76,7 @@ class Setting:
         """What is wrong with a value, in the reader's language."""
         if self.is_secret and is_reference(value):
             return []
-        return [told_fault(fault) for fault in _validator(self.key).iter_errors(value)]
+        return [describe_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
         """The value as it is read by people and kept by the audit log: of a secret its reference."""

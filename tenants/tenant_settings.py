@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from zoneinfo import available_timezones
 
+from django.utils.translation import gettext_noop
+
 from tenants.setting_schema import FORMATS, Setting, SettingGroup
 
 
@@ -21,11 +23,13 @@ def is_timezone(value: object) -> bool:
 
 TIMEZONE = Setting(
     key="timezone",
-    title="Time zone",
-    help_text="A name of the IANA database, such as Europe/Berlin. New schedules begin with it; the console shows"
-    " times in UTC.",
+    title=gettext_noop("Time zone"),
+    help_text=gettext_noop(
+        "A name of the IANA database, such as Europe/Berlin. New schedules begin with it; the console shows"
+        " times in UTC."
+    ),
     schema={"type": "string", "format": "timezone", "maxLength": 64},
     default="UTC",
-    effect="Takes effect for schedules that are made later.",
+    effect=gettext_noop("Takes effect for schedules that are made later."),
 )
-SETTINGS = SettingGroup("General", (TIMEZONE,))
+SETTINGS = SettingGroup(gettext_noop("General"), (TIMEZONE,))

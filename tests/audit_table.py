@@ -100,6 +100,8 @@ POST   workflows/                        workflow.created        workflow_execut
 PATCH  workflows/{workflow}/             workflow.updated        workflow_execution.workflow
 DELETE workflows/{workflow}/             workflow.deleted        workflow_execution.workflow
 POST   workflows/{workflow}/versions/    workflow.version_added  workflow_execution.workflow
+POST   workflows/{workflow}/rollback/    workflow.rolled_back    workflow_execution.workflow
+POST   workflows/{workflow}/withdraw/    workflow.version_withdrawn workflow_execution.workflow
 POST   workflows/{workflow}/runs/        job.submitted           scheduling.job
 POST   workflow-runs/records/            job.submitted           scheduling.job
 POST   approvals/{approval}/decide/      approval.decided        workflow_execution.approval
@@ -227,6 +229,8 @@ workflow_execution.approval         reject        approval.decided         workf
 workflow_execution.workflow         add           workflow.created         workflow_execution.workflow
 workflow_execution.workflow         change        workflow.updated         workflow_execution.workflow
 workflow_execution.workflow         delete        workflow.deleted         workflow_execution.workflow
+workflow_execution.workflow         rollback      workflow.rolled_back     workflow_execution.workflow
+workflow_execution.workflow         withdraw      workflow.version_withdrawn workflow_execution.workflow
 webhooks.webhook                    add           webhook.created          webhooks.webhook
 webhooks.webhook                    change        webhook.changed          webhooks.webhook
 webhooks.webhook                    try_it        job.submitted            scheduling.job
@@ -283,7 +287,7 @@ grant_platform_role  platform_role.granted  auth.user
 index_documents      documents.uploaded     retrieval.dataset
 issue_api_key        api_key.issued         tenants.apikey
 move_backlog         bulk_operation.started scheduling.bulkoperation
-plan_versions        plan.rolled_back       tenants.plan
+versions             plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
 reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
@@ -350,6 +354,7 @@ NO_ACTS: dict[str, str] = {
     "POST cfs-plans/what-if/": "simulates and stores nothing",
     "POST datasets/{dataset}/search/": "a search whose words are too long for a URL",
     "POST workflows/check/": "checks a definition and stores nothing",
+    "POST workflows/{workflow}/preview/": "compares a definition and stores nothing",
     "GET audit-log/export/": "recorded, and tested in test_faces.py: it is the one GET that is an act",
     "POST tenants/tenant/choose/": "what a member looks at next is a preference of its own",
     "check": "Django's, reads",

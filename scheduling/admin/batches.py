@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.dashboards.tags import badge
@@ -32,17 +32,19 @@ class BatchAdmin(KeysetAdmin):
     list_display = ("label", "state_badge", "kind", "progress", "failed", "created_at")
     list_filter = (KindFilter, TenantFilter)
     search_fields = ("id",)
-    search_help_text = "Id of a batch"
-    empty_title = "No batch yet"
-    empty_text = "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
+    search_help_text = gettext_lazy("Id of a batch")
+    empty_title = gettext_lazy("No batch yet")
+    empty_text = gettext_lazy(
+        "Jobs that are asked for together, such as the documents of one upload, are listed here as one."
+    )
     fieldsets = (
         (None, {"fields": ("label", "state_badge", "progress", "states", "errors", "jobs")}),
-        ("At its end", {"fields": ("completion", "waiting_job")}),
+        (gettext_lazy("At its end"), {"fields": ("completion", "waiting_job")}),
         (
-            "Facts",
+            gettext_lazy("Facts"),
             {"fields": ("kind", "tenant", *_COUNTERS, "cancel_reason")},
         ),
-        ("Times", {"fields": ("created_at", "closed_at", "ended_at", "cancelled_at")}),
+        (gettext_lazy("Times"), {"fields": ("created_at", "closed_at", "ended_at", "cancelled_at")}),
     )
     readonly_fields = ("state_badge", "progress", "states", "errors", "jobs", "completion", "waiting_job")
     post_actions = ("close", "cancel")
@@ -51,11 +53,11 @@ class BatchAdmin(KeysetAdmin):
         wanted = parse_uuid(search_term)
         return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, batch: Batch) -> SafeString:
         return badge(f"batch_{batch.state}")
 
-    @admin.display(description="Progress")
+    @admin.display(description=gettext_lazy("Progress"))
     def progress(self, batch: Batch) -> SafeString:
         share = min(100, 100 * batch.ended // batch.total) if batch.total else 100
         return format_html(
@@ -64,14 +66,14 @@ class BatchAdmin(KeysetAdmin):
             share,
         )
 
-    @admin.display(description="Its jobs by state")
+    @admin.display(description=gettext_lazy("Its jobs by state"))
     def states(self, batch: Batch) -> SafeString | str:
         counts = count_states(batch)
         return format_html_join(" ", "{} {}", ((count, badge(state)) for state, count in counts.items())) or gettext(
             "none"
         )
 
-    @admin.display(description="What failed")
+    @admin.display(description=gettext_lazy("What failed"))
     def errors(self, batch: Batch) -> SafeString | str:
         if not batch.failed:
             return gettext("Nothing.")
@@ -81,12 +83,12 @@ class BatchAdmin(KeysetAdmin):
         )
         return format_html("<ul>{}</ul>", format_html_join("", "<li>{} × {}: {}</li>", rows))
 
-    @admin.display(description="Its jobs")
+    @admin.display(description=gettext_lazy("Its jobs"))
     def jobs(self, batch: Batch) -> SafeString:
         url = f"{reverse('admin:scheduling_job_changelist')}?q={batch.pk}"
         return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show its jobs"))
 
-    @admin.display(description="Then")
+    @admin.display(description=gettext_lazy("Then"))
     def completion(self, batch: Batch) -> SafeString | str:
         if batch.on_completion is None:
             return gettext("Nothing is done.")
@@ -107,17 +109,19 @@ class BatchAdmin(KeysetAdmin):
             }
         return gettext("A job of the kind %(kind)s is submitted.") % {"kind": kind}
 
-    @admin.display(description="Goes on then")
+    @admin.display(description=gettext_lazy("Goes on then"))
     def waiting_job(self, batch: Batch) -> SafeString | str:
         return gettext("Nobody waits.") if batch.waiting_job_id is None else _job_link(batch.waiting_job_id)
 
-    @post_action(label="Close", permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None)
+    @post_action(
+        label=gettext_lazy("Close"), permission=Permission.JOBS_SUBMIT, is_offered=lambda batch: batch.closed_at is None
+    )
     def close(self, request: HttpRequest, batch: Batch, reason: str) -> str:
         close_batch(batch_id=batch.pk)
         return gettext("The batch takes no more jobs; it ends with the last of those that it has.")
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,

@@ -87,8 +87,10 @@ class ScheduleForm(PeriodicTaskForm):
 class BeatAdmin(LoggedAdmin):
     """Rows of beat: seen by the platform's people, changed by whoever runs its upkeep."""
 
-    empty_title = "No such time yet"
-    empty_text = "Tasks of beat name the times at which they run. Add one above, or on the page of a task."
+    empty_title = gettext_lazy("No such time yet")
+    empty_text = gettext_lazy(
+        "Tasks of beat name the times at which they run. Add one above, or on the page of a task."
+    )
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.UPKEEP_RUN
 
@@ -98,8 +100,8 @@ class BeatAdmin(LoggedAdmin):
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
 
-    empty_title = "No task yet"
-    empty_text = "“manage.py migrate” enters the platform's own. Add one of yours above."
+    empty_title = gettext_lazy("No task yet")
+    empty_text = gettext_lazy("“manage.py migrate” enters the platform's own. Add one of yours above.")
 
     form = ScheduleForm
     # They hold payloads: neither a filter in the URL nor an audit entry reveals them.
@@ -111,7 +113,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     actions = None
     change_form_template = None
     date_hierarchy = None
-    fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, ("Last result", {"fields": ("last_result",)}))
+    fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, (gettext_lazy("Last result"), {"fields": ("last_result",)}))
     readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -121,7 +123,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
             return fieldsets
         return [(title, options) for title, options in fieldsets if "kwargs" not in options["fields"]]
 
-    @admin.display(description="Of its last submission")
+    @admin.display(description=gettext_lazy("Of its last submission"))
     def last_result(self, task: PeriodicTask) -> SafeString | str:
         entry = last_submission(task.pk) if task.pk else None
         if entry is None:
@@ -131,7 +133,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         job_id = parse_uuid(str((entry.after or {}).get("job", "")))
         return format_html("{} {} {}", badge("fire_submitted"), f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, task: PeriodicTask) -> SafeString:
         return badge("active" if task.enabled else "inactive")
 
@@ -143,7 +145,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         response: HttpResponse = super().changelist_view(request, extra_context)
         return response
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, task: PeriodicTask) -> str:
         return str(task.scheduler)
 

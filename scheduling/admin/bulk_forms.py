@@ -52,7 +52,7 @@ class BulkForm(forms.Form):
         widget=UnfoldAdminTextInputWidget(),
         help_text=_("Kept in the audit log; needed to start."),
     )
-    number = forms.IntegerField(required=False, widget=UnfoldAdminTextInputWidget())
+    number = forms.IntegerField(label=_("Number"), required=False, widget=UnfoldAdminTextInputWidget())
     ticket = forms.CharField(required=False, max_length=2_000, widget=forms.HiddenInput())
 
     def __init__(self, *args: Any, operations: Collection[str], may_edit: bool, **kwargs: Any) -> None:

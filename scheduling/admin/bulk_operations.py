@@ -23,6 +23,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.admin.bulk_forms import BulkForm
@@ -69,13 +70,15 @@ class BulkOperationAdmin(KeysetAdmin):
     list_filter = (TenantFilter,)
     list_before_template = "scheduling/dashboards/parts/bulk_links.html"
     search_fields = ("id",)
-    search_help_text = "Id of a bulk operation"
+    search_help_text = gettext_lazy("Id of a bulk operation")
     change_form_before_template = "scheduling/dashboards/bulk_operation.html"
-    empty_title = "No bulk operation yet"
-    empty_text = "Filter the jobs' list and press “Act on all of these”, or start one from the button above."
+    empty_title = gettext_lazy("No bulk operation yet")
+    empty_text = gettext_lazy(
+        "Filter the jobs' list and press “Act on all of these”, or start one from the button above."
+    )
     fieldsets = (
         (None, {"fields": ("what", "asked_filter", "filter", "reason", "started_by")}),
-        ("Times", {"fields": ("frozen_at", "created_at", "started_at", "finished_at")}),
+        (gettext_lazy("Times"), {"fields": ("frozen_at", "created_at", "started_at", "finished_at")}),
     )
     readonly_fields = ("what", "state_badge", "progress", "started_by")
     post_actions = ("abort", "undo")
@@ -169,7 +172,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return plan
 
     @post_action(
-        label="Abort",
+        label=gettext_lazy("Abort"),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_danger=True,
@@ -180,7 +183,7 @@ class BulkOperationAdmin(KeysetAdmin):
         return _("It is aborted; what it has done stays done.")
 
     @post_action(
-        label="Undo",
+        label=gettext_lazy("Undo"),
         permission=Permission.JOBS_BULK,
         asks_reason=True,
         is_offered=lambda operation: operation.is_undoable,
@@ -190,20 +193,20 @@ class BulkOperationAdmin(KeysetAdmin):
         messages.success(request, _("What it did is being taken back; this is the page of that."))
         return HttpResponseRedirect(self._page_of(undoing))
 
-    @admin.display(description="Operation")
+    @admin.display(description=gettext_lazy("Operation"))
     def what(self, operation: BulkOperation) -> str:
         return what_words(operation)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, operation: BulkOperation) -> SafeString:
         return badge(f"bulk_{operation.state}")
 
-    @admin.display(description="Done")
+    @admin.display(description=gettext_lazy("Done"))
     def progress(self, operation: BulkOperation) -> str:
         more = "+" if operation.is_expected_capped else ""
         return f"{operation.seen:,} / {operation.expected:,}{more}"
 
-    @admin.display(description="Started by")
+    @admin.display(description=gettext_lazy("Started by"))
     def started_by(self, operation: BulkOperation) -> str:
         return told_actor(operation)
 

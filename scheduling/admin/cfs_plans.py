@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
@@ -18,18 +18,17 @@ from scheduling.dashboards.wording import percent_words
 from scheduling.models import CFSPlan, CFSPlanTier
 from scheduling.selectors.cfs_plans import open_reroute
 from scheduling.services.cfs_plans import (
+    CFS_PLANS,
     EDITABLE_FIELDS,
     TierRow,
     activate_cfs_plan,
     create_cfs_plan,
-    rollback_cfs_plan,
     update_cfs_plan,
-    withdraw_cfs_plan_version,
 )
 from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
-from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.permissions import Permission
+from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
 
 
 class CFSPlanForm(VersionForm):
@@ -48,7 +47,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
     readonly_fields = ("share",)
     extra = 0
     show_title = False
-    verbose_name_plural = "Tiers"
+    verbose_name_plural = gettext_lazy("Tiers")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         texts = {
@@ -64,7 +63,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
         getattr(field.widget, "widget", field.widget).attrs["aria-label"] = db_field.verbose_name.capitalize()
         return field
 
-    @admin.display(description="Share while all tiers are busy")
+    @admin.display(description=gettext_lazy("Share while all tiers are busy"))
     def share(self, row: CFSPlanTier) -> str:
         """Of the slots that these queues get together; as saved, not as typed."""
         if row._state.adding:
@@ -80,12 +79,14 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
-    empty_title = "No CFS plan"
-    empty_text = "A CFS plan says how tiers share the slots. Add one above, then activate it."
+    empty_title = gettext_lazy("No CFS plan")
+    empty_text = gettext_lazy("A CFS plan says how tiers share the slots. Add one above, then activate it.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("name", "state_badge", "strategy", "granularity_seconds", "reserved_slots", "version", "updated_at")
     form = CFSPlanForm
+    versioned = CFS_PLANS
+    rollback, withdraw = version_acts(Permission.FAIRNESS_MANAGE)
     inlines = (CFSPlanTierInline,)
     change_form_template = "scheduling/dashboards/cfs_plan_form.html"
     readonly_fields = ("state_badge", "version", "updated_at")
@@ -93,8 +94,10 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
     change_form_before_template = "scheduling/dashboards/parts/cfs_plan_note.html"
     ask = staticmethod(ask_about_cfs_plan)
     help_texts = {
-        "name": "How people call the plan.",
-        "strategy": "Whether queues and tenants take turns by weight, or all is served in order of arrival.",
+        "name": gettext_lazy("How people call the plan."),
+        "strategy": gettext_lazy(
+            "Whether queues and tenants take turns by weight, or all is served in order of arrival."
+        ),
     }
 
     def get_fields(self, request: HttpRequest, obj: CFSPlan | None = None) -> Any:
@@ -128,7 +131,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
             form.instance.pk = create_cfs_plan(fields=fields, tiers=tiers, reason=reason).pk
 
     @post_action(
-        label="Activate",
+        label=gettext_lazy("Activate"),
         permission=Permission.FAIRNESS_MANAGE,
         asks_reason=True,
         is_offered=lambda plan: not plan.is_active,
@@ -137,23 +140,6 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         activate_cfs_plan(plan=plan, reason=reason)
         return gettext("%(plan)s is the active plan from the next tick on.") % {"plan": plan}
 
-    # Both are offered beside each version, not above the form.
-    @post_action(label="Roll back", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
-    def rollback(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
-        version = rollback_cfs_plan(
-            plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
-        )
-        return (
-            gettext("The plan is just that already.")
-            if version is None
-            else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
-        )
-
-    @post_action(label="Withdraw", permission=Permission.FAIRNESS_MANAGE, is_offered=lambda plan: False)
-    def withdraw(self, request: HttpRequest, plan: CFSPlan, reason: str) -> str:
-        version = withdraw_cfs_plan_version(plan=plan, number=asked_number(request), reason=reason)
-        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}
-
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, plan: CFSPlan) -> SafeString:
         return badge("active" if plan.is_active else "inactive")

@@ -34,14 +34,15 @@ STATES = [
 class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
     """A breaker that is to be held by hand before, or whether or not, anything fails."""
 
-    kind = forms.ChoiceField(widget=UnfoldAdminSelectWidget())
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminSelectWidget())
     dependency = forms.CharField(
+        label=gettext_lazy("Dependency"),
         required=False,
         max_length=MAX_DEPENDENCY_CHARACTERS,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("As the kind's processor calls it, such as an API's host; empty: all jobs of the kind."),
     )
-    state = forms.ChoiceField(choices=STATES, widget=UnfoldAdminSelectWidget())
+    state = forms.ChoiceField(label=gettext_lazy("State"), choices=STATES, widget=UnfoldAdminSelectWidget())
     until = forms.DateTimeField(
         required=False,
         label=gettext_lazy("Until (UTC)"),
@@ -49,6 +50,7 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=gettext_lazy("It is left to itself again at this time; empty: by a person."),
     )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
@@ -83,8 +85,8 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     sortable_by = ()
     readonly_fields = ("needed", "state_badge", "error")
     post_actions = ("reset", "force_open", "force_closed")
-    empty_title = "No jobs fail in a row"
-    empty_text = (
+    empty_title = gettext_lazy("No jobs fail in a row")
+    empty_text = gettext_lazy(
         "Where jobs fail one after another of one cause, or what they need is down, the rest waits until one of them"
         " works again. Nothing of them is lost."
     )
@@ -110,7 +112,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         obj.pk, obj.kind, obj.dependency = held.pk, held.kind, held.dependency
 
     @post_action(
-        label="Leave it to itself",
+        label=gettext_lazy("Leave it to itself"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda circuit: circuit.state != CircuitState.CLOSING,
@@ -121,7 +123,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("Jobs of kind %(kind)s come back, and what failed is forgotten.") % {"kind": circuit.kind}
 
     @post_action(
-        label="Hold open",
+        label=gettext_lazy("Hold open"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -132,7 +134,7 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("Jobs of kind %(kind)s that need this wait until it is left to itself.") % {"kind": circuit.kind}
 
     @post_action(
-        label="Hold closed",
+        label=gettext_lazy("Hold closed"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -144,15 +146,15 @@ class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
             "kind": circuit.kind
         }
 
-    @admin.display(description="Needs")
+    @admin.display(description=gettext_lazy("Needs"))
     def needed(self, circuit: Circuit) -> str:
         return circuit.dependency or gettext("(the kind itself)")
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, circuit: Circuit) -> SafeString:
         return badge(circuit.state)
 
-    @admin.display(description="Last failure")
+    @admin.display(description=gettext_lazy("Last failure"))
     def error(self, circuit: Circuit) -> str:
         if circuit.forced_reason:
             return gettext("by hand: %(reason)s") % {"reason": circuit.forced_reason}

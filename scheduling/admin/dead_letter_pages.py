@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.payload_editor import Edited, PayloadEditor
 from scheduling.exceptions import DeadLetterNotFoundError
@@ -64,7 +64,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         return f"{reverse('admin:scheduling_bulkoperation_start')}?{query}"
 
     @post_action(
-        label="Edit payload and requeue",
+        label=gettext_lazy("Edit payload and requeue"),
         permission=Permission.JOBS_REVEAL,
         asks_reason=True,
         is_offered=lambda letter: letter.requeued_at is None,

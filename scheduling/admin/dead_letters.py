@@ -46,8 +46,10 @@ class DeadLetterAdmin(DeadLetterPages):
     actions = ("requeue_selected",)
     action_form = ReasonActionForm
     post_actions = ("requeue", "edit")
-    empty_title = "No dead letter"
-    empty_text = "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
+    empty_title = gettext_lazy("No dead letter")
+    empty_text = gettext_lazy(
+        "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
+    )
     fields = (
         "why",
         "kind",
@@ -87,7 +89,7 @@ class DeadLetterAdmin(DeadLetterPages):
         return super().render_change_form(request, context, *args, **kwargs)
 
     @post_action(
-        label="Requeue",
+        label=gettext_lazy("Requeue"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda letter: letter.requeued_at is None,
@@ -97,27 +99,27 @@ class DeadLetterAdmin(DeadLetterPages):
         messages.success(request, gettext("A new job does the work again; this is its page."))
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
 
-    @admin.action(description="Requeue the selected dead letters")
+    @admin.action(description=gettext_lazy("Requeue the selected dead letters"))
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         act_on_ticked(request, BulkOperation.Operation.REQUEUE, list(queryset.values_list("job_id", "tenant__slug")))
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def letter(self, letter: DeadLetter) -> SafeString:
         return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", letter.kind, str(letter.job_id)[-12:])
 
-    @admin.display(description="Why")
+    @admin.display(description=gettext_lazy("Why"))
     def why(self, letter: DeadLetter) -> SafeString:
         return badge(letter.reason)
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def error(self, letter: DeadLetter) -> str:
         return f"{letter.error_type}: {letter.error_message[:90]}" if letter.error_type else "–"
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def of_job(self, letter: DeadLetter) -> SafeString | str:
         return job_link(letter.job_id)
 
-    @admin.display(description="Requeued")
+    @admin.display(description=gettext_lazy("Requeued"))
     def put_back(self, letter: DeadLetter) -> SafeString:
         if letter.requeued_job_id is None:
             return badge("waiting")

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.admin import SimpleListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.dashboards.wording import mark_of
 from scheduling.models import DeadLetter, Execution, Queue
@@ -24,7 +24,7 @@ TENANT_LIMIT = 100
 class KindFilter(SimpleListFilter):
     """By job kind."""
 
-    title, parameter_name = "kind", "kind"
+    title, parameter_name = gettext_lazy("kind"), "kind"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(kind, kind) for kind in registry.kinds()]
@@ -36,7 +36,7 @@ class KindFilter(SimpleListFilter):
 class QueueFilter(SimpleListFilter):
     """By queue: a handful of rows that everybody may know by name."""
 
-    title, parameter_name = "queue", "queue"
+    title, parameter_name = gettext_lazy("queue"), "queue"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(name, name) for name in Queue.objects.order_by("name").values_list("name", flat=True)]
@@ -48,7 +48,7 @@ class QueueFilter(SimpleListFilter):
 class TenantFilter(SimpleListFilter):
     """By tenant, for people of the platform."""
 
-    title, parameter_name = "tenant", "tenant"
+    title, parameter_name = gettext_lazy("tenant"), "tenant"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         if not access_of(request).sees_all_tenants:
@@ -62,7 +62,7 @@ class TenantFilter(SimpleListFilter):
 class OutcomeFilter(SimpleListFilter):
     """By how an execution ended."""
 
-    title, parameter_name = "outcome", "outcome"
+    title, parameter_name = gettext_lazy("outcome"), "outcome"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(outcome, mark_of(outcome).word) for outcome in Execution.Outcome.values]
@@ -74,7 +74,7 @@ class OutcomeFilter(SimpleListFilter):
 class ReasonFilter(SimpleListFilter):
     """By why a job became a dead letter."""
 
-    title, parameter_name = "reason", "reason"
+    title, parameter_name = gettext_lazy("reason"), "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(reason, mark_of(reason).word) for reason in DeadLetter.Reason.values]
@@ -86,7 +86,7 @@ class ReasonFilter(SimpleListFilter):
 class RequeuedFilter(SimpleListFilter):
     """Whether somebody has put the job back."""
 
-    title, parameter_name = "requeued", "requeued"
+    title, parameter_name = gettext_lazy("requeued"), "requeued"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [("no", gettext("not requeued")), ("yes", gettext("requeued"))]
@@ -100,7 +100,7 @@ class RequeuedFilter(SimpleListFilter):
 class UpkeepTaskFilter(SimpleListFilter):
     """By upkeep task."""
 
-    title, parameter_name = "task", "task"
+    title, parameter_name = gettext_lazy("task"), "task"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(task.name, gettext(task.title)) for task in upkeep_registry.tasks()]

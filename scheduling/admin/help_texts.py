@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 from django.db.models import Field
 from django.http import HttpRequest
+from django.utils.functional import Promise
 from unfold.admin import ModelAdmin
 
 
 class HelpfulMixin(ModelAdmin):
     """Adds ``help_texts`` to the fields of a form."""
 
-    help_texts: ClassVar[dict[str, str]] = {}
+    help_texts: ClassVar[dict[str, str | Promise]] = {}
 
     def formfield_for_dbfield(self, db_field: Field[Any, Any], request: HttpRequest, **kwargs: Any) -> Any:
         text = self.help_texts.get(db_field.name)

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy
 
 from scheduling.admin.payload_editor import Edited, PayloadEditor
 from scheduling.lifecycle import REPLAYABLE_STATES
@@ -27,7 +28,7 @@ class JobReplayPages(PayloadEditor, KeysetAdmin):
         return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
 
     @post_action(
-        label="Edit payload and retry",
+        label=gettext_lazy("Edit payload and retry"),
         permission=Permission.JOBS_REVEAL,
         asks_reason=True,
         is_offered=lambda job: job.state in REPLAYABLE_STATES,

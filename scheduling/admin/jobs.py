@@ -23,6 +23,7 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from scheduling.admin.bulk_operations import start_url
 from scheduling.admin.job_list import JobListPages
@@ -60,8 +61,8 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     actions = ("retry_selected", "cancel_selected")
     action_form = ReasonActionForm
     post_actions = ("retry", "edit", "cancel", "suspend", "resume", "reveal")
-    empty_title = "No job yet"
-    empty_text = (
+    empty_title = gettext_lazy("No job yet")
+    empty_text = gettext_lazy(
         "Nothing has been submitted. Send POST /api/v1/jobs/, or run"
         " “manage.py submit_job noop --tenant SLUG --payload {}”."
     )
@@ -129,7 +130,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         context = {**job_page_context(job), "shows_audit": self.access(request).may(Permission.AUDIT_VIEW)}
         return render_to_string(BODY_TEMPLATE, context, request)
 
-    @post_action(label="Reveal payload", permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
         """The payload in the answer to this POST alone: in no URL, no cache and no message."""
         context = {
@@ -143,7 +144,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return response
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.JOBS_RETRY,
         asks_reason=True,
         is_offered=lambda job: job.state in RETRIABLE_STATES,
@@ -156,7 +157,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[result.job.pk]))
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_danger=True,
@@ -169,7 +170,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return _("The job was asked to stop; it does so at its next safe point.")
 
     @post_action(
-        label="Suspend",
+        label=gettext_lazy("Suspend"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state in WAITING_STATES,
@@ -179,7 +180,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return _("The job is suspended until somebody resumes it.")
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.JOBS_CANCEL,
         asks_reason=True,
         is_offered=lambda job: job.state == JobState.SUSPENDED,
@@ -188,42 +189,42 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         resume_job(job_id=job.pk, reason=reason)
         return _("The job is available again.")
 
-    @admin.action(description="Retry the selected jobs")
+    @admin.action(description=gettext_lazy("Retry the selected jobs"))
     def retry_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self._act_on(request, BulkOperation.Operation.RETRY, queryset)
 
-    @admin.action(description="Cancel the selected jobs")
+    @admin.action(description=gettext_lazy("Cancel the selected jobs"))
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
         self._act_on(request, BulkOperation.Operation.CANCEL, queryset)
 
     def _act_on(self, request: HttpRequest, operation: str, queryset: QuerySet[Job]) -> None:
         act_on_ticked(request, operation, list(queryset.values_list("pk", "tenant__slug")))
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, job: Job) -> SafeString:
         return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", job.kind, str(job.id)[-12:])
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, job: Job) -> SafeString:
         return badge(job.state)
 
-    @admin.display(description="Attempts")
+    @admin.display(description=gettext_lazy("Attempts"))
     def attempts(self, job: Job) -> str:
         return _("%(attempt)s of %(most)s") % {"attempt": job.attempt, "most": job.max_retries + 1}
 
-    @admin.display(description="Submitted")
+    @admin.display(description=gettext_lazy("Submitted"))
     def submitted(self, job: Job) -> str:
         return f"{job.created_at:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def took(self, job: Job) -> str:
         return duration_words(job.finished_at - job.created_at) if job.finished_at else "–"
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def error(self, job: Job) -> str:
         return job.error_type or "–"
 
-    @admin.display(description="Peek")
+    @admin.display(description=gettext_lazy("Peek"))
     def glance(self, job: Job) -> SafeString:
         return format_html(
             '<a class="console-link" data-peek="{}" href="{}" aria-label="{}">{}</a>',

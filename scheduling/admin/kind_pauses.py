@@ -24,12 +24,14 @@ class KindPauseForm(forms.Form):
     """A kind from those that are installed, and why it shall wait."""
 
     kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
         widget=UnfoldAdminSelectWidget(),
         help_text=gettext_lazy(
             "Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits."
         ),
     )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         max_length=200,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
@@ -61,15 +63,17 @@ class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     add_permission = Permission.QUEUES_OPERATE
     list_display = ("kind", "reason", "paused_by", "paused_at", "paused_until")
     form = KindPauseModelForm
-    empty_title = "No kind is paused"
-    empty_text = "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
+    empty_title = gettext_lazy("No kind is paused")
+    empty_text = gettext_lazy(
+        "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
+    )
     post_actions = ("resume",)
 
     def save_model(self, request: HttpRequest, obj: KindPause, form: Any, change: bool) -> None:
         values = form.cleaned_data
         pause_kind(kind=values["kind"], reason=values["reason"], until=values["paused_until"])
 
-    @post_action(label="Resume", permission=Permission.QUEUES_OPERATE, asks_reason=True)
+    @post_action(label=gettext_lazy("Resume"), permission=Permission.QUEUES_OPERATE, asks_reason=True)
     def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
         resume_kind(kind=pause.kind, reason=reason)
         return gettext("Jobs of kind %(kind)s are dispatched again.") % {"kind": pause.kind}

@@ -42,8 +42,11 @@ class PayloadObjectField(StrictJSONField):
 class EditedPayloadForm(forms.Form):
     """The payload with which a job runs again."""
 
-    payload = PayloadObjectField(help_text=gettext_lazy("By the kind's own schema, at most 256 KiB."))
+    payload = PayloadObjectField(
+        label=gettext_lazy("Payload"), help_text=gettext_lazy("By the kind's own schema, at most 256 KiB.")
+    )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=REASON_LIMIT,
         widget=UnfoldAdminTextInputWidget(),

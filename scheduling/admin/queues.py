@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_lazy_lazy as _
 from unfold.views import ChangeList
 
 from scheduling.admin.topology import TopologyAdmin, is_draining
@@ -33,8 +33,8 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
 
-    empty_title = "No queue"
-    empty_text = "Jobs wait in queues. Add one above, or run “manage.py create_queue”."
+    empty_title = gettext_lazy("No queue")
+    empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
 
     list_display = (
         "name",
@@ -58,10 +58,10 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     state_fields = ("state_badge", "pause_reason")
     post_actions = ("pause", "drain", "resume")
     help_texts = {
-        "name": "Lower-case letters, digits, hyphens and underscores; it cannot be changed later.",
-        "pool": "Whose workers read it, from their next heartbeat on; it cannot be changed later.",
-        "description": "What this queue is for, in one line.",
-        "resource_class": "What its jobs use most; workers of a pool should offer it.",
+        "name": gettext_lazy("Lower-case letters, digits, hyphens and underscores; it cannot be changed later."),
+        "pool": gettext_lazy("Whose workers read it, from their next heartbeat on; it cannot be changed later."),
+        "description": gettext_lazy("What this queue is for, in one line."),
+        "resource_class": gettext_lazy("What its jobs use most; workers of a pool should offer it."),
     }
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
@@ -83,7 +83,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
             obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -96,7 +96,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
@@ -106,7 +106,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         return gettext("%(queue)s is dispatched from again.") % {"queue": queue}
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -116,7 +116,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
         drain_queue(queue=queue, reason=reason, until=until_of(request))
         return gettext("%(queue)s accepts nothing new; what is there runs out.") % {"queue": queue}
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, queue: Queue) -> SafeString:
         return badge("paused" if queue.is_paused else "running")
 

@@ -9,7 +9,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import TabularInline
 
 from scheduling.admin.help_texts import HelpfulMixin, without_related_links
@@ -45,7 +45,7 @@ class RoutingTargetInline(OfItsPage, TabularInline):
     fields = ("queue", "weight")
     extra = 0
     show_title = False
-    verbose_name_plural = "Queues to balance over"
+    verbose_name_plural = gettext_lazy("Queues to balance over")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "queue":
@@ -57,8 +57,8 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
 
-    empty_title = "No rule"
-    empty_text = "Rules say which queue a job goes to when it is submitted. Add one above."
+    empty_title = gettext_lazy("No rule")
+    empty_text = gettext_lazy("Rules say which queue a job goes to when it is submitted. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
     list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")
@@ -68,8 +68,8 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     fields = RULE_FIELDS
     inlines = (RoutingTargetInline,)
     help_texts = {
-        "queue": "Where matching jobs go; empty if the tier decides.",
-        "is_active": "Rules that are not active are not asked.",
+        "queue": gettext_lazy("Where matching jobs go; empty if the tier decides."),
+        "is_active": gettext_lazy("Rules that are not active are not asked."),
     }
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -91,17 +91,17 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     def seen_beside(self, obj: RoutingRule) -> dict[str, str]:
         return {"Queues": ", ".join(str(target) for target in obj.targets.select_related("queue"))}
 
-    @admin.display(description="Kind")
+    @admin.display(description=gettext_lazy("Kind"))
     def for_kind(self, rule: RoutingRule) -> str:
         return rule.kind or gettext("every kind")
 
-    @admin.display(description="Goes to")
+    @admin.display(description=gettext_lazy("Goes to"))
     def target(self, rule: RoutingRule) -> str:
         if rule.balance:
             queues = ", ".join(str(target) for target in rule.targets.all())
             return f"{rule.get_balance_display()}: {queues}"
         return str(rule.queue) if rule.queue else gettext("the tier's queue")
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, rule: RoutingRule) -> SafeString:
         return badge("active" if rule.is_active else "inactive")

@@ -21,6 +21,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     own_tenant: ClassVar[Tenant | None] = None
 
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
@@ -73,6 +74,7 @@ class BackfillForm(forms.Form):
         help_text=gettext_lazy("Inclusive, and not in the future."),
     )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),

@@ -11,7 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.filters import KindFilter, TenantFilter
 from scheduling.admin.help_texts import HelpfulMixin
@@ -55,8 +55,10 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     post_actions = ("run_now", "pause", "resume", "delete")
     change_form_before_template = "scheduling/dashboards/parts/schedule_preview.html"
     change_form_outer_after_template = "scheduling/dashboards/parts/schedule_fires.html"
-    empty_title = "No schedule yet"
-    empty_text = "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+    empty_title = gettext_lazy("No schedule yet")
+    empty_text = gettext_lazy(
+        "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
         return find_schedules().order_by("name", "pk")
@@ -167,7 +169,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 
-    @post_action(label="Run now", permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("Run now"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
     def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         is_rated = self.access(request).platform_role is None
         fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
@@ -175,7 +177,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.SCHEDULES_MANAGE,
         asks_reason=True,
         is_offered=lambda schedule: schedule.is_enabled,
@@ -185,7 +187,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return gettext("%(schedule)s is paused; times that pass are not made up for.") % {"schedule": schedule}
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.SCHEDULES_MANAGE,
         is_offered=lambda schedule: not schedule.is_enabled,
     )
@@ -193,7 +195,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         resume_schedule(schedule_id=schedule.pk, reason=reason)
         return gettext("%(schedule)s fires again, from now on.") % {"schedule": schedule}
 
-    @post_action(label="Delete", permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
         delete_schedule(schedule_id=schedule.pk, reason=reason)
         self.message_user(
@@ -202,21 +204,21 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         )
         return HttpResponseRedirect(reverse("admin:scheduling_schedule_changelist"))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, schedule: Schedule) -> SafeString:
         if not schedule.is_enabled:
             return format_html("{} {}", badge("paused"), schedule.pause_reason[:60])
         return badge("active") if schedule.next_fire_at else badge("inactive", "ended")
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def when(self, schedule: Schedule) -> SafeString:
         return format_html("{}<br><code>{}</code>", told_expression(schedule.cron), schedule.cron)
 
-    @admin.display(description="Next run (UTC)")
+    @admin.display(description=gettext_lazy("Next run (UTC)"))
     def next_run(self, schedule: Schedule) -> str:
         return f"{schedule.next_fire_at:%Y-%m-%d %H:%M}" if schedule.next_fire_at else "–"
 
-    @admin.display(description="Last outcome")
+    @admin.display(description=gettext_lazy("Last outcome"))
     def last_badge(self, schedule: Any) -> SafeString | str:
         return fire_mark(schedule.last_outcome) if schedule.last_outcome else "–"
 
@@ -230,11 +232,11 @@ class ScheduleFireAdmin(KeysetAdmin):
     list_select_related = ("schedule",)
     list_filter = (TenantFilter,)
     search_fields = ("id",)
-    search_help_text = "Id of a schedule"
+    search_help_text = gettext_lazy("Id of a schedule")
     fields = ("schedule", "shown_time", "outcome_badge", "reason", "trigger", "its_job", "fired_at")
     readonly_fields = ("schedule", "shown_time", "outcome_badge", "its_job")
-    empty_title = "Nothing has fired yet"
-    empty_text = "Each time of a schedule appears here with its job, or with why it has none."
+    empty_title = gettext_lazy("Nothing has fired yet")
+    empty_text = gettext_lazy("Each time of a schedule appears here with its job, or with why it has none.")
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         wanted = parse_uuid(search_term)
@@ -242,14 +244,14 @@ class ScheduleFireAdmin(KeysetAdmin):
             return queryset, False
         return (queryset.filter(schedule_id=wanted) if wanted else queryset.none()), False
 
-    @admin.display(description="Time (UTC)")
+    @admin.display(description=gettext_lazy("Time (UTC)"))
     def shown_time(self, fire: ScheduleFire) -> str:
         return f"{fire.fire_time:%Y-%m-%d %H:%M:%S}"
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def outcome_badge(self, fire: ScheduleFire) -> SafeString:
         return fire_mark(fire.outcome)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def its_job(self, fire: ScheduleFire) -> Any:
         return job_link(fire.job_id)

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 
 from scheduling.dashboards.tags import badge
 from scheduling.models import TenantUpkeepRun
@@ -23,25 +23,24 @@ from tenants.models import Tenant
 from tenants.permissions import Permission
 from tenants.request_costs import HEAVY, costs
 from tenants.selectors.tenants import find_tenant
-from tenants.texts import said
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_run_now.html"
 # What a finding is, by its kind.
 FINDING_KINDS = {
-    "entry_edited": "entry edited",
-    "entry_missing": "entry missing",
-    "entry_inserted": "entry inserted",
-    "entry_unsealed": "entry without a seal",
-    "seals_missing": "seals missing",
-    "seal_altered": "seal altered",
-    "seal_before_checkpoint": "seal before the checkpoint",
-    "order_changed": "order changed",
-    "link_broken": "link broken",
-    "fork": "fork of the chain",
-    "end_missing": "end missing",
-    "head_differs": "head differs",
-    "head_forged": "head forged",
-    "head_key_unknown": "key of the head unknown",
+    "entry_edited": gettext_noop("entry edited"),
+    "entry_missing": gettext_noop("entry missing"),
+    "entry_inserted": gettext_noop("entry inserted"),
+    "entry_unsealed": gettext_noop("entry without a seal"),
+    "seals_missing": gettext_noop("seals missing"),
+    "seal_altered": gettext_noop("seal altered"),
+    "seal_before_checkpoint": gettext_noop("seal before the checkpoint"),
+    "order_changed": gettext_noop("order changed"),
+    "link_broken": gettext_noop("link broken"),
+    "fork": gettext_noop("fork of the chain"),
+    "end_missing": gettext_noop("end missing"),
+    "head_differs": gettext_noop("head differs"),
+    "head_forged": gettext_noop("head forged"),
+    "head_key_unknown": gettext_noop("key of the head unknown"),
 }
 
 
@@ -53,8 +52,10 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
     list_display_links = ("requested_at", "name")
     change_form_outer_before_template = "scheduling/dashboards/tenant_run.html"
-    empty_title = "No verification was requested"
-    empty_text = "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
+    empty_title = gettext_lazy("No verification was requested")
+    empty_text = gettext_lazy(
+        "“Verify the chain” on the audit log's page requests one. Upkeep verifies every chain once a day."
+    )
     fields = ("name", "requested_by", "requested_at", "started_at", "finished_at")
     readonly_fields = fields
 
@@ -80,7 +81,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
             "percent": round(100 * run.progress),
             "findings": [(gettext(FINDING_KINDS.get(each.code, each.code)), each) for each in found],
             "left_out": count_findings(run) - len(found),
-            "error": said(run.error),
+            "error": run.error and gettext(run.error),
         }
         return render_to_string(NOW_TEMPLATE, context, request)
 
@@ -111,14 +112,14 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
         named = request.GET.get(AuditTenantFilter.parameter_name, "")
         return find_tenant(named) if named else None
 
-    @admin.display(description="Result")
+    @admin.display(description=gettext_lazy("Result"))
     def how(self, run: TenantUpkeepRun) -> SafeString:
         return badge(run.outcome)
 
-    @admin.display(description="Looked at")
+    @admin.display(description=gettext_lazy("Looked at"))
     def part(self, run: TenantUpkeepRun) -> str:
         return f"{run.progress:.0%}"
 
-    @admin.display(description="Findings")
+    @admin.display(description=gettext_lazy("Findings"))
     def found(self, run: TenantUpkeepRun) -> Any:
         return count_findings(run)

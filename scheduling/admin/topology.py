@@ -28,6 +28,7 @@ class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
     """The fields of a queue or pool, and why; says beside the name what it may not be."""
 
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         max_length=500,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
@@ -73,8 +74,8 @@ def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
 class WorkerPoolAdmin(TopologyAdmin):
     """Pools of workers that share slots."""
 
-    empty_title = "No pool"
-    empty_text = (
+    empty_title = gettext_lazy("No pool")
+    empty_text = gettext_lazy(
         "Workers serve a pool, and each queue belongs to one. Add one above, or run “manage.py create_worker_pool”."
     )
 
@@ -83,8 +84,10 @@ class WorkerPoolAdmin(TopologyAdmin):
     edited_fields = POOL_FIELDS
     post_actions = ("pause", "drain", "resume")
     help_texts = {
-        "name": "Lower-case letters, digits, hyphens and underscores; “manage.py run_worker --pool NAME” serves it.",
-        "description": "Which machines and queues this pool is, in one line.",
+        "name": gettext_lazy(
+            "Lower-case letters, digits, hyphens and underscores; “manage.py run_worker --pool NAME” serves it."
+        ),
+        "description": gettext_lazy("Which machines and queues this pool is, in one line."),
     }
 
     def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
@@ -101,7 +104,7 @@ class WorkerPoolAdmin(TopologyAdmin):
             )
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -114,7 +117,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         }
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -127,7 +130,7 @@ class WorkerPoolAdmin(TopologyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda pool: pool.is_paused or is_draining("pool", pool),

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.filters import UpkeepTaskFilter
 from scheduling.dashboards.code_names import count_words
@@ -36,8 +36,10 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
     sortable_by = ()
     fields = ("name", "how", "started_at", "finished_at", "took", "counts", "found", "why", "cursor")
     readonly_fields = fields
-    empty_title = "No run yet"
-    empty_text = "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
+    empty_title = gettext_lazy("No run yet")
+    empty_text = gettext_lazy(
+        "Beat asks for each task at its interval; start it with “manage.py run_platform”, or run one above."
+    )
 
     def get_urls(self) -> list[URLPattern]:
         run = path(
@@ -74,27 +76,27 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
             )
         return HttpResponseRedirect(reverse("admin:scheduling_upkeeprun_changelist"))
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def how(self, run: UpkeepRun) -> SafeString:
         return badge(run.outcome)
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def took(self, run: UpkeepRun) -> str:
         return duration_words(run.finished_at - run.started_at) if run.finished_at else "–"
 
-    @admin.display(description="Done")
+    @admin.display(description=gettext_lazy("Done"))
     def done(self, run: UpkeepRun) -> str:
         return count_words(run.counts)
 
-    @admin.display(description="Said")
+    @admin.display(description=gettext_lazy("Said"))
     def said(self, run: UpkeepRun) -> str:
         return " ".join(run.told[:1])[:120] or "–"
 
-    @admin.display(description="Findings")
+    @admin.display(description=gettext_lazy("Findings"))
     def found(self, run: UpkeepRun) -> SafeString:
-        lines = ((sentence.told,) for sentence in run.sentences)
+        lines = ((sentence.localized,) for sentence in run.sentences)
         return format_html_join("", "<div>{}</div>", lines) or SafeString("–")
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def why(self, run: UpkeepRun) -> str:
         return gettext(run.error) if run.error else "–"

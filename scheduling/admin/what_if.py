@@ -12,9 +12,9 @@ from django.utils.safestring import SafeString
 
 from scheduling.dashboards.what_if import Question, draw_what_if
 from tenants.admin.base import PlatformStaffAdmin
-from tenants.admin.versions import is_preview
 from tenants.permissions import Permission
 from tenants.request_costs import HEAVY, costs
+from tenants.versions.admin import is_preview
 
 
 class WhatIfMixin(PlatformStaffAdmin):

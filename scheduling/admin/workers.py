@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.admin.help_texts import HelpfulMixin
 from scheduling.conf import lease_seconds
@@ -47,8 +47,10 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
     ordering = ("-id",)
     sortable_by = ()
     post_actions = ("drain", "resume")
-    empty_title = "No worker has ever started"
-    empty_text = "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
+    empty_title = gettext_lazy("No worker has ever started")
+    empty_text = gettext_lazy(
+        "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         return list_workers().order_by("-id")
@@ -69,7 +71,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         return render_to_string(NOW_TEMPLATE, context, request)
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.QUEUES_OPERATE,
         asks_reason=True,
         is_offered=lambda worker: worker.status == Worker.Status.ONLINE,
@@ -79,7 +81,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         return gettext("%(worker)s is handed nothing more; what it runs goes on.") % {"worker": worker}
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.QUEUES_OPERATE,
         is_offered=lambda worker: worker.status == Worker.Status.DRAINING,
     )
@@ -87,30 +89,30 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
         resume_worker(worker_id=worker.pk)
         return gettext("%(worker)s takes jobs again.") % {"worker": worker}
 
-    @admin.display(description="Worker")
+    @admin.display(description=gettext_lazy("Worker"))
     def process(self, worker: Worker) -> str:
         return str(worker)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, worker: Worker) -> SafeString:
         silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
         if worker.stop_reason:
             return badge("silent", worker.stop_reason.replace("_", " "))
         return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
 
-    @admin.display(description="Running")
+    @admin.display(description=gettext_lazy("Running"))
     def running(self, worker: Worker) -> str:
         """Executions that it has begun and not ended."""
         return f"{worker.running:,}"  # type: ignore[attr-defined] # list_workers counts them
 
-    @admin.display(description="Last heartbeat")
+    @admin.display(description=gettext_lazy("Last heartbeat"))
     def heard(self, worker: Worker) -> str:
         return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
 
-    @admin.display(description="Last canary")
+    @admin.display(description=gettext_lazy("Last canary"))
     def canary(self, worker: Worker) -> str:
         return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
 
-    @admin.display(description="Clock off by")
+    @admin.display(description=gettext_lazy("Clock off by"))
     def skew(self, worker: Worker) -> str:
         return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from scheduling.dashboards.wording import MARKS, duration_words, mark_of
 from scheduling.models import BulkOperation
@@ -14,24 +15,29 @@ from scheduling.selectors.bulk_effect import EFFECT_NOTES
 
 # Why it was not done to a job, where that is not the state of the job.
 BULK_REASONS = {
-    "unchanged": "it was so already",
-    "changed_meanwhile": "it changed hands meanwhile",
-    "invalid_transition": "its state does not allow it, or it was requeued before",
-    "priority_not_allowed": "the plan does not allow this priority",
-    "queue_not_allowed": "routing does not let the tenant name this queue",
-    "quota_exceeded": "a limit of the plan is reached",
-    "rate_limited": "the plan does not allow so many submissions",
-    "tenant_suspended": "its tenant is suspended",
-    "draining": "what it needs drains and takes nothing new",
-    "kind_unknown": "there is no such kind any more",
-    "kind_internal": "the platform alone submits jobs of its kind",
-    "payload_invalid": "its payload does not fit the kind any more",
-    "payload_too_large": "its payload is too large",
-    "route_missing": "no routing rule sends it to a queue",
-    "memory_class": "no worker has the memory that it needs",
+    "unchanged": gettext_noop("it was so already"),
+    "changed_meanwhile": gettext_noop("it changed hands meanwhile"),
+    "invalid_transition": gettext_noop("its state does not allow it, or it was requeued before"),
+    "priority_not_allowed": gettext_noop("the plan does not allow this priority"),
+    "queue_not_allowed": gettext_noop("routing does not let the tenant name this queue"),
+    "quota_exceeded": gettext_noop("a limit of the plan is reached"),
+    "rate_limited": gettext_noop("the plan does not allow so many submissions"),
+    "tenant_suspended": gettext_noop("its tenant is suspended"),
+    "draining": gettext_noop("what it needs drains and takes nothing new"),
+    "kind_unknown": gettext_noop("there is no such kind any more"),
+    "kind_internal": gettext_noop("the platform alone submits jobs of its kind"),
+    "payload_invalid": gettext_noop("its payload does not fit the kind any more"),
+    "payload_unreadable": gettext_noop("its payload cannot be decrypted"),
+    "payload_too_large": gettext_noop("its payload is too large"),
+    "route_missing": gettext_noop("no routing rule sends it to a queue"),
+    "memory_class": gettext_noop("no worker has the memory that it needs"),
 }
 
-WAIT_VERDICTS = {"loses": "waits longer", "gains": "waits less long", "unchanged": "about the same"}
+WAIT_VERDICTS = {
+    "loses": gettext_noop("waits longer"),
+    "gains": gettext_noop("waits less long"),
+    "unchanged": gettext_noop("about the same"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ from __future__ import annotations
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from scheduling.services.diagnosis import State, diagnose
 
 TEMPLATE = "scheduling/dashboards/diagnosis.html"
 # The console's badges for the states of a check.
-STATE_WORDS = {State.OK: "ok", State.WARNING: "warning", State.FAILURE: "failure"}
+STATE_WORDS = {
+    State.OK: gettext_noop("ok"),
+    State.WARNING: gettext_noop("warning"),
+    State.FAILURE: gettext_noop("failure"),
+}
 MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
 
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from scheduling.services.job_kinds import JobKind, list_job_kinds
 from tenants.access import access_of
 
-MEMORY_WORDS = {"small": "small", "medium": "medium", "large": "large"}
+MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
 TEMPLATE = "scheduling/dashboards/job_kinds.html"
 
 

@@ -28,55 +28,55 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
     (
         gettext_noop("Operate"),
         (
-            Page("scheduling.Job", "Jobs", "work", "jobs"),
-            Page("scheduling.Batch", "Batches", "stacks"),
-            Page("scheduling.BulkOperation", "Bulk operations", "checklist"),
-            Page("workflow_execution.Workflow", "Workflows", "account_tree"),
-            Page("workflow_execution.Approval", "Approvals", "approval"),
-            Page("scheduling.DeadLetter", "Dead letters", "mark_email_unread", "dead-letters"),
-            Page("scheduling.Circuit", "Circuit breakers", "electrical_services"),
-            Page("scheduling.Queue", "Queues", "table_rows", "queues"),
-            Page("scheduling.Worker", "Workers", "memory", "workers"),
-            Page("scheduling.Schedule", "Schedules", "schedule", "schedules"),
+            Page("scheduling.Job", gettext_noop("Jobs"), "work", "jobs"),
+            Page("scheduling.Batch", gettext_noop("Batches"), "stacks"),
+            Page("scheduling.BulkOperation", gettext_noop("Bulk operations"), "checklist"),
+            Page("workflow_execution.Workflow", gettext_noop("Workflows"), "account_tree"),
+            Page("workflow_execution.Approval", gettext_noop("Approvals"), "approval"),
+            Page("scheduling.DeadLetter", gettext_noop("Dead letters"), "mark_email_unread", "dead-letters"),
+            Page("scheduling.Circuit", gettext_noop("Circuit breakers"), "electrical_services"),
+            Page("scheduling.Queue", gettext_noop("Queues"), "table_rows", "queues"),
+            Page("scheduling.Worker", gettext_noop("Workers"), "memory", "workers"),
+            Page("scheduling.Schedule", gettext_noop("Schedules"), "schedule", "schedules"),
         ),
     ),
     (
         gettext_noop("Fairness"),
         (
-            Page("tenants.Tenant", "Tenants", "domain", "tenants"),
-            Page("tenants.Plan", "Plans", "sell"),
-            Page("tenants.TenantLimit", "Overrides", "tune"),
-            Page("scheduling.CFSPlan", "CFS plans", "balance", "plans"),
-            Page("scheduling.SchedulingEntity", "Virtual times", "speed"),
-            Page("scheduling.KindCost", "Costs by kind", "timer"),
+            Page("tenants.Tenant", gettext_noop("Tenants"), "domain", "tenants"),
+            Page("tenants.Plan", gettext_noop("Plans"), "sell"),
+            Page("tenants.TenantLimit", gettext_noop("Overrides"), "tune"),
+            Page("scheduling.CFSPlan", gettext_noop("CFS plans"), "balance", "plans"),
+            Page("scheduling.SchedulingEntity", gettext_noop("Virtual times"), "speed"),
+            Page("scheduling.KindCost", gettext_noop("Costs by kind"), "timer"),
         ),
     ),
     (
         gettext_noop("Assure"),
         (
-            Page("tenants.AuditLogEntry", "Audit log", "fact_check", "audit"),
-            Page("tenants.TenantErasure", "Erasures", "delete_forever"),
-            Page("scheduling.Execution", "Executions", "history"),
-            Page("scheduling.LiveExecution", "In flight", "play_circle"),
-            Page("scheduling.JobEvent", "Job events", "timeline"),
-            Page("scheduling.Charge", "Charge ledger", "receipt_long"),
-            Page("scheduling.UpkeepRun", "Upkeep", "cleaning_services"),
-            Page("django_celery_beat.PeriodicTask", "Upkeep tasks (beat)", "timer"),
+            Page("tenants.AuditLogEntry", gettext_noop("Audit log"), "fact_check", "audit"),
+            Page("tenants.TenantErasure", gettext_noop("Erasures"), "delete_forever"),
+            Page("scheduling.Execution", gettext_noop("Executions"), "history"),
+            Page("scheduling.LiveExecution", gettext_noop("In flight"), "play_circle"),
+            Page("scheduling.JobEvent", gettext_noop("Job events"), "timeline"),
+            Page("scheduling.Charge", gettext_noop("Charge ledger"), "receipt_long"),
+            Page("scheduling.UpkeepRun", gettext_noop("Upkeep"), "cleaning_services"),
+            Page("django_celery_beat.PeriodicTask", gettext_noop("Upkeep tasks (beat)"), "timer"),
         ),
     ),
     (
         gettext_noop("Configure"),
         (
-            Page("tenants.TenantSettings", "Settings", "settings"),
-            Page("scheduling.RoutingRule", "Routing rules", "alt_route"),
-            Page("scheduling.WorkerPool", "Worker pools", "lan"),
-            Page("scheduling.KindPause", "Paused kinds", "pause_circle"),
-            Page("tenants.Tier", "Tiers", "stairs"),
-            Page("tenants.Membership", "Members", "badge"),
-            Page("tenants.Invitation", "Invitations", "mail"),
-            Page("tenants.ApiKey", "API keys", "key"),
-            Page("auth.User", "Users", "person"),
-            Page("tenants.PlatformMembership", "Platform roles", "shield_person"),
+            Page("tenants.TenantSettings", gettext_noop("Settings"), "settings"),
+            Page("scheduling.RoutingRule", gettext_noop("Routing rules"), "alt_route"),
+            Page("scheduling.WorkerPool", gettext_noop("Worker pools"), "lan"),
+            Page("scheduling.KindPause", gettext_noop("Paused kinds"), "pause_circle"),
+            Page("tenants.Tier", gettext_noop("Tiers"), "stairs"),
+            Page("tenants.Membership", gettext_noop("Members"), "badge"),
+            Page("tenants.Invitation", gettext_noop("Invitations"), "mail"),
+            Page("tenants.ApiKey", gettext_noop("API keys"), "key"),
+            Page("auth.User", gettext_noop("Users"), "person"),
+            Page("tenants.PlatformMembership", gettext_noop("Platform roles"), "shield_person"),
         ),
     ),
 )
@@ -112,20 +112,22 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
         }
         for title, pages in GROUPS
     ]
-    groups[0]["items"].insert(0, _link("Overview", "monitoring", "admin:index", "overview"))
+    groups[0]["items"].insert(0, _link(gettext_noop("Overview"), "monitoring", "admin:index", "overview"))
     if access_of(request).may(Permission.JOBS_VIEW):
         groups[0]["items"] += [
-            _link("Errors", "error", "admin:errors"),
-            _link("Job kinds", "category", "admin:job_kinds"),
+            _link(gettext_noop("Errors"), "error", "admin:errors"),
+            _link(gettext_noop("Job kinds"), "category", "admin:job_kinds"),
         ]
-        groups[FAIRNESS]["items"].insert(0, _link("Fairness explorer", "query_stats", "admin:fairness", "fairness"))
+        groups[FAIRNESS]["items"].insert(
+            0, _link(gettext_noop("Fairness explorer"), "query_stats", "admin:fairness", "fairness")
+        )
     if access_of(request).may(Permission.PLATFORM_VIEW):
-        groups[ASSURE]["items"].insert(0, _link("Alerts", "notifications", "admin:alerts"))
-        groups[ASSURE]["items"].append(_link("Self-diagnosis", "stethoscope", "admin:diagnosis"))
+        groups[ASSURE]["items"].insert(0, _link(gettext_noop("Alerts"), "notifications", "admin:alerts"))
+        groups[ASSURE]["items"].append(_link(gettext_noop("Self-diagnosis"), "stethoscope", "admin:diagnosis"))
     if access_of(request).may(Permission.AUDIT_VIEW):
-        groups[ASSURE]["items"].append(_link("Compliance", "verified_user", "admin:compliance"))
+        groups[ASSURE]["items"].append(_link(gettext_noop("Compliance"), "verified_user", "admin:compliance"))
     if access_of(request).may(Permission.MEMBERS_VIEW):
-        groups[-1]["items"].append(_link("Roles", "rule", "admin:roles"))
+        groups[-1]["items"].append(_link(gettext_noop("Roles"), "rule", "admin:roles"))
     plug_ins: dict[str, list[dict[str, Any]]] = {}
     for label, model in visible.items():
         if label not in ELSEWHERE:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from scheduling.filters.terms import UNIT_SECONDS, WORDS, Value
 from scheduling.lifecycle import JobState
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 # What the columns can hold.
 _LEAST_SMALL, _GREATEST_SMALL = -32_768, 32_767
@@ -37,8 +37,9 @@ LETTER_REASONS = (
 class ValueUnreadableError(ValueError):
     """A value does not fit its field; ``known`` are the words that do, where they can be told."""
 
-    def __init__(self, detail: str, known: tuple[str, ...] = ()) -> None:
+    def __init__(self, detail: LocalizableText, known: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
+        self.detail = detail
         self.known = known
 
 
@@ -62,21 +63,21 @@ def read_state(text: str) -> JobState:
     """A state of jobs, in whatever case."""
     known = tuple(state.value for state in JobState)
     if text.lower() not in known:
-        raise ValueUnreadableError(said("There is no such state of jobs."), known)
+        raise ValueUnreadableError(LocalizableText("There is no such state of jobs."), known)
     return JobState(text.lower())
 
 
 def read_letter_reason(text: str) -> str:
     """Return a reason of dead letters, in whatever case."""
-    return _read_known(text, LETTER_REASONS, said("There is no such reason of dead letters."))
+    return _read_known(text, LETTER_REASONS, LocalizableText("There is no such reason of dead letters."))
 
 
 def read_yes_or_no(text: str) -> str:
     """Return ``yes`` or ``no``."""
-    return _read_known(text, (YES, NO), said("It must be yes or no."))
+    return _read_known(text, (YES, NO), LocalizableText("It must be yes or no."))
 
 
-def _read_known(text: str, known: tuple[str, ...], detail: str) -> str:
+def _read_known(text: str, known: tuple[str, ...], detail: LocalizableText) -> str:
     if text.lower() not in known:
         raise ValueUnreadableError(detail, known)
     return text.lower()
@@ -87,7 +88,7 @@ def read_uuid(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        raise ValueUnreadableError(said("An id is a UUID.")) from None
+        raise ValueUnreadableError(LocalizableText("An id is a UUID.")) from None
 
 
 def read_small(text: str) -> int:
@@ -95,7 +96,7 @@ def read_small(text: str) -> int:
     if re.fullmatch(r"-?\d{1,5}", text, re.ASCII) and _LEAST_SMALL <= int(text) <= _GREATEST_SMALL:
         return int(text)
     raise ValueUnreadableError(
-        said(
+        LocalizableText(
             "It must be a whole number from %(least)s to %(greatest)s.",
             {"least": _LEAST_SMALL, "greatest": _GREATEST_SMALL},
         )
@@ -105,10 +106,10 @@ def read_small(text: str) -> int:
 def read_duration(text: str) -> timedelta:
     """A span of time such as ``90s``, ``1h30m`` or ``7d``."""
     if not _DURATION.fullmatch(text.lower()):
-        raise ValueUnreadableError(said("A duration is written as 90s, 15m, 1h30m, 7d or 2w."))
+        raise ValueUnreadableError(LocalizableText("A duration is written as 90s, 15m, 1h30m, 7d or 2w."))
     seconds = sum(int(count) * UNIT_SECONDS[unit] for count, unit in _DURATION_PART.findall(text.lower()))
     if seconds > _MAX_AGE_SECONDS:
-        raise ValueUnreadableError(said("It must be no longer than 100 years."))
+        raise ValueUnreadableError(LocalizableText("It must be no longer than 100 years."))
     return timedelta(seconds=seconds)
 
 
@@ -119,10 +120,12 @@ def read_moment(text: str) -> datetime:
     except ValueError:  # a month 13, an hour 25
         moment = None
     if moment is None:
-        raise ValueUnreadableError(said("A time is written as 2026-01-31 or 2026-01-31T14:05:00Z."))
+        raise ValueUnreadableError(LocalizableText("A time is written as 2026-01-31 or 2026-01-31T14:05:00Z."))
     if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
         raise ValueUnreadableError(
-            said("It must lie between the years %(first)s and %(last)s.", {"first": _FIRST_YEAR, "last": _LAST_YEAR})
+            LocalizableText(
+                "It must lie between the years %(first)s and %(last)s.", {"first": _FIRST_YEAR, "last": _LAST_YEAR}
+            )
         )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 

@@ -23,6 +23,7 @@ from scheduling.filters.rows import (
 from scheduling.filters.syntax import read_terms
 from scheduling.filters.terms import Term, Value
 from scheduling.filters.wording import clause_of, sentence_of
+from scheduling.lifecycle import JobState
 from scheduling.models import DeadLetter, Job
 
 type Given = Value | list[Any] | tuple[Any, ...] | None
@@ -76,9 +77,14 @@ class JobFilter:
         return is_keyed(self.terms)
 
     @property
+    def states(self) -> frozenset[JobState]:
+        """Return the states that the filter leaves."""
+        return states_of(self.terms)
+
+    @property
     def is_found_by_table(self) -> bool:
         """Return whether a small table leads to the jobs: that of their states, or that of dead letters."""
-        return has_own_table(states_of(self.terms)) or leads_to_letters(self.terms)
+        return has_own_table(self.states) or leads_to_letters(self.terms)
 
     @property
     def bounds(self) -> JobFilter:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from scheduling.filters.job_filter import JobFilter, parse
 from scheduling.filters.terms import Term
 from tenants.exceptions import DomainError
@@ -18,7 +20,7 @@ from tenants.exceptions import DomainError
 class FilterNotJudgedError(DomainError):
     """The filter asks for what cannot be said of one job when something happens to it."""
 
-    code, category, title = "filter_not_judged", "invalid", "This cannot be asked of one job"
+    code, category, title = "filter_not_judged", "invalid", gettext_noop("This cannot be asked of one job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from scheduling.filters.fields import FIELDS, WORDS_FIELD, Field, ValueUnreadableError
 from scheduling.filters.terms import JOINING_WORDS, Term, Value
 from tenants.exceptions import DomainError
-from tenants.texts import said
+from tenants.translation import LocalizableText, gettext_noop
 
 MAX_TERMS = 30
 MAX_VALUES = 50
@@ -29,29 +29,24 @@ _BARE_WORD = re.compile(r'[^\s"]*')
 class FilterSyntaxError(DomainError):
     """The filter cannot be read; ``position`` counts characters from 0, ``known`` are the words that fit there."""
 
-    code, category, title = "filter_syntax", "malformed", "The filter cannot be read"
+    code, category, title = "filter_syntax", "malformed", gettext_noop("The filter cannot be read")
 
-    def __init__(self, message: str, *, position: int, word: str = "", known: Sequence[str] = ()) -> None:
-        self.message = message
+    def __init__(self, message: LocalizableText, *, position: int, word: str = "", known: Sequence[str] = ()) -> None:
         self.position = position
         self.word = word[:_SHOWN_CHARACTERS]
         self.known = tuple(known)
         self.suggestion = next(iter(get_close_matches(self.word.lower(), self.known, n=1)), None)
         values = {"position": position + 1, "word": self.word, "message": message}
-        detail = (
-            said("At character %(position)s, “%(word)s”: %(message)s", values)
+        fault = (
+            LocalizableText("At character %(position)s, “%(word)s”: %(message)s", values)
             if self.word
-            else said("At character %(position)s: %(message)s", values)
+            else LocalizableText("At character %(position)s: %(message)s", values)
         )
-        if self.suggestion:
-            detail += said(" Did you mean “%(word)s”?", {"word": self.suggestion})
-        elif self.known:
-            detail += said(" Known are: %(words)s.", {"words": ", ".join(self.known)})
-        super().__init__(detail)
+        super().__init__("%(fault)s%(hint)s", {"fault": fault, "hint": self._hint()})
         self.errors = [
             {
                 "code": self.code,
-                "detail": detail,
+                "detail": self.detail,
                 "position": position,
                 "word": self.word,
                 "known": list(self.known),
@@ -59,12 +54,17 @@ class FilterSyntaxError(DomainError):
             }
         ]
 
+    def _hint(self) -> LocalizableText | str:
+        if self.suggestion:
+            return LocalizableText(" Did you mean “%(word)s”?", {"word": self.suggestion})
+        return LocalizableText(" Known are: %(words)s.", {"words": list(self.known)}) if self.known else ""
+
 
 def read_terms(text: str) -> Iterator[Term]:
     """The terms of a filter one after another; `FilterSyntaxError` at the first fault."""
     if len(text) > MAX_CHARACTERS:
         raise FilterSyntaxError(
-            said("A filter has at most %(limit)s characters.", {"limit": f"{MAX_CHARACTERS:,}"}),
+            LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_CHARACTERS:,}"}),
             position=MAX_CHARACTERS,
         )
     reader = _Reader(text)
@@ -73,7 +73,8 @@ def read_terms(text: str) -> Iterator[Term]:
         count += 1
         if count > MAX_TERMS:
             raise FilterSyntaxError(
-                said("A filter has at most %(limit)s conditions.", {"limit": MAX_TERMS}), position=reader.position
+                LocalizableText("A filter has at most %(limit)s conditions.", {"limit": MAX_TERMS}),
+                position=reader.position,
             )
         yield reader.term()
 
@@ -99,7 +100,7 @@ class _Reader:
             return self._field_term(named, is_negated=is_negated)
         value, is_quoted = self._value(_BARE_WORD, WORDS_FIELD)
         if not is_quoted and value in JOINING_WORDS:
-            message = said(
+            message = LocalizableText(
                 "Conditions are joined by a space; alternatives by a comma, as in state:discarded,cancelled."
             )
             raise FilterSyntaxError(message, position=start, word=str(value))
@@ -109,7 +110,7 @@ class _Reader:
     def _field_term(self, named: re.Match[str], *, is_negated: bool) -> Term:
         field = FIELDS.get(named[1].lower())
         if field is None:
-            message = said(
+            message = LocalizableText(
                 "There is no such field; a word with a colon is looked for when it is put into quotation marks."
             )
             raise FilterSyntaxError(message, position=named.start(), word=named[1], known=tuple(FIELDS))
@@ -122,15 +123,16 @@ class _Reader:
             values.append(self._value(_BARE_VALUE, field)[0])
             if len(values) > MAX_VALUES:
                 raise FilterSyntaxError(
-                    said("A field has at most %(limit)s alternatives.", {"limit": MAX_VALUES}), position=self.position
+                    LocalizableText("A field has at most %(limit)s alternatives.", {"limit": MAX_VALUES}),
+                    position=self.position,
                 )
         self._end_value()
         values = list(dict.fromkeys(values))
         if op and len(values) > 1:
-            message = said("After a comparison there is one value.")
+            message = LocalizableText("After a comparison there is one value.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         if not op and any(isinstance(value, datetime) and not _is_day(value) for value in values):
-            message = said("A moment needs >, >=, < or <= before it; a day does not.")
+            message = LocalizableText("A moment needs >, >=, < or <= before it; a day does not.")
             raise FilterSyntaxError(message, position=start, word=self.text[start : self.position])
         return Term(field.name, tuple(values), op, is_negated=is_negated)
 
@@ -142,9 +144,9 @@ class _Reader:
             allowed = [op for op in field.ops if op]
             values = {"field": field.name, "known": " ".join(allowed), "example": field.example}
             message = (
-                said("%(field)s needs one of %(known)s, as in %(example)s.", values)
+                LocalizableText("%(field)s needs one of %(known)s, as in %(example)s.", values)
                 if allowed
-                else said("%(field)s is not compared, as in %(example)s.", values)
+                else LocalizableText("%(field)s is not compared, as in %(example)s.", values)
             )
             raise FilterSyntaxError(message, position=start, word=written)
         return op
@@ -155,17 +157,17 @@ class _Reader:
         written = self._quoted() if is_quoted else self._take(bare)
         if not written and not (is_quoted and field.may_be_empty):
             raise FilterSyntaxError(
-                said("A value is missing, as in %(example)s.", {"example": field.example}), position=start
+                LocalizableText("A value is missing, as in %(example)s.", {"example": field.example}), position=start
             )
         if len(written) > MAX_VALUE_CHARACTERS:
-            message = said("A value has at most %(limit)s characters.", {"limit": MAX_VALUE_CHARACTERS})
+            message = LocalizableText("A value has at most %(limit)s characters.", {"limit": MAX_VALUE_CHARACTERS})
             raise FilterSyntaxError(message, position=start, word=written)
         if any(unicodedata.category(character) in {"Cc", "Cs"} for character in written):
-            raise FilterSyntaxError(said("Control characters are not looked for."), position=start)
+            raise FilterSyntaxError(LocalizableText("Control characters are not looked for."), position=start)
         try:
             return field.read(written), is_quoted
         except ValueUnreadableError as error:
-            raise FilterSyntaxError(str(error), position=start, word=written, known=error.known) from None
+            raise FilterSyntaxError(error.detail, position=start, word=written, known=error.known) from None
 
     def _quoted(self) -> str:
         start = self.position
@@ -180,12 +182,12 @@ class _Reader:
                 character = self.text[at]
             characters.append(character)
             at += 1
-        raise FilterSyntaxError(said("The quotation mark is not closed."), position=start)
+        raise FilterSyntaxError(LocalizableText("The quotation mark is not closed."), position=start)
 
     def _end_value(self) -> None:
         if self.position < len(self.text) and not self.text[self.position].isspace():
             raise FilterSyntaxError(
-                said("A space is missing here."), position=self.position, word=self.text[self.position]
+                LocalizableText("A space is missing here."), position=self.position, word=self.text[self.position]
             )
 
     def _take(self, pattern: re.Pattern[str]) -> str:

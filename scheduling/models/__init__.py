@@ -3,6 +3,7 @@
 from scheduling.models.batches import Batch, BatchNews
 from scheduling.models.bulk import BulkFormer, BulkOperation
 from scheduling.models.circuits import Circuit, CircuitNews
+from scheduling.models.dead_letters import DeadLetter
 from scheduling.models.executions import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
 from scheduling.models.fair_share import (
     CFSPlan,
@@ -16,7 +17,6 @@ from scheduling.models.fair_share import (
 from scheduling.models.gauges import PoolGauge, QueueGauge, TenantGauge
 from scheduling.models.job_logs import JobError, JobLog, JobLogTally
 from scheduling.models.jobs import (
-    DeadLetter,
     Job,
     JobDeadline,
     JobDue,
@@ -27,6 +27,7 @@ from scheduling.models.jobs import (
 from scheduling.models.kept_results import KeptResult
 from scheduling.models.relays import EventRelay
 from scheduling.models.rollups import KindHour, QueueMinute, RollupClock, ShareMinute, Tally, TenantMinute
+from scheduling.models.routing import RoutingRule, RoutingTarget
 from scheduling.models.saved_views import SavedView
 from scheduling.models.schedules import Schedule, ScheduleFire
 from scheduling.models.stops import Drain, KindPause
@@ -37,8 +38,6 @@ from scheduling.models.topology import (
     Queue,
     QueueClock,
     QueueStanding,
-    RoutingRule,
-    RoutingTarget,
     Worker,
     WorkerPool,
 )

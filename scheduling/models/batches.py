@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
@@ -18,26 +19,43 @@ class Batch(TenantModel):
     folding `BatchNews`, so the counters may be a moment behind the jobs, and never before them.
     """
 
-    label = models.CharField(max_length=MAX_BATCH_LABEL)
-    kind = models.CharField(max_length=64, blank=True, help_text="Of its jobs; empty where they are of several.")
-    total = models.PositiveIntegerField(help_text="Jobs in this batch.")
-    completed = models.PositiveIntegerField(db_default=0, help_text="Jobs that are done.")
-    failed = models.PositiveIntegerField(db_default=0, help_text="Jobs that were discarded or quarantined.")
-    cancelled = models.PositiveIntegerField(db_default=0, help_text="Jobs that were cancelled.")
-    pruned = models.PositiveIntegerField(db_default=0, help_text="Ended jobs that are kept no longer.")
-    created_at = models.DateTimeField(auto_now_add=True)
-    closed_at = models.DateTimeField(null=True, help_text="From then on it takes no more jobs.")
-    ended_at = models.DateTimeField(null=True, help_text="When it was closed and all its jobs had ended.")
-    cancelled_at = models.DateTimeField(null=True, help_text="When somebody cancelled it as a whole.")
-    cancel_reason = models.CharField(max_length=200, blank=True, db_default="")
-    on_completion = models.JSONField(null=True, help_text="The job that is submitted when it has ended.")
-    fire_at = models.DateTimeField(null=True, help_text="When that job is to be submitted, or is tried again.")
-    fire_error = models.CharField(max_length=500, blank=True, db_default="", help_text="Why it could not be submitted.")
-    fired_job_id = models.UUIDField(null=True, help_text="The job that was submitted at its end.")
-    waiting_job_id = models.UUIDField(null=True, help_text="The job that goes on when it has ended.")
+    label = models.CharField(_("label"), max_length=MAX_BATCH_LABEL)
+    kind = models.CharField(
+        _("kind"), max_length=64, blank=True, help_text=_("Of its jobs; empty where they are of several.")
+    )
+    total = models.PositiveIntegerField(_("total"), help_text=_("Jobs in this batch."))
+    completed = models.PositiveIntegerField(_("completed"), db_default=0, help_text=_("Jobs that are done."))
+    failed = models.PositiveIntegerField(
+        _("failed"), db_default=0, help_text=_("Jobs that were discarded or quarantined.")
+    )
+    cancelled = models.PositiveIntegerField(_("cancelled"), db_default=0, help_text=_("Jobs that were cancelled."))
+    pruned = models.PositiveIntegerField(_("pruned"), db_default=0, help_text=_("Ended jobs that are kept no longer."))
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    closed_at = models.DateTimeField(_("closed at"), null=True, help_text=_("From then on it takes no more jobs."))
+    ended_at = models.DateTimeField(
+        _("ended at"), null=True, help_text=_("When it was closed and all its jobs had ended.")
+    )
+    cancelled_at = models.DateTimeField(
+        _("cancelled at"), null=True, help_text=_("When somebody cancelled it as a whole.")
+    )
+    cancel_reason = models.CharField(_("cancel reason"), max_length=200, blank=True, db_default="")
+    on_completion = models.JSONField(
+        _("on completion"), null=True, help_text=_("The job that is submitted when it has ended.")
+    )
+    fire_at = models.DateTimeField(
+        _("fire at"), null=True, help_text=_("When that job is to be submitted, or is tried again.")
+    )
+    fire_error = models.CharField(
+        _("fire error"), max_length=500, blank=True, db_default="", help_text=_("Why it could not be submitted.")
+    )
+    fired_job_id = models.UUIDField(_("fired job id"), null=True, help_text=_("The job that was submitted at its end."))
+    waiting_job_id = models.UUIDField(
+        _("waiting job id"), null=True, help_text=_("The job that goes on when it has ended.")
+    )
 
     class Meta:
-        verbose_name_plural = "batches"
+        verbose_name = _("batch")
+        verbose_name_plural = _("batches")
         constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="batch_tenant_id")]
         indexes = [
             models.Index(fields=["fire_at"], condition=Q(fire_at__isnull=False), name="batch_fire_at"),

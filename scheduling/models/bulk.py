@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.context import require_scope
 from tenants.encryption.fields import SealedJSONField
@@ -27,57 +28,88 @@ class BulkOperation(models.Model):
     """
 
     class Operation(models.TextChoices):
-        CANCEL = "cancel", "cancel"
-        RETRY = "retry", "retry"
-        REQUEUE = "requeue", "requeue dead letters"
-        DISCARD = "discard", "discard"
-        REPRIORITISE = "reprioritise", "change the priority"
-        MOVE_QUEUE = "move_queue", "move to another queue"
-        REROUTE = "reroute", "move to the queues that routing names"
+        CANCEL = "cancel", _("cancel")
+        RETRY = "retry", _("retry")
+        REQUEUE = "requeue", _("requeue dead letters")
+        DISCARD = "discard", _("discard")
+        REPRIORITISE = "reprioritise", _("change the priority")
+        MOVE_QUEUE = "move_queue", _("move to another queue")
+        REROUTE = "reroute", _("move to the queues that routing names")
 
     class State(models.TextChoices):
-        PENDING = "pending", "pending"
-        RUNNING = "running", "running"
-        COMPLETED = "completed", "completed"
-        ABORTED = "aborted", "aborted"
-        FAILED = "failed", "failed"
+        PENDING = "pending", _("pending")
+        RUNNING = "running", _("running")
+        COMPLETED = "completed", _("completed")
+        ABORTED = "aborted", _("aborted")
+        FAILED = "failed", _("failed")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
-    operation = models.CharField(max_length=12, choices=Operation.choices)
-    parameters = models.JSONField(default=dict, help_text="The priority or the queue that the jobs are to have.")
-    filter = models.TextField(help_text="Which jobs, as it was frozen.")
-    asked_filter = models.TextField(help_text="Which jobs, as they were asked for.")
-    frozen_at = models.DateTimeField(help_text="Jobs that were submitted later are not touched.")
-    newest_id = models.UUIDField(null=True, help_text="The greatest id that there was; empty where there was no job.")
-    expected = models.PositiveIntegerField(help_text="Jobs that matched when it was started, counted up to a limit.")
-    is_expected_capped = models.BooleanField(default=False, help_text="Whether more may have matched.")
-    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
-    seen = models.PositiveBigIntegerField(default=0, help_text="Matching jobs that it has come by.")
-    changed = models.PositiveBigIntegerField(default=0, help_text="Jobs to which it was done.")
-    ineligible = models.JSONField(default=dict, help_text="Jobs to which it could not be done, by reason.")
-    changed_by_tenant = models.JSONField(default=dict, help_text="For the audit log.")
-    payload_patch = SealedJSONField(null=True, help_text="Merged into the payload of each job that is replayed.")
-    position = models.JSONField(default=dict, help_text="Where the next turn goes on.")
-    batch_id = models.UUIDField(null=True, help_text="The batch that is cancelled by it.")
-    resume_at = models.DateTimeField(null=True, help_text="When a limit that it has reached lets it go on.")
-    failures = models.PositiveSmallIntegerField(default=0, help_text="Turns in a row that failed.")
-    error = models.CharField(max_length=500, blank=True, default="")
-    reason = models.CharField(max_length=500)
-    actor_kind = models.CharField(max_length=20)
-    actor_id = models.CharField(max_length=64, blank=True)
-    actor_label = models.CharField(max_length=200, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
-    is_actor_of_tenant = models.BooleanField(default=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        verbose_name=_("tenant"),
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+    )
+    operation = models.CharField(_("operation"), max_length=12, choices=Operation.choices)
+    parameters = models.JSONField(
+        _("parameters"), default=dict, help_text=_("The priority or the queue that the jobs are to have.")
+    )
+    filter = models.TextField(_("filter"), help_text=_("Which jobs, as it was frozen."))
+    asked_filter = models.TextField(_("asked filter"), help_text=_("Which jobs, as they were asked for."))
+    frozen_at = models.DateTimeField(_("frozen at"), help_text=_("Jobs that were submitted later are not touched."))
+    newest_id = models.UUIDField(
+        _("newest id"), null=True, help_text=_("The greatest id that there was; empty where there was no job.")
+    )
+    expected = models.PositiveIntegerField(
+        _("expected"), help_text=_("Jobs that matched when it was started, counted up to a limit.")
+    )
+    is_expected_capped = models.BooleanField(
+        _("is expected capped"), default=False, help_text=_("Whether more may have matched.")
+    )
+    state = models.CharField(_("state"), max_length=10, choices=State.choices, default=State.PENDING)
+    seen = models.PositiveBigIntegerField(_("seen"), default=0, help_text=_("Matching jobs that it has come by."))
+    changed = models.PositiveBigIntegerField(_("changed"), default=0, help_text=_("Jobs to which it was done."))
+    ineligible = models.JSONField(
+        _("ineligible"), default=dict, help_text=_("Jobs to which it could not be done, by reason.")
+    )
+    changed_by_tenant = models.JSONField(_("changed by tenant"), default=dict, help_text=_("For the audit log."))
+    payload_patch = SealedJSONField(
+        verbose_name=_("payload patch"), null=True, help_text=_("Merged into the payload of each job that is replayed.")
+    )
+    position = models.JSONField(_("position"), default=dict, help_text=_("Where the next turn goes on."))
+    batch_id = models.UUIDField(_("batch id"), null=True, help_text=_("The batch that is cancelled by it."))
+    resume_at = models.DateTimeField(
+        _("resume at"), null=True, help_text=_("When a limit that it has reached lets it go on.")
+    )
+    failures = models.PositiveSmallIntegerField(_("failures"), default=0, help_text=_("Turns in a row that failed."))
+    error = models.CharField(_("error"), max_length=500, blank=True, default="")
+    reason = models.CharField(_("reason"), max_length=500)
+    actor_kind = models.CharField(_("actor kind"), max_length=20)
+    actor_id = models.CharField(_("actor id"), max_length=64, blank=True)
+    actor_label = models.CharField(_("actor label"), max_length=200, blank=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    is_actor_of_tenant = models.BooleanField(_("is actor of tenant"), default=False)
+    may_use_secrets = models.BooleanField(
+        _("may use secrets"), default=True, help_text=_("Whether its actor had the right when it started.")
+    )
+    may_manage_webhooks = models.BooleanField(
+        _("may manage webhooks"), default=True, help_text=_("The same for webhooks.")
+    )
     # Without a constraint, so that the rows of an erased tenant go in any order.
-    undo_of = models.OneToOneField("self", models.CASCADE, null=True, db_constraint=False, related_name="undone_by")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
+    undo_of = models.OneToOneField(
+        "self", models.CASCADE, verbose_name=_("undo of"), null=True, db_constraint=False, related_name="undone_by"
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
 
     objects = TenantManager()
 
     class Meta:
+        verbose_name = _("bulk operation")
+        verbose_name_plural = _("bulk operations")
         db_table = "scheduling_bulk_operation"
         ordering = ["-id"]
         indexes = [

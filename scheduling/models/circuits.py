@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from scheduling.circuit import BLOCKING, FORCED, CircuitState
 from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS
 from tenants.managers import TenantManager
 
 STATE_CHOICES = [
-    (CircuitState.COUNTING.value, "counting failures"),
-    (CircuitState.OPEN.value, "open"),
-    (CircuitState.HALF_OPEN.value, "half open: one job tries"),
-    (CircuitState.CLOSING.value, "closing: its jobs come back"),
-    (CircuitState.FORCED_OPEN.value, "held open by hand"),
-    (CircuitState.FORCED_CLOSED.value, "held closed by hand"),
+    (CircuitState.COUNTING.value, _("counting failures")),
+    (CircuitState.OPEN.value, _("open")),
+    (CircuitState.HALF_OPEN.value, _("half open: one job tries")),
+    (CircuitState.CLOSING.value, _("closing: its jobs come back")),
+    (CircuitState.FORCED_OPEN.value, _("held open by hand")),
+    (CircuitState.FORCED_CLOSED.value, _("held closed by hand")),
 ]
 
 
@@ -27,39 +28,56 @@ class Circuit(models.Model):
     ask for.
     """
 
-    id = models.BigAutoField(primary_key=True)
+    id = models.BigAutoField(_("id"), primary_key=True)
     tenant = models.ForeignKey(
         "tenants.Tenant",
         models.PROTECT,
+        verbose_name=_("tenant"),
         null=True,
         db_index=False,
         related_name="+",
-        help_text="Whose jobs stand behind it; empty: everybody's.",
+        help_text=_("Whose jobs stand behind it; empty: everybody's."),
     )
-    kind = models.CharField(max_length=64)
+    kind = models.CharField(_("kind"), max_length=64)
     dependency = models.CharField(
-        max_length=MAX_DEPENDENCY_CHARACTERS, blank=True, help_text="What is needed; empty for the kind itself."
+        _("dependency"),
+        max_length=MAX_DEPENDENCY_CHARACTERS,
+        blank=True,
+        help_text=_("What is needed; empty for the kind itself."),
     )
-    holds_all = models.BooleanField(help_text="Every job of the kind needs it; else those that have named it.")
-    state = models.CharField(max_length=13, choices=STATE_CHOICES)
-    failures = models.PositiveIntegerField(help_text="In a row; of one fingerprint where no dependency is named.")
-    tenants = models.JSONField(default=dict, help_text="How many of the failures are whose, where it is shared.")
-    fingerprint = models.CharField(max_length=16)
-    error_type = models.CharField(max_length=100)
-    error_message = models.CharField(max_length=200)
-    counted_from = models.DateTimeField(help_text="When the first failure of the row happened.")
-    opened_at = models.DateTimeField(null=True)
-    until = models.DateTimeField(null=True, help_text="When one job tries, or another does; when what is forced ends.")
-    probe_job_id = models.UUIDField(null=True, help_text="The job that tries.")
-    probe_tenant_id = models.UUIDField(null=True, help_text="Whose job tries, or tried last: the next is another's.")
-    forced_by = models.CharField(max_length=200, blank=True, help_text="Who holds it by hand.")
-    forced_reason = models.CharField(max_length=200, blank=True, help_text="Why it is held by hand.")
+    holds_all = models.BooleanField(
+        _("holds all"), help_text=_("Every job of the kind needs it; else those that have named it.")
+    )
+    state = models.CharField(_("state"), max_length=13, choices=STATE_CHOICES)
+    failures = models.PositiveIntegerField(
+        _("failures"), help_text=_("In a row; of one fingerprint where no dependency is named.")
+    )
+    tenants = models.JSONField(
+        _("tenants"), default=dict, help_text=_("How many of the failures are whose, where it is shared.")
+    )
+    fingerprint = models.CharField(_("fingerprint"), max_length=16)
+    error_type = models.CharField(_("error type"), max_length=100)
+    error_message = models.CharField(_("error message"), max_length=200)
+    counted_from = models.DateTimeField(_("counted from"), help_text=_("When the first failure of the row happened."))
+    opened_at = models.DateTimeField(_("opened at"), null=True)
+    until = models.DateTimeField(
+        _("until"), null=True, help_text=_("When one job tries, or another does; when what is forced ends.")
+    )
+    probe_job_id = models.UUIDField(_("probe job id"), null=True, help_text=_("The job that tries."))
+    probe_tenant_id = models.UUIDField(
+        _("probe tenant id"), null=True, help_text=_("Whose job tries, or tried last: the next is another's.")
+    )
+    forced_by = models.CharField(_("forced by"), max_length=200, blank=True, help_text=_("Who holds it by hand."))
+    forced_reason = models.CharField(
+        _("forced reason"), max_length=200, blank=True, help_text=_("Why it is held by hand.")
+    )
 
     objects = TenantManager()
 
     class Meta:
         db_table = "scheduling_circuit_breaker"
-        verbose_name = "circuit breaker"
+        verbose_name = _("circuit breaker")
+        verbose_name_plural = _("circuit breakers")
         constraints = [
             models.UniqueConstraint(
                 fields=["tenant", "kind", "dependency"], nulls_distinct=False, name="circuit_breaker_name"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from scheduling.models.jobs import STATE_CHOICES, Job
 from tenants.managers import TenantManager
@@ -17,8 +18,12 @@ from tenants.models.base import TenantModel
 class HistoryRow(TenantModel):
     """A row that is written once; its tenant and job are not foreign keys in the database."""
 
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    job = models.ForeignKey(Job, models.DO_NOTHING, db_index=False, db_constraint=False, related_name="%(class)ss")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.DO_NOTHING, verbose_name=_("tenant"), db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, verbose_name=_("job"), db_index=False, db_constraint=False, related_name="%(class)ss"
+    )
 
     class Meta:
         abstract = True
@@ -32,43 +37,65 @@ class LiveExecution(TenantModel):
     """
 
     class Phase(models.TextChoices):
-        DISPATCHED = "dispatched"
-        EXECUTING = "executing"
+        DISPATCHED = "dispatched", _("Dispatched")
+        EXECUTING = "executing", _("Executing")
 
-    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
-    job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="live_execution")
-    entity_id = models.BigIntegerField()
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
-    pool = models.ForeignKey("scheduling.WorkerPool", models.DO_NOTHING, db_index=False, db_constraint=False)
-    kind = models.CharField(max_length=64)
-    number = models.PositiveIntegerField(help_text="Which hand-out of the job this is, from 1.")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.DO_NOTHING, verbose_name=_("tenant"), db_index=False, db_constraint=False
+    )
+    job = models.OneToOneField(
+        Job, models.DO_NOTHING, verbose_name=_("job"), db_constraint=False, related_name="live_execution"
+    )
+    entity_id = models.BigIntegerField(_("entity id"))
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
+    )
+    pool = models.ForeignKey(
+        "scheduling.WorkerPool", models.DO_NOTHING, verbose_name=_("pool"), db_index=False, db_constraint=False
+    )
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"), help_text=_("Which hand-out of the job this is, from 1."))
     # One that says nothing is a message of its own.
     message_id = models.UUIDField(
-        db_default=RandomUUID(), help_text="The message it travels in; small jobs share one, and with it one slot."
+        _("message id"),
+        db_default=RandomUUID(),
+        help_text=_("The message it travels in; small jobs share one, and with it one slot."),
     )
-    token = models.UUIDField(help_text="Dispatch token; only the latest message carries it.")
-    fence = models.BigIntegerField(default=0)
-    predicted_us = models.BigIntegerField(help_text="Charged in advance, to be corrected when it ends.")
+    token = models.UUIDField(_("token"), help_text=_("Dispatch token; only the latest message carries it."))
+    fence = models.BigIntegerField(_("fence"), default=0)
+    predicted_us = models.BigIntegerField(
+        _("predicted us"), help_text=_("Charged in advance, to be corrected when it ends.")
+    )
     whole_us = models.BigIntegerField(
-        null=True, help_text="Predicted for all of it, where that is not what is charged."
+        _("whole us"), null=True, help_text=_("Predicted for all of it, where that is not what is charged.")
     )
-    weight_milli = models.PositiveIntegerField(help_text="The tenant's weight when this was charged.")
-    queue_weight_milli = models.PositiveIntegerField(help_text="The queue's weight when this was charged.")
-    dispatched_at = models.DateTimeField()
-    published_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    worker_id = models.UUIDField(null=True)
-    lease_expires_at = models.DateTimeField(null=True)
-    cancel_requested_at = models.DateTimeField(null=True)
+    weight_milli = models.PositiveIntegerField(
+        _("weight milli"), help_text=_("The tenant's weight when this was charged.")
+    )
+    queue_weight_milli = models.PositiveIntegerField(
+        _("queue weight milli"), help_text=_("The queue's weight when this was charged.")
+    )
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    published_at = models.DateTimeField(_("published at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    lease_expires_at = models.DateTimeField(_("lease expires at"), null=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
     yield_requested_at = models.DateTimeField(
-        null=True, help_text="Its time slice is used and somebody with less virtual time waits for the slot."
+        _("yield requested at"),
+        null=True,
+        help_text=_("Its time slice is used and somebody with less virtual time waits for the slot."),
     )
 
     wake_requested_at = models.DateTimeField(
-        null=True, help_text="What it may be about to wait for has come: it is not suspended, but goes on."
+        _("wake requested at"),
+        null=True,
+        help_text=_("What it may be about to wait for has come: it is not suspended, but goes on."),
     )
 
     class Meta:
+        verbose_name = _("live execution")
+        verbose_name_plural = _("live executions")
         db_table = "scheduling_execution_live"
 
     @property
@@ -86,38 +113,44 @@ class Execution(HistoryRow):
     """An ended execution, with what it cost."""
 
     class Outcome(models.TextChoices):
-        COMPLETED = "completed"
-        FAILED = "failed"
-        TIMED_OUT = "timed_out"
-        YIELDED = "yielded"
-        SHUTDOWN = "shutdown"
-        CRASHED = "crashed"
-        CANCELLED = "cancelled"
-        EXPIRED = "expired"
-        UNPUBLISHED = "unpublished"
-        RETURNED = "returned"
-        SNOOZED = "snoozed"
-        PUT_OFF = "put_off"
+        COMPLETED = "completed", _("Completed")
+        FAILED = "failed", _("Failed")
+        TIMED_OUT = "timed_out", _("Timed Out")
+        YIELDED = "yielded", _("Yielded")
+        SHUTDOWN = "shutdown", _("Shutdown")
+        CRASHED = "crashed", _("Crashed")
+        CANCELLED = "cancelled", _("Cancelled")
+        EXPIRED = "expired", _("Expired")
+        UNPUBLISHED = "unpublished", _("Unpublished")
+        RETURNED = "returned", _("Returned")
+        SNOOZED = "snoozed", _("Snoozed")
+        PUT_OFF = "put_off", _("Put Off")
 
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
-    kind = models.CharField(max_length=64)
-    number = models.PositiveIntegerField()
-    fence = models.BigIntegerField()
-    worker_id = models.UUIDField(null=True)
-    outcome = models.CharField(max_length=12, choices=Outcome.choices)
-    predicted_us = models.BigIntegerField()
-    measured_us = models.BigIntegerField(help_text="Slot time from start to end, microseconds.")
-    peak_memory_kib = models.BigIntegerField(
-        null=True, help_text="Most resident memory of its process, KiB; empty where the system does not tell."
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
     )
-    dispatched_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField()
-    error_type = models.CharField(max_length=100, blank=True)
-    error_message = models.TextField(blank=True)
-    traceback = models.TextField(blank=True)
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"))
+    fence = models.BigIntegerField(_("fence"))
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
+    predicted_us = models.BigIntegerField(_("predicted us"))
+    measured_us = models.BigIntegerField(_("measured us"), help_text=_("Slot time from start to end, microseconds."))
+    peak_memory_kib = models.BigIntegerField(
+        _("peak memory kib"),
+        null=True,
+        help_text=_("Most resident memory of its process, KiB; empty where the system does not tell."),
+    )
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    traceback = models.TextField(_("traceback"), blank=True)
 
     class Meta:
+        verbose_name = _("execution")
+        verbose_name_plural = _("executions")
         indexes = [
             models.Index(fields=["tenant", "job"], name="execution_job"),
             models.Index(fields=["tenant", "-id"], name="execution_by_tenant"),
@@ -135,15 +168,17 @@ class JobEvent(HistoryRow):
     the job is locked, and not by a clock.
     """
 
-    execution_id = models.UUIDField(null=True)
-    at = models.DateTimeField()
-    name = models.CharField(max_length=40)
-    state = models.CharField(max_length=12, choices=STATE_CHOICES)
-    actor = models.CharField(max_length=200)
-    request_id = models.CharField(max_length=64, blank=True)
-    data = models.JSONField(default=dict)
+    execution_id = models.UUIDField(_("execution id"), null=True)
+    at = models.DateTimeField(_("at"))
+    name = models.CharField(_("name"), max_length=40)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
+    actor = models.CharField(_("actor"), max_length=200)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    data = models.JSONField(_("data"), default=dict)
 
     class Meta:
+        verbose_name = _("job event")
+        verbose_name_plural = _("job events")
         indexes = [models.Index(fields=["tenant", "job"], name="job_event_job")]
 
     def __str__(self) -> str:
@@ -154,22 +189,32 @@ class Charge(HistoryRow):
     """One entry of the ledger in integer microseconds of slot time."""
 
     class Reason(models.TextChoices):
-        PREDICTED = "predicted", "predicted at dispatch"
-        SLICE = "slice", "another slice of one that goes on"
-        CORRECTED = "corrected", "corrected to the measured time"
-        CLOSING = "closing", "closing of rows that were pruned"
+        PREDICTED = "predicted", _("predicted at dispatch")
+        SLICE = "slice", _("another slice of one that goes on")
+        CORRECTED = "corrected", _("corrected to the measured time")
+        CLOSING = "closing", _("closing of rows that were pruned")
 
     # A closing row is no job's: it stands for charges and executions that are gone.
     job = models.ForeignKey(  # type: ignore[assignment] # the base says that every row has one
-        Job, models.DO_NOTHING, null=True, db_index=False, db_constraint=False, related_name="charges"
+        Job,
+        models.DO_NOTHING,
+        verbose_name=_("job"),
+        null=True,
+        db_index=False,
+        db_constraint=False,
+        related_name="charges",
     )
-    execution_id = models.UUIDField(null=True)
-    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, null=True, db_index=False, db_constraint=False)
-    reason = models.CharField(max_length=10, choices=Reason.choices)
-    microseconds = models.BigIntegerField()
-    at = models.DateTimeField()
+    execution_id = models.UUIDField(_("execution id"), null=True)
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), null=True, db_index=False, db_constraint=False
+    )
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason.choices)
+    microseconds = models.BigIntegerField(_("microseconds"))
+    at = models.DateTimeField(_("at"))
 
     class Meta:
+        verbose_name = _("charge")
+        verbose_name_plural = _("charges")
         indexes = [models.Index(fields=["tenant", "id"], name="charge_by_tenant")]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from scheduling.fairness.prediction import CostSums
 from scheduling.models.topology import Queue
@@ -16,22 +17,26 @@ class CFSPlan(NamedModel, VersionedModel):
     """How tiers map to queues and how the queues share; exactly one plan is active."""
 
     class Strategy(models.TextChoices):
-        NOP = "nop", "Off: every queue in order of arrival"
-        TIME_SLICE = "time_slice", "Fair order with time slices"
+        NOP = "nop", _("Off: every queue in order of arrival")
+        TIME_SLICE = "time_slice", _("Fair order with time slices")
 
-    name = models.CharField(max_length=60, unique=True)
-    strategy = models.CharField(max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    strategy = models.CharField(_("strategy"), max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
     granularity_seconds = models.PositiveIntegerField(
+        _("granularity seconds"),
         default=120,
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
-        help_text="Length of a time slice; a running job may be asked to yield after it.",
+        help_text=_("Length of a time slice; a running job may be asked to yield after it."),
     )
-    reserved_slots = models.PositiveIntegerField(default=0, help_text="Slots kept for tenants below their share.")
-    is_active = models.BooleanField(default=False)
-    updated_at = models.DateTimeField(auto_now=True)
+    reserved_slots = models.PositiveIntegerField(
+        _("reserved slots"), default=0, help_text=_("Slots kept for tenants below their share.")
+    )
+    is_active = models.BooleanField(_("is active"), default=False)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     class Meta:
-        verbose_name = "CFS plan"
+        verbose_name = _("CFS plan")
+        verbose_name_plural = _("CFS plans")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_cfs_plan")
@@ -44,17 +49,19 @@ class CFSPlan(NamedModel, VersionedModel):
 class CFSPlanTier(models.Model):
     """The queue that ``by_tier`` means for a tier, and that queue's weight under this plan."""
 
-    plan = models.ForeignKey(CFSPlan, models.CASCADE, related_name="tiers")
-    tier = models.ForeignKey("tenants.Tier", models.PROTECT)
-    queue = models.ForeignKey(Queue, models.PROTECT)
+    plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
+    tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"))
     weight = models.PositiveIntegerField(
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text="Overrides the queue's own weight while this plan is active.",
+        help_text=_("Overrides the queue's own weight while this plan is active."),
     )
 
     class Meta:
-        verbose_name = "tier row"
+        verbose_name = _("tier row")
+        verbose_name_plural = _("tier rows")
         ordering = ["tier__rank"]
         constraints = [models.UniqueConstraint(fields=["plan", "tier"], name="cfs_plan_tier")]
 
@@ -89,36 +96,40 @@ class SchedulingEntity(models.Model):
     writes here; everybody else appends to ``Wake``.
     """
 
-    id = models.BigAutoField(primary_key=True)
-    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False)
-    queue = models.ForeignKey(Queue, models.PROTECT, db_index=False)
+    id = models.BigAutoField(_("id"), primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), db_index=False)
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), db_index=False)
     parent = models.ForeignKey(
         "self",
         models.DO_NOTHING,
+        verbose_name=_("parent"),
         null=True,
         db_constraint=False,  # the composite key (tenant, parent) stands in the migration
         db_index=False,
         related_name="keys",
-        help_text="The tenant's own row in the queue, for a row of one of its keys.",
+        help_text=_("The tenant's own row in the queue, for a row of one of its keys."),
     )
-    fair_key = models.CharField(max_length=100, blank=True, db_default="")
-    weight_milli = models.PositiveIntegerField(default=1000)
-    vruntime = models.BigIntegerField(default=0)
-    own_vruntime = models.BigIntegerField(db_default=0)
-    virtual_time = models.BigIntegerField(db_default=0)
-    is_runnable = models.BooleanField(default=False)
-    in_flight = models.IntegerField(default=0)
-    keys_in_flight = models.IntegerField(db_default=0)
-    waiting = models.IntegerField(default=0, help_text="Ready, due and held jobs.")
-    keys_waiting = models.IntegerField(db_default=0)
-    head_rank = models.BigIntegerField(default=0, help_text="Rank of its first ready job.")
-    own_rank = models.BigIntegerField(null=True, help_text="Rank of its first ready job without a key.")
-    estimate_us = models.BigIntegerField(default=1_000_000)
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True, db_default="")
+    weight_milli = models.PositiveIntegerField(_("weight milli"), default=1000)
+    vruntime = models.BigIntegerField(_("vruntime"), default=0)
+    own_vruntime = models.BigIntegerField(_("own vruntime"), db_default=0)
+    virtual_time = models.BigIntegerField(_("virtual time"), db_default=0)
+    is_runnable = models.BooleanField(_("is runnable"), default=False)
+    in_flight = models.IntegerField(_("in flight"), default=0)
+    keys_in_flight = models.IntegerField(_("keys in flight"), db_default=0)
+    waiting = models.IntegerField(_("waiting"), default=0, help_text=_("Ready, due and held jobs."))
+    keys_waiting = models.IntegerField(_("keys waiting"), db_default=0)
+    head_rank = models.BigIntegerField(_("head rank"), default=0, help_text=_("Rank of its first ready job."))
+    own_rank = models.BigIntegerField(
+        _("own rank"), null=True, help_text=_("Rank of its first ready job without a key.")
+    )
+    estimate_us = models.BigIntegerField(_("estimate us"), default=1_000_000)
 
     objects = TenantManager()
 
     class Meta:
-        verbose_name_plural = "scheduling entities"
+        verbose_name = _("scheduling entity")
+        verbose_name_plural = _("scheduling entities")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "queue", "fair_key"], name="entity_line"),
             models.UniqueConstraint(fields=["tenant", "id"], name="entity_tenant_id"),
@@ -173,12 +184,14 @@ class SchedulingEntity(models.Model):
 class TenantCapacity(models.Model):
     """A tenant's messages in flight over all pools; taken by conditional update."""
 
-    tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, primary_key=True)
-    in_flight = models.IntegerField(default=0)
+    tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), primary_key=True)
+    in_flight = models.IntegerField(_("in flight"), default=0)
 
     objects = TenantManager()
 
     class Meta:
+        verbose_name = _("tenant capacity")
+        verbose_name_plural = _("tenant capacitys")
         db_table = "scheduling_tenant_capacity"
 
     def __str__(self) -> str:
@@ -191,20 +204,20 @@ class CostRow(models.Model):
     The meaning of the sums is in ``scheduling.fairness.prediction``; only the tick writes them.
     """
 
-    mean_us = models.BigIntegerField()
-    samples = models.BigIntegerField(help_text="Jobs that taught, in all.")
-    n = models.FloatField(db_default=1.0)
-    sum_x = models.FloatField(db_default=0.0)
-    sum_y = models.FloatField(db_default=0.0)
-    sum_xx = models.FloatField(db_default=0.0)
-    sum_xy = models.FloatField(db_default=0.0)
-    sum_yy = models.FloatField(db_default=0.0)
-    least_us = models.FloatField(db_default=0.0)
-    most_us = models.FloatField(db_default=0.0)
-    error_us = models.FloatField(db_default=0.0, help_text="Sum of |predicted - measured|.")
-    bias_us = models.FloatField(db_default=0.0, help_text="Sum of predicted - measured.")
-    total_us = models.FloatField(db_default=0.0, help_text="Sum of measured, to divide these two by.")
-    updated_at = models.DateTimeField(null=True)
+    mean_us = models.BigIntegerField(_("mean us"))
+    samples = models.BigIntegerField(_("samples"), help_text=_("Jobs that taught, in all."))
+    n = models.FloatField(_("n"), db_default=1.0)
+    sum_x = models.FloatField(_("sum x"), db_default=0.0)
+    sum_y = models.FloatField(_("sum y"), db_default=0.0)
+    sum_xx = models.FloatField(_("sum xx"), db_default=0.0)
+    sum_xy = models.FloatField(_("sum xy"), db_default=0.0)
+    sum_yy = models.FloatField(_("sum yy"), db_default=0.0)
+    least_us = models.FloatField(_("least us"), db_default=0.0)
+    most_us = models.FloatField(_("most us"), db_default=0.0)
+    error_us = models.FloatField(_("error us"), db_default=0.0, help_text=_("Sum of |predicted - measured|."))
+    bias_us = models.FloatField(_("bias us"), db_default=0.0, help_text=_("Sum of predicted - measured."))
+    total_us = models.FloatField(_("total us"), db_default=0.0, help_text=_("Sum of measured, to divide these two by."))
+    updated_at = models.DateTimeField(_("updated at"), null=True)
 
     class Meta:
         abstract = True
@@ -230,13 +243,13 @@ class CostRow(models.Model):
 class KindCost(CostRow):
     """What jobs of a kind have cost, over all tenants."""
 
-    kind = models.CharField(max_length=64, primary_key=True)
+    kind = models.CharField(_("kind"), max_length=64, primary_key=True)
 
     class Meta(CostRow.Meta):
         abstract = False
         db_table = "scheduling_kind_cost"
-        verbose_name = "cost of a kind"
-        verbose_name_plural = "costs by kind"
+        verbose_name = _("cost of a kind")
+        verbose_name_plural = _("costs by kind")
 
     def __str__(self) -> str:
         return self.kind

@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models.batches import Batch
@@ -18,70 +19,87 @@ from tenants.encryption.fields import SealedJSONField
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
 
-STATE_CHOICES = [(state.value, state.value) for state in JobState]
+STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
 
 
 class Job(TenantModel):
     """What was asked for: one unit of work of one tenant."""
 
-    kind = models.CharField(max_length=64)
-    queue = models.ForeignKey("scheduling.Queue", models.PROTECT, db_index=False)
-    state = models.CharField(max_length=12, choices=STATE_CHOICES)
-    priority = models.SmallIntegerField(default=0, help_text="Orders this tenant's own jobs only; higher runs earlier.")
-    rank = models.BigIntegerField(
-        help_text="Microseconds: available time less priority × AGEING_SECONDS; fixed at submit."
+    kind = models.CharField(_("kind"), max_length=64)
+    queue = models.ForeignKey("scheduling.Queue", models.PROTECT, verbose_name=_("queue"), db_index=False)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
+    priority = models.SmallIntegerField(
+        _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
     )
-    fair_key = models.CharField(max_length=100, blank=True)
-    tags = ArrayField(models.CharField(max_length=64), default=list, blank=True)
-    payload = SealedJSONField(default=dict)
-    payload_bytes = models.IntegerField(db_default=0, help_text="By which its cost is predicted.")
-    payload_hash = models.BinaryField(max_length=32, help_text="SHA-256 of the whole request.")
-    idempotency_key = models.CharField(max_length=200, null=True, blank=True)
-    attempt = models.PositiveSmallIntegerField(default=0, help_text="Starts that failed by themselves.")
-    crash_count = models.PositiveSmallIntegerField(default=0)
+    rank = models.BigIntegerField(
+        _("rank"), help_text=_("Microseconds: available time less priority × AGEING_SECONDS; fixed at submit.")
+    )
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True)
+    tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
+    payload = SealedJSONField(verbose_name=_("payload"), default=dict)
+    payload_bytes = models.IntegerField(
+        _("payload bytes"), db_default=0, help_text=_("By which its cost is predicted.")
+    )
+    payload_hash = models.BinaryField(_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request."))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(
+        _("attempt"), default=0, help_text=_("Starts that failed by themselves.")
+    )
+    crash_count = models.PositiveSmallIntegerField(_("crash count"), default=0)
     travels_alone = models.BooleanField(
+        _("travels alone"),
         db_default=False,
         editable=False,
-        help_text="Its message killed a worker: it is merged with no other, so that the culprit is found.",
+        help_text=_("Its message killed a worker: it is merged with no other, so that the culprit is found."),
     )
-    execution_count = models.PositiveIntegerField(default=0)
+    execution_count = models.PositiveIntegerField(_("execution count"), default=0)
     yield_count = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Time slices after which it gave its slot to others."
+        _("yield count"), default=0, db_default=0, help_text=_("Time slices after which it gave its slot to others.")
     )
-    max_retries = models.PositiveSmallIntegerField(default=3)
-    fence = models.BigIntegerField(default=0)
-    used_us = models.BigIntegerField(db_default=0, help_text="Slot time of what is done so far and is not done again.")
-    progress_current = models.BigIntegerField(default=0)
-    progress_total = models.BigIntegerField(default=0)
-    progress_message = models.CharField(max_length=200, blank=True)
-    checkpoint = SealedJSONField(default=dict, blank=True)
+    max_retries = models.PositiveSmallIntegerField(_("max retries"), default=3)
+    fence = models.BigIntegerField(_("fence"), default=0)
+    used_us = models.BigIntegerField(
+        _("used us"), db_default=0, help_text=_("Slot time of what is done so far and is not done again.")
+    )
+    progress_current = models.BigIntegerField(_("progress current"), default=0)
+    progress_total = models.BigIntegerField(_("progress total"), default=0)
+    progress_message = models.CharField(_("progress message"), max_length=200, blank=True)
+    checkpoint = SealedJSONField(verbose_name=_("checkpoint"), default=dict, blank=True)
     dependencies = ArrayField(
         models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        verbose_name=_("dependencies"),
         null=True,
         editable=False,
-        help_text="What its last execution named; empty while none has.",
+        help_text=_("What its last execution named; empty while none has."),
     )
     shared_dependencies = ArrayField(
         models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        verbose_name=_("shared dependencies"),
         null=True,
         editable=False,
-        help_text="Those of them that are the platform's.",
+        help_text=_("Those of them that are the platform's."),
     )
-    result = SealedJSONField(null=True, blank=True)
-    error_type = models.CharField(max_length=100, blank=True)
-    error_message = models.TextField(blank=True)
-    error_fingerprint = models.CharField(max_length=16, blank=True)
-    run_at = models.DateTimeField(help_text="Not started before this time.")
-    deadline_at = models.DateTimeField(null=True, blank=True)
+    result = SealedJSONField(verbose_name=_("result"), null=True, blank=True)
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
+    run_at = models.DateTimeField(_("run at"), help_text=_("Not started before this time."))
+    deadline_at = models.DateTimeField(_("deadline at"), null=True, blank=True)
     traceparent = models.CharField(
-        max_length=55, null=True, blank=True, editable=False, help_text="W3C trace context of the submission."
+        _("traceparent"),
+        max_length=55,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("W3C trace context of the submission."),
     )
-    created_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True, help_text="First start.")
-    finished_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True, help_text=_("First start."))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
     parent = models.ForeignKey(
         "self",
         models.DO_NOTHING,
+        verbose_name=_("parent"),
         null=True,
         blank=True,
         db_constraint=False,  # the composite key (tenant, parent) stands in the migration
@@ -91,6 +109,7 @@ class Job(TenantModel):
     batch = models.ForeignKey(
         Batch,
         models.DO_NOTHING,
+        verbose_name=_("batch"),
         null=True,
         blank=True,
         db_constraint=False,  # likewise (tenant, batch)
@@ -101,6 +120,8 @@ class Job(TenantModel):
     objects = JobManager()  # type: ignore[misc] # the base declares it as a ClassVar of its own row
 
     class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="job_tenant_id"),
             models.UniqueConstraint(
@@ -248,40 +269,3 @@ class JobDeadline(models.Model):
     class Meta:
         db_table = "scheduling_job_deadline"
         indexes = [models.Index(fields=["deadline_at"], name="job_deadline_at")]
-
-
-class DeadLetter(TenantModel):
-    """A job that will not run again by itself, with the reason."""
-
-    class Reason(models.TextChoices):
-        PERMANENT_ERROR = "permanent_error", "permanent error"
-        ATTEMPTS_EXHAUSTED = "attempts_exhausted", "attempts exhausted"
-        DEADLINE_PASSED = "deadline_passed", "deadline passed"
-        RETRY_PAST_DEADLINE = "retry_past_deadline", "its retry would begin after its deadline"
-        CRASHED_WORKERS = "crashed_workers", "crashed its workers"
-        DISCARDED = "discarded", "discarded by a person"
-
-    job = models.OneToOneField(Job, models.DO_NOTHING, db_constraint=False, related_name="dead_letter")
-    kind = models.CharField(max_length=64)
-    reason = models.CharField(max_length=20, choices=Reason.choices)
-    error_type = models.CharField(max_length=100, blank=True)
-    error_message = models.TextField(blank=True)
-    error_fingerprint = models.CharField(max_length=16, blank=True)
-    created_at = models.DateTimeField()
-    requeued_at = models.DateTimeField(null=True, blank=True)
-    requeued_job_id = models.UUIDField(null=True, blank=True)
-
-    class Meta:
-        constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="dead_letter_tenant_id")]
-        indexes = [
-            models.Index(fields=["error_fingerprint", "tenant", "id"], name="dead_letter_by_fingerprint"),
-            # The groups of what waits are walked along it, one probe a group, however many letters a group has.
-            models.Index(
-                fields=["tenant", "kind", "error_fingerprint", "id"],
-                name="dead_letter_group",
-                condition=Q(requeued_at__isnull=True),
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.get_reason_display()}"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class KindPause(models.Model):
     """A kind of which nothing is dispatched until the row is gone."""
 
-    kind = models.CharField(max_length=64, primary_key=True)
-    reason = models.CharField(max_length=200, blank=True)
-    paused_at = models.DateTimeField(auto_now_add=True)
-    paused_by = models.CharField(max_length=200, blank=True, default="")
-    paused_until = models.DateTimeField(null=True, blank=True)
+    kind = models.CharField(_("kind"), max_length=64, primary_key=True)
+    reason = models.CharField(_("reason"), max_length=200, blank=True)
+    paused_at = models.DateTimeField(_("paused at"), auto_now_add=True)
+    paused_by = models.CharField(_("paused by"), max_length=200, blank=True, default="")
+    paused_until = models.DateTimeField(_("paused until"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("kind pause")
+        verbose_name_plural = _("kind pauses")
 
     def __str__(self) -> str:
         return self.kind
@@ -22,9 +27,9 @@ class Drain(models.Model):
     """A queue, kind or pool that takes nothing new while what is there runs out; a tenant's stands on its own row."""
 
     class Scope(models.TextChoices):
-        QUEUE = "queue"
-        KIND = "kind"
-        POOL = "pool"
+        QUEUE = "queue", _("Queue")
+        KIND = "kind", _("Kind")
+        POOL = "pool", _("Pool")
 
     scope = models.CharField(max_length=5, choices=Scope.choices)
     name = models.CharField(max_length=64)

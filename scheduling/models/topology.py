@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Q, Value
-from django.utils.translation import gettext as _
+from django.db.models import Value
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 from tenants.models.pauses import PauseFacts
@@ -14,30 +14,34 @@ from tenants.models.pauses import PauseFacts
 class MemoryClass(models.IntegerChoices):
     """What a job may need of memory and a pool's children have, in MiB; kinds name it in lower case."""
 
-    SMALL = 256, "small (256 MiB)"
-    MEDIUM = 512, "medium (512 MiB)"
-    LARGE = 1024, "large (1,024 MiB)"
+    SMALL = 256, _("small (256 MiB)")
+    MEDIUM = 512, _("medium (512 MiB)")
+    LARGE = 1024, _("large (1,024 MiB)")
 
 
 class WorkerPool(PauseFacts):
     """Workers that share slots; every queue belongs to one pool."""
 
-    name = models.SlugField(max_length=40, unique=True)
-    description = models.CharField(max_length=200, blank=True)
+    name = models.SlugField(_("name"), max_length=40, unique=True)
+    description = models.CharField(_("description"), max_length=200, blank=True)
     memory_mib = models.PositiveIntegerField(
-        "memory class",
+        _("memory class"),
         choices=MemoryClass.choices,
         default=MemoryClass.LARGE,
         db_default=MemoryClass.LARGE,
-        help_text="What each child has; jobs of kinds that need more are not handed out here.",
+        help_text=_("What each child has; jobs of kinds that need more are not handed out here."),
     )
-    is_paused = models.BooleanField(default=False)
-    pause_reason = models.CharField(max_length=200, blank=True, default="")
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True, default="")
     # What live workers announce (None: any kind); what none announces and has waiting jobs, since when (epoch).
-    kinds = models.JSONField(null=True, editable=False)
-    unknown_kinds = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
+    kinds = models.JSONField(_("kinds"), null=True, editable=False)
+    unknown_kinds = models.JSONField(
+        _("unknown kinds"), default=dict, db_default=Value({}, models.JSONField()), editable=False
+    )
 
     class Meta:
+        verbose_name = _("worker pool")
+        verbose_name_plural = _("worker pools")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -67,36 +71,48 @@ class Worker(models.Model):
     """A running worker process group with its slots."""
 
     class Status(models.TextChoices):
-        ONLINE = "online"
-        DRAINING = "draining"
-        STOPPING = "stopping"
-        STOPPED = "stopped"
+        ONLINE = "online", _("Online")
+        DRAINING = "draining", _("Draining")
+        STOPPING = "stopping", _("Stopping")
+        STOPPED = "stopped", _("Stopped")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    pool = models.ForeignKey(WorkerPool, models.CASCADE, related_name="workers")
-    hostname = models.CharField(max_length=200)
-    pid = models.PositiveIntegerField()
-    slots = models.PositiveIntegerField()
-    version = models.CharField(max_length=40, blank=True)
-    status = models.CharField(max_length=10, choices=Status.choices, default=Status.ONLINE)
-    started_at = models.DateTimeField()
-    heartbeat_at = models.DateTimeField()
-    stopped_at = models.DateTimeField(null=True, blank=True)
-    stop_reason = models.CharField(max_length=40, blank=True, db_default="", default="")
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    pool = models.ForeignKey(WorkerPool, models.CASCADE, verbose_name=_("pool"), related_name="workers")
+    hostname = models.CharField(_("hostname"), max_length=200)
+    pid = models.PositiveIntegerField(_("pid"))
+    slots = models.PositiveIntegerField(_("slots"))
+    version = models.CharField(_("version"), max_length=40, blank=True)
+    status = models.CharField(_("status"), max_length=10, choices=Status.choices, default=Status.ONLINE)
+    started_at = models.DateTimeField(_("started at"))
+    heartbeat_at = models.DateTimeField(_("heartbeat at"))
+    stopped_at = models.DateTimeField(_("stopped at"), null=True, blank=True)
+    stop_reason = models.CharField(_("stop reason"), max_length=40, blank=True, db_default="", default="")
     queues = models.JSONField(
-        default=list, db_default=Value([], models.JSONField()), help_text="Names of the queues that it reads."
+        _("queues"),
+        default=list,
+        db_default=Value([], models.JSONField()),
+        help_text=_("Names of the queues that it reads."),
     )
-    kinds = models.JSONField(null=True, blank=True, help_text="Job kinds that it announces; empty: any kind.")
-    canary_at = models.DateTimeField(null=True, blank=True, help_text="When a child last answered a canary.")
-    clock_skew_seconds = models.FloatField(null=True, blank=True, help_text="Its clock less the database's.")
+    kinds = models.JSONField(
+        _("kinds"), null=True, blank=True, help_text=_("Job kinds that it announces; empty: any kind.")
+    )
+    canary_at = models.DateTimeField(
+        _("canary at"), null=True, blank=True, help_text=_("When a child last answered a canary.")
+    )
+    clock_skew_seconds = models.FloatField(
+        _("clock skew seconds"), null=True, blank=True, help_text=_("Its clock less the database's.")
+    )
     sandbox = models.JSONField(
+        _("sandbox"),
         default=dict,
         blank=True,
         db_default=Value({}, models.JSONField()),
-        help_text="The layers and the protections of the extraction sandbox on its host.",
+        help_text=_("The layers and the protections of the extraction sandbox on its host."),
     )
 
     class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
         ordering = ["-started_at"]
 
     def __str__(self) -> str:
@@ -107,9 +123,9 @@ class ProcessHeartbeat(models.Model):
     """A running dispatcher, beat or auditor; workers have rows of their own."""
 
     class Role(models.TextChoices):
-        DISPATCHER = "dispatcher"
-        BEAT = "beat"
-        AUDITOR = "auditor"
+        DISPATCHER = "dispatcher", _("Dispatcher")
+        BEAT = "beat", _("Beat")
+        AUDITOR = "auditor", _("Auditor")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     role = models.CharField(max_length=12, choices=Role.choices)
@@ -131,43 +147,51 @@ class Queue(PauseFacts):
     """A Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
 
     class ResourceClass(models.TextChoices):
-        CPU = "cpu", "CPU"
-        IO = "io", "I/O"
-        CPU_MEMORY = "cpu+memory", "CPU and memory"
+        CPU = "cpu", _("CPU")
+        IO = "io", _("I/O")
+        CPU_MEMORY = "cpu+memory", _("CPU and memory")
 
-    name = models.SlugField(max_length=60, unique=True)
-    description = models.CharField(max_length=200, blank=True)
-    pool = models.ForeignKey(WorkerPool, models.PROTECT, related_name="queues")
+    name = models.SlugField(_("name"), max_length=60, unique=True)
+    description = models.CharField(_("description"), max_length=200, blank=True)
+    pool = models.ForeignKey(WorkerPool, models.PROTECT, verbose_name=_("pool"), related_name="queues")
     weight = models.PositiveIntegerField(
+        _("weight"),
         default=1,
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
-        help_text="Share of the pool beside its other queues, unless the active CFS plan says otherwise.",
+        help_text=_("Share of the pool beside its other queues, unless the active CFS plan says otherwise."),
     )
     cap = models.PositiveIntegerField(
-        null=True, blank=True, help_text="Messages in flight at most; empty for no cap of its own."
+        _("cap"), null=True, blank=True, help_text=_("Messages in flight at most; empty for no cap of its own.")
     )
     dispatches_per_minute = models.PositiveIntegerField(
+        _("dispatches per minute"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(60_000_000)],
-        help_text="Jobs handed out a minute at most, over time; empty for no rate of its own.",
+        help_text=_("Jobs handed out a minute at most, over time; empty for no rate of its own."),
     )
     dispatch_burst = models.PositiveIntegerField(
+        _("dispatch burst"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(1_000_000)],
-        help_text="Jobs handed out at once at most after a time of rest; empty for those of a second, at least two.",
+        help_text=_("Jobs handed out at once at most after a time of rest; empty for those of a second, at least two."),
     )
-    resource_class = models.CharField(max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU)
+    resource_class = models.CharField(
+        _("resource class"), max_length=12, choices=ResourceClass.choices, default=ResourceClass.CPU
+    )
     expected_seconds = models.FloatField(
+        _("expected seconds"),
         default=1.0,
         validators=[MinValueValidator(0.001), MaxValueValidator(86_400)],
-        help_text="Cost assumed for a kind that has not run yet.",
+        help_text=_("Cost assumed for a kind that has not run yet."),
     )
-    is_paused = models.BooleanField(default=False)
-    pause_reason = models.CharField(max_length=200, blank=True)
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True)
 
     class Meta:
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
         ordering = ["name"]
 
     def __str__(self) -> str:
@@ -210,71 +234,3 @@ class QueueStanding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.queue_id}: {self.slots} slots"
-
-
-class RoutingRule(models.Model):
-    """(kind, tier, payload conditions) → a queue, or one of several; the first match by position wins."""
-
-    class Balance(models.TextChoices):
-        NONE = "", "One queue"
-        WEIGHTED = "weighted", "Several queues, by their weights"
-        LEAST_LOADED = "least_loaded", "Several queues, the one with the least waiting work for each live slot"
-
-    position = models.PositiveIntegerField(unique=True, help_text="Lower is asked first.")
-    kind = models.CharField(max_length=64, blank=True, help_text="Empty for every kind.")
-    tier = models.ForeignKey("tenants.Tier", models.CASCADE, null=True, blank=True, help_text="Empty for every tier.")
-    condition = models.JSONField(
-        null=True,
-        blank=True,
-        help_text='On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of such: all hold.',
-    )
-    queue = models.ForeignKey(Queue, models.PROTECT, null=True, blank=True)
-    by_tier = models.BooleanField(
-        default=False, help_text="Send to the queue that the active CFS plan names for the tier."
-    )
-    balance = models.CharField(
-        max_length=12,
-        choices=Balance.choices,
-        blank=True,
-        default="",
-        db_default="",
-        help_text="Over which of the queues below a rule without a queue of its own spreads its jobs.",
-    )
-    allows_queue_choice = models.BooleanField(
-        default=False, help_text="Whether a tenant may name one of this kind's queues itself."
-    )
-    is_active = models.BooleanField(default=True)
-
-    class Meta:
-        ordering = ["position"]
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(queue__isnull=True, by_tier=True, balance="")
-                | Q(queue__isnull=False, by_tier=False, balance="")
-                | (Q(queue__isnull=True, by_tier=False) & ~Q(balance="")),
-                name="routing_rule_one_target",
-                violation_error_message="Name a queue, choose “by tier”, or balance over several: one of the three.",
-            )
-        ]
-
-    def __str__(self) -> str:
-        target = self.queue or self.balance or _("by tier")
-        return f"{self.position}: {self.kind or _('any kind')} → {target}"
-
-
-class RoutingTarget(models.Model):
-    """One of the queues that a balancing rule spreads its jobs over."""
-
-    rule = models.ForeignKey(RoutingRule, models.CASCADE, related_name="targets", db_index=False)
-    queue = models.ForeignKey(Queue, models.PROTECT, db_index=False)
-    weight = models.PositiveIntegerField(
-        default=1, validators=[MinValueValidator(1), MaxValueValidator(1000)], help_text="Of the balance “weighted”."
-    )
-
-    class Meta:
-        db_table = "scheduling_routing_target"
-        ordering = ["queue__name"]
-        constraints = [models.UniqueConstraint(fields=["rule", "queue"], name="routing_target_queue")]
-
-    def __str__(self) -> str:
-        return f"{self.queue} × {self.weight}"

@@ -7,11 +7,11 @@ from typing import Final
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 from tenants.models.base import TenantModel
-from tenants.sentences import Sentence, read_kept
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 # Until the end is seen, rows may have been added that the estimate did not count.
 ALMOST: Final = 0.99
@@ -21,45 +21,49 @@ class UpkeepResult(models.Model):
     """The result of a run, and its lease while it runs.
 
     ``cursor`` is where the run goes on. A process that died keeps others out no longer than ``lease_expires_at``.
-    ``findings`` are as `keep` of tenants/sentences.py makes them.
+    ``findings`` are texts in the form that `LocalizableText.to_json` returns.
     """
 
-    name = models.CharField(max_length=64)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    counts = models.JSONField(default=dict, help_text="What was done, by name.")
-    findings = models.JSONField(default=list, help_text="What is wrong, in words; a run with findings has failed.")
-    error = models.TextField(blank=True)
-    cursor = models.JSONField(default=dict, help_text="Where the next run goes on.")
-    lease_expires_at = models.DateTimeField()
+    name = models.CharField(_("name"), max_length=64)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    counts = models.JSONField(_("counts"), default=dict, help_text=_("What was done, by name."))
+    findings = models.JSONField(
+        _("findings"), default=list, help_text=_("What is wrong, in words; a run with findings has failed.")
+    )
+    error = models.TextField(_("error"), blank=True)
+    cursor = models.JSONField(_("cursor"), default=dict, help_text=_("Where the next run goes on."))
+    lease_expires_at = models.DateTimeField(_("lease expires at"))
 
     class Meta:
         abstract = True
 
     @property
-    def sentences(self) -> list[Sentence]:
-        """The findings, each to be shown in the reader's language."""
-        return read_kept(self.findings)
+    def sentences(self) -> list[LocalizableText]:
+        """Return the findings, each to be shown in the active language."""
+        return [LocalizableText.from_json(stored) for stored in self.findings]
 
     @property
     def told(self) -> list[str]:
-        """The error of the run, then its findings, in the reader's language."""
-        return [*filter(None, [said(self.error)]), *(sentence.told for sentence in self.sentences)]
+        """Return the error of the run, then its findings, in the active language."""
+        return [*([gettext(self.error)] if self.error else []), *(sentence.localized for sentence in self.sentences)]
 
 
 class UpkeepRun(UpkeepResult):
     """One bounded run of one upkeep task of the platform; the next run goes on by its ``cursor``."""
 
     class Outcome(models.TextChoices):
-        RUNNING = "running"
-        OK = "ok"
-        PARTIAL = "partial", "more to do"
-        FAILED = "failed"
+        RUNNING = "running", _("Running")
+        OK = "ok", _("Ok")
+        PARTIAL = "partial", _("more to do")
+        FAILED = "failed", _("Failed")
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
-    started_at = models.DateTimeField()
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.RUNNING)
+    started_at = models.DateTimeField(_("started at"))
 
     class Meta:
+        verbose_name = _("upkeep run")
+        verbose_name_plural = _("upkeep runs")
         db_table = "scheduling_upkeep_run"
         indexes = [models.Index(fields=["name", "-id"], name="upkeep_run_by_name")]
         constraints = [
@@ -78,21 +82,23 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
     """
 
     class Outcome(models.TextChoices):
-        REQUESTED = "requested"
-        RUNNING = "running"
-        OK = "ok"
-        PARTIAL = "partial", "more to do"
-        FAILED = "failed"
+        REQUESTED = "requested", _("Requested")
+        RUNNING = "running", _("Running")
+        OK = "ok", _("Ok")
+        PARTIAL = "partial", _("more to do")
+        FAILED = "failed", _("Failed")
 
     # Outcomes that are no end.
     OPEN: Final = (Outcome.REQUESTED, Outcome.RUNNING, Outcome.PARTIAL)
 
-    outcome = models.CharField(max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
-    requested_by = models.CharField(max_length=200, blank=True)
-    requested_at = models.DateTimeField()
-    started_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
+    requested_by = models.CharField(_("requested by"), max_length=200, blank=True)
+    requested_at = models.DateTimeField(_("requested at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("tenant upkeep run")
+        verbose_name_plural = _("tenant upkeep runs")
         db_table = "scheduling_tenant_upkeep_run"
         ordering = ["-id"]
         indexes = [models.Index(fields=["tenant", "-id"], name="tenant_upkeep_run_by_tenant")]

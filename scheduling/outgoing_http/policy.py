@@ -11,7 +11,7 @@ from django.conf import settings
 from scheduling.outgoing_http.addresses import OPENABLE, Address, refused_class_of
 from scheduling.outgoing_http.errors import AddressRefusedError, UrlRefusedError
 from scheduling.outgoing_http.targets import Target, read_target
-from tenants.texts import said
+from tenants.translation import translate
 
 
 class AllowedHostInvalidError(ValueError):
@@ -39,14 +39,14 @@ class Policy:
             return
         if target.port not in self.ports:
             raise AddressRefusedError(
-                said(
+                translate(
                     "Port %(port)s is not called; these are: %(known)s.",
                     {"port": target.port, "known": ", ".join(map(str, sorted(self.ports)))},
                 )
             )
         if target.literal is None and "." not in target.host:
             raise AddressRefusedError(
-                said("%(host)r is a name of the inside: use one with a domain.", {"host": target.host})
+                translate("%(host)r is a name of the inside: use one with a domain.", {"host": target.host})
             )
 
     def check_address(self, host: str, port: int, address: Address) -> None:
@@ -58,7 +58,9 @@ class Policy:
         if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
             return
         raise AddressRefusedError(
-            said("%(host)r leads to an address that is not called: %(refused)s.", {"host": host, "refused": refused})
+            translate(
+                "%(host)r leads to an address that is not called: %(refused)s.", {"host": host, "refused": refused}
+            )
         )
 
 

@@ -21,7 +21,7 @@ from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.exceptions import DomainError
 from tenants.secret_references import SecretReference, split_references
 from tenants.selectors.secrets import OpenSecret, open_secrets
-from tenants.texts import said
+from tenants.translation import translate
 
 MASK: Final = "[secret]"
 # The end of an answer that was cut off may be the beginning of a value; shorter ones tell nothing.
@@ -50,7 +50,7 @@ class SecretText:
         """Return the header for a request to the target; raise `SecretRefusedError` for one that may not have it."""
         if target.scheme != "https" and not policy.is_allowed(target.host, target.port):
             raise SecretRefusedError(
-                said("A secret is sent over https alone, not to %(url)s.", {"url": f"http://{target.authority}"}),
+                translate("A secret is sent over https alone, not to %(url)s.", {"url": f"http://{target.authority}"}),
                 code="secret_needs_https",
             )
         try:

@@ -16,7 +16,7 @@ import idna
 
 from scheduling.outgoing_http.addresses import Address
 from scheduling.outgoing_http.errors import UrlRefusedError
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_URL_CHARACTERS = 4_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -67,11 +67,13 @@ def read_target(url: str) -> Target:
     _require_plain(url)
     parts = _URL.fullmatch(url)
     if parts is None:
-        raise UrlRefusedError(said("A URL begins with http:// or https:// and names a host."))
+        raise UrlRefusedError(translate("A URL begins with http:// or https:// and names a host."))
     scheme, authority, path, query = (part or "" for part in parts.groups())
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        raise UrlRefusedError(said("The scheme %(scheme)r is not called: use http or https.", {"scheme": scheme[:20]}))
+        raise UrlRefusedError(
+            translate("The scheme %(scheme)r is not called: use http or https.", {"scheme": scheme[:20]})
+        )
     host, port = _read_authority(authority)
     path = quote((path or "/") + query, safe=_KEPT_IN_PATHS)
     return Target(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, path)
@@ -89,23 +91,23 @@ def read_location(base: Target, location: str) -> Target:
 
 def _require_plain(url: str) -> None:
     if len(url) > MAX_URL_CHARACTERS:
-        raise UrlRefusedError(said("A URL may be %(limit)s characters long.", {"limit": MAX_URL_CHARACTERS}))
+        raise UrlRefusedError(translate("A URL may be %(limit)s characters long.", {"limit": MAX_URL_CHARACTERS}))
     # Blanks, control, bidi and zero-width characters are dropped by some readers; a backslash is a slash to others.
     if not url.isprintable() or " " in url or "\\" in url:
-        raise UrlRefusedError(said("The URL contains a blank, a backslash or a character that does not print."))
+        raise UrlRefusedError(translate("The URL contains a blank, a backslash or a character that does not print."))
 
 
 def _read_authority(authority: str) -> tuple[str, int | None]:
     if "@" in authority:
-        raise UrlRefusedError(said("A URL with a user or a password is not called: send a header instead."))
+        raise UrlRefusedError(translate("A URL with a user or a password is not called: send a header instead."))
     if "%" in authority:
-        raise UrlRefusedError(said("The host contains a percent sign: write it plainly, and without a zone."))
+        raise UrlRefusedError(translate("The host contains a percent sign: write it plainly, and without a zone."))
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
-        raise UrlRefusedError(said("Host and port are not written as host:port."))
+        raise UrlRefusedError(translate("Host and port are not written as host:port."))
     literal, name, port = parts.groups()
     if port is not None and not 0 < int(port) < 65_536:
-        raise UrlRefusedError(said("The port must lie between 1 and 65535."))
+        raise UrlRefusedError(translate("The port must lie between 1 and 65535."))
     host = _read_name(name) if literal is None else _read_ipv6(literal)
     return host, None if port is None else int(port)
 
@@ -114,21 +116,21 @@ def _read_ipv6(literal: str) -> str:
     try:
         return str(IPv6Address(literal))
     except AddressValueError:
-        raise UrlRefusedError(said("What stands in brackets is no IPv6 address.")) from None
+        raise UrlRefusedError(translate("What stands in brackets is no IPv6 address.")) from None
 
 
 def _read_name(name: str) -> str:
     host = name.lower() if name.isascii() else _to_ascii(name)
     if host.endswith("."):
-        raise UrlRefusedError(said("The host ends with a dot: write it without."))
+        raise UrlRefusedError(translate("The host ends with a dot: write it without."))
     if _NUMBER_LAST.fullmatch(host.rpartition(".")[2]):
         if _ipv4_of(name) is None:
             raise UrlRefusedError(
-                said("An IPv4 address is called as four plain decimal numbers alone, such as 8.8.4.4.")
+                translate("An IPv4 address is called as four plain decimal numbers alone, such as 8.8.4.4.")
             )
         return name
     if len(host) > _MAX_NAME_CHARACTERS or not _NAME.fullmatch(host):
-        raise UrlRefusedError(said("The host is no name that can be looked up."))
+        raise UrlRefusedError(translate("The host is no name that can be looked up."))
     return host
 
 
@@ -136,7 +138,7 @@ def _to_ascii(name: str) -> str:
     try:
         return idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError:
-        raise UrlRefusedError(said("The host is no international name that can be looked up.")) from None
+        raise UrlRefusedError(translate("The host is no international name that can be looked up.")) from None
 
 
 def _ipv4_of(host: str) -> IPv4Address | None:

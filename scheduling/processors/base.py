@@ -53,7 +53,7 @@ __all__ = [
 ]
 
 # The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
-KIT_VERSION: Final = (1, 3)
+KIT_VERSION: Final = (1, 4)
 
 type Effects = Callable[[], object]
 type MemoryClass = Literal["small", "medium", "large"]
@@ -247,10 +247,12 @@ class TaskProcessor(ABC):
     the queue of its jobs as long as no routing rule names the kind. ``result_kept_seconds`` is for how long the result
     of a job answers the tenant's jobs with an equal payload, which then do no work; 0: each computes its own.
     ``result_version`` is changed when the same payload has another result from now on.
+    ``description`` is shown to people beside ``title``; without one the class's docstring is.
     """
 
     kind: ClassVar[str]
     title: ClassVar[str] = ""
+    description: ClassVar[str] = ""
     payload_schema: ClassVar[Json] = {"type": "object"}
     timeout_seconds: ClassVar[float] = 300.0
     max_retries: ClassVar[int] = 3

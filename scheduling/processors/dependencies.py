@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_DEPENDENCY_CHARACTERS: Final = 200
 
@@ -24,7 +24,7 @@ class Dependency:
     def __post_init__(self) -> None:
         if not (0 < len(self.name) <= MAX_DEPENDENCY_CHARACTERS and self.name.isprintable()):
             raise ValueError(
-                said(
+                translate(
                     "A dependency's name has 1 to %(limit)s printable characters.", {"limit": MAX_DEPENDENCY_CHARACTERS}
                 )
             )

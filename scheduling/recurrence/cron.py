@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from cronsim import CronSim, CronSimError
 
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_CRON_CHARACTERS = 200
 # ASCII alone: other alphabets have digits too.
@@ -38,30 +38,30 @@ class Cron:
         """Read ``text`` or raise CronInvalidError; equal expressions are written equally afterwards."""
         if len(text) > MAX_CRON_CHARACTERS:
             raise CronInvalidError(
-                said("A cron expression has at most %(limit)s characters.", {"limit": MAX_CRON_CHARACTERS})
+                translate("A cron expression has at most %(limit)s characters.", {"limit": MAX_CRON_CHARACTERS})
             )
         fields = text.upper().split()
         if text.strip().startswith("@"):
-            raise CronInvalidError(said("Aliases such as @daily are not taken; write the five fields."))
+            raise CronInvalidError(translate("Aliases such as @daily are not taken; write the five fields."))
         if len(fields) != 5:
             raise CronInvalidError(
-                said(
+                translate(
                     "Five fields are needed (minute, hour, day of month, month, day of week), not %(count)s.",
                     {"count": len(fields)},
                 )
             )
         if not _WRITTEN.fullmatch(text):
-            raise CronInvalidError(said("Use digits, names of months and days, and the signs * , - / # only."))
+            raise CronInvalidError(translate("Use digits, names of months and days, and the signs * , - / # only."))
         cron = cls(" ".join(fields))
         try:
             is_ever = next(cron.times_after(_ORIGIN), None) is not None
         except (CronSimError, AssertionError) as error:
             # cronsim refuses 30 February by the day's name; the other fields tell whether that is all.
             if not _is_readable(*fields):
-                raise CronInvalidError(f"{error}." if str(error) else said("It cannot be read.")) from error
+                raise CronInvalidError(f"{error}." if str(error) else translate("It cannot be read.")) from error
             is_ever = False
         if not is_ever:
-            raise CronInvalidError(said("It never fires: no such day comes within 50 years."))
+            raise CronInvalidError(translate("It never fires: no such day comes within 50 years."))
         return cron
 
     @property

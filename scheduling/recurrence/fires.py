@@ -22,7 +22,7 @@ from itertools import islice
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from scheduling.recurrence.cron import Cron
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_ZONE_CHARACTERS = 64
 # Keys of the tz database that are files and no places.
@@ -70,7 +70,7 @@ def find_zone(name: str) -> ZoneInfo:
         # A folder, a file that is no zone, a path that leads outside.
         except (ZoneInfoNotFoundError, ValueError, OSError):
             is_plain = False
-    raise ZoneUnknownError(said("There is no such time zone; use an IANA name such as Europe/Berlin."))
+    raise ZoneUnknownError(translate("There is no such time zone; use an IANA name such as Europe/Berlin."))
 
 
 @dataclass(frozen=True, slots=True)

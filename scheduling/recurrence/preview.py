@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from scheduling.recurrence.fires import Fire, Recurrence, Turn
-from tenants.texts import said
+from tenants.translation import translate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,20 @@ def _note(fire: Fire, before: str, offset: str) -> str:
     named = f"{fire.civil:%H:%M}"
     match fire.turn:
         case Turn.SHIFTED:
-            return said(
+            return translate(
                 "%(named)s does not exist on %(day)s %(month)s: the clocks go forward, and it runs right after.",
-                {"named": named, "day": f"{fire.civil:%d}", "month": said(f"{fire.civil:%B}")},
+                {"named": named, "day": f"{fire.civil:%d}", "month": translate(f"{fire.civil:%B}")},
             )
         case Turn.FIRST:
-            return said(
+            return translate(
                 "%(named)s comes twice on this day, as the clocks go back; this is the first time.", {"named": named}
             )
         case Turn.SECOND:
-            return said(
+            return translate(
                 "%(named)s comes twice on this day, as the clocks go back; this is the second time.", {"named": named}
             )
     return (
-        said(
+        translate(
             "The clocks have changed since the run before: %(before)s → %(offset)s.",
             {"before": before, "offset": offset},
         )

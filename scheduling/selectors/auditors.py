@@ -6,10 +6,10 @@ from datetime import timedelta
 
 from django.db.models import DurationField, ExpressionWrapper, Max
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from scheduling.models import ProcessHeartbeat
 from tenants.selectors.audit_chain import read_seal_backlog
-from tenants.texts import said
 
 # Many heartbeats, and many times as long as an entry waits for its seal.
 ABSENT_AFTER_SECONDS = 30.0
@@ -22,11 +22,13 @@ def read_audit_lapse() -> str:
     )
     age: timedelta | None = latest["age"]
     if age is None:
-        return said("no auditor has run yet")
+        return gettext("no auditor has run yet")
     if age.total_seconds() > ABSENT_AFTER_SECONDS:
-        return said("the last heartbeat of an auditor was %(seconds)s s ago", {"seconds": f"{age.total_seconds():.0f}"})
+        return gettext("the last heartbeat of an auditor was %(seconds)s s ago") % {
+            "seconds": f"{age.total_seconds():.0f}"
+        }
     # The application could forge a heartbeat, and cannot empty the queue.
     oldest = read_seal_backlog().oldest_seconds
     if oldest > ABSENT_AFTER_SECONDS:
-        return said("an audit entry has waited for its seal for %(seconds)s s", {"seconds": f"{oldest:.0f}"})
+        return gettext("an audit entry has waited for its seal for %(seconds)s s") % {"seconds": f"{oldest:.0f}"}
     return ""

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.conf import lease_seconds
 from scheduling.fairness.waits import QueueWork, TenantWork, WaitChange, project_waits
@@ -43,15 +44,21 @@ ESTIMATE, CAPPED, OWN_ORDER, NO_SLOTS, ROUTED, WAITING, FIFO, OWN_ONLY = (
 )
 # What each answer leaves out, by its code.
 EFFECT_NOTES = {
-    ESTIMATE: "An estimate by predicted costs and fair shares, as if nothing more arrived. What is paused, suspended or"
-    " held by a breaker is left out, and so are rates; tenants with little work are reckoned together.",
-    CAPPED: "Only the first of the matching jobs were counted: what is beyond them changes waits further.",
-    OWN_ORDER: "Only the order of a tenant's own jobs changes: nobody else waits longer.",
-    NO_SLOTS: "A pool has no slots now: what waits there does not start.",
-    ROUTED: "New jobs are taken to go to the queues of the old ones; routing may send them elsewhere.",
-    WAITING: "Jobs that run or are suspended do not count; those that wait for their time count as if it had come.",
-    FIFO: "Jobs start in the order of their arrival: shares count for nothing.",
-    OWN_ONLY: "Of other tenants nothing is told.",
+    ESTIMATE: gettext_noop(
+        "An estimate by predicted costs and fair shares, as if nothing more arrived. What is paused, suspended or"
+        " held by a breaker is left out, and so are rates; tenants with little work are reckoned together."
+    ),
+    CAPPED: gettext_noop(
+        "Only the first of the matching jobs were counted: what is beyond them changes waits further."
+    ),
+    OWN_ORDER: gettext_noop("Only the order of a tenant's own jobs changes: nobody else waits longer."),
+    NO_SLOTS: gettext_noop("A pool has no slots now: what waits there does not start."),
+    ROUTED: gettext_noop("New jobs are taken to go to the queues of the old ones; routing may send them elsewhere."),
+    WAITING: gettext_noop(
+        "Jobs that run or are suspended do not count; those that wait for their time count as if it had come."
+    ),
+    FIFO: gettext_noop("Jobs start in the order of their arrival: shares count for nothing."),
+    OWN_ONLY: gettext_noop("Of other tenants nothing is told."),
 }
 
 _COSTS = """

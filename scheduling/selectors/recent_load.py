@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db.models import Count
+from django.utils.translation import gettext
 
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.exceptions import PoolNotFoundError
@@ -19,7 +20,6 @@ from scheduling.selectors.recent_jobs import RecentJobs, read_recent_jobs
 from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
 from tenants.shared_cache import kept_seconds
-from tenants.texts import said
 
 WINDOW = timedelta(hours=1)
 # While somebody types, the jobs are those of the first question. Of how many pools and windows.
@@ -106,15 +106,15 @@ def _tenant_terms(tenant: Tenant) -> TenantTerms:
 def _notes(jobs: RecentJobs, plan: CFSPlan | None) -> list[Note]:
     notes: list[Note] = []
     if jobs.unmeasured:
-        text = said(
-            "%(count)s of %(total)s arrivals have not run yet; what is predicted for them was taken.",
-            {"count": jobs.unmeasured, "total": jobs.arrived},
-        )
+        text = gettext("%(count)s of %(total)s arrivals have not run yet; what is predicted for them was taken.") % {
+            "count": jobs.unmeasured,
+            "total": jobs.arrived,
+        }
         notes.append(Note(NoteCode.PREDICTED_COSTS, text))
     if jobs.is_elsewhere:
-        text = said("Tenants of this pool also run jobs in other pools; their caps are counted here alone.")
+        text = gettext("Tenants of this pool also run jobs in other pools; their caps are counted here alone.")
         notes.append(Note(NoteCode.OTHER_POOLS, text))
     if plan is not None and plan.reserved_slots:
-        text = said("Slots are reserved for tenants below their part; the replay hands out all by the fair order.")
+        text = gettext("Slots are reserved for tenants below their part; the replay hands out all by the fair order.")
         notes.append(Note(NoteCode.RESERVED_SLOTS, text))
     return notes

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext
+
 from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from scheduling.selectors.batches import awaited_batch
@@ -18,7 +20,6 @@ from scheduling.selectors.outlook import Ahead, StartTime, read_ahead, read_star
 from scheduling.selectors.standing import CircuitStop, Standing, Stop, read_standing
 from tenants.context import all_tenants, require_scope
 from tenants.limits import format_moment, month_end
-from tenants.texts import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ def why_waiting(job: Job) -> Explanation | None:
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
         return None
     if state in IN_FLIGHT_STATES:
-        reason = WaitingReason("dispatched", said("Handed to a worker, which has not begun it yet."), is_stop=False)
-        return Explanation([reason], no_start_because=said("A worker begins it at any moment."))
+        reason = WaitingReason("dispatched", gettext("Handed to a worker, which has not begun it yet."), is_stop=False)
+        return Explanation([reason], no_start_because=gettext("A worker begins it at any moment."))
     if state is JobState.SUSPENDED:
         reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
@@ -77,14 +78,14 @@ def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanatio
     reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
     reasons += _topology(told, is_staff=is_staff)
     if not reasons:
-        detail = said("Ready; it starts when a slot is free and its turn comes.")
+        detail = gettext("Ready; it starts when a slot is free and its turn comes.")
         reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
     ahead = read_ahead(job)
     has_place = state is JobState.AVAILABLE
     if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
         return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
     start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
-    because = "" if start else said("Nothing that is there could ever serve it.")
+    because = "" if start else gettext("Nothing that is there could ever serve it.")
     return Explanation(reasons, ahead if has_place else None, start, because)
 
 
@@ -92,17 +93,16 @@ def _suspension(job: Job) -> WaitingReason:
     """A job may wait by its own wish, such as for a person's answer, or for its children."""
     if (batch := awaited_batch(job.pk)) is not None:
         values = {"ended": batch.ended, "total": batch.total}
-        detail = said("Waits for its children: %(ended)s of %(total)s have ended.", values)
+        detail = gettext("Waits for its children: %(ended)s of %(total)s have ended.") % values
         return WaitingReason("awaits_children", detail)
     place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
     if place is None:
-        return WaitingReason("suspended", said("Suspended until somebody resumes it."))
+        return WaitingReason("suspended", gettext("Suspended until somebody resumes it."))
     if place.wake_at is None:
-        return WaitingReason("awaits_answer", said("Waits until what it has asked for is answered."))
-    detail = said(
-        "Waits until what it has asked for is answered, at the latest until %(until)s.",
-        {"until": _moment(place.wake_at)},
-    )
+        return WaitingReason("awaits_answer", gettext("Waits until what it has asked for is answered."))
+    detail = gettext("Waits until what it has asked for is answered, at the latest until %(until)s.") % {
+        "until": _moment(place.wake_at)
+    }
     return WaitingReason("awaits_answer", detail, place.wake_at)
 
 
@@ -118,22 +118,21 @@ def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingRea
         if cause == DATA_KEY_MISSING:
             yield _key_missing(job, moment)
         if cause == "sandbox_unavailable":
-            detail = said(
+            detail = gettext(
                 "The host of the worker that had it cannot protect the platform from the files that it reads."
             )
             yield WaitingReason("sandbox_unavailable", detail, moment)
-        yield WaitingReason("scheduled", said("Not before %(moment)s.", {"moment": _moment(moment)}), moment)
+        yield WaitingReason("scheduled", gettext("Not before %(moment)s.") % {"moment": _moment(moment)}, moment)
     if state is JobState.RETRYABLE:
-        detail = said("Attempt %(attempt)s failed; it is tried again after a back-off.", {"attempt": job.attempt})
+        detail = gettext("Attempt %(attempt)s failed; it is tried again after a back-off.") % {"attempt": job.attempt}
         yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
 
 
 def _key_missing(job: Job, moment: datetime) -> WaitingReason:
     wait = read_key_wait(tenant_id=job.tenant_id, job_id=job.pk)
-    detail = said(
-        "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s.",
-        {"since": _moment(wait.since or moment), "moment": _moment(moment)},
-    )
+    detail = gettext(
+        "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s."
+    ) % {"since": _moment(wait.since or moment), "moment": _moment(moment)}
     # Its time alone starts nothing: the key must be there.
     return WaitingReason(DATA_KEY_MISSING, detail)
 
@@ -149,104 +148,103 @@ def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
         return
     last = Execution.objects.filter(job_id=job.id).order_by("-id").values_list("outcome", flat=True).first()
     if last == Execution.Outcome.YIELDED:
-        detail = said("Gave its slot to others after a time slice; it will go on from its checkpoint.")
+        detail = gettext("Gave its slot to others after a time slice; it will go on from its checkpoint.")
         yield WaitingReason("yielded", detail, is_stop=False)
 
 
 def _tenant(standing: Standing) -> Iterator[WaitingReason]:
-    yield from _stopped("tenant_suspended", said("The tenant is suspended"), standing.suspension)
-    yield from _stopped("tenant_paused", said("The tenant's work is paused"), standing.tenant_pause)
+    yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
+    yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
     if standing.locked_since is not None:
-        detail = said(
-            "The tenant's rows are locked by another transaction since %(moment)s.",
-            {"moment": _moment(standing.locked_since)},
-        )
+        detail = gettext("The tenant's rows are locked by another transaction since %(moment)s.") % {
+            "moment": _moment(standing.locked_since)
+        }
         yield WaitingReason("rows_locked", detail)
     if standing.tenant_in_flight >= standing.tenant_cap:
         values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
-        detail = said("%(running)s of the tenant's %(cap)s jobs at once are running.", values)
+        detail = gettext("%(running)s of the tenant's %(cap)s jobs at once are running.") % values
         yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
     if not standing.has_worker_time:
         ends = month_end(standing.now)
         used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
-        detail = said("The %(seconds)s s of worker time are used up until %(until)s.", used_up)
+        detail = gettext("The %(seconds)s s of worker time are used up until %(until)s.") % used_up
         yield WaitingReason("worker_seconds_used_up", detail, ends)
 
 
 def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
     """What concerns jobs of its kind alone."""
-    yield from _stopped("kind_paused", said("Jobs of this kind are paused"), standing.kind_pause)
+    yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
     # Without a worker the reason is that there is none.
     if standing.slots and not standing.is_kind_announced:
-        detail = said(
-            "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started.",
-            {"kind": job.kind},
-        )
+        detail = gettext(
+            "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started."
+        ) % {"kind": job.kind}
         yield WaitingReason("kind_unknown", detail)
     if standing.memory_need > standing.memory_mib:
-        detail = said(
-            "%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.",
-            {"kind": job.kind, "need": f"{standing.memory_need:,}", "memory": f"{standing.memory_mib:,}"},
-        )
+        detail = gettext("%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.") % {
+            "kind": job.kind,
+            "need": f"{standing.memory_need:,}",
+            "memory": f"{standing.memory_mib:,}",
+        }
         yield WaitingReason("memory_class", detail)
 
 
 def _circuit_open(circuit: CircuitStop) -> WaitingReason:
     if circuit.is_forced:
         what = (
-            said("What this needs, %(dependency)s, is held open by hand", {"dependency": circuit.dependency})
+            gettext("What this needs, %(dependency)s, is held open by hand") % {"dependency": circuit.dependency}
             if circuit.dependency
-            else said("The breaker of this kind is held open by hand")
+            else gettext("The breaker of this kind is held open by hand")
         )
         return WaitingReason("circuit_open", _with_end(what, circuit.until, circuit.reason), circuit.until)
     what = (
-        said("This needs %(dependency)s, which failed again and again", {"dependency": circuit.dependency})
+        gettext("This needs %(dependency)s, which failed again and again") % {"dependency": circuit.dependency}
         if circuit.dependency
-        else said("Jobs of this kind failed one after another")
+        else gettext("Jobs of this kind failed one after another")
     )
     what += f" ({circuit.reason})" if circuit.reason else ""
     detail = (
-        said("%(what)s; one tries, and the rest waits for it.", {"what": what})
+        gettext("%(what)s; one tries, and the rest waits for it.") % {"what": what}
         if circuit.until is None
-        else said(
-            "%(what)s; one tries at %(moment)s, and the rest waits for it.",
-            {"what": what, "moment": _moment(circuit.until)},
-        )
+        else gettext("%(what)s; one tries at %(moment)s, and the rest waits for it.")
+        % {"what": what, "moment": _moment(circuit.until)}
     )
     return WaitingReason("circuit_open", detail, circuit.until)
 
 
 def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
-    yield from _stopped("queue_paused", said("The queue is paused"), standing.queue_pause)
+    yield from _stopped("queue_paused", gettext("The queue is paused"), standing.queue_pause)
     if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
         values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
         detail = (
-            said("The queue has as many jobs in flight as it may: %(running)s of %(cap)s.", values)
+            gettext("The queue has as many jobs in flight as it may: %(running)s of %(cap)s.") % values
             if is_staff
-            else said("The queue has as many jobs in flight as it may.")
+            else gettext("The queue has as many jobs in flight as it may.")
         )
         yield WaitingReason("queue_cap_reached", detail, is_stop=standing.queue_cap == 0)
     if standing.rate_opens_at is not None:
-        detail = said("The queue hands out no more jobs a minute.")
+        detail = gettext("The queue hands out no more jobs a minute.")
         yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
-    yield from _stopped("pool_paused", said("The workers of this queue are paused"), standing.pool_pause)
-    yield from _stopped("pool_draining", said("The workers of this queue are being drained"), standing.pool_drain)
+    yield from _stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
+    yield from _stopped("pool_draining", gettext("The workers of this queue are being drained"), standing.pool_drain)
     if standing.slots == 0:
-        yield WaitingReason("no_workers", said("No worker serves the queue at the moment."))
+        yield WaitingReason("no_workers", gettext("No worker serves the queue at the moment."))
     elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
         detail = (
-            said("Every slot of its workers is in use, %(slots)s of them.", {"slots": standing.slots})
+            gettext("Every slot of its workers is in use, %(slots)s of them.") % {"slots": standing.slots}
             if is_staff
-            else said("Every slot of its workers is in use.")
+            else gettext("Every slot of its workers is in use.")
         )
         yield WaitingReason("no_free_slot", detail, is_stop=False)
     if standing.is_broker_away:
-        detail = said("Nothing is handed out at the moment: the message broker is away. It goes on when that is back.")
+        detail = gettext(
+            "Nothing is handed out at the moment: the message broker is away. It goes on when that is back."
+        )
         yield WaitingReason("broker_away", detail)
     elif not standing.is_ticked:
-        yield WaitingReason("no_dispatcher", said("Nothing is handed out at the moment: no dispatcher runs."))
+        yield WaitingReason("no_dispatcher", gettext("Nothing is handed out at the moment: no dispatcher runs."))
 
 
 def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
@@ -257,7 +255,7 @@ def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
 def _with_end(what: str, until: datetime | None, reason: str) -> str:
     """A stop as a sentence, and what somebody said of it."""
     values = {"what": what, "until": _moment(until) if until else ""}
-    sentence = said("%(what)s until %(until)s.", values) if until else said("%(what)s.", values)
+    sentence = gettext("%(what)s until %(until)s.") % values if until else gettext("%(what)s.") % values
     return f"{sentence} {reason}".strip()
 
 

@@ -11,7 +11,6 @@ from scheduling.exceptions import WhatIfNameUnknownError
 from scheduling.fairness.simulation.load import Change, Load, UnknownNameError
 from scheduling.fairness.simulation.what_if import Side, WhatIf, what_if
 from scheduling.selectors.recent_load import WINDOW, read_recent_load
-from tenants.texts import said
 
 # The load that was replayed last, as it is: it is the same until its jobs are read anew or the terms are changed.
 _last: list[Side] = []
@@ -31,9 +30,9 @@ def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta
             recent = read_recent_load(pool, window=window, may_be_kept=True)
             return what_if(recent.load, change, notes=recent.notes, now=_replayed(recent.load))
     except UnknownNameError as error:
-        detail = said("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
-        fault = {"field": error.field, "code": WhatIfNameUnknownError.code, "detail": detail}
-        raise WhatIfNameUnknownError(detail, errors=[fault]) from error
+        refusal = WhatIfNameUnknownError("In this pool's last hour there is no “%(name)s”.", {"name": error.name[:100]})
+        refusal.errors = [{"field": error.field, "code": refusal.code, "detail": refusal.detail}]
+        raise refusal from error
 
 
 def _replayed(load: Load) -> Side:

@@ -23,7 +23,7 @@ from tenants.database.sql import load_sql
 from tenants.ids import uuid7s
 from tenants.prepared import prepared_cursor
 from tenants.services.audit import AuditTarget, record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 _OPEN_STATES = frozenset(JobState) - TERMINAL_STATES
 
@@ -55,13 +55,15 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
     job = Job.objects.get(pk=job_id)  # anew, and not refreshed: that would open what is sealed
     if not is_cancelled:
         if job.is_terminal:
-            raise InvalidTransitionError("A job that is %(state)s cannot be cancelled.", {"state": said(job.state)})
+            raise InvalidTransitionError(
+                "A job that is %(state)s cannot be cancelled.", {"state": LocalizableText(job.state)}
+            )
         raise InvalidTransitionError("The job keeps changing hands; try again.")
     record_audit(
         action="job.cancelled",
         target=job,
         before={"state": before},
-        after={"state": said(job.state)},
+        after={"state": job.state},
         reason=reason,
     )
     return job

@@ -12,13 +12,15 @@ from django.core.exceptions import ValidationError
 
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
 from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
+from scheduling.selectors.cfs_plans import get_cfs_plan
 from scheduling.services.bulk.reroute import request_reroute
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants
 from tenants.exceptions import PlanContentInvalidError
 from tenants.models import Tier
 from tenants.services.audit import record_audit
-from tenants.services.versions import Content, VersionedPlans
+from tenants.versions.hooks import Content
+from tenants.versions.service import Versioned
 
 EDITABLE_FIELDS = ("name", "strategy", "granularity_seconds", "reserved_slots")
 MAX_WEIGHT = 1_000
@@ -58,26 +60,6 @@ def update_cfs_plan(
         plan, revise, reason=reason, expected_version=expected_version, effective_from=effective_from
     )
     return cast("CFSPlanVersion | None", version)
-
-
-def rollback_cfs_plan(
-    *,
-    plan: CFSPlan,
-    number: int,
-    reason: str,
-    expected_version: int | None = None,
-    effective_from: datetime | None = None,
-) -> CFSPlanVersion | None:
-    """Make an older version's content the plan's next version; None where the plan is just that already."""
-    version = CFS_PLANS.roll_back(
-        plan, number, reason=reason, expected_version=expected_version, effective_from=effective_from
-    )
-    return cast("CFSPlanVersion | None", version)
-
-
-def withdraw_cfs_plan_version(*, plan: CFSPlan, number: int, reason: str) -> CFSPlanVersion:
-    """Have a version that waits for its time never take effect."""
-    return cast("CFSPlanVersion", CFS_PLANS.withdraw(plan, number, reason=reason))
 
 
 def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
@@ -123,12 +105,16 @@ def describe_plan(plan: CFSPlan) -> dict[str, Any]:
     return {**CFS_PLANS.describe(plan), "version": plan.version}
 
 
-class _CFSPlans(VersionedPlans[CFSPlan]):
+class _CFSPlans(Versioned[CFSPlan]):
     """CFS plans with their tier rows, which name their queues by name."""
 
     noun = "cfs_plan"
+    owner = "plan"
     changed_action = "cfs_plan.changed"
     versions = CFSPlanVersion
+
+    def find(self, name: str) -> CFSPlan:
+        return get_cfs_plan(name)
 
     def lock(self, plan: CFSPlan) -> CFSPlan:
         locked = CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()

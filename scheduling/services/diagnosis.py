@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import DatabaseError, connection
+from django.utils.translation import gettext
 
 from scheduling import broker
 from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
@@ -29,7 +30,6 @@ from tenants.checks import find_role_faults
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
-from tenants.texts import said
 
 __all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
 
@@ -60,12 +60,12 @@ def diagnose() -> Diagnosis:
         checks = [*_database_checks(), *check_flow(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
         connection.close()
-        hint = said("Start PostgreSQL, or correct DATABASE_URL.")
+        hint = gettext("Start PostgreSQL, or correct DATABASE_URL.")
         checks = [
             Check(
-                said("database"),
+                gettext("database"),
                 State.FAILURE,
-                said("does not answer: %(error)s", {"error": type(error).__name__}),
+                gettext("does not answer: %(error)s") % {"error": type(error).__name__},
                 hint,
             )
         ]
@@ -74,20 +74,20 @@ def diagnose() -> Diagnosis:
 
 def _database_checks() -> Iterator[Check]:
     connection.ensure_connection()
-    yield Check(said("database"), State.OK, said("answers"))
+    yield Check(gettext("database"), State.OK, gettext("answers"))
     faults = find_role_faults(connection)
     yield Check(
-        said("database role"),
+        gettext("database role"),
         State.FAILURE if faults else State.OK,
-        " ".join(faults) or said("is bound by row-level security"),
-        said("Log in as the application's role: `manage.py bootstrap_database` makes it.") if faults else "",
+        " ".join(faults) or gettext("is bound by row-level security"),
+        gettext("Log in as the application's role: `manage.py bootstrap_database` makes it.") if faults else "",
     )
     pending = count_pending_migrations()
     yield Check(
-        said("migrations"),
+        gettext("migrations"),
         State.FAILURE if pending else State.OK,
-        said("%(count)s are not applied", {"count": pending}) if pending else said("all are applied"),
-        said("Run `manage.py migrate` with DATABASE_OWNER_URL set.") if pending else "",
+        gettext("%(count)s are not applied") % {"count": pending} if pending else gettext("all are applied"),
+        gettext("Run `manage.py migrate` with DATABASE_OWNER_URL set.") if pending else "",
     )
 
 
@@ -96,19 +96,19 @@ def _broker_checks() -> Iterator[Check]:
         policy = broker.read_eviction_policy()
     except BrokerUnavailableError:
         yield Check(
-            said("broker"),
+            gettext("broker"),
             State.FAILURE,
-            said("does not answer"),
-            said("Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait."),
+            gettext("does not answer"),
+            gettext("Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait."),
         )
         return
-    yield Check(said("broker"), State.OK, said("answers"))
+    yield Check(gettext("broker"), State.OK, gettext("answers"))
     is_safe = policy == "noeviction"
     yield Check(
-        said("eviction policy"),
+        gettext("eviction policy"),
         State.OK if is_safe else State.FAILURE,
         policy,
-        "" if is_safe else said("Set maxmemory-policy noeviction: under pressure the broker would drop messages."),
+        "" if is_safe else gettext("Set maxmemory-policy noeviction: under pressure the broker would drop messages."),
     )
 
 
@@ -121,13 +121,13 @@ def _liveness_checks() -> Iterator[Check]:
         unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
         foreign = find_foreign_process()
         lapse = read_audit_lapse()
-    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, said("Start `manage.py dispatch_jobs`."))
-    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, said("Start `celery --app jobsplatform beat`."))
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, gettext("Start `manage.py dispatch_jobs`."))
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, gettext("Start `celery --app jobsplatform beat`."))
     yield Check(
-        said("auditor"),
+        gettext("auditor"),
         State.FAILURE if lapse else State.OK,
-        lapse or said("seals and signs the audit log"),
-        said("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
+        lapse or gettext("seals and signs the audit log"),
+        gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
     )
     for pool in liveness.pools:
         yield _workers_check(pool)
@@ -149,144 +149,148 @@ def _number_checks() -> Iterator[Check]:
         folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
         sampled_at = QueueGauge.objects.order_by("-minute").values_list("sampled_at", flat=True).first()
         recounts = [line for line in read_upkeep() if line.task.name in RECOUNTS]
-    yield _age_check(said("rollup lag"), now, folded_at)
-    yield _age_check(said("gauge lag"), now, sampled_at)
+    yield _age_check(gettext("rollup lag"), now, folded_at)
+    yield _age_check(gettext("gauge lag"), now, sampled_at)
     for line in recounts:
         yield _recount_check(line)
     yield check_refused()
 
 
 def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
-    hint = said("Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two.")
+    hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two.")
     if written_at is None:
-        return Check(name, State.WARNING, said("nothing has been counted yet"), hint)
+        return Check(name, State.WARNING, gettext("nothing has been counted yet"), hint)
     is_young = now - written_at <= STALE_AFTER
     measured = _ago((now - written_at).total_seconds())
     return Check(name, State.OK if is_young else State.FAILURE, measured, "" if is_young else hint)
 
 
 def _recount_check(line: UpkeepLine) -> Check:
-    name = said("recount: %(task)s", {"task": said(line.task.title).lower()})
+    name = gettext("recount: %(task)s") % {"task": gettext(line.task.title).lower()}
     warning = warning_of(line)
     if warning is not None:
         state = State.FAILURE if warning.code == "failed" else State.WARNING
-        hint = said(
-            "See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.",
-            {"task": line.task.name},
-        )
+        hint = gettext("See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.") % {
+            "task": line.task.name
+        }
         return Check(name, state, warning.detail, hint)
     if line.succeeded_at is None:
-        return Check(name, State.OK, said("not yet: beat asks for it within the hour"))
+        return Check(name, State.OK, gettext("not yet: beat asks for it within the hour"))
     minutes = (line.now - line.succeeded_at).total_seconds() / 60
-    return Check(name, State.OK, said("equal, %(minutes)s min ago", {"minutes": f"{minutes:.0f}"}))
+    return Check(name, State.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
 
 
 def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
     age = liveness.process_ages.get(role)
     if age is None:
-        return Check(_role_words(role), State.FAILURE, said("was not heard of for a day"), hint)
+        return Check(_role_words(role), State.FAILURE, gettext("was not heard of for a day"), hint)
     is_alive = age <= lease_seconds()
     return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
 
 
 def _role_words(role: ProcessHeartbeat.Role) -> str:
-    return said("dispatcher") if role is ProcessHeartbeat.Role.DISPATCHER else said("beat")
+    return gettext("dispatcher") if role is ProcessHeartbeat.Role.DISPATCHER else gettext("beat")
 
 
 def _workers_check(pool: LivePool) -> Check:
-    name = said("workers of %(pool)s", {"pool": pool.name})
+    name = gettext("workers of %(pool)s") % {"pool": pool.name}
     if pool.workers:
         return Check(
-            name, State.OK, said("%(workers)s with %(slots)s slots", {"workers": pool.workers, "slots": pool.slots})
+            name, State.OK, gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots}
         )
     if not pool.queues:
-        return Check(name, State.OK, said("none, and no queue needs one"))
-    queues = said("no worker reads %(queues)s", {"queues": ", ".join(pool.queues)})
+        return Check(name, State.OK, gettext("none, and no queue needs one"))
+    queues = gettext("no worker reads %(queues)s") % {"queues": ", ".join(pool.queues)}
     return Check(name, State.FAILURE, queues, _start_worker(pool.name))
 
 
 def _start_worker(pool: str) -> str:
-    return said("Start `manage.py run_worker --pool=%(pool)s`.", {"pool": pool})
+    return gettext("Start `manage.py run_worker --pool=%(pool)s`.") % {"pool": pool}
 
 
 def check_consumers() -> Check:
     """Whether live workers read every queue that is needed, as a dispatcher last measured it."""
     unread = queues_without_consumer()
     if not unread:
-        return Check(said("queue consumers"), State.OK, said("every queue that is needed is read"))
+        return Check(gettext("queue consumers"), State.OK, gettext("every queue that is needed is read"))
     names = ", ".join(standing.queue.name for standing in unread)
     pools = sorted({standing.queue.pool.name for standing in unread})
     hint = " ".join(map(_start_worker, pools))
     return Check(
-        said("queue consumers"), State.FAILURE, said("no live worker reads %(queues)s", {"queues": names}), hint
+        gettext("queue consumers"), State.FAILURE, gettext("no live worker reads %(queues)s") % {"queues": names}, hint
     )
 
 
 def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
     """Check that some live worker announces every kind of which jobs have waited for five minutes."""
-    name = said("job kinds")
+    name = gettext("job kinds")
     if not unknown:
-        return Check(name, State.OK, said("every kind that has waiting jobs is announced by a worker"))
+        return Check(name, State.OK, gettext("every kind that has waiting jobs is announced by a worker"))
     kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
     return Check(
         name,
         State.FAILURE,
-        said("no live worker of the pool has %(kinds)s", {"kinds": kinds}),
-        said("Start workers of a release that has these kinds, or cancel their jobs."),
+        gettext("no live worker of the pool has %(kinds)s") % {"kinds": kinds},
+        gettext("Start workers of a release that has these kinds, or cancel their jobs."),
     )
 
 
 def _foreign_check(process: str) -> Check:
     """Whether a Celery process that is not the platform's was given its messages within the last minutes."""
-    name = said("foreign consumers")
+    name = gettext("foreign consumers")
     if not process:
-        return Check(name, State.OK, said("only workers of the platform read its queues"))
-    hint = said("Stop it, or let it read other queues: only `manage.py run_worker` runs jobs. What it gets it returns.")
-    return Check(name, State.FAILURE, said("%(process)s takes the platform's messages", {"process": process}), hint)
+        return Check(name, State.OK, gettext("only workers of the platform read its queues"))
+    hint = gettext(
+        "Stop it, or let it read other queues: only `manage.py run_worker` runs jobs. What it gets it returns."
+    )
+    return Check(name, State.FAILURE, gettext("%(process)s takes the platform's messages") % {"process": process}, hint)
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
     """What jobs need and do not get: one line for each kind, or shared dependency of it."""
     if not circuits:
-        return Check(said("circuit breakers"), State.OK, said("none holds jobs back"))
+        return Check(gettext("circuit breakers"), State.OK, gettext("none holds jobs back"))
     held = [
-        said("%(count)s of %(kind)s", {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind})
+        gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
         for (kind, dependency), count in circuits.items()
     ]
-    hint = said(
+    hint = gettext(
         "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
     )
     return Check(
-        said("circuit breakers"), State.WARNING, said("open: %(held)s", {"held": ", ".join(sorted(held))}), hint
+        gettext("circuit breakers"), State.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
     )
 
 
 def _canary_check(pool: LivePool) -> Check:
-    name = said("canary of %(pool)s", {"pool": pool.name})
+    name = gettext("canary of %(pool)s") % {"pool": pool.name}
     age = pool.oldest_canary_seconds
     if age is None:
         return Check(
-            name, State.WARNING, said("has not come back yet"), said("A worker that just started needs a few seconds.")
+            name,
+            State.WARNING,
+            gettext("has not come back yet"),
+            gettext("A worker that just started needs a few seconds."),
         )
     if age <= canary_limit_seconds() + lease_seconds():
         return Check(name, State.OK, _ago(age))
     # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
-    hint = said("Its children are all busy, or it is about to restart itself.")
+    hint = gettext("Its children are all busy, or it is about to restart itself.")
     return Check(name, State.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
     """Whether a clock that is so many seconds ahead of the database's will do."""
     if skew is None:
-        return Check(said("clocks"), State.OK, said("nobody runs whose clock could be wrong"))
+        return Check(gettext("clocks"), State.OK, gettext("nobody runs whose clock could be wrong"))
     state = State.OK
     if abs(skew) > SKEW_WARNING_SECONDS:
         state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
-    hint = "" if state is State.OK else said("Synchronise that machine's clock (chrony, systemd-timesyncd).")
+    hint = "" if state is State.OK else gettext("Synchronise that machine's clock (chrony, systemd-timesyncd).")
     return Check(
-        said("clocks"), state, said("the worst is %(skew)s s off the database's", {"skew": f"{skew:+.2f}"}), hint
+        gettext("clocks"), state, gettext("the worst is %(skew)s s off the database's") % {"skew": f"{skew:+.2f}"}, hint
     )
 
 
 def _ago(seconds: float) -> str:
-    return said("%(seconds)s s ago", {"seconds": f"{seconds:.1f}"})
+    return gettext("%(seconds)s s ago") % {"seconds": f"{seconds:.1f}"}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from scheduling.models import PoolClock
 from scheduling.selectors.missing_keys import MissingKey, find_missing_keys
@@ -13,7 +14,6 @@ from scheduling.selectors.standing import TICK_AGE
 from scheduling.selectors.starts import STALLED_AFTER, find_stalled_pools
 from scheduling.services.diagnosis_check import Check, State
 from tenants.context import all_tenants
-from tenants.texts import said
 from tenants.write_probe import write_watch
 
 # Before a stall is looked at again: a job that was made ready this moment is none.
@@ -34,20 +34,22 @@ def check_flow() -> Iterator[Check]:
 
 def _check_writes() -> Check:
     if fault := write_watch.read():
-        hint = said("Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted.")
-        return Check(said("writes"), State.FAILURE, fault, hint)
-    return Check(said("writes"), State.OK, said("the database takes them"))
+        hint = gettext(
+            "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
+        )
+        return Check(gettext("writes"), State.FAILURE, fault, hint)
+    return Check(gettext("writes"), State.OK, gettext("the database takes them"))
 
 
 def _check_publishing(refused: dict[str, str]) -> Check:
     if not refused:
-        return Check(said("publishing"), State.OK, said("the broker took every message of the last seconds"))
+        return Check(gettext("publishing"), State.OK, gettext("the broker took every message of the last seconds"))
     faults = ", ".join(f"{pool} ({fault})" for pool, fault in refused.items())
     return Check(
-        said("publishing"),
+        gettext("publishing"),
         State.FAILURE,
-        said("the broker takes no messages of %(faults)s", {"faults": faults}),
-        said("Mend what Redis answers: memory, disk, role of a replica, rights of the user. No job is lost."),
+        gettext("the broker takes no messages of %(faults)s") % {"faults": faults},
+        gettext("Mend what Redis answers: memory, disk, role of a replica, rights of the user. No job is lost."),
     )
 
 
@@ -59,33 +61,29 @@ def _check_starts() -> Check:
         stalled &= set(find_stalled_pools())
     if not stalled:
         return Check(
-            said("starts"),
+            gettext("starts"),
             State.OK,
-            said("no job waits %(seconds)s s beside free slots or without a worker", {"seconds": seconds}),
+            gettext("no job waits %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
         )
     return Check(
-        said("starts"),
+        gettext("starts"),
         State.FAILURE,
-        said(
-            "jobs wait, and none has begun for %(seconds)s s beside free slots or without a worker in %(pools)s",
-            {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
-        ),
-        said("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),
+        gettext("jobs wait, and none has begun for %(seconds)s s beside free slots or without a worker in %(pools)s")
+        % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
+        gettext("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),
     )
 
 
 def _check_keys(missing: Sequence[MissingKey]) -> Check:
-    name = said("data keys")
+    name = gettext("data keys")
     if not missing:
-        return Check(name, State.OK, said("no job waits for one"))
+        return Check(name, State.OK, gettext("no job waits for one"))
     waits = [
-        said(
-            "%(count)s jobs of %(tenant)s wait for data key %(key)s",
-            {"count": each.jobs, "tenant": each.tenant, "key": each.key_id},
-        )
+        gettext("%(count)s jobs of %(tenant)s wait for data key %(key)s")
+        % {"count": each.jobs, "tenant": each.tenant, "key": each.key_id}
         for each in missing
     ]
-    hint = said(
+    hint = gettext(
         "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS: the jobs run again"
         " within ten minutes. Or cancel them, or set DATA_KEY_MISSING_HOURS."
     )

@@ -93,7 +93,7 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
     return JobKind(
         kind=kind,
         title=processor.title or kind.replace("_", " ").capitalize(),
-        description=description_of(processor),
+        description=_description_of(processor),
         payload_schema=processor.payload_schema,
         timeout_seconds=processor.timeout_seconds,
         max_retries=processor.max_retries,
@@ -108,6 +108,6 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
     )
 
 
-def description_of(processor: type[TaskProcessor]) -> str:
-    """The class's docstring; never that of a base."""
-    return inspect.cleandoc(processor.__dict__.get("__doc__") or "")
+def _description_of(processor: type[TaskProcessor]) -> str:
+    """Return the description, else the docstring of the class itself, never that of a base."""
+    return processor.description or inspect.cleandoc(processor.__dict__.get("__doc__") or "")

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import islice
 from typing import Any
 
+from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_TAGS
@@ -27,11 +28,10 @@ from scheduling.processors.base import TaskProcessor
 from scheduling.retry import RetryPolicy, policy_on_plan
 from tenants.context import current_actor
 from tenants.models import Plan
-from tenants.schema_words import told_fault
+from tenants.schema_faults import describe_fault
 from tenants.secret_references import WORD, faults_of_references, has_references
 from tenants.services.pausing import LATEST
 from tenants.services.secrets import require_use_of_secrets
-from tenants.texts import said
 
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
@@ -130,7 +130,7 @@ def _check_retries(request: JobRequest, most: int) -> None:
             {
                 "code": RetriesNotAllowedError.code,
                 "field": "max_retries",
-                "detail": said("From 0 to %(most)s.", {"most": most}),
+                "detail": gettext("From 0 to %(most)s.") % {"most": most},
             }
         ],
     )
@@ -159,7 +159,7 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
     if faults:
         raise PayloadInvalidError(
             errors=[
-                {"code": "payload_invalid", "field": fault.json_path, "detail": told_fault(fault)[:500]}
+                {"code": "payload_invalid", "field": fault.json_path, "detail": describe_fault(fault)[:500]}
                 for fault in faults
             ]
         )

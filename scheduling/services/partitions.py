@@ -14,7 +14,7 @@ from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 DAYS_AHEAD = 7
 # With fewer days ahead somebody should look, well before rows fall into the default partition.
@@ -67,7 +67,7 @@ def list_partitions(table: str) -> list[Partition]:
     return [Partition(name, UUID(bounds[1]), UUID(bounds[2])) for name, bounds in found if bounds is not None]
 
 
-def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[Sentence]:
+def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
     """Sentences about days to come that a history table has no partition for."""
     midnight = _midnight()
     wanted = {uuid7_floor(midnight + timedelta(days=day)): day for day in range(1, days_ahead + 1)}
@@ -76,7 +76,7 @@ def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[Sentence]:
         lacking = sorted(wanted[floor] for floor in wanted.keys() - {part.since for part in list_partitions(table)})
         if lacking:
             values = {"table": table, "days": ", ".join(map(str, lacking))}
-            findings.append(Sentence("%(table)s has no partition for the days in %(days)s days.", values))
+            findings.append(LocalizableText("%(table)s has no partition for the days in %(days)s days.", values))
     return findings
 
 

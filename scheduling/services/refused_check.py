@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
+
 from scheduling.models import SettledRefused
 from scheduling.services.diagnosis_check import Check, State
 from tenants.context import all_tenants
-from tenants.texts import said
 
 
 def check_refused() -> Check:
@@ -13,12 +14,12 @@ def check_refused() -> Check:
     with all_tenants():
         count = SettledRefused.objects.count()
         error = SettledRefused.objects.order_by("-id").values_list("error", flat=True).first()
-    name = said("settled executions")
+    name = gettext("settled executions")
     if error is None:
-        return Check(name, State.OK, said("all are counted"))
+        return Check(name, State.OK, gettext("all are counted"))
     return Check(
         name,
         State.FAILURE,
-        said("%(count)s could not be counted: %(error)s", {"count": count, "error": error.splitlines()[0]}),
-        said("Mend the cause, then run `manage.py verify refused --repair`. Dispatching goes on without them."),
+        gettext("%(count)s could not be counted: %(error)s") % {"count": count, "error": error.splitlines()[0]},
+        gettext("Mend the cause, then run `manage.py verify refused --repair`. Dispatching goes on without them."),
     )

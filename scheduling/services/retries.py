@@ -21,10 +21,12 @@ from scheduling.services.submission import submit_jobs
 from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor, tenant_context
+from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 _NOTE_REQUEUED = """
 UPDATE scheduling_deadletter d SET requeued_at = now(), requeued_job_id = r.new_id
@@ -78,7 +80,7 @@ def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") ->
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
         raise InvalidTransitionError(
-            "A job that is %(state)s does not run again with another payload.", {"state": said(job.state)}
+            "A job that is %(state)s does not run again with another payload.", {"state": LocalizableText(job.state)}
         )
     bulk = retry_jobs(job_ids=[job_id], reason=reason, payloads={job_id: payload}, facts={"payloads_edited": 1})
     if job_id in bulk.refused:
@@ -112,7 +114,10 @@ def retry_jobs(
     for job_id, job in jobs.items():
         if job_id not in bulk.hastened and job_id not in bulk.replayed:
             bulk.refused.setdefault(
-                job_id, InvalidTransitionError("A job that is %(state)s cannot be retried.", {"state": said(job.state)})
+                job_id,
+                InvalidTransitionError(
+                    "A job that is %(state)s cannot be retried.", {"state": LocalizableText(job.state)}
+                ),
             )
     by_tenant: dict[UUID, list[Job]] = {}
     for job_id in [*bulk.hastened, *bulk.replayed]:
@@ -199,20 +204,39 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
     try:
         with tenant_context(tenant_id), part_of_act():
             tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
+            requests, jobs = _requests_anew(jobs, payloads, tenant.plan, bulk)
+            if not jobs:
+                return
             result = submit_jobs(
                 tenant=tenant,
-                requests=[_request_anew(job, payloads.get(job.pk), tenant.plan) for job in jobs],
+                requests=requests,
                 parents=jobs,
                 # A new job is a new job: else a tenant would cancel and retry its way around its rate.
                 is_rated=current_actor().is_of_tenant,
             )
-    except TenantSuspendedError as refusal:
+    except (TenantSuspendedError, DataKeyUnavailableError) as refusal:
         # The jobs of other tenants in the same act are not its affair.
         bulk.refused |= {job.pk: refusal for job in jobs}
         return
     bulk.rate = result.rate
     bulk.replayed |= {jobs[index].pk: submission.job for index, submission in result.accepted}
     bulk.refused |= {jobs[index].pk: error for index, error in result.rejected}
+
+
+def _requests_anew(
+    jobs: Sequence[Job], payloads: Mapping[UUID, Mapping[str, Any]], plan: Plan, bulk: BulkRetry
+) -> tuple[list[JobRequest], list[Job]]:
+    """Return the requests of replays with their jobs; a job whose payload cannot be opened is refused alone."""
+    requests: list[JobRequest] = []
+    readable: list[Job] = []
+    for job in jobs:
+        try:
+            requests.append(_request_anew(job, payloads.get(job.pk), plan))
+        except (DataKeyUnavailableError, SealedValueBrokenError) as refusal:
+            bulk.refused[job.pk] = refusal
+        else:
+            readable.append(job)
+    return requests, readable
 
 
 def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> JobRequest:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from django.utils.translation import gettext
+
 from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import Spread, Target
 from scheduling.models import Queue, RoutingRule, RoutingTarget
@@ -14,7 +16,6 @@ from scheduling.selectors.routes import KnownRoutes, kept_routes, read_routes
 from scheduling.selectors.standings import read_loads
 from scheduling.services.conditions import describe_condition, failing_condition
 from tenants.ids import uuid7
-from tenants.texts import said
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +121,14 @@ class Routes:
 
     def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
         if rule.kind not in ("", kind):
-            return said("it is for the kind %(kind)s", {"kind": rule.kind})
+            return gettext("it is for the kind %(kind)s") % {"kind": rule.kind}
         if rule.tier_id not in (None, self.tier_id):
-            return said("it is for the tier %(tier)s", {"tier": rule.tier_id})
+            return gettext("it is for the tier %(tier)s") % {"tier": rule.tier_id}
         failing = failing_condition(rule.condition, payload)
         return (
             ""
             if failing is None
-            else said("the payload does not fulfil %(condition)s", {"condition": describe_condition(failing)})
+            else gettext("the payload does not fulfil %(condition)s") % {"condition": describe_condition(failing)}
         )
 
     def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
@@ -152,9 +153,9 @@ class Routes:
             queues = [rule.queue] if rule.queue is not None else []
         if not queues:
             names = (
-                said("the tier %(tier)s", {"tier": self.tier_id})
+                gettext("the tier %(tier)s") % {"tier": self.tier_id}
                 if rule.by_tier
-                else said("the rule at %(position)s", {"position": rule.position})
+                else gettext("the rule at %(position)s") % {"position": rule.position}
             )
             raise RouteMissingError("There is no queue for %(names)s.", {"names": names})
         return queues

@@ -19,7 +19,7 @@ from scheduling.services.wakes import wake_on_commit
 from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 from tenants.services.audit import record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 WOKEN = "job.woken"
 _REQUEST_WAKE = load_sql(__file__)["request_wake"]
@@ -31,7 +31,9 @@ def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
     job = _find(job_id)
     data = {"reason": reason}
     if not _is_done(lambda: take_out([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
-        raise InvalidTransitionError("A job that is %(state)s cannot be suspended.", {"state": said(job.state)})
+        raise InvalidTransitionError(
+            "A job that is %(state)s cannot be suspended.", {"state": LocalizableText(job.state)}
+        )
     return _audited(job, "job.suspended", reason)
 
 
@@ -41,7 +43,9 @@ def resume_job(*, job_id: UUID, reason: str = "") -> Job:
     job = _find(job_id)
     states, data = [JobState.SUSPENDED], {"reason": reason}
     if not _is_done(lambda: make_ready([job_id], from_states=states, event="job.resumed", data=data)):
-        raise InvalidTransitionError("A job that is %(state)s cannot be resumed.", {"state": said(job.state)})
+        raise InvalidTransitionError(
+            "A job that is %(state)s cannot be resumed.", {"state": LocalizableText(job.state)}
+        )
     wake_on_commit()
     return _audited(job, "job.resumed", reason)
 
@@ -86,5 +90,5 @@ def _find(job_id: UUID) -> Job:
 def _audited(job: Job, action: str, reason: str) -> Job:
     before = job.state
     job = Job.objects.get(pk=job.pk)  # anew, and not refreshed: that would open what is sealed
-    record_audit(action=action, target=job, before={"state": before}, after={"state": said(job.state)}, reason=reason)
+    record_audit(action=action, target=job, before={"state": before}, after={"state": job.state}, reason=reason)
     return job

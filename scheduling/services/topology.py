@@ -12,6 +12,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext
 
 from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
 from scheduling.services.conditions import check_condition
@@ -20,7 +21,6 @@ from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
-from tenants.texts import said
 
 QUEUE_FIELDS = (
     "description",
@@ -83,10 +83,10 @@ def check_new_name(name: str) -> str:
     """`name` if a queue or pool may be called so, else `FieldInvalidError`."""
     if not _NAME.fullmatch(name):
         raise _invalid(
-            "name", said("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+            "name", gettext("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
         )
     if name in _RESERVED_NAMES:
-        raise _invalid("name", said("The broker uses this name itself."))
+        raise _invalid("name", gettext("The broker uses this name itself."))
     return name
 
 
@@ -150,7 +150,7 @@ def _find_pool(pool: WorkerPool | str) -> WorkerPool:
     if found is None:
         known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
         raise _invalid(
-            "pool", said("There is no worker pool %(pool)r; there are: %(known)s.", {"pool": pool, "known": known})
+            "pool", gettext("There is no worker pool %(pool)r; there are: %(known)s.") % {"pool": pool, "known": known}
         )
     return found
 
@@ -162,7 +162,7 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
     except IntegrityError as error:
         # The name is the only thing that two rows may not share.
         raise _invalid(
-            "name", said("A %(noun)s named %(name)r exists.", {"noun": said(noun), "name": row.name})
+            "name", gettext("A %(noun)s named %(name)r exists.") % {"noun": gettext(noun), "name": row.name}
         ) from error
 
 
@@ -229,7 +229,7 @@ def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
     seconds = checked.get("expected_seconds")
     if isinstance(seconds, float) and math.isnan(seconds):
         # It is neither below the least nor above the most, so the bounds let it pass.
-        raise _invalid("expected_seconds", said("It must be a number."))
+        raise _invalid("expected_seconds", gettext("It must be a number."))
     return checked
 
 

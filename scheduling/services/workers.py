@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.models import Queue, Worker, WorkerPool
@@ -18,11 +19,11 @@ from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.ids import uuid7
 from tenants.services.audit import record_audit
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 
 class PoolNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such worker pool"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such worker pool")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action
         if worker.status != before:
             raise WorkerNotRunningError(
                 "A worker that is %(status)s cannot be switched to %(wanted)s.",
-                {"status": said(worker.status), "wanted": said(after.value)},
+                {"status": LocalizableText(worker.status), "wanted": LocalizableText(after.value)},
             )
         worker.status = after
         worker.save(update_fields=["status"])

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 
 from celery import current_app
+from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
@@ -15,7 +16,6 @@ from scheduling.processors import registry
 from scheduling.selectors.processes import read_liveness
 from scheduling.services.upkeep import registry as upkeep_registry
 from tenants.context import all_tenants
-from tenants.texts import said
 
 # Messages of the dispatcher and of workers to themselves.
 _NOT_BEATS = frozenset({EXECUTE_TASK, CANARY_TASK})
@@ -36,13 +36,13 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
     if task.task == RUN_UPKEEP_TASK and (fault := _upkeep_fault(task.args)):
         return DeliveryFault("args", fault)
     if task.exchange or task.routing_key:
-        detail = said("Leave exchange and routing key empty: a message goes to a queue by its name.")
+        detail = gettext("Leave exchange and routing key empty: a message goes to a queue by its name.")
         return DeliveryFault("exchange" if task.exchange else "routing_key", detail)
     if task.queue and not Queue.objects.filter(name=task.queue).exists():
-        detail = said(
-            "There is no queue %(name)s, so no worker would read it. Leave it empty for %(default)s.",
-            {"name": task.queue, "default": UPKEEP_QUEUE},
-        )
+        detail = gettext("There is no queue %(name)s, so no worker would read it. Leave it empty for %(default)s.") % {
+            "name": task.queue,
+            "default": UPKEEP_QUEUE,
+        }
         return DeliveryFault("queue", detail)
     return None
 
@@ -56,10 +56,8 @@ def find_undelivered() -> list[str]:
     sentences = [f"{name}: {fault.detail}" for name, fault in faults.items()]
     used = {task.queue or UPKEEP_QUEUE for task in tasks if task.name not in faults}
     return sentences + [
-        said(
-            "Tasks for the queue %(queue)s wait: no worker reads it. Start `manage.py run_worker --pool=%(pool)s`.",
-            {"queue": queue, "pool": unread[queue]},
-        )
+        gettext("Tasks for the queue %(queue)s wait: no worker reads it. Start `manage.py run_worker --pool=%(pool)s`.")
+        % {"queue": queue, "pool": unread[queue]}
         for queue in sorted(used & unread.keys())
     ]
 
@@ -67,21 +65,25 @@ def find_undelivered() -> list[str]:
 def _task_fault(name: str) -> str:
     values = {"task": name, "submit": SUBMIT_TASK}
     if name in _NOT_BEATS:
-        return said("Only the platform itself sends %(task)s. To run a job choose %(submit)s.", values)
+        return gettext("Only the platform itself sends %(task)s. To run a job choose %(submit)s.") % values
     if name not in current_app.tasks:
-        return said("No worker has a task of the name %(task)s. Choose one of the registered tasks.", values)
+        return gettext("No worker has a task of the name %(task)s. Choose one of the registered tasks.") % values
     if name.startswith(OWN_PREFIX):
         return ""
     if kind := _kind_of(name):
         cure = {**values, "kwargs": json.dumps({"tenant": "…", "kind": kind, "payload": {}}, ensure_ascii=False)}
-        return said(
-            "Workers run %(task)s as a tenant's job only. Choose %(submit)s with the keyword arguments %(kwargs)s.",
-            cure,
+        return (
+            gettext(
+                "Workers run %(task)s as a tenant's job only. Choose %(submit)s with the keyword arguments %(kwargs)s."
+            )
+            % cure
         )
-    return said(
-        "Workers refuse %(task)s: they run jobs and the platform's own tasks. Decorate it with @fair_task and choose"
-        " %(submit)s, or run it in a Celery application of your own.",
-        values,
+    return (
+        gettext(
+            "Workers refuse %(task)s: they run jobs and the platform's own tasks. Decorate it with @fair_task and"
+            " choose %(submit)s, or run it in a Celery application of your own."
+        )
+        % values
     )
 
 
@@ -101,4 +103,4 @@ def _upkeep_fault(args: str) -> str:
         given = None
     if isinstance(given, list) and len(given) == 1 and given[0] in known:
         return ""
-    return said('The arguments name one upkeep task, such as ["%(name)s"].', {"name": known[0]})
+    return gettext('The arguments name one upkeep task, such as ["%(name)s"].') % {"name": known[0]}

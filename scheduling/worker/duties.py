@@ -23,9 +23,9 @@ from scheduling.services.batches.folding import fold_batches
 from scheduling.services.dispatching.circuits import tend_circuits
 from scheduling.services.dispatching.slices import ask_for_slices
 from scheduling.services.drains import note_drained
+from scheduling.services.due_versions import apply_due_versions
 from scheduling.services.gauges import GaugeSampler
 from scheduling.services.lifting import lift_due
-from scheduling.services.plan_versions import apply_due_versions
 from scheduling.services.processes import ProcessPulse
 from scheduling.services.quotas import keep_limits
 from scheduling.services.rescue import run_sweep

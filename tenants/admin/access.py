@@ -44,8 +44,8 @@ class MembershipAdmin(TenantPeopleAdmin):
     change_permission = Permission.MEMBERS_MANAGE
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
-    empty_title = "No member yet"
-    empty_text = "People join by invitation; their role says what they may do."
+    empty_title = gettext_lazy("No member yet")
+    empty_text = gettext_lazy("People join by invitation; their role says what they may do.")
     post_actions = ("remove",)
 
     fields = ("user", "role", "created_at")
@@ -54,7 +54,7 @@ class MembershipAdmin(TenantPeopleAdmin):
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])
 
-    @post_action(label="Remove", permission=Permission.MEMBERS_MANAGE, is_danger=True)
+    @post_action(label=gettext_lazy("Remove"), permission=Permission.MEMBERS_MANAGE, is_danger=True)
     def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
         sentence = gettext("%(user)s is no longer a member.") % {"user": membership.user}
         remove_member(membership=membership)
@@ -68,6 +68,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What a key is for, what it may do, and until when."""
 
     scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"),
         choices=lambda: [
             (scope.value, f"{scope.value}: {gettext(text_of(scope))}")
             for scope in Permission
@@ -82,7 +83,9 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("name", "scopes", "expires_at", "allowed_addresses")
 
     never_expires = forms.BooleanField(
-        required=False, help_text=gettext_lazy("It lasts until it is revoked. A time above is not looked at.")
+        label=gettext_lazy("Never expires"),
+        required=False,
+        help_text=gettext_lazy("It lasts until it is revoked. A time above is not looked at."),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -104,8 +107,10 @@ class ApiKeyAdmin(TenantPeopleAdmin):
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE
     list_display = ("name", "prefix", "state_words", "created_at", "issuer", "last_used_at", "expires_at", "revoked_at")
-    empty_title = "No key yet"
-    empty_text = "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
+    empty_title = gettext_lazy("No key yet")
+    empty_text = gettext_lazy(
+        "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
+    )
     post_actions = ("rotate", "revoke")
     hidden_fields = frozenset({"secret_hash"})
     list_select_related = ("created_by",)
@@ -129,11 +134,11 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         obj.pk = issued.key.pk
         request.issued_token = issued.token  # type: ignore[attr-defined]
 
-    @admin.display(description="Issued by")
+    @admin.display(description=gettext_lazy("Issued by"))
     def issuer(self, key: ApiKey) -> str:
         return str(key.created_by or gettext("a command"))
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_words(self, key: ApiKey) -> str:
         if key.revoked_at is not None:
             return gettext("revoked")
@@ -159,7 +164,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return response
 
     @post_action(
-        label="Rotate",
+        label=gettext_lazy("Rotate"),
         permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
         is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
@@ -168,7 +173,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)
 
     @post_action(
-        label="Revoke",
+        label=gettext_lazy("Revoke"),
         permission=Permission.API_KEYS_MANAGE,
         asks_reason=True,
         is_danger=True,

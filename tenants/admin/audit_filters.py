@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
 from unfold.utils import parse_datetime_str
 
@@ -29,7 +29,12 @@ class ExactFilter(TextFilter, ABC):
         """What the value asks for."""
 
 
-ACTOR_KINDS = {"api_key": "API key", "command": "command", "system": "system", "user": "user"}
+ACTOR_KINDS = {
+    "api_key": gettext_noop("API key"),
+    "command": gettext_noop("command"),
+    "system": gettext_noop("system"),
+    "user": gettext_noop("user"),
+}
 
 
 def told_actor(row: Any) -> str:

@@ -20,7 +20,7 @@ from django.template.loader import render_to_string
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from tenants.admin.audit_filters import (
     ActionFilter,
@@ -58,8 +58,10 @@ class AuditLogEntryAdmin(KeysetAdmin):
     )
     list_filter_submit = True
     list_before_template = "tenants/admin/audit_acts.html"
-    empty_title = "No act yet"
-    empty_text = "Each act of a person, key or command that changes something is here, from its own transaction on."
+    empty_title = gettext_lazy("No act yet")
+    empty_text = gettext_lazy(
+        "Each act of a person, key or command that changes something is here, from its own transaction on."
+    )
     fields = ("at", "action", "target", "actor", "reason", "request_id", "place", "chain_hash", "changes")
     readonly_fields = fields
 
@@ -110,15 +112,15 @@ class AuditLogEntryAdmin(KeysetAdmin):
         }
         return StreamingHttpResponse(lines, content_type=CONTENT_TYPES[file_format], headers=headers)
 
-    @admin.display(description="Target")
+    @admin.display(description=gettext_lazy("Target"))
     def target(self, entry: AuditLogEntry) -> str:
         return f"{entry.target_type} {entry.target_id}".strip()
 
-    @admin.display(description="Actor")
+    @admin.display(description=gettext_lazy("Actor"))
     def actor(self, entry: AuditLogEntry) -> str:
         return told_actor(entry)
 
-    @admin.display(description="Seal")
+    @admin.display(description=gettext_lazy("Seal"))
     def place(self, entry: AuditLogEntry) -> SafeString:
         seal = getattr(entry, "seal", None)
         glyph, words, tone = (
@@ -129,12 +131,12 @@ class AuditLogEntryAdmin(KeysetAdmin):
         mark = '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>'
         return format_html(mark, tone, glyph, words)
 
-    @admin.display(description="Hash")
+    @admin.display(description=gettext_lazy("Hash"))
     def chain_hash(self, entry: AuditLogEntry) -> str:
         seal = getattr(entry, "seal", None)
         return gettext("Within a second of its commit, as long as a dispatcher runs.") if seal is None else seal.hash
 
-    @admin.display(description="Changes")
+    @admin.display(description=gettext_lazy("Changes"))
     def changes(self, entry: AuditLogEntry) -> SafeString:
         diffs = diff_documents(entry.before, entry.after)
         return render_to_string("tenants/admin/audit_changes.html", {"diffs": diffs, "entry": entry})

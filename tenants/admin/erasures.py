@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from tenants.admin.base import PlatformStaffAdmin
 from tenants.admin.post_actions import post_action
@@ -42,17 +42,17 @@ class TenantErasureAdmin(PlatformStaffAdmin):
     )
     readonly_fields = fields
     post_actions = ("cancel", "verify")
-    empty_title = "No tenant was ever erased"
-    empty_text = "A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”."
+    empty_title = gettext_lazy("No tenant was ever erased")
+    empty_text = gettext_lazy("A suspended tenant is erased from its own page, or with “manage.py erase_tenant SLUG”.")
 
-    @admin.display(description="Proof")
+    @admin.display(description=gettext_lazy("Proof"))
     def proof_text(self, erasure: TenantErasure) -> SafeString | str:
         if erasure.proof is None:
             return "–"
         return format_html("<pre>{}</pre>", json.dumps(erasure.proof, indent=2, sort_keys=True, ensure_ascii=False))
 
     @post_action(
-        label="Cancel",
+        label=gettext_lazy("Cancel"),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         is_offered=lambda erasure: erasure.status == ErasureStatus.PENDING,
@@ -62,7 +62,7 @@ class TenantErasureAdmin(PlatformStaffAdmin):
         return gettext("The erasure is cancelled; the tenant stays suspended.")
 
     @post_action(
-        label="Count again",
+        label=gettext_lazy("Count again"),
         permission=Permission.TENANTS_ERASE,
         is_offered=lambda erasure: erasure.status == ErasureStatus.COMPLETED,
     )

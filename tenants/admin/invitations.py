@@ -44,8 +44,8 @@ class InvitationAdmin(TenantPeopleAdmin):
     add_permission = Permission.MEMBERS_MANAGE
     list_display = ("invitee", "role", "state_words", "invited_by", "created_at", "expires_at")
     list_select_related = ("invited_by",)
-    empty_title = "No invitation yet"
-    empty_text = "People join by invitation: they log in, or make an account, and accept it by its link."
+    empty_title = gettext_lazy("No invitation yet")
+    empty_text = gettext_lazy("People join by invitation: they log in, or make an account, and accept it by its link.")
     hidden_fields = frozenset({"token_hash"})
     readonly_fields = ("state_words",)
     post_actions = ("revoke",)
@@ -74,7 +74,7 @@ class InvitationAdmin(TenantPeopleAdmin):
         context = {"title": gettext("Invitation"), "link": issued.link, "list_url": list_url}
         return _page(request, "tenants/admin/invitation_shown.html", context)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_words(self, invitation: Invitation) -> str:
         words = {
             "pending": gettext("pending"),
@@ -85,7 +85,7 @@ class InvitationAdmin(TenantPeopleAdmin):
         return words[invitation.state_at(timezone.now())]
 
     @post_action(
-        label="Revoke",
+        label=gettext_lazy("Revoke"),
         permission=Permission.MEMBERS_MANAGE,
         asks_reason=True,
         is_danger=True,

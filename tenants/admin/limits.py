@@ -105,8 +105,8 @@ class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic 
 class TenantLimitAdmin(TenantScopedAdmin):
     """Overrides: what a tenant may instead of what its plan says, why, and until when."""
 
-    empty_title = "No override"
-    empty_text = (
+    empty_title = gettext_lazy("No override")
+    empty_text = gettext_lazy(
         "Every tenant has the limits of its plan. Add one above to give a tenant more or less, for a while or for good."
     )
     view_permission = Permission.TENANT_VIEW
@@ -134,7 +134,7 @@ class TenantLimitAdmin(TenantScopedAdmin):
         assert override is not None  # the form offers no other limits
         obj.pk = override.pk
 
-    @post_action(label="Clear", permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Clear"), permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
     def clear(self, request: HttpRequest, override: TenantLimit, reason: str) -> HttpResponse:
         clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
         self.message_user(
@@ -144,7 +144,7 @@ class TenantLimitAdmin(TenantScopedAdmin):
         )
         return HttpResponseRedirect(reverse("admin:tenants_tenantlimit_changelist"))
 
-    @admin.display(description="Limit")
+    @admin.display(description=gettext_lazy("Limit"))
     def title(self, override: TenantLimit) -> str:
         return describe_limit(override.key)
 

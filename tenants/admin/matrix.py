@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from tenants.models import Role
+from tenants.models.platform_membership import PLATFORM_ROLE_CHOICES
 from tenants.permission_texts import text_of
 from tenants.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
 COLUMNS = (
     *Role.labels,
-    gettext_noop("Key, at most"),
-    *(role.value.capitalize() for role in PLATFORM_ROLES),
+    gettext_lazy("Key, at most"),
+    *(label for _role, label in PLATFORM_ROLE_CHOICES),
 )
 
 
@@ -46,7 +47,7 @@ def roles_view(request: HttpRequest) -> HttpResponse:
     context = {
         **admin.site.each_context(request),
         "title": gettext("Roles"),
-        "columns": [gettext(column) for column in COLUMNS],
+        "columns": COLUMNS,
         "rows": read_matrix(),
     }
     return TemplateResponse(request, "tenants/admin/roles.html", context)

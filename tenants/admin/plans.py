@@ -15,29 +15,20 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.admin.base import OfItsPage, PlatformStaffAdmin
 from tenants.admin.limits import describe_limit
-from tenants.admin.post_actions import post_action
-from tenants.admin.versions import VERSION_FIELDS, VersionForm, VersionsMixin, asked_number, seen_version
 from tenants.limits import limits
 from tenants.models import Plan, PlanLimit, Tier
 from tenants.permissions import Permission
 from tenants.retry_rules import read_retry_rules, write_retry_rules
-from tenants.services.plans import (
-    PLAN_FIELDS,
-    create_plan,
-    create_tier,
-    rollback_plan,
-    update_plan,
-    update_tier,
-    withdraw_plan_version,
-)
+from tenants.services.plans import PLAN_FIELDS, PLANS, create_plan, create_tier, update_plan, update_tier
+from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
 
 
 @admin.register(Tier)
 class TierAdmin(PlatformStaffAdmin):
     """Classes of service."""
 
-    empty_title = "No tier"
-    empty_text = "Plans belong to tiers, and CFS plans share the slots among them. Add one above."
+    empty_title = gettext_lazy("No tier")
+    empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among them. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     list_display = ("name", "slug", "rank")
@@ -69,7 +60,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
         )
         return field
 
-    @admin.display(description="Meaning")
+    @admin.display(description=gettext_lazy("Meaning"))
     def meaning(self, limit: PlanLimit) -> str:
         return describe_limit(limit.key) if limit.key else "–"
 
@@ -96,6 +87,7 @@ class PlanForm(VersionForm):
     """The plan's own fields, and what goes with a version."""
 
     retry_rules = RetryRulesField(
+        label=gettext_lazy("Retry rules"),
         required=False,
         max_length=10_000,
         help_text=(
@@ -115,11 +107,13 @@ class PlanForm(VersionForm):
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 
-    empty_title = "No plan"
-    empty_text = "A tenant needs one: its limits, its weight and its slots. Add one above."
+    empty_title = gettext_lazy("No plan")
+    empty_text = gettext_lazy("A tenant needs one: its limits, its weight and its slots. Add one above.")
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.PLANS_MANAGE
     form = PlanForm
+    versioned = PLANS
+    rollback, withdraw = version_acts(Permission.PLANS_MANAGE)
     list_display = (
         "name",
         "slug",
@@ -164,20 +158,3 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
         else:
             own = {name: values[name] for name in ("slug", *PLAN_FIELDS)}
             form.instance.pk = create_plan(values=own, limits=limits, reason=values["reason"]).pk
-
-    # Both are offered beside each version, not above the form.
-    @post_action(label="Roll back", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
-    def rollback(self, request: HttpRequest, plan: Plan, reason: str) -> str:
-        version = rollback_plan(
-            plan=plan, number=asked_number(request), reason=reason, expected_version=seen_version(request)
-        )
-        return (
-            gettext("The plan is just that already.")
-            if version is None
-            else gettext("%(plan)s is at %(version)s.") % {"plan": plan, "version": version}
-        )
-
-    @post_action(label="Withdraw", permission=Permission.PLANS_MANAGE, is_offered=lambda plan: False)
-    def withdraw(self, request: HttpRequest, plan: Plan, reason: str) -> str:
-        version = withdraw_plan_version(plan=plan, number=asked_number(request), reason=reason)
-        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}

@@ -24,13 +24,15 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
     """Who, what, and why."""
 
     username = UserField(
+        label=gettext_lazy("Username"),
         help_text=format_lazy(
             "{} {}",
             USER_HELP,
             gettext_lazy("The role takes the place of whatever the user may do as a member of tenants."),
-        )
+        ),
     )
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         max_length=500,
         required=False,
         widget=UnfoldAdminTextInputWidget(),
@@ -57,8 +59,8 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
     list_display = ("user", "role", "created_at")
     list_select_related = ("user",)
     post_actions = ("revoke",)
-    empty_title = "No platform role yet"
-    empty_text = "Superusers are admins without one. Give operators and auditors theirs here."
+    empty_title = gettext_lazy("No platform role yet")
+    empty_text = gettext_lazy("Superusers are admins without one. Give operators and auditors theirs here.")
 
     def get_form(self, request: HttpRequest, obj: PlatformMembership | None = None, **kwargs: Any) -> Any:
         kwargs["form"] = PlatformRoleForm if obj is None else ChangedRoleForm
@@ -78,7 +80,7 @@ class PlatformMembershipAdmin(PlatformStaffAdmin):
         obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
         obj.user = user
 
-    @post_action(label="Take away", permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Take away"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
     def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
         revoke_platform_role(user=membership.user, reason=reason)
         return gettext("%(user)s works for the platform no longer.") % {"user": membership.user}

@@ -3,7 +3,7 @@
 class TenantAdmin(TenantScopedAdmin):
     post_actions = ("suspend",)
 
-    @post_action(label="Suspend", permission=Permission.TENANTS_OPERATE, asks_reason=True)
+    @post_action(label=gettext_lazy("Suspend"), permission=Permission.TENANTS_OPERATE, asks_reason=True)
     def suspend(self, request, tenant, reason):
         suspend_tenant(tenant=tenant, reason=reason)
         return f"{tenant} is suspended."
@@ -12,7 +12,7 @@ class TenantAdmin(TenantScopedAdmin):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
+from django.utils.functional import Promise
 from unfold.admin import ModelAdmin
 
 from tenants.access import access_of
@@ -37,7 +37,7 @@ REASON_LIMIT = 500
 class PostAction:
     """A button: who may press it, for which rows it is offered, whether it asks why, until when, and for the slug."""
 
-    label: str
+    label: str | Promise
     permission: Permission
     asks_reason: bool
     asks_until: bool
@@ -48,7 +48,7 @@ class PostAction:
 
 def post_action(
     *,
-    label: str,
+    label: str | Promise,
     permission: Permission,
     asks_reason: bool = False,
     asks_until: bool = False,
@@ -138,8 +138,7 @@ class PostActionsMixin(ModelAdmin):
             action = self._described(name)
             if action is not None and self._is_permitted(request, action) and action.is_offered(row):
                 url_name = f"admin:{self.opts.app_label}_{self.opts.model_name}_act"
-                shown = replace(action, label=gettext(action.label))
-                yield {"name": name, "action": shown, "url": reverse(url_name, args=[row.pk, name])}
+                yield {"name": name, "action": action, "url": reverse(url_name, args=[row.pk, name])}
 
     def _described(self, name: str) -> PostAction | None:
         return getattr(getattr(self, name, None), "post_action", None) if name in self.post_actions else None

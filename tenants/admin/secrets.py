@@ -72,8 +72,8 @@ class TenantSecretAdmin(TenantScopedAdmin):
     list_display = ("name", "hosts", "version", "changed_at", "changed_by", "last_used_at")
     search_fields = ("name",)
     ordering = ("name",)
-    empty_title = "No secret yet"
-    empty_text = (
+    empty_title = gettext_lazy("No secret yet")
+    empty_text = gettext_lazy(
         "A secret is a credential that is sent to the hosts it is bound to and is never shown. Headers refer to it"
         " as {{ secrets.name }}."
     )
@@ -103,7 +103,7 @@ class TenantSecretAdmin(TenantScopedAdmin):
         secret = create_secret(tenant=tenant, name=form.cleaned_data["name"], value=value, hosts=hosts)
         obj.pk, obj.tenant = secret.pk, tenant
 
-    @post_action(label="Delete", permission=Permission.SECRETS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.SECRETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, secret: TenantSecret, reason: str) -> HttpResponse:
         delete_secret(secret=secret, reason=reason)
         self.message_user(request, gettext("The secret %(name)s is deleted.") % {"name": secret.name})

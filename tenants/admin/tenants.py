@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from tenants.admin.base import TenantScopedAdmin
 from tenants.admin.limits import override_address, usage_panel
@@ -32,8 +32,8 @@ from tenants.services.tenants import (
 class TenantAdmin(TenantScopedAdmin):
     """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
 
-    empty_title = "No tenant yet"
-    empty_text = "Nothing is submitted without one. Add one above, or run “manage.py create_tenant”."
+    empty_title = gettext_lazy("No tenant yet")
+    empty_text = gettext_lazy("Nothing is submitted without one. Add one above, or run “manage.py create_tenant”.")
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.TENANTS_MANAGE
     list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
@@ -103,7 +103,7 @@ class TenantAdmin(TenantScopedAdmin):
         return response
 
     @post_action(
-        label="Pause work",
+        label=gettext_lazy("Pause work"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -114,7 +114,7 @@ class TenantAdmin(TenantScopedAdmin):
         return gettext("The work of %(tenant)s waits.") % {"tenant": tenant}
 
     @post_action(
-        label="Drain",
+        label=gettext_lazy("Drain"),
         permission=Permission.TENANT_PAUSE,
         asks_reason=True,
         asks_until=True,
@@ -125,7 +125,7 @@ class TenantAdmin(TenantScopedAdmin):
         return gettext("Nothing new is accepted from %(tenant)s; what is there runs out.") % {"tenant": tenant}
 
     @post_action(
-        label="Resume work",
+        label=gettext_lazy("Resume work"),
         permission=Permission.TENANT_PAUSE,
         is_offered=lambda tenant: tenant.is_paused or tenant.is_draining,
     )
@@ -136,7 +136,7 @@ class TenantAdmin(TenantScopedAdmin):
         return gettext("The work of %(tenant)s goes on.") % {"tenant": tenant}
 
     @post_action(
-        label="Suspend",
+        label=gettext_lazy("Suspend"),
         permission=Permission.TENANTS_OPERATE,
         asks_reason=True,
         asks_until=True,
@@ -148,14 +148,16 @@ class TenantAdmin(TenantScopedAdmin):
         return gettext("%(tenant)s is suspended.") % {"tenant": tenant}
 
     @post_action(
-        label="Reinstate", permission=Permission.TENANTS_OPERATE, is_offered=lambda tenant: tenant.is_suspended
+        label=gettext_lazy("Reinstate"),
+        permission=Permission.TENANTS_OPERATE,
+        is_offered=lambda tenant: tenant.is_suspended,
     )
     def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
         reinstate_tenant(tenant=tenant)
         return gettext("%(tenant)s is active again.") % {"tenant": tenant}
 
     @post_action(
-        label="Erase for good",
+        label=gettext_lazy("Erase for good"),
         permission=Permission.TENANTS_ERASE,
         asks_reason=True,
         asks_slug=True,

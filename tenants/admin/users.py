@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from tenants.admin.base import PlatformStaffAdmin
@@ -82,8 +82,10 @@ admin.site.unregister(Group)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
 
-    empty_title = "No account yet"
-    empty_text = "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
+    empty_title = gettext_lazy("No account yet")
+    empty_text = gettext_lazy(
+        "People log in with accounts of their own. Add one above, or run “manage.py create_platform_admin”."
+    )
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -94,8 +96,8 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     post_actions = ("deactivate", "activate", "unlock")
     fieldsets = (
         (None, {"fields": ("username", "password", "first_name", "last_name", "email")}),
-        ("What the account may do", {"fields": ("platform_role", "memberships")}),
-        ("Log-ins", {"fields": ("is_active", "locked", "last_login", "date_joined")}),
+        (gettext_lazy("What the account may do"), {"fields": ("platform_role", "memberships")}),
+        (gettext_lazy("Log-ins"), {"fields": ("is_active", "locked", "last_login", "date_joined")}),
     )
     readonly_fields = ("platform_role", "memberships", "is_active", "locked", "last_login", "date_joined")
 
@@ -111,25 +113,25 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
             raise PermissionDenied
         return super().user_change_password(request, id, form_url)
 
-    @admin.display(description="Platform role")
+    @admin.display(description=gettext_lazy("Platform role"))
     def platform_role(self, user: User) -> str:
         if user.is_superuser:
             return gettext("admin (superuser)")
         membership: PlatformMembership | None = getattr(user, "platform_membership", None)
         return membership.role if membership else "–"
 
-    @admin.display(description="Tenants", ordering="tenant_count")
+    @admin.display(description=gettext_lazy("Tenants"), ordering="tenant_count")
     def tenants(self, user: Any) -> int:
         return int(user.tenant_count)
 
-    @admin.display(description="Memberships")
+    @admin.display(description=gettext_lazy("Memberships"))
     def memberships(self, user: User) -> str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
         return ", ".join(
             f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
         ) or gettext("none")
 
-    @admin.display(description="Locked out")
+    @admin.display(description=gettext_lazy("Locked out"))
     def locked(self, user: User) -> str:
         until = locked_until(user)
         return (
@@ -139,7 +141,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         )
 
     @post_action(
-        label="Deactivate",
+        label=gettext_lazy("Deactivate"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_danger=True,
@@ -150,7 +152,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return gettext("%(user)s is logged out everywhere and cannot log in.") % {"user": user}
 
     @post_action(
-        label="Activate",
+        label=gettext_lazy("Activate"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: not user.is_active,
@@ -160,7 +162,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return gettext("%(user)s may log in again.") % {"user": user}
 
     @post_action(
-        label="Unlock",
+        label=gettext_lazy("Unlock"),
         permission=Permission.PEOPLE_MANAGE,
         asks_reason=True,
         is_offered=lambda user: locked_until(user) is not None,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.models import Model
+from django.utils.translation import gettext_noop
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
@@ -33,7 +34,7 @@ EDITING_METHODS = frozenset({"PATCH", "PUT", "DELETE"})
 class IfMatchInvalidError(DomainError):
     code = "if_match_invalid"
     category = "malformed"
-    title = 'If-Match must be a tag as ETag gave it, such as "3", a list of them, or *.'
+    title = gettext_noop('If-Match must be a tag as ETag gave it, such as "3", a list of them, or *.')
 
 
 def read_if_match(request: Request) -> frozenset[str] | None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from django.db.models import QuerySet
+from django.utils.translation import gettext
 from rest_framework.exceptions import NotFound
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.pagination import Cursor, CursorPagination
@@ -14,7 +15,6 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from tenants.exceptions import CursorInvalidError, FieldInvalidError, FilterUnknownError
-from tenants.texts import said
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_LIMIT = 200
@@ -30,7 +30,7 @@ def read_limit(given: str) -> int:
                 {
                     "field": "limit",
                     "code": "field_invalid",
-                    "detail": said("1 to %(greatest)s", {"greatest": _MAX_LIMIT}),
+                    "detail": gettext("1 to %(greatest)s") % {"greatest": _MAX_LIMIT},
                 }
             ],
         )

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import serializers
-from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
-from tenants.api.versions import (
-    PlanEditSerializer,
-    RollbackSerializer,
-    VersionedViewSet,
-    VersionSerializer,
-    WaitingVersionSerializer,
-    WithdrawalSerializer,
-    versioned_permissions,
-)
 from tenants.limits import MAX_LIMIT_VALUE
 from tenants.models import Plan
 from tenants.models.plan import MOST_CONCURRENCY, MOST_WEIGHT
 from tenants.permissions import Permission
 from tenants.retry_rules import MOST_DELAY_SECONDS, MOST_DELAYS, MOST_RETRIES
-from tenants.selectors.plans import find_plans, get_plan, waiting_versions
-from tenants.services.plans import rollback_plan, update_plan, withdraw_plan_version
+from tenants.selectors.plans import find_plans, get_plan
+from tenants.services.plans import PLANS, update_plan
+from tenants.versions.api import (
+    PlanEditorViewSet,
+    PlanEditSerializer,
+    WaitingVersionSerializer,
+    version_operations,
+    versioned_permissions,
+)
+from tenants.versions.queries import waiting_versions
 
 _MAX_INTEGER = 2**31 - 1
 
@@ -96,7 +94,8 @@ class PlanChangeSerializer(PlanEditSerializer):
         return limits
 
 
-class PlanViewSet(VersionedViewSet):
+@extend_schema_view(**version_operations("plans"))
+class PlanViewSet(PlanEditorViewSet):
     """Plans of all tenants."""
 
     model = Plan
@@ -104,9 +103,8 @@ class PlanViewSet(VersionedViewSet):
     permissions = versioned_permissions(Permission.PLANS_MANAGE)
     lookup_field = "slug"
     lookup_value_regex = "[-a-zA-Z0-9_]{1,50}"
+    versioned = PLANS
     find = staticmethod(get_plan)
-    roll_back = staticmethod(rollback_plan)
-    withdraw_version = staticmethod(withdraw_plan_version)
     http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
 
     def get_queryset(self) -> Any:
@@ -130,21 +128,3 @@ class PlanViewSet(VersionedViewSet):
         plan = self.begin_plan_edit(slug, options)
         update_plan(plan=plan, changes=changes, limits=limits, **options)
         return self.answer(plan)
-
-    @extend_schema(operation_id="plans_versions", responses=VersionSerializer(many=True))
-    @action(detail=True, methods=["get"])
-    def versions(self, request: Request, slug: str) -> Response:
-        """List a plan's versions, newest first."""
-        return self.versions_response(slug)
-
-    @extend_schema(operation_id="plans_rollback", request=RollbackSerializer)
-    @action(detail=True, methods=["post"])
-    def rollback(self, request: Request, slug: str) -> Response:
-        """Make an older version's content the next version."""
-        return self.rollback_response(slug)
-
-    @extend_schema(operation_id="plans_withdraw", request=WithdrawalSerializer)
-    @action(detail=True, methods=["post"])
-    def withdraw(self, request: Request, slug: str) -> Response:
-        """Have a version that waits for its time never take effect."""
-        return self.withdraw_response(slug)

@@ -21,7 +21,7 @@ from django.core.exceptions import (
 from django.core.handlers.exception import response_for_exception
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from rest_framework import exceptions as rest
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
@@ -65,6 +65,21 @@ _CODE_BY_STATUS: Final = {
     429: "rate_limited",
     500: "internal_error",
     503: "unavailable",
+}
+# What a status alone says: a literal, for each Python has phrases of its own.
+_PHRASES: Final = {
+    400: gettext_noop("Bad Request."),
+    401: gettext_noop("Unauthorized."),
+    403: gettext_noop("Forbidden."),
+    404: gettext_noop("Not Found."),
+    405: gettext_noop("Method Not Allowed."),
+    406: gettext_noop("Not Acceptable."),
+    412: gettext_noop("Precondition Failed."),
+    413: gettext_noop("The body is too large."),
+    415: gettext_noop("Unsupported Media Type."),
+    429: gettext_noop("Too Many Requests."),
+    500: gettext_noop("Internal Server Error."),
+    503: gettext_noop("Service Unavailable."),
 }
 
 
@@ -180,10 +195,6 @@ def _code(status: int) -> str:
     return _CODE_BY_STATUS.get(status, "refused" if status < 500 else "internal_error")
 
 
-def phrases() -> Iterator[str]:
-    """What is said by its status alone, in English; of 413 each Python has its own."""
-    yield from (f"{HTTPStatus(status).phrase}." for status in _CODE_BY_STATUS if status != 413)
-
-
 def _phrase(status: int) -> str:
-    return gettext(f"{HTTPStatus(status).phrase}.")
+    """Return what the status alone says, in the active language."""
+    return gettext(_PHRASES.get(status) or f"{HTTPStatus(status).phrase}.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.conf import settings
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -22,7 +22,6 @@ from tenants.permissions import Permission
 from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
 from tenants.services.settings import change_settings
 from tenants.setting_schema import SettingGroup, all_settings, setting_groups
-from tenants.texts import said
 
 # By language: the declared groups, and their representation as long as they are the same.
 _schemas: BoundedCache[str, tuple[Sequence[SettingGroup], Any]] = BoundedCache(
@@ -51,7 +50,7 @@ class SettingsChangeSerializer(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         strays = sorted(str(name) for name in data if name not in self.fields) if isinstance(data, Mapping) else []
         if strays:
-            fault = {"field": strays[0][:100], "code": "unknown_field", "detail": said("There is no such field.")}
+            fault = {"field": strays[0][:100], "code": "unknown_field", "detail": gettext("There is no such field.")}
             raise FieldInvalidError(f"{fault['field']}: {fault['detail']}", errors=[fault])
         return super().to_internal_value(data)
 

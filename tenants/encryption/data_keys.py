@@ -20,6 +20,7 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib.postgres.functions import TransactionNow
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_noop
 
 from tenants.context import current_scope, tenant_context
 from tenants.encryption.envelope import (
@@ -43,7 +44,7 @@ MOST_TENANTS: Final = 2_000
 class DataKeyUnavailableError(DomainError):
     code = "data_key_unavailable"
     category = "unavailable"
-    title = "A value is sealed with a key that is not at hand."
+    title = gettext_noop("A value is sealed with a key that is not at hand.")
 
 
 @dataclass(frozen=True, slots=True)

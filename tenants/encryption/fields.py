@@ -14,6 +14,7 @@ from uuid import UUID
 
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
+from django.utils.translation import gettext_noop
 
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, opening_key, sealing_key
 from tenants.encryption.envelope import Place, SealBrokenError, key_id_of, quote, seal, unquote, unseal
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 class SealedValueBrokenError(DomainError):
     code = "sealed_value_broken"
     category = "conflict"
-    title = "A stored value is not what was sealed for its place: it was changed, or belongs elsewhere."
+    title = gettext_noop("A stored value is not what was sealed for its place: it was changed, or belongs elsewhere.")
 
 
 class UnsealedWriteError(RuntimeError):
@@ -161,19 +162,13 @@ def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
     return field
 
 
-def open_rows(
-    model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
-) -> Iterator[tuple[UUID, Any]]:
-    """Ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement."""
-    field = sealed_field(model, name)
-    for row_id, tenant_id, value in _with_keys(rows):
-        yield row_id, field.open(value, tenant_id=tenant_id, row_id=row_id)
-
-
 def open_readable_rows(
     model: type[models.Model], name: str, rows: Iterable[tuple[UUID, UUID, Any]]
 ) -> Iterator[tuple[UUID, Any]]:
-    """The same without the rows that cannot be opened, which are logged."""
+    """Yield ids and opened values from `values_list("pk", "tenant_id", name)`; all tenants' keys by one statement.
+
+    Rows that cannot be opened are logged and left out.
+    """
     field = sealed_field(model, name)
     for row_id, tenant_id, value in _with_keys(rows):
         try:

@@ -16,7 +16,7 @@ from tenants.models.secret import TenantSecret
 from tenants.models.settings import TenantSettings
 from tenants.models.tenant import Tenant, TenantStatus
 from tenants.models.tier import Tier
-from tenants.models.versions import VersionedModel, VersionFacts
+from tenants.versions.models import VersionedModel, VersionFacts
 
 __all__ = [
     "ApiKey",

@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.ids import uuid7
@@ -57,9 +58,9 @@ class AuditHead(models.Model):
     """Where a chain stood, signed. Whoever keeps a copy elsewhere can prove that what was before it is untouched."""
 
     class Kind(models.TextChoices):
-        HEAD = "head", "Head"
-        CHECKPOINT = "checkpoint", "Pruned up to here"
-        FINAL = "final", "Erased"
+        HEAD = "head", _("Head")
+        CHECKPOINT = "checkpoint", _("Pruned up to here")
+        FINAL = "final", _("Erased")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     chain = models.UUIDField()
@@ -110,8 +111,8 @@ class AuditRemoval(models.Model):
     """A request to the auditor: prune a chain, or erase all of it. The auditor counts what it removed by table."""
 
     class Kind(models.TextChoices):
-        RETENTION = "retention", "Retention"
-        ERASURE = "erasure", "Erasure"
+        RETENTION = "retention", _("Retention")
+        ERASURE = "erasure", _("Erasure")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     chain = models.UUIDField()

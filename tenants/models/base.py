@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from tenants.context import require_scope
 from tenants.ids import uuid7
@@ -18,9 +19,11 @@ class TenantModel(models.Model):
     unique constraint on (tenant, id) where other rows refer to it with `rls.AddCompositeForeignKey`.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     # The index that serves a table begins with the tenant; one on the tenant alone would only cost.
-    tenant = models.ForeignKey("tenants.Tenant", on_delete=models.PROTECT, db_index=False, related_name="+")
+    tenant = models.ForeignKey(
+        "tenants.Tenant", verbose_name=_("tenant"), on_delete=models.PROTECT, db_index=False, related_name="+"
+    )
 
     objects = TenantManager()
 

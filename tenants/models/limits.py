@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.managers import TenantManager
 from tenants.models.base import TenantModel
@@ -12,13 +13,17 @@ from tenants.models.base import TenantModel
 class TenantLimit(TenantModel):
     """A limit that goes before the plan's, for one tenant, until it expires."""
 
-    key = models.CharField(max_length=100)
-    value = models.PositiveBigIntegerField(help_text="In the limit's own unit.")
-    reason = models.CharField(max_length=500)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="From then on the plan counts again.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    key = models.CharField(_("key"), max_length=100)
+    value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
+    reason = models.CharField(_("reason"), max_length=500)
+    expires_at = models.DateTimeField(
+        _("expires at"), null=True, blank=True, help_text=_("From then on the plan counts again.")
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("tenant limit")
+        verbose_name_plural = _("tenant limits")
         ordering = ["key"]
         constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="tenant_limit_key_unique")]
         indexes = [

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext
 
 from tenants.names import find_invisible_character
-from tenants.texts import said
 
 
 class NamedModel(models.Model):
@@ -28,7 +28,8 @@ class NamedModel(models.Model):
         if "name" not in (exclude or ()) and invisible is not None:
             faults["name"] = [
                 ValidationError(
-                    said("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"})
+                    gettext("It must not contain the invisible character U+%(code)s.")
+                    % {"code": f"{ord(invisible):04X}"}
                 )
             ]
         if faults:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 
@@ -15,12 +16,12 @@ class TenantSettings(TenantModel):
     Which keys there are, and what they mean, is declared by the installed apps (`tenants.setting_schema`).
     """
 
-    stored = models.JSONField(default=dict)
-    version = models.PositiveIntegerField(default=0, help_text="Rises with each change.")
-    updated_at = models.DateTimeField(db_default=Now())
+    stored = models.JSONField(_("stored"), default=dict)
+    version = models.PositiveIntegerField(_("version"), default=0, help_text=_("Rises with each change."))
+    updated_at = models.DateTimeField(_("updated at"), db_default=Now())
 
     class Meta:
-        verbose_name = verbose_name_plural = "settings"
+        verbose_name = verbose_name_plural = _("settings")
         constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_settings_tenant")]
 
     def __str__(self) -> str:

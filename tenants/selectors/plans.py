@@ -1,13 +1,11 @@
-"""Reads of plans and of the versions of any kind of plan."""
+"""Reads of plans."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.db.models import QuerySet
 
 from tenants.exceptions import PlanNotFoundError
-from tenants.models import Plan, VersionFacts
+from tenants.models import Plan
 
 
 def find_plans() -> QuerySet[Plan]:
@@ -21,15 +19,3 @@ def get_plan(slug: str) -> Plan:
     if plan is None:
         raise PlanNotFoundError("There is no plan %(slug)r.", {"slug": slug})
     return plan
-
-
-def versions_of(plan: Any) -> QuerySet[VersionFacts]:
-    """The versions of a plan, newest first."""
-    versions: QuerySet[VersionFacts] = plan.versions.order_by("-number")
-    return versions
-
-
-def waiting_versions(plan: Any) -> QuerySet[VersionFacts]:
-    """The versions that wait for their time, the next one first."""
-    waiting = versions_of(plan).filter(outcome=VersionFacts.Outcome.WAITING)
-    return waiting.order_by("effective_from", "number")

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from tenants.chain import GENESIS
 from tenants.chain_check import ChainCheck, Finding, FindingKind, Seal
 from tenants.context import all_tenants, tenant_context
@@ -176,13 +178,16 @@ class _Verifier:
                 continue
             if state.waited is None:
                 self._report(
-                    "entry_inserted", chain, "It was written past the queue of the sealer.", entry_id=state.entry_id
+                    "entry_inserted",
+                    chain,
+                    gettext_noop("It was written past the queue of the sealer."),
+                    entry_id=state.entry_id,
                 )
             elif state.waited.total_seconds() > self.grace_seconds:
                 self._report(
                     "entry_unsealed",
                     chain,
-                    "It has waited for its seal for %(seconds)s s.",
+                    gettext_noop("It has waited for its seal for %(seconds)s s."),
                     {"seconds": round(state.waited.total_seconds())},
                     entry_id=state.entry_id,
                 )
@@ -204,7 +209,7 @@ class _Verifier:
             self._report(
                 "head_differs",
                 chain,
-                "The head that was signed at %(signed_at)s (%(source)s) is of another chain.",
+                gettext_noop("The head that was signed at %(signed_at)s (%(source)s) is of another chain."),
                 {"signed_at": str(head["signed_at"]), "source": source},
                 sequence=head["sequence"],
             )
@@ -231,7 +236,7 @@ class _Verifier:
             self._report(
                 "end_missing",
                 chain,
-                "The chain ends at %(end)s; it stood at %(sequence)s (%(source)s).",
+                gettext_noop("The chain ends at %(end)s; it stood at %(sequence)s (%(source)s)."),
                 {"end": check.sequence, "sequence": head["sequence"], "source": source},
                 sequence=head["sequence"],
             )
@@ -254,7 +259,7 @@ class _Verifier:
             self._report(
                 "head_key_unknown",
                 chain,
-                "Nobody here knows the key %(key)s of a head (%(source)s).",
+                gettext_noop("Nobody here knows the key %(key)s of a head (%(source)s)."),
                 {"key": str(head["key_id"]), "source": source},
                 sequence=head["sequence"],
             )
@@ -262,7 +267,7 @@ class _Verifier:
             self._report(
                 "head_forged",
                 chain,
-                "The signature of a head (%(source)s) is not that of its key %(key)s.",
+                gettext_noop("The signature of a head (%(source)s) is not that of its key %(key)s."),
                 {"key": str(head["key_id"]), "source": source},
                 sequence=head["sequence"],
             )

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_noop
 
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys, is_sealing, master_keys, new_data_key
@@ -27,7 +28,7 @@ TARGET = "tenants.tenantdatakey"
 class NoMasterKeyError(DomainError):
     code = "no_master_key"
     category = "conflict"
-    title = "ENCRYPTION_MASTER_KEYS is empty: values are stored as they are."
+    title = gettext_noop("ENCRYPTION_MASTER_KEYS is empty: values are stored as they are.")
 
 
 @dataclass(frozen=True, slots=True)

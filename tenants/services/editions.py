@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from django.db import connection, models
+from django.utils.translation import gettext_noop
 
 from tenants.exceptions import DomainError
 from tenants.locks import LockClass
@@ -23,13 +24,13 @@ _DIGITS = 16
 class StaleError(DomainError):
     code = "stale"
     category = "stale"
-    title = "It has changed since it was read."
+    title = gettext_noop("It has changed since it was read.")
 
 
 def edition_of(row: models.Model) -> str:
-    """The number of its version where a row has one, else a digest of all that is stored of it."""
+    """Return the version if every change of the row raises it, else a digest of all that is stored of the row."""
     version = getattr(row, "version", None)
-    if isinstance(version, int):
+    if isinstance(version, int) and getattr(row, "is_edited_by_version", True):
         return str(version)
     values = [field.value_to_string(row) for field in row._meta.concrete_fields]
     return digest_of(values)

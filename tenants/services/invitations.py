@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import connection, transaction
+from django.utils.translation import gettext
 
 from tenants.access_errors import InvitationInvalidError, InvitationRefusedError, TooManyInvitationsError
 from tenants.clock import read_clock
@@ -29,7 +30,6 @@ from tenants.services.audit import part_of_act, record_audit
 from tenants.services.invitation_ends import revoke_invitation
 from tenants.services.memberships import add_member, read_role
 from tenants.services.people import check_new_account
-from tenants.texts import said
 
 LASTS = timedelta(days=7)
 MAX_PENDING = 100
@@ -166,8 +166,8 @@ def _may_still_invite(invitation: Invitation) -> bool:
 
 def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:
     """Mail the link; store and audit it if no mail server takes the mail."""
-    subject = said("Invitation to %(tenant)s", {"tenant": tenant.name})
-    text = said("You are invited to work in %(tenant)s. The link is valid for seven days:", {"tenant": tenant.name})
+    subject = gettext("Invitation to %(tenant)s") % {"tenant": tenant.name}
+    text = gettext("You are invited to work in %(tenant)s. The link is valid for seven days:") % {"tenant": tenant.name}
     if not deliver_mail(recipients=[invitation.invitee], subject=subject, text=f"{text}\n\n{link}\n"):
         with tenant_context(tenant):
             Invitation.objects.filter(pk=invitation.pk).update(is_mailed=False)

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
+from django.utils.translation import gettext
 
 from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
@@ -13,7 +14,6 @@ from tenants.mail import deliver_mail
 from tenants.models import ApiKey, Membership, Role
 from tenants.selectors.api_keys import ending_keys
 from tenants.services.audit import record_audit
-from tenants.texts import said
 
 # Owners that are mailed; the console tells all of them.
 MAX_OWNERS: Final = 5
@@ -50,11 +50,13 @@ def _addresses_of(key: ApiKey) -> list[str]:
 def _mail(key: ApiKey, addresses: list[str]) -> None:
     assert key.expires_at is not None
     values = {"name": str(key), "tenant": key.tenant.name, "end": f"{key.expires_at:%Y-%m-%d %H:%M} UTC"}
-    subject = said("API key %(name)s ends on %(end)s", values)
-    text = said(
-        "The API key %(name)s of %(tenant)s ends on %(end)s. Requests with it are refused from then on."
-        " Rotate the key in the console before, and give the new one to its program.",
-        values,
+    subject = gettext("API key %(name)s ends on %(end)s") % values
+    text = (
+        gettext(
+            "The API key %(name)s of %(tenant)s ends on %(end)s. Requests with it are refused from then on."
+            " Rotate the key in the console before, and give the new one to its program."
+        )
+        % values
     )
     # One mail each: no recipient reads the others' addresses.
     for address in addresses:

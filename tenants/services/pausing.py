@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from django.utils.translation import gettext
+
 from tenants.clock import read_moment
 from tenants.context import current_actor
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.names import clean_name
-from tenants.texts import said
 
 REASON_LIMIT = 500
 # The database also keeps times that no datetime can hold; a row with one could not be read again.
@@ -40,9 +41,9 @@ def check_until(until: datetime | None, *, field: str = "until") -> datetime:
     """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
-        detail = said(
-            "It must be a time in the future and before the year %(year)s, with its zone.", {"year": LATEST.year}
-        )
+        detail = gettext("It must be a time in the future and before the year %(year)s, with its zone.") % {
+            "year": LATEST.year
+        }
         fault = {"field": field, "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
     return now

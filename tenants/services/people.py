@@ -9,6 +9,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import Q
+from django.utils.translation import gettext_noop
 
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, NoPlatformRoleError
@@ -26,7 +27,7 @@ _ADMINS_LOCK = f"SELECT {LockClass.PLATFORM_ADMINS.take()}"
 class UserTakenError(DomainError):
     code = "user_taken"
     category = "conflict"
-    title = "There is an account of this name."
+    title = gettext_noop("There is an account of this name.")
 
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:

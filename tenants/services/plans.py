@@ -12,10 +12,12 @@ from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanN
 from tenants.limits import MAX_LIMIT_VALUE
 from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
 from tenants.names import clean_name, clean_slug
+from tenants.selectors.plans import get_plan
 from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
-from tenants.services.versions import Content, VersionedPlans
 from tenants.signals import tenant_scheduling_changed
+from tenants.versions.hooks import Content
+from tenants.versions.service import Versioned
 
 PLAN_FIELDS = (
     "name",
@@ -93,32 +95,15 @@ def update_plan(
     )
 
 
-def rollback_plan(
-    *,
-    plan: Plan,
-    number: int,
-    reason: str,
-    expected_version: int | None = None,
-    effective_from: datetime | None = None,
-) -> PlanVersion | None:
-    """Make an older version's content the plan's next version; None where the plan is just that already."""
-    version = PLANS.roll_back(
-        plan, number, reason=reason, expected_version=expected_version, effective_from=effective_from
-    )
-    return cast("PlanVersion | None", version)
-
-
-def withdraw_plan_version(*, plan: Plan, number: int, reason: str) -> PlanVersion:
-    """Have a version that waits for its time never take effect."""
-    return cast("PlanVersion", PLANS.withdraw(plan, number, reason=reason))
-
-
-class _Plans(VersionedPlans[Plan]):
+class _Plans(Versioned[Plan]):
     """Plans with their limits."""
 
-    noun = "plan"
+    noun = owner = "plan"
     changed_action = "plan.updated"
     versions = PlanVersion
+
+    def find(self, name: str) -> Plan:
+        return get_plan(name)
 
     def lock(self, plan: Plan) -> Plan:
         locked = Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()

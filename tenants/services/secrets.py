@@ -12,6 +12,7 @@ from uuid import UUID
 import idna
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from tenants.context import current_actor, tenant_context
 from tenants.encryption.data_keys import is_sealing
@@ -22,7 +23,6 @@ from tenants.secret_references import is_secret_name
 from tenants.selectors.secrets import get_secret
 from tenants.services.audit import record_audit
 from tenants.services.data_keys import NoMasterKeyError
-from tenants.texts import said
 
 MAX_SECRETS: Final = 200
 MAX_HOSTS: Final = 20
@@ -104,18 +104,17 @@ def check_secret(*, name: str, value: str, hosts: Sequence[str]) -> list[str]:
     """Return the hosts as they are kept; raise `SecretInvalidError`, which never holds the value."""
     faults: list[dict[str, Any]] = []
     if not is_secret_name(name):
-        faults.append(_fault("name", said("Use lower-case letters, digits and underscores, a letter first.")))
+        faults.append(_fault("name", gettext("Use lower-case letters, digits and underscores, a letter first.")))
     if not MIN_VALUE_CHARACTERS <= len(value) <= MAX_VALUE_CHARACTERS:
         limits = {"least": MIN_VALUE_CHARACTERS, "most": MAX_VALUE_CHARACTERS}
-        faults.append(_fault("value", said("It has from %(least)s to %(most)s characters.", limits)))
+        faults.append(_fault("value", gettext("It has from %(least)s to %(most)s characters.") % limits))
     elif not (value.isascii() and value.isprintable()) or value != value.strip():
-        faults.append(_fault("value", said("It has printable ASCII characters, without blanks at its ends.")))
+        faults.append(_fault("value", gettext("It has printable ASCII characters, without blanks at its ends.")))
     kept = [_read_host(host) for host in hosts]
     if None in kept or not 1 <= len(kept) <= MAX_HOSTS:
-        detail = said(
-            "Name from 1 to %(limit)s hosts without scheme and port: api.example.com, *.example.com or an address.",
-            {"limit": MAX_HOSTS},
-        )
+        detail = gettext(
+            "Name from 1 to %(limit)s hosts without scheme and port: api.example.com, *.example.com or an address."
+        ) % {"limit": MAX_HOSTS}
         faults.append(_fault("hosts", detail))
     if faults:
         raise SecretInvalidError(errors=faults)

@@ -10,13 +10,14 @@ from collections.abc import Collection, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.utils.translation import gettext
+
 from tenants.exceptions import SettingsRefusedError
 from tenants.models import Tenant, TenantSecret
 from tenants.secret_errors import SecretInvalidError
 from tenants.secret_references import is_reference
 from tenants.services.secrets import delete_secret, put_secret, require_use_of_secrets
 from tenants.setting_schema import Setting, all_settings
-from tenants.texts import said
 
 
 def move_secrets(tenant: Tenant, before: Mapping[str, Any], stored: Mapping[str, Any], given: Collection[str]) -> Any:
@@ -43,7 +44,7 @@ def move_secrets(tenant: Tenant, before: Mapping[str, Any], stored: Mapping[str,
 def _store(tenant: Tenant, setting: Setting, value: str, host: str) -> str:
     if not host:
         raise _refusal(
-            setting.key, said("Set %(url)s first: the secret is bound to its host.", {"url": setting.host_of})
+            setting.key, gettext("Set %(url)s first: the secret is bound to its host.") % {"url": setting.host_of}
         )
     try:
         put_secret(tenant=tenant, name=setting.secret_name, value=value, hosts=[host])

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from tenants.context import tenant_context
 from tenants.exceptions import (
@@ -19,7 +20,6 @@ from tenants.selectors.settings import effective_values, forget_settings
 from tenants.services.audit import record_audit
 from tenants.services.setting_secrets import move_secrets
 from tenants.setting_schema import MASK, Setting, all_settings, setting_groups
-from tenants.texts import said
 
 
 def change_settings(
@@ -81,7 +81,9 @@ def _is_same(one: Any, other: Any) -> bool:
 
 def _refuse_unknown(keys: Collection[str]) -> None:
     faults = [
-        _fault(key, "setting_unknown", said("There is no such setting.")) for key in keys if key not in all_settings()
+        _fault(key, "setting_unknown", gettext("There is no such setting."))
+        for key in keys
+        if key not in all_settings()
     ]
     if faults:
         raise SettingUnknownError("There is no setting %(name)r.", {"name": faults[0]["field"]}, errors=faults)
@@ -91,14 +93,14 @@ def _refuse_platforms_own(changed: Mapping[str, Any]) -> None:
     declared = all_settings()
     own = [key for key in changed if key in declared and declared[key].editor == "platform"]
     if own:
-        faults = [_fault(key, "setting_forbidden", said(SettingForbiddenError.title)) for key in own]
+        faults = [_fault(key, "setting_forbidden", gettext(SettingForbiddenError.title)) for key in own]
         raise SettingForbiddenError("Only the platform changes %(name)s.", {"name": own[0]}, errors=faults)
 
 
 def _refuse_invalid(tenant: Tenant, given: Mapping[str, Any], stored: Mapping[str, Any]) -> None:
     declared = all_settings()
     faults = [
-        _fault(key, "setting_invalid", detail if not declared[key].is_secret else said("The value does not fit."))
+        _fault(key, "setting_invalid", detail if not declared[key].is_secret else gettext("The value does not fit."))
         for key, value in given.items()
         for detail in declared[key].faults(value)
     ]
@@ -124,7 +126,7 @@ def _over_plan(tenant: Tenant, settings: Collection[Setting], given: Mapping[str
         _fault(
             setting.key,
             "setting_over_plan",
-            said("The plan allows at most %(limit)s.", {"limit": limits[setting.plan_limit]}),
+            gettext("The plan allows at most %(limit)s.") % {"limit": limits[setting.plan_limit]},
         )
         for setting in settings
         if setting.plan_limit in limits and (given[setting.key] or 0) > limits[setting.plan_limit]

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop
 
 from tenants.context import all_tenants, current_actor
 from tenants.encryption.data_keys import is_sealing, new_data_key
@@ -59,7 +60,7 @@ _SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "sta
 class StoppedByPlatformError(DomainError):
     code = "stopped_by_platform"
     category = "conflict"
-    title = "The platform has stopped the tenant's work, and only the platform lets it go on."
+    title = gettext_noop("The platform has stopped the tenant's work, and only the platform lets it go on.")
 
 
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:

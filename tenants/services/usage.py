@@ -12,7 +12,7 @@ from tenants.limits import NO_PERIOD, Limit, LimitReached
 from tenants.models import TenantUsage
 from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 # The row stays locked until the transaction ends, so two changes at once cannot pass the limit together.
 _CHANGE = """
@@ -23,6 +23,9 @@ ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = greatest(0, u.amount
 WHERE %(change)s <= 0 OR %(allowed)s::bigint IS NULL OR u.amount + %(change)s <= %(allowed)s
 RETURNING amount
 """
+
+# Without words of its own, and so without a translation.
+_FACTS = "%(used)s%(wanted)s"
 
 
 def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
@@ -61,8 +64,14 @@ def stored(tenant_id: UUID, limit: Limit) -> int:
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
     """The refusal, with what is used now."""
     used = stored(tenant_id, limit)
-    values = {"title": said(limit.title), "used": f"{used:,}", "allowed": f"{allowed:,}", "unit": said(limit.unit)}
-    detail = said("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values)
-    if wanted:
-        detail += said(" %(count)s more are asked for.", {"count": f"{wanted:,}"})
-    return SpaceExceededError(detail, limit=LimitReached(limit.key, limit.unit, allowed, used))
+    values = {
+        "title": LocalizableText(limit.title),
+        "used": f"{used:,}",
+        "allowed": f"{allowed:,}",
+        "unit": LocalizableText(limit.unit),
+    }
+    facts: dict[str, Any] = {
+        "used": LocalizableText("%(title)s: %(used)s of %(allowed)s %(unit)s are used.", values),
+        "wanted": LocalizableText(" %(count)s more are asked for.", {"count": f"{wanted:,}"}) if wanted else "",
+    }
+    return SpaceExceededError(_FACTS, facts, limit=LimitReached(limit.key, limit.unit, allowed, used))

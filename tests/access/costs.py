@@ -197,10 +197,12 @@ DELETE workflows/{pk}/                                             2
 PATCH  workflows/{pk}/                                             2
 POST   workflow-runs/records/                                      2
 POST   workflows/{pk}/runs/                                        2
+POST   workflows/{pk}/withdraw/                                    2
 GET    workflows/{pk}/versions/                                    2
 POST   datasets/{pk}/search/                                       5
 POST   schedules/preview/                                          5
 POST   workflows/                                                  5
+POST   workflows/{pk}/rollback/                                    5
 POST   workflows/{pk}/versions/                                    5
 GET    audit-log/export/                                           20
 POST   bulk-operations/                                            20
@@ -209,6 +211,7 @@ GET    jobs/{job_id}/logs/download/                                20
 POST   routing-rules/test/                                         20
 POST   upkeep-runs/                                                20
 POST   workflows/check/                                            20
+POST   workflows/{pk}/preview/                                     20
 """
 
 # Pages of the console whose cost is not 1 for reading, 2 for a list or a change.

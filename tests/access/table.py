@@ -246,6 +246,9 @@ DELETE workflows/{workflow}/                 workflows.manage
 GET    workflows/{workflow}/versions/        workflows.view
 POST   workflows/{workflow}/versions/        workflows.manage  {"definition": {"nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}], "edges": [{"from": "start", "to": "end"}]}}
 GET    workflows/{workflow}/versions/1/      workflows.view
+POST   workflows/{workflow}/rollback/        workflows.manage  {"number": 1, "reason": "too slow"}
+POST   workflows/{workflow}/withdraw/        workflows.manage  {"number": 1, "reason": "not yet"}  409
+POST   workflows/{workflow}/preview/         workflows.view    {"definition": {"nodes": []}}
 POST   workflows/{workflow}/runs/            jobs.submit       {"inputs": {}}
 GET    approvals/                            workflows.view
 GET    approvals/{approval}/                 workflows.view
@@ -332,7 +335,7 @@ tenants.tenantsecret               secrets.use     secrets.manage   secrets.mana
 tenants.tenantsettings             tenant.view     -                -
 tenants.tier                       platform.view   plans.manage     plans.manage
 workflow_execution.approval        workflows.view  -                -                approve:workflows.approve reject:workflows.approve
-workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage
+workflow_execution.workflow        workflows.view  workflows.manage workflows.manage delete:workflows.manage rollback:workflows.manage withdraw:workflows.manage
 workflow_storage.workflowrun       jobs.view       -                -                reveal:jobs.reveal
 webhooks.delivery                  jobs.view       -                -
 webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage

@@ -8,6 +8,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sweep_ended_runs"},
         "it looks for what the runs of all tenants have left behind",
     ),
+    "scheduling/processors/workflow_execution/migrations/0003_versions.py": (
+        {"put_outcomes"},
+        "FORCE binds the owner, who completes the versions of all tenants",
+    ),
     "jobsplatform/demo/readings.py": (
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
@@ -98,7 +102,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_clock", "put_retention", "take_retention"},
         "FORCE binds the owner, who writes these rows",
     ),
-    "scheduling/management/commands/plan_versions.py": ({"Command.handle"}, "plans are the platform's"),
     "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
@@ -241,7 +244,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_make", "_midnight", "list_partitions"},
         "partitions hold the rows of all tenants",
     ),
-    "scheduling/services/plan_versions.py": ({"apply_due_versions"}, "plans are the platform's"),
+    "scheduling/services/due_versions.py": (
+        {"apply_due_versions"},
+        "versions of all tenants are looked for",
+    ),
     "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
     "scheduling/services/lost_sessions.py": ({"end_lost_sessions"}, "a lost worker ran jobs of many tenants"),
     "scheduling/services/rescue.py": ({"_lead_and"}, "the sweep looks for dead executions of all tenants"),
@@ -391,9 +397,9 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"create_plan", "create_tier", "update_tier"},
         "plans are the platform's, and their tenants are told at once",
     ),
-    "tenants/services/versions.py": (
-        {"VersionedPlans.edit", "VersionedPlans.roll_back", "VersionedPlans.withdraw"},
-        "plans are the platform's",
+    "tenants/versions/hooks.py": (
+        {"VersionHooks.scope"},
+        "plans are the platform's; kinds of tenants' rows name their tenant",
     ),
     "tenants/services/sealing.py": ({"_seal_turn"}, "one auditor serves the chains of all tenants"),
     "tenants/services/tenants.py": (

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from scheduling.models import CFSPlan, DeadLetter, Execution, Job
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.cfs_plans import rollback_cfs_plan
+from scheduling.services.cfs_plans import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.acceptance.acts import fetch, submit, wait_for
@@ -92,7 +92,7 @@ def test_changed_weights_take_effect_without_a_restart(console: Console, globex:
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
             # By a version of its own: rows put back without one would leave a history that does not tell of them.
-            rollback_cfs_plan(plan=CFSPlan.objects.get(name="cloud"), number=version, reason="the test is over")
+            CFS_PLANS.roll_back(CFSPlan.objects.get(name="cloud"), version, reason="the test is over")
     assert {fetch(job).state for job in jobs[-3:]} <= {"cancelled", "completed", "executing"}
 
 

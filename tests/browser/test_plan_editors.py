@@ -7,7 +7,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from scheduling.models import CFSPlan
 from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.cfs_plans import rollback_cfs_plan
+from scheduling.services.cfs_plans import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.acceptance.acts import submit, wait_for
@@ -55,7 +55,7 @@ def test_a_weight_is_tried_saved_and_rolled_back(console: Console, globex: Tenan
         assert after.version == before.version + 1
         assert after.tiers.get(tier_id="sandbox").weight == 30
 
-        versions = page.locator("section[aria-labelledby=plan-versions]")
+        versions = page.locator("section[aria-labelledby=row-versions]")
         newest = versions.locator("details").first
         expect(newest).to_contain_text("the sandbox week")
         newest.locator("summary").click()
@@ -72,7 +72,7 @@ def test_a_weight_is_tried_saved_and_rolled_back(console: Console, globex: Tenan
     finally:
         with all_tenants():
             cancel_jobs(job_ids=[job.pk for job in jobs], reason="the test is over")
-            rollback_cfs_plan(plan=before, number=before.version, reason="the test is over")
+            CFS_PLANS.roll_back(before, before.version, reason="the test is over")
 
 
 def test_a_tenants_plan_is_tried_saved_and_rolled_back(console: Console, globex: Tenant) -> None:
@@ -87,7 +87,7 @@ def test_a_tenants_plan_is_tried_saved_and_rolled_back(console: Console, globex:
     page.get_by_role("button", name="Save and continue editing").click()
     expect(page.get_by_text("was changed successfully")).to_be_visible()
     assert Plan.objects.get(pk=plan.pk).weight == 3
-    old = page.locator("section[aria-labelledby=plan-versions] details").filter(has_text=f"Version {plan.version}").last
+    old = page.locator("section[aria-labelledby=row-versions] details").filter(has_text=f"Version {plan.version}").last
     old.locator("summary").click()
     old.get_by_role("textbox").fill("too much")
     old.get_by_role("button", name="Roll back to this").click()

@@ -159,7 +159,6 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/processors/workflow_execution/definition/node_types.py:NAME": ("search", ()),
     "scheduling/processors/workflow_execution/definition/node_types.py:VALUE": ("search", (("nodes", ".a"),)),
     "scheduling/processors/workflow_execution/definition/node_types.py:_TEST": ("search", (("nodes", ".a"),)),
-    "scheduling/processors/workflow_execution/definition/template_words.py:_NEXT": ("finditer", (("", " Jinja was "),)),
     "scheduling/processors/workflow_execution/processor.py:WorkflowExecution": ("search", ()),
     "scheduling/processors/workflow_execution/tenant_settings.py:LLM_KEY": ("search", ()),
     "scheduling/processors/workflow_execution/tenant_settings.py:LLM_URL": ("search", (("http://", "a"),)),
@@ -229,8 +228,7 @@ OWN: dict[str, str] = {
     "scheduling/selectors/dead_letter_groups.py:DeadLetterGroup": "a field of that name, no pattern",
     "scheduling/selectors/dead_letter_groups.py:_merge": "a field of that name, no pattern",
     "scheduling/services/partitions.py:_BOUNDS": "PostgreSQL's catalog",
-    "tenants/schema_words.py:_SENTENCES": "sentences by the keyword `pattern`, no pattern",
-    "tenants/sentences.py:_PLACE": "our own sentences, whose values are filled in afterwards",
+    "tenants/schema_faults.py:_TEXTS": "texts by the keyword `pattern`, no pattern",
     "tenants/services/erasure/catalog.py:_COMPARED": "PostgreSQL's catalog",
 }
 

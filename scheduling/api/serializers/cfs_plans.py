@@ -9,8 +9,8 @@ from rest_framework import serializers
 from scheduling.models import CFSPlan
 from scheduling.services.cfs_plans import MAX_WEIGHT
 from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
-from tenants.api.versions import PlanEditSerializer, WaitingVersionSerializer
-from tenants.selectors.plans import waiting_versions
+from tenants.versions.api import PlanEditSerializer, WaitingVersionSerializer
+from tenants.versions.queries import waiting_versions
 
 MAX_TIERS = 100
 

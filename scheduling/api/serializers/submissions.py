@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext
 from rest_framework import serializers
 
 from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
@@ -19,7 +20,6 @@ from scheduling.services.job_requests import (
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
-from tenants.texts import said
 
 
 class JobSubmissionSerializer(StrictSerializer):
@@ -110,7 +110,7 @@ def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
         fault = {
             "field": "jobs",
             "code": "field_invalid",
-            "detail": said("From 1 to %(limit)s jobs are taken at once.", {"limit": MAX_BULK_JOBS}),
+            "detail": gettext("From 1 to %(limit)s jobs are taken at once.") % {"limit": MAX_BULK_JOBS},
         }
         raise FieldInvalidError(fault["detail"], errors=[fault])
     return jobs
@@ -123,7 +123,7 @@ def parse_batch(body: Mapping[str, Any]) -> UUID | None:
     try:
         return UUID(str(serializers.UUIDField().run_validation(body["batch"])))
     except serializers.ValidationError as error:
-        fault = {"field": "batch", "code": "field_invalid", "detail": said("It must be the id of a batch.")}
+        fault = {"field": "batch", "code": "field_invalid", "detail": gettext("It must be the id of a batch.")}
         raise FieldInvalidError(fault["detail"], errors=[fault]) from error
 
 
@@ -133,7 +133,7 @@ def parse_idempotency_key(header: str | None) -> str | None:
         return None
     key = header.strip()
     if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
-        detail = said("It must have 1 to %(limit)s printable ASCII characters.", {"limit": MAX_KEY_CHARACTERS})
+        detail = gettext("It must have 1 to %(limit)s printable ASCII characters.") % {"limit": MAX_KEY_CHARACTERS}
         fault = {"field": "Idempotency-Key", "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"Idempotency-Key: {detail}", errors=[fault])
     return key

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -11,7 +12,6 @@ from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.services.upkeep.status import UpkeepLine
 from scheduling.services.upkeep.tenant_runs import RunFinding, count_findings, findings_of
 from tenants.api.fields import MomentField, NameField, StrictSerializer
-from tenants.texts import said
 
 
 class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
@@ -27,10 +27,10 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
     error = serializers.SerializerMethodField(help_text="Why it was cut off, if it was.")
 
     def get_findings(self, run: UpkeepRun) -> list[str]:
-        return [sentence.told for sentence in run.sentences]
+        return [sentence.localized for sentence in run.sentences]
 
     def get_error(self, run: UpkeepRun) -> str:
-        return said(run.error)
+        return run.error and gettext(run.error)
 
 
 class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
@@ -47,10 +47,10 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
     last_run = UpkeepRunSerializer(source="last", allow_null=True)
 
     def get_title(self, line: UpkeepLine) -> str:
-        return said(line.task.title)
+        return gettext(line.task.title)
 
     def get_text(self, line: UpkeepLine) -> str:
-        return said(line.task.text)
+        return line.task.text and gettext(line.task.text)
 
     def get_interval_seconds(self, line: UpkeepLine) -> float:
         """Time between two runs."""
@@ -101,4 +101,4 @@ class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
         return list(RunFindingSerializer(findings_of(run), many=True).data)
 
     def get_error(self, run: TenantUpkeepRun) -> str:
-        return said(run.error)
+        return run.error and gettext(run.error)

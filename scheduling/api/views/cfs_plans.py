@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,25 +13,14 @@ from scheduling.api.serializers.cfs_plans import CFSPlanChangeSerializer, CFSPla
 from scheduling.models import CFSPlan
 from scheduling.selectors.cfs_plans import find_cfs_plans, get_cfs_plan
 from scheduling.selectors.queues import queue_ids
-from scheduling.services.cfs_plans import (
-    TierRow,
-    activate_cfs_plan,
-    rollback_cfs_plan,
-    update_cfs_plan,
-    withdraw_cfs_plan_version,
-)
+from scheduling.services.cfs_plans import CFS_PLANS, TierRow, activate_cfs_plan, update_cfs_plan
 from tenants.api.serializers import ReasonSerializer
-from tenants.api.versions import (
-    RollbackSerializer,
-    VersionedViewSet,
-    VersionSerializer,
-    WithdrawalSerializer,
-    versioned_permissions,
-)
 from tenants.permissions import Permission
+from tenants.versions.api import PlanEditorViewSet, version_operations, versioned_permissions
 
 
-class CFSPlanViewSet(VersionedViewSet):
+@extend_schema_view(**version_operations("cfs_plans"))
+class CFSPlanViewSet(PlanEditorViewSet):
     """CFS plans; one is active."""
 
     model = CFSPlan
@@ -39,9 +28,8 @@ class CFSPlanViewSet(VersionedViewSet):
     permissions = {**versioned_permissions(Permission.FAIRNESS_MANAGE), "activate": Permission.FAIRNESS_MANAGE}
     lookup_field = "name"
     lookup_value_regex = "[^/]{1,60}"
+    versioned = CFS_PLANS
     find = staticmethod(get_cfs_plan)
-    roll_back = staticmethod(rollback_cfs_plan)
-    withdraw_version = staticmethod(withdraw_cfs_plan_version)
     http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
 
     def get_queryset(self) -> Any:
@@ -73,24 +61,6 @@ class CFSPlanViewSet(VersionedViewSet):
         plan = get_cfs_plan(name)
         activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
         return self.answer(plan)
-
-    @extend_schema(operation_id="cfs_plans_versions", responses=VersionSerializer(many=True))
-    @action(detail=True, methods=["get"])
-    def versions(self, request: Request, name: str) -> Response:
-        """List a CFS plan's versions, newest first."""
-        return self.versions_response(name)
-
-    @extend_schema(operation_id="cfs_plans_rollback", request=RollbackSerializer)
-    @action(detail=True, methods=["post"])
-    def rollback(self, request: Request, name: str) -> Response:
-        """Make an older version's content the next version."""
-        return self.rollback_response(name)
-
-    @extend_schema(operation_id="cfs_plans_withdraw", request=WithdrawalSerializer)
-    @action(detail=True, methods=["post"])
-    def withdraw(self, request: Request, name: str) -> Response:
-        """Have a version that waits for its time never take effect."""
-        return self.withdraw_response(name)
 
 
 def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:

@@ -16,7 +16,7 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.fairness.simulation import Timeline, replay
 from scheduling.fairness.simulation.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.simulation.workload_costs import predictor_for
-from tenants.texts import said
+from tenants.translation import translate
 
 # The tenants that a change concerns most, shown one by one.
 MOST_AFFECTED = 10
@@ -261,19 +261,19 @@ def _notes(load: Load, starts: int) -> list[Note]:
     notes: list[Note] = []
     if not len(load.arrivals):
         notes.append(
-            Note(NoteCode.NO_ARRIVALS, said("Nothing arrived and nothing waits: there is nothing to compare."))
+            Note(NoteCode.NO_ARRIVALS, translate("Nothing arrived and nothing waits: there is nothing to compare."))
         )
     elif load.slots == 0:
-        notes.append(Note(NoteCode.NO_SLOTS, said("The pool has no slots now: nothing would start.")))
+        notes.append(Note(NoteCode.NO_SLOTS, translate("The pool has no slots now: nothing would start.")))
     elif starts < FEW_STARTS:
         notes.append(
             Note(
                 NoteCode.FEW_STARTS,
-                said("Only %(starts)s jobs would start: too few to rely on the percentiles.", {"starts": starts}),
+                translate("Only %(starts)s jobs would start: too few to rely on the percentiles.", {"starts": starts}),
             )
         )
     if load.stands_for > 1:
-        text = said(
+        text = translate(
             "Every %(count)sth arrival was replayed, and stands for %(count)s; waits are coarse.",
             {"count": load.stands_for},
         )
@@ -284,5 +284,7 @@ def _notes(load: Load, starts: int) -> list[Note]:
 def _slice_notes(*, is_unsliced: bool) -> list[Note]:
     if not is_unsliced:
         return []
-    text = said("There were too many time slices to replay: from some time on, jobs kept their slots to their end.")
+    text = translate(
+        "There were too many time slices to replay: from some time on, jobs kept their slots to their end."
+    )
     return [Note(NoteCode.UNSLICED, text)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class DiagnosticsConfig(AppConfig):
@@ -10,7 +11,7 @@ class DiagnosticsConfig(AppConfig):
 
     name = "scheduling.processors.diagnostics"
     label = "diagnostics"
-    verbose_name = "Diagnostics"
+    verbose_name = gettext_lazy("Diagnostics")
     processors = (
         "scheduling.processors.diagnostics.processor.NoopProcessor",
         "scheduling.processors.diagnostics.processor.SleepProcessor",

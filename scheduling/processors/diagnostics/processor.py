@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.base import (
     Complete,
     JobContext,
@@ -29,20 +31,24 @@ _SECONDS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_SLEEP_SECONDS}
 
 
 class NoopProcessor(TaskProcessor):
-    """Completes at once; its payload is ignored."""
+    """Processor of the kind `noop`."""
 
     kind = "noop"
-    title = "Do nothing"
+    title = gettext_noop("Do nothing")
+    description = gettext_noop("Completes at once; its payload is ignored.")
 
     def process(self, context: JobContext) -> Json | None:
         return None
 
 
 class SleepProcessor(TaskProcessor):
-    """Sleeps ``seconds`` with a safe point every 50 ms; a slice taken away resumes where it was."""
+    """Processor of the kind `sleep`."""
 
     kind = "sleep"
-    title = "Sleep"
+    title = gettext_noop("Sleep")
+    description = gettext_noop(
+        "Sleeps ``seconds`` with a safe point every 50 ms; a slice taken away resumes where it was."
+    )
     timeout_seconds = MAX_SLEEP_SECONDS + 60.0
     payload_schema = {
         "type": "object",
@@ -63,13 +69,14 @@ class SleepProcessor(TaskProcessor):
 
 
 class CrashProcessor(TaskProcessor):
-    """Kills its own process, in the first ``times`` executions or in all of them.
-
-    ``seconds`` delays the end, so that a test can see it running.
-    """
+    """Processor of the kind `crash`."""
 
     kind = "crash"
-    title = "Kill the worker's process"
+    title = gettext_noop("Kill the worker's process")
+    description = gettext_noop(
+        "Kills its own process, in the first ``times`` executions or in all of them.\n\n``seconds`` delays "
+        "the end, so that a test can see it running."
+    )
     is_diagnostic = True
     has_circuit = False
     payload_schema = {
@@ -88,14 +95,15 @@ class CrashProcessor(TaskProcessor):
 
 
 class FailProcessor(TaskProcessor):
-    """Raises in the first ``times`` attempts or in all of them; its back-off is short.
-
-    ``how`` is ``transient``, ``permanent``, ``unknown`` (any other exception), ``retry`` (an
-    outcome) or ``exit`` (it ends its process); ``after_seconds`` is the wait that the error asks for.
-    """
+    """Processor of the kind `fail`."""
 
     kind = "fail"
-    title = "Fail"
+    title = gettext_noop("Fail")
+    description = gettext_noop(
+        "Raises in the first ``times`` attempts or in all of them; its back-off is short.\n\n``how`` is "
+        "``transient``, ``permanent``, ``unknown`` (any other exception), ``retry`` (an outcome) or "
+        "``exit`` (it ends its process); ``after_seconds`` is the wait that the error asks for."
+    )
     is_diagnostic = True
     has_circuit = False
     retry_delays_seconds = (0.5, 1.0, 2.0)
@@ -128,12 +136,14 @@ class FailProcessor(TaskProcessor):
 
 
 class SpinProcessor(TaskProcessor):
-    """Burns a processor for ``seconds`` without any safe point, logging as many lines as ``lines`` says; its timeout
-    is short.
-    """
+    """Processor of the kind `spin`."""
 
     kind = "spin"
-    title = "Spin without a safe point"
+    title = gettext_noop("Spin without a safe point")
+    description = gettext_noop(
+        "Burns a processor for ``seconds`` without any safe point, logging as many lines as ``lines`` "
+        "says; its timeout is short."
+    )
     is_diagnostic = True
     has_circuit = False
     timeout_seconds = 2.0
@@ -156,10 +166,11 @@ class SpinProcessor(TaskProcessor):
 
 
 class AllocateProcessor(TaskProcessor):
-    """Holds ``mebibytes`` of touched memory for ``seconds``."""
+    """Processor of the kind `allocate`."""
 
     kind = "allocate"
-    title = "Allocate memory"
+    title = gettext_noop("Allocate memory")
+    description = gettext_noop("Holds ``mebibytes`` of touched memory for ``seconds``.")
     is_diagnostic = True
     has_circuit = False
     payload_schema = {

@@ -48,7 +48,7 @@ _UPLOAD_NOTE = gettext_lazy(
 class UploadForm(forms.Form):
     """Which files, and where to."""
 
-    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -63,13 +63,13 @@ class UploadForm(forms.Form):
 class ReindexForm(forms.Form):
     """Which dataset is indexed anew, how much of it, and why."""
 
-    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(queryset=None)
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
     everything = forms.BooleanField(
         required=False,
         label=gettext_lazy("All documents"),
         help_text=gettext_lazy("Not only those that the settings, or another embedding model, have left behind."),
     )
-    reason = forms.CharField(max_length=500, required=False)
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,7 +80,7 @@ class ReindexForm(forms.Form):
 class ShownStatusFilter(admin.SimpleListFilter):
     """By what a reader is told, which may be the job's word."""
 
-    title, parameter_name = "status", "status"
+    title, parameter_name = gettext_lazy("status"), "status"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(status, gettext(status)) for status in SHOWN_STATUSES]
@@ -92,7 +92,7 @@ class ShownStatusFilter(admin.SimpleListFilter):
 class DatasetFilter(admin.SimpleListFilter):
     """By dataset, of those that the request may see."""
 
-    title, parameter_name = "dataset", "dataset"
+    title, parameter_name = gettext_lazy("dataset"), "dataset"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         rows = Dataset.objects.order_by("-id").values_list("pk", "name")[:_DATASET_CHOICES]
@@ -107,8 +107,8 @@ class DatasetFilter(admin.SimpleListFilter):
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents with their progress; every change is an act."""
 
-    empty_title = "No document yet"
-    empty_text = "Upload files to a dataset above; each becomes a document and is indexed by a job."
+    empty_title = gettext_lazy("No document yet")
+    empty_text = gettext_lazy("Upload files to a dataset above; each becomes a document and is indexed by a job.")
     view_permission = Permission.DATASETS_VIEW
     list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
     list_select_related = ("dataset",)
@@ -120,27 +120,27 @@ class DocumentAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_status", "chunks", "shown_error", "job")
     fieldsets = (
         (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
-        ("Phases", {"fields": _PHASES}),
-        ("File", {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
+        (gettext_lazy("Phases"), {"fields": _PHASES}),
+        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         documents = find_documents()
         return documents.select_related("tenant") if self.access(request).sees_all_tenants else documents
 
-    @admin.display(description="Status", ordering="shown_status")
+    @admin.display(description=gettext_lazy("Status"), ordering="shown_status")
     def shown_status(self, document: Any) -> str:
         return gettext(document.shown_status)
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def shown_error_code(self, document: Any) -> str:
         return document.shown_error_code or "–"
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def shown_error(self, document: Any) -> str:
         return f"{document.shown_error_code}: {document.shown_error_message}" if document.shown_error_code else "–"
 
-    @admin.display(description="Chunks")
+    @admin.display(description=gettext_lazy("Chunks"))
     def chunks(self, document: Document) -> str:
         total = "?" if document.chunks_total is None else document.chunks_total
         kept = (
@@ -150,7 +150,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         )
         return f"{document.chunks_done} / {total}{kept}"
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, document: Document) -> SafeString | str:
         try:
             url = reverse("admin:scheduling_job_change", args=[document.job_id])
@@ -159,7 +159,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return format_html('<a class="console-link" href="{}">{}</a>', url, document.job_id)
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status == "error",
@@ -169,7 +169,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return gettext("%(document)s is indexed again.") % {"document": document}
 
     @post_action(
-        label="Pause",
+        label=gettext_lazy("Pause"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
@@ -181,7 +181,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         }
 
     @post_action(
-        label="Resume",
+        label=gettext_lazy("Resume"),
         permission=Permission.DATASETS_MANAGE,
         is_offered=lambda document: document.shown_status == "paused",
     )
@@ -189,7 +189,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         resume_document(document_id=document.pk, reason=reason)
         return gettext("%(document)s goes on.") % {"document": document}
 
-    @post_action(label="Index anew", permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("Index anew"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
     def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
         reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
         return gettext("%(document)s is indexed anew; what was indexed before answers until then.") % {
@@ -197,7 +197,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         }
 
     @post_action(
-        label="Fetch anew",
+        label=gettext_lazy("Fetch anew"),
         permission=Permission.DATASETS_MANAGE,
         asks_reason=True,
         is_offered=lambda document: document.source_url,
@@ -210,7 +210,7 @@ class DocumentAdmin(ReadOnlyAdmin):
             "document": document
         }
 
-    @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
         delete_document(document_id=document.pk, reason=reason)
         self.message_user(request, gettext("%(document)s is deleted with its chunks.") % {"document": document})

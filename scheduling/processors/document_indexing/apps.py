@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class DocumentIndexingConfig(AppConfig):
@@ -10,7 +11,7 @@ class DocumentIndexingConfig(AppConfig):
 
     name = "scheduling.processors.document_indexing"
     label = "document_indexing"
-    verbose_name = "Document indexing"
+    verbose_name = gettext_lazy("Document indexing")
     processors = ("scheduling.processors.document_indexing.processor.DocumentIndexing",)
     api_urls = "scheduling.processors.document_indexing.api.urls"
     tenant_settings = "scheduling.processors.document_indexing.tenant_settings:SETTINGS"

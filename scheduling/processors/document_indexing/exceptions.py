@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class DocumentNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such document."
+    title = gettext_noop("There is no such document.")
 
 
 class DocumentDuplicateError(DomainError):
     code = "document_duplicate"
     category = "conflict"
-    title = "The dataset has this content already, cut in the same way, as another document."
+    title = gettext_noop("The dataset has this content already, cut in the same way, as another document.")
 
 
 class DocumentHasNoAddressError(DomainError):
     code = "document_without_address"
     category = "conflict"
-    title = "The document was not taken from an address, so there is nothing to fetch again."
+    title = gettext_noop("The document was not taken from an address, so there is nothing to fetch again.")
 
 
 class DocumentBusyError(DomainError):
     code = "document_busy"
     category = "conflict"
-    title = "The document is being changed by another request; try again."
+    title = gettext_noop("The document is being changed by another request; try again.")

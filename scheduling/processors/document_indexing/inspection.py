@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.core.files.base import File
+from django.utils.translation import gettext
 
 from scheduling.processors.files.incoming import IncomingFile, inspect_files
 from scheduling.processors.retrieval.extraction.sniffing import sniff
-from tenants.texts import said
 
 
 def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
@@ -16,5 +16,5 @@ def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
     return inspect_files(
         files,
         find_type=sniff,  # type: ignore[arg-type]
-        wanted=said("Not a PDF, DOCX, HTML, Markdown, text or CSV file."),
+        wanted=gettext("Not a PDF, DOCX, HTML, Markdown, text or CSV file."),
     )

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from scheduling.outgoing_http import Limits
 from scheduling.processors.base import (
     Complete,
@@ -45,11 +47,12 @@ _PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=120.0, body_bytes=MAX_FIL
 
 
 class DocumentIndexing(TaskProcessor):
-    """Makes an uploaded file searchable."""
+    """Processor of the kind `document_indexing`."""
 
     kind = "document_indexing"
     memory_class = "medium"
-    title = "Document indexing"
+    title = gettext_noop("Document indexing")
+    description = gettext_noop("Makes an uploaded file searchable.")
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {"document_id": {"type": "string", "format": "uuid", "maxLength": 36}},

@@ -5,12 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.document_indexing.exceptions import DocumentNotFoundError
 from scheduling.processors.job_outcome import DEAD_STATES, SUSPENDED, error_code, error_message, with_job
 from scheduling.processors.retrieval.models import Document, DocumentStatus
 
-PAUSED = "paused"
+PAUSED = gettext_noop("paused")
 # Every status that a reader may meet: the phases, and paused, which is the job's affair.
 SHOWN_STATUSES = [*DocumentStatus.values, PAUSED]
 

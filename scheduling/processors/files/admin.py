@@ -46,8 +46,8 @@ class UploadForm(forms.Form):
 class UploadedFileAdmin(ReadOnlyAdmin):
     """Files that tenants have uploaded; every change is an act."""
 
-    empty_title = "No file yet"
-    empty_text = "Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id."
+    empty_title = gettext_lazy("No file yet")
+    empty_text = gettext_lazy("Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id.")
     view_permission = Permission.FILES_VIEW
     list_display = ("name", "content_type", "size", "created_at")
     list_before_template = "files/admin/upload_link.html"
@@ -57,15 +57,15 @@ class UploadedFileAdmin(ReadOnlyAdmin):
     readonly_fields = ("size",)
     fields = ("name", "content_type", "size", "sha256", "created_at")
 
-    @admin.display(description="Size", ordering="size_bytes")
+    @admin.display(description=gettext_lazy("Size"), ordering="size_bytes")
     def size(self, file: UploadedFile) -> str:
         return filesizeformat(file.size_bytes)
 
-    @post_action(label="Download", permission=Permission.FILES_DOWNLOAD)
+    @post_action(label=gettext_lazy("Download"), permission=Permission.FILES_DOWNLOAD)
     def download(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         return HttpResponseRedirect(make_link(file=file, reason=reason).path)
 
-    @post_action(label="Delete", permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
         delete_file(file=file, reason=reason)
         self.message_user(request, gettext("%(file)s is deleted.") % {"file": file})

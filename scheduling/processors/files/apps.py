@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 from scheduling.processors.files.limits import LIMITS
 
@@ -12,7 +13,7 @@ class FilesConfig(AppConfig):
 
     name = "scheduling.processors.files"
     label = "files"
-    verbose_name = "Files"
+    verbose_name = gettext_lazy("Files")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.files.api.urls"
     page_urls = "scheduling.processors.files.urls"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
@@ -12,13 +14,13 @@ class UploadRefusedError(DomainError):
 
     code = "upload_refused"
     category = "invalid"
-    title = "The upload was refused; no file of it was taken."
+    title = gettext_noop("The upload was refused; no file of it was taken.")
 
 
 class FileNotFoundInTenantError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such file."
+    title = gettext_noop("There is no such file.")
 
 
 class LinkInvalidError(DomainError):
@@ -26,13 +28,13 @@ class LinkInvalidError(DomainError):
 
     code = "not_found"
     category = "not_found"
-    title = "There is no such link, or its time is over."
+    title = gettext_noop("There is no such link, or its time is over.")
 
 
 class FileUnreadableError(DomainError):
     code = "file_not_stored"
     category = "unavailable"
-    title = "The storage does not give the file at the moment."
+    title = gettext_noop("The storage does not give the file at the moment.")
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

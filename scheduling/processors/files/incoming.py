@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.files.base import File
+from django.utils.translation import gettext
 
 from scheduling.processors.files.exceptions import UploadRefusedError
 from tenants.names import find_invisible_character
-from tenants.texts import said
 
 MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_NAME_LENGTH = 255
@@ -51,7 +51,9 @@ def inspect_files(
     if not files:
         raise UploadRefusedError(
             "There is no file in the upload.",
-            errors=[{"field": "files", "code": "files_missing", "detail": said("Send at least one file as `files`.")}],
+            errors=[
+                {"field": "files", "code": "files_missing", "detail": gettext("Send at least one file as `files`.")}
+            ],
         )
     errors = [fault for index, file in enumerate(files) for fault in _faults_of(index, file)]
     if errors:
@@ -82,19 +84,17 @@ def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
             index,
             file,
             "name_invalid",
-            said("A name has 1 to %(limit)s visible characters.", {"limit": MAX_NAME_LENGTH}),
+            gettext("A name has 1 to %(limit)s visible characters.") % {"limit": MAX_NAME_LENGTH},
         )
     if file.size == 0:
-        yield _fault(index, file, "file_empty", said("The file is empty."))
+        yield _fault(index, file, "file_empty", gettext("The file is empty."))
     if file.size > MAX_FILE_BYTES:
         yield _fault(
             index,
             file,
             "file_too_large",
-            said(
-                "The file has %(size)s bytes; at most %(limit)s are taken.",
-                {"size": file.size, "limit": MAX_FILE_BYTES},
-            ),
+            gettext("The file has %(size)s bytes; at most %(limit)s are taken.")
+            % {"size": file.size, "limit": MAX_FILE_BYTES},
         )
 
 

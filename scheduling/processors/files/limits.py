@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 from tenants.limits import Limit, Span
 
 STORAGE_BYTES: Final = Limit(
     key="storage_bytes",
-    title="File storage",
-    unit="bytes",
-    counts="Bytes of all that is stored as files; a content that several things refer to counts once.",
+    title=gettext_noop("File storage"),
+    unit=gettext_noop("bytes"),
+    counts=gettext_noop("Bytes of all that is stored as files; a content that several things refer to counts once."),
     span=Span.NOW,
     enforced_at="upload and wherever a file is stored",
     is_counter=True,

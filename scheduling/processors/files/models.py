@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 
@@ -31,14 +32,16 @@ class Content(TenantModel):
 class UploadedFile(TenantModel):
     """A file that somebody of the tenant has uploaded, to be referred to by its id; ``key`` is its content's."""
 
-    name = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=100)
-    size_bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
-    key = models.CharField(max_length=200)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"))
+    sha256 = models.CharField(_("sha256"), max_length=64)
+    key = models.CharField(_("key"), max_length=200)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("uploaded file")
+        verbose_name_plural = _("uploaded files")
         constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="uploaded_file_tenant_id")]
         indexes = [models.Index(fields=["tenant", "key"], name="uploaded_file_key")]
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.core.files.storage import default_storage
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import file_references, used_keys
@@ -18,18 +19,18 @@ from scheduling.services.consistency.walk import look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.models.base import TenantModel
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 # Each asks the storage, which may be remote.
 FILE_ROWS = 200
 ROWS = 1_000
 UNUSED_AFTER = timedelta(days=1)
-NO_FILE = FaultKind("content_without_file", "A content's file is not in the storage.")
-NO_CONTENT = FaultKind("reference_without_content", "A row refers to a content that is not kept.")
-UNUSED = FaultKind("unused_content", "A content is kept that nobody has referred to for a day.")
+NO_FILE = FaultKind("content_without_file", gettext_noop("A content's file is not in the storage."))
+NO_CONTENT = FaultKind("reference_without_content", gettext_noop("A row refers to a content that is not kept."))
+UNUSED = FaultKind("unused_content", gettext_noop("A content is kept that nobody has referred to for a day."))
 BYTES = FaultKind(
     "storage_counter",
-    "A tenant's counter of bytes is not what its contents add up to.",
+    gettext_noop("A tenant's counter of bytes is not what its contents add up to."),
     "Writes what the contents add up to.",
 )
 
@@ -80,7 +81,7 @@ def look_at_bytes(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in STORAGE_COUNTER.verify_page(page):
-            detail = Sentence(
+            detail = LocalizableText(
                 "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.",
                 row.values(),
             )
@@ -120,7 +121,7 @@ CHECKS = (
         look_at_bytes,
         repair_bytes,
         interval=timedelta(days=1),
-        title="File storage",
-        text="Adds up the bytes of every tenant's contents and compares them with its counter.",
+        title=gettext_noop("File storage"),
+        text=gettext_noop("Adds up the bytes of every tenant's contents and compares them with its counter."),
     ),
 )

@@ -10,13 +10,14 @@ from django.core.files.storage import default_storage
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
 from scheduling.processors.files.store import discard_unused
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants, tenant_context
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 # A file is written before its row is committed; nothing this young is looked at.
 GRACE = timedelta(hours=24)
@@ -93,7 +94,7 @@ def _find_missing_files(after: str) -> Step:
     with all_tenants():
         rows = list(_contents(after)[:FILES_PER_STEP])
     missing = [row.key for row in rows if not default_storage.exists(row.key)]
-    findings = [Sentence("The file of content %(key)s is missing.", {"key": key}) for key in missing]
+    findings = [LocalizableText("The file of content %(key)s is missing.", {"key": key}) for key in missing]
     return _page({"contents": len(rows)}, rows, findings, is_full=len(rows) == FILES_PER_STEP)
 
 
@@ -102,7 +103,7 @@ def _contents(after: str) -> QuerySet[Content]:
     return contents.filter(pk__gt=after) if after else contents
 
 
-def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[Sentence], *, is_full: bool) -> Step:
+def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[LocalizableText], *, is_full: bool) -> Step:
     cursor = {"content": str(rows[-1].pk)} if is_full else {}
     return Step(counts, has_more=is_full, cursor=cursor, findings=findings)
 
@@ -110,15 +111,17 @@ def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[Senten
 TASKS = (
     UpkeepTask(
         "unused_files",
-        "Unused files",
-        "Removes contents that nobody refers to any more and nobody is about to.",
+        gettext_noop("Unused files"),
+        gettext_noop("Removes contents that nobody refers to any more and nobody is about to."),
         HOURLY,
         sweep_contents,
     ),
     UpkeepTask(
         "orphan_files",
-        "Orphan files",
-        "Removes stored files that no content stands for, a day after; tells of contents without their file.",
+        gettext_noop("Orphan files"),
+        gettext_noop(
+            "Removes stored files that no content stands for, a day after; tells of contents without their file."
+        ),
         DAILY,
         sweep_files,
     ),

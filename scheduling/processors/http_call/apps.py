@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class HttpCallConfig(AppConfig):
@@ -10,5 +11,5 @@ class HttpCallConfig(AppConfig):
 
     name = "scheduling.processors.http_call"
     label = "http_call"
-    verbose_name = "HTTP calls"
+    verbose_name = gettext_lazy("HTTP calls")
     processors = ("scheduling.processors.http_call.processor.HttpCall",)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import codecs
 
+from django.utils.translation import gettext_noop
+
 from scheduling.outgoing_http import Answer, open_headers, read_target, send
 from scheduling.processors.base import (
     MAX_DEPENDENCY_CHARACTERS,
@@ -35,10 +37,11 @@ _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
 class HttpCall(TaskProcessor):
-    """Calls a URL once an attempt; a repeated call carries the same idempotency key."""
+    """Processor of the kind `http_call`."""
 
     kind = "http_call"
-    title = "HTTP call"
+    title = gettext_noop("HTTP call")
+    description = gettext_noop("Calls a URL once an attempt; a repeated call carries the same idempotency key.")
     payload_schema = SCHEMA
     secret_fields = ("headers",)
     # Beyond the longest call by what looking up and connecting may add.

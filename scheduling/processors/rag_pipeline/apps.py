@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class RagPipelineConfig(AppConfig):
@@ -10,7 +11,7 @@ class RagPipelineConfig(AppConfig):
 
     name = "scheduling.processors.rag_pipeline"
     label = "rag_pipeline"
-    verbose_name = "Pipelines"
+    verbose_name = gettext_lazy("Pipelines")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("scheduling.processors.rag_pipeline.processor.RagPipeline",)
     api_urls = "scheduling.processors.rag_pipeline.api.urls"

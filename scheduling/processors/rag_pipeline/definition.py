@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
+from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
 
 from scheduling.outgoing_http import UrlRefusedError, read_target
@@ -24,8 +25,7 @@ from scheduling.processors.retrieval.splitting import (
     SplitSettings,
 )
 from tenants.names import find_invisible_character
-from tenants.schema_words import told_fault
-from tenants.texts import said
+from tenants.schema_faults import describe_fault
 
 MAX_SOURCES: Final = 1_000
 MAX_TEXT_CHARACTERS: Final = 100_000
@@ -204,7 +204,7 @@ def find_faults(definition: object) -> list[Fault]:
         return faults
     split = read_settings(definition).split_settings
     if 2 * split.overlap > split.chunk_size:
-        faults.append(Fault("$.split.chunk_overlap", said("It is at most half of chunk_size.")))
+        faults.append(Fault("$.split.chunk_overlap", gettext("It is at most half of chunk_size.")))
     faults += _source_faults(sources_of(definition), "$.datasource.sources")
     return faults
 
@@ -256,22 +256,10 @@ def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
 def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[Fault]:
     found = []
     for error in _validator(schema is SCHEMA).iter_errors(value):
-        found.append(Fault(root + error.json_path[1:], _words(error)))
+        found.append(Fault(root + error.json_path[1:], describe_fault(error)))
         if len(found) == MAX_FAULTS:
             break
     return found
-
-
-def _words(error: Any) -> str:
-    # The value itself may be a whole text: what was expected is enough then.
-    return (
-        told_fault(error)
-        if len(error.message) <= 300
-        else said(
-            "It does not fit %(rule)s: %(wanted)s.",
-            {"rule": error.validator, "wanted": str(error.validator_value)[:100]},
-        )
-    )
 
 
 @cache
@@ -284,7 +272,9 @@ def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fau
     faults = []
     for index, source in enumerate(sources):
         if find_invisible_character(source.get("name", "")) is not None:
-            faults.append(Fault(f"{place}[{index}].name", said("It contains an invisible character."), "name_invalid"))
+            faults.append(
+                Fault(f"{place}[{index}].name", gettext("It contains an invisible character."), "name_invalid")
+            )
         if source["type"] != "url":
             continue
         try:

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class PipelineNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such pipeline."
+    title = gettext_noop("There is no such pipeline.")
 
 
 class VersionNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such version of the pipeline."
+    title = gettext_noop("There is no such version of the pipeline.")
 
 
 class RunNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such run."
+    title = gettext_noop("There is no such run.")
 
 
 class EntityNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such entity."
+    title = gettext_noop("There is no such entity.")
 
 
 class PipelineNameTakenError(DomainError):
     code = "pipeline_name_taken"
     category = "conflict"
-    title = "There is a pipeline of this name."
+    title = gettext_noop("There is a pipeline of this name.")
 
 
 class PipelineChangedError(DomainError):
     code = "pipeline_changed"
     category = "conflict"
-    title = "Another version was saved meanwhile."
+    title = gettext_noop("Another version was saved meanwhile.")
 
 
 class PipelineInUseError(DomainError):
     code = "pipeline_in_use"
     category = "conflict"
-    title = "The pipeline has a run that goes on; cancel its job or wait for its end."
+    title = gettext_noop("The pipeline has a run that goes on; cancel its job or wait for its end.")
 
 
 class DefinitionInvalidError(DomainError):
@@ -52,7 +54,7 @@ class DefinitionInvalidError(DomainError):
 
     code = "definition_invalid"
     category = "invalid"
-    title = "The definition is not valid."
+    title = gettext_noop("The definition is not valid.")
 
 
 class SourcesInvalidError(DomainError):
@@ -60,16 +62,16 @@ class SourcesInvalidError(DomainError):
 
     code = "sources_invalid"
     category = "invalid"
-    title = "The sources are not valid."
+    title = gettext_noop("The sources are not valid.")
 
 
 class SourcesMissingError(DomainError):
     code = "sources_missing"
     category = "invalid"
-    title = "Neither the run nor the definition names a source."
+    title = gettext_noop("Neither the run nor the definition names a source.")
 
 
 class EntityNotRetryableError(DomainError):
     code = "invalid_transition"
     category = "conflict"
-    title = "Only an entity that is in error or was cancelled can be tried again."
+    title = gettext_noop("Only an entity that is in error or was cancelled can be tried again.")

@@ -29,12 +29,14 @@ class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
     own_tenant: ClassVar[Tenant | None] = None
 
     definition = IndentedJSONField(
+        label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 24, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
             "datasource → extract → clean → split → embed → load. Saved with a change, it is the next version."
         ),
     )
     note = forms.CharField(
+        label=gettext_lazy("Note"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),

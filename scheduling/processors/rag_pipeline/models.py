@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 from django.db.models.functions import Now
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -13,22 +14,22 @@ from tenants.models.names import NamedModel
 class RunState(models.TextChoices):
     """How a run stands; the last four are final, until one of its entities is tried again."""
 
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    COMPLETED = "completed", "Completed"
-    PARTIAL = "partial", "Partial"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = gettext_noop("waiting"), _("Waiting")
+    RUNNING = gettext_noop("running"), _("Running")
+    COMPLETED = gettext_noop("completed"), _("Completed")
+    PARTIAL = gettext_noop("partial"), _("Partial")
+    FAILED = gettext_noop("failed"), _("Failed")
+    CANCELLED = gettext_noop("cancelled"), _("Cancelled")
 
 
 class EntityState(models.TextChoices):
     """How one entity of a run stands; the last three are final, until it is tried again."""
 
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    COMPLETED = "completed", "Completed"
-    ERROR = "error", "Error"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = gettext_noop("waiting"), _("Waiting")
+    RUNNING = gettext_noop("running"), _("Running")
+    COMPLETED = gettext_noop("completed"), _("Completed")
+    ERROR = gettext_noop("error"), _("Error")
+    CANCELLED = gettext_noop("cancelled"), _("Cancelled")
 
 
 OPEN_ENTITIES = (EntityState.WAITING, EntityState.RUNNING)
@@ -38,12 +39,14 @@ OPEN_RUNS = (RunState.WAITING, RunState.RUNNING)
 class Pipeline(NamedModel, TenantModel):
     """A definition that is edited; each edit is a version."""
 
-    name = models.CharField(max_length=100)
-    description = models.CharField(max_length=1_000, blank=True)
-    latest_number = models.PositiveIntegerField(default=0, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
+    latest_number = models.PositiveIntegerField(_("latest number"), default=0, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("pipeline")
+        verbose_name_plural = _("pipelines")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="pipeline_name_unique"),
@@ -57,15 +60,24 @@ class PipelineVersion(TenantModel):
     """A definition as it was saved; it never changes. ``dataset_id`` is what its ``load`` named at that time."""
 
     # Rows refer to each other by (tenant, id); the constraints stand in the migration.
-    pipeline = models.ForeignKey(Pipeline, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
-    number = models.PositiveIntegerField()
-    definition = models.JSONField()
-    dataset_id = models.UUIDField()
-    note = models.CharField(max_length=500, blank=True)
-    created_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    pipeline = models.ForeignKey(
+        Pipeline,
+        models.CASCADE,
+        verbose_name=_("pipeline"),
+        db_constraint=False,
+        db_index=False,
+        related_name="versions",
+    )
+    number = models.PositiveIntegerField(_("number"))
+    definition = models.JSONField(_("definition"))
+    dataset_id = models.UUIDField(_("dataset id"))
+    note = models.CharField(_("note"), max_length=500, blank=True)
+    created_by = models.CharField(_("created by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("pipeline version")
+        verbose_name_plural = _("pipeline versions")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_version_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "pipeline", "number"], name="pipeline_version_number_unique"),
@@ -78,23 +90,32 @@ class PipelineVersion(TenantModel):
 class PipelineRun(TenantModel):
     """One run of one version. ``job_id`` is the whole run's job; an entity that is tried again has a job of its own."""
 
-    pipeline = models.ForeignKey(Pipeline, models.CASCADE, db_constraint=False, db_index=False, related_name="runs")
-    version = models.ForeignKey(
-        PipelineVersion, models.CASCADE, db_constraint=False, db_index=False, related_name="runs"
+    pipeline = models.ForeignKey(
+        Pipeline, models.CASCADE, verbose_name=_("pipeline"), db_constraint=False, db_index=False, related_name="runs"
     )
-    job_id = models.UUIDField()
-    state = models.CharField(max_length=10, choices=RunState, default=RunState.WAITING)
-    entities_total = models.PositiveIntegerField()
-    entities_completed = models.PositiveIntegerField(default=0)
-    entities_error = models.PositiveIntegerField(default=0)
-    entities_cancelled = models.PositiveIntegerField(default=0)
-    error_code = models.CharField(max_length=64, blank=True)
-    error_message = models.CharField(max_length=1_000, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
+    version = models.ForeignKey(
+        PipelineVersion,
+        models.CASCADE,
+        verbose_name=_("version"),
+        db_constraint=False,
+        db_index=False,
+        related_name="runs",
+    )
+    job_id = models.UUIDField(_("job id"))
+    state = models.CharField(_("state"), max_length=10, choices=RunState, default=RunState.WAITING)
+    entities_total = models.PositiveIntegerField(_("entities total"))
+    entities_completed = models.PositiveIntegerField(_("entities completed"), default=0)
+    entities_error = models.PositiveIntegerField(_("entities error"), default=0)
+    entities_cancelled = models.PositiveIntegerField(_("entities cancelled"), default=0)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("pipeline run")
+        verbose_name_plural = _("pipeline runs")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="pipeline_run_tenant_id"),
             models.CheckConstraint(condition=models.Q(state__in=RunState.values), name="pipeline_run_state_known"),
@@ -117,31 +138,34 @@ class PipelineEntity(TenantModel):
     one step left for the next; ``document_id`` is the document that its chunks are loaded into.
     """
 
-    run = models.ForeignKey(PipelineRun, models.CASCADE, db_constraint=False, db_index=False, related_name="entities")
-    position = models.PositiveIntegerField()
-    source = models.JSONField()
-    name = models.CharField(max_length=255)
-    state = models.CharField(max_length=10, choices=EntityState, default=EntityState.WAITING)
-    job_id = models.UUIDField()
-    attempt = models.PositiveSmallIntegerField(default=0)
-    content_key = models.CharField(max_length=200, blank=True)
-    content_sha256 = models.CharField(max_length=64, blank=True)
-    content_type = models.CharField(max_length=100, blank=True)
-    size_bytes = models.PositiveBigIntegerField(default=0)
-    passages_key = models.CharField(max_length=200, blank=True)
-    passages_sha256 = models.CharField(max_length=64, blank=True)
-    document_id = models.UUIDField(null=True, blank=True)
-    is_duplicate = models.BooleanField(default=False)
-    chunks_done = models.PositiveIntegerField(default=0)
-    chunks_total = models.PositiveIntegerField(null=True, blank=True)
-    error_code = models.CharField(max_length=64, blank=True)
-    error_message = models.CharField(max_length=1_000, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
+    run = models.ForeignKey(
+        PipelineRun, models.CASCADE, verbose_name=_("run"), db_constraint=False, db_index=False, related_name="entities"
+    )
+    position = models.PositiveIntegerField(_("position"))
+    source = models.JSONField(_("source"))
+    name = models.CharField(_("name"), max_length=255)
+    state = models.CharField(_("state"), max_length=10, choices=EntityState, default=EntityState.WAITING)
+    job_id = models.UUIDField(_("job id"))
+    attempt = models.PositiveSmallIntegerField(_("attempt"), default=0)
+    content_key = models.CharField(_("content key"), max_length=200, blank=True)
+    content_sha256 = models.CharField(_("content sha256"), max_length=64, blank=True)
+    content_type = models.CharField(_("content type"), max_length=100, blank=True)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"), default=0)
+    passages_key = models.CharField(_("passages key"), max_length=200, blank=True)
+    passages_sha256 = models.CharField(_("passages sha256"), max_length=64, blank=True)
+    document_id = models.UUIDField(_("document id"), null=True, blank=True)
+    is_duplicate = models.BooleanField(_("is duplicate"), default=False)
+    chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)
+    chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True, blank=True)
 
     class Meta:
-        verbose_name_plural = "pipeline entities"
+        verbose_name = _("pipeline entity")
+        verbose_name_plural = _("pipeline entities")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "run", "position"], name="pipeline_entity_position_unique"),
             models.CheckConstraint(

@@ -10,6 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
 from scheduling.processors.rag_pipeline import repository
 from scheduling.processors.rag_pipeline.conf import threads
@@ -28,11 +30,12 @@ TURN_SECONDS = 600.0
 
 
 class RagPipeline(TaskProcessor):
-    """Makes files, pages and texts searchable by a pipeline's definition."""
+    """Processor of the kind `rag_pipeline`."""
 
     kind = "rag_pipeline"
     memory_class = MEMORY_CLASS
-    title = "RAG pipeline"
+    title = gettext_noop("RAG pipeline")
+    description = gettext_noop("Makes files, pages and texts searchable by a pipeline's definition.")
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {"run_id": _UUID, "entity_id": _UUID},

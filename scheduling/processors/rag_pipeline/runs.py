@@ -39,7 +39,7 @@ from tenants.ids import uuid7
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit
 from tenants.services.usage import check_room
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 PRIORITY_QUEUE = "priority_pipeline"
 
@@ -89,7 +89,7 @@ def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -
     run = PipelineRun.objects.select_for_update(no_key=True).get(pk=run_id)
     entity: Any = find_entities().select_for_update(no_key=True, of=("self",)).get(pk=entity_id)
     if entity.shown_state not in RETRYABLE_STATES:
-        raise EntityNotRetryableError("The entity is %(state)s.", {"state": said(entity.shown_state)})
+        raise EntityNotRetryableError("The entity is %(state)s.", {"state": LocalizableText(entity.shown_state)})
     tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
     # By name, for a plug-in imports no models of the scheduler.
     before = apps.get_model("scheduling", "Job").objects.filter(pk=entity.job_id).first()

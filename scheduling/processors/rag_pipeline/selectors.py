@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.job_outcome import (
     CANCELLED,
@@ -33,7 +34,7 @@ from scheduling.processors.rag_pipeline.models import (
     RunState,
 )
 
-PAUSED = "paused"
+PAUSED = gettext_noop("paused")
 SHOWN_RUN_STATES = [*RunState.values, PAUSED]
 SHOWN_ENTITY_STATES = EntityState.values
 RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)

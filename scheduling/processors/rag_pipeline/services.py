@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from scheduling.processors.rag_pipeline.definition import Fault, find_faults, sources_of
 from scheduling.processors.rag_pipeline.exceptions import (
@@ -26,7 +27,6 @@ from tenants.context import current_actor, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tenants.services.audit import record_audit
-from tenants.texts import said
 
 _SETTABLE = ("name", "description")
 
@@ -48,7 +48,7 @@ def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
     """Change name or description; definitions are changed by versions."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
-        raise TypeError(said("A pipeline has no fields %(names)s.", {"names": ", ".join(sorted(unknown))}))
+        raise TypeError(gettext("A pipeline has no fields %(names)s.") % {"names": ", ".join(sorted(unknown))})
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         before = _facts(pipeline)
@@ -106,7 +106,7 @@ def check_definition(definition: object) -> UUID:
         dataset = _find_dataset(str(definition["load"]["dataset"]))
         faults = find_missing_files(sources_of(definition), "$.datasource.sources")
         if dataset is None:
-            faults.append(Fault("$.load.dataset", said("There is no such dataset."), "not_found"))
+            faults.append(Fault("$.load.dataset", gettext("There is no such dataset."), "not_found"))
         elif not faults:
             return dataset.pk
     raise DefinitionInvalidError(errors=[fault.as_json() for fault in faults])

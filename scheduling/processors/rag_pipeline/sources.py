@@ -8,13 +8,14 @@ from typing import Any
 from urllib.parse import unquote
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from scheduling.outgoing_http import read_target
 from scheduling.processors.files.models import UploadedFile
 from scheduling.processors.files.store import lock_contents
 from scheduling.processors.rag_pipeline.definition import Fault
 from scheduling.processors.rag_pipeline.models import PipelineEntity, PipelineRun
 from tenants.names import find_invisible_character
-from tenants.texts import said
 
 _MAX_NAME_LENGTH = 255
 
@@ -23,7 +24,7 @@ def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list
     """Where sources name files that the current scope does not have, such as another tenant's."""
     files = _find_files(sources)
     return [
-        Fault(f"{place}[{index}].file", said("There is no such file."), "not_found")
+        Fault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
         for index, source in enumerate(sources)
         if source["type"] == "file" and UUID(source["file"]) not in files
     ]

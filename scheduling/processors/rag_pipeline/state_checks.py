@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
 from scheduling.services.consistency.walk import Table
 
-NO_JOB = FaultKind("pipeline_entity_without_job", "An entity of the last day waits for a job that is not there.")
-COUNTS = FaultKind("pipeline_run_counts", "An ended run counts other entities than it has.")
-CHUNKS = FaultKind("pipeline_entity_chunks", "A completed entity says other chunks than its document has.")
+NO_JOB = FaultKind(
+    "pipeline_entity_without_job", gettext_noop("An entity of the last day waits for a job that is not there.")
+)
+COUNTS = FaultKind("pipeline_run_counts", gettext_noop("An ended run counts other entities than it has."))
+CHUNKS = FaultKind(
+    "pipeline_entity_chunks", gettext_noop("A completed entity says other chunks than its document has.")
+)
 _JOBS = """
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.rag_pipeline.conf import kept_for
 from scheduling.processors.rag_pipeline.ending import end_runs
@@ -83,15 +84,20 @@ def prune_runs(budget: Budget) -> Step:
 TASKS = (
     UpkeepTask(
         "pipeline_runs",
-        "Pipeline runs",
-        "Closes runs and entities whose jobs were cancelled or failed, and lets go of what they kept in the storage.",
+        gettext_noop("Pipeline runs"),
+        gettext_noop(
+            "Closes runs and entities whose jobs were cancelled or failed, and lets go of what they kept"
+            " in the storage."
+        ),
         MINUTE,
         close_runs,
     ),
     UpkeepTask(
         "pipeline_retention",
-        "Old pipeline runs",
-        "Deletes ended runs with their entities after PIPELINE_RUN_DAYS; the documents that they loaded stay.",
+        gettext_noop("Old pipeline runs"),
+        gettext_noop(
+            "Deletes ended runs with their entities after PIPELINE_RUN_DAYS; the documents that they loaded stay."
+        ),
         DAILY,
         prune_runs,
     ),

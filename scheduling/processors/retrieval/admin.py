@@ -31,8 +31,12 @@ _EXCERPT_WORDS = 20
 class SearchForm(forms.Form):
     """A question to a dataset."""
 
-    query = forms.CharField(max_length=MAX_QUERY_LENGTH)
-    mode = forms.ChoiceField(choices=[(mode.value, mode.value) for mode in SearchMode], initial=SearchMode.HYBRID.value)
+    query = forms.CharField(label=gettext_lazy("Query"), max_length=MAX_QUERY_LENGTH)
+    mode = forms.ChoiceField(
+        label=gettext_lazy("Mode"),
+        choices=[(mode.value, mode.value) for mode in SearchMode],
+        initial=SearchMode.HYBRID.value,
+    )
     top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
 
 
@@ -40,8 +44,10 @@ class SearchForm(forms.Form):
 class DatasetAdmin(TenantScopedAdmin):
     """Datasets with their settings; documents are uploaded on the documents' own page."""
 
-    empty_title = "No dataset yet"
-    empty_text = "A dataset holds documents that are searched together. Add one above, then upload files to it."
+    empty_title = gettext_lazy("No dataset yet")
+    empty_text = gettext_lazy(
+        "A dataset holds documents that are searched together. Add one above, then upload files to it."
+    )
     view_permission = Permission.DATASETS_VIEW
     add_permission = change_permission = Permission.DATASETS_MANAGE
     list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
@@ -72,7 +78,7 @@ class DatasetAdmin(TenantScopedAdmin):
         tenant = self.access(request).tenant or values["tenant"]
         obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in _SETTINGS}).pk
 
-    @post_action(label="Delete", permission=Permission.DATASETS_MANAGE, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, is_danger=True)
     def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
         delete_dataset(dataset=dataset)
         self.message_user(request, gettext("%(dataset)s is deleted.") % {"dataset": dataset})
@@ -121,8 +127,8 @@ class DatasetAdmin(TenantScopedAdmin):
 class ChunkAdmin(ReadOnlyAdmin):
     """Chunks, to look at."""
 
-    empty_title = "No chunk yet"
-    empty_text = "Documents are cut into chunks while they are indexed. Upload one to a dataset."
+    empty_title = gettext_lazy("No chunk yet")
+    empty_text = gettext_lazy("Documents are cut into chunks while they are indexed. Upload one to a dataset.")
     view_permission = Permission.DATASETS_VIEW
     list_display = ("excerpt", "document", "position", "location")
     list_select_related = ("document",)
@@ -135,6 +141,6 @@ class ChunkAdmin(ReadOnlyAdmin):
     def get_fields(self, request: HttpRequest, obj: Chunk | None = None) -> Any:
         return self.fields
 
-    @admin.display(description="Text")
+    @admin.display(description=gettext_lazy("Text"))
     def excerpt(self, chunk: Chunk) -> str:
         return Truncator(chunk.text).words(_EXCERPT_WORDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 from scheduling.processors.retrieval.limits import LIMITS
 
@@ -12,7 +13,7 @@ class RetrievalConfig(AppConfig):
 
     name = "scheduling.processors.retrieval"
     label = "retrieval"
-    verbose_name = "Retrieval"
+    verbose_name = gettext_lazy("Retrieval")
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.processors.retrieval.api.urls"
     file_references = "scheduling.processors.retrieval.models:FILE_REFERENCES"

@@ -2,49 +2,51 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class DatasetNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such dataset."
+    title = gettext_noop("There is no such dataset.")
 
 
 class DatasetNameTakenError(DomainError):
     code = "dataset_name_taken"
     category = "conflict"
-    title = "There is a dataset of this name."
+    title = gettext_noop("There is a dataset of this name.")
 
 
 class DatasetInUseError(DomainError):
     code = "dataset_in_use"
     category = "conflict"
-    title = "The dataset has documents; delete them first."
+    title = gettext_noop("The dataset has documents; delete them first.")
 
 
 class DatasetSettingsInvalidError(DomainError):
     code = "settings_invalid"
     category = "invalid"
-    title = "The settings do not fit together."
+    title = gettext_noop("The settings do not fit together.")
 
 
 class EmbeddingModelMismatchError(DomainError):
     code = "embedding_model_mismatch"
     category = "conflict"
-    title = "The dataset was embedded by another model than the one in use."
+    title = gettext_noop("The dataset was embedded by another model than the one in use.")
 
 
 class EmbeddingUnavailableError(DomainError):
     code = "embedding_unavailable"
     category = "unavailable"
-    title = "The embedding endpoint does not answer at the moment."
+    title = gettext_noop("The embedding endpoint does not answer at the moment.")
 
 
 class BatchTooLargeError(DomainError):
     code = "batch_too_large"
     category = "invalid"
-    title = "The plan allows fewer files in one batch."
+    title = gettext_noop("The plan allows fewer files in one batch.")
 
 
 class DocumentGoneError(Exception):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 from tenants.limits import Limit, Span
 
 FILES_PER_BATCH: Final = Limit(
     key="document_indexing.files_per_batch",
-    title="Files in one batch",
-    unit="files",
-    counts="Files of one upload.",
+    title=gettext_noop("Files in one batch"),
+    unit=gettext_noop("files"),
+    counts=gettext_noop("Files of one upload."),
     span=Span.EACH,
     enforced_at="upload",
     # As many as the smallest plan that the platform begins with.
@@ -18,9 +20,11 @@ FILES_PER_BATCH: Final = Limit(
 )
 VECTOR_CHUNKS: Final = Limit(
     key="vector_chunks",
-    title="Vector space",
-    unit="chunks",
-    counts="Chunks of all documents; a document's count from the moment its indexing knows how many they are.",
+    title=gettext_noop("Vector space"),
+    unit=gettext_noop("chunks"),
+    counts=gettext_noop(
+        "Chunks of all documents; a document's count from the moment its indexing knows how many they are."
+    ),
     span=Span.NOW,
     enforced_at="upload and indexing",
     is_counter=True,

@@ -8,6 +8,8 @@ from django.contrib.postgres.search import SearchVectorField
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
 from scheduling.processors.retrieval.embedding import DIMENSIONS, current_model_name
@@ -28,33 +30,37 @@ MAX_URL_LENGTH = 2_000
 class DocumentStatus(models.TextChoices):
     """The phases of a document, in their order."""
 
-    WAITING = "waiting", "Waiting"
-    PARSING = "parsing", "Parsing"
-    CLEANING = "cleaning", "Cleaning"
-    SPLITTING = "splitting", "Splitting"
-    INDEXING = "indexing", "Indexing"
-    COMPLETED = "completed", "Completed"
-    ERROR = "error", "Error"
+    WAITING = gettext_noop("waiting"), _("Waiting")
+    PARSING = gettext_noop("parsing"), _("Parsing")
+    CLEANING = gettext_noop("cleaning"), _("Cleaning")
+    SPLITTING = gettext_noop("splitting"), _("Splitting")
+    INDEXING = gettext_noop("indexing"), _("Indexing")
+    COMPLETED = gettext_noop("completed"), _("Completed")
+    ERROR = gettext_noop("error"), _("Error")
 
 
 class Dataset(NamedModel, TenantModel):
     """Documents that are searched together, cut by the same settings and embedded by the same model."""
 
-    name = models.CharField(max_length=100)
-    description = models.CharField(max_length=1_000, blank=True)
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
     chunk_size = models.PositiveSmallIntegerField(
+        _("chunk size"),
         default=DEFAULT_CHUNK_SIZE,
         validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
-        help_text="Tokens of a chunk, at most; about four letters or one and a half Chinese characters each.",
+        help_text=_("Tokens of a chunk, at most; about four letters or one and a half Chinese characters each."),
     )
     chunk_overlap = models.PositiveSmallIntegerField(
+        _("chunk overlap"),
         default=DEFAULT_OVERLAP,
-        help_text="Tokens that a chunk repeats of the one before; at most half of a chunk.",
+        help_text=_("Tokens that a chunk repeats of the one before; at most half of a chunk."),
     )
-    embedding_model = models.CharField(max_length=100, default=current_model_name, editable=False)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("dataset")
+        verbose_name_plural = _("datasets")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
@@ -93,35 +99,44 @@ class Document(TenantModel):
     """
 
     # Rows refer to each other by (tenant, id); the constraints stand in the migration.
-    dataset = models.ForeignKey(Dataset, models.CASCADE, db_constraint=False, db_index=False, related_name="documents")
-    name = models.CharField(max_length=255)
-    content_type = models.CharField(max_length=100)
-    size_bytes = models.PositiveBigIntegerField()
-    sha256 = models.CharField(max_length=64)
-    settings_key = models.CharField(max_length=16)
-    storage_key = models.CharField(max_length=200)
-    status = models.CharField(max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING)
-    chunks_done = models.PositiveIntegerField(default=0)
-    chunks_total = models.PositiveIntegerField(null=True, blank=True)
-    passages_digest = models.CharField(max_length=64, blank=True)
-    error_code = models.CharField(max_length=64, blank=True)
-    error_message = models.CharField(max_length=1_000, blank=True)
-    kept_chunks = models.PositiveIntegerField(db_default=0)
-    served_model = models.CharField(max_length=100, blank=True, db_default="")
-    source_url = models.CharField(max_length=MAX_URL_LENGTH, blank=True, db_default="")
-    is_fetch_due = models.BooleanField(db_default=False)
-    is_pause_asked = models.BooleanField(db_default=False)
-    job_id = models.UUIDField()
-    batch_id = models.UUIDField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    parsing_at = models.DateTimeField(null=True, blank=True)
-    cleaning_at = models.DateTimeField(null=True, blank=True)
-    splitting_at = models.DateTimeField(null=True, blank=True)
-    indexing_at = models.DateTimeField(null=True, blank=True)
-    completed_at = models.DateTimeField(null=True, blank=True)
-    error_at = models.DateTimeField(null=True, blank=True)
+    dataset = models.ForeignKey(
+        Dataset,
+        models.CASCADE,
+        verbose_name=_("dataset"),
+        db_constraint=False,
+        db_index=False,
+        related_name="documents",
+    )
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"))
+    sha256 = models.CharField(_("sha256"), max_length=64)
+    settings_key = models.CharField(_("settings key"), max_length=16)
+    storage_key = models.CharField(_("storage key"), max_length=200)
+    status = models.CharField(_("status"), max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING)
+    chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)
+    chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
+    passages_digest = models.CharField(_("passages digest"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
+    served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
+    source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
+    is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
+    is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    job_id = models.UUIDField(_("job id"))
+    batch_id = models.UUIDField(_("batch id"))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    parsing_at = models.DateTimeField(_("parsing at"), null=True, blank=True)
+    cleaning_at = models.DateTimeField(_("cleaning at"), null=True, blank=True)
+    splitting_at = models.DateTimeField(_("splitting at"), null=True, blank=True)
+    indexing_at = models.DateTimeField(_("indexing at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    error_at = models.DateTimeField(_("error at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("document")
+        verbose_name_plural = _("documents")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="document_tenant_id"),
             models.UniqueConstraint(
@@ -151,18 +166,24 @@ class Chunk(TenantModel):
     What is not served waits for the rest of its document, whose chunks of before answer until then.
     """
 
-    dataset = models.ForeignKey(Dataset, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
-    document = models.ForeignKey(Document, models.CASCADE, db_constraint=False, db_index=False, related_name="chunks")
-    position = models.PositiveIntegerField()
-    text = models.TextField()
-    location = models.JSONField(default=dict)
-    embedding = VectorField(dimensions=DIMENSIONS)
-    search = SearchVectorField()
-    is_served = models.BooleanField(db_default=True)
+    dataset = models.ForeignKey(
+        Dataset, models.CASCADE, verbose_name=_("dataset"), db_constraint=False, db_index=False, related_name="+"
+    )
+    document = models.ForeignKey(
+        Document, models.CASCADE, verbose_name=_("document"), db_constraint=False, db_index=False, related_name="chunks"
+    )
+    position = models.PositiveIntegerField(_("position"))
+    text = models.TextField(_("text"))
+    location = models.JSONField(_("location"), default=dict)
+    embedding = VectorField(verbose_name=_("embedding"), dimensions=DIMENSIONS)
+    search = SearchVectorField(verbose_name=_("search"))
+    is_served = models.BooleanField(_("is served"), db_default=True)
     # Of the text and the model that made the vector; equal for those of a tenant that have the same vector.
-    vector_digest = models.UUIDField(null=True, blank=True)
+    vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("chunk")
+        verbose_name_plural = _("chunks")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "document", "is_served", "position"], name="chunk_place_unique"),
         ]

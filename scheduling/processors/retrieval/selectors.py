@@ -10,7 +10,7 @@ from django.db.models import Count, Q
 
 from scheduling.processors.retrieval.exceptions import DatasetNotFoundError
 from scheduling.processors.retrieval.models import Dataset
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 # Annotations of a document: chunks that answer searches, and those that wait for the rest.
 FOUND_CHUNKS: Mapping[str, Count] = {
@@ -27,7 +27,7 @@ def get_dataset(dataset_id: UUID) -> Dataset:
     return dataset
 
 
-def tell_chunks(document: Any) -> Sentence | None:
+def tell_chunks(document: Any) -> LocalizableText | None:
     """What a document with FOUND_CHUNKS says of its chunks that is not so; None where it all is."""
     done, kept = document.chunks_done, document.kept_chunks
     said = (kept, done) if kept else (done, 0)
@@ -36,9 +36,9 @@ def tell_chunks(document: Any) -> Sentence | None:
         return None
     values = {"said": said[0], "found": found[0], "said_waiting": said[1], "found_waiting": found[1]}
     if said[1] or found[1]:
-        return Sentence(
+        return LocalizableText(
             "says %(said)s chunks and has %(found)s,"
             " says %(said_waiting)s that wait for the rest and has %(found_waiting)s",
             values,
         )
-    return Sentence("says %(said)s chunks and has %(found)s", values)
+    return LocalizableText("says %(said)s chunks and has %(found)s", values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
 
 from scheduling.processors.retrieval.exceptions import (
     DatasetInUseError,
@@ -16,7 +17,6 @@ from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.selectors.settings import settings_of
 from tenants.services.audit import record_audit
-from tenants.texts import said
 
 _SETTABLE = ("name", "description", "chunk_size", "chunk_overlap")
 
@@ -55,7 +55,7 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
     """Change name, description or settings; new settings count for the documents that are indexed from now on."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
-        raise TypeError(said("A dataset has no settings %(names)s.", {"names": ", ".join(sorted(unknown))}))
+        raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
     with transaction.atomic():
         locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
         before = _facts(locked)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.retrieval.models import Chunk, Document
 from scheduling.processors.retrieval.selectors import FOUND_CHUNKS, tell_chunks
@@ -16,20 +17,22 @@ from scheduling.services.consistency.registry import Fault, FaultKind, Look, Pie
 from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 CHUNK_ROWS = 1_000
 DAILY = timedelta(days=1)
-NO_JOB = FaultKind("document_without_job", "A document of the last day waits for a job that is not there.")
-CHUNKS = FaultKind("document_chunks", "A document has other chunks than it says.")
+NO_JOB = FaultKind(
+    "document_without_job", gettext_noop("A document of the last day waits for a job that is not there.")
+)
+CHUNKS = FaultKind("document_chunks", gettext_noop("A document has other chunks than it says."))
 ORPHAN = FaultKind(
     "orphan_chunk",
-    "A chunk belongs to no document, or to one of another dataset.",
+    gettext_noop("A chunk belongs to no document, or to one of another dataset."),
     "Deletes it: nothing leads to it but a search.",
 )
 SPACE = FaultKind(
     "space_counter",
-    "A tenant's counter of chunks is not what its documents add up to.",
+    gettext_noop("A tenant's counter of chunks is not what its documents add up to."),
     "Writes what the documents add up to.",
 )
 _JOBS = """
@@ -66,9 +69,9 @@ def look_at_chunks(piece: Piece) -> Look:
     return replace(look, faults=faults, counts={"documents": len(rows)})
 
 
-def _chunk_fault(document: Document, difference: Sentence) -> Fault:
+def _chunk_fault(document: Document, difference: LocalizableText) -> Fault:
     values = {"document": document.pk, "difference": difference}
-    detail = Sentence("Document %(document)s %(difference)s.", values)
+    detail = LocalizableText("Document %(document)s %(difference)s.", values)
     return Fault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
 
 
@@ -91,7 +94,7 @@ def look_at_space(piece: Piece) -> Look:
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in CHUNK_COUNTER.verify_page(page):
-            detail = Sentence(
+            detail = LocalizableText(
                 "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.",
                 row.values(),
             )
@@ -129,8 +132,8 @@ CHECKS = (
         (CHUNKS,),
         look_at_chunks,
         interval=DAILY,
-        title="Chunks",
-        text="Counts the chunks of every document and compares them with what it says.",
+        title=gettext_noop("Chunks"),
+        text=gettext_noop("Counts the chunks of every document and compares them with what it says."),
     ),
     StateCheck(
         "space",
@@ -138,7 +141,7 @@ CHECKS = (
         look_at_space,
         repair_space,
         interval=DAILY,
-        title="Vector space",
-        text="Adds up the chunks of every tenant's documents and compares them with its counter.",
+        title=gettext_noop("Vector space"),
+        text=gettext_noop("Adds up the chunks of every tenant's documents and compares them with its counter."),
     ),
 )

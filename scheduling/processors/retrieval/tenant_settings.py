@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from scheduling.processors.retrieval.splitting import (
     DEFAULT_CHUNK_SIZE,
     DEFAULT_OVERLAP,
@@ -12,21 +14,20 @@ from scheduling.processors.retrieval.splitting import (
     MIN_CHUNK_SIZE,
 )
 from tenants.setting_schema import Setting, SettingGroup
-from tenants.texts import said
 
-_LATER_DATASETS = "Takes effect for datasets that are made later."
+_LATER_DATASETS = gettext_noop("Takes effect for datasets that are made later.")
 CHUNK_TOKENS = Setting(
     key="retrieval.chunk_tokens",
-    title="Tokens of a chunk",
-    help_text="How long a passage of a document may be, in a dataset that does not say otherwise.",
+    title=gettext_noop("Tokens of a chunk"),
+    help_text=gettext_noop("How long a passage of a document may be, in a dataset that does not say otherwise."),
     schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": MAX_CHUNK_SIZE},
     default=DEFAULT_CHUNK_SIZE,
     effect=_LATER_DATASETS,
 )
 CHUNK_OVERLAP_TOKENS = Setting(
     key="retrieval.chunk_overlap_tokens",
-    title="Tokens that a chunk repeats",
-    help_text="How much a passage repeats of the one before; at most half of a chunk.",
+    title=gettext_noop("Tokens that a chunk repeats"),
+    help_text=gettext_noop("How much a passage repeats of the one before; at most half of a chunk."),
     schema={"type": "integer", "minimum": 0, "maximum": MAX_CHUNK_SIZE // 2},
     default=DEFAULT_OVERLAP,
     effect=_LATER_DATASETS,
@@ -36,8 +37,8 @@ CHUNK_OVERLAP_TOKENS = Setting(
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
     """A chunk repeats at most half of itself."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
-        return {CHUNK_OVERLAP_TOKENS.key: said("At most half of %(key)s.", {"key": CHUNK_TOKENS.key})}
+        return {CHUNK_OVERLAP_TOKENS.key: gettext("At most half of %(key)s.") % {"key": CHUNK_TOKENS.key}}
     return {}
 
 
-SETTINGS = SettingGroup("Datasets", (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)
+SETTINGS = SettingGroup(gettext_noop("Datasets"), (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)

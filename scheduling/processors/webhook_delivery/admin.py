@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.cache import add_never_cache_headers
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.webhook_delivery.forms import WebhookForm
 from scheduling.processors.webhook_delivery.models import Delivery, Webhook
@@ -40,8 +40,8 @@ class WebhookAdmin(TenantScopedAdmin):
     list_display = ("name", "url", "told", "created_at", "rotated_at")
     search_fields = ("name",)
     ordering = ("-id",)
-    empty_title = "No webhook yet"
-    empty_text = (
+    empty_title = gettext_lazy("No webhook yet")
+    empty_text = gettext_lazy(
         "A webhook is a URL of yours that is told, signed, when something has happened, such as the end of a job."
     )
     hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
@@ -66,24 +66,24 @@ class WebhookAdmin(TenantScopedAdmin):
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
         return self._show(request, request.shown_secret)  # type: ignore[attr-defined]
 
-    @admin.display(description="Told of")
+    @admin.display(description=gettext_lazy("Told of"))
     def told(self, webhook: Webhook) -> str:
         return ", ".join(webhook.events)
 
-    @admin.display(description="Deliveries")
+    @admin.display(description=gettext_lazy("Deliveries"))
     def deliveries(self, webhook: Webhook) -> SafeString:
         url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
         return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show what became of them"))
 
-    @post_action(label="Send a test", permission=Permission.JOBS_SUBMIT)
+    @post_action(label=gettext_lazy("Send a test"), permission=Permission.JOBS_SUBMIT)
     def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
         return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
 
-    @post_action(label="New secret", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
+    @post_action(label=gettext_lazy("New secret"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
     def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
 
-    @post_action(label="Delete", permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
         delete_webhook(webhook=webhook, reason=reason)
         self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})
@@ -110,12 +110,14 @@ class DeliveryAdmin(KeysetAdmin):
     list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")
     list_filter = ("webhook",)
     list_select_related = ("webhook",)
-    empty_title = "Nothing was delivered yet"
-    empty_text = "Each attempt to tell a webhook something is listed here with its answer, for thirty days."
+    empty_title = gettext_lazy("Nothing was delivered yet")
+    empty_text = gettext_lazy(
+        "Each attempt to tell a webhook something is listed here with its answer, for thirty days."
+    )
     fields = ("webhook", "event", "job", "attempt", "status", "error", "answer", "seconds", "created_at")
     readonly_fields = ("job",)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, delivery: Delivery) -> SafeString:
         url = reverse("admin:scheduling_job_change", args=[delivery.job_id])
         return format_html('<a class="console-link" href="{}">{}</a>', url, delivery.job_id)

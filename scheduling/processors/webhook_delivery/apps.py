@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class WebhooksConfig(AppConfig):
@@ -10,7 +11,7 @@ class WebhooksConfig(AppConfig):
 
     name = "scheduling.processors.webhook_delivery"
     label = "webhooks"
-    verbose_name = "Webhooks"
+    verbose_name = gettext_lazy("Webhooks")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("scheduling.processors.webhook_delivery.processor.WebhookDelivery",)
     api_urls = "scheduling.processors.webhook_delivery.api.urls"

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class WebhookNotFoundError(DomainError):
-    code, category, title = "not_found", "not_found", "There is no such webhook"
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such webhook")
 
 
 class WebhookNameTakenError(DomainError):
-    code, category, title = "webhook_name_taken", "conflict", "Another webhook has this name"
+    code, category, title = "webhook_name_taken", "conflict", gettext_noop("Another webhook has this name")
 
 
 class WebhookUrlError(DomainError):
-    code, category, title = "webhook_url", "invalid", "This URL cannot be called"
+    code, category, title = "webhook_url", "invalid", gettext_noop("This URL cannot be called")
 
 
 class TooManyWebhooksError(DomainError):
-    code, category, title = "too_many_webhooks", "invalid", "A tenant has no more webhooks than this"
+    code, category, title = "too_many_webhooks", "invalid", gettext_noop("A tenant has no more webhooks than this")
 
 
 class WebhookEventsError(DomainError):
-    code, category, title = "webhook_events", "invalid", "Jobs have no such events"
+    code, category, title = "webhook_events", "invalid", gettext_noop("Jobs have no such events")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
@@ -18,23 +19,32 @@ MAX_EVENT = 64
 class Webhook(NamedModel, TenantModel):
     """A URL of the tenant's that is told what happened; its secret is sealed, and shown when it is made alone."""
 
-    name = models.CharField(max_length=100)
-    url = models.CharField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+    name = models.CharField(_("name"), max_length=100)
+    url = models.CharField(_("url"), max_length=MAX_URL, help_text=_("http or https; what leads inside is refused."))
     events = ArrayField(
         models.CharField(max_length=MAX_EVENT),
+        verbose_name=_("events"),
         default=list,
         db_default=[],
         blank=True,
-        help_text="What it is told of the tenant's jobs.",
+        help_text=_("What it is told of the tenant's jobs."),
     )
-    job_filter = models.TextField(blank=True, db_default="", help_text="Of which jobs; empty: of all.")
-    events_since = models.DateTimeField(null=True, editable=False, help_text="It is told what happened since.")
-    sealed_secret = models.TextField(editable=False)
-    previous_sealed_secret = models.TextField(blank=True, editable=False)
-    rotated_at = models.DateTimeField(null=True, editable=False, help_text="When the secret was last replaced.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    job_filter = models.TextField(
+        _("job filter"), blank=True, db_default="", help_text=_("Of which jobs; empty: of all.")
+    )
+    events_since = models.DateTimeField(
+        _("events since"), null=True, editable=False, help_text=_("It is told what happened since.")
+    )
+    sealed_secret = models.TextField(_("sealed secret"), editable=False)
+    previous_sealed_secret = models.TextField(_("previous sealed secret"), blank=True, editable=False)
+    rotated_at = models.DateTimeField(
+        _("rotated at"), null=True, editable=False, help_text=_("When the secret was last replaced.")
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("webhook")
+        verbose_name_plural = _("webhooks")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="webhook_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="webhook_name_unique"),
@@ -50,18 +60,30 @@ class Webhook(NamedModel, TenantModel):
 class Delivery(TenantModel):
     """One attempt to tell a webhook something, and what came of it."""
 
-    webhook = models.ForeignKey(Webhook, models.CASCADE, db_index=False, db_constraint=False, related_name="deliveries")
-    job_id = models.UUIDField(help_text="The job that delivers; its attempts are one delivery.")
-    event = models.CharField(max_length=MAX_EVENT)
-    attempt = models.PositiveSmallIntegerField()
-    status = models.PositiveSmallIntegerField(null=True, help_text="Of the answer; empty where there was none.")
-    error = models.CharField(max_length=MAX_ERROR, blank=True)
-    answer = models.CharField(max_length=MAX_ANSWER, blank=True, help_text="Its beginning, where it is a text.")
-    seconds = models.FloatField()
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    webhook = models.ForeignKey(
+        Webhook,
+        models.CASCADE,
+        verbose_name=_("webhook"),
+        db_index=False,
+        db_constraint=False,
+        related_name="deliveries",
+    )
+    job_id = models.UUIDField(_("job id"), help_text=_("The job that delivers; its attempts are one delivery."))
+    event = models.CharField(_("event"), max_length=MAX_EVENT)
+    attempt = models.PositiveSmallIntegerField(_("attempt"))
+    status = models.PositiveSmallIntegerField(
+        _("status"), null=True, help_text=_("Of the answer; empty where there was none.")
+    )
+    error = models.CharField(_("error"), max_length=MAX_ERROR, blank=True)
+    answer = models.CharField(
+        _("answer"), max_length=MAX_ANSWER, blank=True, help_text=_("Its beginning, where it is a text.")
+    )
+    seconds = models.FloatField(_("seconds"))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
-        verbose_name_plural = "deliveries"
+        verbose_name = _("delivery")
+        verbose_name_plural = _("deliveries")
         indexes = [models.Index(fields=["tenant", "webhook", "-id"], name="delivery_of_webhook")]
 
     def __str__(self) -> str:

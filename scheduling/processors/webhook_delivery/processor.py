@@ -9,6 +9,8 @@ import json
 import time
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from scheduling.outgoing_http import Answer, Limits, read_target, send
 from scheduling.processors.base import (
     MAX_DEPENDENCY_CHARACTERS,
@@ -29,13 +31,15 @@ GONE = 410
 
 
 class WebhookDelivery(TaskProcessor):
-    """Tells one of the tenant's webhooks of an event, signed; tries again until it is heard, for a day and a half.
-
-    Made by what happens, such as the end of a job or a batch, and by the button that tries a webhook.
-    """
+    """Processor of the kind `webhook_delivery`."""
 
     kind = KIND
-    title = "Webhook delivery"
+    title = gettext_noop("Webhook delivery")
+    description = gettext_noop(
+        "Tells one of the tenant's webhooks of an event, signed; tries again until it is heard, for a day"
+        " and a half.\n\nMade by what happens, such as the end of a job or a batch, and by the button that "
+        "tries a webhook."
+    )
     payload_schema = {
         "type": "object",
         "properties": {

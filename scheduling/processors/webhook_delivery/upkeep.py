@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.webhook_delivery.models import Delivery
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.clock import read_clock
@@ -25,8 +27,8 @@ def prune_deliveries(budget: Budget) -> Step:
 TASKS = (
     UpkeepTask(
         "prune_deliveries",
-        "Webhook deliveries",
-        "Removes attempts to deliver that are older than thirty days.",
+        gettext_noop("Webhook deliveries"),
+        gettext_noop("Removes attempts to deliver that are older than thirty days."),
         timedelta(days=1),
         prune_deliveries,
     ),

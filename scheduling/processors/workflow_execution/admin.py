@@ -13,13 +13,14 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.workflow_execution.forms import RunForm, WorkflowForm
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
 from scheduling.processors.workflow_execution.runs import decide_approval, start_run
-from scheduling.processors.workflow_execution.selectors import find_approvals, versions_of
+from scheduling.processors.workflow_execution.selectors import find_approvals, list_versions
 from scheduling.processors.workflow_execution.services import (
+    WORKFLOWS,
     add_version,
     create_workflow,
     delete_workflow,
@@ -27,34 +28,40 @@ from scheduling.processors.workflow_execution.services import (
 )
 from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.admin.post_actions import post_action
+from tenants.diffs import diff_documents
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.permissions import Permission
+from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin, is_preview, version_acts
 
-SHOWN_VERSIONS = 20
-_FIELDS = ("name", "description", "definition", "note")
+_FIELDS = ("name", "description", "definition")
 
 
 @admin.register(Workflow)
-class WorkflowAdmin(TenantScopedAdmin):
+class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
     """Workflows of the scope of the moment; a changed definition becomes the next version."""
 
-    empty_title = "No workflow yet"
-    empty_text = "A workflow is a graph of steps that one job runs. Add one above."
+    empty_title = gettext_lazy("No workflow yet")
+    empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
     view_permission = Permission.WORKFLOWS_VIEW
     add_permission = change_permission = Permission.WORKFLOWS_MANAGE
     form = WorkflowForm
-    list_display = ("name", "description", "latest_version", "created_at")
+    versioned = WORKFLOWS
+    rollback, withdraw = version_acts(Permission.WORKFLOWS_MANAGE)
+    list_display = ("name", "description", "version", "created_at")
     search_fields = ("name",)
     ordering = ("-id",)
-    post_actions = ("delete",)
+    post_actions = ("delete", "rollback", "withdraw")
     change_form_before_template = "workflow_execution/admin/workflow_links.html"
-    change_form_outer_after_template = "workflow_execution/admin/workflow_versions.html"
+    change_form_outer_after_template = "workflow_execution/admin/workflow_after.html"
 
     def get_fields(self, request: HttpRequest, obj: Workflow | None = None) -> Any:
         if obj is None:
-            return _FIELDS if self.access(request).tenant is not None else ("tenant", *_FIELDS)
-        return _FIELDS if self.has_change_permission(request) else ("name", "description", "latest_version")
+            own = (*_FIELDS, "reason")
+            return own if self.access(request).tenant is not None else ("tenant", *own)
+        if not self.has_change_permission(request):
+            return ("name", "description", "version")
+        return (*_FIELDS, *VERSION_FIELDS)
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
         form: Any = super().get_form(request, obj, **kwargs)
@@ -62,26 +69,35 @@ class WorkflowAdmin(TenantScopedAdmin):
         return form
 
     def seen_beside(self, obj: Workflow) -> dict[str, str]:
-        return {gettext("Its version"): str(obj.latest_version)}
+        return {gettext("Its version"): str(obj.version)}
 
     def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:  # noqa: FBT001 - Django's
         values = form.cleaned_data
         tenant = form.own_tenant or values["tenant"]
         if not change:
-            obj.pk = create_workflow(tenant=tenant, **{name: values[name] for name in _FIELDS}).pk
+            own = {name: values[name] for name in _FIELDS}
+            obj.pk = create_workflow(tenant=tenant, **own, note=values["reason"]).pk
             return
         changed = {name: values[name] for name in ("name", "description") if name in form.changed_data}
         if changed:
             update_workflow(workflow=obj, **changed)
-        if "definition" in form.changed_data:
-            version = add_version(tenant=tenant, workflow=obj, definition=values["definition"], note=values["note"])
-            self.message_user(
-                request,
-                gettext("Saved as version %(number)s; runs that are under way keep theirs.")
-                % {"number": version.number},
+        effective_from = values["effective_from"]
+        if "definition" in form.changed_data or effective_from is not None:
+            version = add_version(
+                workflow=obj,
+                definition=values["definition"],
+                note=values["reason"],
+                based_on=values["seen_version"],
+                effective_from=effective_from,
             )
+            text = (
+                gettext("Saved as version %(number)s; runs that are under way keep theirs.")
+                if effective_from is None
+                else gettext("Saved as version %(number)s, which waits for its time.")
+            )
+            self.message_user(request, text % {"number": version.number})
 
-    @post_action(label="Delete", permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
         delete_workflow(workflow=workflow, reason=reason)
         self.message_user(
@@ -102,9 +118,28 @@ class WorkflowAdmin(TenantScopedAdmin):
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         workflow = context.get("original")
         if workflow is not None:
-            context["workflow_versions"] = list(versions_of(workflow).order_by("-number")[:SHOWN_VERSIONS])
             context["may_run"] = self.access(request).may(Permission.JOBS_SUBMIT)
+            context["may_preview"] = self.has_change_permission(request)
+            if is_preview(request):
+                context["preview"] = self._preview(workflow, context["adminform"].form)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def describe_versions(self, row: Workflow) -> list[dict[str, Any]]:
+        """Return the newest versions; a page of its own shows the definition and the differences of each."""
+        address = "admin:workflow_execution_workflow_version"
+        return [
+            {"row": version, "url": reverse(address, args=[row.pk, version.number])}
+            for version in list_versions(row)[:SHOWN_VERSIONS]
+        ]
+
+    def _preview(self, workflow: Workflow, form: Any) -> dict[str, Any] | None:
+        """Return what the typed definition would change; None if it has faults, which stand beside the field."""
+        definition = form.cleaned_data.get("definition")
+        if definition is None:
+            return None
+        preview = WORKFLOWS.preview(workflow, definition)
+        difference = preview.difference
+        return {"diffs": diff_documents(difference.before, difference.after), "runs": preview.effects["runs"]}
 
     def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
         """A version as it was saved."""
@@ -120,12 +155,13 @@ class WorkflowAdmin(TenantScopedAdmin):
             "opts": self.opts,
             "workflow": workflow,
             "version": version,
-            "definition": json.dumps(version.definition, indent=2, ensure_ascii=False),
+            "definition": json.dumps(version.content, indent=2, ensure_ascii=False),
+            "diffs": diff_documents(version.before, version.after),
         }
         return TemplateResponse(request, "workflow_execution/admin/version.html", context)
 
     def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Ask for the inputs, and submit a run of the latest version."""
+        """Ask for the inputs, and submit a run of the version in effect."""
         workflow = self._workflow(request, object_id)
         form = RunForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
@@ -167,7 +203,7 @@ class WorkflowAdmin(TenantScopedAdmin):
 class ShownStateFilter(admin.SimpleListFilter):
     """By how a question stands for whoever could answer it."""
 
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_lazy("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(state.value, str(state.label)) for state in ApprovalState]
@@ -190,21 +226,23 @@ class ApprovalAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_state", "job")
     fieldsets = (
         (None, {"fields": ("title", "text", "shown_state", "expires_at")}),
-        ("Answer", {"fields": ("decided_by", "decided_at", "comment")}),
-        ("Run", {"fields": ("workflow", "node", "job", "created_at")}),
+        (gettext_lazy("Answer"), {"fields": ("decided_by", "decided_at", "comment")}),
+        (gettext_lazy("Run"), {"fields": ("workflow", "node", "job", "created_at")}),
     )
-    empty_title = "Nobody is asked for anything"
-    empty_text = "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    empty_title = gettext_lazy("Nobody is asked for anything")
+    empty_text = gettext_lazy(
+        "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         approvals = find_approvals()
         return approvals.select_related("tenant", "workflow") if self.access(request).sees_all_tenants else approvals
 
-    @admin.display(description="State", ordering="shown_state")
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
     def shown_state(self, approval: Any) -> str:
         return str(ApprovalState(approval.shown_state).label)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, approval: Approval) -> SafeString | str:
         url = _job_page(approval.job_id)
         return (
@@ -214,7 +252,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         )
 
     @post_action(
-        label="Approve",
+        label=gettext_lazy("Approve"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
@@ -224,7 +262,7 @@ class ApprovalAdmin(ReadOnlyAdmin):
         return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
 
     @post_action(
-        label="Reject",
+        label=gettext_lazy("Reject"),
         permission=Permission.WORKFLOWS_APPROVE,
         asks_reason=True,
         is_danger=True,

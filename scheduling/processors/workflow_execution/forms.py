@@ -14,6 +14,7 @@ from scheduling.processors.workflow_execution.selectors import get_version
 from scheduling.processors.workflow_execution.services import check_definition
 from tenants.admin.json_fields import IndentedJSONField, StrictJSONField
 from tenants.models import Tenant
+from tenants.versions.admin import VersionForm
 
 ROWS = 28
 EMPTY = {
@@ -22,22 +23,34 @@ EMPTY = {
 }
 
 
-class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A workflow with the definition of its latest version."""
+class WorkflowForm(VersionForm):
+    """A workflow with the definition in effect."""
 
     own_tenant: ClassVar[Tenant | None] = None
 
     definition = IndentedJSONField(
+        label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
             "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
         ),
     )
-    note = forms.CharField(
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("What has changed; kept with the version."),
+    )
+    effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        help_text=gettext_lazy("UTC. From then on new runs take this definition; empty: at once."),
+    )
+    stale_advice = gettext_lazy(
+        "Another person saved a definition after this page was opened: version {version} is in effect now. Your input"
+        " stands below and is not saved. Save again to put it on top of that version."
     )
 
     class Meta:
@@ -49,8 +62,8 @@ class WorkflowForm(forms.ModelForm):  # type: ignore[type-arg]
         if "definition" not in self.fields:
             return
         is_new = self.instance._state.adding
-        latest = None if is_new else get_version(self.instance.pk, self.instance.latest_version)
-        self.fields["definition"].initial = EMPTY if latest is None else latest.definition
+        current = None if is_new else get_version(self.instance.pk, self.instance.version)
+        self.fields["definition"].initial = EMPTY if current is None else current.content
 
     def clean_definition(self) -> Any:
         """Every fault with its place, as a JSON pointer."""
@@ -70,6 +83,7 @@ class RunForm(forms.Form):
     """What a run is given."""
 
     inputs = StrictJSONField(
+        label=gettext_lazy("Inputs"),
         required=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
         help_text=gettext_lazy('The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.'),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.utils.translation import gettext
+
 from scheduling.processors.workflow_execution.definition.graph import Graph
-from tenants.texts import said
 
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "string": (str,),
@@ -23,7 +24,8 @@ def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any],
     inputs: dict[str, Any] = {}
     strange = given.keys() - graph.inputs.keys()
     faults = [
-        _fault("input_unknown", name, said("The workflow takes no input %(name)r.", {"name": name})) for name in strange
+        _fault("input_unknown", name, gettext("The workflow takes no input %(name)r.") % {"name": name})
+        for name in strange
     ]
     for name, declared in graph.inputs.items():
         if name in given:
@@ -33,13 +35,13 @@ def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any],
                     _fault(
                         "input_invalid",
                         name,
-                        said("%(name)s is no %(type)s.", {"name": name, "type": declared["type"]}),
+                        gettext("%(name)s is no %(type)s.") % {"name": name, "type": declared["type"]},
                     )
                 )
         elif "default" in declared:
             inputs[name] = declared["default"]
         elif declared.get("required", True):
-            faults.append(_fault("input_missing", name, said("%(name)s is missing.", {"name": name})))
+            faults.append(_fault("input_missing", name, gettext("%(name)s is missing.") % {"name": name}))
         else:
             inputs[name] = None
     return inputs, sorted(faults, key=lambda fault: fault["field"])

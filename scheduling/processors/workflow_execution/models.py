@@ -2,34 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import models
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from tenants.models.base import TenantModel
 from tenants.models.names import NamedModel
+from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class ApprovalState(models.TextChoices):
     """How a question stands."""
 
-    PENDING = "pending", "Pending"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
-    TIMED_OUT = "timed_out", "Timed out"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    PENDING = "pending", _("Pending")
+    APPROVED = "approved", _("Approved")
+    REJECTED = "rejected", _("Rejected")
+    TIMED_OUT = "timed_out", _("Timed out")
+    WITHDRAWN = "withdrawn", _("Withdrawn")
 
 
-class Workflow(NamedModel, TenantModel):
-    """A workflow by its name; what it does stands in its versions."""
+class Workflow(NamedModel, TenantModel, VersionedModel):
+    """A workflow by its name; its versions hold the definition, and new runs are pinned to the one in effect."""
 
-    name = models.CharField(max_length=100)
-    description = models.CharField(max_length=1_000, blank=True)
-    latest_version = models.PositiveIntegerField(default=0, editable=False, help_text="What new runs are pinned to.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    # Name and description change without a version.
+    is_edited_by_version = False
+
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
 
     class Meta:
+        verbose_name = _("workflow")
+        verbose_name_plural = _("workflows")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_tenant_id"),
             models.UniqueConstraint(fields=["tenant", "name"], name="workflow_name_unique"),
@@ -39,42 +43,43 @@ class Workflow(NamedModel, TenantModel):
         return self.name
 
 
-class WorkflowVersion(TenantModel):
-    """A definition as it was saved; never changed afterwards, for runs are pinned to it."""
+class WorkflowVersion(TenantModel, VersionFacts):
+    """A definition as it was saved; never changed afterwards, because runs are pinned to it."""
 
     # Rows refer to each other by (tenant, id); the constraint stands in the migration.
     workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
-    number = models.PositiveIntegerField()
-    definition: models.JSONField[Any, Any] = models.JSONField()
-    note = models.CharField(max_length=500, blank=True, help_text="What has changed.")
-    created_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="workflow_version_unique"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.workflow} v{self.number}"
+        indexes = [
+            models.Index(
+                fields=["effective_from"], condition=models.Q(outcome="waiting"), name="workflow_version_waiting"
+            )
+        ]
 
 
 class Approval(TenantModel):
     """A question of a run to people. ``node`` is the node that asks, with the indexes of the iterations around it."""
 
-    workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="+")
-    job_id = models.UUIDField()
-    node = models.CharField(max_length=200)
-    title = models.CharField(max_length=500)
-    text = models.TextField(blank=True)
-    state = models.CharField(max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
-    comment = models.CharField(max_length=1_000, blank=True)
-    decided_by = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    expires_at = models.DateTimeField()
-    decided_at = models.DateTimeField(null=True, blank=True)
+    workflow = models.ForeignKey(
+        Workflow, models.CASCADE, verbose_name=_("workflow"), db_constraint=False, db_index=False, related_name="+"
+    )
+    job_id = models.UUIDField(_("job id"))
+    node = models.CharField(_("node"), max_length=200)
+    title = models.CharField(_("title"), max_length=500)
+    text = models.TextField(_("text"), blank=True)
+    state = models.CharField(_("state"), max_length=10, choices=ApprovalState, default=ApprovalState.PENDING)
+    comment = models.CharField(_("comment"), max_length=1_000, blank=True)
+    decided_by = models.CharField(_("decided by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires at"))
+    decided_at = models.DateTimeField(_("decided at"), null=True, blank=True)
 
     class Meta:
+        verbose_name = _("approval")
+        verbose_name_plural = _("approvals")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "job_id", "node"], name="approval_node_unique"),
             models.CheckConstraint(condition=models.Q(state__in=ApprovalState.values), name="approval_state_known"),

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.base import JobContext, Outcome, TaskProcessor
 from scheduling.processors.workflow_execution.running.runner import Runner
 from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
 
 
 class WorkflowExecution(TaskProcessor):
-    """Runs the nodes of a workflow, and goes on where it was when it starts again."""
+    """Processor of the kind `workflow_execution`."""
 
     kind = "workflow_execution"
-    title = "Workflow run"
+    title = gettext_noop("Workflow run")
+    description = gettext_noop("Runs the nodes of a workflow, and goes on where it was when it starts again.")
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

@@ -18,7 +18,7 @@ from scheduling.processors.workflow_execution.exceptions import (
 )
 from scheduling.processors.workflow_execution.inputs import read_inputs
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
-from scheduling.processors.workflow_execution.selectors import get_approval, get_version, has_ended
+from scheduling.processors.workflow_execution.selectors import get_approval, get_pinned, has_ended
 from scheduling.processors.workflow_storage.records import RunRecord, RunState
 from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.job_requests import JobRequest
@@ -40,13 +40,13 @@ def start_run(
     is_rated: bool = False,
     **options: Any,
 ) -> Submission:
-    """Submit a run, pinned to a version (the latest, if none is named); ``options`` are those of any job.
+    """Submit a run, pinned to a version (the one in effect, if none is named); ``options`` are those of any job.
 
     Raises RunInputsInvalidError, or what a submission refuses.
     """
     with tenant_context(tenant):
         pinned = _pin(workflow, version)
-        graph = Graph.read(pinned.definition)
+        graph = Graph.read(pinned.content)
         checked, faults = read_inputs(graph, inputs)
         if faults:
             raise RunInputsInvalidError(errors=faults)
@@ -104,8 +104,7 @@ def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, An
 
 
 def _pin(workflow: Workflow, version: int | None) -> WorkflowVersion:
-    number = workflow.latest_version if version is None else version
-    found = get_version(workflow.pk, number)
+    found = get_pinned(workflow.pk, version)
     if found is None:
         raise WorkflowVersionNotFoundError
     return found

@@ -6,11 +6,12 @@ from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.db.models import Case, CharField, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
 from django.db.models.functions import Now
 
 from scheduling.processors.workflow_execution.exceptions import ApprovalNotFoundError, WorkflowNotFoundError
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
+from tenants.versions.queries import versions_of
 
 TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
 
@@ -24,16 +25,26 @@ def get_workflow(workflow_id: UUID) -> Workflow:
 
 
 def get_version(workflow_id: UUID, number: int) -> WorkflowVersion | None:
-    """One version of a workflow, if it has it."""
+    """Return one version of a workflow, whatever its outcome; None if there is none of this number."""
     versions = WorkflowVersion.objects.select_related("workflow")
     version: WorkflowVersion | None = versions.filter(workflow_id=workflow_id, number=number).first()
     return version
 
 
-def versions_of(workflow: Workflow) -> QuerySet[WorkflowVersion]:
-    """The versions of a workflow, without what they say."""
-    versions: QuerySet[WorkflowVersion] = WorkflowVersion.objects.filter(workflow=workflow).defer("definition")
-    return versions
+def list_versions(workflow: Workflow) -> QuerySet[Any]:
+    """Return the versions of a workflow, newest first, without their definitions and differences."""
+    return versions_of(workflow).defer("content", "before", "after")
+
+
+def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
+    """Return the version for a run: the one in effect, or the one of this number if it ever was in effect."""
+    versions = WorkflowVersion.objects.select_related("workflow").filter(
+        workflow_id=workflow_id, outcome=WorkflowVersion.Outcome.APPLIED
+    )
+    version: WorkflowVersion | None = versions.filter(
+        number=F("workflow__version") if number is None else number
+    ).first()
+    return version
 
 
 def find_approvals() -> QuerySet[Approval]:
@@ -72,9 +83,20 @@ def has_ended(job_id: UUID) -> bool:
 
 def has_open_runs(workflow_id: UUID) -> bool:
     """Whether a job of the workflow has not ended."""
-    open_runs = apps.get_model("workflow_storage", "WorkflowRun").objects.filter(workflow_id=workflow_id)
-    waiting = open_runs.filter(state__in=("running", "waiting")).values("job_id")
+    waiting = _open_records(workflow_id).values("job_id")
     return bool(_jobs().filter(pk__in=waiting).exclude(state__in=TERMINAL_STATES).exists())
+
+
+def count_open_runs(workflow_id: UUID) -> dict[int, int]:
+    """Return how many runs of a workflow have not ended, by the version to which they are pinned."""
+    open_jobs = _jobs().filter(pk=OuterRef("job_id")).exclude(state__in=TERMINAL_STATES)
+    records = _open_records(workflow_id).filter(Exists(open_jobs)).order_by("workflow_version")
+    return dict(records.values_list("workflow_version").annotate(runs=Count("pk")))
+
+
+def _open_records(workflow_id: UUID) -> QuerySet[Any]:
+    records: QuerySet[Any] = apps.get_model("workflow_storage", "WorkflowRun").objects
+    return records.filter(workflow_id=workflow_id, state__in=("running", "waiting"))
 
 
 def _jobs() -> QuerySet[Any]:

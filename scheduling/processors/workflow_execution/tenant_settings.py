@@ -4,63 +4,71 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.workflow_execution.definition.schema import MAX_DEPTH as DEEPEST
 from tenants.setting_schema import Setting, SettingGroup
 
 MAX_STEPS: Final = Setting(
     key="workflow_execution.max_steps",
-    title="Steps of a run",
-    help_text="A run that takes more steps fails; each item of an iteration takes one for each of its nodes.",
+    title=gettext_noop("Steps of a run"),
+    help_text=gettext_noop(
+        "A run that takes more steps fails; each item of an iteration takes one for each of its nodes."
+    ),
     schema={"type": "integer", "minimum": 1, "maximum": 20_000},
     default=2_000,
     editor="platform",
 )
 MAX_SECONDS: Final = Setting(
     key="workflow_execution.max_seconds",
-    title="Working time of a run",
-    help_text="Seconds that a run may work for; what it waits for a time or an answer does not count.",
+    title=gettext_noop("Working time of a run"),
+    help_text=gettext_noop("Seconds that a run may work for; what it waits for a time or an answer does not count."),
     schema={"type": "integer", "minimum": 1, "maximum": 86_400},
     default=3_600,
     editor="platform",
 )
 MAX_DEPTH: Final = Setting(
     key="workflow_execution.max_depth",
-    title="Depth of iterations",
-    help_text="How deeply iterations may stand in one another.",
+    title=gettext_noop("Depth of iterations"),
+    help_text=gettext_noop("How deeply iterations may stand in one another."),
     schema={"type": "integer", "minimum": 1, "maximum": DEEPEST},
     default=3,
     editor="platform",
-    effect="Takes effect for versions that are stored later.",
+    effect=gettext_noop("Takes effect for versions that are stored later."),
 )
 MAX_ITEMS: Final = Setting(
     key="workflow_execution.max_items",
-    title="Items of an iteration",
-    help_text="An iteration over a longer list fails before its first item.",
+    title=gettext_noop("Items of an iteration"),
+    help_text=gettext_noop("An iteration over a longer list fails before its first item."),
     schema={"type": "integer", "minimum": 1, "maximum": 2_000},
     default=500,
     editor="platform",
 )
 PARALLEL_NODES: Final = Setting(
     key="workflow_execution.parallel_nodes",
-    title="Nodes of a run at a time",
-    help_text="How many requests, questions to models and searches one run makes at the same time.",
+    title=gettext_noop("Nodes of a run at a time"),
+    help_text=gettext_noop("How many requests, questions to models and searches one run makes at the same time."),
     schema={"type": "integer", "minimum": 1, "maximum": 50},
     default=10,
     editor="platform",
 )
 LLM_URL: Final = Setting(
     key="workflow_execution.llm_url",
-    title="Model endpoint",
-    help_text="Base URL of a chat endpoint that speaks OpenAI's API, such as https://api.example.com/v1; empty: the"
-    " platform's.",
+    title=gettext_noop("Model endpoint"),
+    help_text=gettext_noop(
+        "Base URL of a chat endpoint that speaks OpenAI's API, such as https://api.example.com/v1; empty: the"
+        " platform's."
+    ),
     schema={"type": "string", "maxLength": 500, "pattern": "^(https?://[!-~]+)?$"},
     default="",
 )
 LLM_KEY: Final = Setting(
     key="workflow_execution.llm_key",
-    title="Key of the model endpoint",
-    help_text="Stored as a secret that is sent to the host of the model endpoint alone. A stored secret may be named"
-    " instead: {{ secrets.name }}.",
+    title=gettext_noop("Key of the model endpoint"),
+    help_text=gettext_noop(
+        "Stored as a secret that is sent to the host of the model endpoint alone. A stored secret may be named"
+        " instead: {{ secrets.name }}."
+    ),
     schema={"type": "string", "maxLength": 500, "pattern": "^[!-~]*$"},
     default="",
     is_secret=True,
@@ -68,12 +76,14 @@ LLM_KEY: Final = Setting(
 )
 LLM_MODEL: Final = Setting(
     key="workflow_execution.llm_model",
-    title="Model",
-    help_text="Which model llm nodes ask that name none; empty: the platform's, at the platform's endpoint.",
+    title=gettext_noop("Model"),
+    help_text=gettext_noop(
+        "Which model llm nodes ask that name none; empty: the platform's, at the platform's endpoint."
+    ),
     schema={"type": "string", "maxLength": 200},
     default="",
 )
 SETTINGS: Final = SettingGroup(
-    "Workflows",
+    gettext_noop("Workflows"),
     (MAX_STEPS, MAX_SECONDS, MAX_DEPTH, MAX_ITEMS, PARALLEL_NODES, LLM_URL, LLM_KEY, LLM_MODEL),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
@@ -39,8 +40,8 @@ def sweep_ended_runs(budget: Budget) -> Step:
 TASKS = (
     UpkeepTask(
         "ended_workflow_runs",
-        "Ended workflow runs",
-        "Withdraws approvals and removes values of runs whose jobs have ended by themselves.",
+        gettext_noop("Ended workflow runs"),
+        gettext_noop("Withdraws approvals and removes values of runs whose jobs have ended by themselves."),
         timedelta(minutes=15),
         sweep_ended_runs,
     ),

@@ -43,7 +43,7 @@ BODY_TEMPLATE = "workflow_storage/admin/run_body.html"
 class ShownStateFilter(admin.SimpleListFilter):
     """By what a reader is told, which may be the job's word."""
 
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_lazy("state"), "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(state, gettext(state)) for state in SHOWN_STATES]
@@ -64,8 +64,8 @@ class WorkflowRunAdmin(KeysetAdmin):
     search_fields = ("id",)
     search_help_text = gettext_lazy("Id of a run, of its job or of its workflow")
     post_actions = ("reveal",)
-    empty_title = "No workflow has run yet"
-    empty_text = (
+    empty_title = gettext_lazy("No workflow has run yet")
+    empty_text = gettext_lazy(
         "A run appears here when its job has started. Runs are kept as long as their jobs, which the plan decides."
     )
 
@@ -131,7 +131,7 @@ class WorkflowRunAdmin(KeysetAdmin):
             raise Http404(error.detail) from error
         return context | {"job_url": job_url(context["run"])}
 
-    @post_action(label="Reveal values", permission=Permission.JOBS_REVEAL, asks_reason=True)
+    @post_action(label=gettext_lazy("Reveal values"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, run: WorkflowRun, reason: str) -> HttpResponse:
         """The values in the answer to this POST alone: in no URL, no cache and no message."""
         reveal_run(run_id=run.pk, reason=reason)
@@ -149,39 +149,39 @@ class WorkflowRunAdmin(KeysetAdmin):
         add_never_cache_headers(response)
         return response
 
-    @admin.display(description="Run")
+    @admin.display(description=gettext_lazy("Run"))
     def run(self, run: WorkflowRun) -> SafeString:
         name = run.workflow_name or gettext("workflow")
         return format_html(
             "<b>{}</b> v{} <code class='console-quiet'>…{}</code>", name, run.workflow_version, str(run.pk)[-12:]
         )
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state_badge(self, run: Any) -> SafeString:
         return badge(run.shown_state)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, run: WorkflowRun) -> SafeString | str:
         url, name = job_url(run), f"…{str(run.job_id)[-12:]}"
         return format_html('<a class="console-link" href="{}">{}</a>', url, name) if url else name
 
-    @admin.display(description="Steps")
+    @admin.display(description=gettext_lazy("Steps"))
     def steps(self, run: WorkflowRun) -> int:
         return run.total_steps
 
-    @admin.display(description="Tokens")
+    @admin.display(description=gettext_lazy("Tokens"))
     def tokens(self, run: WorkflowRun) -> int:
         return run.total_tokens
 
-    @admin.display(description="Started")
+    @admin.display(description=gettext_lazy("Started"))
     def started(self, run: WorkflowRun) -> str:
         return f"{run.started_at:%Y-%m-%d %H:%M:%S}" if run.started_at else "–"
 
-    @admin.display(description="Took")
+    @admin.display(description=gettext_lazy("Took"))
     def took(self, run: WorkflowRun) -> str:
         return seconds_in_words(run.elapsed_seconds)
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def error(self, run: Any) -> str:
         return run.shown_error_code or "–"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
 
 
 class WorkflowStorageConfig(AppConfig):
@@ -10,7 +11,7 @@ class WorkflowStorageConfig(AppConfig):
 
     name = "scheduling.processors.workflow_storage"
     label = "workflow_storage"
-    verbose_name = "Workflow runs"
+    verbose_name = gettext_lazy("Workflow runs")
     default_auto_field = "django.db.models.BigAutoField"
     processors = ("scheduling.processors.workflow_storage.processor.WorkflowStorage",)
     api_urls = "scheduling.processors.workflow_storage.api.urls"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 from tenants.exceptions import DomainError
 
 
 class RunNotFoundError(DomainError):
     code = "not_found"
     category = "not_found"
-    title = "There is no such workflow run."
+    title = gettext_noop("There is no such workflow run.")
 
 
 class RunTakenError(DomainError):
@@ -16,4 +18,4 @@ class RunTakenError(DomainError):
 
     code = "workflow_run_taken"
     category = "conflict"
-    title = "The id belongs to another run or job."
+    title = gettext_noop("The id belongs to another run or job.")

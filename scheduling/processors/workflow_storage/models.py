@@ -6,12 +6,13 @@ from typing import Any
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from scheduling.processors.workflow_storage.records import TERMINAL_STATES, RunState
 from scheduling.processors.workflow_storage.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
 from tenants.models.base import TenantModel
 
-STATE_CHOICES = [(state.value, state.value) for state in RunState]
+STATE_CHOICES = [(state.value, _(state.value)) for state in RunState]
 OPEN_STATES = [state.value for state in RunState if not state.is_terminal]
 
 
@@ -22,22 +23,22 @@ class RecordedModel(TenantModel):
     storage keeps it. Rows are written by :mod:`upserts` alone.
     """
 
-    version = models.PositiveIntegerField()
-    state = models.CharField(max_length=10, choices=STATE_CHOICES)
-    inputs = models.JSONField(null=True)
-    inputs_version = models.PositiveIntegerField(default=0)
-    inputs_bytes = models.PositiveBigIntegerField(default=0)
-    inputs_key = models.CharField(max_length=200, null=True)
-    inputs_sha256 = models.CharField(max_length=64, blank=True)
-    outputs = models.JSONField(null=True)
-    outputs_version = models.PositiveIntegerField(default=0)
-    outputs_bytes = models.PositiveBigIntegerField(default=0)
-    outputs_key = models.CharField(max_length=200, null=True)
-    outputs_sha256 = models.CharField(max_length=64, blank=True)
-    error_code = models.CharField(max_length=MAX_ERROR_CODE, blank=True)
-    error_message = models.CharField(max_length=MAX_ERROR_MESSAGE, blank=True)
-    started_at = models.DateTimeField(null=True)
-    ended_at = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(_("version"))
+    state = models.CharField(_("state"), max_length=10, choices=STATE_CHOICES)
+    inputs = models.JSONField(_("inputs"), null=True)
+    inputs_version = models.PositiveIntegerField(_("inputs version"), default=0)
+    inputs_bytes = models.PositiveBigIntegerField(_("inputs bytes"), default=0)
+    inputs_key = models.CharField(_("inputs key"), max_length=200, null=True)
+    inputs_sha256 = models.CharField(_("inputs sha256"), max_length=64, blank=True)
+    outputs = models.JSONField(_("outputs"), null=True)
+    outputs_version = models.PositiveIntegerField(_("outputs version"), default=0)
+    outputs_bytes = models.PositiveBigIntegerField(_("outputs bytes"), default=0)
+    outputs_key = models.CharField(_("outputs key"), max_length=200, null=True)
+    outputs_sha256 = models.CharField(_("outputs sha256"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=MAX_ERROR_CODE, blank=True)
+    error_message = models.CharField(_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True)
 
     class Meta:
         abstract = True
@@ -74,20 +75,23 @@ class WorkflowRun(RecordedModel):
     newest version. :mod:`selectors` adds the state of the first kind of job (cancelled, dead).
     """
 
-    workflow_id = models.UUIDField()
-    workflow_version = models.PositiveIntegerField()
-    workflow_name = models.CharField(max_length=MAX_WORKFLOW_NAME, blank=True)
-    job_id = models.UUIDField()
-    total_tokens = models.PositiveBigIntegerField(default=0)
-    total_steps = models.PositiveIntegerField(default=0)
-    graph = models.JSONField(null=True)
-    is_external = models.BooleanField(db_default=False)
+    workflow_id = models.UUIDField(_("workflow id"))
+    workflow_version = models.PositiveIntegerField(_("workflow version"))
+    workflow_name = models.CharField(_("workflow name"), max_length=MAX_WORKFLOW_NAME, blank=True)
+    job_id = models.UUIDField(_("job id"))
+    total_tokens = models.PositiveBigIntegerField(_("total tokens"), default=0)
+    total_steps = models.PositiveIntegerField(_("total steps"), default=0)
+    graph = models.JSONField(_("graph"), null=True)
+    is_external = models.BooleanField(_("is external"), db_default=False)
 
     class Meta:
+        verbose_name = _("workflow run")
+        verbose_name_plural = _("workflow runs")
         constraints = [
             models.UniqueConstraint(fields=["tenant", "id"], name="workflow_run_tenant_id"),
             models.CheckConstraint(
-                condition=models.Q(state__in=[state for state, _ in STATE_CHOICES]), name="workflow_run_state_known"
+                condition=models.Q(state__in=[state for state, _label in STATE_CHOICES]),
+                name="workflow_run_state_known",
             ),
         ]
         indexes = [
@@ -120,7 +124,7 @@ class NodeRun(RecordedModel):
         constraints = [
             models.UniqueConstraint(fields=["tenant", "run", "node_id", "path"], name="node_run_unique"),
             models.CheckConstraint(
-                condition=models.Q(state__in=[state for state, _ in STATE_CHOICES]), name="node_run_state_known"
+                condition=models.Q(state__in=[state for state, _label in STATE_CHOICES]), name="node_run_state_known"
             ),
         ]
         indexes = [models.Index(fields=["tenant", "run", "id"], name="node_run_of_run"), *_value_indexes("node_run")]

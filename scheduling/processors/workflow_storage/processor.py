@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext_noop
+
 from scheduling.processors.base import Complete, JobContext, Outcome, TaskProcessor
 from scheduling.processors.workflow_storage.record_format import read_record
 from scheduling.processors.workflow_storage.repository import save_external_record
 
 
 class WorkflowStorage(TaskProcessor):
-    """Stores the record of its payload; repeated or late, it changes nothing that is newer."""
+    """Processor of the kind `workflow_storage`."""
 
     kind = "workflow_storage"
-    title = "Storing of workflow runs"
+    title = gettext_noop("Storing of workflow runs")
+    description = gettext_noop("Stores the record of its payload; repeated or late, it changes nothing that is newer.")
     payload_schema: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {

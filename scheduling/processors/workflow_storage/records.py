@@ -16,18 +16,20 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from tenants.translation import gettext_noop
+
 type JsonObject = Mapping[str, Any]
 
 
 class RunState(StrEnum):
     """How a run or a node stands."""
 
-    RUNNING = "running"
-    WAITING = "waiting"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    SKIPPED = "skipped"
+    RUNNING = gettext_noop("running")
+    WAITING = gettext_noop("waiting")
+    SUCCEEDED = gettext_noop("succeeded")
+    FAILED = gettext_noop("failed")
+    CANCELLED = gettext_noop("cancelled")
+    SKIPPED = gettext_noop("skipped")
 
     @property
     def is_terminal(self) -> bool:
@@ -37,7 +39,7 @@ class RunState(StrEnum):
 
 TERMINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
 # A run whose job is suspended while it runs is shown so; it is never stored.
-PAUSED: Final = "paused"
+PAUSED: Final = gettext_noop("paused")
 # Every state that a reader may meet.
 SHOWN_STATES: Final = (*(state.value for state in RunState), PAUSED)
 

@@ -5,15 +5,20 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
 from scheduling.services.consistency.walk import Table
 from tenants.ids import uuid7_floor
 
-NO_JOB = FaultKind("workflow_run_without_job", "An open workflow run of the last day has a job that is not there.")
-LEFT_OPEN = FaultKind("workflow_run_left_open", "A workflow run is open and its job has completed.")
-NODE_AHEAD = FaultKind("workflow_node_ahead", "A node says a version of its run that the run does not have yet.")
+NO_JOB = FaultKind(
+    "workflow_run_without_job", gettext_noop("An open workflow run of the last day has a job that is not there.")
+)
+LEFT_OPEN = FaultKind("workflow_run_left_open", gettext_noop("A workflow run is open and its job has completed."))
+NODE_AHEAD = FaultKind(
+    "workflow_node_ahead", gettext_noop("A node says a version of its run that the run does not have yet.")
+)
 _RUNS = """
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun

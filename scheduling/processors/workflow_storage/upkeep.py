@@ -9,6 +9,7 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.processors.files.store import discard_on_commit
 from scheduling.services.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
@@ -86,8 +87,10 @@ def _prune(due: DueTenant, limit: int) -> PrunedRuns:
 TASKS = (
     UpkeepTask(
         "workflow_runs",
-        "Workflow runs",
-        "Removes runs of workflows whose jobs are gone, with their nodes and the values that were kept as files.",
+        gettext_noop("Workflow runs"),
+        gettext_noop(
+            "Removes runs of workflows whose jobs are gone, with their nodes and the values that were kept as files."
+        ),
         timedelta(hours=1),
         prune_runs,
     ),

@@ -34,8 +34,8 @@ _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
 class Done:
     """What became of the jobs of a turn.
 
-    ``formers`` are what changed ones had before, where that can be given back. ``put_off`` are the last of them, which
-    a limit of their tenant keeps back for ``retry_after_seconds``.
+    ``formers`` are what changed ones had before, where that can be given back. ``put_off`` are the last of them, from
+    the first that a limit of their tenant keeps back for ``retry_after_seconds``; some may be changed nevertheless.
     """
 
     changed: set[UUID] = field(default_factory=set)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext
+
 from scheduling.exceptions import PriorityNotAllowedError, QueueNotFoundError
 from scheduling.models import BulkOperation, Queue
 from scheduling.services.bulk.acts import Act, Cancel, Discard, MoveQueue, Reprioritise
@@ -13,7 +15,6 @@ from scheduling.services.bulk.replays import Payload, Requeue, Retry
 from scheduling.services.job_requests import check_depth
 from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.permissions import Permission
-from tenants.texts import said
 
 # What a smallint holds; the plan allows less.
 MAX_PRIORITY = 32_767
@@ -30,7 +31,7 @@ def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Paylo
     """
     if payload_patch is not None:
         if operation not in (_Operation.RETRY, _Operation.REQUEUE):
-            raise _invalid("payload_patch", said("It does not belong to this operation."))
+            raise _invalid("payload_patch", gettext("It does not belong to this operation."))
         check_depth(payload_patch)
     if operation == _Operation.REPRIORITISE:
         _expect(parameters, "priority")
@@ -49,7 +50,7 @@ def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Paylo
         _Operation.DISCARD: Discard(),
     }
     if operation not in plain:
-        raise _invalid("operation", said("It must be one of: %(known)s.", {"known": ", ".join(OF_FILTERS)}))
+        raise _invalid("operation", gettext("It must be one of: %(known)s.") % {"known": ", ".join(OF_FILTERS)})
     return plain[operation]
 
 
@@ -64,7 +65,7 @@ def permission_of(operation: str) -> Permission:
 
 def _read_priority(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _invalid("priority", said("It must be a whole number."))
+        raise _invalid("priority", gettext("It must be a whole number."))
     if not -MAX_PRIORITY <= value <= MAX_PRIORITY:
         raise PriorityNotAllowedError
     return value
@@ -73,16 +74,16 @@ def _read_priority(value: Any) -> int:
 def _expect(parameters: Mapping[str, Any], *names: str) -> None:
     for name in names:
         if name not in parameters:
-            raise _invalid(name, said("This operation needs it."))
+            raise _invalid(name, gettext("This operation needs it."))
     for name in parameters:
         if name not in names:
-            raise _invalid(name, said("It does not belong to this operation."))
+            raise _invalid(name, gettext("It does not belong to this operation."))
 
 
 def check_patch_tenant(tenant_id: UUID | None, payload_patch: Payload | None) -> None:
     """Raise FieldInvalidError for a patch without a tenant, whose key would seal it."""
     if payload_patch is not None and tenant_id is None:
-        raise _invalid("payload_patch", said("It needs the jobs of one tenant: add tenant: to the filter."))
+        raise _invalid("payload_patch", gettext("It needs the jobs of one tenant: add tenant: to the filter."))
 
 
 def _invalid(name: str, detail: str) -> DomainError:

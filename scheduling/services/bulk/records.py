@@ -16,20 +16,20 @@ TARGET = "scheduling.bulkoperation"
 
 
 def actor_of(operation: BulkOperation) -> Actor:
-    """Whoever has started it: what it does is done by them."""
+    """Return the actor of an operation, with the rights that it had at the start: its turns act as that actor."""
     return Actor(
         kind=operation.actor_kind,  # type: ignore[arg-type]  # written from an Actor
         id=operation.actor_id,
         label=operation.actor_label,
         request_id=operation.request_id,
         is_of_tenant=operation.is_actor_of_tenant,
-        # The rights of its caller are not stored.
-        may_manage_webhooks=not operation.is_actor_of_tenant,
+        may_use_secrets=operation.may_use_secrets,
+        may_manage_webhooks=operation.may_manage_webhooks,
     )
 
 
 def actor_columns() -> dict[str, Any]:
-    """Who acts now, as an operation keeps it."""
+    """Return the columns by which an operation stores the current actor."""
     actor = current_actor()
     return {
         "actor_kind": actor.kind,
@@ -37,6 +37,8 @@ def actor_columns() -> dict[str, Any]:
         "actor_label": actor.label[:200],
         "request_id": actor.request_id[:64],
         "is_actor_of_tenant": actor.is_of_tenant,
+        "may_use_secrets": actor.may_use_secrets,
+        "may_manage_webhooks": actor.may_manage_webhooks,
     }
 
 

@@ -17,12 +17,13 @@ from scheduling.services.payload_patches import patched_payload
 from scheduling.services.retries import BulkRetry, refusal_of_replay, retry_jobs
 from tenants.clock import read_clock
 from tenants.context import current_actor
-from tenants.encryption.fields import open_rows
+from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import DomainError
 from tenants.permissions import Permission
 from tenants.services.audit import part_of_act
 
 type Payload = Mapping[str, Any]
+PAYLOAD_UNREADABLE = "payload_unreadable"
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,20 @@ class Retry(Final):
         if self.payload_patch is None:
             return {}
         rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "tenant_id", "payload")
-        return {job_id: self._patched(payload) for job_id, payload in open_rows(Job, "payload", rows)}
+        return {job_id: self._patched(payload) for job_id, payload in open_readable_rows(Job, "payload", rows)}
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        payloads = self._payloads(job_ids)
+        # Without its payload a job would be replayed unpatched.
+        unreadable: set[UUID] = set() if self.payload_patch is None else set(job_ids) - payloads.keys()
         with part_of_act():
-            bulk = retry_jobs(job_ids=job_ids, reason=reason, payloads=self._payloads(job_ids))
-        put_off, wait = _kept_back(job_ids, bulk)
+            chosen = [job_id for job_id in job_ids if job_id not in unreadable]
+            bulk = retry_jobs(job_ids=chosen, reason=reason, payloads=payloads)
+        put_off, wait = _put_off(job_ids, bulk)
         kept_back = set(put_off)
         refused = Counter(error.code for job_id, error in bulk.refused.items() if job_id not in kept_back)
-        return Done(bulk.hastened | set(bulk.replayed), refused, put_off=put_off, retry_after_seconds=wait)
+        refused[PAYLOAD_UNREADABLE] = len(unreadable - kept_back)
+        return Done(bulk.hastened | set(bulk.replayed), +refused, put_off=put_off, retry_after_seconds=wait)
 
 
 class Requeue(Retry):
@@ -83,15 +89,19 @@ class Requeue(Retry):
         return DEAD_STATES
 
 
-def _kept_back(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
-    """The last jobs of all, if it was a limit that refused them: they come again when it lets them."""
+def _put_off(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
+    """Return the jobs from the first one that a limit refused, and the seconds until the limit allows it.
+
+    They are acted on again in a later turn, so none of them may be replayed already.
+    """
     if not current_actor().is_of_tenant:
         return (), None
-    first = len(job_ids)
-    while first and _is_limited(bulk.refused.get(job_ids[first - 1])):
-        first -= 1
-    put_off = job_ids[first:]
-    return put_off, (bulk.refused[put_off[0]].retry_after_seconds or 1) if put_off else None
+    after_replayed = max((n for n, job_id in enumerate(job_ids, start=1) if job_id in bulk.replayed), default=0)
+    limited = (n for n in range(after_replayed, len(job_ids)) if _is_limited(bulk.refused.get(job_ids[n])))
+    first = next(limited, None)
+    if first is None:
+        return (), None
+    return job_ids[first:], bulk.refused[job_ids[first]].retry_after_seconds or 1
 
 
 def _is_limited(refusal: DomainError | None) -> bool:

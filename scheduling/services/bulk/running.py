@@ -178,10 +178,12 @@ def _act_on_next(operation: BulkOperation, act: Act, limit: int) -> bool:
     if done.put_off:
         acted_on = chunk.job_ids[: -len(done.put_off)]
         operation.resume_at = read_moment() + timedelta(seconds=done.retry_after_seconds or 1)
+        changed = len(done.changed.intersection(done.put_off))
+        passed = Counter[str]()
         if acted_on:
             passed = jobs.count_passed(act.states, after=operation.after, end=acted_on[-1], but=acted_on)
-            _add_up(operation, done, len(acted_on), passed)
-            operation.after = acted_on[-1]
+        _add_up(operation, done, len(acted_on) + changed, passed)
+        operation.after = acted_on[-1] if acted_on else operation.after
         return False
     _keep_formers(operation, done)
     _add_up(operation, done, len(chunk.job_ids), chunk.passed)

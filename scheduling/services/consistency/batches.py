@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.services.consistency.walk import Table
 from scheduling.services.dispatching.refused import put_back
 
-BATCH_SHORT = FaultKind("batch_short", "A batch has fewer jobs than it was made with, those kept no longer counted.")
+BATCH_SHORT = FaultKind(
+    "batch_short", gettext_noop("A batch has fewer jobs than it was made with, those kept no longer counted.")
+)
 BATCH_OVER = FaultKind(
-    "batch_over", "A batch says fewer jobs than it has.", "Writes the number of its jobs, those kept no longer counted."
+    "batch_over",
+    gettext_noop("A batch says fewer jobs than it has."),
+    "Writes the number of its jobs, those kept no longer counted.",
 )
 _BATCH_RECOUNT = "Writes what is recounted, and has a dispatcher look whether the batch is over."
-BATCH_COUNTER = FaultKind("batch_counter", "A batch counts other than what has ended of its jobs.", _BATCH_RECOUNT)
+BATCH_COUNTER = FaultKind(
+    "batch_counter", gettext_noop("A batch counts other than what has ended of its jobs."), _BATCH_RECOUNT
+)
 BATCH_UNENDED = FaultKind(
-    "batch_unended", "A batch is closed, all its jobs have ended, and it has not.", _BATCH_RECOUNT
+    "batch_unended", gettext_noop("A batch is closed, all its jobs have ended, and it has not."), _BATCH_RECOUNT
 )
 SETTLED_REFUSED = FaultKind(
     "settled_refused",
-    "A settled execution could not be counted into the fair order and the worker time of its month.",
+    gettext_noop("A settled execution could not be counted into the fair order and the worker time of its month."),
     "Counts it once more, with the time that it can have used at most; it comes back if its cause is still there.",
 )
 # A batch is made before its jobs, perhaps in a transaction of its own; and what has ended is folded a moment later.

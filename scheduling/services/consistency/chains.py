@@ -8,6 +8,8 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
+from django.utils.translation import gettext_noop
+
 from scheduling.exceptions import BrokerAwayError
 from scheduling.services.consistency.registry import NEVER, NOT_PROVED, Fault, FaultKind, Look, Piece, StateCheck
 from tenants.chain import PLATFORM_CHAIN
@@ -16,17 +18,17 @@ from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.permissions import Permission
-from tenants.sentences import Sentence
 from tenants.services.audit_verification import verify_chains
 from tenants.services.erasure.proof import verify_erasure
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
-AUDIT = FaultKind("audit_chain", "A chain of the audit log was edited, cut, reordered or re-hashed.")
+AUDIT = FaultKind("audit_chain", gettext_noop("A chain of the audit log was edited, cut, reordered or re-hashed."))
 # The sequence or the entry of a finding that has none.
 NO_PLACE: Final = "–"
-ERASURE_LEFT = FaultKind("erasure_left", "Rows or files of an erased tenant are there.")
-ERASURE_PROOF = FaultKind("erasure_proof", "The proof of an erasure is not what was written.")
+ERASURE_LEFT = FaultKind("erasure_left", gettext_noop("Rows or files of an erased tenant are there."))
+ERASURE_PROOF = FaultKind("erasure_proof", gettext_noop("The proof of an erasure is not what was written."))
 
 
 def look_at_audit(piece: Piece) -> Look:
@@ -79,9 +81,9 @@ def _chain_fault(finding: Finding) -> Fault:
         "sequence": NO_PLACE if finding.sequence is None else finding.sequence,
         "entry": finding.entry_id or NO_PLACE,
         "kind": finding.kind,
-        "detail": Sentence(finding.text, finding.values),
+        "detail": LocalizableText(finding.text, finding.values),
     }
-    detail = Sentence("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
+    detail = LocalizableText("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
     tenant_id = None if finding.chain == PLATFORM_CHAIN else finding.chain
     return Fault(AUDIT.code, tenant_id, subject, detail)
 
@@ -92,8 +94,8 @@ CHECKS = (
         (AUDIT,),
         look_at_audit,
         interval=timedelta(days=1),
-        title="Audit chains",
-        text="Verifies every chain of the audit log against its entries and the signed heads.",
+        title=gettext_noop("Audit chains"),
+        text=gettext_noop("Verifies every chain of the audit log against its entries and the signed heads."),
         options=("heads",),
         tenant_permission=Permission.AUDIT_VIEW,
     ),

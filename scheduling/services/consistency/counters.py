@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.models import WorkerPool
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
@@ -15,31 +16,35 @@ from scheduling.services.dispatching.tick import stop_ticks
 from scheduling.services.wakes import wake_tenants
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 MAX_DIFFERENCES = 50
 _RECOUNT = "Writes what is recounted, while no dispatcher ticks, and has the next tick look at the tenant anew."
 KINDS: Mapping[str, FaultKind] = {
-    "waiting jobs": FaultKind("waiting_counter", "A line counts other than its waiting jobs.", _RECOUNT),
-    "in flight by queue": FaultKind(
-        "in_flight_counter", "A line of a queue counts other than what it has in flight.", _RECOUNT
+    gettext_noop("waiting jobs"): FaultKind(
+        "waiting_counter", gettext_noop("A line counts other than its waiting jobs."), _RECOUNT
     ),
-    "waiting jobs of the keys": FaultKind(
-        "keys_waiting_counter", "A tenant's line sums other than the waiting jobs of its keys.", _RECOUNT
+    gettext_noop("in flight by queue"): FaultKind(
+        "in_flight_counter", gettext_noop("A line of a queue counts other than what it has in flight."), _RECOUNT
     ),
-    "in flight of the keys": FaultKind(
-        "keys_in_flight_counter", "A tenant's line sums other than what its keys have in flight.", _RECOUNT
+    gettext_noop("waiting jobs of the keys"): FaultKind(
+        "keys_waiting_counter", gettext_noop("A tenant's line sums other than the waiting jobs of its keys."), _RECOUNT
     ),
-    "in flight by tenant": FaultKind(
-        "capacity_counter", "A tenant's capacity counts other than what it has in flight.", _RECOUNT
+    gettext_noop("in flight of the keys"): FaultKind(
+        "keys_in_flight_counter",
+        gettext_noop("A tenant's line sums other than what its keys have in flight."),
+        _RECOUNT,
     ),
-    "capacities": FaultKind(
-        "capacity_missing", "A tenant has lines and no capacity, so nothing of it starts.", _RECOUNT
+    gettext_noop("in flight by tenant"): FaultKind(
+        "capacity_counter", gettext_noop("A tenant's capacity counts other than what it has in flight."), _RECOUNT
+    ),
+    gettext_noop("capacities"): FaultKind(
+        "capacity_missing", gettext_noop("A tenant has lines and no capacity, so nothing of it starts."), _RECOUNT
     ),
 }
 COUNTER_NAMES = tuple(KINDS)
 # The row that a statement names, before its id.
-ROW_WORDS = {"entity": "entity %(id)s", "tenant": "tenant %(id)s"}
+ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
 _ENTITIES = f"(SELECT * FROM scheduling_schedulingentity WHERE {IN_PAGE}) AS e"  # noqa: S608 - constants
 _PARTS = {
     "in_page": IN_PAGE,
@@ -177,12 +182,12 @@ def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: i
     """Return the fault of a counter that differs; ``row`` is a noun of ROW_WORDS and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
-        "counter": Sentence(counter),
-        "row": Sentence(ROW_WORDS[noun], {"id": row_id}),
+        "counter": LocalizableText(counter),
+        "row": LocalizableText(ROW_WORDS[noun], {"id": row_id}),
         "counted": counted,
         "recounted": recounted,
     }
-    detail = Sentence("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
+    detail = LocalizableText("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
     return Fault(KINDS[counter].code, tenant_id, row, detail)
 
 
@@ -202,7 +207,7 @@ CHECKS = (
         look,
         repair,
         interval=timedelta(hours=1),
-        title="Counters",
-        text="Recounts what waits and what is in flight.",
+        title=gettext_noop("Counters"),
+        text=gettext_noop("Recounts what waits and what is in flight."),
     ),
 )

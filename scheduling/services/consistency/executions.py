@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.lifecycle import WAITING_STATES, JobState
 from scheduling.models import Execution
@@ -19,22 +20,22 @@ from scheduling.services.wakes import append_wakes
 
 EXECUTION_ASTRAY = FaultKind(
     "execution_astray",
-    "An execution is in flight whose job is gone, has ended or waits.",
+    gettext_noop("An execution is in flight whose job is gone, has ended or waits."),
     "Closes the execution and charges it up to its worker's last heartbeat; its worker's writes change nothing more.",
 )
 EXECUTION_PHASE_DIFFERS = FaultKind(
     "execution_phase_differs",
-    "A job is executing though its execution was not begun, or dispatched though it was.",
+    gettext_noop("A job is executing though its execution was not begun, or dispatched though it was."),
     "Makes the job executing if its execution has begun; else hands it back as available.",
 )
 FENCE_DIFFERS = FaultKind(
     "fence_differs",
-    "The fence of a job is not that of its execution in flight.",
+    gettext_noop("The fence of a job is not that of its execution in flight."),
     "Raises the lower one; a worker whose fence was below writes nothing more, and the sweep rescues its job.",
 )
 LEASE_LONG_PAST = FaultKind(
     "lease_long_past",
-    "A worker's lease ran out minutes ago, and no sweep has taken its job back.",
+    gettext_noop("A worker's lease ran out minutes ago, and no sweep has taken its job back."),
     "Rescues it as the sweep does after any crash.",
 )
 LIVE = Table("scheduling_execution_live")

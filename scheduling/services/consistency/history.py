@@ -11,6 +11,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
 from scheduling.models.executions import HistoryRow
@@ -25,14 +26,18 @@ from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage
 
-HISTORY_MISSING = FaultKind("history_missing", "A job has no history, though it is too young to have lost it.")
-HISTORY_DIFFERS = FaultKind("history_differs", "A job is in a state that its history does not lead to.")
-HISTORY_ILLEGAL = FaultKind("history_illegal", "A job's history takes a step that no job may take.")
-ENDED_TWICE = FaultKind("ended_twice", "A job's history ends more than once.")
-JOB_LOST = FaultKind("job_lost", "A job was accepted within the last day, has not ended, and is gone.")
-CHARGE_WITHOUT_EXECUTION = FaultKind("charge_without_execution", "A charge's execution is neither ended nor in flight.")
-LOG_WITHOUT_JOB = FaultKind("log_without_job", "Lines of a log belong to a job that is gone.")
-HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", "History belongs to a tenant that is gone.")
+HISTORY_MISSING = FaultKind(
+    "history_missing", gettext_noop("A job has no history, though it is too young to have lost it.")
+)
+HISTORY_DIFFERS = FaultKind("history_differs", gettext_noop("A job is in a state that its history does not lead to."))
+HISTORY_ILLEGAL = FaultKind("history_illegal", gettext_noop("A job's history takes a step that no job may take."))
+ENDED_TWICE = FaultKind("ended_twice", gettext_noop("A job's history ends more than once."))
+JOB_LOST = FaultKind("job_lost", gettext_noop("A job was accepted within the last day, has not ended, and is gone."))
+CHARGE_WITHOUT_EXECUTION = FaultKind(
+    "charge_without_execution", gettext_noop("A charge's execution is neither ended nor in flight.")
+)
+LOG_WITHOUT_JOB = FaultKind("log_without_job", gettext_noop("Lines of a log belong to a job that is gone."))
+HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", gettext_noop("History belongs to a tenant that is gone."))
 # Nothing younger than this is ever removed.
 YOUNG = timedelta(days=1)
 # A process' clock dates the ids of what it writes.

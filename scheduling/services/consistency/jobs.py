@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.lifecycle import DEAD_STATES, TERMINAL_STATES
 from scheduling.services import verdicts
@@ -16,29 +17,29 @@ from tenants.ids import uuid7s
 
 JOB_NOWHERE = FaultKind(
     "job_nowhere",
-    "A job waits in no place, so that nothing will ever start it.",
+    gettext_noop("A job waits in no place, so that nothing will ever start it."),
     "Puts it where its state waits; one that waited for a time now lost is due at once.",
 )
 JOB_IN_TWO_PLACES = FaultKind(
     "job_in_two_places",
-    "A job stands in two places and would run twice.",
+    gettext_noop("A job stands in two places and would run twice."),
     "Keeps the place of its state, ready before set aside, and removes the other.",
 )
 JOB_WITHOUT_EXECUTION = FaultKind(
     "job_without_execution",
-    "A job is dispatched or executing, and no execution of it is in flight.",
+    gettext_noop("A job is dispatched or executing, and no execution of it is in flight."),
     "Makes it available again, at its last checkpoint; no attempt is burned.",
 )
-ATTEMPTS_OVER = FaultKind("attempts_over", "A job has used more attempts than it may.")
+ATTEMPTS_OVER = FaultKind("attempts_over", gettext_noop("A job has used more attempts than it may."))
 DEAD_LETTER_MISSING = FaultKind(
     "dead_letter_missing",
-    "A discarded or quarantined job has no dead letter.",
+    gettext_noop("A discarded or quarantined job has no dead letter."),
     "Writes the letter from the job's error and the reason that its history tells.",
 )
-DEAD_LETTER_UNFOUNDED = FaultKind("dead_letter_unfounded", "A job has a dead letter and is not dead.")
+DEAD_LETTER_UNFOUNDED = FaultKind("dead_letter_unfounded", gettext_noop("A job has a dead letter and is not dead."))
 DEADLINE_MISSING = FaultKind(
     "deadline_missing",
-    "A job has a deadline that nobody keeps.",
+    gettext_noop("A job has a deadline that nobody keeps."),
     "Writes it where the sweep looks; one that has passed discards the job.",
 )
 JOBS = Table("scheduling_job")

@@ -15,10 +15,11 @@ from uuid import UUID
 
 from django.apps import apps
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop
 
 from scheduling.exceptions import CheckUnknownError
 from tenants.permissions import Permission
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 type Cursor = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ class Fault:
     code: str
     tenant_id: UUID | None
     subject: str
-    detail: str | Sentence = ""
+    detail: str | LocalizableText = ""
 
     @property
     def key(self) -> tuple[str, UUID | None, str]:
@@ -52,14 +53,14 @@ class Fault:
         return (self.code, self.tenant_id, self.subject)
 
     @property
-    def example(self) -> str | Sentence:
+    def example(self) -> str | LocalizableText:
         """The row and the detail, as a finding and the audit log show them."""
-        if isinstance(self.detail, Sentence):
+        if isinstance(self.detail, LocalizableText):
             return self.detail
         return " ".join(part for part in (self.subject, self.detail) if part)
 
 
-NOT_PROVED = FaultKind("not_proved", "A part of what is stored was not compared.")
+NOT_PROVED = FaultKind("not_proved", gettext_noop("A part of what is stored was not compared."))
 
 
 @dataclass(frozen=True, slots=True)

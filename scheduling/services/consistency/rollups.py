@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from scheduling.models import RollupClock
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
@@ -24,9 +25,9 @@ from scheduling.services.rollups_sql import (
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.selectors.tenant_pages import TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
-ROLLUPS = FaultKind("rollups", "A rollup of the last whole hours is not what history says.")
+ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours is not what history says."))
 HOURS, MAX_HOURS = 2, 48
 # A walk that stopped longer ago begins again, because rollups by the minute are kept for days only.
 OLDEST_WALK = timedelta(days=1)
@@ -50,14 +51,14 @@ class RollupDifference:
     recounted: str
 
     @property
-    def sentence(self) -> Sentence:
+    def sentence(self) -> LocalizableText:
         values = {
             "rollup": self.rollup,
             "row": self.row,
-            "rolled": self.rolled or Sentence("nothing"),
-            "recounted": self.recounted or Sentence("nothing"),
+            "rolled": self.rolled or LocalizableText("nothing"),
+            "recounted": self.recounted or LocalizableText("nothing"),
         }
-        return Sentence("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
+        return LocalizableText("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
 
     @property
     def fault(self) -> Fault:
@@ -159,8 +160,8 @@ CHECKS = (
         (ROLLUPS,),
         look_at_rollups,
         interval=timedelta(hours=1),
-        title="Rollup recount",
-        text="Recounts the last whole hours of history and compares the rollups with it.",
+        title=gettext_noop("Rollup recount"),
+        text=gettext_noop("Recounts the last whole hours of history and compares the rollups with it."),
         options=("hours",),
         knows_tenants=False,
     ),

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import WorkerPool
@@ -21,15 +22,19 @@ from tenants.context import all_tenants
 from tenants.ids import uuid7_floor
 from tenants.limits import month_of
 from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
-LEDGER = FaultKind("ledger", "A tenant's charges are not what its executions measured and are predicted to take.")
+LEDGER = FaultKind(
+    "ledger", gettext_noop("A tenant's charges are not what its executions measured and are predicted to take.")
+)
 USAGE = FaultKind(
     "usage_counter",
-    "A tenant's worker time of the month is not what its executions measured.",
+    gettext_noop("A tenant's worker time of the month is not what its executions measured."),
     "Writes the measured time, while no dispatcher ticks.",
 )
-EXECUTION_CHARGE = FaultKind("execution_charge", "The charges of an execution are not what was measured of it.")
+EXECUTION_CHARGE = FaultKind(
+    "execution_charge", gettext_noop("The charges of an execution are not what was measured of it.")
+)
 # Nothing younger than this is ever removed.
 YOUNG = timedelta(days=1)
 MAX_CHARGES = 50
@@ -147,7 +152,9 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
         "month": subject,
         "measured": f"{measured_us:,}",
     }
-    detail = Sentence("Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values)
+    detail = LocalizableText(
+        "Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values
+    )
     return Fault(kind.code, tenant_id, subject, detail)
 
 
@@ -157,7 +164,7 @@ def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
         rows = cursor.fetchall()
     for tenant_id, difference_us in rows:
         values = {"tenant": tenant_id, "microseconds": f"{difference_us:,}"}
-        detail = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
+        detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
         yield Fault(LEDGER.code, tenant_id, "", detail)
 
 
@@ -177,14 +184,14 @@ USAGE_CHECK = StateCheck(
     look_at_usage,
     repair_usage,
     interval=timedelta(days=1),
-    title="Usage",
-    text="Compares this month's counted worker time with what executions measured.",
+    title=gettext_noop("Usage"),
+    text=gettext_noop("Compares this month's counted worker time with what executions measured."),
 )
 LEDGER_CHECK = StateCheck(
     "ledger",
     (LEDGER,),
     look_at_ledger,
     interval=timedelta(hours=1),
-    title="Ledger",
-    text="Compares every tenant's charges with measured and predicted time.",
+    title=gettext_noop("Ledger"),
+    text=gettext_noop("Compares every tenant's charges with measured and predicted time."),
 )

@@ -29,8 +29,8 @@ from scheduling.services.consistency.walk import walk
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
-from tenants.sentences import Sentence
 from tenants.services.audit import AuditTarget, record_audit
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Finding:
     tenant_id: UUID | None
     number: int = 0
     repaired: int = 0
-    examples: list[str | Sentence] = field(default_factory=list)
+    examples: list[str | LocalizableText] = field(default_factory=list)
 
     @property
     def is_repairable(self) -> bool:
@@ -80,22 +80,22 @@ class Finding:
         }
 
     @property
-    def sentence(self) -> Sentence:
+    def sentence(self) -> LocalizableText:
         """The finding for people, with the first of its examples."""
         return self.sentence_with(3)
 
-    def sentence_with(self, examples: int) -> Sentence:
+    def sentence_with(self, examples: int) -> LocalizableText:
         """Return the finding for people with as many of its examples."""
         values = {
             "code": self.kind.code,
             "count": self.number,
-            "fault": Sentence(self.kind.text),
+            "fault": LocalizableText(self.kind.text),
             "examples": self.examples[:examples],
         }
         if self.tenant_id is None:
-            return Sentence("%(code)s: %(count)s. %(fault)s %(examples)s", values)
+            return LocalizableText("%(code)s: %(count)s. %(fault)s %(examples)s", values)
         whose = {"tenant": str(self.tenant_id)}
-        return Sentence("%(code)s of tenant %(tenant)s: %(count)s. %(fault)s %(examples)s", values | whose)
+        return LocalizableText("%(code)s of tenant %(tenant)s: %(count)s. %(fault)s %(examples)s", values | whose)
 
     def __str__(self) -> str:
         return str(self.sentence)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import connection
+from django.utils.translation import gettext_noop
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Job, JobEvent
@@ -20,20 +21,25 @@ from tenants.context import current_actor, tenant_context
 from tenants.models import Tenant
 
 PLACE_WITHOUT_JOB = FaultKind(
-    "place_without_job", "A place among what waits belongs to no job.", "Removes the place; nothing could run from it."
+    "place_without_job",
+    gettext_noop("A place among what waits belongs to no job."),
+    "Removes the place; nothing could run from it.",
 )
 PLACE_OF_ANOTHER_STATE = FaultKind(
     "place_of_another_state",
-    "A job stands in a place that is not one of its state: an ended one still waits, one that runs is ready as well.",
+    gettext_noop(
+        "A job stands in a place that is not one of its state: an ended one still waits, one that runs is"
+        " ready as well."
+    ),
     "Removes the place; the job keeps its state, and the place of its state.",
 )
 PLACE_IN_WRONG_LINE = FaultKind(
     "place_in_wrong_line",
-    "A job waits in the line of another tenant, queue, key or rank than its own.",
+    gettext_noop("A job waits in the line of another tenant, queue, key or rank than its own."),
     "Moves it to its own line.",
 )
 DEADLINE_OF_ENDED_JOB = FaultKind(
-    "deadline_of_ended_job", "A deadline is kept for a job that has ended.", "Removes it."
+    "deadline_of_ended_job", gettext_noop("A deadline is kept for a job that has ended."), "Removes it."
 )
 REPAIRED_EVENT = "job.repaired"
 _LINED = """

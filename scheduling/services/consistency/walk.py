@@ -13,7 +13,7 @@ from psycopg.errors import QueryCanceled
 from scheduling.services.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
 from tenants.context import all_tenants
 from tenants.selectors.tenant_pages import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 # Few enough that a piece is a fraction of a second, many enough that pieces of a million rows are few.
 PIECE_ROWS = 5_000
@@ -135,7 +135,9 @@ def _page_of(piece: Piece) -> TenantPage:
 
 def _not_proved(page: TenantPage) -> Fault:
     span = {"after": page.after, "until": page.until}
-    detail = Sentence("Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span)
+    detail = LocalizableText(
+        "Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span
+    )
     return Fault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.utils.translation import gettext
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
 from scheduling.limits import SCHEDULE_COUNT
@@ -30,7 +31,6 @@ from tenants.services.audit import record_audit
 from tenants.services.changes import Difference, assign
 from tenants.services.pausing import require_reason
 from tenants.tenant_settings import TIMEZONE
-from tenants.texts import said
 
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
 EDITABLE_FIELDS = (
@@ -179,7 +179,7 @@ def _take_room(tenant: Tenant) -> None:
 
 def _check_name(schedule: Schedule) -> None:
     if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
-        fault = {"field": "name", "code": "name_taken", "detail": said("Another schedule has this name.")}
+        fault = {"field": "name", "code": "name_taken", "detail": gettext("Another schedule has this name.")}
         raise ScheduleInvalidError(f"name: {fault['detail']}", errors=[fault])
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext
+
 from scheduling.exceptions import (
     KindInternalError,
     KindUnknownError,
@@ -36,7 +38,6 @@ from tenants.exceptions import DomainError, FieldInvalidError
 from tenants.models import Tenant
 from tenants.names import clean_name
 from tenants.selectors.limits import allowed_for
-from tenants.texts import said
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
@@ -128,7 +129,7 @@ def read_timing(values: Mapping[str, Any]) -> Timing:
     faults = Faults()
     draft = Schedule(**values)
     if draft.dst_policy not in set(DstPolicy):
-        faults.add("dst_policy", said("There is no such policy."))
+        faults.add("dst_policy", gettext("There is no such policy."))
     _check_bounds(draft, faults)
     _check_cron(draft, faults)
     faults.raise_any()
@@ -142,7 +143,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
     schedule.name = name or schedule.name
     _check_job(schedule, tenant, faults, now)
     if schedule.jitter_seconds > MAX_JITTER_SECONDS:
-        faults.add("jitter_seconds", said("At most %(limit)s seconds.", {"limit": MAX_JITTER_SECONDS}))
+        faults.add("jitter_seconds", gettext("At most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
     if is_new_timing:
         _check_timing(schedule, tenant, faults, now)
     faults.raise_any()
@@ -150,7 +151,7 @@ def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_
 
 def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
     if not isinstance(schedule.payload, dict):
-        faults.add("payload", said("The payload must be a JSON object."), "payload_invalid")
+        faults.add("payload", gettext("The payload must be a JSON object."), "payload_invalid")
         return
     request = request_of(schedule)
     try:
@@ -177,13 +178,11 @@ def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datet
         if (least := cron.least_interval_seconds()) < limit:
             faults.add(
                 "cron",
-                said(
-                    "It fires every %(least)s s at its fastest; the plan allows one run in %(limit)s s.",
-                    {"least": least, "limit": limit},
-                ),
+                gettext("It fires every %(least)s s at its fastest; the plan allows one run in %(limit)s s.")
+                % {"least": least, "limit": limit},
             )
     if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
-        faults.add("ends_at" if schedule.ends_at else "cron", said("It never fires from now on."))
+        faults.add("ends_at" if schedule.ends_at else "cron", gettext("It never fires from now on."))
 
 
 def _check_bounds(schedule: Schedule, faults: Faults) -> None:
@@ -191,13 +190,11 @@ def _check_bounds(schedule: Schedule, faults: Faults) -> None:
         if moment is not None and not EARLIEST <= moment < LATEST:
             faults.add(
                 name,
-                said(
-                    "It must lie between the years %(first)s and %(last)s.",
-                    {"first": EARLIEST.year, "last": LATEST.year - 1},
-                ),
+                gettext("It must lie between the years %(first)s and %(last)s.")
+                % {"first": EARLIEST.year, "last": LATEST.year - 1},
             )
     if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
-        faults.add("ends_at", said("It must lie after starts_at."))
+        faults.add("ends_at", gettext("It must lie after starts_at."))
 
 
 def _check_cron(schedule: Schedule, faults: Faults) -> Cron | None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from scheduling.conf import MAX_BACKFILL_FIRES
 from scheduling.exceptions import BackfillInvalidError
@@ -20,7 +21,6 @@ from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit
-from tenants.texts import said
 
 _MOMENT = timedelta(microseconds=1)
 # Times that have, or will have, their job; the others can be made up for.
@@ -112,17 +112,18 @@ def backfill_schedule(
 def _times_between(schedule: Schedule, since: datetime, until: datetime, now: datetime) -> list[datetime]:
     if since < EARLIEST:
         raise BackfillInvalidError.of(
-            "from", said("It must not lie before the year %(year)s.", {"year": EARLIEST.year})
+            "from", gettext("It must not lie before the year %(year)s.") % {"year": EARLIEST.year}
         )
     if since > until:
-        raise BackfillInvalidError.of("to", said("It must not lie before from."))
+        raise BackfillInvalidError.of("to", gettext("It must not lie before from."))
     if until > now:
-        raise BackfillInvalidError.of("to", said("It must not lie in the future."))
+        raise BackfillInvalidError.of("to", gettext("It must not lie in the future."))
     fires = recurrence_of(schedule).fires_between(since - _MOMENT, until, MAX_BACKFILL_FIRES + 1)
     if len(fires) > MAX_BACKFILL_FIRES:
         raise BackfillInvalidError.of(
             "to",
-            said("There are more than %(limit)s times in between; take a shorter span.", {"limit": MAX_BACKFILL_FIRES}),
+            gettext("There are more than %(limit)s times in between; take a shorter span.")
+            % {"limit": MAX_BACKFILL_FIRES},
         )
     return [fire.at for fire in fires]
 

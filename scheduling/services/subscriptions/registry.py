@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 from scheduling.filters import FilterSyntaxError
 from scheduling.filters.judging import FilterNotJudgedError, read_judged
 from scheduling.lifecycle import JobState
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 # By the state into which a job has come. One that is tried again has failed before.
 EVENT_OF_STATE: Final[Mapping[str, str]] = {
@@ -57,7 +57,7 @@ def read_subscription_filter(text: str) -> str:
     """The filter in its canonical form; FilterSyntaxError and FilterNotJudgedError, of the field ``filter``."""
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
-            said("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),
+            LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),
             position=MAX_FILTER_CHARACTERS,
         )
     try:

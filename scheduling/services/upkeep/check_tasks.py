@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+from django.utils.translation import gettext_noop
+
 from scheduling.services.consistency.registry import NEVER, STATE, Piece, find_checks, state_checks
 from scheduling.services.consistency.verification import MAX_EXAMPLES, StateReport
 from scheduling.services.consistency.walk import look_twice
@@ -12,8 +14,8 @@ from scheduling.services.upkeep.registry import VERIFICATION_SHARE, Budget, Step
 
 _STATE_TASK = UpkeepTask(
     "verify_state",
-    "State",
-    "Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have.",
+    gettext_noop("State"),
+    gettext_noop("Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have."),
     timedelta(days=1),
     lambda budget: look_at_next(STATE, budget),
     share=VERIFICATION_SHARE,

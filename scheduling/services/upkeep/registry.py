@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 
 from scheduling.exceptions import UpkeepUnknownError
 from tenants.permissions import Permission
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +38,14 @@ class Budget:
 class Step:
     """What one step did. ``cursor`` is where the next one begins, empty for the beginning.
 
-    ``findings`` say what is wrong; with any, the run has failed. A `Sentence` is told in the language of whoever
-    reads it, a plain text as it is.
+    ``findings`` say what is wrong; with any, the run has failed. A `LocalizableText` is shown in the reader's
+    language, a plain text as it is unless the catalogue has it.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     has_more: bool = False
     cursor: Mapping[str, Any] = field(default_factory=dict)
-    findings: Sequence[Sentence | str] = ()
+    findings: Sequence[LocalizableText | str] = ()
 
 
 # The part of its time in which a worker verifies: nobody waits for that, and who has a job or a page does not feel it.

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
 
 from scheduling import broker, signals
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
@@ -19,8 +20,8 @@ from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
-from tenants.sentences import Sentence, keep
 from tenants.services.audit import AuditTarget, record_audit
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ BATCH_ROWS = 1_000
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
-KILLED = Sentence("The process that ran it ended in the middle; the next run goes on where its last step stopped.")
+KILLED = gettext_noop("The process that ran it ended in the middle; the next run goes on where its last step stopped.")
 
 Outcome = UpkeepRun.Outcome
 
@@ -115,7 +116,7 @@ def _begin(task: UpkeepTask) -> UpkeepRun:
     with all_tenants():
         running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
         running.filter(lease_expires_at__lt=Now()).update(
-            outcome=Outcome.FAILED, error=str(KILLED), finished_at=F("lease_expires_at")
+            outcome=Outcome.FAILED, error=KILLED, finished_at=F("lease_expires_at")
         )
         last = UpkeepRun.objects.filter(name=task.name).order_by("-id").first()
         run = UpkeepRun(
@@ -155,7 +156,8 @@ def _add(run: UpkeepRun | TenantUpkeepRun, step: Step) -> None:
     run.counts = _sum(run.counts, step.counts)
     if step.findings:
         run.counts = _sum(run.counts, {"findings": len(step.findings)})
-        run.findings = keep([*run.sentences, *step.findings][:MAX_FINDINGS])
+        texts = [LocalizableText(found) if isinstance(found, str) else found for found in step.findings]
+        run.findings = [text.to_json() for text in [*run.sentences, *texts][:MAX_FINDINGS]]
 
 
 def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:

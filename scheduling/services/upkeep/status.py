@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
 from scheduling.models import UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import UpkeepTask
 from scheduling.services.upkeep.schedules import NAME_PREFIX, row_name
-from tenants.texts import said
 
 # Without a success for so many intervals a task is overdue.
 OVERDUE_INTERVALS = 3
@@ -91,27 +91,27 @@ def find_upkeep_warnings() -> list[UpkeepWarning]:
 
 def warning_of(line: UpkeepLine) -> UpkeepWarning | None:
     """The one thing to say about a task, the gravest first."""
-    name, title = line.task.name, said(line.task.title)
+    name, title = line.task.name, gettext(line.task.title)
     if line.has_failed and line.last is not None:
         reason = " ".join(line.last.told[:1])
         return UpkeepWarning(
             "failed",
             name,
-            said("%(title)s: the last run failed. %(reason)s", {"title": title, "reason": reason}).strip(),
+            (gettext("%(title)s: the last run failed. %(reason)s") % {"title": title, "reason": reason}).strip(),
         )
     if not line.is_enabled:
         return UpkeepWarning(
-            "switched_off", name, said("%(title)s: beat's row is missing or switched off.", {"title": title})
+            "switched_off", name, gettext("%(title)s: beat's row is missing or switched off.") % {"title": title}
         )
     if line.is_overdue:
         return UpkeepWarning(
             "overdue",
             name,
-            said(
+            gettext(
                 "%(title)s: no success within %(count)s intervals."
-                " Is beat running, and a worker of the pool maintenance?",
-                {"title": title, "count": OVERDUE_INTERVALS},
-            ),
+                " Is beat running, and a worker of the pool maintenance?"
+            )
+            % {"title": title, "count": OVERDUE_INTERVALS},
         )
     return None
 

@@ -6,6 +6,7 @@ import logging
 from datetime import timedelta
 
 from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext_noop
 
 from scheduling.services.lines import remove_idle_lines
 from scheduling.services.partitions import estimate_default_rows, maintain_partitions, missing_days
@@ -14,9 +15,9 @@ from scheduling.services.upkeep import retention
 from scheduling.services.upkeep.check_tasks import check_tasks
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.services.upkeep.tenant_runs import republish_idle_runs
-from tenants.sentences import Sentence
 from tenants.services.erasure.steps import advance, due_erasures
 from tenants.services.key_warnings import warn_of_next_ending_key
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def _make_partitions(budget: Budget) -> Step:
 def _erase_tenants(budget: Budget) -> Step:
     # One that waits for its running jobs, or that fails, must not keep the others waiting.
     due, has_more = due_erasures(), False
-    findings: list[Sentence] = []
+    findings: list[LocalizableText] = []
     for erasure_id in due:
         try:
             has_more = advance(erasure_id, most=budget.batch_rows) or has_more
@@ -42,7 +43,7 @@ def _erase_tenants(budget: Budget) -> Step:
         except Exception as error:
             logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
             words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
-            findings.append(Sentence("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
+            findings.append(LocalizableText("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
     return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
 
 
@@ -72,78 +73,88 @@ def _republish_runs(budget: Budget) -> Step:
 TASKS = (
     UpkeepTask(
         "partitions",
-        "Partitions",
-        "Gives each of the coming days a partition in every history table, before its first row arrives.",
+        gettext_noop("Partitions"),
+        gettext_noop("Gives each of the coming days a partition in every history table, before its first row arrives."),
         HOURLY,
         _make_partitions,
     ),
     UpkeepTask(
         "rollups",
-        "Rollups",
-        "Counts ended executions that no dispatcher has counted yet; dispatchers do it every second.",
+        gettext_noop("Rollups"),
+        gettext_noop("Counts ended executions that no dispatcher has counted yet; dispatchers do it every second."),
         MINUTELY,
         _fold_rollups,
     ),
     UpkeepTask(
         "fair_keys",
-        "Idle fair keys",
-        "Removes the virtual times of fair keys that have no jobs left and are not ahead of their tenant's others.",
+        gettext_noop("Idle fair keys"),
+        gettext_noop(
+            "Removes the virtual times of fair keys that have no jobs left and are not ahead of their tenant's others."
+        ),
         HOURLY,
         _remove_idle_keys,
     ),
     UpkeepTask(
         "finished_jobs",
-        "Finished jobs",
-        "Removes completed and cancelled jobs that their tenants' plans keep no longer, and batches left empty.",
+        gettext_noop("Finished jobs"),
+        gettext_noop(
+            "Removes completed and cancelled jobs that their tenants' plans keep no longer, and batches left empty."
+        ),
         HOURLY,
         retention.prune_finished,
     ),
     UpkeepTask(
         "failed_jobs",
-        "Failed jobs",
-        "Removes discarded and quarantined jobs with their dead letters that plans keep no longer.",
+        gettext_noop("Failed jobs"),
+        gettext_noop("Removes discarded and quarantined jobs with their dead letters that plans keep no longer."),
         HOURLY,
         retention.prune_failed,
     ),
     UpkeepTask(
         "history",
-        "History",
-        "Drops days of events, executions, charges and logs that no plan keeps, and rows of tenants that keep less.",
+        gettext_noop("History"),
+        gettext_noop(
+            "Drops days of events, executions, charges and logs that no plan keeps, and rows of tenants that keep less."
+        ),
         DAILY,
         retention.prune_history,
     ),
     UpkeepTask(
         "audit_log",
-        "Audit log",
-        "Requests that the auditor removes audit entries that plans keep no longer.",
+        gettext_noop("Audit log"),
+        gettext_noop("Requests that the auditor removes audit entries that plans keep no longer."),
         DAILY,
         retention.request_audit_pruning,
     ),
     UpkeepTask(
         "erasures",
-        "Erasures",
-        "Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time.",
+        gettext_noop("Erasures"),
+        gettext_noop("Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time."),
         MINUTELY,
         _erase_tenants,
     ),
     UpkeepTask(
         "ending_keys",
-        "Ending API keys",
-        "Warns of API keys that end within 14 days, once each: an audit entry, and mail to issuer and owners.",
+        gettext_noop("Ending API keys"),
+        gettext_noop(
+            "Warns of API keys that end within 14 days, once each: an audit entry, and mail to issuer and owners."
+        ),
         DAILY,
         _warn_of_ending_keys,
     ),
     UpkeepTask(
         "platform_rows",
-        "Platform rows",
-        "Removes ended sessions, stopped workers, old runs of upkeep, old rollups, past fires and limit warnings.",
+        gettext_noop("Platform rows"),
+        gettext_noop(
+            "Removes ended sessions, stopped workers, old runs of upkeep, old rollups, past fires and limit warnings."
+        ),
         DAILY,
         retention.prune_platform,
     ),
     UpkeepTask(
         "requested_runs",
-        "Requested runs",
-        "Publishes again the requested runs over one tenant that no worker continues.",
+        gettext_noop("Requested runs"),
+        gettext_noop("Publishes again the requested runs over one tenant that no worker continues."),
         MINUTELY,
         _republish_runs,
     ),

@@ -25,8 +25,8 @@ from tenants.context import all_tenants, current_actor, tenant_context
 from tenants.masking import mask_text
 from tenants.models import Tenant
 from tenants.selectors.audit_chain import estimate_seals
-from tenants.sentences import Sentence
 from tenants.services.audit import record_audit
+from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)
 
@@ -147,16 +147,16 @@ def _publish(name: str, tenant_id: UUID) -> None:
         logger.warning("upkeep.not_published", exc_info=True)
 
 
-def _examples_in(sentence: Sentence) -> Iterator[RunFinding]:
-    examples = [example for example in sentence.values.get("examples", ()) if isinstance(example, Sentence)]
+def _examples_in(sentence: LocalizableText) -> Iterator[RunFinding]:
+    examples = [example for example in sentence.values.get("examples", ()) if isinstance(example, LocalizableText)]
     if not examples:
-        yield RunFinding(str(sentence.values.get("code", "")), sentence.told)
+        yield RunFinding(str(sentence.values.get("code", "")), sentence.localized)
     for example in examples:
         values = example.values
         detail, sequence, entry = (values.get(name) for name in ("detail", "sequence", "entry"))
         yield RunFinding(
             code=str(values.get("kind", sentence.values.get("code", ""))),
-            text=detail.told if isinstance(detail, Sentence) else example.told,
+            text=detail.localized if isinstance(detail, LocalizableText) else example.localized,
             chain=values.get("chain"),
             sequence=sequence if isinstance(sequence, int) else None,
             entry=None if entry == NO_PLACE else entry,

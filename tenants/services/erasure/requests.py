@@ -15,7 +15,7 @@ from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRe
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.pausing import actor_words, require_reason
-from tenants.texts import said
+from tenants.translation import LocalizableText
 
 
 def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
@@ -55,7 +55,7 @@ def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
             raise ErasureNotFoundError
         if erasure.status != ErasureStatus.PENDING:
             raise ErasureRefusedError(
-                "An erasure that is %(status)s cannot be cancelled.", {"status": said(erasure.status)}
+                "An erasure that is %(status)s cannot be cancelled.", {"status": LocalizableText(erasure.status)}
             )
         erasure.status, erasure.cancelled_by = ErasureStatus.CANCELLED, actor_words()
         erasure.save(update_fields=["status", "cancelled_by"])

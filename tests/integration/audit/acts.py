@@ -21,6 +21,8 @@ from scheduling.processors.rag_pipeline.models import PipelineRun
 from scheduling.processors.rag_pipeline.services import create_pipeline
 from scheduling.processors.retrieval.models import Document
 from scheduling.processors.retrieval.services import create_dataset
+from scheduling.processors.workflow_execution.models import Workflow
+from scheduling.processors.workflow_execution.services import add_version
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.circuits import force_circuit
@@ -36,7 +38,7 @@ from tenants.services.limits import set_tenant_limit
 from tenants.services.plans import update_plan
 from tenants.services.tenants import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
-from tests.integration.access.world import World
+from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
 
 # Whose entry an act of the console leaves, where it is not the admin's.
@@ -267,6 +269,15 @@ def _edited_cfs_plan(world: World, effective_from: datetime | None = None) -> An
     return plan.pk
 
 
+def _edited_workflow(world: World, effective_from: datetime | None = None) -> Any:
+    with all_tenants():
+        workflow = Workflow.objects.get(pk=world.own["workflow"])
+    start, end = DEFINITION["nodes"]
+    definition = DEFINITION | {"nodes": [start, end | {"title": "Done"}]}
+    add_version(workflow=workflow, definition=definition, effective_from=effective_from)
+    return workflow.pk
+
+
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
 PREPARE: dict[str, Prepare] = {
     "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
@@ -277,7 +288,11 @@ PREPARE: dict[str, Prepare] = {
     "tenants.plan withdraw": lambda world: _edited_plan(world, LATER),
     "scheduling.cfsplan rollback": _edited_cfs_plan,
     "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
-    "plan_versions": _edited_plan,
+    "POST workflows/{workflow}/rollback/": lambda world: _edited_workflow(world) and None,
+    "POST workflows/{workflow}/withdraw/": lambda world: _edited_workflow(world, LATER) and None,
+    "workflow_execution.workflow rollback": _edited_workflow,
+    "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
+    "versions": _edited_plan,
     "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
     "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
     "scheduling.batch close": _open_batch,
@@ -355,7 +370,7 @@ ACT_FORM = {"reason": "x", "confirm": "acme"}
 # What the forms beside a row ask for besides.
 ACT_FORMS = {
     f"{page} {act}": {"number": str(number)}
-    for page in ("scheduling.cfsplan", "tenants.plan")
+    for page in ("scheduling.cfsplan", "tenants.plan", "workflow_execution.workflow")
     for act, number in (("rollback", 1), ("withdraw", 2))
 }
 # Where the act needs another body than the question whether it is allowed.
@@ -367,6 +382,7 @@ BODIES: dict[str, Any] = {
     },
     "POST plans/team/withdraw/": {"number": 2, "reason": "x"},
     "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
+    "POST workflows/{workflow}/withdraw/": {"number": 2, "reason": "x"},
 }
 # Forms that are no JSON.
 MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
@@ -681,7 +697,7 @@ COMMANDS: dict[str, Callable[[World], list[str]]] = {
     "issue_api_key": lambda world: ["acme", "--scope", "developer"],
     "add_member": lambda world: ["acme", "newcomer"],
     "move_backlog": lambda world: ["--reason", "x"],
-    "plan_versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
+    "versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
     "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
     "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
     "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],

@@ -25,5 +25,5 @@ def test_chunks_are_counted_against_what_their_documents_say(
         Document.objects.filter(pk=document.pk).update(chunks_done=9)
     run = run_upkeep(name="verify_chunks")
     assert run.outcome == "failed"
-    assert run.findings[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
-    assert f"Document {document.pk} says 9 chunks" in run.findings[0]
+    assert run.told[0].startswith(f"document_chunks of tenant {dataset.tenant_id}: 1.")
+    assert f"Document {document.pk} says 9 chunks" in run.told[0]

@@ -28,7 +28,7 @@ from scheduling.services.bulk.reroute import MOVE_ROWS, start_reroute
 from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from scheduling.services.cancellation import cancel_job
-from scheduling.services.cfs_plans import TierRow, rollback_cfs_plan, update_cfs_plan
+from scheduling.services.cfs_plans import CFS_PLANS, TierRow, update_cfs_plan
 from scheduling.services.dispatching import run_tick
 from scheduling.services.pauses import pause_kind
 from scheduling.services.suspension import resume_job, suspend_job
@@ -184,7 +184,7 @@ def test_an_edited_tier_row_of_the_active_plan_moves_the_backlog_and_a_rollback_
     update_cfs_plan(plan=plan, fields={}, tiers=tiers)
     move_all()
     assert queues_of(jobs) == {"workflow": 4}
-    rollback_cfs_plan(plan=plan, number=1, reason="x")
+    CFS_PLANS.roll_back(plan, 1, reason="x")
     move_all()
     assert queues_of(jobs) == {"workflow_team": 4}
 

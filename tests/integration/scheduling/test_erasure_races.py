@@ -88,7 +88,7 @@ def test_an_erasure_that_fails_keeps_no_other_waiting(no_grace: None, monkeypatc
     audit_once()
     run = run_upkeep(name="erasures")
     assert run.outcome == "failed"
-    assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.findings
+    assert f"Erasure {broken.pk}: RuntimeError: the storage is away" in run.told
     with all_tenants():
         assert TenantErasure.objects.get(pk=sound.pk).status == ErasureStatus.COMPLETED
 

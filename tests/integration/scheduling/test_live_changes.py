@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from scheduling.models import CFSPlan, LiveExecution, Queue, SchedulingEntity, WorkerPool
-from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, rollback_cfs_plan, update_cfs_plan
+from scheduling.services.cfs_plans import CFS_PLANS, TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.services.dispatching import run_tick
 from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.services.topology import update_queue
@@ -15,7 +15,7 @@ from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.models import Plan, Tenant
-from tenants.services.plans import rollback_plan, update_plan
+from tenants.services.plans import PLANS, update_plan
 from tenants.services.tenants import change_plan, pause_tenant, resume_tenant, update_tenant
 from tests.integration.scheduling.acts import Tick, in_flight, submit
 
@@ -62,7 +62,7 @@ def test_a_rollback_of_a_plan(acme: Tenant, crowd: WorkerPool) -> None:
     update_plan(plan=acme.plan, changes={"weight": 9, "max_concurrency": 1_000})
     run_tick(crowd.pk)
     update_plan(plan=acme.plan, changes={"weight": 1})
-    rollback_plan(plan=acme.plan, number=number + 1, reason="x")
+    PLANS.roll_back(acme.plan, number + 1, reason="x")
     assert dispatch(crowd, 30) == {"acme": 27, "globex": 3}
 
 
@@ -148,7 +148,7 @@ def test_the_weight_of_a_queue_in_the_active_plan(acme: Tenant, globex: Tenant, 
         tiers = [TierRow(row.tier_id, row.queue_id, weights[row.tier_id]) for row in plan.tiers.all()]
     update_cfs_plan(plan=plan, fields={}, tiers=tiers)
     assert dispatch(pool, 30) == {"acme": 5, "globex": 25}
-    rollback_cfs_plan(plan=plan, number=1, reason="x")
+    CFS_PLANS.roll_back(plan, 1, reason="x")
     assert dispatch(pool, 30)["acme"] >= 20
 
 

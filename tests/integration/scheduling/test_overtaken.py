@@ -18,7 +18,7 @@ from scheduling.services.bulk.reroute import request_reroute
 from scheduling.services.cancellation import cancel_job, cancel_jobs
 from scheduling.services.cfs_plans import CFS_PLANS, activate_cfs_plan
 from scheduling.services.dispatching import run_tick
-from scheduling.services.plan_versions import apply_due_versions
+from scheduling.services.due_versions import apply_due_versions
 from scheduling.services.retries import retry_jobs
 from scheduling.services.suspension import resume_job, suspend_job
 from scheduling.services.workers import Registration
@@ -189,5 +189,5 @@ def test_a_version_that_fails_is_said_and_keeps_no_other_from_its_time(
     ):
         row.refresh_from_db()
         assert (row.outcome, row.outcome_note) == (outcome, note)
-    assert [record.message for record in caplog.records].count("plan.version_failed") == 2
+    assert [record.message for record in caplog.records].count("version.failed") == 2
     assert apply_due_versions() == 0

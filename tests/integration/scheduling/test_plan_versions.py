@@ -14,15 +14,8 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from rest_framework.test import APIClient
 
 from scheduling.models import CFSPlan, CFSPlanVersion, Queue
-from scheduling.services.cfs_plans import (
-    TierRow,
-    activate_cfs_plan,
-    create_cfs_plan,
-    rollback_cfs_plan,
-    update_cfs_plan,
-    withdraw_cfs_plan_version,
-)
-from scheduling.services.plan_versions import apply_due_versions
+from scheduling.services.cfs_plans import CFS_PLANS, TierRow, activate_cfs_plan, create_cfs_plan, update_cfs_plan
+from scheduling.services.due_versions import apply_due_versions
 from scheduling.worker.duties import DUTIES
 from tenants.clock import read_moment
 from tenants.context import all_tenants
@@ -35,8 +28,9 @@ from tenants.exceptions import (
     VersionNotWaitingError,
 )
 from tenants.models import AuditLogEntry, Plan, PlanLimit, PlanVersion
-from tenants.services.plans import create_plan, rollback_plan, update_plan, withdraw_plan_version
+from tenants.services.plans import PLANS, create_plan, update_plan
 from tenants.signals import tenant_scheduling_changed
+from tenants.versions.registry import versioned
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 FILES = "document_indexing.files_per_batch"
@@ -72,6 +66,10 @@ def make_due(*rows: Any) -> None:
             )
 
 
+def test_registry_names_each_kind_of_row_that_is_kept_in_versions() -> None:
+    assert list(versioned()) == ["plan", "cfs-plan", "workflow"]
+
+
 def test_what_was_there_is_the_first_version() -> None:
     assert [row.content["weight"] for row in team().versions.all()] == [2]
     [first] = cloud().versions.all()
@@ -102,21 +100,21 @@ def test_a_stale_edit_is_refused() -> None:
     with pytest.raises(PlanChangedError, match="at version 2, not 1"):
         update_plan(plan=team(), changes={"weight": 6}, expected_version=1)
     with pytest.raises(PlanChangedError):
-        rollback_plan(plan=team(), number=1, reason="x", expected_version=1)
+        PLANS.roll_back(team(), 1, reason="x", expected_version=1)
     assert team().weight == 5
 
 
 def test_a_rollback_is_a_new_version_with_the_old_content_and_limits() -> None:
     update_plan(plan=team(), changes={"weight": 5}, limits={})
-    version = rollback_plan(plan=team(), number=1, reason="too much")
+    version = PLANS.roll_back(team(), 1, reason="too much")
     assert version is not None
     assert (version.number, team().version, team().weight) == (3, 3, 2)
     assert PlanLimit.objects.get(plan=team(), key=FILES).value == 20
     assert actions() == ["plan.updated", "plan.rolled_back"]
     with pytest.raises(VersionNotFoundError):
-        rollback_plan(plan=team(), number=77, reason="x")
+        PLANS.roll_back(team(), 77, reason="x")
     with pytest.raises(ReasonRequiredError):
-        rollback_plan(plan=team(), number=1, reason=" ")
+        PLANS.roll_back(team(), 1, reason=" ")
 
 
 def test_a_version_for_later_waits_and_can_be_withdrawn_once() -> None:
@@ -124,9 +122,9 @@ def test_a_version_for_later_waits_and_can_be_withdrawn_once() -> None:
     assert version is not None
     assert (version.outcome, team().weight, team().version) == ("waiting", 2, 1)
     assert apply_due_versions() == 0
-    withdraw_plan_version(plan=team(), number=2, reason="not at all")
+    PLANS.withdraw(team(), 2, reason="not at all")
     with pytest.raises(VersionNotWaitingError):
-        withdraw_plan_version(plan=team(), number=2, reason="again")
+        PLANS.withdraw(team(), 2, reason="again")
     assert actions() == ["plan.version_scheduled", "plan.version_withdrawn"]
     version.refresh_from_db()
     assert (version.outcome, version.outcome_note) == ("withdrawn", "not at all")
@@ -194,7 +192,7 @@ def test_a_cfs_plan_is_versioned_with_its_tier_rows() -> None:
         "strategy": "nop",
         **{f"tiers.{row.tier_id}": {"queue": "workflow", "weight": 4} for row in tiers},
     }
-    rollback_cfs_plan(plan=cloud(), number=1, reason="over")
+    CFS_PLANS.roll_back(cloud(), 1, reason="over")
     assert cloud().strategy == "time_slice"
     assert cloud().tiers.get(tier_id="team").queue.name == "workflow_team"
     assert [row.number for row in cloud().versions.all()] == [3, 2, 1]
@@ -209,7 +207,7 @@ def test_content_whose_queue_is_gone_is_refused_by_name() -> None:
     with all_tenants():
         queue.delete()
     with pytest.raises(PlanContentInvalidError, match="brief"):
-        rollback_cfs_plan(plan=plan, number=1, reason="x")
+        CFS_PLANS.roll_back(plan, 1, reason="x")
 
 
 def test_a_version_that_may_not_be_so_any_more_is_refused_at_its_time_and_said() -> None:
@@ -227,7 +225,7 @@ def test_a_version_that_may_not_be_so_any_more_is_refused_at_its_time_and_said()
 
 def test_a_withdrawn_version_of_a_cfs_plan_stays_withdrawn() -> None:
     update_cfs_plan(plan=cloud(), fields={"reserved_slots": 1}, effective_from=LATER)
-    withdraw_cfs_plan_version(plan=cloud(), number=2, reason="no")
+    CFS_PLANS.withdraw(cloud(), 2, reason="no")
     assert apply_due_versions() == 0
     assert cloud().reserved_slots == 0
 
@@ -324,7 +322,7 @@ def test_the_api_changes_a_cfs_plan_and_its_name(staff: Any) -> None:
 def test_the_command_lists_and_rolls_back() -> None:
     update_plan(plan=team(), changes={"weight": 5}, reason="launch")
     out = StringIO()
-    call_command("plan_versions", "plan", "team", rollback=1, reason="too much", json=True, stdout=out)
+    call_command("versions", "plan", "team", rollback=1, reason="too much", json=True, stdout=out)
     rows = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(row["number"], row["is_in_effect"], row["content"]["weight"]) for row in rows] == [
         (3, True, 2),
@@ -333,7 +331,7 @@ def test_the_command_lists_and_rolls_back() -> None:
     ]
     assert rows[0]["author"].startswith("command:")
     out = StringIO()
-    call_command("plan_versions", "cfs-plan", "cloud", stdout=out)
+    call_command("versions", "cfs-plan", "cloud", stdout=out)
     assert out.getvalue().startswith("1 in effect")
 
 

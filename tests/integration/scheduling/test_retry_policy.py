@@ -22,7 +22,7 @@ from scheduling.worker import policy
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Plan, PlanVersion, Tenant
-from tenants.services.plans import rollback_plan, update_plan
+from tenants.services.plans import PLANS, update_plan
 from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
 
 pytestmark = pytest.mark.django_db
@@ -106,7 +106,7 @@ def test_rules_are_part_of_a_plans_versions(acme: Tenant) -> None:
             before={},
             after={},
         )
-    rollback_plan(plan=acme.plan, number=newest.number + 1, reason="as it was")
+    PLANS.roll_back(acme.plan, newest.number + 1, reason="as it was")
     with all_tenants():
         assert Plan.objects.get(pk=acme.plan.pk).retry_rules == {}
 

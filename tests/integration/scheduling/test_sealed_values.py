@@ -30,7 +30,7 @@ from scheduling.services.cancellation import cancel_job
 from scheduling.services.checkpoints import save_checkpoint
 from scheduling.services.dispatching import TickResult, run_tick
 from scheduling.services.job_requests import JobRequest
-from scheduling.services.retries import retry_job
+from scheduling.services.retries import retry_job, retry_jobs
 from scheduling.services.reveals import reveal_payload
 from scheduling.services.schedules.definitions import create_schedule
 from scheduling.services.schedules.firing import fire_due_schedules
@@ -243,6 +243,29 @@ def test_a_moved_value_does_not_open(
     settle([policy.unreadable_of(started, started.unreadable)])
     dead = reload(second)
     assert (dead.state, dead.error_type) == (JobState.DISCARDED, "sealed_value_broken")
+
+
+def test_broken_payload_is_refused_alone_by_a_retry_of_many(acme: Tenant) -> None:
+    first, second = submit(acme, 2, payload=PAYLOAD)
+    with tenant_context(acme):
+        for job in (first, second):
+            cancel_job(job_id=job.pk)
+    write(second, "payload", raw(first)["payload"])
+    with tenant_context(acme):
+        bulk = retry_jobs(job_ids=[first.pk, second.pk])
+        patched = start_bulk_operation(
+            filter_text=f"id:{first.pk},{second.pk}",
+            operation="retry",
+            parameters={},
+            reason="x",
+            payload_patch={"b": 1},
+            takes_first_turn=True,
+        )
+    assert (set(bulk.replayed), {job_id: error.code for job_id, error in bulk.refused.items()}) == (
+        {first.pk},
+        {second.pk: "sealed_value_broken"},
+    )
+    assert (patched.changed, patched.ineligible) == (1, {"payload_unreadable": 1})
 
 
 def test_without_the_key_a_job_waits_and_burns_no_attempt(

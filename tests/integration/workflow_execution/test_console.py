@@ -43,7 +43,7 @@ def greeting(acme: Tenant) -> Workflow:
 
 
 def values(definition: object, **others: str) -> dict[str, str]:
-    return {"name": "greet", "description": "", "definition": json.dumps(definition), "note": "", **others}
+    return {"name": "greet", "description": "", "definition": json.dumps(definition), "reason": "", **others}
 
 
 def test_a_member_makes_a_workflow_and_a_changed_definition_is_the_next_version(member: Client, acme: Tenant) -> None:
@@ -53,9 +53,9 @@ def test_a_member_makes_a_workflow_and_a_changed_definition_is_the_next_version(
     page = f"{WORKFLOWS}{made.pk}/change/"
     assert '"template": "a"' in member.get(page).context["adminform"].form["definition"].value()
     assert member.post(page, values(workflow(node("a")), description="x")).status_code == 302
-    assert member.post(page, values(workflow(node("b")), description="x", note="b now")).status_code == 302
+    assert member.post(page, values(workflow(node("b")), description="x", reason="b now")).status_code == 302
     with tenant_context(acme):
-        numbers = WorkflowVersion.objects.order_by("number").values_list("number", "note")
+        numbers = WorkflowVersion.objects.order_by("number").values_list("number", "reason")
         assert list(numbers) == [(1, ""), (2, "b now")]
     assert "b now" in member.get(page).content.decode()
     assert "&quot;template&quot;: &quot;b&quot;" in member.get(f"{WORKFLOWS}{made.pk}/versions/2/").content.decode()

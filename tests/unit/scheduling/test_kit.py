@@ -13,7 +13,7 @@ from typing import Any
 from scheduling import fair_tasks
 from scheduling.processors import base, testing
 
-VERSION = (1, 3)
+VERSION = (1, 4)
 BASE = """
 KIT_VERSION
 MAX_CHILDREN
@@ -58,6 +58,7 @@ Snoozed(state, seconds, reason)
 Suspended(state, seconds)
 TaskProcessor.default_queue
 TaskProcessor.dependencies
+TaskProcessor.description
 TaskProcessor.handle_error(context, error)
 TaskProcessor.has_circuit
 TaskProcessor.is_diagnostic

@@ -5,9 +5,15 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.utils import translation
 from jinja2 import TemplateSyntaxError
 
 from scheduling.processors.workflow_execution.definition import templates
+from scheduling.processors.workflow_execution.definition.expressions import (
+    Expression,
+    ExpressionInvalidError,
+    paths_in,
+)
 from scheduling.processors.workflow_execution.definition.template_budget import (
     MAX_OUTPUT_CHARACTERS,
     TemplateFailedError,
@@ -204,3 +210,16 @@ def test_depth_is_refused_before_it_runs(source: str) -> None:
 def test_depth_that_is_allowed_compiles(source: str) -> None:
     parse_template(source)
     templates._compiled(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("\n{{ a", "第 2 行：unexpected end of template, expected 'end of print statement'."),
+        ("{{ range(10) }}", "函数调用"),
+    ],
+)
+def test_fault_of_a_template_is_shown_in_the_active_language_with_its_line(source: str, text: str) -> None:
+    with translation.override("zh-hans"), pytest.raises(ExpressionInvalidError) as fault:
+        paths_in(Expression("", "template", source))
+    assert text in str(fault.value)

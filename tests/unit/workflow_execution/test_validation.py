@@ -8,6 +8,7 @@ import pytest
 from django.utils import translation
 from jsonschema import Draft202012Validator
 
+from scheduling.processors.workflow_execution.definition.graph_checks import depth_of
 from scheduling.processors.workflow_execution.definition.schema import definition_schema
 from scheduling.processors.workflow_execution.definition.validation import faults_in
 from tests.unit.workflow_execution.definitions import END, START, condition, each, edges, node, workflow
@@ -160,3 +161,15 @@ def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
     assert [(fault.code, fault.pointer) for fault in english] == [(fault.code, fault.pointer) for fault in chinese]
     assert [fault.detail for fault in english] == ["7 is not of type 'string'"]
     assert [fault.detail for fault in chinese] == ["7 的类型不是 'string'"]
+
+
+@pytest.mark.parametrize(
+    ("definition", "depth"),
+    [
+        (workflow(node("a")), 0),
+        (workflow(each("outer", [1], node("a")), node("b")), 1),
+        (workflow(each("one", [1], node("a")), each("two", [1], each("three", [1], node("b")))), 2),
+    ],
+)
+def test_depth_of_iterations_is_that_of_the_deepest(definition: Any, depth: int) -> None:
+    assert depth_of(definition) == depth

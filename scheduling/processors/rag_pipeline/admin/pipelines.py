@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from scheduling.processors.rag_pipeline.forms import PipelineForm
 from scheduling.processors.rag_pipeline.models import Pipeline, PipelineVersion
@@ -35,8 +35,8 @@ NEWEST_RUNS = 10
 class PipelineAdmin(TenantScopedAdmin):
     """Pipelines; saving another definition makes the next version."""
 
-    empty_title = "No pipeline yet"
-    empty_text = "A pipeline loads, cuts and indexes what its sources name. Add one above, then run it."
+    empty_title = gettext_lazy("No pipeline yet")
+    empty_text = gettext_lazy("A pipeline loads, cuts and indexes what its sources name. Add one above, then run it.")
     view_permission = Permission.PIPELINES_VIEW
     add_permission = change_permission = Permission.PIPELINES_MANAGE
     form = PipelineForm
@@ -81,20 +81,20 @@ class PipelineAdmin(TenantScopedAdmin):
             context["pipeline_runs"] = list(find_runs().filter(pipeline=pipeline).order_by("-id")[:NEWEST_RUNS])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(description="Definition")
+    @admin.display(description=gettext_lazy("Definition"))
     def shown_definition(self, pipeline: Pipeline) -> SafeString:
         version = PipelineVersion.objects.filter(pipeline=pipeline, number=pipeline.latest_number).first()
         return _as_json(version.definition if version else {})
 
-    @post_action(label="Run", permission=Permission.PIPELINES_MANAGE)
+    @post_action(label=gettext_lazy("Run"), permission=Permission.PIPELINES_MANAGE)
     def run(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         return self._start(request, pipeline, has_priority=False)
 
-    @post_action(label="Run with priority", permission=Permission.PIPELINES_MANAGE)
+    @post_action(label=gettext_lazy("Run with priority"), permission=Permission.PIPELINES_MANAGE)
     def run_first(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         return self._start(request, pipeline, has_priority=True)
 
-    @post_action(label="Delete", permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.PIPELINES_MANAGE, asks_reason=True, is_danger=True)
     def delete(self, request: HttpRequest, pipeline: Pipeline, reason: str) -> HttpResponse:
         delete_pipeline(pipeline_id=pipeline.pk, reason=reason)
         self.message_user(
@@ -116,8 +116,8 @@ class PipelineAdmin(TenantScopedAdmin):
 class PipelineVersionAdmin(ReadOnlyAdmin):
     """Definitions as they were saved."""
 
-    empty_title = "No version yet"
-    empty_text = "Each change of a pipeline's definition is a version. Save one on the pipeline's page."
+    empty_title = gettext_lazy("No version yet")
+    empty_text = gettext_lazy("Each change of a pipeline's definition is a version. Save one on the pipeline's page.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("number", "pipeline", "note", "created_by", "created_at")
     list_select_related = ("pipeline",)
@@ -129,7 +129,7 @@ class PipelineVersionAdmin(ReadOnlyAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("pipeline")
 
-    @admin.display(description="Definition")
+    @admin.display(description=gettext_lazy("Definition"))
     def shown_definition(self, version: PipelineVersion) -> SafeString:
         return _as_json(version.definition)
 

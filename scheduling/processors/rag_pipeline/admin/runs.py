@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from scheduling.processors.rag_pipeline.models import (
@@ -41,7 +41,7 @@ SHOWN_ENTITIES = 200
 class _ShownStateFilter(admin.SimpleListFilter):
     """By what a reader is told, which may be the job's word."""
 
-    title, parameter_name = "state", "state"
+    title, parameter_name = gettext_lazy("state"), "state"
     states: tuple[str, ...] = ()
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
@@ -63,8 +63,8 @@ class EntityStateFilter(_ShownStateFilter):
 class PipelineRunAdmin(ReadOnlyAdmin):
     """Runs with their entities; each entity is tried again on its own."""
 
-    empty_title = "No pipeline has run yet"
-    empty_text = "Run one from its page; each run appears here with how far it is."
+    empty_title = gettext_lazy("No pipeline has run yet")
+    empty_text = gettext_lazy("Run one from its page; each run appears here with how far it is.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("id", "pipeline", "number", "shown_state", "progress", "created_at")
     list_filter = (RunStateFilter,)
@@ -96,25 +96,25 @@ class PipelineRunAdmin(ReadOnlyAdmin):
             raise Http404
         return answer_part(request, _render_entities(request, run))
 
-    @admin.display(description="Version")
+    @admin.display(description=gettext_lazy("Version"))
     def number(self, run: PipelineRun) -> int:
         return run.version.number
 
-    @admin.display(description="State", ordering="shown_state")
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
     def shown_state(self, run: Any) -> str:
         return gettext(run.shown_state)
 
-    @admin.display(description="Entities")
+    @admin.display(description=gettext_lazy("Entities"))
     def progress(self, run: PipelineRun) -> str:
         ended = run.entities_completed + run.entities_error + run.entities_cancelled
         errors = gettext(", %(count)s in error") % {"count": run.entities_error} if run.entities_error else ""
         return f"{ended} / {run.entities_total}{errors}"
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def shown_error(self, run: Any) -> str:
         return _error_of(run)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, run: PipelineRun) -> SafeString | str:
         return _job_link(run)
 
@@ -123,8 +123,8 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 class PipelineEntityAdmin(ReadOnlyAdmin):
     """Entities of all runs, to look at and to try again."""
 
-    empty_title = "Nothing was loaded yet"
-    empty_text = "A run makes a row for each thing that its sources name. Run a pipeline from its page."
+    empty_title = gettext_lazy("Nothing was loaded yet")
+    empty_text = gettext_lazy("A run makes a row for each thing that its sources name. Run a pipeline from its page.")
     view_permission = Permission.PIPELINES_VIEW
     list_display = ("name", "source_type", "shown_state", "chunks", "attempt", "error_code", "created_at")
     list_filter = (EntityStateFilter,)
@@ -151,29 +151,29 @@ class PipelineEntityAdmin(ReadOnlyAdmin):
         entities = find_entities()
         return entities.select_related("tenant") if self.access(request).sees_all_tenants else entities
 
-    @admin.display(description="Source")
+    @admin.display(description=gettext_lazy("Source"))
     def source_type(self, entity: Any) -> str:
         return str(entity.source_type)
 
-    @admin.display(description="State", ordering="shown_state")
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
     def shown_state(self, entity: Any) -> str:
         return gettext(entity.shown_state)
 
-    @admin.display(description="Chunks")
+    @admin.display(description=gettext_lazy("Chunks"))
     def chunks(self, entity: PipelineEntity) -> str:
         total = "?" if entity.chunks_total is None else entity.chunks_total
         return f"{entity.chunks_done} / {total}"
 
-    @admin.display(description="Error")
+    @admin.display(description=gettext_lazy("Error"))
     def shown_error(self, entity: Any) -> str:
         return _error_of(entity)
 
-    @admin.display(description="Job")
+    @admin.display(description=gettext_lazy("Job"))
     def job(self, entity: PipelineEntity) -> SafeString | str:
         return _job_link(entity)
 
     @post_action(
-        label="Retry",
+        label=gettext_lazy("Retry"),
         permission=Permission.PIPELINES_MANAGE,
         asks_reason=True,
         is_offered=lambda entity: entity.shown_state in RETRYABLE_STATES,

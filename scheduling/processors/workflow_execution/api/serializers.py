@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, Workflow, WorkflowVersion
-from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.fields import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
 
 
 @extend_schema_field({"type": "object", "description": "By the schema at `workflows/schema/`."})
@@ -19,6 +19,10 @@ class DefinitionField(serializers.DictField):
 class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
     """A workflow by its name."""
 
+    latest_version = serializers.IntegerField(
+        source="version", read_only=True, help_text="Number of the version in effect."
+    )
+
     class Meta:
         model = Workflow
         fields = ["id", "name", "description", "latest_version", "created_at"]
@@ -26,21 +30,37 @@ class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
 
 
 class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersion]):
-    """A version without what it says."""
+    """A version without its definition."""
+
+    note = serializers.CharField(source="reason", read_only=True, help_text="What has changed.")
+    created_by = serializers.CharField(source="author", read_only=True)
+    outcome = serializers.CharField(read_only=True, help_text="`waiting`, `applied`, `withdrawn` or `refused`.")
+    outcome_note = serializers.CharField(read_only=True, help_text="Why it was withdrawn or refused.")
 
     class Meta:
         model = WorkflowVersion
-        fields = ["number", "note", "created_by", "created_at"]
+        fields = [
+            "number",
+            "note",
+            "created_by",
+            "created_at",
+            "effective_from",
+            "outcome",
+            "outcome_at",
+            "outcome_note",
+        ]
         read_only_fields = fields
 
 
 class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
-    """A version with its definition."""
+    """A version with its definition, and its difference from the version in effect when it was written."""
 
-    definition = DefinitionField()
+    definition = DefinitionField(source="content")
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differed, as they were.")
+    after = serializers.DictField(help_text="The same as they are in this version.")
 
     class Meta(WorkflowVersionSummarySerializer.Meta):
-        fields = [*WorkflowVersionSummarySerializer.Meta.fields, "definition"]
+        fields = [*WorkflowVersionSummarySerializer.Meta.fields, "definition", "before", "after"]
         read_only_fields = fields
 
 
@@ -67,8 +87,9 @@ class NewVersionSerializer(StrictSerializer):
     based_on = WholeNumberField(
         min_value=1,
         required=False,
-        help_text="The version that was read: 409 `workflow_changed` if there is a newer one.",
+        help_text="The version that was read: 409 `workflow_changed` if another is in effect.",
     )
+    effective_from = MomentField(required=False, allow_null=True, help_text="Absent or null: at once.")
 
 
 class DefinitionSerializer(StrictSerializer):
@@ -92,11 +113,22 @@ class CheckedSerializer(serializers.Serializer[Any]):
     faults = DefinitionFaultSerializer(many=True)
 
 
+class WorkflowPreviewSerializer(CheckedSerializer):
+    """What a definition would change."""
+
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as they are in effect.")
+    after = serializers.DictField(help_text="The same as the definition has them.")
+    runs = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Runs that have not ended, by version; each keeps the version to which it is pinned.",
+    )
+
+
 class NewRunSerializer(StrictSerializer):
     """A run that is asked for."""
 
     inputs = serializers.DictField(default=dict, help_text="What the start node declares.")
-    version = WholeNumberField(min_value=1, required=False, help_text="By default the latest.")
+    version = WholeNumberField(min_value=1, required=False, help_text="By default the one in effect.")
     tags = serializers.ListField(child=NameField(max_length=64), default=list, max_length=20)
     fair_key = NameField(default="", allow_blank=True, max_length=100, help_text="Whose run it is inside the tenant.")
 

@@ -1,4 +1,4 @@
-"""`workflows/`: make, look, change, delete, add versions, check, and run."""
+"""`workflows/`: make, look, change, delete, add versions, roll back, check, preview, and run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
@@ -21,6 +21,7 @@ from scheduling.processors.workflow_execution.api.serializers import (
     NewWorkflowSerializer,
     RunAnswerSerializer,
     WorkflowChangesSerializer,
+    WorkflowPreviewSerializer,
     WorkflowSerializer,
     WorkflowVersionSerializer,
     WorkflowVersionSummarySerializer,
@@ -29,28 +30,35 @@ from scheduling.processors.workflow_execution.definition.schema import definitio
 from scheduling.processors.workflow_execution.exceptions import DefinitionInvalidError, WorkflowVersionNotFoundError
 from scheduling.processors.workflow_execution.models import Workflow
 from scheduling.processors.workflow_execution.runs import start_run
-from scheduling.processors.workflow_execution.selectors import get_version, get_workflow, versions_of
+from scheduling.processors.workflow_execution.selectors import get_version, get_workflow, list_versions
 from scheduling.processors.workflow_execution.services import (
+    WORKFLOWS,
     add_version,
     check_definition,
     create_workflow,
     delete_workflow,
     update_workflow,
 )
-from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.editions import etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.permissions import Permission
 from tenants.request_costs import HEAVY, LIST, SEARCH
+from tenants.versions.api import VersionsViewSetMixin, version_operations
 
 _NUMBER = OpenApiParameter("number", int, OpenApiParameter.PATH)
+# The list of versions has a schema of its own.
+_OPERATIONS = {name: operation for name, operation in version_operations("workflows").items() if name != "versions"}
 
 
-class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
+@extend_schema_view(**_OPERATIONS)
+class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     """Graphs of nodes that run as jobs."""
 
     model = Workflow
     serializer_class = WorkflowSerializer
+    versioned = WORKFLOWS
+    find = staticmethod(lambda pk: get_workflow(UUID(pk)))
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.WORKFLOWS_VIEW,
         "retrieve": Permission.WORKFLOWS_VIEW,
@@ -62,12 +70,17 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
         "partial_update": Permission.WORKFLOWS_MANAGE,
         "destroy": Permission.WORKFLOWS_MANAGE,
         "add_version": Permission.WORKFLOWS_MANAGE,
+        "rollback": Permission.WORKFLOWS_MANAGE,
+        "withdraw": Permission.WORKFLOWS_MANAGE,
+        "preview": Permission.WORKFLOWS_VIEW,
         "runs": Permission.JOBS_SUBMIT,
     }
     request_costs: ClassVar[Mapping[str, int]] = {
         "check": HEAVY,
         "create": SEARCH,
         "add_version": SEARCH,
+        "rollback": SEARCH,
+        "preview": HEAVY,
         "versions": LIST,
     }
     filter_backends: ClassVar[list[Any]] = [PagingOnly]
@@ -81,7 +94,7 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="workflows_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a workflow; what it does stands in its versions."""
+        """Show a workflow; its versions show what it does."""
         return _answer(get_workflow(UUID(pk)))
 
     @extend_schema(operation_id="workflows_update", request=WorkflowChangesSerializer, responses=WorkflowSerializer)
@@ -102,7 +115,7 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @action(detail=True)
     def versions(self, request: Request, pk: str) -> Response:
         """List the versions of a workflow, newest first."""
-        rows = self.filter_queryset(versions_of(get_workflow(UUID(pk))))
+        rows = self.filter_queryset(list_versions(get_workflow(UUID(pk))))
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(WorkflowVersionSummarySerializer(page, many=True).data)
 
@@ -113,11 +126,11 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @versions.mapping.post
     def add_version(self, request: Request, pk: str) -> Response:
-        """Store the next version; runs that are under way keep theirs."""
+        """Store the next version, now or from a time on; runs that are under way keep theirs."""
         workflow = get_workflow(UUID(pk))
         body = NewVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        version = add_version(tenant=self.tenant, workflow=workflow, **body.validated_data)
+        version = add_version(workflow=workflow, **body.validated_data)
         return Response(WorkflowVersionSerializer(version).data, status=201)
 
     @extend_schema(
@@ -130,6 +143,22 @@ class WorkflowViewSet(ListModelMixin, EditedRows, TenantViewSet):
         if version is None:
             raise WorkflowVersionNotFoundError
         return Response(WorkflowVersionSerializer(version).data)
+
+    @extend_schema(operation_id="workflows_preview", request=DefinitionSerializer, responses=WorkflowPreviewSerializer)
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def preview(self, request: Request, pk: str) -> Response:
+        """Compare a definition with the version in effect; nothing is stored."""
+        definition = self.read(DefinitionSerializer).validated_data["definition"]
+        preview = WORKFLOWS.preview(get_workflow(UUID(pk)), definition)
+        answer = {
+            "is_valid": not preview.faults,
+            # A definition that is too large has a fault without a place.
+            "faults": [{"pointer": "", **fault} for fault in preview.faults],
+            "before": preview.difference.before,
+            "after": preview.difference.after,
+            "runs": {str(number): count for number, count in preview.effects["runs"].items()},
+        }
+        return Response(WorkflowPreviewSerializer(answer).data)
 
     @extend_schema(operation_id="workflows_runs_create", request=NewRunSerializer, responses={201: RunAnswerSerializer})
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)

@@ -14,9 +14,8 @@ from typing import Any, Final, Literal
 from jinja2 import TemplateSyntaxError, nodes
 
 from scheduling.processors.workflow_execution.definition.template_budget import TemplateRefusedError
-from scheduling.processors.workflow_execution.definition.template_words import told_syntax_error
 from scheduling.processors.workflow_execution.definition.templates import parse_template
-from tenants.texts import said
+from tenants.translation import translate
 
 REFERENCE: Final = r"(inputs|nodes|item|index)(\.[A-Za-z0-9_-]{1,100}){0,20}"
 _REFERENCE: Final = re.compile(REFERENCE)
@@ -53,13 +52,15 @@ def paths_in(expression: Expression) -> list[Path]:
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
             raise ExpressionInvalidError(
-                said("A reference is a dotted path that begins with inputs, nodes, item or index.")
+                translate("A reference is a dotted path that begins with inputs, nodes, item or index.")
             )
         return [tuple(expression.text.split("."))]
     try:
         tree = parse_template(expression.text)
     except TemplateSyntaxError as error:
-        raise ExpressionInvalidError(told_syntax_error(error)) from error
+        # Jinja's own words are English.
+        values = {"line": error.lineno, "message": error.message}
+        raise ExpressionInvalidError(translate("Line %(line)s: %(message)s", values)) from error
     except TemplateRefusedError as error:
         raise ExpressionInvalidError(str(error)) from error
     return list(_paths_below(tree, frozenset()))

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from scheduling.processors.workflow_execution.definition.node_types import ELSE, NODE_TYPES
-from tenants.texts import said
+from tenants.translation import translate
 
 # Code, pointer, detail.
 type Found = tuple[str, str, str]
@@ -35,6 +35,12 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
         )
 
 
+def depth_of(definition: Mapping[str, Any]) -> int:
+    """Return how deeply the iterations of a valid definition stand in one another; 0 without any."""
+    inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
+    return max((1 + depth_of(graph) for graph in inner), default=0)
+
+
 def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> Iterator[Found]:
     for number, node in enumerate(graph["nodes"]):
         place = f"{pointer}/nodes/{number}/id"
@@ -42,7 +48,7 @@ def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> 
             yield (
                 "duplicate_node",
                 place,
-                said(
+                translate(
                     "There is a node %(node)r already, at %(place)s.", {"node": node["id"], "place": seen[node["id"]]}
                 ),
             )
@@ -56,14 +62,18 @@ def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iter
             found[node["type"]].append(number)
     if not is_top:
         for number in found["start"] + found["end"]:
-            yield "misplaced_node", f"{pointer}/nodes/{number}", said("An iteration's graph has neither start nor end.")
+            yield (
+                "misplaced_node",
+                f"{pointer}/nodes/{number}",
+                translate("An iteration's graph has neither start nor end."),
+            )
         return
     if not found["start"]:
-        yield "start_missing", "/nodes", said("A workflow has a node of the type start.")
+        yield "start_missing", "/nodes", translate("A workflow has a node of the type start.")
     for number in found["start"][1:]:
-        yield "several_starts", f"/nodes/{number}", said("A workflow has one node of the type start.")
+        yield "several_starts", f"/nodes/{number}", translate("A workflow has one node of the type start.")
     if not found["end"]:
-        yield "end_missing", "/nodes", said("A workflow has a node of the type end, or several.")
+        yield "end_missing", "/nodes", translate("A workflow has a node of the type end, or several.")
 
 
 def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -76,18 +86,18 @@ def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
             yield (
                 "unknown_node",
                 f"{place}/{end}",
-                said("There is no node %(node)r in this graph.", {"node": edge[end]}),
+                translate("There is no node %(node)r in this graph.", {"node": edge[end]}),
             )
         if strange:
             continue
         way = (edge["from"], edge["to"], edge.get("case"))
         if way in seen:
-            yield "duplicate_edge", place, said("There is this edge already.")
+            yield "duplicate_edge", place, translate("There is this edge already.")
         seen.add(way)
         if nodes[edge["to"]]["type"] == "start":
-            yield "edge_into_start", place, said("Nothing leads into start.")
+            yield "edge_into_start", place, translate("Nothing leads into start.")
         if nodes[edge["from"]]["type"] == "end":
-            yield "edge_from_end", place, said("Nothing leads out of end.")
+            yield "edge_from_end", place, translate("Nothing leads out of end.")
         yield from _check_case(nodes[edge["from"]], edge, place)
     yield from _check_choices(graph, pointer)
 
@@ -96,11 +106,11 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
     kind = NODE_TYPES[source["type"]]
     cases = kind.cases(source.get("config", {}))
     if "case" in edge and edge["case"] not in cases:
-        known = said("; there is %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
+        known = translate("; there is %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
         yield (
             "unknown_case",
             f"{place}/case",
-            said(
+            translate(
                 "%(source)r has no case %(case)r%(known)s.",
                 {"source": source["id"], "case": edge["case"], "known": known},
             ),
@@ -109,7 +119,7 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
         yield (
             "case_missing",
             place,
-            said(
+            translate(
                 "An edge from %(source)r names its case: %(cases)s.",
                 {"source": source["id"], "cases": ", ".join(cases)},
             ),
@@ -125,7 +135,7 @@ def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         for place, name in enumerate(names):
             if name in names[:place] or name == ELSE:
                 where = f"{pointer}/nodes/{number}/config/cases/{place}/name"
-                yield "duplicate_case", where, said("There is a case %(name)r already.", {"name": name})
+                yield "duplicate_case", where, translate("There is a case %(name)r already.", {"name": name})
 
 
 def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
@@ -142,7 +152,7 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         yield (
             "cycle",
             f"{pointer}/edges/{last}",
-            said("The nodes run in a circle: %(circle)s.", {"circle": " → ".join(circle)}),
+            translate("The nodes run in a circle: %(circle)s.", {"circle": " → ".join(circle)}),
         )
 
 
@@ -166,5 +176,5 @@ def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) ->
             yield (
                 "unreachable_node",
                 f"{pointer}/nodes/{number}",
-                said("No way leads from start to %(node)r.", {"node": node["id"]}),
+                translate("No way leads from start to %(node)r.", {"node": node["id"]}),
             )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_OUTPUT_CHARACTERS: Final = 512_000
 MAX_STEPS: Final = 100_000
@@ -42,10 +42,12 @@ class Budget:
         self._steps += 1 + size // _SIZE_OF_STEP
         if self._steps > MAX_STEPS:
             raise TemplateFailedError(
-                said("The template takes more than %(limit)s steps.", {"limit": f"{MAX_STEPS:,}"})
+                translate("The template takes more than %(limit)s steps.", {"limit": f"{MAX_STEPS:,}"})
             )
         if time.monotonic() > self._ends_at:
-            raise TemplateFailedError(said("The template takes more than %(limit)s s.", {"limit": f"{MAX_SECONDS:g}"}))
+            raise TemplateFailedError(
+                translate("The template takes more than %(limit)s s.", {"limit": f"{MAX_SECONDS:g}"})
+            )
 
     def make(self, value: Any) -> None:
         """Draw on the budget for a value that an operation has made."""
@@ -53,7 +55,7 @@ class Budget:
         self._made += size if isinstance(value, str) else size * _CHARACTERS_OF_ELEMENT
         if self._made > MAX_MADE_CHARACTERS:
             raise TemplateFailedError(
-                said(
+                translate(
                     "The template makes values of more than %(limit)s characters in all.",
                     {"limit": f"{MAX_MADE_CHARACTERS:,}"},
                 )
@@ -86,5 +88,5 @@ def check_length(length: int) -> None:
     """Raise TemplateFailedError if a text is longer than an output may be."""
     if length > MAX_OUTPUT_CHARACTERS:
         raise TemplateFailedError(
-            said("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
+            translate("The template makes more than %(limit)s characters.", {"limit": f"{MAX_OUTPUT_CHARACTERS:,}"})
         )

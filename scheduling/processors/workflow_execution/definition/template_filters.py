@@ -20,7 +20,7 @@ from scheduling.processors.workflow_execution.definition.template_budget import 
     check_whole,
     size_of,
 )
-from tenants.texts import said
+from tenants.translation import translate
 
 # Filters that the compiler of templates puts in, by names that no source can write.
 COUNTED: Final = "__counted"
@@ -74,7 +74,9 @@ def _parts_of(attribute: Any) -> int:
     """Return how often an attribute has Jinja look into each element: once for what a point or comma divides."""
     parts = attribute.count(".") + attribute.count(",") + 1 if isinstance(attribute, str) else 0
     if parts > MAX_ATTRIBUTE_PARTS:
-        raise TemplateFailedError(said("An attribute has at most %(limit)s parts.", {"limit": MAX_ATTRIBUTE_PARTS}))
+        raise TemplateFailedError(
+            translate("An attribute has at most %(limit)s parts.", {"limit": MAX_ATTRIBUTE_PARTS})
+        )
     return parts
 
 
@@ -127,7 +129,7 @@ def _replace(text: str, old: str, new: str) -> str:
 
 def _round(value: float, precision: int = 0, method: Any = "common") -> float:
     if not isinstance(precision, int) or abs(precision) > MAX_PRECISION:
-        raise TemplateFailedError(said("round takes a precision of at most %(limit)s.", {"limit": MAX_PRECISION}))
+        raise TemplateFailedError(translate("round takes a precision of at most %(limit)s.", {"limit": MAX_PRECISION}))
     rounded: float = FILTERS["round"](value, precision, method)
     return rounded
 
@@ -135,7 +137,7 @@ def _round(value: float, precision: int = 0, method: Any = "common") -> float:
 def _sum(values: Iterable[Any], attribute: str | None = None) -> float:
     numbers: list[float] = [value[attribute] if attribute is not None else value for value in values]
     if not all(is_number(number) for number in numbers):
-        raise TemplateFailedError(said("sum adds numbers."))
+        raise TemplateFailedError(translate("sum adds numbers."))
     return sum(numbers)
 
 
@@ -152,7 +154,7 @@ def _to_json(value: Any, indent: int | None = None) -> str:
 def _trim(text: str, characters: str | None = None) -> str:
     if characters is not None and len(characters) > MAX_TRIMMED_CHARACTERS:
         raise TemplateFailedError(
-            said("trim takes at most %(limit)s characters to remove.", {"limit": MAX_TRIMMED_CHARACTERS})
+            translate("trim takes at most %(limit)s characters to remove.", {"limit": MAX_TRIMMED_CHARACTERS})
         )
     return str(text).strip(characters)
 

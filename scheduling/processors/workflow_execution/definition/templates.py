@@ -35,7 +35,7 @@ from scheduling.processors.workflow_execution.definition.template_filters import
     make_filters,
     make_tests,
 )
-from tenants.texts import said
+from tenants.translation import translate
 
 MAX_SOURCE_CHARACTERS: Final = 64_000
 # Of a chain of filters, of a sum, of blocks within blocks: far more than anybody writes, far less than a stack takes.
@@ -98,7 +98,9 @@ class _Environment(ImmutableSandboxedEnvironment):
             check_length(len(left) + len(right))
         elif not (is_number(left) and is_number(right)):
             raise TemplateFailedError(
-                said("%(operator)s is between two numbers, or + between two texts or lists.", {"operator": operator})
+                translate(
+                    "%(operator)s is between two numbers, or + between two texts or lists.", {"operator": operator}
+                )
             )
         answer = super().call_binop(context, operator, left, right)
         budget.make(answer)
@@ -121,12 +123,12 @@ def parse_template(source: str) -> nodes.Template:
     """Return the tree of a template; raise TemplateRefusedError, or Jinja's TemplateSyntaxError."""
     if len(source) > MAX_SOURCE_CHARACTERS:
         raise TemplateRefusedError(
-            said("The template has more than %(limit)s characters.", {"limit": f"{MAX_SOURCE_CHARACTERS:,}"})
+            translate("The template has more than %(limit)s characters.", {"limit": f"{MAX_SOURCE_CHARACTERS:,}"})
         )
     try:
         tree = _ENVIRONMENT.parse(source)
     except RecursionError:
-        raise TemplateRefusedError(said("The template is nested too deeply.")) from None
+        raise TemplateRefusedError(translate("The template is nested too deeply.")) from None
     pending: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
     while pending:
         node, depth, loops = pending.pop()
@@ -134,7 +136,7 @@ def parse_template(source: str) -> nodes.Template:
         if depth > MAX_DEPTH or loops > MAX_LOOPS:
             limits = {"line": node.lineno, "limit": MAX_DEPTH, "loops": MAX_LOOPS}
             text = "Line %(line)s: operations are nested more than %(limit)s deep, or loops more than %(loops)s deep."
-            raise TemplateRefusedError(said(text, limits))
+            raise TemplateRefusedError(translate(text, limits))
         _check_language(node)
         pending.extend((child, depth + 1, loops) for child in node.iter_child_nodes())
     return tree
@@ -144,15 +146,15 @@ def _check_language(node: nodes.Node) -> None:
     line: dict[str, Any] = {"line": node.lineno}
     if not isinstance(node, _LANGUAGE):
         named = line | {"name": _name_of(node)}
-        raise TemplateRefusedError(said("Line %(line)s: %(name)s is not part of the language.", named))
+        raise TemplateRefusedError(translate("Line %(line)s: %(name)s is not part of the language.", named))
     if isinstance(node, nodes.Filter) and node.name not in FILTER_NAMES:
-        raise TemplateRefusedError(said("Line %(line)s: there is no filter %(name)r.", line | {"name": node.name}))
+        raise TemplateRefusedError(translate("Line %(line)s: there is no filter %(name)r.", line | {"name": node.name}))
     if isinstance(node, nodes.Test) and node.name not in TEST_NAMES:
-        raise TemplateRefusedError(said("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
+        raise TemplateRefusedError(translate("Line %(line)s: there is no test %(name)r.", line | {"name": node.name}))
     if isinstance(node, nodes.Name) and node.name.startswith("_"):
-        raise TemplateRefusedError(said("Line %(line)s: a name does not begin with an underscore.", line))
+        raise TemplateRefusedError(translate("Line %(line)s: a name does not begin with an underscore.", line))
     if isinstance(node, nodes.For) and node.recursive:
-        raise TemplateRefusedError(said("Line %(line)s: a recursive loop is not part of the language.", line))
+        raise TemplateRefusedError(translate("Line %(line)s: a recursive loop is not part of the language.", line))
 
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
@@ -169,7 +171,7 @@ def render_template(source: str, variables: Mapping[str, Any]) -> str:
     except (TemplateFailedError, TemplateRefusedError) as error:
         raise TemplateFailedError(str(error)) from error
     except SecurityError as error:
-        raise TemplateFailedError(said("Not allowed: %(error)s", {"error": error})) from error
+        raise TemplateFailedError(translate("Not allowed: %(error)s", {"error": error})) from error
     except (
         TemplateError,
         ArithmeticError,
@@ -190,7 +192,7 @@ def _compiled(source: str) -> Any:
         return _ENVIRONMENT.from_string(cast("nodes.Template", _charged(parse_template(source))))
     except (SyntaxError, RecursionError, MemoryError):
         # Of Python's own compiler.
-        raise TemplateRefusedError(said("The template is nested too deeply.")) from None
+        raise TemplateRefusedError(translate("The template is nested too deeply.")) from None
 
 
 def _charged(node: nodes.Node) -> nodes.Node:
@@ -217,7 +219,7 @@ def _filtered(node: nodes.Node, name: str) -> nodes.Filter:
 
 
 def _name_of(node: nodes.Node) -> str:
-    return {"Call": said("a call"), "Concat": "~", "Pow": "**", "AssignBlock": said("a set block")}.get(
+    return {"Call": translate("a call"), "Concat": "~", "Pow": "**", "AssignBlock": translate("a set block")}.get(
         type(node).__name__, type(node).__name__
     )
 

@@ -14,9 +14,9 @@ from scheduling.processors.workflow_execution.definition.graph_checks import che
 from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES
 from scheduling.processors.workflow_execution.definition.schema import GRAPH, MAX_DEPTH, NODE
 from scheduling.processors.workflow_execution.definition.variable_checks import check_variables
-from tenants.schema_words import told_fault
+from tenants.schema_faults import describe_fault
 from tenants.secret_references import Path, faults_of_references
-from tenants.texts import said
+from tenants.translation import translate
 
 # A definition with a fault in every node is told of the first of them.
 MAX_FAULTS = 100
@@ -79,7 +79,9 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
             continue
         if depth >= max_depth:
             yield Fault(
-                "too_deep", place, said("Iterations stand in one another at most %(limit)s deep.", {"limit": max_depth})
+                "too_deep",
+                place,
+                translate("Iterations stand in one another at most %(limit)s deep.", {"limit": max_depth}),
             )
         else:
             yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
@@ -100,19 +102,19 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
     place = pointer + "".join(f"/{_escaped(part)}" for part in error.absolute_path)
     if error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
-        return Fault("input_missing", place, said("%(names)s is missing.", {"names": ", ".join(missing)}))
+        return Fault("input_missing", place, translate("%(names)s is missing.", {"names": ", ".join(missing)}))
     if error.validator == "oneOf" and all("required" in way and len(way) == 1 for way in error.validator_value):
-        ways = said(" or ").join(way["required"][0] for way in error.validator_value)
-        return Fault("input_missing", place, said("It needs either %(ways)s, and not both.", {"ways": ways}))
+        ways = translate(" or ").join(way["required"][0] for way in error.validator_value)
+        return Fault("input_missing", place, translate("It needs either %(ways)s, and not both.", {"ways": ways}))
     if error.validator == "oneOf":
-        return Fault("value_invalid", place, said("It is one of {ref: …}, {template: …} and {value: …}."))
+        return Fault("value_invalid", place, translate("It is one of {ref: …}, {template: …} and {value: …}."))
     if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
         known = error.schema.get("properties", {})
         strange = sorted(name for name in error.instance if name not in known)
         return Fault(
             "unknown_field",
             place,
-            said(
+            translate(
                 "There is no %(names)s here; there is %(known)s.",
                 {"names": ", ".join(strange), "known": ", ".join(known)},
             ),
@@ -121,9 +123,11 @@ def _fault_of(error: ValidationError, pointer: str) -> Fault:
         return Fault(
             "unknown_type",
             place,
-            said("%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}),
+            translate(
+                "%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}
+            ),
         )
-    return Fault("value_invalid", place, told_fault(error)[:300])
+    return Fault("value_invalid", place, describe_fault(error)[:300])
 
 
 def _escaped(part: Any) -> str:

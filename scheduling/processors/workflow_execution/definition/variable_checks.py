@@ -16,7 +16,7 @@ from scheduling.processors.workflow_execution.definition.expressions import (
 )
 from scheduling.processors.workflow_execution.definition.graph_checks import Found
 from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES
-from tenants.texts import said
+from tenants.translation import translate
 
 # What every node that failed and goes on has made instead.
 ERROR = "error"
@@ -91,32 +91,32 @@ class _Reader:
         shown = ".".join(path)
         match path:
             case ("inputs", name, *_) if name not in self.inputs:
-                return "unknown_variable", said(
+                return "unknown_variable", translate(
                     "%(path)s: start declares no input %(name)r.", {"path": shown, "name": name}
                 )
             case ("nodes", *names):
                 return self._fault_of_node(shown, *names[:2])
             case ("item" | "index", *_) if not self.has_item:
-                return "unknown_variable", said(
+                return "unknown_variable", translate(
                     "%(path)s: only the nodes of an iteration have an item.", {"path": shown}
                 )
         if path[0] not in ROOTS:
-            return "unknown_variable", said(
+            return "unknown_variable", translate(
                 "%(path)s: there is inputs, nodes, and in an iteration item and index.", {"path": shown}
             )
         return None
 
     def _fault_of_node(self, shown: str, name: str = "", output: str | None = None) -> tuple[str, str] | None:
         if not name:
-            return "unknown_variable", said("nodes is read node by node, such as nodes.ask.text.")
+            return "unknown_variable", translate("nodes is read node by node, such as nodes.ask.text.")
         if name not in self.nodes:
-            return "unknown_variable", said("%(path)s: there is no node %(name)r.", {"path": shown, "name": name})
+            return "unknown_variable", translate("%(path)s: there is no node %(name)r.", {"path": shown, "name": name})
         if name not in self.readable:
-            return "variable_not_upstream", said(
+            return "variable_not_upstream", translate(
                 "%(path)s: %(name)r has not ended for certain when this is read.", {"path": shown, "name": name}
             )
         if output is not None and output not in self._outputs_of(name):
-            return "unknown_variable", said(
+            return "unknown_variable", translate(
                 "%(path)s: %(name)r makes no %(output)r.", {"path": shown, "name": name, "output": output}
             )
         return None

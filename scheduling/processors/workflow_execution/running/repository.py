@@ -12,7 +12,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from scheduling.processors.base import PermanentError
-from scheduling.processors.workflow_execution.models import Approval, ApprovalState, RunValue, WorkflowVersion
+from scheduling.processors.workflow_execution.models import Approval, ApprovalState, RunValue
+from scheduling.processors.workflow_execution.selectors import get_pinned
 from tenants.context import tenant_context
 
 
@@ -27,14 +28,15 @@ class Pinned:
 
 
 def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinned:
-    """A version of a workflow of the tenant, the latest if none is named; PermanentError where there is none."""
+    """Return a version of a workflow of the tenant, the one in effect if none is named.
+
+    Raise PermanentError if there is no such version, or if it never was in effect.
+    """
     with tenant_context(tenant_id):
-        versions = WorkflowVersion.objects.select_related("workflow").filter(workflow_id=workflow_id)
-        found = versions.filter(number=number) if number is not None else versions.order_by("-number")
-        version = found.first()
+        version = get_pinned(workflow_id, number)
     if version is None:
         raise PermanentError("There is no such workflow, or it has no such version.", code="workflow_not_found")
-    return Pinned(workflow_id, version.workflow.name, version.number, version.definition)
+    return Pinned(workflow_id, version.workflow.name, version.number, version.content)
 
 
 def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,20 +14,24 @@ from scheduling.exceptions import (
     BulkOperationEndedError,
     BulkOperationNotFoundError,
     BulkPreviewStaleError,
+    PayloadInvalidError,
     QueueNotFoundError,
+    RateLimitedError,
     TooManyBulkOperationsError,
 )
 from scheduling.filters import FilterSyntaxError
 from scheduling.models import BulkFormer, BulkOperation, Job, JobEvent, WorkerPool
 from scheduling.selectors import bulk as reads
 from scheduling.selectors.bulk import find_operations, get_operation
+from scheduling.services import retries
 from scheduling.services.bulk import running, starting
+from scheduling.services.bulk.records import actor_of
 from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations, take_turn
 from scheduling.services.bulk.starting import plan_bulk_operation
 from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from scheduling.services.retention import platform_rows
 from tenants.context import acting_as, all_tenants, tenant_context
-from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.exceptions import DomainError, FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import reload, submit
 from tests.integration.scheduling.backlog import assert_nothing_is_lost
@@ -71,9 +76,7 @@ def test_a_crash_in_a_turn_repeats_nothing_and_skips_nothing(
     acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     jobs = submit(acme, 8)
-    operation = start_bulk(
-        acme, "kind:noop", "retry" if broken == "none" else "reprioritise", parameters={"priority": 1}
-    )
+    operation = start_bulk(acme, "kind:noop", "reprioritise", parameters={"priority": 1})
     (opened,) = open_operations()
     take_turn(opened)
     before = reload_operation(operation)
@@ -312,12 +315,10 @@ def test_turns_that_fail_again_and_again_end_it(acme: Tenant, start_bulk: Start)
     assert [entry.after["state"] for entry in entries(acme, "ended")] == ["failed"]
 
 
+@pytest.mark.parametrize("last_refusal", [RateLimitedError(retry_after_seconds=30), PayloadInvalidError()])
 def test_a_retry_waits_where_the_rate_of_the_tenant_ends(
-    acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, start_bulk: Start, monkeypatch: pytest.MonkeyPatch, last_refusal: DomainError
 ) -> None:
-    from scheduling.exceptions import RateLimitedError
-    from scheduling.services import retries
-
     jobs = submit(acme, 5)
     start_bulk(acme, "kind:noop", "cancel")
     take_turns()
@@ -326,7 +327,9 @@ def test_a_retry_waits_where_the_rate_of_the_tenant_ends(
     def two_only(*, requests: list[Any], **options: Any) -> Any:
         bulk = real(requests=requests[:2], **options | {"parents": options["parents"][:2]})
         late = RateLimitedError(retry_after_seconds=30)
-        bulk.rejected.extend((index, late) for index in range(2, len(requests)))
+        bulk.rejected.extend((index, late) for index in range(2, len(requests) - 1))
+        # A refusal for another reason behind those of the limit does not hide them.
+        bulk.rejected.append((len(requests) - 1, last_refusal))
         return bulk
 
     monkeypatch.setattr(retries, "submit_jobs", two_only)
@@ -399,3 +402,19 @@ def test_retry_with_a_patch_passes_jobs_in_back_off(acme: Tenant, start_bulk: St
     take_turns()
     operation = reload_operation(operation)
     assert (operation.changed, operation.ineligible) == (0, {"retryable": 1})
+
+
+def test_turns_act_with_the_rights_that_the_actor_had_at_the_start(acme: Tenant, start_bulk: Start) -> None:
+    submit(acme, 2, kind="http_call", payload={"url": "https://example.com/"})
+    start_bulk(acme, "kind:http_call", "cancel")
+    take_turns()
+    actor = replace(ALICE, may_use_secrets=False, may_manage_webhooks=False)
+    patch = {"headers": {"Authorization": "Bearer {{ secrets.api }}"}}
+    operation = start_bulk(acme, "state:cancelled", "retry", payload_patch=patch, actor=actor)
+    assert actor_of(reload_operation(operation)) == actor
+    take_turns()
+    operation = reload_operation(operation)
+    assert (operation.changed, operation.ineligible) == (0, {"secret_use_denied": 2})
+    allowed = start_bulk(acme, "state:cancelled", "retry", payload_patch=patch)
+    take_turns()
+    assert reload_operation(allowed).changed == 2

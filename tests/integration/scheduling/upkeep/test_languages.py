@@ -1,4 +1,4 @@
-"""Findings of upkeep are kept in English and told in the language of whoever reads them."""
+"""Findings of upkeep are stored in English and shown in the reader's language."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ from scheduling.services.upkeep.registry import Step
 from scheduling.services.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.sentences import Sentence
+from tenants.translation import LocalizableText
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
 from tests.integration.scheduling.upkeep.conftest import Plant
 
 pytestmark = pytest.mark.django_db
 
 CHINESE = {"Accept-Language": "zh-CN"}
-OFF = Sentence("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", {"tenant": "acme", "microseconds": 7})
+OFF = LocalizableText(
+    "The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", {"tenant": "acme", "microseconds": 7}
+)
 PAGE = "admin:scheduling_upkeeprun_changelist"
 
 
@@ -81,21 +83,16 @@ def test_the_api_names_every_task_in_the_language_that_it_is_asked_for(staff: Us
             assert re.search(r"[\u4e00-\u9fff]", task[part]), (name, part, task[part])
 
 
-def test_what_an_older_release_has_kept_is_shown_as_it_was_written(client: Client, staff: User, plant: Plant) -> None:
-    plant(lambda budget: Step())
+def test_findings_are_stored_with_their_values_apart(plant: Plant) -> None:
+    plant(lambda budget: Step(findings=[OFF, "Seven rows differ by 100 %."]))
     run = run_upkeep(name="planted")
-    with all_tenants():
-        UpkeepRun.objects.filter(pk=run.pk).update(findings=["Seven rows differ by 100 %."], outcome="failed")
-    client.force_login(staff)
-    for page in pages_of(run):
-        assert "Seven rows differ by 100 %." in client.get(page, headers=CHINESE).content.decode(), page
-
-
-def test_an_older_release_reads_what_is_kept_now(plant: Plant) -> None:
-    plant(lambda budget: Step(findings=[OFF]))
-    run = run_upkeep(name="planted")
-    assert " ".join(run.findings[:1]) == "The ledger of tenant acme is off by 7 µs."
-    assert run.counts == {"findings": 1}
+    assert run.findings == [
+        {"text": OFF.text, "values": {"tenant": "acme", "microseconds": 7}},
+        {"text": "Seven rows differ by 100 %.", "values": {}},
+    ]
+    with translation.override("zh-hans"):
+        assert run.told == ["租户 acme 的账目相差 7 µs。", "Seven rows differ by 100 %."]
+    assert run.counts == {"findings": 2}
 
 
 def test_only_so_many_are_kept_and_all_are_counted(plant: Plant) -> None:
@@ -110,7 +107,7 @@ def test_why_a_run_was_cut_off_is_told_in_the_readers_language(client: Client, s
     plant(lambda budget: Step())
     run = run_upkeep(name="planted")
     with all_tenants():
-        UpkeepRun.objects.filter(pk=run.pk).update(error=str(runs.KILLED), outcome="failed")
+        UpkeepRun.objects.filter(pk=run.pk).update(error=runs.KILLED, outcome="failed")
     client.force_login(staff)
     for page in pages_of(run):
         chinese = client.get(page, headers=CHINESE).content.decode()
@@ -156,7 +153,7 @@ def test_what_each_verification_finds_is_told_in_chinese(work: None, name: str, 
     run = run_upkeep(name=name)
     assert run.outcome == "failed"
     with translation.override("zh-hans"):
-        chinese = [sentence.told for sentence in run.sentences]
+        chinese = [sentence.localized for sentence in run.sentences]
         english = [str(sentence) for sentence in run.sentences]
     assert any(words in told for told in chinese), chinese
     assert all(one != other for one, other in zip(chinese, english, strict=True)), chinese
@@ -164,18 +161,18 @@ def test_what_each_verification_finds_is_told_in_chinese(work: None, name: str, 
 
 def test_days_without_a_partition_are_told_in_chinese(db: None) -> None:
     with translation.override("zh-hans"):
-        assert "没有分区" in missing_days()[0].told
+        assert "没有分区" in missing_days()[0].localized
         assert "has no partition for the days in" in str(missing_days()[0])
 
 
 def test_every_counter_has_a_name_in_chinese(acme: Tenant) -> None:
     for name in COUNTER_NAMES:
         sentence = fault_of(name, acme.pk, "entity 7", 3, 4).detail
-        assert isinstance(sentence, Sentence)
+        assert isinstance(sentence, LocalizableText)
         assert str(sentence) == f"{name} of entity 7: 3, recounted 4."
         with translation.override("zh-hans"):
-            assert name not in sentence.told
-            assert "entity" not in sentence.told
+            assert name not in sentence.localized
+            assert "entity" not in sentence.localized
 
 
 def test_worker_time_that_is_counted_wrong_is_told_in_chinese(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +180,6 @@ def test_worker_time_that_is_counted_wrong_is_told_in_chinese(acme: Tenant, monk
     monkeypatch.setattr(sums, "find_usage", lambda page: [fault])
     monkeypatch.setattr(sums, "least_cutoff", lambda kept: datetime(2000, 1, 1, tzinfo=UTC))
     run = run_upkeep(name="verify_usage")
-    assert f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000." in run.findings[0]
+    assert f"Tenant {acme.pk} is counted 1,000,009 µs for 2026-03, measured 1,000,000." in str(run.sentences[0])
     with translation.override("zh-hans"):
         assert f"租户 {acme.pk} 在 2026-03 计为 1,000,009 µs，实测 1,000,000。" in run.told[0]

@@ -110,7 +110,7 @@ def test_an_error_is_written_down_and_the_next_run_goes_on_where_the_last_step_s
 def test_findings_make_a_run_fail_with_everything_it_found(plant: Plant) -> None:
     plant(lambda budget: Step({"looked_at": 2}, findings=["Acme differs.", "Globex differs."]))
     run = run_upkeep(name="planted")
-    assert (run.outcome, run.findings) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
+    assert (run.outcome, run.told) == (Outcome.FAILED, ["Acme differs.", "Globex differs."])
     assert run.counts == {"looked_at": 2, "findings": 2}
     assert [(w.code, w.name) for w in find_upkeep_warnings() if w.name == "planted"] == [("failed", "planted")]
 
@@ -141,7 +141,7 @@ def test_a_killed_run_is_taken_over_at_its_place_once_its_lease_ran_out(plant: P
     assert run_upkeep(name="planted").outcome == Outcome.OK
     assert taken == [3]
     killed.refresh_from_db()
-    assert (killed.outcome, killed.error) == (Outcome.FAILED, str(runs.KILLED))
+    assert (killed.outcome, killed.error) == (Outcome.FAILED, runs.KILLED)
 
 
 def test_a_run_that_lost_its_lease_stops_and_overwrites_nothing(plant: Plant) -> None:

@@ -221,7 +221,7 @@ def test_finding_fails_the_run_at_its_end_and_not_the_platforms_task(
         assert [advance(acme).outcome for _ in range(2)] == [Outcome.PARTIAL, Outcome.FAILED]
     finally:
         signals.upkeep_ended.disconnect(note)
-    assert rows()[0].findings == ["It differs."]
+    assert rows()[0].told == ["It differs."]
     assert ended == []
     assert not UpkeepRun.objects.filter(name="planted").exists()
     assert [warning for warning in find_upkeep_warnings() if warning.code == "failed"] == []

@@ -91,7 +91,7 @@ def test_a_ledger_that_is_off_is_told(work: None) -> None:
     execute("UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE reason = 'corrected'")
     run = run_upkeep(name="verify_ledger")
     assert run.outcome == "failed"
-    assert "off by 1 µs" in run.findings[0]
+    assert "off by 1 µs" in run.told[0]
 
 
 def test_rollups_are_recounted_by_beat(work: None) -> None:

@@ -1,19 +1,25 @@
-"""What the versions of every kind of plan have in common."""
+"""Models that rows which are kept in versions, and their versions, have in common."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from tenants.ids import uuid7
 
 
 class VersionedModel(models.Model):
-    """A plan that people edit: each edit is a version, and one of them is in effect."""
+    """A row that people edit: each edit is a version, and one of them is in effect."""
+
+    # Whether every change of the row is a version: then the number is its edition (`tenants.services.editions`).
+    is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(
-        default=1, db_default=1, editable=False, help_text="Number of the version in effect."
+        _("version"), default=1, db_default=1, editable=False, help_text=_("Number of the version in effect.")
     )
 
     class Meta:
@@ -21,17 +27,17 @@ class VersionedModel(models.Model):
 
 
 class VersionFacts(models.Model):
-    """A plan as a whole, as somebody wanted it from some time on.
+    """The whole content of a row from a time on; a model of them has a foreign key with the related name `versions`.
 
-    Rows stay as they were written; what becomes of one is written once, and a trigger holds that.
-    ``before`` and ``after`` have what differed from the version in effect when it was written.
+    Rows stay as they were written; the outcome is written once, and a trigger enforces that. ``before`` and ``after``
+    hold the difference from the version in effect when the row was written.
     """
 
     class Outcome(models.TextChoices):
-        WAITING = "waiting", "waits for its time"
-        APPLIED = "applied", "took effect"
-        WITHDRAWN = "withdrawn", "withdrawn"
-        REFUSED = "refused", "refused at its time"
+        WAITING = "waiting", _("waits for its time")
+        APPLIED = "applied", _("took effect")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+        REFUSED = "refused", _("refused at its time")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     number = models.PositiveIntegerField()

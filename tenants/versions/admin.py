@@ -1,20 +1,24 @@
-"""The versions of a plan on its page: who wanted it so from when, with rollback and withdrawal."""
+"""Versions on the page of a row: the form of an edit, the list of versions, rollback and withdrawal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from tenants.admin.post_actions import post_action
 from tenants.diffs import diff_documents
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.selectors.plans import versions_of
+from tenants.permissions import Permission
+from tenants.versions.queries import versions_of
+from tenants.versions.service import Versioned
 
 SHOWN_VERSIONS = 20
 STALE_ADVICE = gettext_lazy(
@@ -29,12 +33,14 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
     """Why a plan changes, from when on, and which version was read."""
 
     reason = forms.CharField(
+        label=gettext_lazy("Reason"),
         required=False,
         max_length=500,
         widget=UnfoldAdminTextInputWidget(),
         help_text=gettext_lazy("Why the plan changes; kept in its history and in the audit log."),
     )
     effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
         required=False,
         widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
         help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),
@@ -43,6 +49,8 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
     )
 
+    # What an editor reads whose form was drawn before another edit.
+    stale_advice: ClassVar[Any] = STALE_ADVICE
     # Of one request: why its service refused what was sent, and whether it is only to be looked at.
     refusal: ClassVar[DomainError | None] = None
     is_preview: ClassVar[bool] = False
@@ -61,7 +69,7 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.refusal is not None:
             self.add_error(None, self.refusal.detail)
         if self.is_stale:
-            self.add_error(None, STALE_ADVICE.format(version=self.instance.version))
+            self.add_error(None, self.stale_advice.format(version=self.instance.version))
             # Sent again, it is meant for the version that is told of now.
             data: Any = self.data
             self.data = data.copy()
@@ -86,43 +94,70 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class VersionsMixin(ModelAdmin):
-    """Gives the page of a plan its newest versions; `rollback` and `withdraw` are acts of the page itself."""
+    """Shows a row's newest versions on its page; the page takes its acts from `version_acts`."""
 
-    change_form_outer_after_template = "tenants/admin/plan_versions.html"
+    versioned: ClassVar[Versioned[Any]]
+    change_form_outer_after_template = "tenants/admin/versions.html"
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
         form: type[Any] = super().get_form(request, obj, **kwargs)
-        refusal = getattr(request, "plan_refusal", None)
+        refusal = getattr(request, "version_refusal", None)
         return type(form.__name__, (form,), {"refusal": refusal, "is_preview": is_preview(request)})
 
     def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """A refused change is drawn anew with what was typed, and says why; a redirect would lose it."""
+        """Draw a refused change anew with what was typed and the reason; a redirect would lose it."""
         try:
             with transaction.atomic():
                 response: HttpResponse = super()._changeform_view(request, *args, **kwargs)
         except DomainError as refusal:
-            request.plan_refusal = refusal  # type: ignore[attr-defined]
+            request.version_refusal = refusal  # type: ignore[attr-defined]
             response = super()._changeform_view(request, *args, **kwargs)
         return response
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        plan = context.get("original")
-        if plan is not None:
-            context["plan_versions"] = [
-                {"row": row, "diffs": diff_documents(row.before, row.after)}
-                for row in versions_of(plan)[:SHOWN_VERSIONS]
-            ]
+        row = context.get("original")
+        if row is not None:
+            context["versions"] = self.describe_versions(row)
             context["may_roll_back"] = self.has_change_permission(request)
         return super().render_change_form(request, context, *args, **kwargs)
 
+    def describe_versions(self, row: Any) -> list[dict[str, Any]]:
+        """Return the newest versions, each with its differences, as the template takes them."""
+        return [
+            {"row": version, "diffs": diff_documents(version.before, version.after)}
+            for version in versions_of(row)[:SHOWN_VERSIONS]
+        ]
+
+
+def version_acts(permission: Permission) -> tuple[Callable[..., str], Callable[..., str]]:
+    """Return the acts `rollback` and `withdraw` of a page; they are offered beside each version, not above the form."""
+
+    @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)
+    def rollback(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
+        version = page.versioned.roll_back(
+            row, asked_number(request), reason=reason, expected_version=seen_version(request)
+        )
+        return (
+            gettext("The plan is just that already.")
+            if version is None
+            else gettext("%(plan)s is at %(version)s.") % {"plan": row, "version": version}
+        )
+
+    @post_action(label=gettext_lazy("Withdraw"), permission=permission, is_offered=lambda row: False)
+    def withdraw(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
+        version = page.versioned.withdraw(row, asked_number(request), reason=reason)
+        return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}
+
+    return rollback, withdraw
+
 
 def is_preview(request: HttpRequest) -> bool:
-    """Whether a form was sent to be looked at, by the button for where no script runs."""
+    """Return whether a form was sent to be previewed, by the button for browsers without scripts."""
     return request.method == "POST" and "_preview" in request.POST
 
 
 def asked_number(request: HttpRequest) -> int:
-    """The version that an act is about."""
+    """Return the number of the version that an act names."""
     number = _number_in(request, "number")
     if number is None:
         raise FieldInvalidError("number: It must be the number of a version.")
@@ -130,7 +165,7 @@ def asked_number(request: HttpRequest) -> int:
 
 
 def seen_version(request: HttpRequest) -> int | None:
-    """The version that was in effect when the page was drawn."""
+    """Return the version that was in effect when the page was drawn."""
     return _number_in(request, "seen_version")
 
 

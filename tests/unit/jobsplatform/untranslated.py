@@ -1,4 +1,4 @@
-"""A template's words outside of translate tags: what a reader of another language would meet in English."""
+"""A template's words outside of translate tags: what a reader of another language would see in English."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""Show the versions of a plan, a CFS plan or another row that is kept in versions, and roll back to one."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from tenants.context import acting_as, command_actor, tenant_context
+from tenants.exceptions import DomainError
+from tenants.management.arguments import moment, positive
+from tenants.selectors.tenants import find_tenant
+from tenants.versions.models import VersionFacts
+from tenants.versions.queries import versions_of
+from tenants.versions.registry import versioned
+from tenants.versions.service import Versioned
+
+SHOWN_CHARACTERS = 80
+
+
+class Command(BaseCommand):
+    help = "List the versions of a row, newest first; or roll back to one, or withdraw one that waits for its time."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("kind", choices=list(versioned()), help="what the row is")
+        parser.add_argument("name", help="a plan's slug, the name of a CFS plan or of a workflow")
+        parser.add_argument("--tenant", metavar="SLUG", help="whose row it is; needed for a workflow")
+        acts = parser.add_mutually_exclusive_group()
+        acts.add_argument("--rollback", type=positive, metavar="NUMBER", help="make this version's content the next")
+        acts.add_argument("--withdraw", type=positive, metavar="NUMBER", help="this version shall not take effect")
+        parser.add_argument("--reason", default="", help="why; needed by both")
+        parser.add_argument("--effective-from", type=moment, metavar="TIME", help="of a rollback; else at once")
+        parser.add_argument("--json", action="store_true", help="print the versions as JSON, one a line")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        kind = versioned()[options["kind"]]
+        try:
+            with acting_as(command_actor("versions")):
+                row = _find(kind, options)
+                _act(kind, row, options)
+        except DomainError as refusal:
+            raise CommandError(f"{refusal.code}: {refusal.detail}") from refusal
+        with kind.scope(row):
+            row.refresh_from_db()
+            for version in versions_of(row):
+                facts = _facts(version, is_current=version.number == row.version)
+                self.stdout.write(json.dumps(facts, ensure_ascii=False) if options["json"] else _line(facts))
+
+
+def _find(kind: Versioned[Any], options: dict[str, Any]) -> Any:
+    if not kind.is_tenants:
+        return kind.find(options["name"])
+    if options["tenant"] is None:
+        raise CommandError("Name the tenant whose row it is: --tenant SLUG.")
+    with tenant_context(find_tenant(options["tenant"])):
+        return kind.find(options["name"])
+
+
+def _act(kind: Versioned[Any], row: Any, options: dict[str, Any]) -> None:
+    reason = options["reason"]
+    if options["rollback"]:
+        kind.roll_back(row, options["rollback"], reason=reason, effective_from=options["effective_from"])
+    if options["withdraw"]:
+        kind.withdraw(row, options["withdraw"], reason=reason)
+
+
+def _facts(version: VersionFacts, *, is_current: bool) -> dict[str, Any]:
+    return {
+        "number": version.number,
+        "is_in_effect": is_current,
+        "outcome": version.outcome,
+        "author": version.author,
+        "reason": version.reason,
+        "effective_from": version.effective_from.isoformat(),
+        "created_at": version.created_at.isoformat(),
+        "before": version.before,
+        "after": version.after,
+        "content": version.content,
+    }
+
+
+def _line(facts: dict[str, Any]) -> str:
+    state = "in effect" if facts["is_in_effect"] else facts["outcome"]
+    before, after = facts["before"], facts["after"]
+    changes = ", ".join(f"{name} {_short(before[name])} → {_short(value)}" for name, value in after.items())
+    reason = f" ({facts['reason']})" if facts["reason"] else ""
+    return f"{facts['number']} {state} from {facts['effective_from']} by {facts['author']}{reason}: {changes or '–'}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"

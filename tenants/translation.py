@@ -1,0 +1,88 @@
+"""Translation for modules that import no framework, and texts that are stored with their values.
+
+This is the only module of the pure core that uses Django, and only while it translates. All others call `gettext`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizableText:
+    """An English text with its values apart; a value may be a `LocalizableText` itself, or a list of them.
+
+    `str()` is English, for what is stored and logged; `localized` is in the active language.
+    """
+
+    text: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return interpolate(self.text, _rendered_values(self.values, str))
+
+    @property
+    def localized(self) -> str:
+        """Return the text in the active language."""
+        return translate(self.text, _rendered_values(self.values, lambda text: text.localized))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` reads, in types that JSON has."""
+        return {"text": self.text, "values": {name: _to_json(value) for name, value in self.values.items()}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Return the text that `to_json` has written."""
+        return cls(stored["text"], {name: _from_json(value) for name, value in stored["values"].items()})
+
+
+def gettext_noop(text: str) -> str:
+    """Mark a text that is translated where it is shown, and return it; unlike Django's it needs no settings."""
+    return text
+
+
+def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
+    """Return the text in the active language, with its values in place of `%(name)s`."""
+    # Processes that extract texts from files import this module, and have no Django.
+    from django.utils.translation import gettext
+
+    return interpolate(
+        gettext(text) if text else "", {name: _localized(value) for name, value in (values or {}).items()}
+    )
+
+
+def interpolate(text: str, values: Mapping[str, Any] | None = None) -> str:
+    """Return the English text with its values in place; if the last is empty, without the blank before it."""
+    return (text % values).rstrip() if values else text
+
+
+def _localized(value: Any) -> Any:
+    return value.localized if isinstance(value, LocalizableText) else value
+
+
+def _rendered_values(values: Mapping[str, Any], render: Callable[[LocalizableText], str]) -> dict[str, Any]:
+    return {name: _rendered(value, render) for name, value in values.items()}
+
+
+def _rendered(value: Any, render: Callable[[LocalizableText], str]) -> Any:
+    if isinstance(value, LocalizableText):
+        return render(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(str(_rendered(part, render)) for part in value)
+    return value
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, LocalizableText):
+        return value.to_json()
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_to_json(part) for part in value]
+    return value if isinstance(value, int | float | None) else str(value)
+
+
+def _from_json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return LocalizableText.from_json(value)
+    return [_from_json(part) for part in value] if isinstance(value, list) else value

@@ -1,0 +1,158 @@
+"""API of versions: serializers and the actions of every view set whose rows are kept in versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import StaffViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import LIST
+from tenants.versions.models import VersionFacts
+from tenants.versions.queries import versions_of
+from tenants.versions.service import Versioned
+
+MAX_NUMBER = 2**31 - 1
+
+
+class VersionSerializer(serializers.Serializer[VersionFacts]):
+    """A version with its whole content."""
+
+    number = serializers.IntegerField()
+    author = serializers.CharField()
+    reason = serializers.CharField()
+    content = serializers.DictField(help_text="The whole content.")
+    before = serializers.DictField(help_text="What differed from the version in effect when it was written.")
+    after = serializers.DictField()
+    effective_from = serializers.DateTimeField()
+    created_at = serializers.DateTimeField()
+    outcome = serializers.CharField(help_text="`waiting`, `applied`, `withdrawn` or `refused`.")
+    outcome_at = serializers.DateTimeField(allow_null=True)
+    outcome_note = serializers.CharField(help_text="Why it was withdrawn or refused.")
+
+
+class WaitingVersionSerializer(serializers.Serializer[VersionFacts]):
+    """A version that waits for its time."""
+
+    number = serializers.IntegerField()
+    effective_from = serializers.DateTimeField()
+
+
+class VersionOptionsSerializer(StrictSerializer):
+    """Options of every new version."""
+
+    expected_version = WholeNumberField(
+        required=False, min_value=1, max_value=MAX_NUMBER, help_text="409 if another is in effect."
+    )
+    effective_from = MomentField(required=False, allow_null=True, help_text="Absent or null: at once.")
+
+
+class PlanEditSerializer(VersionOptionsSerializer):
+    """A change of a plan and why it is made."""
+
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+    # What is no field of the plan itself.
+    options = ("reason", "expected_version", "effective_from")
+
+    def split(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the plan's own new values, and the options."""
+        given = dict(self.validated_data)
+        rest = {name: given.pop(name) for name in self.options if name in given}
+        return given, rest
+
+
+class RollbackSerializer(VersionOptionsSerializer):
+    """The version whose content becomes the next version, and why."""
+
+    number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
+    reason = NameField(max_length=500)
+
+
+class WithdrawalSerializer(StrictSerializer):
+    """The version that never takes effect, and why."""
+
+    number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
+    reason = NameField(max_length=500)
+
+
+class VersionsViewSetMixin(EditedRows):
+    """Versions, rollback and withdrawal of the rows of a view set, which `version_operations` names in the schema."""
+
+    versioned: ClassVar[Versioned[Any]]
+    # The function that finds a row by what stands in its address.
+    find: ClassVar[Any]
+
+    @action(detail=True, methods=["get"])
+    def versions(self: Any, request: Request, **address: str) -> Response:
+        """List the versions, newest first."""
+        page = self.paginate_queryset(self.filter_queryset(versions_of(self.find(*address.values()))))
+        return self.get_paginated_response(VersionSerializer(page, many=True).data)
+
+    @action(detail=True, methods=["post"])
+    def rollback(self: Any, request: Request, **address: str) -> Response:
+        """Make an older version's content the next version."""
+        row = self.find(*address.values())
+        self.versioned.roll_back(row, **self.read(RollbackSerializer).validated_data)
+        return self.answer(row)
+
+    @action(detail=True, methods=["post"])
+    def withdraw(self: Any, request: Request, **address: str) -> Response:
+        """Keep a version that waits for its time from ever taking effect."""
+        row = self.find(*address.values())
+        self.versioned.withdraw(row, **self.read(WithdrawalSerializer).validated_data)
+        return self.answer(row)
+
+    def read(self, serializer_class: type[Any]) -> Any:
+        """Return the checked body."""
+        body = serializer_class(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        return body
+
+    def answer(self: Any, row: Any) -> Response:
+        """Answer with the row as it is now, whatever its name is by now."""
+        found = self.get_queryset().get(pk=row.pk)
+        return Response(self.get_serializer(found).data, headers=etag_headers(found))
+
+
+class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
+    """A kind of plan of the platform."""
+
+    request_costs: ClassVar[Mapping[str, int]] = {"versions": LIST}
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    def list(self, request: Request) -> Response:
+        """List the plans."""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def begin_plan_edit(self, name: str, options: dict[str, Any]) -> Any:
+        """Return the plan to edit; with `If-Match` hold it to the version that the header names."""
+        plan = self.begin_edit(lambda: self.find(name))
+        if self.is_conditional:
+            options.setdefault("expected_version", plan.version)
+        return plan
+
+
+def version_operations(prefix: str) -> dict[str, Any]:
+    """Return the arguments by which `extend_schema_view` names the operations of a view set."""
+    return {
+        "versions": extend_schema(operation_id=f"{prefix}_versions", responses=VersionSerializer(many=True)),
+        "rollback": extend_schema(operation_id=f"{prefix}_rollback", request=RollbackSerializer),
+        "withdraw": extend_schema(operation_id=f"{prefix}_withdraw", request=WithdrawalSerializer),
+    }
+
+
+def versioned_permissions(manage: Permission) -> Mapping[str, Permission]:
+    """Return the rights of the actions that every kind of plan has."""
+    looks = dict.fromkeys(("list", "retrieve", "versions"), Permission.PLATFORM_VIEW)
+    return looks | dict.fromkeys(("partial_update", "rollback", "withdraw"), manage)

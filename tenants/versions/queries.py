@@ -1,0 +1,21 @@
+"""Reads of the versions of any row that is kept in versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+
+from tenants.versions.models import VersionFacts
+
+
+def versions_of(row: Any) -> QuerySet[VersionFacts]:
+    """Return the versions of a row, newest first."""
+    versions: QuerySet[VersionFacts] = row.versions.order_by("-number")
+    return versions
+
+
+def waiting_versions(row: Any) -> QuerySet[VersionFacts]:
+    """Return the versions that wait for their time, the next one first."""
+    waiting = versions_of(row).filter(outcome=VersionFacts.Outcome.WAITING)
+    return waiting.order_by("effective_from", "number")

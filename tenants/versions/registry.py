@@ -1,0 +1,32 @@
+"""Registry of the kinds of rows that are kept in versions.
+
+An app lists the paths of its own in ``versioned`` of its AppConfig, such as ``("my_app.templates:TEMPLATES",)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+
+from tenants.versions.service import Versioned
+
+
+class VersionedNameTakenError(Exception):
+    """Two kinds of rows have one name."""
+
+
+@cache
+def versioned() -> Mapping[str, Versioned[Any]]:
+    """Return every kind by its name, such as ``cfs-plan``, in the order of the apps."""
+    found: dict[str, Versioned[Any]] = {}
+    for config in apps.get_app_configs():
+        for path in getattr(config, "versioned", ()):
+            kind: Versioned[Any] = import_string(path.replace(":", "."))
+            name = kind.noun.replace("_", "-")
+            if found.setdefault(name, kind) is not kind:
+                raise VersionedNameTakenError(f"{path} takes the name {name!r}, which is taken already.")
+    return found

@@ -1,0 +1,134 @@
+"""English and Simplified Chinese are complete, and every label that the console shows is looked up when it is shown."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from babel.messages.catalog import Catalog
+
+from tenants.exceptions import DomainError
+from tests.unit.jobsplatform.labels import labels_of_forms, labels_of_models, labels_of_pages
+from tests.unit.jobsplatform.untranslated import untranslated
+from tools.translations import (
+    MO,
+    PACKAGES,
+    ROOT,
+    compile_catalog,
+    error_names,
+    faults_of,
+    read_catalog,
+    update_catalog,
+)
+
+CURE = "Run `make messages`, write what it prints as missing into django.po, and run it again."
+GLOSSARY = {
+    "tenant": "租户",
+    "queue": "队列",
+    "dead letter": "死信",
+    "Dead letters": "死信",
+    "execution": "执行",
+    "back-off": "退避",
+}
+_ERROR = re.compile(r"^class \w+Error\(", re.MULTILINE)
+
+
+def python_files() -> Iterator[Path]:
+    return (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+
+
+def errors_of_domain() -> list[type[DomainError]]:
+    """Return `DomainError` and all classes below it, whichever modules have been imported before."""
+    for path in python_files():
+        if _ERROR.search(path.read_text(encoding="utf-8")):
+            import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+    found = [DomainError]
+    for error in found:
+        found += [child for child in error.__subclasses__() if child.__module__.startswith(PACKAGES)]
+    return found
+
+
+@pytest.fixture(scope="module")
+def catalog() -> Catalog:
+    """Return all texts with the translations that there are."""
+    return update_catalog()
+
+
+def test_every_text_has_a_translation_with_the_same_values(catalog: Catalog) -> None:
+    faults = list(faults_of(catalog))
+    assert faults == [], "\n".join([CURE, *faults])
+    assert len(catalog) > 1_000
+
+
+def test_compiled_catalogue_is_that_of_the_edited_one() -> None:
+    assert MO.read_bytes() == compile_catalog(read_catalog()), CURE
+
+
+def test_catalogue_has_no_text_that_the_code_has_not(catalog: Catalog) -> None:
+    extracted = {(str(message.id), message.context) for message in catalog}
+    assert {(str(message.id), message.context) for message in read_catalog()} <= extracted, CURE
+
+
+@pytest.mark.parametrize("word", GLOSSARY)
+def test_terms_of_the_glossary_are_translated_as_it_says(word: str) -> None:
+    message = read_catalog().get(word)
+    assert message is not None
+    assert message.string in (GLOSSARY[word], (GLOSSARY[word],))
+
+
+def test_templates_have_no_words_outside_of_translate_tags() -> None:
+    folders = [ROOT / "templates", *(ROOT / package for package in PACKAGES)]
+    files = [path for folder in folders for path in folder.rglob("*.html")]
+    assert len(files) > 50
+    faults = {str(path): texts for path in files if (texts := list(untranslated(path.read_text(encoding="utf-8"))))}
+    assert faults == {}
+
+
+def test_word_outside_of_translate_tags_is_found() -> None:
+    source = '<p title="Hello there">{% translate "Yes" %} plain words <b>{{ value }}</b></p>{# a note #}'
+    assert list(untranslated(source)) == ["Hello there", "plain words"]
+    assert list(untranslated('{% include "part.html" with title="Nothing yet" %}')) == ["Nothing yet"]
+
+
+def test_every_title_of_an_error_is_marked_for_translation(catalog: Catalog) -> None:
+    errors = errors_of_domain()
+    assert [f"{error.__qualname__}: {error.title}" for error in errors if error.title not in catalog] == []
+    assert len(errors) > 140
+
+
+def test_no_refusal_is_put_together_before_it_is_translated() -> None:
+    names = error_names()
+    faults = [f"{path}:{line}" for path in python_files() for line in put_together(path.read_text("utf-8"), names)]
+    assert faults == [], "Name the places, as in: QueueNotFoundError('There is no queue %(name)r.', {'name': name})"
+
+
+def test_refusal_that_is_put_together_is_found() -> None:
+    source = """
+raise LostError(f"There is no {name}.")
+raise LostError(f"{field}: {detail}")
+raise LostError("There is no %(name)s.", {"name": name})
+"""
+    assert list(put_together(source, {"LostError"})) == [2]
+
+
+def put_together(source: str, names: set[str]) -> Iterator[int]:
+    """Yield the lines that make a refusal of a text with values and words of its own; a field's name is no word."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in names and node.args:
+            text = node.args[0]
+            if isinstance(text, ast.JoinedStr):
+                own = "".join(str(part.value) for part in text.values if isinstance(part, ast.Constant))
+                if re.search(r"[a-z]", re.sub(r"^[\w-]+: ?", "", own)):
+                    yield node.lineno
+
+
+@pytest.mark.parametrize("find", [labels_of_models, labels_of_pages, labels_of_forms])
+def test_every_label_is_looked_up_when_it_is_shown(find: object) -> None:
+    labels = list(find())  # type: ignore[operator]
+    assert len(labels) > 20
+    plain = [f"{label.where}: {label.text!r}" for label in labels if not label.is_lazy]
+    assert plain == [], "\n".join(["Mark them with gettext_lazy:", *plain])
