@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 
-from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling.conf import lease_seconds
 from scheduling.selectors.throughput import WINDOW
-from scheduling.services.gauges_sql import IS_FRESH, POOLS, QUEUES, TENANTS
 from scheduling.services.leadership import lead
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
 GAUGE_SECONDS = 2.0
 # The rows of tenants are many, and are written less often.
@@ -23,6 +24,9 @@ REST = 20
 # Lines whose head is looked at, the longest waiting first; back-offs that are looked at, the soonest first.
 HEAD_LIMIT = 500
 BACK_OFF_LIMIT = 2_000
+_SQL = load_sql(__file__)
+_IS_FRESH = _SQL["is_fresh"]
+_QUEUES, _POOLS, _TENANTS = _SQL["sample_queues"], _SQL["sample_pools"], _SQL["sample_tenants"]
 
 
 class GaugeSampler:
@@ -51,10 +55,10 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
     with all_tenants():
         if not lead(LockClass.GAUGES):
             return 0
-        with connection.cursor() as cursor:
-            cursor.execute(IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})
-            is_fresh, are_tenants_fresh = cursor.fetchone()
-            if is_fresh:
+        with prepared_cursor(namedtuple_row) as cursor:
+            cursor.execute(_IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})
+            found = cursor.fetchone()
+            if found.is_fresh:
                 return 0
             values = {
                 "window": WINDOW.total_seconds(),
@@ -63,7 +67,7 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
                 "lease": lease_seconds(),
             }
             written = 0
-            for statement in (QUEUES, POOLS, *(() if are_tenants_fresh else (TENANTS,))):
+            for statement in (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,))):
                 cursor.execute(statement, values)
                 written += cursor.rowcount
     return written

@@ -8,29 +8,28 @@ import time
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connection
 from django.db.models.functions import Now
+from psycopg.rows import scalar_row
 
 from scheduling.models import ProcessHeartbeat
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7
+from tenants.prepared import prepared_cursor
 
 # Rows of processes that ended stay this long, for whoever asks what ran.
 KEPT = timedelta(days=1)
 
-_BEAT = """
-INSERT INTO scheduling_process_heartbeat (id, role, hostname, pid, started_at, heartbeat_at, clock_skew_seconds)
-VALUES (%(id)s, %(role)s, %(hostname)s, %(pid)s, now(), now(), %(clock)s - extract(epoch FROM clock_timestamp()))
-ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), clock_skew_seconds = excluded.clock_skew_seconds
-"""
-_SKEW = "SELECT %s - extract(epoch FROM clock_timestamp())::float8"
+_SQL = load_sql(__file__)
+_BEAT = _SQL["heartbeat"]
+_SKEW = _SQL["measure_clock_skew"]
 
 
 def measure_clock_skew() -> float:
     """How many seconds this machine's clock is ahead of the database's, but for the way there."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SKEW, [time.time()])
-        skew: float = cursor.fetchone()[0]
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_SKEW, {"clock": time.time()})
+        skew: float = cursor.fetchone()
     return skew
 
 
@@ -43,7 +42,7 @@ class ProcessPulse:
 
     def beat(self) -> None:
         """Say that the process lives; with its first beat the rows of those long gone go."""
-        with all_tenants(), connection.cursor() as cursor:
+        with all_tenants(), prepared_cursor() as cursor:
             if self._id is None:
                 self._id = uuid7()
                 ProcessHeartbeat.objects.filter(heartbeat_at__lt=Now() - KEPT).delete()

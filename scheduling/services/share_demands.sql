@@ -7,6 +7,7 @@ WHERE w.status = 'online' AND w.heartbeat_at > now() - make_interval(secs => %(l
 GROUP BY 1;
 
 -- name: read_queues
+-- Read the queues that are not paused.
 SELECT q.id AS queue_id, q.pool_id,
     -- include: queue_weight
     AS weight, q.cap

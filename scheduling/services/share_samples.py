@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling.services.leadership import lead
 from scheduling.services.share_demands import Census, Entitled
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 
 SAMPLE_SECONDS = 10.0
 STEP_SECONDS = 0.1
@@ -21,18 +23,11 @@ LONGEST_GAP = timedelta(minutes=1)
 # Of the greatest entitlements.
 KEPT = 50
 
-_TURN = """
-SELECT now(), shares_sampled_at,
-    NOT EXISTS (SELECT FROM scheduling_cfsplan WHERE is_active AND strategy <> 'nop')
-FROM scheduling_rollup_clock
-WHERE shares_sampled_at IS NULL OR shares_sampled_at < now() - make_interval(secs => %s)
-"""
-_ADD = """
-INSERT INTO scheduling_share_minute AS r (tenant_id, minute, queue_id, entitled_us, backlogged_us, lag_us)
-SELECT * FROM unnest(%s::uuid[], %s::timestamptz[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[])
-ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET entitled_us = r.entitled_us + excluded.entitled_us,
-    backlogged_us = r.backlogged_us + excluded.backlogged_us, lag_us = coalesce(excluded.lag_us, r.lag_us)
-"""
+_SQL = load_sql(__file__)
+_TURN = _SQL["read_turn"]
+_ADD, _NOTE = _SQL["add_shares"], _SQL["note_sample"]
+# The parameters of _ADD, in the order of `_rows`.
+_COLUMNS = ("tenant_ids", "minutes", "queue_ids", "entitled_us", "backlogged_us", "lags_us")
 
 
 class ShareSampler:
@@ -76,8 +71,8 @@ def _take_sample() -> Iterator[int]:
     with all_tenants():
         rows = list(_rows(census.greatest(), *span))
         if rows:
-            with connection.cursor() as cursor:
-                cursor.execute(_ADD, [list(column) for column in zip(*rows, strict=True)])
+            with prepared_cursor() as cursor:
+                cursor.execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
     yield len(rows)
 
 
@@ -85,14 +80,13 @@ def _take_span() -> tuple[datetime, datetime] | None:
     """The time that this sample stands for, if it is this dispatcher's turn and there is such time."""
     if not lead(LockClass.SHARE_SAMPLE):
         return None
-    with connection.cursor() as cursor:
-        cursor.execute(_TURN, [FRESH_SECONDS])
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TURN, {"fresh_seconds": FRESH_SECONDS})
         turn = cursor.fetchone()
         if turn is None:
             return None
-        now, last, is_off = turn
-        cursor.execute("UPDATE scheduling_rollup_clock SET shares_sampled_at = now()")
-    return None if last is None or is_off else (max(last, now - LONGEST_GAP), now)
+        cursor.execute(_NOTE)
+    return None if turn.last is None or turn.is_off else (max(turn.last, turn.now - LONGEST_GAP), turn.now)
 
 
 def _rows(entitled: Sequence[Entitled], since: datetime, until: datetime) -> Iterator[tuple[object, ...]]:

@@ -5,6 +5,7 @@
 SELECT pg_advisory_xact_lock(%(reroute_lock)s::int, 0);
 
 -- name: count_waiting
+-- Count all waiting jobs.
 SELECT coalesce(sum(waiting), 0)::bigint FROM scheduling_schedulingentity;
 
 -- name: look_ready

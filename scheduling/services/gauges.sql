@@ -1,0 +1,128 @@
+-- Statements that sample the gauges. What is in flight is bounded by the slots, and what waits is counted already, in a
+-- row for each tenant and queue. Of what is ready the heads of a few hundred lines are read, the longest waiting first;
+-- of what backs off the soonest.
+
+-- name: is_fresh
+-- Tell whether a dispatcher has sampled within so many seconds, and written tenants within so many others.
+SELECT coalesce(max(sampled_at) > now() - make_interval(secs => %(fresh)s), false) AS is_fresh,
+    coalesce((SELECT max(sampled_at) FROM scheduling_tenant_gauge WHERE minute >= now() - interval '2 minutes')
+        > now() - make_interval(secs => %(tenants_fresh)s), false) AS are_tenants_fresh
+FROM scheduling_queue_gauge WHERE minute >= now() - interval '2 minutes';
+
+-- name: sample_queues
+-- Write how queues stand in this minute.
+WITH
+-- include: live
+,
+-- include: oldest
+,
+-- include: backing
+, queued AS (
+    SELECT queue_id, sum(waiting) AS waiting FROM scheduling_schedulingentity GROUP BY 1
+), busy AS (
+    SELECT queue_id, sum(dispatched) AS dispatched, sum(executing) AS executing, sum(slots_milli) AS slots_milli
+    FROM live GROUP BY 1
+), longest AS (
+    SELECT queue_id, min(oldest_at) AS oldest_at FROM oldest GROUP BY 1
+), later AS (
+    SELECT queue_id, sum(backing_off) AS backing_off, sum(due) AS due, min(next_due_at) AS next_due_at
+    FROM backing GROUP BY 1
+)
+INSERT INTO scheduling_queue_gauge (minute, queue_id, waiting, oldest_at, backing_off, due, next_due_at, dispatched, executing,
+    slots_milli, sampled_at)
+SELECT date_trunc('minute', now()), q.id, greatest(0, coalesce(waiting, 0)), oldest_at, coalesce(backing_off, 0),
+    coalesce(due, 0), next_due_at, coalesce(dispatched, 0), coalesce(executing, 0), coalesce(slots_milli, 0), now()
+FROM scheduling_queue q LEFT JOIN queued ON queued.queue_id = q.id LEFT JOIN busy ON busy.queue_id = q.id
+    LEFT JOIN longest ON longest.queue_id = q.id LEFT JOIN later ON later.queue_id = q.id
+ON CONFLICT (minute, queue_id) DO UPDATE SET
+-- include: replaced;
+
+-- name: sample_tenants
+-- Write how tenants stand in this minute. A tenant without anything left gets a row of zeros in the running minute.
+WITH
+-- include: live
+,
+-- include: oldest
+,
+-- include: backing
+, seen AS (
+    SELECT tenant_id, queue_id FROM live UNION SELECT tenant_id, queue_id FROM lines
+    UNION SELECT tenant_id, queue_id FROM backing
+), sample AS (
+    SELECT tenant_id, queue_id, greatest(0, coalesce(e.waiting + e.keys_waiting, 0)) AS waiting, oldest_at,
+        coalesce(backing_off, 0) AS backing_off, coalesce(due, 0) AS due, next_due_at,
+        coalesce(dispatched, 0) AS dispatched, coalesce(executing, 0) AS executing,
+        coalesce(slots_milli, 0) AS slots_milli, coalesce(busy_us, 0) AS busy_us
+    FROM seen LEFT JOIN live USING (tenant_id, queue_id) LEFT JOIN oldest USING (tenant_id, queue_id)
+        LEFT JOIN backing USING (tenant_id, queue_id) LEFT JOIN LATERAL (
+            SELECT waiting, keys_waiting FROM scheduling_schedulingentity e
+            WHERE e.tenant_id = seen.tenant_id AND e.queue_id = seen.queue_id AND e.parent_id IS NULL LIMIT 1
+        ) AS e ON true
+), gone AS (
+    UPDATE scheduling_tenant_gauge g SET waiting = 0, oldest_at = NULL, backing_off = 0, due = 0, next_due_at = NULL,
+        dispatched = 0, executing = 0, slots_milli = 0, busy_us = 0, sampled_at = now()
+    WHERE g.minute = date_trunc('minute', now()) AND (g.tenant_id, g.queue_id) NOT IN (SELECT * FROM seen)
+)
+INSERT INTO scheduling_tenant_gauge (tenant_id, minute, queue_id, waiting, oldest_at, backing_off, due, next_due_at,
+    dispatched, executing, slots_milli, busy_us, sampled_at)
+SELECT tenant_id, date_trunc('minute', now()), queue_id, waiting, oldest_at, backing_off, due, next_due_at, dispatched,
+    executing, slots_milli, busy_us, now()
+FROM sample
+ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET
+-- include: replaced
+, busy_us = excluded.busy_us;
+
+-- name: sample_pools
+-- Write how pools stand in this minute, after their queues, whose rows of the running minute are summed up.
+INSERT INTO scheduling_pool_gauge (minute, pool_id, slots, slots_milli, sampled_at)
+SELECT date_trunc('minute', now()), p.id, coalesce(
+        (SELECT sum(w.slots) FROM scheduling_worker w
+        WHERE w.pool_id = p.id AND w.status = 'online' AND w.heartbeat_at > now() - make_interval(secs => %(lease)s)), 0
+    ), coalesce(
+        (SELECT sum(g.slots_milli) FROM scheduling_queue_gauge g JOIN scheduling_queue q ON q.id = g.queue_id
+        WHERE q.pool_id = p.id AND g.minute = date_trunc('minute', now())), 0
+    ), now()
+FROM scheduling_workerpool p
+ON CONFLICT (minute, pool_id) DO UPDATE SET slots = excluded.slots, slots_milli = excluded.slots_milli,
+    sampled_at = excluded.sampled_at;
+
+-- fragment: live
+live AS (
+    SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
+        count(started_at) AS executing, round(sum(1000.0 / size)) AS slots_milli,
+        coalesce(round(sum(1e6 / size * extract(epoch FROM
+            least(greatest(now() - started_at, interval '0'), make_interval(secs => %(window)s))))), 0) AS busy_us
+    FROM (
+        SELECT queue_id, tenant_id, started_at, count(*) OVER (PARTITION BY message_id) AS size
+        FROM scheduling_execution_live
+    ) AS jobs GROUP BY 1, 2
+)
+
+-- fragment: oldest
+-- The rank of a job orders it inside its tenant only: of each line the head counts.
+lines AS (
+    SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
+    WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
+), oldest AS (
+    SELECT head.queue_id, head.tenant_id, min(j.run_at) AS oldest_at FROM (
+        SELECT lines.queue_id, lines.tenant_id, r.job_id FROM lines CROSS JOIN LATERAL (
+            SELECT job_id FROM scheduling_job_ready WHERE entity_id = lines.id ORDER BY rank, job_id LIMIT 1
+        ) AS r
+    ) AS head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1, 2
+)
+
+-- fragment: backing
+-- LATERAL with LIMIT: each state by its key, whatever the planner assumes of the table of jobs.
+backing AS (
+    SELECT e.queue_id, e.tenant_id, count(*) AS backing_off, count(*) FILTER (WHERE d.due_at <= now()) AS due,
+        min(d.due_at) AS next_due_at
+    FROM (SELECT job_id, entity_id, due_at FROM scheduling_job_due ORDER BY due_at LIMIT %(back_offs)s) AS d
+        CROSS JOIN LATERAL (SELECT state FROM scheduling_job WHERE id = d.job_id LIMIT 1) AS j
+        JOIN scheduling_schedulingentity e ON e.id = d.entity_id
+    WHERE j.state = 'retryable' GROUP BY 1, 2
+)
+
+-- fragment: replaced
+waiting = excluded.waiting, oldest_at = excluded.oldest_at, backing_off = excluded.backing_off, due = excluded.due,
+    next_due_at = excluded.next_due_at, dispatched = excluded.dispatched, executing = excluded.executing,
+    slots_milli = excluded.slots_milli, sampled_at = excluded.sampled_at
