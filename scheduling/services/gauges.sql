@@ -28,8 +28,8 @@ WITH
     SELECT queue_id, sum(backing_off) AS backing_off, sum(due) AS due, min(next_due_at) AS next_due_at
     FROM backing GROUP BY 1
 )
-INSERT INTO scheduling_queue_gauge (minute, queue_id, waiting, oldest_at, backing_off, due, next_due_at, dispatched, executing,
-    slots_milli, sampled_at)
+INSERT INTO scheduling_queue_gauge (minute, queue_id, waiting, oldest_at, backing_off, due, next_due_at, dispatched,
+    executing, slots_milli, sampled_at)
 SELECT date_trunc('minute', now()), q.id, greatest(0, coalesce(waiting, 0)), oldest_at, coalesce(backing_off, 0),
     coalesce(due, 0), next_due_at, coalesce(dispatched, 0), coalesce(executing, 0), coalesce(slots_milli, 0), now()
 FROM scheduling_queue q LEFT JOIN queued ON queued.queue_id = q.id LEFT JOIN busy ON busy.queue_id = q.id

@@ -75,6 +75,12 @@ def test_every_statement_of_the_product_has_no_include_left() -> None:
     assert [name for name, text in named_statements().items() if "include:" in text or ";" in text] == []
 
 
+def test_every_statement_of_the_product_is_described() -> None:
+    bare = re.compile(r"^-- name: (\w+)\n(?!-- (?!include: ))", re.MULTILINE)
+    found = {str(path.relative_to(BASE_DIR)): bare.findall(path.read_text()) for path in sql_files()}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
 def test_every_name_of_the_product_is_used() -> None:
     """A statement is named by the module beside its file, a fragment by an include."""
     unused = []
