@@ -228,6 +228,9 @@ OWN: dict[str, str] = {
     "scheduling/selectors/dead_letter_groups.py:DeadLetterGroup": "a field of that name, no pattern",
     "scheduling/selectors/dead_letter_groups.py:_merge": "a field of that name, no pattern",
     "scheduling/services/partitions.py:_BOUNDS": "PostgreSQL's catalog",
+    "tenants/database/sql.py:_BEGIN": "the product's own files",
+    "tenants/database/sql.py:_INCLUDE": "the product's own files",
+    "tenants/database/sql.py:_LAYOUT": "the product's own files",
     "tenants/schema_faults.py:_TEXTS": "texts by the keyword `pattern`, no pattern",
     "tenants/services/erasure/catalog.py:_COMPARED": "PostgreSQL's catalog",
 }

@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 
 STATEMENTS = named_statements()
 PARAMETER = re.compile(r"%\((\w+)\)s|%%")
-# Statements that run at every tick or beside ticks. In flight there is as much as there are slots, so tables of that
-# size may be read whole.
+# Statements that run at every tick or beside ticks. Tables that hold as much as there are slots, and those that each
+# tick empties, are read whole.
 HOT = ("scheduling/services/dispatching/", "scheduling/services/bulk/moves.sql:move_")
 GROWING = {
     "scheduling_job",
@@ -25,10 +25,8 @@ GROWING = {
     "scheduling_job_held",
     "scheduling_job_ready",
     "scheduling_schedulingentity",
-    "scheduling_settled",
     "scheduling_tenant_capacity",
     "scheduling_tenant_kind_cost",
-    "scheduling_wake",
     "tenants_tenant",
     "tenants_tenantusage",
 }
