@@ -13,81 +13,26 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Any
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.fairness.eta import Backlog, Estimate, Outlook, QueueBacklogs, estimate_start
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.selectors.fairness import effective_weights
 from scheduling.selectors.standing import Standing
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
 # Jobs that are counted one by one; beyond it the number is "more than".
 COUNT_LIMIT = 10_000
 
-# The line of the job's fair key, counted from its head to the job, with what each kind is predicted to cost.
-_AHEAD = """
-WITH line AS (
-    SELECT id FROM scheduling_schedulingentity
-    WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND fair_key = %(fair_key)s
-), ahead AS (
-    SELECT r.kind, count(*) AS jobs FROM (
-        SELECT r.kind FROM scheduling_job_ready r
-        WHERE r.entity_id = (SELECT id FROM line) AND (r.rank, r.job_id) < (%(rank)s, %(job_id)s)
-        ORDER BY r.rank, r.job_id LIMIT %(limit)s + 1
-    ) r GROUP BY 1
-)
-SELECT a.jobs, coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint),
-    coalesce(sqrt(greatest(0, tc.n * tc.sum_yy - tc.sum_y * tc.sum_y)) / nullif(tc.sum_y, 0), 1)
-FROM ahead a JOIN scheduling_queue q ON q.id = %(queue_id)s
-    LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = %(tenant_id)s AND tc.kind = a.kind
-    LEFT JOIN scheduling_kind_cost kc ON kc.kind = a.kind
-"""
-# Where more are ahead than are counted: how many are behind, of all that the line has.
-_BEHIND = """
-SELECT e.waiting, (SELECT count(*) FROM (
-    SELECT FROM scheduling_job_ready r
-    WHERE r.entity_id = e.id AND (r.rank, r.job_id) > (%(rank)s, %(job_id)s) LIMIT %(limit)s + 1) AS behind)
-FROM scheduling_schedulingentity e
-WHERE e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s AND e.fair_key = %(fair_key)s
-"""
-# First in, first out: everybody's jobs of the queue that came before.
-_QUEUE_AHEAD = """
-SELECT count(*), coalesce(sum(estimate_us), 0)::float8 FROM (
-    SELECT e.estimate_us FROM scheduling_schedulingentity e
-        JOIN scheduling_job_ready r ON r.entity_id = e.id AND (r.rank, r.job_id) < (%(rank)s, %(job_id)s)
-    WHERE e.queue_id = %(queue_id)s AND e.is_runnable LIMIT %(limit)s + 1
-) AS ahead
-"""
-# How long each message in flight will still hold its slot. One that is over its time goes on as long again.
-_RUNNING = """
-SELECT m.tenant_ids, greatest(m.predicted_us - m.us, m.us - m.predicted_us, m.predicted_us / 10.0)::float8
-FROM (
-    SELECT array_agg(DISTINCT l.tenant_id) AS tenant_ids,
-        sum(coalesce(l.whole_us, l.predicted_us))::float8 AS predicted_us,
-        coalesce(1000000 * extract(epoch FROM clock_timestamp() - min(l.started_at)), 0)::float8 AS us
-    FROM scheduling_execution_live l WHERE l.pool_id = %(pool_id)s GROUP BY l.message_id
-) m
-"""
-# The tenants with work in the pool's queues; those of a queue whose work lasts about as long for their weight are one.
-_BACKLOGS = """
-SELECT queue_id, sum(weight)::float8, sum(work_us)::float8, sum(cap)::float8, sum(waiting)::float8,
-    sum(weight * vruntime)::float8 / sum(weight)::float8
-FROM (
-    SELECT e.queue_id, e.weight_milli / 1000.0 AS weight, e.waiting + e.keys_waiting AS waiting, e.vruntime,
-        (e.waiting + e.keys_waiting)::numeric * e.estimate_us AS work_us,
-        coalesce(t.max_concurrency, p.max_concurrency) AS cap
-    FROM scheduling_queue q JOIN scheduling_schedulingentity e ON e.queue_id = q.id
-        JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-    WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused AND e.parent_id IS NULL AND e.waiting + e.keys_waiting > 0
-        AND (e.is_runnable OR e.in_flight + e.keys_in_flight > 0)
-        AND NOT (e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s)
-) AS tenants
-WHERE weight > 0 AND work_us > 0
-GROUP BY queue_id, floor(ln(work_us / weight))
-"""
-_OWN = """
-SELECT weight_milli / 1000.0, vruntime FROM scheduling_schedulingentity
-WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND parent_id IS NULL
-"""
+_SQL = load_sql(__file__)
+_AHEAD = _SQL["count_ahead"]
+_BEHIND = _SQL["count_behind"]
+_QUEUE_AHEAD = _SQL["count_queue_ahead"]
+_RUNNING = _SQL["read_running"]
+_BACKLOGS = _SQL["read_backlogs"]
+_OWN = _SQL["read_own"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +65,14 @@ def read_ahead(job: Job) -> Ahead:
     """What the tenant's own order has before the job: one statement, two where it is too much to count."""
     values = _values(job)
     rows = _fetch(_AHEAD, values)
-    jobs, work_us = sum(row[0] for row in rows), sum(row[0] * row[1] for row in rows)
-    deviation = sum(row[0] * row[2] for row in rows) / jobs if jobs else 1.0
+    jobs, work_us = sum(row.jobs for row in rows), sum(row.jobs * row.mean_us for row in rows)
+    deviation = sum(row.jobs * row.deviation for row in rows) / jobs if jobs else 1.0
     if jobs <= COUNT_LIMIT:
         return Ahead(jobs, work_us, is_more=False, deviation=deviation)
-    waiting, behind = _fetch(_BEHIND, values)[0]
-    # Counted from whichever end is near; in the middle of a long line, from the middle.
-    least = jobs - 1
-    estimated = waiting - behind - 1 if behind <= COUNT_LIMIT else (least + waiting - behind) // 2
+    line = _fetch(_BEHIND, values)[0]
+    # Counted from the end that is near; in the middle of a long line, from the middle.
+    least, others = jobs - 1, line.waiting - line.behind
+    estimated = others - 1 if line.behind <= COUNT_LIMIT else (least + others) // 2
     estimated = max(least, estimated)
     return Ahead(least, work_us * estimated // jobs, is_more=True, deviation=deviation)
 
@@ -166,8 +111,8 @@ def _outlook(job: Job, ahead: Ahead, standing: Standing) -> Outlook:
     running = _fetch(_RUNNING, values)
     backlogs, means = _backlogs(values)
     if plan is not None and plan.strategy == CFSPlan.Strategy.NOP:
-        jobs, work_us = _fetch(_QUEUE_AHEAD, values)[0]
-        own, backlogs[job.queue_id] = Backlog(1.0, work_us, inf, jobs), []
+        before = _fetch(_QUEUE_AHEAD, values)[0]
+        own, backlogs[job.queue_id] = Backlog(1.0, before.work_us, inf, before.jobs), []
     else:
         own = _own_backlog(values, ahead, standing, means.get(job.queue_id))
     weights = effective_weights(queues, plan)
@@ -179,15 +124,15 @@ def _outlook(job: Job, ahead: Ahead, standing: Standing) -> Outlook:
             for queue in ordered
         ],
         own=own,
-        running_us=[left_us for _, left_us in running],
-        own_running_us=[left_us for tenant_ids, left_us in running if job.tenant_id in tenant_ids],
+        running_us=[row.left_us for row in running],
+        own_running_us=[row.left_us for row in running if job.tenant_id in row.tenant_ids],
     )
 
 
 def _own_backlog(values: Mapping[str, Any], ahead: Ahead, standing: Standing, mean: float | None) -> Backlog:
     """The tenant's work before the job, with what it has had ahead of the others in its queue."""
     rows = _fetch(_OWN, values)
-    weight, vruntime = rows[0] if rows else (1.0, 0)
+    weight, vruntime = (rows[0].weight, rows[0].vruntime) if rows else (1.0, 0)
     lead_us = 0.0 if mean is None else max(0.0, (vruntime - mean) / 1_000 * float(weight))
     return Backlog(float(weight), ahead.work_us + lead_us, standing.tenant_cap, ahead.jobs)
 
@@ -196,10 +141,10 @@ def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], 
     """The others' backlogs by queue, and the mean of their virtual times, by weight."""
     backlogs: dict[int, list[Backlog]] = defaultdict(list)
     weighted: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    for queue_id, weight, work_us, cap, jobs, vruntime in _fetch(_BACKLOGS, values):
-        backlogs[queue_id].append(Backlog(weight, work_us, cap, jobs))
-        weighted[queue_id][0] += weight
-        weighted[queue_id][1] += weight * vruntime
+    for row in _fetch(_BACKLOGS, values):
+        backlogs[row.queue_id].append(Backlog(row.weight, row.work_us, row.cap, row.jobs))
+        weighted[row.queue_id][0] += row.weight
+        weighted[row.queue_id][1] += row.weight * row.vruntime
     found: dict[int, Sequence[Backlog]] = defaultdict(list, backlogs)
     return found, {queue_id: total / weight for queue_id, (weight, total) in weighted.items()}
 
@@ -227,8 +172,8 @@ def _values(job: Job) -> dict[str, Any]:
     }
 
 
-def _fetch(statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    with prepared_cursor() as cursor:
+def _fetch(statement: str, values: Mapping[str, Any]) -> list[Any]:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(statement, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
     return rows

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
-from django.db import connection
 from django.db.models.functions import Coalesce
+from psycopg.rows import scalar_row
 
 from scheduling.exceptions import BatchEndedError
 from scheduling.filters import JobFilter
@@ -20,7 +20,9 @@ from scheduling.services.bulk.running import take_first_turn
 from scheduling.services.leadership import lead
 from tenants.clock import read_moment
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
 from tenants.services.audit import part_of_act, record_audit
 
 CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
@@ -29,25 +31,9 @@ REASON = "its batch was cancelled"
 RETRY_SECONDS = 60
 MOST_STARTED = 100
 _OPEN_STATES = sorted(frozenset(JobState) - TERMINAL_STATES)
-# Whose parent has ended without waiting for them: it was cancelled, or its deadline passed.
-_CANCEL_ORPHANED = """
-UPDATE scheduling_batch b SET cancelled_at = now(), cancel_reason = 'the job that waited for it has ended'
-FROM scheduling_job j
-WHERE b.waiting_job_id IS NOT NULL AND b.ended_at IS NULL AND b.cancelled_at IS NULL
-    AND j.id = b.waiting_job_id AND j.state = ANY (%(states)s)
-"""
-# Cancelled ones without an operation, and those whose last one has failed or passed a job by.
-_LEFT_BEHIND = """
-SELECT b.id FROM scheduling_batch b
-WHERE b.cancelled_at IS NOT NULL AND b.ended_at IS NULL
-    AND NOT EXISTS (SELECT FROM scheduling_bulk_operation o WHERE o.batch_id = b.id
-        AND (o.finished_at IS NULL OR o.finished_at > now() - make_interval(secs => %(seconds)s)))
-    AND EXISTS (SELECT FROM scheduling_job j
-        WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id AND j.state = ANY (%(states)s)
-            AND NOT EXISTS (SELECT FROM scheduling_execution_live l
-                WHERE l.job_id = j.id AND l.cancel_requested_at IS NOT NULL))
-ORDER BY b.id LIMIT %(limit)s
-"""
+_SQL = load_sql(__file__)
+_CANCEL_ORPHANED = _SQL["cancel_orphaned"]
+_LEFT_BEHIND = _SQL["find_unfinished"]
 
 
 def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
@@ -75,10 +61,10 @@ def tend_cancellations() -> int:
     with acting_as(CANCEL_ACTOR), all_tenants():
         if not lead(LockClass.BATCHES_CANCELLED):
             return 0
-        with connection.cursor() as cursor:
+        with prepared_cursor(scalar_row) as cursor:
             cursor.execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
             cursor.execute(_LEFT_BEHIND, {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED})
-            batch_ids = [batch_id for (batch_id,) in cursor.fetchall()]
+            batch_ids = cursor.fetchall()
         with part_of_act():
             for batch in Batch.objects.filter(pk__in=batch_ids).order_by("pk"):
                 _start(batch, batch.cancel_reason)
