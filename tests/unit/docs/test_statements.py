@@ -42,6 +42,13 @@ def test_paths_of_the_map_exist() -> None:
     assert [path for path in sorted(paths) if not any((root / path).exists() for root in roots)] == []
 
 
+def test_paths_in_contributing_exist() -> None:
+    page = (BASE_DIR / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`((?:scheduling|tenants|jobsplatform|tests|docs|tools)/[\w./-]*)`", page))
+    assert len(paths) > 10
+    assert [path for path in sorted(paths) if not (BASE_DIR / path).exists()] == []
+
+
 def test_layer_table_names_every_module_of_the_contract() -> None:
     contracts = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == ["scheduling"]]
