@@ -99,6 +99,15 @@ def test_api_reference_has_every_name_of_the_kit() -> None:
     assert sorted(set(exported) - shown) == []
 
 
+def test_table_of_decisions_has_each_page_with_its_title() -> None:
+    pages = {path.name: path.read_text().splitlines()[0] for path in (DOCS / "decisions").glob("0*.md")}
+    table = re.findall(
+        r"^\| \[(\d{4})\]\((\S+)\) \| (.+) \|$", (DOCS / "decisions" / "README.md").read_text(), re.MULTILINE
+    )
+    assert {name: f"# {number} {title}" for number, name, title in table} == pages
+    assert [number for number, _, _ in table] == sorted(name[:4] for name in pages)
+
+
 @pytest.mark.parametrize(
     ("written", "shown"),
     [
