@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev test test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ lint: environment-dev ## Style, types, import contracts, missing migrations
 
 messages: environment-dev ## Bring the translations up to date with the texts; print those that are missing
 	@$(PY) -m tools.translations
+
+docs: environment-dev ## Build the documentation site into var/site; any warning is an error
+	@$(VENV)/bin/mkdocs build
 
 format: environment-dev ## Rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .

@@ -38,7 +38,7 @@ def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[Che
     try:
         current_policy()
     except AllowedHostInvalidError as error:
-        hint = "Write OUTGOING_HTTP_ALLOWED_HOSTS as host:port, comma-separated; see docs/outgoing_http.md."
+        hint = "Write OUTGOING_HTTP_ALLOWED_HOSTS as host:port, comma-separated; see docs/reference/outgoing_http.md."
         return [Error(str(error), hint=hint, id="scheduling.E003")]
     return []
 

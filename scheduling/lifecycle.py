@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is; docs/job_lifecycle.md draws the same table."""
+    """Where a job is; docs/concepts/job_lifecycle.md draws the same table."""
 
     SCHEDULED = "scheduled"
     AVAILABLE = "available"

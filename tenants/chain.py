@@ -1,4 +1,4 @@
-"""The chain of the audit log: what exactly is hashed, and what is signed. docs/audit.md says it for outsiders.
+"""The chain of the audit log: what exactly is hashed, and what is signed. docs/concepts/audit.md says it for outsiders.
 
 Pure: the sealer, the verifier and whoever checks an export compute the same bytes.
 """

@@ -137,7 +137,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
         known_public_keys()
     except ImproperlyConfigured as error:
-        return [checks.Error(str(error), hint="docs/audit.md says how keys are made.", id="tenants.E003")]
+        return [checks.Error(str(error), hint="docs/concepts/audit.md says how keys are made.", id="tenants.E003")]
     if is_signing_key_given() or settings.AUDIT_PUBLIC_KEYS:
         return []
     return [
@@ -155,7 +155,7 @@ def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     try:
         MasterKeys(settings.ENCRYPTION_MASTER_KEYS)
     except MasterKeysInvalidError as error:
-        return [checks.Error(str(error), hint="docs/encryption.md says how keys are made.", id="tenants.E006")]
+        return [checks.Error(str(error), hint="docs/how-to/encryption.md says how keys are made.", id="tenants.E006")]
     return []
 
 
@@ -176,7 +176,7 @@ def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
     return [
         checks.Warning(
             "Payloads, results and checkpoints are stored as they are.",
-            hint="Set ENCRYPTION_MASTER_KEYS (docs/encryption.md) if the disk and its copies are not encrypted.",
+            hint="Set ENCRYPTION_MASTER_KEYS (docs/how-to/encryption.md) if the disk and its copies are not encrypted.",
             id="tenants.W001",
         )
     ]

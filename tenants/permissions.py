@@ -2,7 +2,7 @@
 
 A role is a set of permissions. Tenant roles hold within their tenant; platform roles hold in every tenant and for
 what is no tenant's. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`. What no
-view, page or act declares, nobody may do. docs/permissions.md shows the whole as a table.
+view, page or act declares, nobody may do. docs/reference/permissions.md shows the whole as a table.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The lines of docs/bad_input.md, and the tests that hold each."""
+"""The lines of docs/reference/bad_input.md, and the tests that hold each."""
 
 from __future__ import annotations
 

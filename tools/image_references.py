@@ -51,7 +51,7 @@ def main(references: list[str]) -> int:
     for fault in faults:
         sys.stderr.write(f"{fault}\n")
     if faults:
-        sys.stderr.write("Name images as NAME@sha256:DIGEST: docs/production.md, Images.\n")
+        sys.stderr.write("Name images as NAME@sha256:DIGEST: docs/how-to/production.md, Images.\n")
     return 1 if faults else 0
 
 

@@ -102,7 +102,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # Databases -----------------------------------------------------------------------------------------------
 
-# The name of the role behind the one door across tenants (docs/architecture.md).
+# The name of the role behind the one door across tenants (docs/concepts/architecture.md).
 DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
 # The name of the login that alone seals, signs and prunes the audit log.
 DATABASE_AUDITOR_ROLE = env.str("DATABASE_AUDITOR_ROLE")

@@ -1,6 +1,6 @@
 """Every environment variable that the platform reads: its type and its default.
 
-`env.scheme` is the one list. docs/configuration.md and .env.example are held to it by a test.
+`env.scheme` is the one list. docs/reference/configuration.md and .env.example are held to it by a test.
 """
 
 from pathlib import Path

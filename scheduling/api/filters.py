@@ -95,7 +95,10 @@ class JobQuerySerializer(QuerySerializer):
     q = QueryTextField(
         max_length=MAX_QUERY_CHARACTERS,
         allow_blank=True,
-        help_text="A filter as text, such as `state:discarded,cancelled -queue:pipeline age:>1h`; see docs/filters.md.",
+        help_text=(
+            "A filter as text, such as `state:discarded,cancelled -queue:pipeline age:>1h`;"
+            " see docs/reference/filters.md."
+        ),
     )
 
     def to_filter(self) -> JobFilter:

@@ -38,8 +38,8 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
             _("Metrics"),
             _(
                 "GET /metrics holds what an alert needs: age of the oldest job, queues without a worker, silent"
-                " dispatchers, overdue upkeep, open circuit breakers. Let your monitoring call; docs/metrics.md names"
-                " each of them."
+                " dispatchers, overdue upkeep, open circuit breakers. Let your monitoring call;"
+                " docs/reference/metrics.md names each of them."
             ),
         ),
         Meanwhile(

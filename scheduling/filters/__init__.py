@@ -1,6 +1,6 @@
 """One grammar by which jobs are chosen, wherever they are: in lists, in commands, in saved views and in bulk acts.
 
-``parse("state:discarded queue:pipeline age:>1h")`` gives a `JobFilter`; docs/filters.md has the grammar.
+``parse("state:discarded queue:pipeline age:>1h")`` gives a `JobFilter`; docs/reference/filters.md has the grammar.
 """
 
 from scheduling.filters.fields import FIELDS

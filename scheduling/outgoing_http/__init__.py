@@ -2,7 +2,7 @@
 
 `send` reads the URL once, refuses what leads inside, connects to the address that it has checked, and bounds
 redirects, sizes and times; `send_async` and `open_stream` are the same on an event loop. ADR 0020 says why it stands
-here; docs/outgoing_http.md what it refuses.
+here; docs/reference/outgoing_http.md what it refuses.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The kit for job kinds: everything a plug-in may import from the platform's core.
 
-A kind is one class. Its ``process`` gets a frozen :class:`JobContext` and answers with an
+A kind is one class. Its ``process`` gets a frozen `JobContext` and answers with an
 outcome; its ``handle_error`` may turn an exception into another outcome. Nothing here knows
 Django, Celery or the database, so a processor is testable with plain values.
 """
@@ -230,7 +230,7 @@ class JobContext:
 
 
 class TaskProcessor(ABC):
-    """A job kind. Subclasses set the class attributes and implement :meth:`process`.
+    """A job kind. Subclasses set the class attributes and implement `process`.
 
     ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
     submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on. ``is_internal`` kinds are

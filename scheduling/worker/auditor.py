@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 # An entry has its seal within a second, also while other duties take their turns.
 SEAL_SECONDS = 0.25
 REMOVAL_SECONDS = 1.0
-# What happened since the last signed head can be rewritten by the owner of the tables (docs/audit.md).
+# What happened since the last signed head can be rewritten by the owner of the tables (docs/concepts/audit.md).
 HEADS_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 BACK_OFF_SECONDS = 1.0

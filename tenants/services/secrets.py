@@ -90,7 +90,7 @@ def require_master_key() -> None:
     if not is_sealing():
         raise NoMasterKeyError(
             "Secrets are stored sealed alone, and ENCRYPTION_MASTER_KEYS is empty: set it for every process, as"
-            " docs/encryption.md says."
+            " docs/how-to/encryption.md says."
         )
 
 

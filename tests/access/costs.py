@@ -1,7 +1,7 @@
 """Every route of the API and what a request to it costs, written by hand; other tables say who may use it.
 
-A new route is one line. Costs follow docs/limits.md: 1 for one thing, 2 for a list or a change, 5 for a search,
-20 for an export, a what-if or a check, 0 for a submission of jobs.
+A new route is one line. Costs follow docs/reference/limits.md: 1 for one thing, 2 for a list or a change,
+5 for a search, 20 for an export, a what-if or a check, 0 for a submission of jobs.
 """
 
 from __future__ import annotations

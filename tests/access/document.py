@@ -1,4 +1,4 @@
-"""The tables of docs/permissions.md, made from the code: `python -m tests.access.document` writes them anew."""
+"""Tables of docs/reference/permissions.md, made from the code: `python -m tests.access.document` rewrites them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from tenants.permission_texts import text_of
 from tenants.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "permissions.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "permissions.md"
 BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"
 
 

@@ -99,7 +99,7 @@ def test_libpq_accepts_each_option() -> None:
 
 
 def test_pooler_of_the_manual_has_the_same_limits() -> None:
-    text = (BASE_DIR / "docs" / "production.md").read_text()
+    text = (BASE_DIR / "docs" / "how-to" / "production.md").read_text()
     for line in (
         f"tcp_keepidle = {OPTIONS['keepalives_idle']}",
         f"tcp_keepintvl = {OPTIONS['keepalives_interval']}",

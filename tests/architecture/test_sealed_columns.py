@@ -25,7 +25,7 @@ SEALED = {
 }
 # A new JSON column belongs into one of the two; here, with why it is stored as it is.
 PLAIN = {
-    "scheduling.Batch.on_completion": "the fold looks into it; docs/encryption.md names it",
+    "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
     "scheduling.BulkOperation.ineligible": "counts",
     "scheduling.BulkOperation.parameters": "a queue, or a priority",
@@ -35,7 +35,7 @@ PLAIN = {
     "scheduling.CFSPlanVersion.content": "the platform's configuration",
     "scheduling.Circuit.tenants": "counts",
     "scheduling.JobEvent.data": "what happened, never what with",
-    "scheduling.JobLog.fields": "docs/encryption.md names it",
+    "scheduling.JobLog.fields": "docs/how-to/encryption.md names it",
     "scheduling.PoolClock.locked_tenants": "ids and times",
     "scheduling.SettledRefused.content": "ids, kind and numbers of a settled execution",
     "scheduling.RoutingRule.condition": "the platform's configuration",
@@ -64,7 +64,7 @@ PLAIN = {
     "tenants.TenantErasure.removed": "counts",
     "tenants.TenantSettings.stored": "settings; of secrets they hold references",
 }
-# Plug-ins' own tables: docs/encryption.md says that they are not sealed.
+# Plug-ins' own tables: docs/how-to/encryption.md says that they are not sealed.
 OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.

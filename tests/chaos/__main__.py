@@ -1,7 +1,7 @@
 """`make chaos`: the fault table on real processes, rows side by side, each on a stack of its own.
 
 `python -m tests.chaos [--seeds N] [--seed FIRST] [--only W1,R2 …] [--slice N] [--stacks N]`. Exit status 1 when any run
-has a violation, 2 when nothing could be run. docs/chaos.md says what the rows do and how a failure is read.
+has a violation, 2 when nothing could be run. docs/reference/chaos.md says what the rows do and how a failure is read.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from tests.fuzz import hooks
 from tests.fuzz.console import addresses
 from tests.integration.access.world import World, make_world
 
-# What a schema cannot say is refused with these; see docs/api.md.
+# What a schema cannot say is refused with these; see docs/reference/api.md.
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 EXAMPLES_PER_OPERATION = 30
 # Streams are kept open by a server of their own; gunicorn refuses them with 503.

@@ -26,7 +26,9 @@ class BulkRequestSerializer(StrictSerializer):
         max_length=_MAX_FILTER_CHARACTERS,
         required=False,
         default="",
-        help_text="Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/filters.md.",
+        help_text=(
+            "Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/reference/filters.md."
+        ),
     )
     operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
     priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")

@@ -26,7 +26,9 @@ CATCH_UP_POLICIES = [policy.value for policy in CatchUpPolicy]
 class TimingSerializer(StrictSerializer):
     """When something fires."""
 
-    cron = NameField(max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/schedules.md says what they take.")
+    cron = NameField(
+        max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md says what they take."
+    )
     timezone = NameField(
         required=False, max_length=MAX_ZONE_CHARACTERS, help_text="An IANA name; else the tenant's setting `timezone`."
     )

@@ -26,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "workload", type=Path, metavar="WORKLOAD.toml", help="docs/simulation.md says what is in it"
+            "workload", type=Path, metavar="WORKLOAD.toml", help="docs/how-to/simulation.md says what is in it"
         )
         policies = [policy.value for policy in Policy]
         parser.add_argument(

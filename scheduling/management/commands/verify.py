@@ -95,7 +95,7 @@ def _verify(options: Mapping[str, Any]) -> StateReport:
 
 def _outlook(finding: Finding) -> str:
     if not finding.is_repairable:
-        return "Nothing repairs it; see docs/consistency.md."
+        return "Nothing repairs it; see docs/reference/consistency.md."
     if finding.repaired:
         return f"Repaired: {finding.repaired} of {finding.number}. {finding.kind.repair}"
     return f"--repair: {finding.kind.repair}"

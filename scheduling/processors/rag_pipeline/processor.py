@@ -1,7 +1,7 @@
 """A run of a pipeline: many entities at once, each on its way from its source to the chunks of a document.
 
 Threads compute and the processor's own thread stores, under the fence and in batches; so whatever stops a run, it goes
-on from what was committed, and nothing of that is done again. docs/pipelines.md tells the whole.
+on from what was committed, and nothing of that is done again. docs/how-to/pipelines.md tells the whole.
 """
 
 from __future__ import annotations

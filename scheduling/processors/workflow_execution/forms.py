@@ -32,7 +32,7 @@ class WorkflowForm(VersionForm):
         label=gettext_lazy("Definition"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
         help_text=gettext_lazy(
-            "Nodes and edges as JSON; docs/workflows.md tells them. A change becomes the next version."
+            "Nodes and edges as JSON; docs/how-to/workflows.md tells them. A change becomes the next version."
         ),
     )
     reason = forms.CharField(

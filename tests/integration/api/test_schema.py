@@ -98,7 +98,7 @@ def test_the_page_that_shows_it_needs_no_inline_script(db: None) -> None:
 
 
 def test_the_page_about_the_api_names_every_address(document: dict[str, Any]) -> None:
-    page = (BASE_DIR / "docs" / "api.md").read_text()
+    page = (BASE_DIR / "docs" / "reference" / "api.md").read_text()
     words = {word for path in document["paths"] for word in path.removeprefix("/api/v1/").split("/") if word}
     assert [word for word in sorted(words) if not word.startswith("{") and f"{word}/" not in page] == []
 

@@ -38,7 +38,7 @@ def when(moment) -> str:
 
 
 def recompute(entry: AuditLogEntry, seal: AuditSeal) -> tuple[str, str]:
-    """Both hashes by docs/audit.md alone, without the code that made them."""
+    """Both hashes by docs/concepts/audit.md alone, without the code that made them."""
     entry_hash = sha256(
         {
             "id": str(entry.pk),

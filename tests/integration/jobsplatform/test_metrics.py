@@ -77,7 +77,8 @@ def test_the_documentation_names_exactly_the_metrics_that_are_there(settings: Se
         for family in text_string_to_metric_families(scrape_text(settings))
         if family.name.startswith("jobsplatform_") and not family.name.endswith("_created")
     }
-    documented = {name: kind for name, kind, _ in DOCUMENTED.findall((BASE_DIR / "docs" / "metrics.md").read_text())}
+    page = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
+    documented = {name: kind for name, kind, _ in DOCUMENTED.findall(page)}
     assert told == documented
 
 

@@ -1,4 +1,4 @@
-"""The examples in docs/exactly_once.md run as they stand there, and keep their word in whatever way a start ends."""
+"""The examples in docs/how-to/exactly_once.md run as they stand there and hold however an execution ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "exactly_once.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "exactly_once.md"
 AMOUNTS = [5, 7, 11]
 _TABLE = """
 CREATE TABLE example_booking (tenant_id uuid NOT NULL, job_id uuid NOT NULL, line int NOT NULL, amount int NOT NULL);

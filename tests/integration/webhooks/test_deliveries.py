@@ -27,7 +27,7 @@ from tests.integration.webhooks.conftest import Run
 from tests.web_server import Seen, WebServer
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "webhooks.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "webhooks.md"
 
 
 def make(api: APIClient, url: str, name: str = "ops") -> dict[str, Any]:
@@ -204,7 +204,7 @@ def test_a_name_is_one_webhooks_alone_and_there_are_not_too_many(
 
 
 def test_the_example_of_the_documentation_verifies(acme_api: APIClient, run: Run, server: WebServer) -> None:
-    """The block in docs/webhooks.md runs as it stands there, and refuses what was altered or is old."""
+    """The block in docs/how-to/webhooks.md runs as it stands there, and refuses what was altered or is old."""
     block = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     assert block is not None
     names: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.chaos.planning import plan_rows
 from tests.chaos.rows import ROWS
 
-DOCS = Path(__file__).resolve().parents[3] / "docs" / "chaos.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "chaos.md"
 TABLE = (
     *("W1", "W2", "W3", "W4", "W6", "W7", "W8", "W9", "W11", "W12", "W13", "W14", "W15"),
     *("W16", "W21", "W22", "W23", "W24"),

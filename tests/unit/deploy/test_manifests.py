@@ -31,7 +31,7 @@ FOREIGN_VARIABLES = {"PROMETHEUS_MULTIPROC_DIR"}
 SERVERS = {"postgres", "valkey"}
 # They end by themselves, so that nobody probes them.
 TASKS = {"migrate", "audit-heads"}
-PRODUCTION = BASE_DIR / "docs" / "production.md"
+PRODUCTION = BASE_DIR / "docs" / "how-to" / "production.md"
 UNIT = re.compile(
     r"^```ini\n(# \S+/(?P<name>jobs-\S+)\n)?(?P<text>\[(?:Service|Unit)\].*?)^```$", re.MULTILINE | re.DOTALL
 )
@@ -97,7 +97,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 
 
 def units() -> dict[str, configparser.ConfigParser]:
-    """The systemd units that docs/production.md shows, by their names."""
+    """The systemd units that docs/how-to/production.md shows, by their names."""
     found = {}
     for shown in UNIT.finditer(PRODUCTION.read_text()):
         # systemd lets a name stand twice, and tells capitals from small letters.
@@ -270,7 +270,7 @@ def test_kubernetes_takes_the_autoscaler(version: str) -> None:
 
 def test_both_autoscalers_follow_metrics_that_there_are_for_the_slots_of_the_deployment() -> None:
     hpa, keda = (yaml.safe_load(path.read_text())["spec"] for path in (HPA, KEDA))
-    described = (BASE_DIR / "docs" / "metrics.md").read_text()
+    described = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
     (container,) = named("Deployment")["worker-default"]["spec"]["template"]["spec"]["containers"]
     (slots,) = [argument.split("=")[1] for argument in container["command"] if "concurrency" in argument]
     by_hpa = {

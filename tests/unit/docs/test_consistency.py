@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.services.consistency.registry import NEVER, fault_kinds, state_checks
 
-PAGE = (BASE_DIR / "docs" / "consistency.md").read_text()
+PAGE = (BASE_DIR / "docs" / "reference" / "consistency.md").read_text()
 
 
 def test_page_names_every_code_of_a_fault() -> None:

@@ -1,4 +1,4 @@
-"""The worked example of docs/fair_scheduling.md is what the code does."""
+"""The worked example of docs/concepts/fair_scheduling.md is what the code does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
 from scheduling.fairness.shares import PoolShare, QueueShare, TenantShare
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "fair_scheduling.md"
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "concepts" / "fair_scheduling.md"
 ROW = re.compile(r"^\| (\d+) \| (\w+) \| ([\d.]+) \|", re.MULTILINE)
 SECOND = 1_000_000
 # Name → weight, cost of a job.

@@ -1,11 +1,11 @@
-"""The tables in docs/job_lifecycle.md are those of scheduling/lifecycle.py."""
+"""The tables in docs/concepts/job_lifecycle.md are those of scheduling/lifecycle.py."""
 
 import re
 from pathlib import Path
 
 from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "job_lifecycle.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[3] / "docs" / "concepts" / "job_lifecycle.md").read_text(encoding="utf-8")
 
 
 def rows(heading):

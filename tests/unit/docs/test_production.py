@@ -13,7 +13,7 @@ LEAVES = re.compile(r"\(([\w|]+)\)|/(\w+)/$")
 
 def test_the_proxy_names_only_routes_that_there_are() -> None:
     paths = ["/api/v1/" + line.split()[1] for line in table.API.splitlines() if line.startswith("GET")]
-    [location] = LOCATION.findall((BASE_DIR / "docs" / "production.md").read_text())
+    [location] = LOCATION.findall((BASE_DIR / "docs" / "how-to" / "production.md").read_text())
     [words] = [either or last for either, last in LEAVES.findall(location)]
     for word in words.split("|"):
         one = re.sub(r"\([\w|]+\)", word, location)

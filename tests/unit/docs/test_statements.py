@@ -11,7 +11,7 @@ from scheduling.processors.base import KIT_VERSION
 
 DOCS = BASE_DIR / "docs"
 STATES = ("whole", "partly", "not built", "different")
-MAP = (DOCS / "seed_map.md").read_text()
+MAP = (DOCS / "reference" / "seed_map.md").read_text()
 ROW = re.compile(r"^\| (\d+) \| .+? \| (whole|partly|not built|different) \| .*\|$", re.MULTILINE)
 
 
@@ -42,22 +42,29 @@ def test_paths_of_the_map_exist() -> None:
     assert [path for path in sorted(paths) if not any((root / path).exists() for root in roots)] == []
 
 
+def test_paths_in_contributing_exist() -> None:
+    page = (BASE_DIR / "CONTRIBUTING.md").read_text()
+    paths = set(re.findall(r"`((?:scheduling|tenants|jobsplatform|tests|docs|tools)/[\w./-]*)`", page))
+    assert len(paths) > 10
+    assert [path for path in sorted(paths) if not (BASE_DIR / path).exists()] == []
+
+
 def test_layer_table_names_every_module_of_the_contract() -> None:
     contracts = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == ["scheduling"]]
     names = {name.strip(" ()") for layer in layers for name in layer.split("|")} - {"apps"}
-    page = (DOCS / "architecture.md").read_text()
+    page = (DOCS / "concepts" / "architecture.md").read_text()
     table = page[page.index("Inside `scheduling`") : page.index("`scheduling/processors/` holds")]
     assert sorted(name for name in names if f"`{name}/`" not in table and f"`{name}.py`" not in table) == []
 
 
 def test_version_of_the_kit_stands_in_its_page() -> None:
-    page = (DOCS / "writing_processors.md").read_text()
+    page = (DOCS / "how-to" / "writing_processors.md").read_text()
     assert f"`KIT_VERSION` is its version, `{KIT_VERSION}` now." in page
 
 
 def test_every_table_of_the_configuration_has_a_header() -> None:
-    page = (DOCS / "configuration.md").read_text()
+    page = (DOCS / "reference" / "configuration.md").read_text()
     tables = [block for block in re.split(r"\n\s*\n|^#.*$", page, flags=re.MULTILINE) if block.strip().startswith("|")]
     assert tables
     assert [table.strip().splitlines()[0] for table in tables if "\n|---" not in table] == []

@@ -18,6 +18,6 @@ WORDS = {
 
 
 def test_the_page_names_exactly_the_tasks_that_there_are_and_when_they_run() -> None:
-    page = (BASE_DIR / "docs" / "upkeep.md").read_text()
+    page = (BASE_DIR / "docs" / "reference" / "upkeep.md").read_text()
     told = {name: when for names, when in ROW.findall(page) for name in re.findall(r"\w+", names)}
     assert told == {task.name: WORDS[task.interval] for task in registry.tasks()}

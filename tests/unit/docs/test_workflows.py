@@ -15,11 +15,11 @@ from scheduling.processors.workflow_execution.definition.template_filters import
 from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
 
 DOCS = Path(settings.BASE_DIR) / "docs"
-PAGE = (DOCS / "workflows.md").read_text()
+PAGE = (DOCS / "how-to" / "workflows.md").read_text()
 
 
 def test_the_schema_in_the_docs_is_the_published_one() -> None:
-    assert json.loads((DOCS / "workflow.schema.json").read_text()) == definition_schema()
+    assert json.loads((DOCS / "reference" / "workflow.schema.json").read_text()) == definition_schema()
 
 
 def test_every_type_with_its_config_and_outputs_is_told() -> None:

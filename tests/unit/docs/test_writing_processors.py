@@ -1,4 +1,4 @@
-"""The example in docs/writing_processors.md runs as it stands there."""
+"""The example in docs/how-to/writing_processors.md runs as it stands there."""
 
 import json
 import re
@@ -18,7 +18,7 @@ from scheduling.processors.base import (
     Yielded,
 )
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "writing_processors.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "writing_processors.md"
 BLOCK = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL).group(1)
 
 

@@ -1,4 +1,4 @@
-"""Celery is set as docs/architecture.md promises: a message is a hint, and nothing of Celery's keeps state."""
+"""Celery is set as docs/concepts/architecture.md promises: a message is a hint, and nothing of Celery's keeps state."""
 
 import threading
 

@@ -12,8 +12,8 @@ SETTING = re.compile(r"^([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
 def production_environment() -> dict[str, str]:
-    """The variables of the block under "In production" in docs/configuration.md."""
-    text = (BASE_DIR / "docs" / "configuration.md").read_text()
+    """The variables of the block under "In production" in docs/reference/configuration.md."""
+    text = (BASE_DIR / "docs" / "reference" / "configuration.md").read_text()
     block = text.split("## In production", 1)[1].split("```")[1]
     return dict(SETTING.findall(block))
 

@@ -28,7 +28,7 @@ SCHEME = {name: default_as_text(default) for name, (_cast, default) in env.schem
 
 
 def test_each_variable_is_documented_with_its_default() -> None:
-    text = (BASE_DIR / "docs" / "configuration.md").read_text()
+    text = (BASE_DIR / "docs" / "reference" / "configuration.md").read_text()
     documented = {
         name: "" if default == "*(empty)*" else default.strip("`") for name, default in DOCUMENTED.findall(text)
     }

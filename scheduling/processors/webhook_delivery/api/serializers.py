@@ -26,7 +26,7 @@ class WebhookWriteSerializer(StrictSerializer):
         allow_blank=True,
         required=False,
         source="job_filter",
-        help_text="Of which jobs, such as `kind:noop tag:night`; empty: of all. docs/webhooks.md has the fields.",
+        help_text="Of which jobs, such as `kind:noop tag:night`; empty: of all. Fields: docs/how-to/webhooks.md.",
     )
 
 
