@@ -188,6 +188,14 @@ def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[Cursor
         yield cursor
 
 
+@contextmanager
+def planned_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
+    """Yield a cursor of Django's whose statements are planned for their values each time; rows as above."""
+    with transaction.get_connection().cursor() as cursor:
+        cursor.cursor.row_factory = row_factory
+        yield cursor
+
+
 def _renew_plans(raw: psycopg.Connection[Any], kept: _Kept) -> None:
     """Drop plans after PLAN_SECONDS, so that they are made by the present sizes of tables."""
     now = time.monotonic()
