@@ -135,3 +135,18 @@ AND (entity_id, rank, job_id) <= (%(until_entity_id)s::bigint, %(until_rank)s::b
 -- after the other.
 (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s::uuid)
 AND tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+
+-- fragment: due_tenants
+-- The tenants of a page with their cutoffs, as rows ``d``; the parameters are those of Cutoffs.
+unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
+
+-- fragment: probe_due_tenants
+-- The beginning of a statement that finds the first tenant with old rows: a probe of the index for each tenant until
+-- one has something. EXISTS would be turned into a join over all jobs.
+SELECT d.tenant_id, d.floor, d.cutoff FROM
+-- include: due_tenants
+CROSS JOIN LATERAL (SELECT 1 AS one
+
+-- fragment: until_first_due
+-- The end of such a statement.
+LIMIT 1) AS found LIMIT 1
