@@ -29,7 +29,8 @@ WITH counted AS (
 -- include: in_page
     GROUP BY 1
 )
-SELECT e.tenant_id, 'entity ' || e.id AS "row", e.waiting + coalesce(n.jobs, 0) AS counted, coalesce(c.jobs, 0) AS recounted
+SELECT e.tenant_id, 'entity ' || e.id AS "row", e.waiting + coalesce(n.jobs, 0) AS counted,
+    coalesce(c.jobs, 0) AS recounted
 FROM
 -- include: entities_in_page
 LEFT JOIN news n ON n.entity_id = e.id LEFT JOIN counted c ON c.entity_id = e.id

@@ -53,7 +53,8 @@ WITH doomed AS (
 -- name: prune_failed
 -- Delete the oldest failed jobs of one tenant, with their dead letters.
 WITH doomed AS (
-    SELECT j.id, j.tenant_id, j.batch_id FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
+    SELECT j.id, j.tenant_id, j.batch_id
+    FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
     WHERE l.tenant_id = %(tenant_id)s AND l.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
     ORDER BY l.id LIMIT %(limit)s FOR UPDATE OF j SKIP LOCKED
 )
