@@ -10,10 +10,6 @@ greatest(1, least(2147483647, round(p.weight * t.weight_factor * 1000)))::int
 coalesce((SELECT max(t.weight) FROM scheduling_cfsplantier t
     JOIN scheduling_cfsplan p ON p.id = t.plan_id AND p.is_active WHERE t.queue_id = q.id), q.weight)
 
--- fragment: this_month
--- The first day of the month by the clock of the database.
-date_trunc('month', now() AT TIME ZONE 'UTC')::date
-
 -- fragment: worker_time_limit_us
 -- The worker time that a tenant ``t`` may use in a month: its override, else the number of its plan ``p``. The upper
 -- bound keeps a number that was not checked from overflowing in every tick.
@@ -26,7 +22,7 @@ date_trunc('month', now() AT TIME ZONE 'UTC')::date
 coalesce((
     SELECT u.amount FROM tenants_tenantusage u
     WHERE u.tenant_id = t.id AND u.key = 'worker_seconds_per_month' AND u.period =
--- include: this_month
+    -- include: this_month
 ), 0) <
 -- include: worker_time_limit_us
 

@@ -30,7 +30,8 @@ WITH changed AS (
     WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.queue_id = c.queue_id AND w.tenant_id = c.tenant_id)
 ), told AS (
     SELECT l.*, coalesce(l.weight, greatest(0.001, p.weight * t.weight_factor)) AS share, t.slug,
-        coalesce(t.max_concurrency, p.max_concurrency) AS cap,
+        -- include: tenant_cap
+        AS cap,
         l.tenant_id IN (SELECT tenant_id FROM changed)
             OR row_number() OVER (PARTITION BY l.pool_id ORDER BY l.work_us DESC) <= %(named)s AS is_named
     FROM line l JOIN tenants_tenant t ON t.id = l.tenant_id JOIN tenants_plan p ON p.id = t.plan_id

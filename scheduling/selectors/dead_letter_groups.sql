@@ -39,17 +39,17 @@ FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(fingerprints)s::text[])
     CROSS JOIN LATERAL (
         SELECT count(*) AS count FROM (
             SELECT
--- include: ends_of_part
+            -- include: ends_of_part
             ORDER BY d.kind, d.error_fingerprint, d.id LIMIT %(counted)s + 1
         ) bounded
     ) c
     CROSS JOIN LATERAL (
         SELECT d.created_at
--- include: ends_of_part
+        -- include: ends_of_part
         ORDER BY d.kind, d.error_fingerprint, d.id LIMIT 1
     ) first
     CROSS JOIN LATERAL (
         SELECT d.id, d.job_id, d.created_at, d.error_type, left(d.error_message, 2000) AS error_message
--- include: ends_of_part
+        -- include: ends_of_part
         ORDER BY d.kind DESC, d.error_fingerprint DESC, d.id DESC LIMIT 1
     ) last;

@@ -78,31 +78,31 @@ WITH gone AS (
     INSERT INTO scheduling_tenant_minute AS r
         (tenant_id, minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)
     SELECT tenant_id, minute, queue_id,
--- include: measures
+    -- include: measures
     FROM part GROUP BY 1, 2, 3
     ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET
--- include: add_minute
+    -- include: add_minute
 ), queue AS (
     INSERT INTO scheduling_queue_minute AS r (minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)
     SELECT minute, queue_id,
--- include: measures
+    -- include: measures
     FROM part GROUP BY 1, 2
     ON CONFLICT (minute, queue_id) DO UPDATE SET
--- include: add_minute
+    -- include: add_minute
 ), kind AS (
     INSERT INTO scheduling_kind_hour AS r (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)
     SELECT kind, hour, outcome, count(*) FILTER (WHERE outcome <> ''), sum(dead_letters), sum(measured_us),
--- include: wait_histogram
+        -- include: wait_histogram
         ,
--- include: run_histogram
+    -- include: run_histogram
     FROM ended GROUP BY 1, 2, 3
     ON CONFLICT (kind, hour, outcome) DO UPDATE SET
         executions = r.executions + excluded.executions, dead_letters = r.dead_letters + excluded.dead_letters,
         worker_us = r.worker_us + excluded.worker_us,
         wait =
--- include: add_wait
+        -- include: add_wait
         , run =
--- include: add_run
+    -- include: add_run
 )
 SELECT count(*) FROM gone;
 

@@ -3,7 +3,7 @@
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity
     WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND created_at > now() - interval '1 day' AND state IN ('waiting', 'running')
 )
 SELECT 'pipeline_entity_without_job' AS code, p.tenant_id, p.id::text AS subject FROM piece p
@@ -14,7 +14,7 @@ WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenan
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, state, entities_total, entities_completed, entities_error, entities_cancelled
     FROM rag_pipeline_pipelinerun WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND state NOT IN ('waiting', 'running')
 )
 SELECT 'pipeline_run_counts' AS code, p.tenant_id, p.id::text AS subject FROM piece p
@@ -30,7 +30,7 @@ WHERE (p.entities_total, p.entities_completed, p.entities_error, p.entities_canc
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, document_id, chunks_total FROM rag_pipeline_pipelineentity
     WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND state = 'completed' AND ended_at > now() - interval '1 day'
 )
 SELECT 'pipeline_entity_chunks' AS code, p.tenant_id, p.id::text AS subject FROM piece p

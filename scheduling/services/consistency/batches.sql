@@ -18,14 +18,14 @@ FROM scheduling_batch_news n WHERE n.batch_id = b.id
 -- not stored, so they may be any of the three.
 WITH piece AS MATERIALIZED (
     SELECT * FROM scheduling_batch WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND created_at < now() - make_interval(secs => %(grace)s)
 )
 SELECT f.code, b.tenant_id, b.id::text AS subject
 FROM piece b CROSS JOIN LATERAL (
--- include: recount_of_batch
+    -- include: recount_of_batch
 ) AS found CROSS JOIN LATERAL (
--- include: news_of_batch
+    -- include: news_of_batch
 ) AS news
     CROSS JOIN LATERAL (SELECT b.completed + news.completed - found.completed AS completed,
         b.failed + news.failed - found.failed AS failed, b.cancelled + news.cancelled - found.cancelled AS cancelled
@@ -59,9 +59,9 @@ WITH counted AS (
             least(greatest(0, b.cancelled + news.cancelled - found.cancelled), b.pruned - pruned.failed)
                 AS pruned_cancelled
         FROM scheduling_batch b CROSS JOIN LATERAL (
--- include: recount_of_batch
+            -- include: recount_of_batch
         ) AS found CROSS JOIN LATERAL (
--- include: news_of_batch
+            -- include: news_of_batch
         ) AS news
             CROSS JOIN LATERAL (
                 SELECT least(greatest(0, b.failed + news.failed - found.failed), b.pruned) AS failed

@@ -1,13 +1,13 @@
 -- fragment: entities_in_page
 -- The lines of a page of tenants.
 (SELECT * FROM scheduling_schedulingentity WHERE
--- include: in_page
+    -- include: in_page
 ) AS e
 
 -- fragment: of_entities
 -- Whether a row belongs to a line of a page of tenants: by the index of the ready, of which there are most.
 entity_id IN (SELECT id FROM
--- include: entities_in_page
+    -- include: entities_in_page
 )
 
 -- name: find_waiting
@@ -15,18 +15,18 @@ entity_id IN (SELECT id FROM
 WITH counted AS (
     SELECT entity_id, sum(jobs) AS jobs FROM (
         SELECT entity_id, count(*) AS jobs FROM scheduling_job_ready WHERE
--- include: of_entities
+        -- include: of_entities
         GROUP BY 1
         UNION ALL SELECT entity_id, count(*) FROM scheduling_job_due WHERE
--- include: of_entities
+        -- include: of_entities
         GROUP BY 1
         UNION ALL SELECT entity_id, count(*) FROM scheduling_job_held WHERE
--- include: of_entities
+        -- include: of_entities
         GROUP BY 1
     ) AS places GROUP BY 1
 ), news AS (
     SELECT entity_id, sum(waiting_delta) AS jobs FROM scheduling_wake WHERE
--- include: in_page
+    -- include: in_page
     GROUP BY 1
 )
 SELECT e.tenant_id, 'entity ' || e.id AS "row", e.waiting + coalesce(n.jobs, 0) AS counted,
@@ -41,9 +41,9 @@ WHERE e.waiting + coalesce(n.jobs, 0) <> coalesce(c.jobs, 0) LIMIT %(limit)s;
 WITH counted AS (
     SELECT entity_id, count(DISTINCT message_id) AS messages FROM (
         SELECT entity_id, message_id FROM scheduling_execution_live WHERE
--- include: in_page
+        -- include: in_page
         UNION ALL SELECT entity_id, message_id FROM scheduling_settled WHERE
--- include: in_page
+        -- include: in_page
     ) AS executions GROUP BY 1
 )
 SELECT e.tenant_id, 'entity ' || e.id AS "row", e.in_flight AS counted, coalesce(c.messages, 0) AS recounted
@@ -76,14 +76,14 @@ HAVING e.keys_in_flight <> coalesce(sum(k.in_flight), 0) LIMIT %(limit)s;
 WITH counted AS (
     SELECT tenant_id, count(DISTINCT message_id) AS messages FROM (
         SELECT tenant_id, message_id FROM scheduling_execution_live WHERE
--- include: in_page
+        -- include: in_page
         UNION ALL SELECT tenant_id, message_id FROM scheduling_settled WHERE
--- include: in_page
+        -- include: in_page
     ) AS executions GROUP BY 1
 )
 SELECT t.tenant_id, 'tenant ' || t.tenant_id AS "row", t.in_flight AS counted, coalesce(c.messages, 0) AS recounted
 FROM (SELECT * FROM scheduling_tenant_capacity WHERE
--- include: in_page
+    -- include: in_page
 ) AS t LEFT JOIN counted c USING (tenant_id)
 WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 

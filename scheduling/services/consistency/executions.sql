@@ -2,7 +2,7 @@
 -- Find executions in flight whose jobs do not agree with them.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id, fence, started_at, lease_expires_at FROM scheduling_execution_live WHERE
--- include: piece_by_id
+    -- include: piece_by_id
 )
 SELECT f.code, l.tenant_id, l.id::text AS subject
 FROM piece l LEFT JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id

@@ -2,7 +2,7 @@
 -- Find jobs whose events do not lead to their states.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, state FROM scheduling_job WHERE
--- include: piece_by_id
+    -- include: piece_by_id
 ), event AS (
     SELECT j.id, j.tenant_id, j.state AS job_state, e.job_id, e.state,
         lead(e.state) OVER story IS NULL AS is_last,
@@ -36,7 +36,7 @@ WHERE f.is_wrong;
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM scheduling_jobevent
     WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND name = 'job.submitted' AND job_id >= %(since)s
 )
 SELECT 'job_lost' AS code, e.tenant_id, e.job_id::text AS subject FROM piece e
@@ -48,7 +48,7 @@ WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = e.job_id) AND NOT EX
 -- Find charges whose executions do not exist.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, execution_id FROM scheduling_charge WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND execution_id >= %(since)s
 )
 SELECT 'charge_without_execution' AS code, c.tenant_id, c.id::text AS subject FROM piece c
@@ -59,7 +59,7 @@ WHERE NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.id = c.executi
 -- Find log lines whose jobs are gone.
 WITH piece AS MATERIALIZED (
     SELECT DISTINCT tenant_id, job_id FROM scheduling_joblog WHERE
--- include: piece_by_id
+    -- include: piece_by_id
     AND job_id >= %(since)s
 )
 SELECT 'log_without_job' AS code, l.tenant_id, l.job_id::text AS subject FROM piece l

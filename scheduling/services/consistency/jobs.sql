@@ -3,7 +3,7 @@
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, queue_id, fair_key, rank, state, attempt, max_retries, deadline_at
     FROM scheduling_job WHERE
--- include: piece_by_id
+    -- include: piece_by_id
 ), placed AS (
     SELECT j.*, r.job_id IS NOT NULL AS is_ready, h.job_id IS NOT NULL AS is_held, d.job_id IS NOT NULL AS is_due,
         s.job_id IS NOT NULL AS is_suspended, l.id IS NOT NULL AS is_live, x.id IS NOT NULL AS has_letter,

@@ -6,14 +6,14 @@ WITH rolled AS (
     SELECT tenant_id, queue_id, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
         SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute
         WHERE
--- include: in_page
+        -- include: in_page
         AND minute >= %(since)s AND minute < %(before)s AND (completed > 0 OR failed > 0)
         UNION ALL
         SELECT tenant_id, queue_id, date_trunc('minute', ended_at),
             (outcome = ANY (%(completed)s))::int, (outcome = ANY (%(failed)s))::int
         FROM scheduling_tally
         WHERE
--- include: in_page
+        -- include: in_page
         AND ended_at >= %(since)s AND ended_at < %(before)s AND outcome = ANY (%(ran)s)
     ) AS rows GROUP BY 1, 2, 3
 ), recount AS (
@@ -22,7 +22,7 @@ WITH rolled AS (
         count(*) FILTER (WHERE outcome = ANY (%(failed)s)) AS failed
     FROM scheduling_execution
     WHERE
--- include: in_page
+    -- include: in_page
     AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s
         AND outcome = ANY (%(ran)s)
     GROUP BY 1, 2, 3
@@ -38,12 +38,12 @@ WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed);
 WITH used AS (
     SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally
     WHERE
--- include: in_page
+    -- include: in_page
     AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
     UNION ALL
     SELECT false, tenant_id, queue_id, started_at, measured_us FROM scheduling_execution
     WHERE
--- include: in_page
+    -- include: in_page
     AND id >= %(floor)s AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
 ), span AS (
     SELECT is_rolled, tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
@@ -56,7 +56,7 @@ WITH used AS (
     UNION ALL
     SELECT true, tenant_id, queue_id, minute, busy_us FROM scheduling_tenant_minute
     WHERE
--- include: in_page
+    -- include: in_page
     AND minute >= %(since)s AND minute < %(before)s AND busy_us > 0
 ), compared AS (
     SELECT tenant_id, queue_id, minute, coalesce(sum(busy_us) FILTER (WHERE is_rolled), 0) AS rolled,

@@ -4,11 +4,11 @@
 SELECT tenant_id, sum(us)::bigint AS us
 FROM (
     SELECT tenant_id, microseconds AS us FROM scheduling_charge WHERE
--- include: in_page
+    -- include: in_page
     UNION ALL SELECT tenant_id, -measured_us FROM scheduling_execution WHERE
--- include: in_page
+    -- include: in_page
     UNION ALL SELECT tenant_id, -predicted_us FROM scheduling_execution_live WHERE
--- include: in_page
+    -- include: in_page
 ) AS entries
 -- A tenant that is being erased loses one table after the other.
 WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
@@ -22,15 +22,15 @@ recounted AS (
     FROM (
         SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution
         WHERE
--- include: in_page
+        -- include: in_page
         AND ended_at >= %(since)s
         UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
         WHERE
--- include: in_page
+        -- include: in_page
         AND ended_at >= %(since)s
         UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
         WHERE
--- include: in_page
+        -- include: in_page
         AND (content ->> 'ended_at')::timestamptz >= %(since)s
     ) AS ended
     GROUP BY 1, 2
@@ -43,7 +43,7 @@ WITH
 , counted AS (
     SELECT tenant_id, period, amount FROM tenants_tenantusage
     WHERE
--- include: in_page
+    -- include: in_page
     AND key = %(key)s AND period >= %(period)s
 )
 SELECT tenant_id, period, coalesce(c.amount, 0) AS counted_us, coalesce(r.us, 0) AS measured_us
@@ -56,14 +56,14 @@ WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2;
 WITH charged AS (
     SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
     WHERE
--- include: in_page
+    -- include: in_page
     AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
 )
 SELECT e.tenant_id, e.id, coalesce(c.us, 0) AS counted_us, e.measured_us
 FROM (
     SELECT tenant_id, id, measured_us FROM scheduling_execution
     WHERE
--- include: in_page
+    -- include: in_page
     AND id >= %(executions_since)s
 ) AS e LEFT JOIN charged c ON c.execution_id = e.id
 WHERE coalesce(c.us, 0) <> e.measured_us AND e.tenant_id NOT IN (
@@ -76,7 +76,7 @@ WITH
 -- include: recounted_months
 , missing AS (
     UPDATE tenants_tenantusage SET amount = 0 WHERE
--- include: in_page
+    -- include: in_page
     AND key = %(key)s AND period >= %(period)s
         AND (tenant_id, period) NOT IN (SELECT tenant_id, period FROM recounted)
 )

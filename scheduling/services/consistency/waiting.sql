@@ -15,7 +15,7 @@ WHERE f.is_wrong
 -- name: look_ready
 -- Find ready places without a job, of another state or in a wrong line.
 WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM scheduling_job_ready WHERE
--- include: piece_by_rank
+    -- include: piece_by_rank
 )
 -- include: lined_faults
 ;
@@ -23,7 +23,7 @@ WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM sched
 -- name: look_held
 -- Find held places without a job, of another state or in a wrong line.
 WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM scheduling_job_held WHERE
--- include: piece_by_job
+    -- include: piece_by_job
 )
 -- include: lined_faults
 ;
@@ -31,7 +31,7 @@ WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM sched
 -- name: look_due
 -- Find due places without a job, of another state or in a wrong line.
 WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM scheduling_job_due WHERE
--- include: piece_by_job
+    -- include: piece_by_job
 )
 -- include: lined_faults
 ;
@@ -39,7 +39,7 @@ WITH piece AS MATERIALIZED (SELECT tenant_id, entity_id, rank, job_id FROM sched
 -- name: look_suspended
 -- Find places of suspended jobs without a job or of another state.
 WITH piece AS MATERIALIZED (SELECT tenant_id, job_id FROM scheduling_job_suspended WHERE
--- include: piece_by_job
+    -- include: piece_by_job
 )
 SELECT f.code, p.tenant_id, p.job_id::text AS subject
 FROM piece p LEFT JOIN scheduling_job j ON j.id = p.job_id AND j.tenant_id = p.tenant_id
@@ -52,7 +52,7 @@ WHERE f.is_wrong;
 -- name: look_deadline
 -- Find deadlines of jobs that have ended.
 WITH piece AS MATERIALIZED (SELECT tenant_id, job_id FROM scheduling_job_deadline WHERE
--- include: piece_by_job
+    -- include: piece_by_job
 )
 SELECT 'deadline_of_ended_job' AS code, p.tenant_id, p.job_id::text AS subject
 FROM piece p JOIN scheduling_job j ON j.id = p.job_id WHERE j.state <> ALL (%(states)s);

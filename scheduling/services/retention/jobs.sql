@@ -21,7 +21,7 @@ WHERE l.tenant_id = d.tenant_id AND l.id < d.floor AND j.state = ANY (%(states)s
 SELECT count(*) FROM
 -- include: due_tenants
 CROSS JOIN LATERAL (SELECT 1 AS one
--- include: finished_of_each
+    -- include: finished_of_each
 ) AS j;
 
 -- name: find_failed
@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 SELECT count(*) FROM
 -- include: due_tenants
 CROSS JOIN LATERAL (SELECT 1 AS one
--- include: failed_of_each
+    -- include: failed_of_each
 ) AS j;
 
 -- name: prune_finished
@@ -82,7 +82,7 @@ DELETE FROM scheduling_joblog WHERE job_id = ANY (%(job_ids)s::uuid[]) AND id >=
 -- Delete old batches of which no job is left.
 WITH doomed AS (
     SELECT b.id FROM
--- include: due_tenants
+    -- include: due_tenants
     CROSS JOIN LATERAL (
         SELECT b.id FROM scheduling_batch b
         WHERE b.tenant_id = d.tenant_id AND b.id < d.floor AND b.created_at < d.cutoff
