@@ -146,3 +146,7 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 -- fragment: until_first_due
 -- The end of such a statement.
 LIMIT 1) AS found LIMIT 1
+
+-- fragment: in_terminal_states
+-- Whether a state is one that no job leaves, those of scheduling.lifecycle.TERMINAL_STATES.
+IN ('completed', 'cancelled', 'discarded', 'quarantined')

@@ -13,7 +13,8 @@ FROM (
         WHERE state IN ('waiting', 'running') AND created_at < now() - interval '10 seconds' AND id > %(after)s
         ORDER BY id LIMIT %(rows)s
     ) AS open LEFT JOIN scheduling_job AS job ON job.id = open.job_id AND job.tenant_id = open.tenant_id
-    WHERE job.id IS NULL OR job.state IN ('cancelled', 'discarded', 'quarantined', 'completed')
+    WHERE job.id IS NULL OR job.state
+    -- include: in_terminal_states
 ) AS dead
 WHERE entity.id = dead.id AND entity.state IN ('waiting', 'running');
 

@@ -13,7 +13,7 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 from psycopg.rows import namedtuple_row
 
-from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
+from scheduling.lifecycle import ALLOWED_TRANSITIONS
 from scheduling.services.consistency.executions import CLOSED_EVENT
 from scheduling.services.consistency.jobs import JOBS
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
@@ -43,7 +43,6 @@ HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", gettext_noop("Histo
 YOUNG = timedelta(days=1)
 # A process' clock dates the ids of what it writes.
 CLOCK_SLACK = timedelta(days=1)
-_TERMINAL = sorted(state.value for state in TERMINAL_STATES)
 _STEPS = sorted(f"{before}>{after}" for before, allowed in ALLOWED_TRANSITIONS.items() for after in (before, *allowed))
 _SQL = load_sql(__file__)
 _STORIES = _SQL["look_at_stories"]
@@ -58,7 +57,6 @@ def look_at_stories(piece: Piece) -> Look:
     with all_tenants():
         since = day_of(least_cutoff(Kept.EVENTS)) + timedelta(days=1)
     parameters = {
-        "terminal": _TERMINAL,
         "closed": CLOSED_EVENT,
         "events_since": uuid7_floor(since - CLOCK_SLACK),
         "steps": _STEPS,
@@ -68,7 +66,7 @@ def look_at_stories(piece: Piece) -> Look:
 
 def _look_at_young(table: str, statement: str, piece: Piece) -> Look:
     since = uuid7_floor(read_clock() - YOUNG)
-    return Table(table).look(statement, _beginning_at(piece, since), parameters={"since": since, "terminal": _TERMINAL})
+    return Table(table).look(statement, _beginning_at(piece, since), parameters={"since": since})
 
 
 def look_for_lost_jobs(piece: Piece) -> Look:

@@ -6,14 +6,18 @@ WITH piece AS MATERIALIZED (
 ), event AS (
     SELECT j.id, j.tenant_id, j.state AS job_state, e.job_id, e.state,
         lead(e.state) OVER story IS NULL AS is_last,
-        e.state = ANY (%(terminal)s) AS is_end,
+        e.state
+        -- include: in_terminal_states
+        AS is_end,
         lag(e.state) OVER story || '>' || e.state AS step
     FROM piece j LEFT JOIN scheduling_jobevent e
         ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s AND e.name <> %(closed)s
     -- Clocks may be set back, numbers are not. What was written before there were numbers has none, and comes first.
     WINDOW story AS (PARTITION BY j.id ORDER BY e.position NULLS FIRST, e.at, e.id)
 ), told AS (
-    SELECT id, tenant_id, job_state = ANY (%(terminal)s) AS is_ended,
+    SELECT id, tenant_id, job_state
+    -- include: in_terminal_states
+    AS is_ended,
         count(job_id) AS events,
         count(job_id) FILTER (WHERE is_end) AS ends,
         bool_or(is_end AND state = job_state) AS is_end_told,
@@ -42,7 +46,9 @@ WITH piece AS MATERIALIZED (
 SELECT 'job_lost' AS code, e.tenant_id, e.job_id::text AS subject FROM piece e
 WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = e.job_id) AND NOT EXISTS (
     SELECT FROM scheduling_jobevent o WHERE o.tenant_id = e.tenant_id AND o.job_id = e.job_id
-        AND o.id >= %(since)s AND o.state = ANY (%(terminal)s));
+        AND o.id >= %(since)s AND o.state
+        -- include: in_terminal_states
+        );
 
 -- name: find_stray_charges
 -- Find charges whose executions do not exist.

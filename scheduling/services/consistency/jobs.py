@@ -9,7 +9,7 @@ from django.db import connection
 from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
-from scheduling.lifecycle import DEAD_STATES, TERMINAL_STATES
+from scheduling.lifecycle import DEAD_STATES
 from scheduling.services import verdicts
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.services.consistency.waiting import append_repair_events, put_where_they_wait
@@ -46,10 +46,7 @@ DEADLINE_MISSING = FaultKind(
     "Writes it where the sweep looks; one that has passed discards the job.",
 )
 JOBS = Table("scheduling_job")
-_STATES = {
-    "terminal": sorted(state.value for state in TERMINAL_STATES),
-    "dead": sorted(state.value for state in DEAD_STATES),
-}
+_STATES = {"dead": sorted(state.value for state in DEAD_STATES)}
 _SQL = load_sql(__file__)
 _LOOK = _SQL["look_at_jobs"]
 # Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job that

@@ -30,7 +30,9 @@ FROM placed j CROSS JOIN LATERAL (VALUES
     ('attempts_over', j.attempt > j.max_retries + 1),
     ('dead_letter_missing', j.state = ANY (%(dead)s) AND NOT j.has_letter),
     ('dead_letter_unfounded', j.state <> ALL (%(dead)s) AND j.has_letter),
-    ('deadline_missing', j.deadline_at IS NOT NULL AND j.state <> ALL (%(terminal)s) AND NOT j.has_deadline)
+    ('deadline_missing', j.deadline_at IS NOT NULL AND j.state NOT
+    -- include: in_terminal_states
+    AND NOT j.has_deadline)
 ) AS f(code, is_wrong)
 WHERE f.is_wrong;
 
@@ -67,7 +69,8 @@ WHERE j.state = ANY (%(dead)s) ON CONFLICT (job_id) DO NOTHING;
 -- Write the missing deadlines of jobs.
 INSERT INTO scheduling_job_deadline (job_id, tenant_id, deadline_at)
 SELECT j.id, j.tenant_id, j.deadline_at FROM scheduling_job j
-WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.deadline_at IS NOT NULL AND j.state <> ALL (%(terminal)s)
+WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.deadline_at IS NOT NULL AND j.state NOT
+-- include: in_terminal_states
 ON CONFLICT DO NOTHING;
 
 -- name: lock_ready

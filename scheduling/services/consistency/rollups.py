@@ -33,6 +33,8 @@ LONGEST_FLIGHT = timedelta(days=2)
 # false alarm, which the next walk takes back.
 LONGEST_COMMIT_SECONDS = 300
 _SQL = load_sql(__file__)
+_KIND_RECOUNT, _KIND_ROLLED = _SQL["recount_kinds"], _SQL["sum_kinds"]
+_TENANTS, _BUSY, _QUEUES = _SQL["compare_tenants"], _SQL["compare_busy"], _SQL["compare_queues"]
 # Executions and microseconds by kind, outcome and hour.
 type KindSums = dict[str, tuple[int, int]]
 
@@ -91,8 +93,8 @@ class RollupCheck:
         # Until it is counted: a statement timeout leaves the page here.
         was_whole, self.is_whole = self.is_whole, False
         with all_tenants():
-            differences = [*_compare("compare_tenants", parameters), *_compare("compare_busy", parameters)]
-            for name, (executions, worker_us) in _sums("recount_kinds", parameters).items():
+            differences = [*_compare(_TENANTS, parameters), *_compare(_BUSY, parameters)]
+            for name, (executions, worker_us) in _sums(_KIND_RECOUNT, parameters).items():
                 before = self.kinds.get(name, (0, 0))
                 self.kinds[name] = (before[0] + executions, before[1] + worker_us)
         self.is_whole = was_whole
@@ -101,10 +103,10 @@ class RollupCheck:
     def finish(self) -> list[RollupDifference]:
         """Compare queues with tenants after the last page, and kinds with their recount if no page was passed over."""
         with all_tenants():
-            differences = _compare("compare_queues", self._parameters())
+            differences = _compare(_QUEUES, self._parameters())
             if not self.is_whole:
                 return differences
-            rolled = _sums("sum_kinds", self._parameters())
+            rolled = _sums(_KIND_ROLLED, self._parameters())
         for name in sorted(rolled.keys() | self.kinds.keys()):
             if rolled.get(name) != self.kinds.get(name):
                 sums = ("/".join(map(str, of.get(name, ()))) for of in (rolled, self.kinds))
@@ -116,15 +118,15 @@ class RollupCheck:
         return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
 
 
-def _compare(name: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
+def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
     with planned_cursor(class_row(RollupDifference)) as cursor:
-        cursor.execute(_SQL[name], parameters)
+        cursor.execute(statement, parameters)
         return list(cursor.fetchall())
 
 
-def _sums(name: str, parameters: Mapping[str, Any]) -> KindSums:
+def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
     with planned_cursor(namedtuple_row) as cursor:
-        cursor.execute(_SQL[name], parameters)
+        cursor.execute(statement, parameters)
         return {row.name: (row.executions, row.worker_us) for row in cursor.fetchall()}
 
 

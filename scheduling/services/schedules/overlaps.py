@@ -10,7 +10,6 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row, scalar_row
 
-from scheduling.lifecycle import TERMINAL_STATES
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.recurrence import OverlapPolicy
 from scheduling.services.cancellation import cancel_jobs
@@ -41,7 +40,7 @@ class Overlaps:
         if not ids:
             return cls(open_runs, set())
         with planned_cursor(namedtuple_row) as cursor:
-            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids, "terminal": sorted(TERMINAL_STATES)})
+            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids})
             for row in cursor.fetchall():
                 open_runs[row.schedule_id].append(row.job_id)
         waiting = ScheduleFire.objects.filter(schedule__in=ids, outcome=ScheduleFire.Outcome.WAITING)
@@ -89,7 +88,7 @@ def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None
 def lock_released(limit: int) -> list[ScheduleFire]:
     """The waiting fires whose turn has come, with their schedules, locked, by tenant."""
     with planned_cursor(scalar_row) as cursor:
-        cursor.execute(_RELEASED, {"terminal": sorted(TERMINAL_STATES), "limit": limit})
+        cursor.execute(_RELEASED, {"limit": limit})
         ids = cursor.fetchall()
     if not ids:
         return []

@@ -6,7 +6,9 @@ CROSS JOIN LATERAL (
     SELECT f.job_id FROM scheduling_schedulefire f
     WHERE f.schedule_id = s.id AND f.job_id IS NOT NULL ORDER BY f.fire_time DESC LIMIT 100
 ) AS run
-JOIN scheduling_job j ON j.id = run.job_id AND j.state <> ALL (%(terminal)s);
+JOIN scheduling_job j ON j.id = run.job_id AND j.state NOT
+-- include: in_terminal_states
+;
 
 -- name: lock_released
 -- Lock waiting fires whose runs before have ended. The schedule is locked, as whoever fires it does: the run before
@@ -17,6 +19,7 @@ WHERE f.outcome = 'waiting' AND s.is_enabled AND NOT EXISTS (
         SELECT r.job_id FROM scheduling_schedulefire r
         WHERE r.schedule_id = f.schedule_id AND r.job_id IS NOT NULL ORDER BY r.fire_time DESC LIMIT 100
     ) AS run
-    JOIN scheduling_job j ON j.id = run.job_id AND j.state <> ALL (%(terminal)s)
+    JOIN scheduling_job j ON j.id = run.job_id AND j.state NOT
+    -- include: in_terminal_states
 )
 LIMIT %(limit)s FOR NO KEY UPDATE OF s, f SKIP LOCKED;
