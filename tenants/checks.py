@@ -29,8 +29,7 @@ _CURE = (
     "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
     " DATABASE_OWNER_URL is for migrations alone."
 )
-_SQL = load_sql(__file__)
-_LOGIN_ROLE = _SQL["read_login_role"]
+_LOGIN_ROLE = load_sql(__file__)["read_login_role"]
 # Login roles seen to be bound, by the connection's parameters: asked once a process, not once a connection.
 _verified: set[tuple[str, ...]] = set()
 

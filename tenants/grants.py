@@ -26,8 +26,7 @@ _PRIVILEGES_BY_POLICY_COMMAND = {
 }
 _MIGRATION_HISTORY = "django_migrations"
 
-_SQL = load_sql(__file__)
-_TABLES = _SQL["read_policies"]
+_TABLES = load_sql(__file__)["read_policies"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,9 +62,7 @@ EFFECT_NOTES = {
 }
 
 _SQL = load_sql(__file__)
-_COSTS = _SQL["predict_costs"]
-_LINES = _SQL["find_lines"]
-_SLOTS = _SQL["count_slots"]
+_COSTS, _LINES, _SLOTS = _SQL["predict_costs"], _SQL["find_lines"], _SQL["count_slots"]
 _RUNNING = _SQL["find_running"]
 
 

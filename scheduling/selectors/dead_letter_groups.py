@@ -30,8 +30,7 @@ COUNT_BUDGET, LEAST_COUNT = 100_000, 100
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 _SQL = load_sql(__file__)
-_PARTS = _SQL["find_parts"]
-_DESCRIBED = _SQL["describe_parts"]
+_PARTS, _DESCRIBED = _SQL["find_parts"], _SQL["describe_parts"]
 
 
 @dataclass(frozen=True, slots=True)

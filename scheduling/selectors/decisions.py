@@ -29,8 +29,7 @@ LOOKED_AT = 500
 EVENT_SLACK = timedelta(minutes=1)
 
 _SQL = load_sql(__file__)
-_EXECUTIONS = _SQL["find_executions"]
-_EVENTS = _SQL["find_events"]
+_EXECUTIONS, _EVENTS = _SQL["find_executions"], _SQL["find_events"]
 
 
 @dataclass(frozen=True, slots=True)

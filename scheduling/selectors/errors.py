@@ -23,8 +23,7 @@ ERROR_WINDOW = 10_000
 MAX_GROUPS = 200
 MAX_OCCURRENCES = 200
 
-_SQL = load_sql(__file__)
-_GROUPS = _SQL["group_errors"]
+_GROUPS = load_sql(__file__)["group_errors"]
 
 
 @dataclass(frozen=True, slots=True)

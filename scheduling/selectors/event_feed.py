@@ -27,9 +27,7 @@ FEED_PAGE = 500
 _NOTHING = UUID(int=0)
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})", re.ASCII)
 _SQL = load_sql(__file__)
-_HORIZON = _SQL["read_horizon"]
-_FEED_OF_ALL = _SQL["read_feed"]
-_FEED_OF_JOB = _SQL["read_feed_of_job"]
+_HORIZON, _FEED_OF_ALL, _FEED_OF_JOB = _SQL["read_horizon"], _SQL["read_feed"], _SQL["read_feed_of_job"]
 
 
 class PositionInvalidError(ValueError):

@@ -22,8 +22,7 @@ WALKED = 20_000
 TOLD = 200
 # And of one of several tenants.
 TOLD_OF_EACH = 100
-_SQL = load_sql(__file__)
-_PAGE = _SQL["read_page"]
+_PAGE = load_sql(__file__)["read_page"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ ENTITY_LIMIT = 5_000
 LINE_LIMIT = 20
 BELOW, ABOVE = 0.8, 1.2
 
-_SQL = load_sql(__file__)
-_IN_FLIGHT = _SQL["count_in_flight"]
+_IN_FLIGHT = load_sql(__file__)["count_in_flight"]
 
 
 class Verdict(StrEnum):

@@ -33,12 +33,8 @@ DEAD_LETTER_AGE = timedelta(hours=24)
 _SQL = load_sql(__file__)
 _OLDEST = _SQL["find_oldest"]
 
-_QUEUES = _SQL["read_queues"]
-_DUE = _SQL["count_due"]
-_SUSPENDED = _SQL["count_suspended"]
-_WORKERS = _SQL["count_workers"]
-_TICKS = _SQL["read_ticks"]
-_ROLLUP_LAG = _SQL["read_rollup_lag"]
+_QUEUES, _DUE, _SUSPENDED = _SQL["read_queues"], _SQL["count_due"], _SQL["count_suspended"]
+_WORKERS, _TICKS, _ROLLUP_LAG = _SQL["count_workers"], _SQL["read_ticks"], _SQL["read_rollup_lag"]
 _LAGS = _SQL["read_lags"]
 
 

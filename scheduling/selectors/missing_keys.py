@@ -28,8 +28,7 @@ _OPENED = frozenset(
     f"execution.{what}" for what in ("put_off", "yielded", "suspended", "awaits_children", "failed", "timed_out")
 )
 
-_SQL = load_sql(__file__)
-_WAITING = _SQL["find_missing_keys"]
+_WAITING = load_sql(__file__)["find_missing_keys"]
 
 
 @dataclass(frozen=True, slots=True)

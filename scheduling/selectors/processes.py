@@ -24,8 +24,7 @@ FOREIGN_ALARM = timedelta(minutes=5)
 ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
 
 _SQL = load_sql(__file__)
-_POOLS = _SQL["read_pools"]
-_PROCESSES = _SQL["read_processes"]
+_POOLS, _PROCESSES = _SQL["read_pools"], _SQL["read_processes"]
 
 
 @dataclass(frozen=True, slots=True)

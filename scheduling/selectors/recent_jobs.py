@@ -22,12 +22,8 @@ MOST_JOBS = 25_000
 LONGEST_LINE = 200_000
 
 _SQL = load_sql(__file__)
-_SLOTS = _SQL["count_slots"]
-_RUNNING = _SQL["find_running"]
-_WAITING = _SQL["find_waiting"]
-_ARRIVALS = _SQL["find_arrivals"]
-_TURNAROUND = _SQL["read_turnaround"]
-_ELSEWHERE = _SQL["is_elsewhere"]
+_SLOTS, _RUNNING, _WAITING = _SQL["count_slots"], _SQL["find_running"], _SQL["find_waiting"]
+_ARRIVALS, _TURNAROUND, _ELSEWHERE = _SQL["find_arrivals"], _SQL["read_turnaround"], _SQL["is_elsewhere"]
 
 
 @dataclass(slots=True)

@@ -14,8 +14,7 @@ from tenants.joined_rows import rows_of_json
 from tenants.prepared import prepared_cursor
 from tenants.shared_cache import SharedCache
 
-_SQL = load_sql(__file__)
-_ROUTES = _SQL["read_routes"]
+_ROUTES = load_sql(__file__)["read_routes"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _SHORTEST_US = 1_000_000.0
 
 _SQL = load_sql(__file__)
-_ENTITLED = _SQL["sum_entitled"]
-_LAGS = _SQL["sum_lags"]
-_USED = _SQL["sum_used"]
-_RUNNING = _SQL["find_running"]
+_ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL["sum_used"], _SQL["find_running"]
 
 
 class Span(StrEnum):

@@ -28,8 +28,7 @@ KEPT_SECONDS = 2.0
 # Rows read of each queue: of the tenants that are picked next, and of the wakes.
 _LINES = 5
 
-_SQL = load_sql(__file__)
-_STALLED = _SQL["find_stalled_pools"]
+_STALLED = load_sql(__file__)["find_stalled_pools"]
 
 
 def find_stalled_pools() -> list[str]:

@@ -16,8 +16,7 @@ from tenants.database.sql import load_sql
 # Tenants a queue, those of least virtual time: whoever is farther is not served soon.
 TENANT_LIMIT = 10
 
-_SQL = load_sql(__file__)
-_NEXT = _SQL["find_next"]
+_NEXT = load_sql(__file__)["find_next"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,7 @@ from tenants.services.pausing import actor_words, check_until, expect_reason
 # What fits beside a breaker in every list.
 REASON_LIMIT = 200
 BECAUSE = "its time was over"
-_SQL = load_sql(__file__)
-_LET_GO = _SQL["release_due"]
+_LET_GO = load_sql(__file__)["release_due"]
 
 
 @transaction.atomic

@@ -17,8 +17,7 @@ from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor
 
 _SQL = load_sql(__file__)
-_STANDINGS = _SQL["find_standings"]
-_TELL = _SQL["report_dependency"]
+_STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]
 
 
 # Under this name the event of an execution that was asked and refused says whether its breaker was closed.

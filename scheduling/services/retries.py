@@ -29,8 +29,7 @@ from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
 from tenants.translation import LocalizableText
 
-_SQL = load_sql(__file__)
-_NOTE_REQUEUED = _SQL["note_requeued"]
+_NOTE_REQUEUED = load_sql(__file__)["note_requeued"]
 
 
 @dataclass(frozen=True, slots=True)

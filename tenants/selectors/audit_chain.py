@@ -18,9 +18,7 @@ from tenants.prepared import planned_cursor
 
 BACKLOG_CAP = 10_000
 _SQL = load_sql(__file__)
-_NEXT_CHAIN = _SQL["find_next_chain"]
-_SEALS = _SQL["read_seals"]
-_BACKLOG = _SQL["read_backlog"]
+_NEXT_CHAIN, _SEALS, _BACKLOG = _SQL["find_next_chain"], _SQL["read_seals"], _SQL["read_backlog"]
 
 
 @dataclass(frozen=True, slots=True)

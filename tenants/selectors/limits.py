@@ -17,8 +17,7 @@ from tenants.shared_cache import SharedCache
 
 _SQL = load_sql(__file__)
 # The first day of the month, by the database's clock, as SQL.
-MONTH = _SQL["this_month"]
-_EFFECTIVE = _SQL["read_limits"]
+MONTH, _EFFECTIVE = _SQL["this_month"], _SQL["read_limits"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ from tenants.signing import is_signed, sign, signing_key_id
 
 _BATCH_CHAINS: Final = 500
 _SQL = load_sql(__file__)
-_UNSIGNED = _SQL["read_unsigned"]
-_LAST = _SQL["read_last_heads"]
+_UNSIGNED, _LAST = _SQL["read_unsigned"], _SQL["read_last_heads"]
 
 
 @dataclass(frozen=True, slots=True)

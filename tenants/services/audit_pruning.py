@@ -23,8 +23,7 @@ from tenants.selectors.audit_chain import find_counter
 from tenants.services.audit_heads import build_head
 from tenants.services.sealing import leads
 
-_SQL = load_sql(__file__)
-_PRUNE = _SQL["prune_audit"]
+_PRUNE = load_sql(__file__)["prune_audit"]
 _ERASE = {
     "tenants_auditpending": "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
     "tenants_auditlogentry": "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",

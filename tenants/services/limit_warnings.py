@@ -16,8 +16,7 @@ from tenants.selectors.limits import described
 from tenants.signals import limit_warned
 
 _SQL = load_sql(__file__)
-_WARN_OF_USAGE = _SQL["warn_of_usage"]
-_NOTE = _SQL["note_level"]
+_WARN_OF_USAGE, _NOTE = _SQL["warn_of_usage"], _SQL["note_level"]
 
 
 def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:

@@ -25,9 +25,7 @@ TURN_ENTRIES: Final = 500
 # A sealer that is stopped in a turn is cut off after this, and its lock with it.
 _SETTINGS = {"idle_in_transaction_session_timeout": "2s"}
 _SQL = load_sql(__file__)
-_WAITING = _SQL["read_waiting"]
-_HEADS = _SQL["read_heads"]
-_SEAL = _SQL["seal_entries"]
+_WAITING, _HEADS, _SEAL = _SQL["read_waiting"], _SQL["read_heads"], _SQL["seal_entries"]
 # The columns of a seal, as parameters.
 _COLUMNS = ("entry_ids", "chains", "sequences", "entry_hashes", "previous_hashes", "hashes", "sealed_at")
 

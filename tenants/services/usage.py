@@ -16,8 +16,7 @@ from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
 from tenants.translation import LocalizableText
 
-_SQL = load_sql(__file__)
-_CHANGE = _SQL["change_stored"]
+_CHANGE = load_sql(__file__)["change_stored"]
 
 # Without words of its own, and so without a translation.
 _FACTS = "%(used)s%(wanted)s"

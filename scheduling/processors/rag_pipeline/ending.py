@@ -15,8 +15,7 @@ from scheduling.processors.rag_pipeline.models import OPEN_ENTITIES, EntityState
 from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor
 
-_SQL = load_sql(__file__)
-_END_RUNS = _SQL["end_runs"]
+_END_RUNS = load_sql(__file__)["end_runs"]
 
 
 def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:

@@ -219,5 +219,4 @@ def _own(plan: Plan) -> Any:
     return own if plan.entity_id is None else own.filter(pk=plan.entity_id)
 
 
-_SQL = load_sql(__file__)
-_COUNT_STATES = _SQL["count_states"]
+_COUNT_STATES = load_sql(__file__)["count_states"]

@@ -16,9 +16,7 @@ CHUNKS = FaultKind(
     "pipeline_entity_chunks", gettext_noop("A completed entity says other chunks than its document has.")
 )
 _SQL = load_sql(__file__)
-_JOBS = _SQL["find_without_job"]
-_COUNTS = _SQL["find_wrong_counts"]
-_CHUNKS = _SQL["find_wrong_chunks"]
+_JOBS, _COUNTS, _CHUNKS = _SQL["find_without_job"], _SQL["find_wrong_counts"], _SQL["find_wrong_chunks"]
 
 
 def look_at_jobs(piece: Piece) -> Look:

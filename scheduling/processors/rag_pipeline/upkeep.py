@@ -20,9 +20,7 @@ MINUTE, DAILY = timedelta(minutes=1), timedelta(days=1)
 # Runs closed in one step; each may have a thousand entities.
 RUNS_PER_STEP = 100
 _SQL = load_sql(__file__)
-_CLOSE_ENTITIES = _SQL["close_entities"]
-_LAST_OPEN = _SQL["find_last_open"]
-_RUNS_WITHOUT_OPEN = _SQL["find_runs"]
+_CLOSE_ENTITIES, _LAST_OPEN, _RUNS_WITHOUT_OPEN = _SQL["close_entities"], _SQL["find_last_open"], _SQL["find_runs"]
 _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 

@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from scheduling.processors.retrieval.embedding import Vectors
 
 _MAX_ERROR_LENGTH = 1_000
-_SQL = load_sql(__file__)
-_APPEND_CHUNKS = _SQL["append_chunks"]
+_APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,7 @@ _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
 _MAX_TERMS = 64
 
 _SQL = load_sql(__file__)
-_BY_VECTOR_EXACTLY = _SQL["rank_exactly"]
-_BY_VECTOR_INDEX = _SQL["rank_by_index"]
-_BY_TEXT = _SQL["rank_by_text"]
+_BY_VECTOR_EXACTLY, _BY_VECTOR_INDEX, _BY_TEXT = _SQL["rank_exactly"], _SQL["rank_by_index"], _SQL["rank_by_text"]
 
 type Ranking = list[tuple[UUID, float]]
 

@@ -12,8 +12,7 @@ from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
-_WITHDRAW = _SQL["withdraw_approvals"]
-_FORGET = _SQL["delete_values"]
+_WITHDRAW, _FORGET = _SQL["withdraw_approvals"], _SQL["delete_values"]
 
 
 def sweep_ended_runs(budget: Budget) -> Step:

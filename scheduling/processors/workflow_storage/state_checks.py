@@ -21,8 +21,7 @@ NODE_AHEAD = FaultKind(
     "workflow_node_ahead", gettext_noop("A node says a version of its run that the run does not have yet.")
 )
 _SQL = load_sql(__file__)
-_RUNS = _SQL["look_at_runs"]
-_NODES = _SQL["look_at_nodes"]
+_RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]
 
 
 def look_at_runs(piece: Piece) -> Look:

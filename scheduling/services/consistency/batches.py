@@ -35,9 +35,7 @@ BATCH_GRACE_SECONDS = 60
 # Each counts its jobs, of which there may be many.
 BATCH_ROWS = 500
 _SQL = load_sql(__file__)
-_BATCHES = _SQL["look_at_batches"]
-_LOCK_BATCHES = _SQL["lock_batches"]
-_COUNT_BATCHES = _SQL["count_batches"]
+_BATCHES, _LOCK_BATCHES, _COUNT_BATCHES = _SQL["look_at_batches"], _SQL["lock_batches"], _SQL["count_batches"]
 _REFUSED = _SQL["look_at_refused"]
 
 

@@ -60,9 +60,7 @@ _RECOUNTS = {
     "in flight by tenant": _SQL["find_capacity"],
     "capacities": _SQL["find_missing_capacity"],
 }
-_LINES = _SQL["write_lines"]
-_KEYS = _SQL["write_keys"]
-_CAPACITY = _SQL["write_capacity"]
+_LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_capacity"]
 
 
 def look(piece: Piece) -> Look:

@@ -45,11 +45,8 @@ YOUNG = timedelta(days=1)
 CLOCK_SLACK = timedelta(days=1)
 _STEPS = sorted(f"{before}>{after}" for before, allowed in ALLOWED_TRANSITIONS.items() for after in (before, *allowed))
 _SQL = load_sql(__file__)
-_STORIES = _SQL["look_at_stories"]
-_LOST = _SQL["find_lost_jobs"]
-_CHARGES = _SQL["find_stray_charges"]
-_LOGS = _SQL["find_stray_logs"]
-_GAPS = _SQL["find_ghosts"]
+_STORIES, _LOST, _CHARGES = _SQL["look_at_stories"], _SQL["find_lost_jobs"], _SQL["find_stray_charges"]
+_LOGS, _GAPS = _SQL["find_stray_logs"], _SQL["find_ghosts"]
 
 
 def look_at_stories(piece: Piece) -> Look:

@@ -52,9 +52,7 @@ _LOOK = _SQL["look_at_jobs"]
 # Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job that
 # is in none of them cannot move, because a move locks the job's row.
 _LOCK = tuple(_SQL[f"lock_{place}"] for place in ("ready", "due", "held", "executions", "jobs"))
-_MAKE_AVAILABLE = _SQL["make_available"]
-_KEEP_ONE = _SQL["keep_one_place"]
-_WRITE_LETTERS = _SQL["write_letters"]
+_MAKE_AVAILABLE, _KEEP_ONE, _WRITE_LETTERS = _SQL["make_available"], _SQL["keep_one_place"], _SQL["write_letters"]
 _WRITE_DEADLINES = _SQL["write_deadlines"]
 _STATEMENTS = {
     JOB_IN_TWO_PLACES.code: _KEEP_ONE,

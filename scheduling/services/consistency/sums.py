@@ -42,9 +42,7 @@ EXECUTION_CHARGE = FaultKind(
 YOUNG = timedelta(days=1)
 MAX_CHARGES = 50
 _SQL = load_sql(__file__)
-_BALANCES = _SQL["find_unbalanced"]
-_DIFFERENCES = _SQL["find_wrong_months"]
-_CHARGES = _SQL["find_wrong_charges"]
+_BALANCES, _DIFFERENCES, _CHARGES = _SQL["find_unbalanced"], _SQL["find_wrong_months"], _SQL["find_wrong_charges"]
 _REPAIR = _SQL["write_months"]
 
 

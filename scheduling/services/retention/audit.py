@@ -12,8 +12,7 @@ from scheduling.services.retention.rules import Cutoffs
 from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor
 
-_SQL = load_sql(__file__)
-_OLD_CHAIN = _SQL["find_old_chains"]
+_OLD_CHAIN = load_sql(__file__)["find_old_chains"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,7 @@ DEFAULT_DAYS: Mapping[Kept, int] = {
     Kept.AUDIT: 400,
 }
 _SQL = load_sql(__file__)
-_DAYS = _SQL["read_days"]
-_OF_ALL_PLANS = _SQL["read_days_of_plans"]
+_DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,7 @@ ONE_WAITS = "The run before it had not ended, and one waits already."
 OVERTAKEN = "A later time was due as well and would have cancelled it."
 
 _SQL = load_sql(__file__)
-_OPEN_RUNS = _SQL["find_open_runs"]
-_RELEASED = _SQL["lock_released"]
+_OPEN_RUNS, _RELEASED = _SQL["find_open_runs"], _SQL["lock_released"]
 
 
 @dataclass(slots=True)

@@ -21,8 +21,7 @@ OVERDUE_INTERVALS = 3
 SUCCESSES = (UpkeepRun.Outcome.OK, UpkeepRun.Outcome.PARTIAL)
 # By its index two rows a task are read, of however many.
 _OF_BEAT = ("name", "enabled", "last_run_at", "start_time", "interval__every", "interval__period")
-_SQL = load_sql(__file__)
-_LAST_RUNS = _SQL["find_last_runs"]
+_LAST_RUNS = load_sql(__file__)["find_last_runs"]
 
 
 @dataclass(frozen=True, slots=True)
