@@ -9,9 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, migrations
+from django.db import migrations
 from psycopg import sql
-from psycopg.rows import namedtuple_row
+from psycopg.rows import namedtuple_row, scalar_row
 
 from tenants.conf import platform_role
 from tenants.database.sql import load_sql
@@ -48,19 +48,16 @@ class CreatePartitionFunctions(migrations.RunSQL):
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
     """Give the rows of `table` created in [starts_at, ends_at) a partition; returns its name. Behind the door only."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT public.create_partition(%s, %s, %s)", [table, uuid7_floor(starts_at), uuid7_floor(ends_at)]
-        )
-        row = cursor.fetchone()
-    assert row is not None  # a function always returns one row
-    return str(row[0])
+    values = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_SQL["create_partition"], values)
+        return str(cursor.fetchone())
 
 
 def drop_partition(*, partition: str) -> None:
     """Drop a partition with its rows; never the default one. Behind the door only."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT public.drop_partition(%s)", [partition])
+    with planned_cursor() as cursor:
+        cursor.execute(_SQL["drop_partition"], {"partition": partition})
 
 
 class AddPartitionedIndex(migrations.AddIndex):

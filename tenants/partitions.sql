@@ -42,3 +42,11 @@ WHERE i.inhparent = %(table)s::text::regclass AND NOT EXISTS (
     SELECT FROM pg_inherits child JOIN pg_index x ON x.indexrelid = child.inhrelid
     WHERE child.inhparent = %(index)s::text::regclass AND x.indrelid = c.oid
 );
+
+-- name: create_partition
+-- Make a partition for the ids of a span.
+SELECT public.create_partition(%(table)s::text, %(from_id)s::uuid, %(to_id)s::uuid);
+
+-- name: drop_partition
+-- Drop a partition.
+SELECT public.drop_partition(%(partition)s::text);

@@ -21,6 +21,7 @@ from tenants.clock import read_clock
 from tenants.context import require_scope
 from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import set_config
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
 # Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
@@ -97,7 +98,7 @@ def read_measures(*, tenant_limit: int) -> Measures:
     """About fifteen statements, four fewer when ``tenant_limit`` is 0."""
     require_scope()
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = {SCRAPE_TIMEOUT_MS}")
+        cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
     liveness = read_liveness()
     return Measures(
         queues=read_queue_measures(),

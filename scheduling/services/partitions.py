@@ -16,7 +16,7 @@ from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
-from tenants.prepared import planned_cursor
+from tenants.prepared import planned_cursor, set_config
 from tenants.translation import LocalizableText
 
 DAYS_AHEAD = 7
@@ -94,5 +94,5 @@ def _midnight() -> datetime:
 def _make(table: str, starts_at: datetime) -> str:
     with all_tenants():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
         return create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))

@@ -23,13 +23,9 @@ from tenants.selectors.audit_chain import find_counter
 from tenants.services.audit_heads import build_head
 from tenants.services.sealing import leads
 
-_PRUNE = load_sql(__file__)["prune_audit"]
-_ERASE = {
-    "tenants_auditpending": "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
-    "tenants_auditlogentry": "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",
-    "tenants_auditseal": "DELETE FROM tenants_auditseal WHERE chain = %(chain)s",
-    "tenants_audithead": "DELETE FROM tenants_audithead WHERE chain = %(chain)s",
-}
+_SQL = load_sql(__file__)
+_PRUNE = _SQL["prune_audit"]
+_ERASED = ("tenants_auditpending", "tenants_auditlogentry", "tenants_auditseal", "tenants_audithead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +72,11 @@ def erase_chain(chain: UUID) -> dict[str, int]:
     removed = {}
     with all_tenants(), connection.cursor() as cursor:
         # No sealer at work: what it has just sealed would stay behind.
-        cursor.execute(f"SELECT {LockClass.SEALING.take()}")
+        LockClass.SEALING.hold()
         counter = find_counter(chain)
         build_head("final", chain, counter.sequence, counter.hash).save(force_insert=True)
-        for table, statement in _ERASE.items():
-            cursor.execute(statement, {"chain": chain})
+        for table in _ERASED:
+            cursor.execute(_SQL[f"erase_{table}"], {"chain": chain})
             removed[table] = cursor.rowcount
     # The final head, which is gone with the others.
     removed[AuditHead._meta.db_table] -= 1

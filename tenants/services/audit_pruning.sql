@@ -10,3 +10,19 @@ WITH doomed AS MATERIALIZED (
     DELETE FROM tenants_auditseal s USING doomed d WHERE s.entry_id = d.entry_id RETURNING s.sequence
 )
 SELECT (SELECT count(*) FROM seals) AS seals, (SELECT count(*) FROM heads) AS heads;
+
+-- name: erase_tenants_auditpending
+-- Delete the rows of a chain.
+DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s;
+
+-- name: erase_tenants_auditlogentry
+-- Delete the rows of a chain.
+DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s;
+
+-- name: erase_tenants_auditseal
+-- Delete the rows of a chain.
+DELETE FROM tenants_auditseal WHERE chain = %(chain)s;
+
+-- name: erase_tenants_audithead
+-- Delete the rows of a chain.
+DELETE FROM tenants_audithead WHERE chain = %(chain)s;

@@ -21,7 +21,7 @@ from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor, uuid7s
 from tenants.partitions import drop_partition
-from tenants.prepared import planned_cursor
+from tenants.prepared import planned_cursor, set_config
 from tenants.selectors.tenant_pages import read_pages
 
 # Which class each history table belongs to.
@@ -81,7 +81,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
             with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+                cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
             drop_partition(partition=oldest.name)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
