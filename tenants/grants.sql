@@ -1,6 +1,6 @@
 -- name: read_policies
 -- Read the tables of the owner with the commands of their policies for each role. A partition has none of its parent's
--- policies, so nobody gets a grant on it; rows are reached through the parent.
+-- policies, so no role gets a grant on it; rows are reached through the parent.
 SELECT c.relname AS name, c.relispartition AS is_partition, c.relrowsecurity AS has_row_security,
     coalesce(array_agg(p.polcmd::text) FILTER (WHERE 0 = ANY (p.polroles)), '{}') AS public,
     coalesce(array_agg(p.polcmd::text) FILTER (WHERE r.oid = ANY (p.polroles)), '{}') AS platform,

@@ -34,8 +34,8 @@ BEGIN
 END $$
 
 -- name: find_partitions_without
--- Read the partitions of a table that have no index of theirs under an index of the table. Partitions that are made
--- from here on get theirs with the table.
+-- Read the partitions of a table that have no index of theirs under an index of the table. Later partitions get theirs
+-- with the table.
 SELECT c.relname AS name, left(c.relname, 40) || '_' || left(md5(%(index)s::text), 8) AS own_name
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %(table)s::text::regclass AND NOT EXISTS (

@@ -21,8 +21,7 @@ from tenants.prepared import set_config
 KEPT_SECONDS = 5.0
 # Of the transaction: it waits for nothing long, has the least memory that there is, and the disk of the tables.
 _SETTINGS = {"statement_timeout": "3000", "lock_timeout": "1000", "work_mem": "64kB", "temp_tablespaces": ""}
-_SQL = load_sql(__file__)
-_PROBE = _SQL["probe_writes"]
+_PROBE = load_sql(__file__)["probe_writes"]
 READ_ONLY = "PostgreSQL is read-only."
 
 

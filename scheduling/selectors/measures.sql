@@ -1,6 +1,6 @@
 -- name: find_oldest
--- Read by queue since when its first jobs wait. The heads of at most 500 tenants, the longest waiting first: a job's
--- own rank orders it inside its tenant only.
+-- Read by queue since when its first jobs wait: the heads of at most 500 tenants, the longest waiting first, since a
+-- job's own rank orders it inside its tenant only.
 SELECT head.queue_id, min(j.run_at) AS since FROM (
     SELECT e.queue_id, r.job_id FROM (
         SELECT id, queue_id FROM scheduling_schedulingentity WHERE waiting > 0 ORDER BY head_rank LIMIT 500
@@ -28,8 +28,8 @@ LEFT JOIN (
 ORDER BY 2;
 
 -- name: count_due
--- Count jobs that are scheduled or back off, by queue. LATERAL with LIMIT: each state by its key, whatever the planner
--- believes of the table of jobs.
+-- Count jobs that are scheduled or back off, by queue. LATERAL with LIMIT reads each state by its key, whatever the
+-- planner assumes of the table of jobs.
 SELECT e.queue_id, count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
     count(*) FILTER (WHERE j.state = 'retryable') AS backing_off
 FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %(limit)s) d
@@ -61,8 +61,7 @@ FROM scheduling_pool_clock c JOIN scheduling_workerpool p ON p.id = c.pool_id WH
 SELECT extract(epoch FROM now() - min(folded_at))::float8 AS lag FROM scheduling_rollup_clock;
 
 -- name: read_lags
--- Read the lags of tenants. Service that is owed: how far the tenant's virtual time is behind its queue's, at its
--- weight.
+-- Read how far the virtual times of tenants are behind those of their queues, at their weights: service that is owed.
 SELECT t.id AS tenant_id, t.slug, coalesce(max((c.virtual_time - e.vruntime)::float8 * e.weight_milli / 1e12)
     FILTER (WHERE e.is_runnable OR e.in_flight + e.keys_in_flight > 0), 0) AS lag_seconds
 FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id AND e.parent_id IS NULL

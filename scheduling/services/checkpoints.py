@@ -21,8 +21,7 @@ from tenants.encryption.fields import sealed_field
 from tenants.prepared import prepared_cursor, set_config
 
 _SQL = load_sql(__file__)
-_CHECKPOINT = _SQL["save_checkpoint"]
-_PROGRESS = _SQL["save_progress"]
+_CHECKPOINT, _PROGRESS = _SQL["save_checkpoint"], _SQL["save_progress"]
 
 _FIELD = sealed_field(Job, "checkpoint")
 

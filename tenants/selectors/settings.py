@@ -17,8 +17,7 @@ from tenants.secret_references import is_reference
 from tenants.setting_schema import Setting, all_settings, get_setting
 from tenants.shared_cache import SharedCache
 
-_SQL = load_sql(__file__)
-_STORED = _SQL["read_settings"]
+_STORED = load_sql(__file__)["read_settings"]
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:

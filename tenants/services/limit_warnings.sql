@@ -1,10 +1,10 @@
 -- fragment: returning_warnings
--- The end of a statement that writes warnings. By the database's clock, as the dispatcher's own month is. In one order
--- for all, since ticks and changes of plans may warn the same tenants at once.
+-- The end of a statement that writes warnings.
 ON CONFLICT DO NOTHING RETURNING tenant_id, key, percent, used, allowed
 
 -- name: warn_of_usage
--- Warn tenants whose counters have reached a part of their limits.
+-- Warn tenants whose counters have reached a part of their limits, by the month of the database's clock. In one order
+-- for all, since ticks and changes of plans may warn the same tenants at once.
 WITH
 -- include: allowed_limits
 INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)

@@ -9,7 +9,7 @@ LEFT JOIN tenants_auditseal s ON s.entry_id = p.entry_id
 ORDER BY p.entry_id;
 
 -- name: read_heads
--- Read how far chains have come. Also of a chain that was erased: it goes on from its final head.
+-- Read how far chains have come, erased ones among them: those go on from their final heads.
 SELECT chain, sequence, hash FROM tenants_auditcounter WHERE chain = ANY (%(chains)s::uuid[]);
 
 -- name: seal_entries

@@ -38,8 +38,7 @@ from tenants.services.usage import change_stored, check_room
 # Within it, whoever stored a content ahead has to have committed the row that refers to it.
 HOLD: Final = timedelta(hours=1)
 _PART_BYTES = 1024 * 1024
-_SQL = load_sql(__file__)
-_LOCK_CONTENTS = _SQL["lock_contents"]
+_LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
 
 
 class StoredFileError(TransientError):

@@ -25,8 +25,8 @@ WHERE (p.entities_total, p.entities_completed, p.entities_error, p.entities_canc
 );
 
 -- name: find_wrong_chunks
--- Find completed entities whose documents have other chunks, or are not complete. Of a document that was deleted, or
--- is indexed anew, nothing is said.
+-- Find completed entities whose documents have other chunks, or are not complete. Documents that were deleted or are
+-- indexed again are left out.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, document_id, chunks_total FROM rag_pipeline_pipelineentity
     WHERE

@@ -16,7 +16,7 @@ FROM piece l LEFT JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.t
 WHERE f.is_wrong;
 
 -- name: lock_executions
--- Lock executions in flight. Lock the execution before its job, as settlement does, in one order.
+-- Lock executions in flight, before their jobs and in one order, as settlement does.
 SELECT l.id, l.tenant_id, l.entity_id, l.queue_id, l.job_id, l.fence, l.started_at IS NOT NULL AS has_begun
 FROM scheduling_execution_live l WHERE l.id = ANY (%(ids)s::uuid[]) ORDER BY l.id FOR NO KEY UPDATE;
 

@@ -44,8 +44,7 @@ WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state IN ('dispatched', 'executing'
 RETURNING j.id;
 
 -- name: keep_one_place
--- Delete the held places of jobs that are ready. Ready before set aside: a tick sets it aside again where a gate still
--- stands.
+-- Delete the held places of jobs that are ready. A tick holds a job again where a gate still stands.
 DELETE FROM scheduling_job_held h USING scheduling_job j
 WHERE h.job_id = ANY (%(job_ids)s::uuid[]) AND j.id = h.job_id AND EXISTS (
     SELECT FROM scheduling_schedulingentity e JOIN scheduling_job_ready r ON r.entity_id = e.id

@@ -51,8 +51,8 @@ FROM counted c FULL JOIN recounted r USING (tenant_id, period)
 WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2;
 
 -- name: find_wrong_charges
--- Find executions that are charged wrong. Executions of the last day, of which nothing is removed yet. A process whose
--- clock is behind dates its ids early.
+-- Find executions of the last day, of which nothing is removed yet, that are charged wrong. A process whose clock is
+-- behind dates its ids early.
 WITH charged AS (
     SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
     WHERE

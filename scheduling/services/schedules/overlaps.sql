@@ -11,8 +11,8 @@ JOIN scheduling_job j ON j.id = run.job_id AND j.state NOT
 ;
 
 -- name: lock_released
--- Lock waiting fires whose runs before have ended. The schedule is locked, as whoever fires it does: the run before
--- has ended and nobody else begins the next.
+-- Lock waiting fires whose runs before have ended, with their schedules, which each fire locks: no other process
+-- begins the next run.
 SELECT f.id FROM scheduling_schedulefire f JOIN scheduling_schedule s ON s.id = f.schedule_id
 WHERE f.outcome = 'waiting' AND s.is_enabled AND NOT EXISTS (
     SELECT FROM (
