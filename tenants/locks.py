@@ -71,6 +71,6 @@ class LockClass(IntEnum):
 
     def hold(self, name: str | None = None) -> None:
         """Wait for the lock, or for that of a name, and hold it until the transaction ends."""
-        text, values = (self.take(), []) if name is None else (self.take_named("%s"), [name])
+        text = self.take() if name is None else self.take_named("%s")
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {text}", values)
+            cursor.execute(f"SELECT {text}", None if name is None else [name])
