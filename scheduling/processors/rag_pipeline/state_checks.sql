@@ -1,8 +1,7 @@
 -- name: find_without_job
 -- Find open entities whose jobs are gone.
 WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity
-    WHERE
+    SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity WHERE
     -- include: piece_by_id
     AND created_at > now() - interval '1 day' AND state IN ('waiting', 'running')
 )
@@ -28,8 +27,7 @@ WHERE (p.entities_total, p.entities_completed, p.entities_error, p.entities_canc
 -- Find completed entities whose documents have other chunks, or are not complete. Documents that were deleted or are
 -- indexed again are left out.
 WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, document_id, chunks_total FROM rag_pipeline_pipelineentity
-    WHERE
+    SELECT id, tenant_id, document_id, chunks_total FROM rag_pipeline_pipelineentity WHERE
     -- include: piece_by_id
     AND state = 'completed' AND ended_at > now() - interval '1 day'
 )

@@ -1,8 +1,7 @@
 -- name: find_without_job
 -- Find documents whose jobs are gone before they ended.
 WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM retrieval_document
-    WHERE
+    SELECT id, tenant_id, job_id FROM retrieval_document WHERE
     -- include: piece_by_id
     AND created_at > now() - interval '1 day' AND status NOT IN ('completed', 'error')
 )

@@ -1,8 +1,7 @@
 -- name: look_at_runs
 -- Find open runs whose jobs are gone or have completed.
 WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun
-    WHERE
+    SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun WHERE
     -- include: piece_by_id
     AND state IN ('running', 'waiting') AND NOT is_external
 )

@@ -30,8 +30,7 @@ WITH counted AS (
     GROUP BY 1
 )
 SELECT e.tenant_id, 'entity ' || e.id AS "row", e.waiting + coalesce(n.jobs, 0) AS counted,
-    coalesce(c.jobs, 0) AS recounted
-FROM
+    coalesce(c.jobs, 0) AS recounted FROM
 -- include: entities_in_page
 LEFT JOIN news n ON n.entity_id = e.id LEFT JOIN counted c ON c.entity_id = e.id
 WHERE e.waiting + coalesce(n.jobs, 0) <> coalesce(c.jobs, 0) LIMIT %(limit)s;
@@ -46,8 +45,7 @@ WITH counted AS (
         -- include: in_page
     ) AS executions GROUP BY 1
 )
-SELECT e.tenant_id, 'entity ' || e.id AS "row", e.in_flight AS counted, coalesce(c.messages, 0) AS recounted
-FROM
+SELECT e.tenant_id, 'entity ' || e.id AS "row", e.in_flight AS counted, coalesce(c.messages, 0) AS recounted FROM
 -- include: entities_in_page
 LEFT JOIN counted c ON c.entity_id = e.id
 WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
@@ -55,8 +53,7 @@ WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 -- name: find_keys_waiting
 -- Find lines of tenants that sum other than the waiting jobs of their keys. Each job counts in one line; a tenant's
 -- row sums those of its keys.
-SELECT e.tenant_id, 'entity ' || e.id AS "row", e.keys_waiting AS counted, coalesce(sum(k.waiting), 0) AS recounted
-FROM
+SELECT e.tenant_id, 'entity ' || e.id AS "row", e.keys_waiting AS counted, coalesce(sum(k.waiting), 0) AS recounted FROM
 -- include: entities_in_page
 LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
 WHERE e.parent_id IS NULL GROUP BY e.tenant_id, e.id, e.keys_waiting

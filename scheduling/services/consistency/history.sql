@@ -38,8 +38,7 @@ WHERE f.is_wrong;
 -- name: find_lost_jobs
 -- Find jobs that were accepted, have not ended, and are gone.
 WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM scheduling_jobevent
-    WHERE
+    SELECT id, tenant_id, job_id FROM scheduling_jobevent WHERE
     -- include: piece_by_id
     AND name = 'job.submitted' AND job_id >= %(since)s
 )

@@ -4,15 +4,13 @@
 -- before the window.
 WITH rolled AS (
     SELECT tenant_id, queue_id, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
-        SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute
-        WHERE
+        SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute WHERE
         -- include: in_page
         AND minute >= %(since)s AND minute < %(before)s AND (completed > 0 OR failed > 0)
         UNION ALL
         SELECT tenant_id, queue_id, date_trunc('minute', ended_at),
             (outcome = ANY (%(completed)s))::int, (outcome = ANY (%(failed)s))::int
-        FROM scheduling_tally
-        WHERE
+        FROM scheduling_tally WHERE
         -- include: in_page
         AND ended_at >= %(since)s AND ended_at < %(before)s AND outcome = ANY (%(ran)s)
     ) AS rows GROUP BY 1, 2, 3
@@ -20,8 +18,7 @@ WITH rolled AS (
     SELECT tenant_id, queue_id, date_trunc('minute', ended_at) AS minute,
         count(*) FILTER (WHERE outcome = ANY (%(completed)s)) AS completed,
         count(*) FILTER (WHERE outcome = ANY (%(failed)s)) AS failed
-    FROM scheduling_execution
-    WHERE
+    FROM scheduling_execution WHERE
     -- include: in_page
     AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s
         AND outcome = ANY (%(ran)s)
@@ -36,13 +33,11 @@ WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed);
 -- Compare the slot time and the run times of tenants with a recount of history. Slot time of a minute comes from
 -- whatever ran in it, whenever that ended. Histograms of run times count what ran.
 WITH used AS (
-    SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally
-    WHERE
+    SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally WHERE
     -- include: in_page
     AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
     UNION ALL
-    SELECT false, tenant_id, queue_id, started_at, measured_us FROM scheduling_execution
-    WHERE
+    SELECT false, tenant_id, queue_id, started_at, measured_us FROM scheduling_execution WHERE
     -- include: in_page
     AND id >= %(floor)s AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
 ), span AS (
@@ -54,8 +49,7 @@ WITH used AS (
         least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000) AS busy_us
     FROM span CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS n
     UNION ALL
-    SELECT true, tenant_id, queue_id, minute, busy_us FROM scheduling_tenant_minute
-    WHERE
+    SELECT true, tenant_id, queue_id, minute, busy_us FROM scheduling_tenant_minute WHERE
     -- include: in_page
     AND minute >= %(since)s AND minute < %(before)s AND busy_us > 0
 ), compared AS (
@@ -69,8 +63,7 @@ FROM compared WHERE rolled <> recounted
 UNION ALL
 SELECT 'tenant-minute runs', concat_ws(' ', tenant_id, queue_id, minute), (SELECT sum(n) FROM unnest(run) AS n)::text,
     (completed + failed)::text
-FROM scheduling_tenant_minute
-WHERE
+FROM scheduling_tenant_minute WHERE
 -- include: in_page
 AND minute >= %(since)s AND minute < %(before)s
     AND (SELECT sum(n) FROM unnest(run) AS n) <> completed + failed;
@@ -97,8 +90,7 @@ WHERE (q.completed, q.failed, q.dead_letters, q.busy_us)
 -- page by page is as good as one snapshot.
 SELECT concat_ws(' ', kind, outcome, date_trunc('hour', ended_at)) AS name, count(*) AS executions,
     sum(measured_us)::bigint AS worker_us
-FROM scheduling_execution
-WHERE
+FROM scheduling_execution WHERE
 -- include: in_page
 AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s GROUP BY 1;
 

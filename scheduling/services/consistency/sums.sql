@@ -20,12 +20,10 @@ GROUP BY tenant_id HAVING sum(us) <> 0 ORDER BY tenant_id;
 recounted AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
     FROM (
-        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution
-        WHERE
+        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution WHERE
         -- include: in_page
         AND ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
-        WHERE
+        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled WHERE
         -- include: in_page
         AND ended_at >= %(since)s
         UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
@@ -41,8 +39,7 @@ recounted AS (
 WITH
 -- include: recounted_months
 , counted AS (
-    SELECT tenant_id, period, amount FROM tenants_tenantusage
-    WHERE
+    SELECT tenant_id, period, amount FROM tenants_tenantusage WHERE
     -- include: in_page
     AND key = %(key)s AND period >= %(period)s
 )
@@ -54,15 +51,13 @@ WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2;
 -- Find executions of the last day, of which nothing is removed yet, that are charged wrong. A process whose clock is
 -- behind dates its ids early.
 WITH charged AS (
-    SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
-    WHERE
+    SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge WHERE
     -- include: in_page
     AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
 )
 SELECT e.tenant_id, e.id, coalesce(c.us, 0) AS counted_us, e.measured_us
 FROM (
-    SELECT tenant_id, id, measured_us FROM scheduling_execution
-    WHERE
+    SELECT tenant_id, id, measured_us FROM scheduling_execution WHERE
     -- include: in_page
     AND id >= %(executions_since)s
 ) AS e LEFT JOIN charged c ON c.execution_id = e.id
