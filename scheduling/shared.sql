@@ -10,10 +10,6 @@ greatest(1, least(2147483647, round(p.weight * t.weight_factor * 1000)))::int
 coalesce((SELECT max(t.weight) FROM scheduling_cfsplantier t
     JOIN scheduling_cfsplan p ON p.id = t.plan_id AND p.is_active WHERE t.queue_id = q.id), q.weight)
 
--- fragment: this_month
--- The first day of the month by the clock of the database.
-date_trunc('month', now() AT TIME ZONE 'UTC')::date
-
 -- fragment: worker_time_limit_us
 -- The worker time that a tenant ``t`` may use in a month: its override, else the number of its plan ``p``. The upper
 -- bound keeps a number that was not checked from overflowing in every tick.
@@ -26,7 +22,7 @@ date_trunc('month', now() AT TIME ZONE 'UTC')::date
 coalesce((
     SELECT u.amount FROM tenants_tenantusage u
     WHERE u.tenant_id = t.id AND u.key = 'worker_seconds_per_month' AND u.period =
--- include: this_month
+    -- include: this_month
 ), 0) <
 -- include: worker_time_limit_us
 
@@ -113,3 +109,44 @@ least(greatest(c.sum_y / c.n + CASE
 -- ``cost_sums`` joins.
 (SELECT greatest(1, round(greatest(p.whole - r.used_us, p.whole * 0.1::float8)))::bigint
 FROM (SELECT coalesce(tc.whole_us, kc.whole_us, q.expected_seconds * 1000000)::float8 AS whole OFFSET 0) p)
+
+-- fragment: piece_by_id
+-- Whether a row is in a piece of a walk by ``id``: of one tenant or of all that are not being erased.
+id > %(after_id)s::uuid AND id <= %(until_id)s::uuid AND
+-- include: piece_of_tenant
+
+-- fragment: piece_by_job
+-- Whether a row is in a piece of a walk by ``job_id``.
+job_id > %(after_job_id)s::uuid AND job_id <= %(until_job_id)s::uuid AND
+-- include: piece_of_tenant
+
+-- fragment: piece_by_rank
+-- Whether a row is in a piece of a walk by ``(entity_id, rank, job_id)``.
+(entity_id, rank, job_id) > (%(after_entity_id)s::bigint, %(after_rank)s::bigint, %(after_job_id)s::uuid)
+AND (entity_id, rank, job_id) <= (%(until_entity_id)s::bigint, %(until_rank)s::bigint, %(until_job_id)s::uuid) AND
+-- include: piece_of_tenant
+
+-- fragment: piece_of_tenant
+-- Whether a row belongs to the tenant of a piece, or to any without one. A tenant that is being erased loses one table
+-- after the other.
+(%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s::uuid)
+AND tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
+
+-- fragment: due_tenants
+-- The tenants of a page with their cutoffs, as rows ``d``; the parameters are those of Cutoffs.
+unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
+
+-- fragment: probe_due_tenants
+-- The beginning of a statement that finds the first tenant with old rows: a probe of the index for each tenant until
+-- one has something. EXISTS would be turned into a join over all jobs.
+SELECT d.tenant_id, d.floor, d.cutoff FROM
+-- include: due_tenants
+CROSS JOIN LATERAL (SELECT 1 AS one
+
+-- fragment: until_first_due
+-- The end of such a statement.
+LIMIT 1) AS found LIMIT 1
+
+-- fragment: in_terminal_states
+-- Whether a state is one that no job leaves, those of scheduling.lifecycle.TERMINAL_STATES.
+IN ('completed', 'cancelled', 'discarded', 'quarantined')

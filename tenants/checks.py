@@ -11,11 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext
+from psycopg.rows import namedtuple_row
 
 from tenants.conf import APP_ALIAS, auditor_role, platform_role
+from tenants.database.sql import load_sql
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 from tenants.pending_migrations import count_pending_migrations
+from tenants.prepared import planned_cursor
 from tenants.signing import is_signing_key_given, known_public_keys
 
 # The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
@@ -26,19 +29,7 @@ _CURE = (
     "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
     " DATABASE_OWNER_URL is for migrations alone."
 )
-_LOGIN_ROLE = """
-SELECT r.rolname, r.rolsuper, r.rolbypassrls,
-       EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-               WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND pg_has_role(r.oid, c.relowner, 'USAGE')),
-       p.oid IS NULL,
-       coalesce(pg_has_role(r.oid, p.oid, 'USAGE'), false),
-       coalesce(pg_has_role(r.oid, p.oid, 'MEMBER'), false),
-       coalesce(pg_has_role(r.oid, a.oid, 'MEMBER'), false)
-FROM pg_roles r
-LEFT JOIN pg_roles p ON p.rolname = %s
-LEFT JOIN pg_roles a ON a.rolname = %s AND a.rolname <> r.rolname
-WHERE r.rolname = session_user
-"""
+_LOGIN_ROLE = load_sql(__file__)["read_login_role"]
 # Login roles seen to be bound, by the connection's parameters: asked once a process, not once a connection.
 _verified: set[tuple[str, ...]] = set()
 
@@ -46,31 +37,31 @@ _verified: set[tuple[str, ...]] = set()
 def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
     """What is wrong with the login role of `connection`; empty if the second wall stands."""
     platform = platform_role()
-    with connection.cursor() as cursor:
-        cursor.execute(_LOGIN_ROLE, [platform, auditor_role()])
-        row = cursor.fetchone()
-    assert row is not None  # the session's own role exists
-    name, is_super, bypasses, owns_tables, platform_missing, inherits_door, has_door, is_auditor = row
+    with planned_cursor(namedtuple_row, connection=connection) as cursor:
+        cursor.execute(_LOGIN_ROLE, {"platform": platform, "auditor": auditor_role()})
+        role = cursor.fetchone()
+    assert role is not None  # the session's own role exists
+    name = role.name
     faults = []
-    if is_super:
+    if role.is_super:
         faults.append(gettext("The database role %(name)r is a superuser.") % {"name": name})
-    if bypasses:
+    if role.bypasses:
         faults.append(gettext("The database role %(name)r has BYPASSRLS.") % {"name": name})
-    if owns_tables and not is_super:
+    if role.owns_tables and not role.is_super:
         faults.append(gettext("The database role %(name)r owns tables.") % {"name": name})
-    if is_auditor and not is_super:
+    if role.is_auditor and not role.is_super:
         faults.append(
             gettext("The database role %(name)r can become the auditor %(role)r.")
             % {"name": name, "role": auditor_role()}
         )
-    if platform_missing:
+    if role.platform_missing:
         faults.append(gettext("The platform role %(platform)r does not exist.") % {"platform": platform})
-    elif inherits_door and not is_super:
+    elif role.inherits_door and not role.is_super:
         faults.append(
             gettext("The database role %(name)r inherits the platform role %(platform)r: the door stands open.")
             % {"name": name, "platform": platform}
         )
-    elif not has_door and name != auditor_role():
+    elif not role.has_door and name != auditor_role():
         faults.append(
             gettext("The database role %(name)r is no member of the platform role %(platform)r.")
             % {"name": name, "platform": platform}

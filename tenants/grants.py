@@ -10,8 +10,11 @@ from django.apps import AppConfig
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import sql
+from psycopg.rows import namedtuple_row
 
 from tenants.conf import OWNER_ALIAS, app_role, auditor_role, platform_role
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 ALL_PRIVILEGES = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 _PRIVILEGES_BY_POLICY_COMMAND = {
@@ -23,23 +26,7 @@ _PRIVILEGES_BY_POLICY_COMMAND = {
 }
 _MIGRATION_HISTORY = "django_migrations"
 
-# A partition has none of its parent's policies, so nobody gets a grant on it; rows are reached through the parent.
-_TABLES = """
-SELECT c.relname, c.relispartition, c.relrowsecurity,
-       coalesce(array_agg(p.polcmd::text) FILTER (WHERE 0 = ANY (p.polroles)), '{}') AS public_commands,
-       coalesce(array_agg(p.polcmd::text) FILTER (WHERE r.oid = ANY (p.polroles)), '{}') AS platform_commands,
-       coalesce(array_agg(p.polcmd::text) FILTER (WHERE a.oid = ANY (p.polroles)), '{}') AS auditor_commands
-FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_roles r ON r.rolname = %(platform)s
-LEFT JOIN pg_roles a ON a.rolname = %(auditor)s
-LEFT JOIN pg_policy p ON p.polrelid = c.oid
-WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
-  AND c.relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user)
-  AND (%(tables)s::text[] IS NULL OR c.relname = ANY (%(tables)s))
-GROUP BY c.relname, c.relispartition, c.relrowsecurity
-ORDER BY c.relname
-"""
+_TABLES = load_sql(__file__)["read_policies"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,7 @@ class TableGrants:
 
 def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None = None) -> list[TableGrants]:
     """Bring the grants of `tables` (all of the owner's, if None) in line with their policies; one transaction."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+    with transaction.atomic(using=connection.alias), planned_cursor(namedtuple_row, connection=connection) as cursor:
         roles = {"platform": platform_role(), "auditor": auditor_role()}
         parameters = {**roles, "tables": None if tables is None else list(tables)}
         cursor.execute(_TABLES, parameters)
@@ -74,15 +61,15 @@ def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
         grant_tables(connections[using])
 
 
-def _read_grants(row: tuple[str, bool, bool, list[str], list[str], list[str]]) -> TableGrants:
-    table, is_partition, has_row_security, public, platform, auditor = row
-    if is_partition:
-        return TableGrants(table, frozenset(), frozenset())
-    if table == _MIGRATION_HISTORY:
-        return TableGrants(table, *[frozenset({"SELECT"})] * 3)
-    if not has_row_security:
-        return TableGrants(table, ALL_PRIVILEGES, ALL_PRIVILEGES)
-    return TableGrants(table, _allowed_by(public), _allowed_by(platform) | _allowed_by(public), _allowed_by(auditor))
+def _read_grants(table: Any) -> TableGrants:
+    if table.is_partition:
+        return TableGrants(table.name, frozenset(), frozenset())
+    if table.name == _MIGRATION_HISTORY:
+        return TableGrants(table.name, *[frozenset({"SELECT"})] * 3)
+    if not table.has_row_security:
+        return TableGrants(table.name, ALL_PRIVILEGES, ALL_PRIVILEGES)
+    public, platform, auditor = map(_allowed_by, (table.public, table.platform, table.auditor))
+    return TableGrants(table.name, public, platform | public, auditor)
 
 
 def _allowed_by(commands: list[str]) -> frozenset[str]:

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
+from django.db import connection
+
 
 @unique
 class LockClass(IntEnum):
@@ -66,3 +68,9 @@ class LockClass(IntEnum):
     def take_named(self, text: str) -> str:
         """SQL that waits for the lock of a name. ``text`` is an SQL expression; a tenant's begins with its id."""
         return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
+
+    def hold(self, name: str | None = None) -> None:
+        """Wait for the lock, or for that of a name, and hold it until the transaction ends."""
+        text = self.take() if name is None else self.take_named("%s")
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {text}", None if name is None else [name])

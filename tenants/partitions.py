@@ -9,45 +9,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.db import connection, migrations
+from django.db import migrations
 from psycopg import sql
+from psycopg.rows import namedtuple_row, scalar_row
 
 from tenants.conf import platform_role
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
 
-# SECURITY DEFINER runs as the owner, so the search path is fixed and every name is checked and quoted.
-_CREATE_PARTITION = """
-CREATE FUNCTION public.create_partition(parent text, from_id uuid, to_id uuid) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    partition text := left(parent, 48) || '_' || left(replace(from_id::text, '-', ''), 12);
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'public' AND c.relname = parent AND c.relkind = 'p'
-    ) THEN
-        RAISE EXCEPTION 'public.% is not a partitioned table', parent USING ERRCODE = 'undefined_table';
-    END IF;
-    EXECUTE format('CREATE TABLE public.%I PARTITION OF public.%I FOR VALUES FROM (%L) TO (%L)',
-                   partition, parent, from_id, to_id);
-    RETURN partition;
-END $$
-"""
-_DROP_PARTITION = """
-CREATE FUNCTION public.drop_partition(partition text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-        WHERE n.nspname = 'public' AND c.relname = partition AND c.relispartition
-          AND pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'
-    ) THEN
-        RAISE EXCEPTION 'public.% is not a partition that can be dropped', partition
-            USING ERRCODE = 'undefined_table';
-    END IF;
-    EXECUTE format('DROP TABLE public.%I', partition);
-END $$
-"""
+_SQL = load_sql(__file__)
+_PARTITIONS_WITHOUT = _SQL["find_partitions_without"]
 _SIGNATURES = ("public.create_partition(text, uuid, uuid)", "public.drop_partition(text)")
 
 
@@ -56,7 +28,7 @@ class CreatePartitionFunctions(migrations.RunSQL):
 
     def __init__(self) -> None:
         super().__init__(
-            sql=[_CREATE_PARTITION, _DROP_PARTITION],
+            sql=[_SQL["create_partition_function"], _SQL["drop_partition_function"]],
             reverse_sql=[f"DROP FUNCTION {signature}" for signature in _SIGNATURES],
         )
 
@@ -76,19 +48,16 @@ class CreatePartitionFunctions(migrations.RunSQL):
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
     """Give the rows of `table` created in [starts_at, ends_at) a partition; returns its name. Behind the door only."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT public.create_partition(%s, %s, %s)", [table, uuid7_floor(starts_at), uuid7_floor(ends_at)]
-        )
-        row = cursor.fetchone()
-    assert row is not None  # a function always returns one row
-    return str(row[0])
+    values = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_SQL["create_partition"], values)
+        return str(cursor.fetchone())
 
 
 def drop_partition(*, partition: str) -> None:
     """Drop a partition with its rows; never the default one. Behind the door only."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT public.drop_partition(%s)", [partition])
+    with planned_cursor() as cursor:
+        cursor.execute(_SQL["drop_partition"], {"partition": partition})
 
 
 class AddPartitionedIndex(migrations.AddIndex):
@@ -108,24 +77,15 @@ class AddPartitionedIndex(migrations.AddIndex):
         )
         names = {"index": sql.Identifier(self.index.name), "table": sql.Identifier(model._meta.db_table)}
         create = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON ONLY {table} ({columns})")
-        with schema_editor.connection.cursor() as cursor:
+        with planned_cursor(namedtuple_row, connection=schema_editor.connection) as cursor:
             cursor.execute(create.format(columns=columns, **names))
             cursor.execute(_PARTITIONS_WITHOUT, {"table": model._meta.db_table, "index": self.index.name})
-            for partition, own_name in cursor.fetchall():
-                own = {"own": sql.Identifier(own_name), "partition": sql.Identifier(partition)}
+            for partition in cursor.fetchall():
+                own = {"own": sql.Identifier(partition.own_name), "partition": sql.Identifier(partition.name)}
                 for step in _ADD_TO_PARTITION:
                     cursor.execute(sql.SQL(step).format(columns=columns, **own, **names))
 
 
-# Partitions that are made from here on get theirs with the table.
-_PARTITIONS_WITHOUT = """
-SELECT c.relname, left(c.relname, 40) || '_' || left(md5(%(index)s), 8)
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-WHERE i.inhparent = %(table)s::regclass AND NOT EXISTS (
-    SELECT FROM pg_inherits child JOIN pg_index x ON x.indexrelid = child.inhrelid
-    WHERE child.inhparent = %(index)s::regclass AND x.indrelid = c.oid
-)
-"""
 _ADD_TO_PARTITION = (
     "DROP INDEX CONCURRENTLY IF EXISTS {own}",
     "CREATE INDEX CONCURRENTLY {own} ON {partition} ({columns})",

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 
 import psycopg
 from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from psycopg.abc import AdaptContext, DumperKey, Loader
 from psycopg.adapt import AdaptersMap, PyFormat
@@ -185,6 +186,19 @@ def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[Cursor
             _renew_plans(raw, kept)
     wrap: Any = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with wrap(PreparedCursor(raw, kept.adapters, is_pooled=is_pooled, row_factory=row_factory)) as cursor:
+        yield cursor
+
+
+@contextmanager
+def planned_cursor(
+    row_factory: RowFactory[Any] = tuple_row, *, connection: BaseDatabaseWrapper | None = None
+) -> Iterator[CursorWrapper]:
+    """Yield a cursor of Django's whose statements are planned for their values each time; rows as above.
+
+    It is one of the platform's connection if no other is given.
+    """
+    with (connection or transaction.get_connection()).cursor() as cursor:
+        cursor.cursor.row_factory = row_factory
         yield cursor
 
 

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from tenants.conf import TENANT_SETTING, platform_role
 from tenants.grants import grant_tables
+from tenants.prepared import set_config
 
 Command = Literal["SELECT", "INSERT", "UPDATE", "DELETE"]
 OnDelete = Literal["NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT"]
@@ -38,11 +39,11 @@ def migration_door(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
     connection = schema_editor.connection
     with transaction.atomic(using=connection.alias):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('role', %s, true)", [platform_role()])
+            cursor.execute(*set_config({"role": platform_role()}))
         yield
         if not connection.needs_rollback:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('role', 'none', true)")
+                cursor.execute(*set_config({"role": "none"}))
 
 
 class EnableRowSecurity(Operation):

@@ -15,18 +15,13 @@ from dataclasses import dataclass, field
 
 from django.db import DatabaseError, InterfaceError, connection, transaction
 
+from tenants.database.sql import load_sql
+from tenants.prepared import set_config
+
 KEPT_SECONDS = 5.0
 # Of the transaction: it waits for nothing long, has the least memory that there is, and the disk of the tables.
-_SETTINGS = """
-SELECT set_config('statement_timeout', '3000', true), set_config('lock_timeout', '1000', true),
-    set_config('work_mem', '64kB', true), set_config('temp_tablespaces', '', true)
-"""
-# A file of about 300 KiB: more than a table grows by at once.
-_PROBE = """
-SELECT current_setting('transaction_read_only') = 'on',
-    pg_logical_emit_message(true, 'jobsplatform.write_probe', ''),
-    (SELECT count(*) FROM generate_series(1, 20000))
-"""
+_SETTINGS = {"statement_timeout": "3000", "lock_timeout": "1000", "work_mem": "64kB", "temp_tablespaces": ""}
+_PROBE = load_sql(__file__)["probe_writes"]
 READ_ONLY = "PostgreSQL is read-only."
 
 
@@ -34,7 +29,7 @@ def find_write_fault() -> str:
     """Write, and return why that failed; empty if it did not. Beginning and commit are this thread's own."""
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
-            cursor.execute(_SETTINGS)
+            cursor.execute(*set_config(_SETTINGS))
             cursor.execute(_PROBE)
             is_read_only, *_ = cursor.fetchone()
     except (DatabaseError, InterfaceError) as error:

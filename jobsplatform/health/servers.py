@@ -12,11 +12,13 @@ import psycopg
 import redis
 
 from tenants.database.options import connection_options
+from tenants.database.sql import load_sql
 
 MINIMUM_POSTGRES = 15
 MINIMUM_PGVECTOR = (0, 8)
 MINIMUM_REDIS = 7
 _TIMEOUT_SECONDS = 5
+_SQL = load_sql(__file__)
 
 type FetchOne = Callable[[str], tuple[Any, ...] | None]
 
@@ -38,14 +40,14 @@ class Problem:
 
 def server_problems(fetch_one: FetchOne) -> Iterator[Problem]:
     """Yield what is wrong with the server behind `fetch_one`, which runs one statement and returns its first row."""
-    version = _single(fetch_one, "SELECT current_setting('server_version_num')::int / 10000")
+    version = _single(fetch_one, _SQL["read_version"])
     if version < MINIMUM_POSTGRES:
         yield Problem(
             f"PostgreSQL {version} is too old.",
             f"Point DATABASE_URL at PostgreSQL {MINIMUM_POSTGRES} or newer.",
         )
     wanted = ".".join(map(str, MINIMUM_PGVECTOR))
-    extension = _single(fetch_one, "SELECT extversion FROM pg_extension WHERE extname = 'vector'")
+    extension = _single(fetch_one, _SQL["read_vector_version"])
     if extension is None:
         yield Problem(
             "The extension vector is missing.",
@@ -66,13 +68,7 @@ def _single(fetch_one: FetchOne, statement: str) -> Any:
 
 def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
     """Yield why row-level security would not bind the role that logged in."""
-    row = fetch_one(
-        "SELECT rolname, rolsuper, rolbypassrls,"
-        " EXISTS (SELECT FROM pg_database WHERE datname = current_database() AND datdba = r.oid)"
-        " OR EXISTS (SELECT FROM pg_class WHERE relowner = r.oid AND relkind IN ('r', 'p')"
-        "  AND relnamespace = 'public'::regnamespace)"
-        " FROM pg_roles r WHERE rolname = session_user"
-    )
+    row = fetch_one(_SQL["read_role"])
     role, is_superuser, bypasses, is_owner = row or ("?", True, True, True)
     described = (("is a superuser", is_superuser), ("has BYPASSRLS", bypasses), ("owns the database", is_owner))
     reasons = [reason for reason, holds in described if holds]

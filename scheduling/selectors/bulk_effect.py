@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isinf
-from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
 
 from scheduling.conf import lease_seconds
@@ -22,7 +20,9 @@ from scheduling.lifecycle import JobState
 from scheduling.models import CFSPlan, Queue
 from scheduling.selectors.bulk import MatchingGroup
 from scheduling.selectors.fairness import effective_weights
+from scheduling.selectors.raw import fetch_rows
 from tenants.context import all_tenants, require_scope
+from tenants.database.sql import load_sql
 
 MOST_AFFECTED = 10
 # Of each pool, so many tenants with most waiting work are reckoned one by one, beside those whose work changes.
@@ -61,61 +61,9 @@ EFFECT_NOTES = {
     OWN_ONLY: gettext_noop("Of other tenants nothing is told."),
 }
 
-_COSTS = """
-SELECT coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint)::float8
-FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(queues)s::bigint[]) WITH ORDINALITY
-        AS g(tenant_id, kind, queue_id, n)
-    JOIN scheduling_queue q ON q.id = g.queue_id
-    LEFT JOIN scheduling_tenant_kind_cost tc ON tc.tenant_id = g.tenant_id AND tc.kind = g.kind
-    LEFT JOIN scheduling_kind_cost kc ON kc.kind = g.kind
-ORDER BY g.n
-"""
-# The lines of tenants in the pools whose work changes: those that change and the longest one by one, of the others
-# those of a queue together whose work lasts about as long for their weight.
-_LINES = """
-WITH changed AS (
-    SELECT DISTINCT c.tenant_id, c.queue_id, q.pool_id
-    FROM unnest(%(tenants)s::uuid[], %(queues)s::bigint[]) AS c(tenant_id, queue_id)
-        JOIN scheduling_queue q ON q.id = c.queue_id AND NOT q.is_paused
-        JOIN tenants_tenant t ON t.id = c.tenant_id AND t.status = 'active' AND NOT t.is_paused
-), waiting AS (
-    SELECT q.pool_id, e.queue_id, e.tenant_id, e.weight_milli / 1000.0 AS weight, e.waiting + e.keys_waiting AS jobs,
-        (e.waiting + e.keys_waiting)::float8 * e.estimate_us AS work_us
-    FROM scheduling_queue q JOIN scheduling_schedulingentity e ON e.queue_id = q.id
-    WHERE q.pool_id IN (SELECT pool_id FROM changed) AND NOT q.is_paused AND e.parent_id IS NULL
-        AND e.waiting + e.keys_waiting > 0 AND e.weight_milli > 0 AND e.estimate_us > 0
-        AND (e.is_runnable OR e.in_flight + e.keys_in_flight > 0)
-), line AS (
-    SELECT pool_id, queue_id, tenant_id, weight, jobs, work_us FROM waiting
-    UNION ALL
-    SELECT c.pool_id, c.queue_id, c.tenant_id, NULL, 0, 0 FROM changed c
-    WHERE NOT EXISTS (SELECT FROM waiting w WHERE w.queue_id = c.queue_id AND w.tenant_id = c.tenant_id)
-), told AS (
-    SELECT l.*, coalesce(l.weight, greatest(0.001, p.weight * t.weight_factor)) AS share, t.slug,
-        coalesce(t.max_concurrency, p.max_concurrency) AS cap,
-        l.tenant_id IN (SELECT tenant_id FROM changed)
-            OR row_number() OVER (PARTITION BY l.pool_id ORDER BY l.work_us DESC) <= %(named)s AS is_named
-    FROM line l JOIN tenants_tenant t ON t.id = l.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-)
-SELECT pool_id, queue_id, CASE WHEN is_named THEN tenant_id END, min(slug), sum(share)::float8, sum(cap)::float8,
-    sum(jobs)::float8, sum(work_us)::float8
-FROM told GROUP BY 1, 2, 3, CASE WHEN NOT is_named THEN floor(ln(work_us / share)) END
-"""
-_SLOTS = """
-SELECT p.id, p.name, coalesce(sum(w.slots) FILTER (WHERE w.status = 'online'
-    AND w.heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)), 0)
-FROM scheduling_workerpool p LEFT JOIN scheduling_worker w ON w.pool_id = p.id AND NOT p.is_paused
-WHERE p.id = ANY(%(pools)s) GROUP BY 1, 2
-"""
-# How long each message in flight will still hold its slot. One that is over its time goes on as long again.
-_RUNNING = """
-SELECT m.pool_id, greatest(m.predicted_us - m.us, m.us - m.predicted_us, m.predicted_us / 10.0)::float8
-FROM (
-    SELECT l.pool_id, sum(coalesce(l.whole_us, l.predicted_us))::float8 AS predicted_us,
-        coalesce(1000000 * extract(epoch FROM clock_timestamp() - min(l.started_at)), 0)::float8 AS us
-    FROM scheduling_execution_live l WHERE l.pool_id = ANY(%(pools)s) GROUP BY l.pool_id, l.message_id
-) m
-"""
+_SQL = load_sql(__file__)
+_COSTS, _LINES, _SLOTS = _SQL["predict_costs"], _SQL["find_lines"], _SQL["count_slots"]
+_RUNNING = _SQL["find_running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +150,14 @@ def _changes(shift: Shift, groups: Sequence[MatchingGroup]) -> dict[tuple[UUID, 
         "queues": [group.queue_id for group in groups],
     }
     changes: dict[tuple[UUID, int], _Change] = defaultdict(_Change)
-    for group, (cost_us,) in zip(groups, _fetch(_COSTS, values), strict=True):
+    for group, cost in zip(groups, fetch_rows(_COSTS, values), strict=True):
         if group.state in shift.takes:
             change = changes[group.tenant_id, group.queue_id]
             change.taken_jobs += group.count
-            change.taken_us += group.count * cost_us
+            change.taken_us += group.count * cost.cost_us
         if group.state in shift.brings:
             queue_id = group.queue_id if shift.queue_id is None else shift.queue_id
-            changes[group.tenant_id, queue_id].brought_us += group.count * cost_us
+            changes[group.tenant_id, queue_id].brought_us += group.count * cost.cost_us
     greatest = sorted(changes.items(), key=lambda item: -item[1].size_us)
     return dict(greatest[:CHANGED_LINES])
 
@@ -219,28 +167,28 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
     if not pools:
         return BulkEffect(notes=notes)
     values = {"pools": list(pools), "lease_seconds": lease_seconds()}
-    slots = {pool_id: (name, int(count)) for pool_id, name, count in _fetch(_SLOTS, values)}
+    slots = {row.pool_id: row for row in fetch_rows(_SLOTS, values)}
     running: dict[int, list[float]] = defaultdict(list)
-    for pool_id, left_us in _fetch(_RUNNING, values):
-        running[pool_id].append(left_us)
+    for row in fetch_rows(_RUNNING, values):
+        running[row.pool_id].append(row.left_us)
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
     queues = list(Queue.objects.filter(pool_id__in=list(pools)))
     weights = effective_weights(queues, plan)
     is_fifo = plan is not None and plan.strategy == CFSPlan.Strategy.NOP
     found: list[tuple[WaitChange[UUID], str, str]] = []
     for pool_id, pool in pools.items():
-        name, count = slots[pool_id]
         work = [
             QueueWork(weights[queue.pk], pool.work[queue.pk], inf if queue.cap is None else queue.cap)
             for queue in queues
             if queue.pk in pool.work
         ]
-        waits = project_waits(count, work, running[pool_id], is_fifo=is_fifo)
+        waits = project_waits(slots[pool_id].slots, work, running[pool_id], is_fifo=is_fifo)
+        name = slots[pool_id].name
         found += [(change, pool.slugs[change.tenant], name) for change in waits if own_id in (None, change.tenant)]
-    lines = [_line(*row) for row in sorted(found, key=lambda row: (row[0].longer_us <= 0, -abs(row[0].longer_us)))]
+    lines = [_line(*each) for each in sorted(found, key=lambda each: (each[0].longer_us <= 0, -abs(each[0].longer_us)))]
     # A tenant's own people are told where it stands all the same.
     told = [line for line in lines if own_id is not None or line.verdict != "unchanged"]
-    notes += [*([NO_SLOTS] if any(not count for _, count in slots.values()) else ()), *([FIFO] if is_fifo else ())]
+    notes += [*([NO_SLOTS] if not all(row.slots for row in slots.values()) else ()), *([FIFO] if is_fifo else ())]
     return BulkEffect(told[:MOST_AFFECTED], notes)
 
 
@@ -252,13 +200,13 @@ def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]
         "named": NAMED_TENANTS,
     }
     pools: dict[int, _Pool] = {}
-    for pool_id, queue_id, tenant_id, slug, weight, cap, jobs, work_us in _fetch(_LINES, values):
-        change = changes.get((tenant_id, queue_id))
-        after_us = work_us if change is None else change.after_us(jobs, work_us)
-        pool = pools.setdefault(pool_id, _Pool())
-        pool.work[queue_id].append(TenantWork(tenant_id, weight, work_us, after_us, cap))
-        if tenant_id is not None:
-            pool.slugs[tenant_id] = slug
+    for row in fetch_rows(_LINES, values):
+        change = changes.get((row.tenant_id, row.queue_id))
+        after_us = row.work_us if change is None else change.after_us(row.jobs, row.work_us)
+        pool = pools.setdefault(row.pool_id, _Pool())
+        pool.work[row.queue_id].append(TenantWork(row.tenant_id, row.weight, row.work_us, after_us, row.cap))
+        if row.tenant_id is not None:
+            pool.slugs[row.tenant_id] = row.slug
     return pools
 
 
@@ -268,10 +216,3 @@ def _line(change: WaitChange[UUID], tenant: str, pool: str) -> WaitLine:
 
 def _seconds(wait_us: float) -> float | None:
     return None if isinf(wait_us) else round(wait_us / 1e6, 3)
-
-
-def _fetch(statement: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows

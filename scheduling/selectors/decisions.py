@@ -13,10 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import dict_row
+
 from scheduling.fairness.virtual_time import UNITS_PER_MICROSECOND
 from scheduling.models import Job, Queue
 from scheduling.selectors.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 
 SHOWN = 50
@@ -25,23 +28,8 @@ LOOKED_AT = 500
 # An event's id is made right after its execution's, by the same process.
 EVENT_SLACK = timedelta(minutes=1)
 
-_EXECUTIONS = """
-SELECT id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dispatched_at FROM (
-    (SELECT id, job_id, queue_id, kind, number, outcome AS state, predicted_us, measured_us, dispatched_at
-     FROM scheduling_execution WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT %(looked_at)s)
-    UNION ALL
-    SELECT id, job_id, queue_id, kind, number, CASE WHEN started_at IS NULL THEN 'dispatched' ELSE 'executing' END,
-        coalesce(whole_us, predicted_us), NULL, dispatched_at
-    FROM scheduling_execution_live WHERE tenant_id = %(tenant)s
-) AS last
-WHERE %(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s)
-ORDER BY id DESC LIMIT %(shown)s
-"""
-_EVENTS = """
-SELECT execution_id, data::text FROM scheduling_jobevent
-WHERE tenant_id = %(tenant)s AND job_id = ANY (%(jobs)s) AND name = 'job.dispatched'
-    AND id >= %(since)s AND id < %(until)s AND execution_id = ANY (%(executions)s)
-"""
+_SQL = load_sql(__file__)
+_EXECUTIONS, _EVENTS = _SQL["find_executions"], _SQL["find_events"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,40 +86,35 @@ def read_decisions(tenant_id: UUID, *, queues: Sequence[Queue] | None = None) ->
             "looked_at": LOOKED_AT,
             "shown": SHOWN,
         },
+        row_factory=dict_row,
     )
     if not rows:
         return []
-    run_at = dict(Job.objects.filter(pk__in={row[1] for row in rows}).values_list("pk", "run_at"))
+    run_at = dict(Job.objects.filter(pk__in={row["job_id"] for row in rows}).values_list("pk", "run_at"))
     facts = _read_facts(tenant_id, rows)
     return [
         Decision(
-            execution_id=execution_id,
-            job_id=job_id,
-            queue_id=queue_id,
-            kind=kind,
-            number=number,
-            state=state,
-            predicted_us=predicted_us,
-            measured_us=measured_us,
-            dispatched_at=dispatched_at,
-            waited=dispatched_at - run_at[job_id] if number == 1 and job_id in run_at else None,
-            has_job=job_id in run_at,
-            facts=_facts(facts.get(execution_id, {}), tells_of_others=tells_of_others),
+            **row,
+            waited=row["dispatched_at"] - run_at[row["job_id"]]
+            if row["number"] == 1 and row["job_id"] in run_at
+            else None,
+            has_job=row["job_id"] in run_at,
+            facts=_facts(facts.get(row["execution_id"], {}), tells_of_others=tells_of_others),
         )
-        for execution_id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dispatched_at in rows
+        for row in rows
     ]
 
 
-def _read_facts(tenant_id: UUID, rows: Sequence[tuple[Any, ...]]) -> dict[UUID, Mapping[str, Any]]:
-    moments = [row[8] for row in rows]
+def _read_facts(tenant_id: UUID, rows: Sequence[Mapping[str, Any]]) -> dict[UUID, Mapping[str, Any]]:
+    moments = [row["dispatched_at"] for row in rows]
     parameters = {
         "tenant": tenant_id,
-        "jobs": list({row[1] for row in rows}),
-        "executions": [row[0] for row in rows],
+        "jobs": list({row["job_id"] for row in rows}),
+        "executions": [row["execution_id"] for row in rows],
         "since": uuid7_floor(min(moments) - EVENT_SLACK),
         "until": uuid7_floor(max(moments) + EVENT_SLACK),
     }
-    return {execution_id: json.loads(data) for execution_id, data in fetch_rows(_EVENTS, parameters)}
+    return {row.execution_id: json.loads(row.data) for row in fetch_rows(_EVENTS, parameters)}
 
 
 def _facts(data: Mapping[str, Any], *, tells_of_others: bool) -> DecisionFacts:

@@ -9,33 +9,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import QuerySet
+from psycopg.rows import dict_row
 
 from scheduling.models import DeadLetter, Execution, JobError
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
 
 # Occurrences that a list of groups looks at; a tenant with more sees the newest, and is told so.
 ERROR_WINDOW = 10_000
 MAX_GROUPS = 200
 MAX_OCCURRENCES = 200
 
-_GROUPS = """
-    WITH recent AS (
-        SELECT id, tenant_id, job_id, kind, error_type, error_message, error_fingerprint, at
-        FROM scheduling_joberror
-        WHERE id >= %(since)s AND id < %(until)s AND (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s)
-        ORDER BY id DESC LIMIT %(window)s
-    )
-    SELECT g.*, sum(g.count) OVER () AS looked_at, l.kind, l.error_type, l.error_message, l.job_id
-    FROM (
-        SELECT tenant_id, error_fingerprint, count(*) AS count, min(at) AS first_at, max(at) AS last_at,
-            (array_agg(id ORDER BY id DESC))[1] AS last_id, array_agg(DISTINCT kind) AS kinds
-        FROM recent GROUP BY tenant_id, error_fingerprint
-    ) g JOIN recent l ON l.id = g.last_id
-    ORDER BY g.count DESC, g.last_id DESC LIMIT %(groups)s
-"""
+_GROUPS = load_sql(__file__)["group_errors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +69,11 @@ def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
         "window": ERROR_WINDOW,
         "groups": MAX_GROUPS,
     }
-    with connection.cursor() as cursor:
+    with planned_cursor(dict_row) as cursor:
         cursor.execute(_GROUPS, parameters)
         rows = cursor.fetchall()
-    groups = [ErrorGroup(*row[:7], *row[8:]) for row in rows]
-    return ErrorGroups(groups, is_capped=bool(rows) and rows[0][7] >= ERROR_WINDOW)
+    looked_at = max((row.pop("looked_at") for row in rows), default=0)
+    return ErrorGroups([ErrorGroup(**row) for row in rows], is_capped=looked_at >= ERROR_WINDOW)
 
 
 def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> QuerySet[JobError]:

@@ -16,31 +16,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import class_row, dict_row
 
 from scheduling.models import JobEvent
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
 
 FEED_PAGE = 500
 _NOTHING = UUID(int=0)
 _POSITION = re.compile(r"([0-9]{1,18})-([0-9a-f]{32})", re.ASCII)
-_HORIZON = """
-SELECT pg_snapshot_xmin(s)::text::bigint, pg_snapshot_xmax(s)::text::bigint FROM pg_current_snapshot() AS s
-"""
-# A row has the lower half of its transaction's number; no row that is seen is of one that has not begun.
-_FEED = """
-WITH now AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next)
-SELECT t.number, coalesce(j.kind, ''), e.id, e.tenant_id, e.job_id, e.execution_id, e.at, e.name, e.state, e.actor,
-    e.request_id, e.data::text
-FROM now CROSS JOIN scheduling_jobevent e
-    CROSS JOIN LATERAL (SELECT now.next - ((now.next - (e.xmin::text)::bigint) & 4294967295) AS number) t
-    LEFT JOIN scheduling_job j ON j.tenant_id = e.tenant_id AND j.id = e.job_id
-WHERE e.tenant_id = ANY(%(tenants)s) AND e.id >= %(floor)s <of job>
-    AND t.number < %(until)s AND (t.number, e.id) > (%(transaction)s, %(event)s)
-ORDER BY t.number, e.id LIMIT %(limit)s
-"""
-_FEED_OF_ALL = _FEED.replace("<of job>", "")
-_FEED_OF_JOB = _FEED.replace("<of job>", "AND e.job_id = %(job)s")
+_SQL = load_sql(__file__)
+_HORIZON, _FEED_OF_ALL, _FEED_OF_JOB = _SQL["read_horizon"], _SQL["read_feed"], _SQL["read_feed_of_job"]
 
 
 class PositionInvalidError(ValueError):
@@ -92,9 +79,10 @@ class FedEvent:
 
 def read_horizon() -> Horizon:
     """How far a feed can be read now."""
-    with connection.cursor() as cursor:
+    with planned_cursor(class_row(Horizon)) as cursor:
         cursor.execute(_HORIZON)
-        return Horizon(*cursor.fetchone())
+        horizon: Horizon = cursor.fetchone()
+    return horizon
 
 
 def read_feed(
@@ -119,13 +107,11 @@ def read_feed(
         "job": job_id,
         "limit": limit,
     }
-    with connection.cursor() as cursor:
+    with planned_cursor(dict_row) as cursor:
         cursor.execute(_FEED_OF_ALL if job_id is None else _FEED_OF_JOB, values)
-        return [_fed(*row) for row in cursor.fetchall()]
+        return [_fed(**row) for row in cursor.fetchall()]
 
 
-def _fed(number: int, kind: str, event_id: UUID, *values: Any) -> FedEvent:
-    names = ("tenant_id", "job_id", "execution_id", "at", "name", "state", "actor", "request_id")
-    *others, data = values
-    event = JobEvent(id=event_id, data=json.loads(data), **dict(zip(names, others, strict=True)))
-    return FedEvent(Position(number, event_id), kind, event)
+def _fed(number: int, kind: str, data: str, **values: Any) -> FedEvent:
+    event = JobEvent(data=json.loads(data), **values)
+    return FedEvent(Position(number, event.id), kind, event)

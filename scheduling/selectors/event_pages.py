@@ -7,52 +7,22 @@ after an id, along the key, and no look walks more than so many rows.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import dict_row
+
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 # Events that a page walks, of all tenants, and that it tells of.
 WALKED = 20_000
 TOLD = 200
 # And of one of several tenants.
 TOLD_OF_EACH = 100
-# A row has the lower half of its transaction's number; no row that is seen is of one that has not begun. A settlement
-# always moves its job; of the others these do. OFFSET keeps each look-up a probe of its index.
-_PAGE = """
-WITH upcoming AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS number
-), walked AS MATERIALIZED (
-    SELECT e.id, e.tenant_id, e.job_id, e.execution_id, e.at, e.name, e.state, (e.xmin::text)::bigint AS written_by
-    FROM scheduling_jobevent e WHERE e.id >= %(first)s ORDER BY e.id LIMIT %(walked)s
-), wanted AS MATERIALIZED (
-    SELECT w.*, row_number() OVER (PARTITION BY w.tenant_id ORDER BY w.id) AS place
-    FROM walked w CROSS JOIN upcoming u
-        CROSS JOIN LATERAL (SELECT u.number - ((u.number - w.written_by) & 4294967295) AS number) t
-    WHERE t.number >= %(settled)s AND t.number < %(until)s AND w.tenant_id = ANY(%(tenants)s)
-        AND w.state = ANY(%(states)s) AND w.name <> 'execution.closed'
-        AND (w.name LIKE 'execution.%%' OR w.name IN ('job.cancelled', 'job.discarded', 'job.quarantined'))
-), told AS (
-    SELECT w.id, w.tenant_id, w.job_id, w.at, w.state, j.kind, q.name AS queue, j.tags, j.fair_key, j.idempotency_key,
-        j.batch_id, j.parent_id, j.priority, j.attempt,
-        coalesce(nullif(x.error_type, ''), j.error_type) AS error_type,
-        CASE WHEN x.error_type <> '' THEN x.error_message ELSE j.error_message END AS error_message
-    FROM wanted w
-        CROSS JOIN LATERAL (SELECT o.kind, o.queue_id, o.tags, o.fair_key, o.idempotency_key, o.batch_id, o.parent_id,
-                o.priority, o.attempt, o.error_type, o.error_message
-            FROM scheduling_job o WHERE o.tenant_id = w.tenant_id AND o.id = w.job_id OFFSET 0) j
-        JOIN scheduling_queue q ON q.id = j.queue_id
-        LEFT JOIN LATERAL (SELECT o.error_type, o.error_message FROM scheduling_execution o
-            WHERE o.tenant_id = w.tenant_id AND o.id = w.execution_id OFFSET 0) x ON true
-    WHERE w.place <= %(of_each)s AND j.kind <> ALL(%(kinds)s)
-    ORDER BY w.id LIMIT %(told)s
-)
-SELECT (SELECT count(*) FROM walked), (SELECT id FROM walked ORDER BY id DESC LIMIT 1),
-    (SELECT array_agg(ARRAY[w.tenant_id, w.id]) FROM wanted w WHERE w.place = %(of_each)s AND EXISTS (
-        SELECT FROM wanted n WHERE n.tenant_id = w.tenant_id AND n.place = %(of_each)s + 1)), told.*
-FROM (VALUES (1)) AS one LEFT JOIN told ON true ORDER BY told.id
-"""
+_PAGE = load_sql(__file__)["read_page"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +85,11 @@ def read_page(
         "told": TOLD,
         "of_each": TOLD_OF_EACH if len(tenant_ids) > 1 else WALKED,
     }
-    with connection.cursor() as cursor:
+    with planned_cursor(dict_row) as cursor:
         cursor.execute(_PAGE, values)
         rows = cursor.fetchall()
-    walked, last_walked, cut, *_ = rows[0]
-    events = [ToldEvent(*row[3:]) for row in rows if row[3] is not None]
-    last_id = events[-1].id if len(events) == TOLD else last_walked if walked == WALKED else None
-    return EventPage(events, walked, last_id, dict(cut or ()))
+    names = [field.name for field in fields(ToldEvent)]
+    events = [ToldEvent(**{name: row[name] for name in names}) for row in rows if row["id"] is not None]
+    page = rows[0]  # each row has the numbers of the page
+    last_id = events[-1].id if len(events) == TOLD else page["last_walked"] if page["walked"] == WALKED else None
+    return EventPage(events, page["walked"], last_id, dict(page["cut"] or ()))

@@ -10,28 +10,24 @@ from enum import StrEnum
 from math import inf
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce
+from psycopg.rows import class_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
 from scheduling.models import CFSPlan, Queue, SchedulingEntity
 from scheduling.selectors.throughput import Ended
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.models import Tenant
+from tenants.prepared import planned_cursor
 
 # More tenants than this are not compared; the panel says so.
 ENTITY_LIMIT = 5_000
 LINE_LIMIT = 20
 BELOW, ABOVE = 0.8, 1.2
 
-_IN_FLIGHT = """
-SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL), count(started_at),
-    sum(1.0 / size)::float8,
-    coalesce(sum(greatest(0, extract(epoch FROM %(now)s - greatest(started_at, %(since)s))) / size), 0)::float8
-FROM (SELECT *, count(*) OVER (PARTITION BY message_id) AS size FROM scheduling_execution_live) l
-GROUP BY 1, 2
-"""
+_IN_FLIGHT = load_sql(__file__)["count_in_flight"]
 
 
 class Verdict(StrEnum):
@@ -131,9 +127,9 @@ class _Tenant:
 def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
     """What is in flight by queue and tenant, one statement; a tenant sees its own part of a message as the whole."""
     require_scope()  # raw SQL passes the first wall by, so it is asked here
-    with connection.cursor() as cursor:
+    with planned_cursor(class_row(InFlight)) as cursor:
         cursor.execute(_IN_FLIGHT, {"now": now, "since": since})
-        return [InFlight(*row) for row in cursor.fetchall()]
+        return list(cursor.fetchall())
 
 
 def read_fair_share(

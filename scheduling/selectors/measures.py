@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import connection
 
@@ -16,10 +15,13 @@ from scheduling.selectors.costs import read_kind_costs
 from scheduling.selectors.fairness import ENTITY_LIMIT, TenantLine, read_fair_share, read_in_flight
 from scheduling.selectors.jobs import CappedCount
 from scheduling.selectors.processes import Liveness, read_liveness
+from scheduling.selectors.raw import fetch_rows
 from scheduling.selectors.throughput import WINDOW, read_ended_by_tenant
 from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import set_config
 from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
 # Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
@@ -29,64 +31,12 @@ SCRAPE_TIMEOUT_MS = 5_000
 DEAD_LETTER_LIMIT = 1_000
 DEAD_LETTER_AGE = timedelta(hours=24)
 
-# The heads of at most 500 tenants, the longest waiting first: a job's own rank orders it inside its tenant only.
-_OLDEST = """
-SELECT head.queue_id, min(j.run_at) FROM (
-    SELECT e.queue_id, r.job_id FROM (
-        SELECT id, queue_id FROM scheduling_schedulingentity WHERE waiting > 0 ORDER BY head_rank LIMIT 500
-    ) e CROSS JOIN LATERAL (
-        SELECT job_id FROM scheduling_job_ready WHERE entity_id = e.id ORDER BY rank, job_id LIMIT 1
-    ) r
-) head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1
-"""
+_SQL = load_sql(__file__)
+_OLDEST = _SQL["find_oldest"]
 
-_QUEUES = """
-SELECT q.id, q.name, p.name, now(), coalesce(e.waiting, 0)::bigint, coalesce(e.predicted_us, 0)::float8,
-    coalesce(l.dispatched, 0), coalesce(l.executing, 0), coalesce(l.messages, 0), s.unread_since IS NOT NULL
-FROM scheduling_queue q JOIN scheduling_workerpool p ON p.id = q.pool_id
-LEFT JOIN (
-    SELECT queue_id, sum(waiting) AS waiting, sum(waiting::numeric * estimate_us) AS predicted_us
-    FROM scheduling_schedulingentity WHERE waiting > 0 GROUP BY 1
-) e ON e.queue_id = q.id
-LEFT JOIN scheduling_queue_standing s ON s.queue_id = q.id
-LEFT JOIN (
-    SELECT queue_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
-        count(*) FILTER (WHERE started_at IS NOT NULL) AS executing, count(DISTINCT message_id) AS messages
-    FROM scheduling_execution_live GROUP BY 1
-) l ON l.queue_id = q.id
-ORDER BY 2
-"""
-# LATERAL with LIMIT: each state by its key, whatever the planner believes of the table of jobs.
-_DUE = """
-SELECT e.queue_id, count(*) FILTER (WHERE j.state = 'scheduled'), count(*) FILTER (WHERE j.state = 'retryable')
-FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %s) d
-    CROSS JOIN LATERAL (SELECT state FROM scheduling_job WHERE id = d.job_id LIMIT 1) j
-    JOIN scheduling_schedulingentity e ON e.id = d.entity_id
-GROUP BY 1
-"""
-_SUSPENDED = """
-SELECT j.queue_id, count(*)
-FROM (SELECT job_id FROM scheduling_job_suspended LIMIT %s) s
-    CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_job WHERE id = s.job_id LIMIT 1) j
-GROUP BY 1
-"""
-_WORKERS = """
-SELECT p.name, CASE WHEN w.heartbeat_at > now() - make_interval(secs => %s) THEN w.status ELSE 'silent' END, count(*)
-FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id WHERE w.status <> 'stopped' GROUP BY 1, 2
-"""
-_TICKS = """
-SELECT p.name, extract(epoch FROM now() - c.ticked_at)::float8
-FROM scheduling_pool_clock c JOIN scheduling_workerpool p ON p.id = c.pool_id WHERE c.ticked_at IS NOT NULL
-"""
-_ROLLUP_LAG = "SELECT extract(epoch FROM now() - min(folded_at))::float8 FROM scheduling_rollup_clock"
-# Service that is owed: how far the tenant's virtual time is behind its queue's, at its weight.
-_LAGS = """
-SELECT t.id, t.slug, coalesce(max((c.virtual_time - e.vruntime)::float8 * e.weight_milli / 1e12)
-    FILTER (WHERE e.is_runnable OR e.in_flight + e.keys_in_flight > 0), 0)
-FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id AND e.parent_id IS NULL
-    LEFT JOIN scheduling_queue_clock c ON c.queue_id = e.queue_id
-WHERE t.id = ANY(%s) GROUP BY 1, 2
-"""
+_QUEUES, _DUE, _SUSPENDED = _SQL["read_queues"], _SQL["count_due"], _SQL["count_suspended"]
+_WORKERS, _TICKS, _ROLLUP_LAG = _SQL["count_workers"], _SQL["read_ticks"], _SQL["read_rollup_lag"]
+_LAGS = _SQL["read_lags"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,16 +98,17 @@ def read_measures(*, tenant_limit: int) -> Measures:
     """About fifteen statements, four fewer when ``tenant_limit`` is 0."""
     require_scope()
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = {SCRAPE_TIMEOUT_MS}")
+        cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
     liveness = read_liveness()
-    lag = _fetch(_ROLLUP_LAG, [])
     return Measures(
         queues=read_queue_measures(),
         liveness=liveness,
-        workers={(pool, status): count for pool, status, count in _fetch(_WORKERS, [lease_seconds()])},
-        tick_ages=dict(_fetch(_TICKS, [])),
+        workers={
+            (row.pool, row.status): row.workers for row in fetch_rows(_WORKERS, {"lease_seconds": lease_seconds()})
+        },
+        tick_ages={row.pool: row.age for row in fetch_rows(_TICKS)},
         tenants=_read_tenants(liveness, tenant_limit) if tenant_limit else [],
-        rollup_lag_seconds=lag[0][0],
+        rollup_lag_seconds=fetch_rows(_ROLLUP_LAG)[0].lag,
         seals=read_seal_backlog(),
         kind_costs=read_kind_costs(),
         open_circuits=count_open_circuits(),
@@ -173,25 +124,26 @@ def count_recent_dead_letters(*, since: datetime) -> CappedCount:
 
 def read_queue_measures() -> list[QueueMeasure]:
     """How each queue stands: four statements, none of which counts the table of jobs."""
-    require_scope()
-    oldest: dict[int, datetime] = dict(_fetch(_OLDEST, []))
-    due = {queue_id: counts for queue_id, *counts in _fetch(_DUE, [DUE_LIMIT])}
-    suspended = dict(_fetch(_SUSPENDED, [DUE_LIMIT]))
+    oldest = {row.queue_id: row.since for row in fetch_rows(_OLDEST)}
+    due = {row.queue_id: row for row in fetch_rows(_DUE, {"limit": DUE_LIMIT})}
+    suspended = {row.queue_id: row.jobs for row in fetch_rows(_SUSPENDED, {"limit": DUE_LIMIT})}
     measures = []
-    for queue_id, name, pool, now, waiting, predicted_us, *rest in _fetch(_QUEUES, []):
-        scheduled, backing_off = due.get(queue_id, (0, 0))
-        since = oldest.get(queue_id)
+    for row in fetch_rows(_QUEUES):
+        counted, since = due.get(row.queue_id), oldest.get(row.queue_id)
         measures.append(
             QueueMeasure(
-                name=name,
-                pool=pool,
-                waiting=waiting,
-                scheduled=scheduled,
-                backing_off=backing_off,
-                suspended=suspended.get(queue_id, 0),
-                oldest_seconds=max(0.0, (now - since).total_seconds()) if since else 0.0,
-                predicted_seconds=predicted_us / 1e6,
-                **dict(zip(("dispatched", "executing", "messages", "is_unread"), rest, strict=True)),
+                name=row.name,
+                pool=row.pool,
+                waiting=row.waiting,
+                scheduled=counted.scheduled if counted else 0,
+                backing_off=counted.backing_off if counted else 0,
+                suspended=suspended.get(row.queue_id, 0),
+                oldest_seconds=max(0.0, (row.now - since).total_seconds()) if since else 0.0,
+                predicted_seconds=row.predicted_us / 1e6,
+                dispatched=row.dispatched,
+                executing=row.executing,
+                messages=row.messages,
+                is_unread=row.is_unread,
             )
         )
     return measures
@@ -209,21 +161,14 @@ def _read_tenants(liveness: Liveness, limit: int) -> list[TenantMeasure]:
         limit=ENTITY_LIMIT,
     )
     busiest = sorted(share.lines, key=_busyness, reverse=True)[:limit]
-    found = {row[0]: row[1:] for row in _fetch(_LAGS, [[line.tenant_id for line in busiest]])}
+    lags = fetch_rows(_LAGS, {"tenants": [line.tenant_id for line in busiest]})
+    found = {row.tenant_id: row for row in lags}
     return [
-        TenantMeasure(slug, line.used_share or 0.0, line.entitled_share or 0.0, lag_seconds)
+        TenantMeasure(row.slug, line.used_share or 0.0, line.entitled_share or 0.0, row.lag_seconds)
         for line in busiest
-        if line.tenant_id in found
-        for slug, lag_seconds in [found[line.tenant_id]]
+        if (row := found.get(line.tenant_id))
     ]
 
 
 def _busyness(line: TenantLine) -> tuple[float, int]:
     return line.used_seconds, line.waiting
-
-
-def _fetch(statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows

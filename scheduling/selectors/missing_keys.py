@@ -8,9 +8,12 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from psycopg.rows import class_row
+
 from scheduling.models import JobEvent
 from tenants.clock import read_clock
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.prepared import prepared_cursor
 
 # The cause of a wait, in the job's events, and the code of the reason.
@@ -25,16 +28,7 @@ _OPENED = frozenset(
     f"execution.{what}" for what in ("put_off", "yielded", "suspended", "awaits_children", "failed", "timed_out")
 )
 
-_WAITING = """
-SELECT t.slug, last.key, count(*), min(last.at)
-FROM (SELECT job_id, tenant_id FROM scheduling_job_due ORDER BY due_at LIMIT %s) d
-    CROSS JOIN LATERAL (
-        SELECT e.name, e.data ->> 'cause' AS cause, e.data ->> 'key' AS key, e.at FROM scheduling_jobevent e
-        WHERE e.tenant_id = d.tenant_id AND e.job_id = d.job_id ORDER BY e.id DESC LIMIT 1) last
-    JOIN tenants_tenant t ON t.id = d.tenant_id
-WHERE last.name = 'execution.put_off' AND last.cause = %s
-GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2
-"""
+_WAITING = load_sql(__file__)["find_missing_keys"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +67,6 @@ def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
 
 def find_missing_keys() -> Sequence[MissingKey]:
     """Return the keys for which jobs of the scope wait, of the MOST_JOBS that are due the soonest."""
-    with prepared_cursor() as cursor:
-        cursor.execute(_WAITING, [MOST_JOBS, DATA_KEY_MISSING])
-        return [MissingKey(slug, key, jobs) for slug, key, jobs, _ in cursor.fetchall()]
+    with prepared_cursor(class_row(MissingKey)) as cursor:
+        cursor.execute(_WAITING, {"jobs": MOST_JOBS, "cause": DATA_KEY_MISSING})
+        return list(cursor.fetchall())

@@ -51,7 +51,8 @@ SELECT queue_id, sum(weight)::float8 AS weight, sum(work_us)::float8 AS work_us,
 FROM (
     SELECT e.queue_id, e.weight_milli / 1000.0 AS weight, e.waiting + e.keys_waiting AS waiting, e.vruntime,
         (e.waiting + e.keys_waiting)::numeric * e.estimate_us AS work_us,
-        coalesce(t.max_concurrency, p.max_concurrency) AS cap
+        -- include: tenant_cap
+        AS cap
     FROM scheduling_queue q JOIN scheduling_schedulingentity e ON e.queue_id = q.id
         JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     WHERE q.pool_id = %(pool_id)s AND NOT q.is_paused AND e.parent_id IS NULL AND e.waiting + e.keys_waiting > 0

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db import connection
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from psycopg.rows import class_row
 
 from scheduling.conf import lease_seconds
 from scheduling.models import ProcessHeartbeat, Worker
+from scheduling.selectors.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 
 WORKER_ROLE = "worker"
 # A Celery process that was given the platform's messages and is none of its workers.
@@ -21,28 +23,8 @@ FOREIGN_ROLE = "foreign"
 FOREIGN_ALARM = timedelta(minutes=5)
 ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
 
-_POOLS = """
-SELECT p.name, coalesce(q.names, '{}'), coalesce(w.workers, 0), coalesce(w.slots, 0), w.oldest_canary, w.worst_skew
-FROM scheduling_workerpool p
-LEFT JOIN (
-    SELECT pool_id, array_agg(name ORDER BY name) AS names FROM scheduling_queue GROUP BY 1
-) q ON q.pool_id = p.id
-LEFT JOIN (
-    SELECT pool_id, count(*)::int AS workers, sum(slots)::int AS slots,
-        max(extract(epoch FROM now() - canary_at))::float8 AS oldest_canary,
-        (array_agg(clock_skew_seconds ORDER BY abs(clock_skew_seconds) DESC NULLS LAST))[1] AS worst_skew
-    FROM scheduling_worker
-    WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease)s) GROUP BY 1
-) w ON w.pool_id = p.id
-ORDER BY 1
-"""
-# Any of those that live may be the one whose clock is off, not only whichever beat last.
-_PROCESSES = """
-SELECT role, min(extract(epoch FROM now() - heartbeat_at))::float8,
-    (array_agg(clock_skew_seconds ORDER BY abs(clock_skew_seconds) DESC NULLS LAST)
-        FILTER (WHERE heartbeat_at > now() - make_interval(secs => %(lease)s)))[1]
-FROM scheduling_process_heartbeat GROUP BY role
-"""
+_SQL = load_sql(__file__)
+_POOLS, _PROCESSES = _SQL["read_pools"], _SQL["read_processes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +50,11 @@ class Liveness:
 
 def read_liveness() -> Liveness:
     """Two statements over small tables."""
-    require_scope()
-    with connection.cursor() as cursor:
-        cursor.execute(_POOLS, {"lease": lease_seconds()})
-        pools = [LivePool(*row) for row in cursor.fetchall()]
-        cursor.execute(_PROCESSES, {"lease": lease_seconds()})
-        processes = cursor.fetchall()
-    ages = {role: age for role, age, _ in processes}
-    told = [*(skew for _, _, skew in processes), *(pool.worst_skew_seconds for pool in pools)]
+    values = {"lease": lease_seconds()}
+    pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
+    processes = fetch_rows(_PROCESSES, values)
+    ages = {row.role: row.age for row in processes}
+    told = [*(row.skew for row in processes), *(pool.worst_skew_seconds for pool in pools)]
     skews = [skew for skew in told if skew is not None]
     return Liveness(pools, ages, max(skews, key=abs, default=None))
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import connection
+from psycopg.rows import RowFactory, namedtuple_row
 
 from tenants.context import require_scope
+from tenants.prepared import planned_cursor
 
 
-def fetch_rows(statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows of a statement; raw SQL passes the first wall by, so a scope is asked for here."""
+def fetch_rows(
+    statement: str, parameters: Mapping[str, Any] | None = None, *, row_factory: RowFactory[Any] = namedtuple_row
+) -> list[Any]:
+    """Return all rows of a statement. Require a scope here, since raw SQL has no manager that does."""
     require_scope()
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
-        rows: list[tuple[Any, ...]] = cursor.fetchall()
-    return rows
+    with planned_cursor(row_factory) as cursor:
+        cursor.execute(statement, parameters or {})
+        return list(cursor.fetchall())

@@ -6,34 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.rows import scalar_row
+
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from tenants.database.sql import load_sql
 from tenants.joined_rows import rows_of_json
 from tenants.prepared import prepared_cursor
 from tenants.shared_cache import SharedCache
 
-# As one document that PostgreSQL writes: to read it costs each process a statement each half second.
-_ROUTES = """
-    WITH rules AS (
-        SELECT * FROM scheduling_routingrule WHERE is_active
-    ), targets AS (
-        SELECT t.*, q.name FROM scheduling_routing_target t JOIN rules ON rules.id = t.rule_id AND rules.balance <> ''
-            JOIN scheduling_queue q ON q.id = t.queue_id
-    ), tiers AS (
-        SELECT t.tier_id, t.queue_id FROM scheduling_cfsplantier t JOIN scheduling_cfsplan p ON p.id = t.plan_id
-        WHERE p.is_active
-    ), queues AS (
-        SELECT * FROM scheduling_queue WHERE id IN (
-            SELECT queue_id FROM rules UNION SELECT queue_id FROM targets UNION SELECT queue_id FROM tiers)
-    )
-    SELECT json_build_object(
-        'rules', (SELECT coalesce(json_agg(r ORDER BY r.position), '[]') FROM rules r),
-        'targets', (SELECT coalesce(json_agg(t ORDER BY t.name), '[]') FROM targets t),
-        'tiers', (SELECT coalesce(json_object_agg(t.tier_id, t.queue_id ORDER BY t.tier_id), '{}') FROM tiers t),
-        'queues', (SELECT coalesce(json_agg(q ORDER BY q.id), '[]') FROM queues q),
-        'pools', (SELECT coalesce(json_agg(p ORDER BY p.id), '[]') FROM scheduling_workerpool p
-            WHERE p.id IN (SELECT pool_id FROM queues))
-    )
-"""
+_ROUTES = load_sql(__file__)["read_routes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +40,9 @@ def kept_routes() -> KnownRoutes:
 
 
 def _read() -> Mapping[str, Any]:
-    with prepared_cursor() as cursor:
+    with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_ROUTES)
-        document: Mapping[str, Any] = cursor.fetchone()[0]
+        document: Mapping[str, Any] = cursor.fetchone()
     return document
 
 

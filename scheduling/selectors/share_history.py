@@ -20,6 +20,7 @@ from scheduling.selectors.fairness import ABOVE, BELOW, Verdict
 from scheduling.selectors.raw import fetch_rows
 from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
 LINE_LIMIT = 12
@@ -32,41 +33,8 @@ _MICROSECOND = timedelta(microseconds=1)
 # A bin that has just begun is not divided by nothing.
 _SHORTEST_US = 1_000_000.0
 
-# Backlogged in two queues at once is backlogged once, hence the bin's length as the most.
-_ENTITLED = """
-WITH sampled AS MATERIALIZED (
-    SELECT tenant_id, date_bin(%(length)s, minute, %(since)s) AS bin, sum(entitled_us)::bigint AS entitled_us,
-        least(sum(backlogged_us), %(seconds)s * 1000000)::bigint AS backlogged_us
-    FROM scheduling_share_minute
-    WHERE minute >= %(since)s AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-    GROUP BY 1, 2
-), greatest AS (
-    SELECT tenant_id FROM sampled GROUP BY 1 ORDER BY sum(entitled_us) DESC, tenant_id LIMIT %(limit)s
-)
-SELECT tenant_id, bin, entitled_us, backlogged_us FROM sampled JOIN greatest USING (tenant_id)
-"""
-_LAGS = """
-SELECT tenant_id, sum(lag_us)::bigint FROM (
-    SELECT DISTINCT ON (tenant_id, queue_id) tenant_id, lag_us FROM scheduling_share_minute
-    WHERE minute >= %(lag_since)s AND lag_us IS NOT NULL AND tenant_id = ANY (%(tenants)s)
-        AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-    ORDER BY tenant_id, queue_id, minute DESC
-) AS last GROUP BY 1
-"""
-_USED = """
-SELECT tenant_id, date_bin(%(length)s, minute, %(since)s), sum(busy_us)::bigint
-FROM scheduling_tenant_minute
-WHERE tenant_id = ANY (%(tenants)s::uuid[]) AND minute >= %(since)s
-    AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-GROUP BY 1, 2
-"""
-# Jobs that share a message share its slot.
-_RUNNING = """
-SELECT tenant_id, started_at, size
-FROM (SELECT *, count(*) OVER (PARTITION BY message_id) AS size FROM scheduling_execution_live) AS live
-WHERE started_at IS NOT NULL AND tenant_id = ANY (%(tenants)s)
-    AND (%(queues)s::bigint[] IS NULL OR queue_id = ANY (%(queues)s))
-"""
+_SQL = load_sql(__file__)
+_ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL["sum_used"], _SQL["find_running"]
 
 
 class Span(StrEnum):
@@ -196,7 +164,7 @@ def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Que
     """The microseconds of slot time that tenants are behind their ideal shares, as last sampled: one statement."""
     named = None if queues is None else [queue.pk for queue in queues]
     parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
-    return dict(fetch_rows(_LAGS, parameters))
+    return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
 def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
@@ -242,21 +210,21 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
 def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:
     """(entitled, backlogged) microseconds by tenant and bin."""
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
-    for tenant_id, begin, entitled_us, backlogged_us in fetch_rows(_ENTITLED, parameters):
-        found[tenant_id][axis.index(begin)] = (entitled_us, backlogged_us)
+    for row in fetch_rows(_ENTITLED, parameters):
+        found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
     return dict(found)
 
 
 def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[tuple[UUID, int], float]:
     """Microseconds of slot time by tenant and bin: what ended, and what runs now."""
     used: dict[tuple[UUID, int], float] = defaultdict(float)
-    for tenant_id, begin, busy_us in fetch_rows(_USED, parameters):
-        used[tenant_id, axis.index(begin)] += busy_us
-    for tenant_id, started_at, size in fetch_rows(_RUNNING, parameters):
-        for index in range(axis.index(started_at), axis.bins):
-            begun = max(started_at, axis.begin(index))
+    for row in fetch_rows(_USED, parameters):
+        used[row.tenant_id, axis.index(row.bin)] += row.busy_us
+    for row in fetch_rows(_RUNNING, parameters):
+        for index in range(axis.index(row.started_at), axis.bins):
+            begun = max(row.started_at, axis.begin(index))
             lasted = max(timedelta(), min(now, axis.begin(index + 1)) - begun)
-            used[tenant_id, index] += lasted / _MICROSECOND / size
+            used[row.tenant_id, index] += lasted / _MICROSECOND / row.size
     return used
 
 

@@ -3,7 +3,8 @@
 SELECT clock_timestamp() AS now, d.due_at,
     t.status = 'suspended' AS is_suspended, t.status_reason AS suspension_reason, t.suspended_until,
     t.is_paused AS is_tenant_paused, t.pause_reason AS tenant_pause_reason, t.paused_until AS tenant_paused_until,
-    coalesce(t.max_concurrency, p.max_concurrency) AS tenant_cap, coalesce(c.in_flight, 0) AS tenant_in_flight,
+    -- include: tenant_cap
+    AS tenant_cap, coalesce(c.in_flight, 0) AS tenant_in_flight,
     q.is_paused AS is_queue_paused, q.pause_reason AS queue_pause_reason, q.paused_until AS queue_paused_until,
     q.cap AS queue_cap,
     (SELECT count(DISTINCT l.message_id) FROM scheduling_execution_live l WHERE l.queue_id = q.id) AS queue_in_flight,

@@ -6,10 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from psycopg.rows import class_row, scalar_row
 
 from scheduling.models import Drain
+from scheduling.selectors.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 
 PAUSED, DRAINING = "paused", "draining"
@@ -23,65 +25,8 @@ ROW_LIMIT = 20_000
 # Stopped tenants that one page lists.
 TENANT_LIMIT = 50
 
-# The columns of Stop. Row-level security shows a tenant no tenant but itself.
-_STOPS = """
-SELECT 'pool', name, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL::timestamptz, id::text
-FROM scheduling_workerpool WHERE is_paused
-UNION ALL
-SELECT 'queue', name, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL, id::text
-FROM scheduling_queue WHERE is_paused
-UNION ALL
-SELECT 'kind', kind, 'paused', reason, paused_by, paused_at, paused_until, NULL, kind FROM scheduling_kindpause
-UNION ALL
-SELECT d.scope, d.name, 'draining', d.reason, d.started_by, d.started_at, d.until, d.drained_at,
-    coalesce(q.id, p.id)::text
-FROM scheduling_drain d LEFT JOIN scheduling_queue q ON d.scope = 'queue' AND q.name = d.name
-    LEFT JOIN scheduling_workerpool p ON d.scope = 'pool' AND p.name = d.name
-UNION ALL
-(SELECT 'tenant', slug, 'suspended', status_reason, suspended_by, suspended_at, suspended_until, NULL, id::text
-FROM tenants_tenant WHERE status = 'suspended' ORDER BY slug LIMIT %(limit)s)
-UNION ALL
-(SELECT 'tenant', slug, 'paused', pause_reason, paused_by, paused_at, paused_until, NULL, id::text
-FROM tenants_tenant WHERE is_paused ORDER BY slug LIMIT %(limit)s)
-UNION ALL
-(SELECT 'tenant', slug, 'draining', drain_reason, draining_by, draining_at, draining_until, drained_at, id::text
-FROM tenants_tenant WHERE is_draining ORDER BY slug LIMIT %(limit)s)
-"""
-_WAITING_OF_ENTITIES = """
-    SELECT coalesce((SELECT sum(e.waiting) FROM scheduling_schedulingentity e JOIN scheduling_queue q
-            ON q.id = e.queue_id WHERE {where}), 0)
-        + coalesce((SELECT sum(e.waiting_delta) FROM scheduling_wake e JOIN scheduling_queue q
-            ON q.id = e.queue_id WHERE {where}), 0)
-"""
-_WAITING = {
-    "queue": _WAITING_OF_ENTITIES.format(where="q.name = %(name)s"),
-    "pool": _WAITING_OF_ENTITIES.format(
-        where="q.pool_id = (SELECT id FROM scheduling_workerpool WHERE name = %(name)s)"
-    ),
-    "tenant": _WAITING_OF_ENTITIES.format(where="e.tenant_id = (SELECT id FROM tenants_tenant WHERE slug = %(name)s)"),
-    "kind": """
-        SELECT count(*) FROM (
-            (SELECT FROM scheduling_job_held WHERE kind = %(name)s LIMIT %(limit)s)
-            UNION ALL (SELECT FROM scheduling_job_due WHERE kind = %(name)s LIMIT %(limit)s)
-            UNION ALL (SELECT FROM scheduling_job_ready WHERE kind = %(name)s LIMIT %(limit)s)
-        ) AS waiting""",
-}
-_IS_OF = {
-    "queue": "x.queue_id = (SELECT id FROM scheduling_queue WHERE name = %(name)s)",
-    "pool": "x.queue_id IN (SELECT q.id FROM scheduling_queue q JOIN scheduling_workerpool p ON p.id = q.pool_id"
-    " WHERE p.name = %(name)s)",
-    "tenant": "x.tenant_id = (SELECT id FROM tenants_tenant WHERE slug = %(name)s)",
-    "kind": "x.kind = %(name)s",
-}
-_IN_FLIGHT = "SELECT count(*) FROM scheduling_execution_live x WHERE "
-_ENDED = """
-    SELECT count(*) FROM (
-        SELECT queue_id, tenant_id, kind, ended_at FROM scheduling_execution WHERE id >= %(floor)s
-        ORDER BY id DESC LIMIT %(rows)s
-    ) x WHERE x.ended_at >= %(since)s AND
-"""
-
-
+_SQL = load_sql(__file__)
+_STOPS = _SQL["find_stops"]
 _PAGES = {
     "queue": "admin:scheduling_queue_change",
     "pool": "admin:scheduling_workerpool_change",
@@ -129,9 +74,7 @@ class DrainProgress:
 def list_stops() -> list[Stop]:
     """All that concerns the scope of the moment, one statement; who did it, and pools, are the staff's affair."""
     is_all_tenants = require_scope().is_all_tenants
-    with connection.cursor() as cursor:
-        cursor.execute(_STOPS, {"limit": TENANT_LIMIT})
-        stops = [Stop(*row) for row in cursor.fetchall()]
+    stops = fetch_rows(_STOPS, {"limit": TENANT_LIMIT}, row_factory=class_row(Stop))
     if is_all_tenants:
         return stops
     return [replace(stop, by="") for stop in stops if stop.scope != "pool"]
@@ -139,7 +82,6 @@ def list_stops() -> list[Stop]:
 
 def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgress:
     """Three bounded statements over all tenants, or over the one of the scope."""
-    require_scope()  # raw SQL passes the first wall by, so it is asked here
     values = {
         "name": name,
         "limit": COUNT_LIMIT + 1,
@@ -147,9 +89,9 @@ def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgres
         "since": now - RATE_WINDOW,
         "floor": uuid7_floor(now - RATE_WINDOW - LONGEST_EXECUTION),
     }
-    waiting = max(0, _number(_WAITING[scope], values)) if scope != "pool" else 0
-    in_flight = _number(_IN_FLIGHT + _IS_OF[scope], values)
-    per_minute = _number(_ENDED + _IS_OF[scope], values) / (RATE_WINDOW.total_seconds() / 60)
+    waiting = max(0, _number(f"count_waiting_{scope}", values)) if scope != "pool" else 0
+    in_flight = _number(f"count_running_{scope}", values)
+    per_minute = _number(f"count_ended_{scope}", values) / (RATE_WINDOW.total_seconds() / 60)
     left = waiting + in_flight
     eta = 0.0 if not left else left / per_minute * 60 if per_minute else None
     return DrainProgress(waiting, in_flight, per_minute, eta)
@@ -160,10 +102,8 @@ def find_drain(scope: str, name: str) -> Drain | None:
     return Drain.objects.filter(scope=scope, name=name).first()
 
 
-def _number(statement: str, values: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return int(cursor.fetchone()[0])
+def _number(name: str, values: dict[str, Any]) -> int:
+    return int(fetch_rows(_SQL[name], values, row_factory=scalar_row)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,12 @@ from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
 from scheduling.models import Queue
 from scheduling.selectors.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.sql import load_sql
 
 # Tenants a queue, those of least virtual time: whoever is farther is not served soon.
 TENANT_LIMIT = 10
 
-# The floor keeps the scan clear of dead entries left of the least virtual time.
-_NEXT = """
-SELECT q.id, c.virtual_time, e.tenant_id, t.slug, t.name, e.vruntime, e.weight_milli,
-    e.in_flight + e.keys_in_flight, e.waiting + e.keys_waiting
-FROM unnest(%(queues)s::bigint[]) AS q(id) JOIN scheduling_queue_clock c ON c.queue_id = q.id
-    CROSS JOIN LATERAL (
-        SELECT * FROM scheduling_schedulingentity e
-        WHERE e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL AND e.vruntime >= c.floor
-        ORDER BY e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id LIMIT %(limit)s
-    ) e JOIN tenants_tenant t ON t.id = e.tenant_id
-ORDER BY q.id, e.vruntime, e.in_flight + e.keys_in_flight, e.head_rank, e.id
-"""
+_NEXT = load_sql(__file__)["find_next"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +46,9 @@ def read_virtual_times(queues: Sequence[Queue]) -> list[QueueTimes]:
         return []
     found: dict[int, list[VirtualTime]] = defaultdict(list)
     rows = fetch_rows(_NEXT, {"queues": [queue.pk for queue in queues], "limit": TENANT_LIMIT})
-    for queue_id, clock, tenant_id, slug, name, vruntime, weight_milli, in_flight, waiting in rows:
-        ahead_us = (vruntime - clock) // UNITS_PER_MICROSECOND
-        time = VirtualTime(tenant_id, slug, name, ahead_us, weight_milli / MILLI, in_flight, waiting)
-        found[queue_id].append(time)
+    for row in rows:
+        ahead_us = (row.vruntime - row.virtual_time) // UNITS_PER_MICROSECOND
+        weight = row.weight_milli / MILLI
+        time = VirtualTime(row.tenant_id, row.slug, row.name, ahead_us, weight, row.in_flight, row.waiting)
+        found[row.queue_id].append(time)
     return [QueueTimes(queue, found[queue.pk]) for queue in queues if queue.pk in found]

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling import signals
@@ -32,7 +31,6 @@ AUDIT_TYPE = "django_celery_beat.periodictask"
 CRONTAB_SECONDS = 60
 # Two messages of one due time come within a third of the interval, two due times more than two thirds apart.
 SLOTS_AN_INTERVAL = 3
-_LOCK = f"SELECT extract(epoch FROM now())::float8 FROM {LockClass.BEAT_TASK.take_named('%s')}"  # noqa: S608 - constants
 
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
@@ -100,9 +98,8 @@ def _is_told(target: AuditTarget, reason: str) -> bool:
 
 
 def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None) -> tuple[Job, bool]:
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [str(row.pk)])
-        now = cursor.fetchone()[0]
+    LockClass.BEAT_TASK.hold(str(row.pk))
+    now = read_clock().timestamp()
     slot = int((now if asked_at is None else asked_at) / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
     keys = [f"beat:{row.pk}:{number}" for number in (slot, slot - 1)]
     earlier = Job.objects.filter(idempotency_key__in=keys).first()

@@ -18,11 +18,10 @@ from scheduling.services.settlement import Progress
 from tenants.context import tenant_context
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
-from tenants.prepared import prepared_cursor
+from tenants.prepared import prepared_cursor, set_config
 
 _SQL = load_sql(__file__)
-_CHECKPOINT = _SQL["save_checkpoint"]
-_PROGRESS = _SQL["save_progress"]
+_CHECKPOINT, _PROGRESS = _SQL["save_checkpoint"], _SQL["save_progress"]
 
 _FIELD = sealed_field(Job, "checkpoint")
 
@@ -66,7 +65,7 @@ def save_progress(
     with tenant_context(tenant_id):
         if patience_ms is not None:
             with prepared_cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [str(patience_ms)])
+                cursor.execute(*set_config({"lock_timeout": str(patience_ms)}))
         shown = {"current": progress.current, "total": progress.total, "message": progress.message}
         _update_under_fence(_PROGRESS, {**shown, "job_id": job_id, "fence": fence})
 

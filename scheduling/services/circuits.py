@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.rows import namedtuple_row
 
 from scheduling.circuit import CircuitState
 from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
@@ -17,16 +18,15 @@ from scheduling.processors import registry
 from scheduling.processors.base import Dependency
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 from tenants.services.audit import AuditTarget, record_audit
 from tenants.services.pausing import actor_words, check_until, expect_reason
 
 # What fits beside a breaker in every list.
 REASON_LIMIT = 200
 BECAUSE = "its time was over"
-_LET_GO = """
-UPDATE scheduling_circuit_breaker SET state = 'closing', until = NULL, forced_by = '', forced_reason = ''
-WHERE state IN ('forced_open', 'forced_closed') AND until <= now() RETURNING tenant_id, kind, dependency
-"""
+_LET_GO = load_sql(__file__)["release_due"]
 
 
 @transaction.atomic
@@ -98,11 +98,11 @@ def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
 
 def let_go_due_circuits() -> int:
     """End what is held by hand beyond its time; how many. The caller leads, and sees all tenants."""
-    with connection.cursor() as cursor:
+    with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_LET_GO)
-        ended: list[tuple[UUID | None, str, str]] = cursor.fetchall()
-    for tenant_id, kind, dependency in ended:  # seldom more than one
-        circuit = Circuit(tenant_id=tenant_id, kind=kind, dependency=dependency)
+        ended = cursor.fetchall()
+    for row in ended:  # seldom more than one
+        circuit = Circuit(tenant_id=row.tenant_id, kind=row.kind, dependency=row.dependency)
         _record("circuit.reset", circuit, None, {"state": CircuitState.CLOSING}, BECAUSE)
     return len(ended)
 

@@ -7,29 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling.models import JobEvent
 from scheduling.services.settlement import DependencyReport, storable_text
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
-# As the gate of a tick asks: see scheduling.selectors.circuits.
-_STANDINGS = """
-SELECT c.probe_job_id, c.until FROM scheduling_circuit_breaker c
-WHERE c.tenant_id = %(tenant_id)s AND c.kind = %(kind)s AND c.dependency = %(name)s
-    AND c.state IN ('open', 'half_open', 'forced_open')
-UNION ALL
-SELECT c.probe_job_id, c.until FROM scheduling_circuit_breaker c
-WHERE %(is_shared)s AND c.tenant_id IS NULL AND c.kind = %(kind)s AND c.dependency = %(name)s
-    AND c.state IN ('open', 'half_open', 'forced_open')
-"""
-_TELL = """
-INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type,
-    error_message, retry_after_seconds, at)
-VALUES (%(tenant_id)s, %(kind)s, %(name)s, %(is_shared)s, %(job_id)s, %(fingerprint)s, %(error_type)s,
-    %(error_message)s, %(retry_after_seconds)s, clock_timestamp())
-"""
+_SQL = load_sql(__file__)
+_STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]
 
 
 # Under this name the event of an execution that was asked and refused says whether its breaker was closed.
@@ -48,10 +36,10 @@ class Passage:
 def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> Passage:
     """Whether a breaker stands before what a running job needs; one statement, two probes of an index."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_STANDINGS, values)
-        rows: list[tuple[UUID | None, datetime | None]] = cursor.fetchall()
-    barring = [until for probe, until in rows if probe != job_id]
+        rows = cursor.fetchall()
+    barring = [row.until for row in rows if row.probe_job_id != job_id]
     if not barring:
         return Passage(is_probe=bool(rows))
     ends = [until for until in barring if until is not None]
@@ -71,7 +59,7 @@ def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dependency
         "error_message": storable_text(report.error_message)[:200],
         "retry_after_seconds": report.retry_after_seconds,
     }
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), planned_cursor() as cursor:
         cursor.execute(_TELL, values)
         wake_on_commit()
 

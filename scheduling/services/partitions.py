@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from django.db import connection
+from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
 from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 from tenants.partitions import create_partition
+from tenants.prepared import planned_cursor, set_config
 from tenants.translation import LocalizableText
 
 DAYS_AHEAD = 7
@@ -23,14 +26,10 @@ MIN_DAYS_AHEAD = 3
 # of making every job wait behind it.
 LOCK_TIMEOUT = "2s"
 HISTORY_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge, JobLog, JobError))
-_PARTITIONS = """
-    SELECT child.relname, pg_get_expr(child.relpartbound, child.oid)
-    FROM pg_inherits i JOIN pg_class parent ON parent.oid = i.inhparent JOIN pg_class child ON child.oid = i.inhrelid
-    WHERE parent.relname = %s AND parent.relnamespace = 'public'::regnamespace
-"""
+_SQL = load_sql(__file__)
+_PARTITIONS = _SQL["find_partitions"]
 _BOUNDS = re.compile(r"FROM \('([0-9a-f-]{36})'\) TO \('([0-9a-f-]{36})'\)")
-# An estimate from the catalog: nobody may read a partition past its parent, and a count would walk every day.
-_IN_DEFAULT = "SELECT coalesce(sum(greatest(reltuples, 0)), 0)::bigint FROM pg_class WHERE relname = ANY (%s)"
+_IN_DEFAULT = _SQL["estimate_rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
 
 def list_partitions(table: str) -> list[Partition]:
     """The partitions of a table, its default one left out."""
-    with all_tenants(), connection.cursor() as cursor:
-        cursor.execute(_PARTITIONS, [table])
-        found = [(name, _BOUNDS.search(bound)) for name, bound in cursor.fetchall()]
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_PARTITIONS, {"table": table})
+        found = [(row.name, _BOUNDS.search(row.bounds)) for row in cursor.fetchall()]
     return [Partition(name, UUID(bounds[1]), UUID(bounds[2])) for name, bounds in found if bounds is not None]
 
 
@@ -82,9 +81,9 @@ def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
 
 def estimate_default_rows() -> int:
     """About how many rows the default partitions hold: those of the first day, and of days that were missed."""
-    with connection.cursor() as cursor:
-        cursor.execute(_IN_DEFAULT, [[f"{table}_default" for table in HISTORY_TABLES]])
-        return int(cursor.fetchone()[0])
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_IN_DEFAULT, {"tables": [f"{table}_default" for table in HISTORY_TABLES]})
+        return int(cursor.fetchone())
 
 
 def _midnight() -> datetime:
@@ -95,5 +94,5 @@ def _midnight() -> datetime:
 def _make(table: str, starts_at: datetime) -> str:
     with all_tenants():
         with connection.cursor() as cursor:
-            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+            cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
         return create_partition(table=table, starts_at=starts_at, ends_at=starts_at + timedelta(days=1))

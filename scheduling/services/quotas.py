@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
-from django.db import connection
-
 from scheduling import rate_buckets
 from scheduling.conf import MAX_BULK_JOBS
 from scheduling.exceptions import BulkTooLargeError, QuotaExceededError, RateLimitedError
@@ -34,7 +32,6 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 
 _OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
-_QUEUE_UP = f"SELECT {LockClass.WAITING_JOBS.take_named('%s')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,7 @@ class Allowance:
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
         standing = read_standing(tenant_id)
         if standing.waiting + wanted > ample:
-            with connection.cursor() as cursor:
-                cursor.execute(_QUEUE_UP, [str(tenant_id)])
+            LockClass.WAITING_JOBS.hold(str(tenant_id))
             standing = read_standing(tenant_id)
         return cls(tenant_id, limits, standing)
 

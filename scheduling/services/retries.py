@@ -21,6 +21,7 @@ from scheduling.services.submission import submit_jobs
 from scheduling.services.waiting import look_again, make_ready
 from scheduling.services.wakes import wake_on_commit
 from tenants.context import current_actor, tenant_context
+from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
@@ -28,10 +29,7 @@ from tenants.models import Plan, Tenant
 from tenants.services.audit import AuditTarget, part_of_act, record_audit
 from tenants.translation import LocalizableText
 
-_NOTE_REQUEUED = """
-UPDATE scheduling_deadletter d SET requeued_at = now(), requeued_job_id = r.new_id
-FROM unnest(%s::uuid[], %s::uuid[]) AS r(letter_id, new_id) WHERE d.id = r.letter_id
-"""
+_NOTE_REQUEUED = load_sql(__file__)["note_requeued"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +169,8 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
     requeued = [(letters[old_id].pk, new.pk) for old_id, new in bulk.replayed.items() if old_id in letters]
     if requeued:
         with connection.cursor() as cursor:
-            cursor.execute(_NOTE_REQUEUED, [list(column) for column in zip(*requeued, strict=True)])
+            values = {"letter_ids": [letter for letter, _ in requeued], "job_ids": [job for _, job in requeued]}
+            cursor.execute(_NOTE_REQUEUED, values)
 
 
 def refusal_of_replay(kind: str) -> DomainError | None:

@@ -9,8 +9,8 @@ from django.db import connection
 from scheduling.histogram import BOUNDS
 from scheduling.selectors.throughput import COMPLETED, FAILED
 from scheduling.services.leadership import lead
-from scheduling.services.rollups_sql import FOLD, NOTE
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 
 # Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
@@ -28,6 +28,8 @@ KEPT_DAYS = {
     ("scheduling_queue_minute", "minute"): 30,
     ("scheduling_kind_hour", "hour"): 400,
 }
+_SQL = load_sql(__file__)
+_FOLD, _NOTE = _SQL["fold_tallies"], _SQL["note_fold"]
 _DELETE = """
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %s) LIMIT %s
@@ -62,9 +64,11 @@ def fold_tallies(*, limit: int | None = None) -> int:
         if not lead(LockClass.ROLLUPS):
             return 0
         with connection.cursor() as cursor:
-            cursor.execute(FOLD, {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()})
+            cursor.execute(
+                _FOLD, {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()}
+            )
             folded = int(cursor.fetchone()[0])
-            cursor.execute(NOTE)
+            cursor.execute(_NOTE)
     return folded
 
 

@@ -191,10 +191,13 @@ locked AS (
             WHEN e.error_type <> '' THEN e.error_fingerprint ELSE j.error_fingerprint END,
         -- Slot time counts as used by what is kept: the whole of a job that is over, else what led to a checkpoint.
         -- Without one the next execution begins from the start.
-        used_us = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+        used_us = CASE WHEN e.state
+        -- include: in_terminal_states
                 OR e.outcome = 'yielded' OR coalesce(e.checkpoint, j.checkpoint) <> '{}'
             THEN j.used_us + e.measured_us ELSE 0 END,
-        finished_at = CASE WHEN e.state IN ('completed', 'cancelled', 'discarded', 'quarantined') THEN now() END
+        finished_at = CASE WHEN e.state
+        -- include: in_terminal_states
+        THEN now() END
 
 -- fragment: remember_dependencies
 -- So that no further start of the job is needed to find out that it has to wait. What has ended needs nothing.
@@ -280,7 +283,8 @@ execution AS (
 ), batch_news AS (
     INSERT INTO scheduling_batch_news (tenant_id, batch_id, state)
     SELECT tenant_id, batch_id, state FROM joined
-    WHERE batch_id IS NOT NULL AND state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+    WHERE batch_id IS NOT NULL AND state
+    -- include: in_terminal_states
 ), wake AS (
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, 1 FROM ended WHERE state IN ('available', 'retryable', 'scheduled')
@@ -337,7 +341,8 @@ execution AS (
 -- fragment: settled_rows
 deadline AS (
     DELETE FROM scheduling_job_deadline d USING ended e
-    WHERE d.job_id = e.job_id AND e.state IN ('completed', 'cancelled', 'discarded', 'quarantined')
+    WHERE d.job_id = e.job_id AND e.state
+    -- include: in_terminal_states
 )
 SELECT e.id AS execution_id, e.job_id, e.tenant_id, e.kind, e.outcome, e.state, e.measured_us, q.name AS queue,
     coalesce(p.tier_id, '') AS tier

@@ -20,7 +20,9 @@ WITH wanted AS (
     UNION
     -- include: running_tenants
 )
-SELECT e.queue_id, e.tenant_id, e.weight_milli, coalesce(t.max_concurrency, p.max_concurrency) AS cap, e.vruntime,
+SELECT e.queue_id, e.tenant_id, e.weight_milli,
+-- include: tenant_cap
+AS cap, e.vruntime,
     e.is_runnable OR (e.waiting + e.keys_waiting > 0 AND e.in_flight + e.keys_in_flight > 0) AS is_backlogged
 FROM wanted JOIN scheduling_schedulingentity e USING (id)
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id;
@@ -33,7 +35,9 @@ WITH running AS (
 ), seen AS (
     SELECT * FROM scheduling_schedulingentity WHERE id > %(after)s ORDER BY id LIMIT %(limit)s
 ), wanting AS (
-    SELECT e.queue_id, e.tenant_id, e.weight_milli, coalesce(t.max_concurrency, p.max_concurrency) AS cap, e.vruntime
+    SELECT e.queue_id, e.tenant_id, e.weight_milli,
+    -- include: tenant_cap
+    AS cap, e.vruntime
     FROM seen e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
     WHERE e.is_runnable AND e.parent_id IS NULL AND NOT EXISTS (SELECT FROM running r WHERE r.id = e.id)
 )

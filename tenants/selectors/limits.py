@@ -8,35 +8,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import namedtuple_row
+
+from tenants.database.sql import load_sql
 from tenants.limits import Limit, Source, get_limit, limits
 from tenants.prepared import prepared_cursor
 from tenants.shared_cache import SharedCache
 
+_SQL = load_sql(__file__)
 # The first day of the month, by the database's clock, as SQL.
-MONTH = "date_trunc('month', now() AT TIME ZONE 'UTC')::date"
-# Values as a table `allowed(tenant_id, key, value, …)`, for statements that go on from there.
-ALLOWED = """
-described AS (
-    SELECT * FROM unnest(%(keys)s::text[], %(plan_columns)s::text[], %(tenant_columns)s::text[],
-        %(defaults)s::bigint[], %(counts_per_unit)s::bigint[])
-        AS d(key, plan_column, tenant_column, fallback, counts_per_unit)
-), sourced AS (
-    SELECT t.id AS tenant_id, d.key, d.fallback, d.counts_per_unit, o.expires_at,
-        coalesce(o.value, (to_jsonb(t) ->> d.tenant_column)::bigint) AS of_tenant,
-        coalesce((to_jsonb(p) ->> d.plan_column)::bigint, r.value) AS of_plan
-    FROM tenants_tenant t JOIN tenants_plan p ON p.id = t.plan_id CROSS JOIN described d
-        LEFT JOIN tenants_tenantlimit o ON o.tenant_id = t.id AND o.key = d.key
-            AND (o.expires_at IS NULL OR o.expires_at > now())
-        LEFT JOIN tenants_planlimit r ON r.plan_id = p.id AND r.key = d.key
-    WHERE t.id = ANY(%(tenant_ids)s::uuid[])
-), allowed AS (
-    SELECT *, coalesce(of_tenant, of_plan, fallback) AS value,
-        CASE WHEN of_tenant IS NOT NULL THEN 'override' WHEN of_plan IS NOT NULL THEN 'plan' ELSE 'default' END
-            AS source
-    FROM sourced
-)
-"""
-_EFFECTIVE = f"WITH {ALLOWED} SELECT key, value, source, expires_at FROM allowed"  # noqa: S608 - constants
+MONTH, _EFFECTIVE = _SQL["this_month"], _SQL["read_limits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +33,11 @@ class EffectiveLimit:
 def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
     """Limits of a tenant of the current scope by key, all or ``only`` some, in their order: one statement."""
     known = limits() if only is None else {limit.key: limit for limit in only}
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
-        rows = {row[0]: row for row in cursor.fetchall()}
+        rows = {row.key: row for row in cursor.fetchall()}
     return {
-        key: EffectiveLimit(limit, rows[key][1], Source(rows[key][2]), rows[key][3])
+        key: EffectiveLimit(limit, rows[key].value, Source(rows[key].source), rows[key].expires_at)
         for key, limit in known.items()
         if key in rows
     }
@@ -76,14 +57,14 @@ class KeptLimits:
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
     """How much of one limit a tenant of the current scope may use; None: without limit."""
-    with prepared_cursor() as cursor:
+    with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
         row = cursor.fetchone()
-    return None if row is None else row[1]
+    return None if row is None else row.value
 
 
 def described(wanted: Iterable[Limit], tenant_ids: Iterable[UUID]) -> dict[str, Any]:
-    """The parameters of `ALLOWED`."""
+    """Return the parameters of the fragment ``allowed_limits``."""
     chosen = list(wanted)
     return {
         "keys": [limit.key for limit in chosen],

@@ -7,14 +7,17 @@ from contextlib import nullcontext
 from typing import Any
 from uuid import UUID
 
+from psycopg.rows import scalar_row
+
 from tenants.context import current_scope, tenant_context
+from tenants.database.sql import load_sql
 from tenants.models import Tenant, TenantSettings
 from tenants.prepared import prepared_cursor
 from tenants.secret_references import is_reference
 from tenants.setting_schema import Setting, all_settings, get_setting
 from tenants.shared_cache import SharedCache
 
-_STORED = "SELECT stored::json FROM tenants_tenantsettings WHERE tenant_id = %s"
+_STORED = load_sql(__file__)["read_settings"]
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
@@ -57,10 +60,10 @@ def forget_settings(tenant_id: UUID) -> None:
 
 def _read_values(tenant_id: UUID) -> Mapping[str, Any]:
     """Only what it has set."""
-    with nullcontext() if current_scope() is not None else tenant_context(tenant_id), prepared_cursor() as cursor:
-        cursor.execute(_STORED, [tenant_id])
-        row = cursor.fetchone()
-    return {} if row is None else row[0]
+    scope = nullcontext() if current_scope() is not None else tenant_context(tenant_id)
+    with scope, prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_STORED, {"tenant_id": tenant_id})
+        return cursor.fetchone() or {}
 
 
 def _read(tenant_id: UUID) -> TenantSettings:

@@ -27,11 +27,8 @@ class TenantPage:
         return self.until == BEHIND_ALL
 
     def parameters(self) -> dict[str, UUID]:
-        """For a statement with the condition IN_PAGE."""
+        """Return the parameters of the fragment ``in_page``."""
         return {"after": self.after, "until": self.until}
-
-
-IN_PAGE = "tenant_id > %(after)s AND tenant_id <= %(until)s"
 
 
 def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:

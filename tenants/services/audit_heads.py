@@ -8,32 +8,20 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connection
 from django.utils import timezone
+from psycopg.rows import namedtuple_row
 
 from tenants.chain import HeadKind, head_message, moment_text
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.models import AuditHead
+from tenants.prepared import planned_cursor
 from tenants.services.sealing import leads
 from tenants.signing import is_signed, sign, signing_key_id
 
 _BATCH_CHAINS: Final = 500
-_UNSIGNED = """
-SELECT chain, sequence, hash FROM tenants_auditcounter
-WHERE sequence > signed_sequence AND (%(after)s::uuid IS NULL OR chain > %(after)s::uuid) ORDER BY chain LIMIT %(limit)s
-"""
-_LAST = """
-WITH RECURSIVE chains AS (
-    (SELECT chain FROM tenants_audithead
-     WHERE %(after)s::uuid IS NULL OR chain > %(after)s::uuid ORDER BY chain LIMIT 1)
-    UNION ALL
-    SELECT (SELECT h.chain FROM tenants_audithead h WHERE h.chain > c.chain ORDER BY h.chain LIMIT 1)
-    FROM chains c WHERE c.chain IS NOT NULL
-), stretch AS (SELECT chain FROM chains WHERE chain IS NOT NULL LIMIT %(limit)s)
-SELECT h.* FROM stretch c,
-LATERAL (SELECT * FROM tenants_audithead t WHERE t.chain = c.chain ORDER BY sequence DESC, id DESC LIMIT 1) h
-ORDER BY h.chain
-"""
+_SQL = load_sql(__file__)
+_UNSIGNED, _LAST = _SQL["read_unsigned"], _SQL["read_last_heads"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +45,16 @@ def sign_heads() -> int:
     signed = 0
     after: UUID | None = None
     while True:
-        with all_tenants(), connection.cursor() as cursor:
-            if not leads(cursor):
+        with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+            if not leads():
                 return signed
             cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
-            due: list[tuple[UUID, int, str]] = cursor.fetchall()
-            AuditHead.objects.bulk_create([build_head("head", *place) for place in due])
+            due = cursor.fetchall()
+            AuditHead.objects.bulk_create([build_head("head", row.chain, row.sequence, row.hash) for row in due])
         signed += len(due)
         if len(due) < _BATCH_CHAINS:
             return signed
-        after = due[-1][0]
+        after = due[-1].chain
 
 
 def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:

@@ -11,33 +11,21 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from tenants.chain import PLATFORM_CHAIN
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.models import AuditHead, AuditSeal
+from tenants.prepared import planned_cursor
 from tenants.selectors.audit_chain import find_counter
 from tenants.services.audit_heads import build_head
 from tenants.services.sealing import leads
 
-_PRUNE = """
-WITH doomed AS MATERIALIZED (
-    SELECT entry_id FROM tenants_auditseal WHERE chain = %(chain)s AND sequence <= %(sequence)s
-), entries AS (
-    DELETE FROM tenants_auditlogentry e USING doomed d WHERE e.id = d.entry_id
-), heads AS (
-    DELETE FROM tenants_audithead h WHERE h.chain = %(chain)s AND h.sequence < %(sequence)s RETURNING h.sequence
-), seals AS (
-    DELETE FROM tenants_auditseal s USING doomed d WHERE s.entry_id = d.entry_id RETURNING s.sequence
-)
-SELECT (SELECT count(*) FROM seals), (SELECT count(*) FROM heads)
-"""
-_ERASE = {
-    "tenants_auditpending": "DELETE FROM tenants_auditpending WHERE tenant_id = %(chain)s",
-    "tenants_auditlogentry": "DELETE FROM tenants_auditlogentry WHERE tenant_id = %(chain)s",
-    "tenants_auditseal": "DELETE FROM tenants_auditseal WHERE chain = %(chain)s",
-    "tenants_audithead": "DELETE FROM tenants_audithead WHERE chain = %(chain)s",
-}
+_SQL = load_sql(__file__)
+_PRUNE = _SQL["prune_audit"]
+_ERASED = ("tenants_auditpending", "tenants_auditlogentry", "tenants_auditseal", "tenants_audithead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +43,8 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
     `chain` is a tenant's id, or PLATFORM_CHAIN. The last seal stays, so that the chain goes on from it. What waits for
     its seal is never removed.
     """
-    with all_tenants(), connection.cursor() as cursor:
-        if not leads(cursor):
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        if not leads():
             return Pruned(0, has_more=True)
         oldest = list(
             AuditSeal.objects.filter(chain=chain)
@@ -70,8 +58,8 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
         sequence, chain_hash = old[-1]
         build_head("checkpoint", chain, sequence, chain_hash).save(force_insert=True)
         cursor.execute(_PRUNE, {"chain": chain, "sequence": sequence})
-        removed, heads = cursor.fetchone()
-    return Pruned(removed, has_more=len(old) == limit, heads=heads)
+        pruned = cursor.fetchone()
+    return Pruned(pruned.seals, has_more=len(old) == limit, heads=pruned.heads)
 
 
 def erase_chain(chain: UUID) -> dict[str, int]:
@@ -84,11 +72,11 @@ def erase_chain(chain: UUID) -> dict[str, int]:
     removed = {}
     with all_tenants(), connection.cursor() as cursor:
         # No sealer at work: what it has just sealed would stay behind.
-        cursor.execute(f"SELECT {LockClass.SEALING.take()}")
+        LockClass.SEALING.hold()
         counter = find_counter(chain)
         build_head("final", chain, counter.sequence, counter.hash).save(force_insert=True)
-        for table, statement in _ERASE.items():
-            cursor.execute(statement, {"chain": chain})
+        for table in _ERASED:
+            cursor.execute(_SQL[f"erase_{table}"], {"chain": chain})
             removed[table] = cursor.rowcount
     # The final head, which is gone with the others.
     removed[AuditHead._meta.db_table] -= 1

@@ -11,13 +11,12 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.utils.translation import gettext_noop
 
 from tenants.exceptions import DomainError
 from tenants.locks import LockClass
 
-_HOLD = f"SELECT {LockClass.EDITED_ROW.take_named('%s')}"
 _DIGITS = 16
 
 
@@ -44,8 +43,7 @@ def digest_of(value: Any) -> str:
 
 def hold_for_edit(model: type[models.Model], key: object) -> None:
     """Have others who edit the row of this key wait until the transaction ends. Keys of rows belong to one tenant."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD, [f"{model._meta.label_lower}:{key}"])
+    LockClass.EDITED_ROW.hold(f"{model._meta.label_lower}:{key}")
 
 
 def refuse_stale(row: models.Model, editions: Collection[str] | None, *, error: type[DomainError] = StaleError) -> None:

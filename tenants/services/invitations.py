@@ -14,7 +14,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext
 
 from tenants.access_errors import InvitationInvalidError, InvitationRefusedError, TooManyInvitationsError
@@ -34,7 +34,6 @@ from tenants.services.people import check_new_account
 LASTS = timedelta(days=7)
 MAX_PENDING = 100
 _SUFFIX_BYTES = 3
-_LOCK = f"SELECT {LockClass.INVITATION_COUNT.take_named('%s')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,7 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
     token, now, actor = secrets.token_urlsafe(32), read_clock(), current_actor()
     link = link_of(token)
     with tenant_context(tenant):
-        with connection.cursor() as cursor:
-            cursor.execute(_LOCK, [str(tenant.pk)])
+        LockClass.INVITATION_COUNT.hold(str(tenant.pk))
         pending = Invitation.objects.filter(accepted_at=None, revoked_at=None, expires_at__gt=now)
         earlier = list(pending.filter(invitee__iexact=invitee))
         for invitation in earlier:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -16,16 +15,13 @@ from tenants.own_limits import API_KEYS
 from tenants.selectors.limits import EffectiveLimit, allowed_for
 from tenants.selectors.usage import Measured
 
-_LOCK = f"SELECT {LockClass.API_KEY_COUNT.take_named('%s')}"
-
 
 def check_key_count(tenant_id: UUID) -> None:
     """Raise ApiKeyLimitError if the tenant of the current scope may not have another API key.
 
     Locks the tenant's count of keys until the transaction ends.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_LOCK, [str(tenant_id)])
+    LockClass.API_KEY_COUNT.hold(str(tenant_id))
     allowed = allowed_for(tenant_id, API_KEYS)
     used = _valid_keys(tenant_id).count()
     if allowed is not None and used >= allowed:

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
+from psycopg.rows import dict_row
 
+from tenants.database.sql import load_sql
 from tenants.limits import NO_PERIOD, WARNING_PERCENTS, Limit, limits
-from tenants.selectors.limits import ALLOWED, MONTH, described
+from tenants.prepared import planned_cursor
+from tenants.selectors.limits import described
 from tenants.signals import limit_warned
 
-# By the database's clock, as the dispatcher's own month is. In one order for all, since ticks and changes of plans may
-# warn the same tenants at once.
-_RETURNING = "ON CONFLICT DO NOTHING RETURNING tenant_id, key, percent, used, allowed"
-_WARN_OF_USAGE = f"""
-WITH {ALLOWED}
-INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
-SELECT u.tenant_id, u.key, {MONTH}, level.percent, u.amount, a.value
-FROM tenants_tenantusage u JOIN allowed a ON a.tenant_id = u.tenant_id AND a.key = u.key
-    CROSS JOIN unnest(%(percents)s::int[]) AS level(percent)
-WHERE u.tenant_id = ANY(%(tenant_ids)s::uuid[]) AND u.period IN ({MONTH}, %(no_period)s)
-    AND u.amount > 0 AND u.amount::numeric * 100 >= level.percent * a.value::numeric * a.counts_per_unit
-ORDER BY u.tenant_id, u.key, level.percent
-{_RETURNING}
-"""  # noqa: S608 - constants
-_NOTE = f"""
-INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
-SELECT %(tenant_id)s, %(key)s, {MONTH}, level.percent, %(used)s, %(allowed)s
-FROM unnest(%(percents)s::int[]) AS level(percent) {_RETURNING}
-"""  # noqa: S608 - constants
+_SQL = load_sql(__file__)
+_WARN_OF_USAGE, _NOTE = _SQL["warn_of_usage"], _SQL["note_level"]
 
 
 def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
@@ -53,7 +39,7 @@ def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int
 
 
 def _write(statement: str, parameters: dict[str, Any]) -> int:
-    with connection.cursor() as cursor:
+    with planned_cursor(dict_row) as cursor:
         cursor.execute(statement, parameters)
         warnings = cursor.fetchall()
     if warnings:
@@ -61,6 +47,6 @@ def _write(statement: str, parameters: dict[str, Any]) -> int:
     return len(warnings)
 
 
-def _tell(warnings: Sequence[tuple[Any, ...]]) -> None:
-    for tenant_id, key, percent, used, allowed in warnings:
-        limit_warned.send(None, tenant_id=tenant_id, key=key, percent=percent, used=used, allowed=allowed)
+def _tell(warnings: Sequence[Mapping[str, Any]]) -> None:
+    for warning in warnings:
+        limit_warned.send(None, **warning)

@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import connection
 from django.db.models import Q
 from django.utils.translation import gettext_noop
 
@@ -21,7 +20,6 @@ from tenants.services.audit import record_audit
 from tenants.sessions import end_sessions_of
 
 # Two admins who take each other's role away at once would each see the other: they take turns instead.
-_ADMINS_LOCK = f"SELECT {LockClass.PLATFORM_ADMINS.take()}"
 
 
 class UserTakenError(DomainError):
@@ -152,8 +150,7 @@ def _role_of(user: Any) -> PlatformRole | None:
 
 
 def _lock_admins() -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_ADMINS_LOCK)
+    LockClass.PLATFORM_ADMINS.hold()
 
 
 def _keep_an_admin(leaving: Any) -> None:

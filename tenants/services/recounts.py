@@ -7,32 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import class_row
 
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.limits import NO_PERIOD, Limit
-from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
 
-_OF_COUNTER = f"{IN_PAGE} AND key = %(key)s AND period = %(period)s"
-_DIFFERENCES = f"""
-WITH recounted AS (<recounted>), counted AS (
-    SELECT tenant_id, amount FROM tenants_tenantusage WHERE {_OF_COUNTER}
+_SQL = load_sql(__file__)
+_RECOUNTED = (
+    "WITH recounted AS (SELECT tenant_id, ({amount})::bigint AS amount FROM {table} WHERE {in_page} GROUP BY 1)"
 )
-SELECT tenant_id, %(key)s::text, coalesce(c.amount, 0), coalesce(r.amount, 0)
-FROM counted c FULL JOIN recounted r USING (tenant_id)
-WHERE coalesce(c.amount, 0) <> coalesce(r.amount, 0) ORDER BY 1
-"""  # noqa: S608 - constants
-# The counters' rows are locked, and then what they count is counted by a statement that sees all that was waited for.
-_HOLD = f"SELECT 1 FROM tenants_tenantusage WHERE {_OF_COUNTER} FOR NO KEY UPDATE"  # noqa: S608 - constants
-_REPAIR = f"""
-WITH recounted AS (<recounted>), emptied AS (
-    UPDATE tenants_tenantusage SET amount = 0
-    WHERE {_OF_COUNTER} AND tenant_id NOT IN (SELECT tenant_id FROM recounted)
-)
-INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
-SELECT tenant_id, %(key)s, %(period)s, amount FROM recounted
-ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount
-"""  # noqa: S608 - constants
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +54,12 @@ class StoredCounter:
     def verify_page(self, page: TenantPage, *, repair: bool = False) -> Sequence[CounterDifference]:
         """Return the counters of a page of tenants that differ; ``repair`` writes the recount, in one transaction."""
         parameters: dict[str, Any] = {**page.parameters(), "key": self.limit.key, "period": NO_PERIOD}
-        with all_tenants(), connection.cursor() as cursor:
+        recounted = _RECOUNTED.format(amount=self.amount, table=self.table, in_page=_SQL["in_page"])
+        with all_tenants(), planned_cursor(class_row(CounterDifference)) as cursor:
             if repair:
-                cursor.execute(_HOLD, parameters)
-            cursor.execute(self._fill(_DIFFERENCES), parameters)
-            differences = [CounterDifference(*row) for row in cursor.fetchall()]
+                cursor.execute(_SQL["lock_counters"], parameters)
+            cursor.execute(recounted + _SQL["compare_counters"], parameters)
+            differences = list(cursor.fetchall())
             if repair and differences:
-                cursor.execute(self._fill(_REPAIR), parameters)
+                cursor.execute(recounted + _SQL["write_counters"], parameters)
         return differences
-
-    def _fill(self, statement: str) -> str:
-        recounted = f"SELECT tenant_id, ({self.amount})::bigint AS amount FROM {self.table} WHERE {IN_PAGE} GROUP BY 1"  # noqa: S608 - names
-        return statement.replace("<recounted>", recounted)

@@ -5,24 +5,18 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import scalar_row
 
+from tenants.database.sql import load_sql
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import NO_PERIOD, Limit, LimitReached
 from tenants.models import TenantUsage
+from tenants.prepared import planned_cursor
 from tenants.selectors.limits import allowed_for
 from tenants.services.limit_warnings import note_level
 from tenants.translation import LocalizableText
 
-# The row stays locked until the transaction ends, so two changes at once cannot pass the limit together.
-_CHANGE = """
-INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
-SELECT %(tenant_id)s, %(key)s, %(period)s, greatest(0, %(change)s)
-WHERE %(change)s <= 0 OR %(allowed)s::bigint IS NULL OR %(change)s <= %(allowed)s
-ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = greatest(0, u.amount + %(change)s)
-WHERE %(change)s <= 0 OR %(allowed)s::bigint IS NULL OR u.amount + %(change)s <= %(allowed)s
-RETURNING amount
-"""
+_CHANGE = load_sql(__file__)["change_stored"]
 
 # Without words of its own, and so without a translation.
 _FACTS = "%(used)s%(wanted)s"
@@ -36,13 +30,13 @@ def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
     allowed = None if units is None else units * limit.counts_per_unit
     parameters: dict[str, Any] = {"tenant_id": tenant_id, "key": limit.key, "period": NO_PERIOD}
     parameters |= {"change": change, "allowed": allowed}
-    with connection.cursor() as cursor:
+    with planned_cursor(scalar_row) as cursor:
         cursor.execute(_CHANGE, parameters)
-        row = cursor.fetchone()
-    if row is None:
+        amount = cursor.fetchone()
+    if amount is None:
         raise space_exceeded(tenant_id, limit, allowed=units or 0, wanted=change)
     if units is not None and limit.warns:
-        note_level(tenant_id=tenant_id, limit=limit, used=row[0], allowed=units)
+        note_level(tenant_id=tenant_id, limit=limit, used=amount, allowed=units)
 
 
 def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:

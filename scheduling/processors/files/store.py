@@ -31,16 +31,14 @@ from scheduling.processors.files.limits import STORAGE_BYTES
 from scheduling.processors.files.models import Content
 from scheduling.processors.files.references import used_keys
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.locks import LockClass
 from tenants.services.usage import change_stored, check_room
 
 # Within it, whoever stored a content ahead has to have committed the row that refers to it.
 HOLD: Final = timedelta(hours=1)
 _PART_BYTES = 1024 * 1024
-_LOCK_CONTENTS = f"""
-    SELECT {LockClass.FILE_CONTENT.take_named("key")}
-    FROM (SELECT unnest(%s::text[]) AS key ORDER BY 1) AS keys
-"""  # noqa: S608 - constants
+_LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
 
 
 class StoredFileError(TransientError):
@@ -192,7 +190,7 @@ def storage_key(tenant_id: UUID, sha256: str) -> str:
 def lock_contents(keys: Iterable[str]) -> None:
     """Keep others from storing or deleting these contents until the transaction ends; in one order for all."""
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_CONTENTS, [sorted(set(keys))])
+        cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
 
 
 def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:

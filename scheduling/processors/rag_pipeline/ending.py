@@ -6,30 +6,16 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
+from psycopg.rows import scalar_row
 
 from scheduling.processors.files.store import discard_on_commit
 from scheduling.processors.rag_pipeline.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
-# A run of which something was cancelled was cancelled, whatever else became of it.
-_END_RUNS = """
-    UPDATE rag_pipeline_pipelinerun AS run SET
-        entities_completed = counted.completed, entities_error = counted.error, entities_cancelled = counted.cancelled,
-        state = CASE WHEN counted.cancelled > 0 THEN 'cancelled' WHEN counted.error = 0 THEN 'completed'
-            WHEN counted.completed = 0 THEN 'failed' ELSE 'partial' END,
-        ended_at = now()
-    FROM (
-        SELECT run_id, count(*) FILTER (WHERE state = 'completed') AS completed,
-            count(*) FILTER (WHERE state = 'error') AS error,
-            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
-            count(*) FILTER (WHERE state IN ('waiting', 'running')) AS open
-        FROM rag_pipeline_pipelineentity WHERE run_id = ANY(%(runs)s) GROUP BY run_id
-    ) AS counted
-    WHERE run.id = counted.run_id AND counted.open = 0 AND run.state IN ('waiting', 'running')
-    RETURNING run.id
-"""
+_END_RUNS = load_sql(__file__)["end_runs"]
 
 
 def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
@@ -47,9 +33,9 @@ def end_runs(run_ids: Collection[UUID]) -> int:
     """
     runs = list(run_ids)
     list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
-    with connection.cursor() as cursor:
+    with planned_cursor(scalar_row) as cursor:
         cursor.execute(_END_RUNS, {"runs": runs})
-        ended = [run_id for (run_id,) in cursor.fetchall()]
+        ended = cursor.fetchall()
     if ended:
         _let_go(PipelineEntity.objects.filter(run_id__in=ended))
     return len(ended)

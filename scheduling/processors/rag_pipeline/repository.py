@@ -28,6 +28,7 @@ from scheduling.processors.retrieval.batch_limit import check_batch_limit
 from scheduling.processors.retrieval.indexing.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
 from scheduling.processors.retrieval.models import Dataset
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
 _MAX_ERROR_LENGTH = 1_000
@@ -205,7 +206,7 @@ def read_result(plan: Plan) -> dict[str, Any]:
 def count_states(plan: Plan) -> None:
     """Effect: the run's counters are what its entities say."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT_STATES, [plan.run_id, plan.run_id])
+        cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
 
 
 def _entity_of(row: dict[str, Any]) -> Entity:
@@ -218,14 +219,4 @@ def _own(plan: Plan) -> Any:
     return own if plan.entity_id is None else own.filter(pk=plan.entity_id)
 
 
-_COUNT_STATES = """
-    UPDATE rag_pipeline_pipelinerun AS run SET
-        entities_completed = counted.completed, entities_error = counted.error, entities_cancelled = counted.cancelled
-    FROM (
-        SELECT count(*) FILTER (WHERE state = 'completed') AS completed,
-            count(*) FILTER (WHERE state = 'error') AS error,
-            count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-        FROM rag_pipeline_pipelineentity WHERE run_id = %s
-    ) AS counted
-    WHERE run.id = %s
-"""
+_COUNT_STATES = load_sql(__file__)["count_states"]

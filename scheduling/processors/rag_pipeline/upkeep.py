@@ -4,48 +4,23 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from django.db import connection
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
+from psycopg.rows import scalar_row
 
 from scheduling.processors.rag_pipeline.conf import kept_for
 from scheduling.processors.rag_pipeline.ending import end_runs
 from scheduling.processors.rag_pipeline.models import OPEN_RUNS, PipelineRun
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 MINUTE, DAILY = timedelta(minutes=1), timedelta(days=1)
 # Runs closed in one step; each may have a thousand entities.
 RUNS_PER_STEP = 100
-# A job that is not there was pruned, hence had ended. One that is young may not be seen yet.
-_CLOSE_ENTITIES = """
-    UPDATE rag_pipeline_pipelineentity AS entity SET
-        state = CASE WHEN dead.state IN ('discarded', 'quarantined') THEN 'error' ELSE 'cancelled' END,
-        error_code = left(coalesce(nullif(dead.error_type, ''), dead.state, 'job_gone'), 64),
-        error_message = left(coalesce(dead.error_message, ''), 1000),
-        ended_at = now()
-    FROM (
-        SELECT open.id, job.state, job.error_type, job.error_message
-        FROM (
-            SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity
-            WHERE state IN ('waiting', 'running') AND created_at < now() - interval '10 seconds' AND id > %(after)s
-            ORDER BY id LIMIT %(rows)s
-        ) AS open LEFT JOIN scheduling_job AS job ON job.id = open.job_id AND job.tenant_id = open.tenant_id
-        WHERE job.id IS NULL OR job.state IN ('cancelled', 'discarded', 'quarantined', 'completed')
-    ) AS dead
-    WHERE entity.id = dead.id AND entity.state IN ('waiting', 'running')
-"""
-_LAST_OPEN = """
-    SELECT id FROM rag_pipeline_pipelineentity WHERE state IN ('waiting', 'running') AND id > %(after)s
-    ORDER BY id OFFSET %(before_last)s LIMIT 1
-"""
-_RUNS_WITHOUT_OPEN = """
-    SELECT run.id FROM rag_pipeline_pipelinerun AS run
-    WHERE run.state IN ('waiting', 'running') AND run.created_at < now() - interval '10 seconds' AND NOT EXISTS (
-        SELECT FROM rag_pipeline_pipelineentity AS entity
-        WHERE entity.tenant_id = run.tenant_id AND entity.run_id = run.id AND entity.state IN ('waiting', 'running')
-    ) ORDER BY run.id LIMIT %(runs)s
-"""
+_SQL = load_sql(__file__)
+_CLOSE_ENTITIES, _LAST_OPEN, _RUNS_WITHOUT_OPEN = _SQL["close_entities"], _SQL["find_last_open"], _SQL["find_runs"]
 _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 
@@ -54,21 +29,21 @@ def close_runs(budget: Budget) -> Step:
     if "entity" in budget.cursor or not budget.cursor:
         return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
     with all_tenants():
-        with connection.cursor() as cursor:
+        with planned_cursor(scalar_row) as cursor:
             cursor.execute(_RUNS_WITHOUT_OPEN, {"runs": RUNS_PER_STEP})
-            runs = [run_id for (run_id,) in cursor.fetchall()]
+            runs = cursor.fetchall()
         ended = end_runs(runs) if runs else 0
     is_full = len(runs) == RUNS_PER_STEP and ended > 0
     return Step({"runs_closed": ended}, has_more=is_full, cursor={"runs": True} if is_full else {})
 
 
 def _close_entities(after: str, rows: int) -> Step:
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), planned_cursor(scalar_row) as cursor:
         cursor.execute(_LAST_OPEN, {"after": after, "before_last": rows - 1})
         last = cursor.fetchone()
         cursor.execute(_CLOSE_ENTITIES, {"after": after, "rows": rows})
         closed = cursor.rowcount
-    cursor_after = {"entity": str(last[0])} if last else {"runs": True}
+    cursor_after = {"entity": str(last)} if last else {"runs": True}
     return Step({"entities_closed": closed}, has_more=True, cursor=cursor_after)
 
 

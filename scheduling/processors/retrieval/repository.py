@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Coalesce, Now
+from psycopg.rows import scalar_row
 
 from scheduling.processors.files.store import StoredContent, discard_on_commit
 from scheduling.processors.retrieval.batch_limit import check_batch_limit
@@ -26,29 +26,16 @@ from scheduling.processors.retrieval.splitting import Passage, SplitSettings
 from scheduling.processors.retrieval.terms import to_tsvector
 from scheduling.processors.retrieval.vector_reuse import digest_of_text
 from tenants.context import tenant_context
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7s
 from tenants.models import Tenant
+from tenants.prepared import planned_cursor
 
 if TYPE_CHECKING:
     from scheduling.processors.retrieval.embedding import Vectors
 
 _MAX_ERROR_LENGTH = 1_000
-# The first statement moves the mark only from where these chunks begin: a batch counts once or not at all.
-_APPEND_CHUNKS = """
-    WITH document AS (
-        UPDATE retrieval_document SET chunks_done = chunks_done + %(count)s
-        WHERE id = %(document_id)s AND job_id = %(job_id)s AND chunks_done = %(first)s
-        RETURNING id, tenant_id, dataset_id, kept_chunks, is_pause_asked
-    )
-    INSERT INTO retrieval_chunk (id, tenant_id, dataset_id, document_id, position, text, location, embedding, search,
-        is_served, vector_digest)
-    SELECT row.id, document.tenant_id, document.dataset_id, document.id, row.position, row.text,
-        row.location::jsonb, row.embedding::vector, row.search::tsvector, document.kept_chunks = 0, row.digest
-    FROM document, unnest(%(ids)s::uuid[], %(positions)s::int[], %(texts)s::text[], %(locations)s::text[],
-        %(embeddings)s::text[], %(searches)s::text[], %(digests)s::uuid[])
-        AS row(id, position, text, location, embedding, search, digest)
-    RETURNING (SELECT is_pause_asked FROM document)
-"""
+_APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +169,12 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
         "searches": [to_tsvector(passage.text, heading=passage.heading) for passage in passages],
         "digests": [digest_of_text(source.embedding_model, passage.text) for passage in passages],
     }
-    with connection.cursor() as cursor:
+    with planned_cursor(scalar_row) as cursor:
         cursor.execute(_APPEND_CHUNKS, parameters)
         rows = cursor.fetchall()
     if len(rows) != len(passages):
         raise DocumentGoneError(f"The document {source.id} is not where this indexing left it.")
-    return bool(rows[0][0])
+    return bool(rows[0])
 
 
 def complete(source: DocumentSource) -> None:

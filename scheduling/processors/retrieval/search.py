@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling.processors.base import PermanentError, TransientError
 from scheduling.processors.retrieval.embedding import current_model_name, get_embedder
@@ -20,6 +20,8 @@ from scheduling.processors.retrieval.fusion import fuse_rankings
 from scheduling.processors.retrieval.models import Chunk, Dataset, Document
 from scheduling.processors.retrieval.terms import query_terms, to_tsqueries
 from scheduling.processors.retrieval.vector_index import has_vector_index, widen_search
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 MAX_TOP_K = 50
 MAX_QUERY_LENGTH = 1_000
@@ -28,43 +30,8 @@ _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
 # Rarer terms weigh more; beyond this many a query is a page, and the rest adds only time.
 _MAX_TERMS = 64
 
-# `+ 0` makes of the distance an expression that no index orders: whatever indexes there are, the planner
-# computes every distance within the dataset. With an index of its own, the dataset is ordered by that.
-_BY_VECTOR_EXACTLY = """
-    SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
-        AND document_id <> ALL(%(others)s::uuid[])
-    ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s
-"""
-_BY_VECTOR_INDEX = """
-    SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
-    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
-        AND document_id <> ALL(%(others)s::uuid[])
-    ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s
-"""
-# Any term may match; each weighs by its rarity in the dataset. The weights are those of D (text) to A (heading).
-# No index on `search`: `@@` is not leakproof, so under row-level security the tenant's rows come first in any case.
-# OFFSET 0 keeps the scan of the chunks outside, so that they are read once and not once a term; each step is
-# materialized, for the planner knows too little of its size to be trusted with the order.
-_BY_TEXT = """
-    WITH hit AS MATERIALIZED (
-        SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
-        FROM retrieval_chunk chunk CROSS JOIN LATERAL (
-            SELECT query, number FROM unnest(%(terms)s::tsquery[]) WITH ORDINALITY AS listed(query, number)
-            WHERE chunk.search @@ query OFFSET 0
-        ) AS term
-        WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND chunk.is_served
-            AND chunk.search @@ %(any_term)s::tsquery
-    ), total AS MATERIALIZED (
-        SELECT coalesce(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 0)::float AS chunks
-        FROM retrieval_document
-        WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
-    ), weight AS MATERIALIZED (
-        SELECT number, ln(1 + (SELECT chunks FROM total) / count(*)) AS idf FROM hit GROUP BY number
-    )
-    SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (number)
-    GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s
-"""
+_SQL = load_sql(__file__)
+_BY_VECTOR_EXACTLY, _BY_VECTOR_INDEX, _BY_TEXT = _SQL["rank_exactly"], _SQL["rank_by_index"], _SQL["rank_by_text"]
 
 type Ranking = list[tuple[UUID, float]]
 
@@ -179,9 +146,9 @@ def _scope_of(dataset: Dataset) -> dict[str, Any]:
 
 
 def _rank(statement: str, parameters: dict[str, Any]) -> Ranking:
-    with connection.cursor() as cursor:
+    with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(statement, parameters)
-        return [(chunk_id, float(score)) for chunk_id, score in cursor.fetchall()]
+        return [(row.id, float(row.score)) for row in cursor.fetchall()]
 
 
 def _read_hits(best: Sequence[tuple[UUID, float]]) -> list[Hit]:

@@ -16,6 +16,7 @@ from scheduling.processors.retrieval.space import CHUNK_COUNTER
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.selectors.tenant_pages import TenantPage
 from tenants.translation import LocalizableText
 
@@ -35,24 +36,11 @@ SPACE = FaultKind(
     gettext_noop("A tenant's counter of chunks is not what its documents add up to."),
     "Writes what the documents add up to.",
 )
-_JOBS = """
-WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM retrieval_document
-    WHERE <piece> AND created_at > now() - interval '1 day' AND status NOT IN ('completed', 'error')
-)
-SELECT 'document_without_job', p.tenant_id, p.id::text FROM piece p
-WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenant_id = p.tenant_id)
-"""
+_SQL = load_sql(__file__)
+_JOBS = _SQL["find_without_job"]
 
 
-_ORPHANS = """
-WITH piece AS MATERIALIZED (SELECT id, tenant_id, dataset_id, document_id FROM retrieval_chunk WHERE <piece>)
-SELECT 'orphan_chunk', p.tenant_id, p.id::text FROM piece p
-WHERE NOT EXISTS (
-    SELECT FROM retrieval_document d
-    WHERE d.id = p.document_id AND d.tenant_id = p.tenant_id AND d.dataset_id = p.dataset_id
-)
-"""
+_ORPHANS = _SQL["find_orphans"]
 
 
 def look_at_jobs(piece: Piece) -> Look:

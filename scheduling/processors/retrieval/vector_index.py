@@ -12,11 +12,15 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
-_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)"
+from tenants.database.sql import load_sql
+from tenants.prepared import set_config
+
+_SQL = load_sql(__file__)
+_IS_VALID = _SQL["is_index_valid"]
 # What the search keeps in view, as a multiple of what it returns; pgvector's bounds are 1 and 1,000.
 _VIEW_FACTOR, _MIN_VIEW, _MAX_VIEW = 4, 200, 1_000
 _PREFIX = "retrieval_chunk_hnsw_"
-_OWN_INDEXES = r"SELECT relname FROM pg_class WHERE relkind = 'i' AND relname LIKE 'retrieval\_chunk\_hnsw\_%'"
+_OWN_INDEXES = _SQL["find_indexes"]
 
 
 def index_name(dataset_id: UUID) -> str:
@@ -27,7 +31,7 @@ def index_name(dataset_id: UUID) -> str:
 def has_vector_index(dataset_id: UUID) -> bool:
     """Whether the dataset has an index that is whole; one that is being built, or failed to be, does not count."""
     with connection.cursor() as cursor:
-        cursor.execute(_IS_VALID, [f"public.{index_name(dataset_id)}"])
+        cursor.execute(_IS_VALID, {"name": f"public.{index_name(dataset_id)}"})
         return bool(cursor.fetchone() == (True,))
 
 
@@ -35,10 +39,7 @@ def widen_search(limit: int) -> None:
     """Let an approximate search of this transaction look at enough neighbours, and go on until it has ``limit``."""
     view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true)",
-            [str(view)],
-        )
+        cursor.execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}))
 
 
 def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
@@ -58,5 +59,5 @@ def drop_index(cursor: CursorWrapper, name: str) -> None:
 
 def list_indexes(cursor: CursorWrapper) -> set[str]:
     """The names of all datasets' indexes, whole or not."""
-    cursor.execute(_OWN_INDEXES)
+    cursor.execute(_OWN_INDEXES, {})
     return {name for (name,) in cursor.fetchall()}

@@ -9,22 +9,10 @@ from django.utils.translation import gettext_noop
 
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 
-# A job that was cancelled, or died, runs no code of ours. By name, for a plug-in imports no models of the scheduler.
-_WITHDRAW = """
-UPDATE workflow_execution_approval a SET state = 'withdrawn', decided_at = now()
-WHERE a.id IN (
-    SELECT p.id FROM workflow_execution_approval p LEFT JOIN scheduling_job j ON j.id = p.job_id
-    WHERE p.state = 'pending' AND (j.id IS NULL OR j.finished_at IS NOT NULL) ORDER BY p.id LIMIT %(rows)s
-)
-"""
-_FORGET = """
-DELETE FROM workflow_execution_runvalue v
-WHERE v.id IN (
-    SELECT o.id FROM workflow_execution_runvalue o LEFT JOIN scheduling_job j ON j.id = o.job_id
-    WHERE j.id IS NULL OR j.finished_at IS NOT NULL ORDER BY o.id LIMIT %(rows)s
-)
-"""
+_SQL = load_sql(__file__)
+_WITHDRAW, _FORGET = _SQL["withdraw_approvals"], _SQL["delete_values"]
 
 
 def sweep_ended_runs(budget: Budget) -> Step:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_noop
 from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
 from scheduling.services.consistency.walk import Table
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 
 NO_JOB = FaultKind(
@@ -19,20 +20,8 @@ LEFT_OPEN = FaultKind("workflow_run_left_open", gettext_noop("A workflow run is 
 NODE_AHEAD = FaultKind(
     "workflow_node_ahead", gettext_noop("A node says a version of its run that the run does not have yet.")
 )
-_RUNS = """
-WITH piece AS MATERIALIZED (
-    SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun
-    WHERE <piece> AND state IN ('running', 'waiting') AND NOT is_external
-)
-SELECT CASE WHEN j.id IS NULL THEN 'workflow_run_without_job' ELSE 'workflow_run_left_open' END, p.tenant_id, p.id::text
-FROM piece p LEFT JOIN scheduling_job j ON j.id = p.job_id AND j.tenant_id = p.tenant_id
-WHERE j.id IS NULL AND p.id > %(yesterday)s OR j.state = 'completed'
-"""
-_NODES = """
-WITH piece AS MATERIALIZED (SELECT id, tenant_id, run_id, run_version FROM workflow_storage_noderun WHERE <piece>)
-SELECT 'workflow_node_ahead', p.tenant_id, p.id::text FROM piece p
-JOIN workflow_storage_workflowrun r ON r.id = p.run_id AND r.tenant_id = p.tenant_id WHERE p.run_version > r.version
-"""
+_SQL = load_sql(__file__)
+_RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]
 
 
 def look_at_runs(piece: Piece) -> Look:

@@ -8,38 +8,21 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
 from django.utils.translation import gettext_noop
+from psycopg.rows import class_row
 
 from scheduling.processors.files.store import discard_on_commit
 from scheduling.services.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
 from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 # A run has many nodes, and those may have files.
 RUNS_PER_STEP: Final = 200
 
-# A job goes only when it has ended, so a run whose job is gone has ended, too.
-_OLD = """
-    FROM workflow_storage_workflowrun r
-    WHERE r.tenant_id = {tenant_id} AND r.id < {floor}
-        AND NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = r.job_id AND j.tenant_id = r.tenant_id)
-"""
-_PRUNE = """
-WITH doomed AS (
-    SELECT r.id, r.tenant_id {old} ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
-), node AS (
-    DELETE FROM workflow_storage_noderun n USING doomed d WHERE n.tenant_id = d.tenant_id AND n.run_id = d.id
-    RETURNING n.inputs_key, n.outputs_key
-), run AS (
-    DELETE FROM workflow_storage_workflowrun r USING doomed d WHERE r.id = d.id
-    RETURNING r.inputs_key, r.outputs_key
-)
-SELECT (SELECT count(*) FROM run), (SELECT count(*) FROM node), (
-    SELECT coalesce(array_agg(DISTINCT key), '{{}}') FROM (SELECT * FROM run UNION ALL SELECT * FROM node) AS gone,
-        LATERAL (VALUES (gone.inputs_key), (gone.outputs_key)) AS named(key) WHERE key IS NOT NULL
-)
-"""
+_SQL = load_sql(__file__)
+_FIND, _PRUNE = _SQL["find_old_runs"], _SQL["prune_runs"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +41,7 @@ def prune_runs(budget: Budget) -> Step:
     limit = min(RUNS_PER_STEP, budget.batch_rows)
     with all_tenants():
         cutoffs = _read_cutoffs(after)
-        due = first_due(cutoffs, _OLD.format(tenant_id="d.tenant_id", floor="d.floor"), {})
+        due = first_due(cutoffs, _FIND, {})
         pruned = PrunedRuns(None) if due is None else _prune(due, limit)
     counts = {"runs": pruned.runs, "nodes": pruned.nodes, "values": len(pruned.keys)}
     if due is not None:
@@ -76,12 +59,11 @@ def _read_cutoffs(after: UUID) -> Cutoffs:
 
 
 def _prune(due: DueTenant, limit: int) -> PrunedRuns:
-    old = _OLD.format(tenant_id="%(tenant_id)s", floor="%(floor)s")
-    with connection.cursor() as cursor:
-        cursor.execute(_PRUNE.format(old=old), {**due.parameters(), "limit": limit})
-        runs, nodes, keys = cursor.fetchone()
-    discard_on_commit(due.tenant_id, *keys)
-    return PrunedRuns(due.tenant_id, runs, nodes, keys)
+    with planned_cursor(class_row(PrunedRuns)) as cursor:
+        cursor.execute(_PRUNE, {**due.parameters(), "limit": limit})
+        pruned: PrunedRuns = cursor.fetchone()
+    discard_on_commit(due.tenant_id, *pruned.keys)
+    return pruned
 
 
 TASKS = (

@@ -7,23 +7,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_noop
+from psycopg.rows import class_row, namedtuple_row, scalar_row
 
 from scheduling.models import RollupClock
 from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
 from scheduling.services.consistency.walk import look_at_page
 from scheduling.services.rollups import outcomes
-from scheduling.services.rollups_sql import (
-    KIND_RECOUNT,
-    KIND_ROLLED,
-    QUEUE_DIFFERENCES,
-    TENANT_BUSY_DIFFERENCES,
-    TENANT_DIFFERENCES,
-)
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
 from tenants.selectors.tenant_pages import TenantPage
 from tenants.translation import LocalizableText
 
@@ -37,6 +32,9 @@ LONGEST_FLIGHT = timedelta(days=2)
 # database, or for a sweep that found it lost, and is committed just between its page and the end of the walk, is a
 # false alarm, which the next walk takes back.
 LONGEST_COMMIT_SECONDS = 300
+_SQL = load_sql(__file__)
+_KIND_RECOUNT, _KIND_ROLLED = _SQL["recount_kinds"], _SQL["sum_kinds"]
+_TENANTS, _BUSY, _QUEUES = _SQL["compare_tenants"], _SQL["compare_busy"], _SQL["compare_queues"]
 # Executions and microseconds by kind, outcome and hour.
 type KindSums = dict[str, tuple[int, int]]
 
@@ -94,13 +92,9 @@ class RollupCheck:
         parameters = {**self._parameters(), **page.parameters()}
         # Until it is counted: a statement timeout leaves the page here.
         was_whole, self.is_whole = self.is_whole, False
-        with all_tenants(), connection.cursor() as cursor:
-            cursor.execute(TENANT_DIFFERENCES, parameters)
-            differences = [RollupDifference(*row) for row in cursor.fetchall()]
-            cursor.execute(TENANT_BUSY_DIFFERENCES, parameters)
-            differences += [RollupDifference(*row) for row in cursor.fetchall()]
-            cursor.execute(KIND_RECOUNT, parameters)
-            for name, executions, worker_us in cursor.fetchall():
+        with all_tenants():
+            differences = [*_compare(_TENANTS, parameters), *_compare(_BUSY, parameters)]
+            for name, (executions, worker_us) in _sums(_KIND_RECOUNT, parameters).items():
                 before = self.kinds.get(name, (0, 0))
                 self.kinds[name] = (before[0] + executions, before[1] + worker_us)
         self.is_whole = was_whole
@@ -108,13 +102,11 @@ class RollupCheck:
 
     def finish(self) -> list[RollupDifference]:
         """Compare queues with tenants after the last page, and kinds with their recount if no page was passed over."""
-        with all_tenants(), connection.cursor() as cursor:
-            cursor.execute(QUEUE_DIFFERENCES, self._parameters())
-            differences = [RollupDifference(*row) for row in cursor.fetchall()]
+        with all_tenants():
+            differences = _compare(_QUEUES, self._parameters())
             if not self.is_whole:
                 return differences
-            cursor.execute(KIND_ROLLED, self._parameters())
-            rolled: KindSums = {name: (executions, worker_us) for name, executions, worker_us in cursor.fetchall()}
+            rolled = _sums(_KIND_ROLLED, self._parameters())
         for name in sorted(rolled.keys() | self.kinds.keys()):
             if rolled.get(name) != self.kinds.get(name):
                 sums = ("/".join(map(str, of.get(name, ()))) for of in (rolled, self.kinds))
@@ -126,12 +118,24 @@ class RollupCheck:
         return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
 
 
+def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
+    with planned_cursor(class_row(RollupDifference)) as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(statement, parameters)
+        return {row.name: (row.executions, row.worker_us) for row in cursor.fetchall()}
+
+
 def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
     """Return a walk over the last whole hours, without those in which counting began; None if none is left."""
     clock = RollupClock.objects.get()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT date_trunc('hour', now() - make_interval(secs => %s))", [LONGEST_COMMIT_SECONDS])
-        (until,) = cursor.fetchone()
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
+        until = cursor.fetchone()
     # While a release is rolled out, workers of the one before settle without a tally.
     counted_since = clock.counting_since + timedelta(hours=2)
     since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection
 from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
 
 from scheduling.limits import WORKER_SECONDS
 from scheduling.models import WorkerPool
@@ -19,9 +20,11 @@ from scheduling.services.dispatching.tick import stop_ticks
 from scheduling.services.retention.rules import Kept, least_cutoff
 from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 from tenants.limits import month_of
-from tenants.selectors.tenant_pages import IN_PAGE, TenantPage
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
 from tenants.translation import LocalizableText
 
 LEDGER = FaultKind(
@@ -38,66 +41,9 @@ EXECUTION_CHARGE = FaultKind(
 # Nothing younger than this is ever removed.
 YOUNG = timedelta(days=1)
 MAX_CHARGES = 50
-# One statement is one snapshot, so executions that end meanwhile do not disturb the sums of its tenants.
-_BALANCES = f"""
-SELECT tenant_id, sum(us)::bigint
-FROM (
-    SELECT tenant_id, microseconds AS us FROM scheduling_charge WHERE {IN_PAGE}
-    UNION ALL SELECT tenant_id, -measured_us FROM scheduling_execution WHERE {IN_PAGE}
-    UNION ALL SELECT tenant_id, -predicted_us FROM scheduling_execution_live WHERE {IN_PAGE}
-) AS entries
--- A tenant that is being erased loses one table after the other.
-WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
-GROUP BY tenant_id HAVING sum(us) <> 0 ORDER BY tenant_id
-"""  # noqa: S608 - constants
-# Rows that no tick has folded yet are in the executions and not in the counter; one statement is one snapshot.
-_RECOUNTED = f"""
-recounted AS (
-    SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
-    FROM (
-        SELECT tenant_id, ended_at, measured_us AS us FROM scheduling_execution
-        WHERE {IN_PAGE} AND ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, ended_at, -measured_us FROM scheduling_settled
-        WHERE {IN_PAGE} AND ended_at >= %(since)s
-        UNION ALL SELECT tenant_id, (content ->> 'ended_at')::timestamptz, -measured_us FROM scheduling_settled_refused
-        WHERE {IN_PAGE} AND (content ->> 'ended_at')::timestamptz >= %(since)s
-    ) AS ended
-    GROUP BY 1, 2
-)
-"""  # noqa: S608 - constants
-_DIFFERENCES = f"""
-WITH {_RECOUNTED}, counted AS (
-    SELECT tenant_id, period, amount FROM tenants_tenantusage
-    WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
-)
-SELECT tenant_id, period, coalesce(c.amount, 0), coalesce(r.us, 0)
-FROM counted c FULL JOIN recounted r USING (tenant_id, period)
-WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2
-"""  # noqa: S608 - constants
-# Executions of the last day, of which nothing is removed yet. A process whose clock is behind dates its ids early.
-_CHARGES = f"""
-WITH charged AS (
-    SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge
-    WHERE {IN_PAGE} AND id >= %(charges_since)s AND execution_id >= %(executions_since)s GROUP BY 1
-)
-SELECT e.tenant_id, e.id, coalesce(c.us, 0), e.measured_us
-FROM (
-    SELECT tenant_id, id, measured_us FROM scheduling_execution
-    WHERE {IN_PAGE} AND id >= %(executions_since)s
-) AS e LEFT JOIN charged c ON c.execution_id = e.id
-WHERE coalesce(c.us, 0) <> e.measured_us AND e.tenant_id NOT IN (
-    SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
-ORDER BY 1, e.id LIMIT %(limit)s
-"""  # noqa: S608 - constants
-_REPAIR = f"""
-WITH {_RECOUNTED}, missing AS (
-    UPDATE tenants_tenantusage SET amount = 0 WHERE {IN_PAGE} AND key = %(key)s AND period >= %(period)s
-        AND (tenant_id, period) NOT IN (SELECT tenant_id, period FROM recounted)
-)
-INSERT INTO tenants_tenantusage (tenant_id, key, period, amount)
-SELECT tenant_id, %(key)s, period, us FROM recounted
-ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount
-"""  # noqa: S608 - constants
+_SQL = load_sql(__file__)
+_BALANCES, _DIFFERENCES, _CHARGES = _SQL["find_unbalanced"], _SQL["find_wrong_months"], _SQL["find_wrong_charges"]
+_REPAIR = _SQL["write_months"]
 
 
 def look_at_ledger(piece: Piece) -> Look:
@@ -133,14 +79,17 @@ def find_usage(page: TenantPage) -> list[Fault]:
         "charges_since": uuid7_floor(executions_since - YOUNG),
         "limit": MAX_CHARGES,
     }
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_DIFFERENCES, parameters)
         months = cursor.fetchall()
         cursor.execute(_CHARGES, charges)
         executions = cursor.fetchall()
     return [
-        *(usage_fault(USAGE, tenant_id, f"{period:%Y-%m}", *sums) for tenant_id, period, *sums in months),
-        *(usage_fault(EXECUTION_CHARGE, tenant_id, f"execution {pk}", *sums) for tenant_id, pk, *sums in executions),
+        *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.measured_us) for row in months),
+        *(
+            usage_fault(EXECUTION_CHARGE, row.tenant_id, f"execution {row.id}", row.counted_us, row.measured_us)
+            for row in executions
+        ),
     ]
 
 
@@ -159,13 +108,13 @@ def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int,
 
 
 def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
-    with all_tenants(), connection.cursor() as cursor:
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_BALANCES, page.parameters())
         rows = cursor.fetchall()
-    for tenant_id, difference_us in rows:
-        values = {"tenant": tenant_id, "microseconds": f"{difference_us:,}"}
+    for row in rows:
+        values = {"tenant": row.tenant_id, "microseconds": f"{row.us:,}"}
         detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
-        yield Fault(LEDGER.code, tenant_id, "", detail)
+        yield Fault(LEDGER.code, row.tenant_id, "", detail)
 
 
 def _parameters(page: TenantPage) -> dict[str, Any]:

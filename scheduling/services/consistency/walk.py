@@ -9,9 +9,11 @@ from uuid import UUID
 
 from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
+from psycopg.rows import class_row
 
 from scheduling.services.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
 from tenants.context import all_tenants
+from tenants.prepared import planned_cursor
 from tenants.selectors.tenant_pages import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
 from tenants.translation import LocalizableText
 
@@ -22,8 +24,6 @@ _FIRST, _LAST = -(2**63), 2**63 - 1
 _PLANNING = """
 SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off
 """
-# A tenant that is being erased loses one table after the other.
-_OF_NONE_ERASED = "tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +36,31 @@ class Table:
     def look(
         self, statement: str, piece: Piece, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
     ) -> Look:
-        """Return the faults of a piece: ``statement`` selects (code, tenant, subject) from rows of ``<piece>``."""
-        values = {**(parameters or {}), **self._values("after", piece.after)}
-        with all_tenants(), connection.cursor() as cursor:
+        """Return the faults of a piece that ``statement`` finds; it includes the fragment of a piece by this key."""
+        with all_tenants(), planned_cursor(class_row(Fault)) as cursor:
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
             cursor.execute(_PLANNING)
-            values |= {**self._values("until", piece.until), "tenant_id": piece.tenant_id}
-            cursor.execute(statement.replace("<piece>", self._condition(piece)), values)
-            faults = [Fault(*row) for row in cursor.fetchall()]
+            cursor.execute(statement, {**(parameters or {}), **self.values_of(piece)})
+            faults = cursor.fetchall()
         return Look(piece, faults, piece.until or None)
 
-    def rows_of(self, piece: Piece) -> tuple[str, dict[str, Any]]:
-        """Return the condition of a piece that has an end, and its values; a repair finds its rows by them."""
-        values = {**self._values("after", piece.after), **self._values("until", piece.until)}
-        return self._condition(piece), {**values, "tenant_id": piece.tenant_id}
+    def values_of(self, piece: Piece) -> dict[str, Any]:
+        """Return the parameters of a piece that has an end."""
+        bounds = {**self._values("after", piece.after), **self._values("until", piece.until)}
+        return {**bounds, "tenant_id": piece.tenant_id}
 
     def _find_end(self, piece: Piece, rows: int) -> Cursor:
         """Return the key of the last row of a full piece; an empty one if the rest of the table is less."""
         key = ", ".join(self.key)
-        statement = f"SELECT {key} FROM {self.name} WHERE {self._behind('after', '>')}{self._of_tenant(piece)}"  # noqa: S608 - names
+        marks = ", ".join(f"%(after_{column})s::{_type_of(column)}" for column in self.key)
+        of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
+        statement = f"SELECT {key} FROM {self.name} WHERE ({key}) > ({marks}){of_tenant}"  # noqa: S608 - names
         values = {**self._values("after", piece.after), "tenant_id": piece.tenant_id, "before_last": rows - 1}
         with connection.cursor() as cursor:
             cursor.execute(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values)
             row = cursor.fetchone()
         return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
-
-    def _condition(self, piece: Piece) -> str:
-        bounds = f"{self._behind('after', '>')} AND {self._behind('until', '<=')}"
-        return f"{bounds}{self._of_tenant(piece)} AND {_OF_NONE_ERASED}"
-
-    def _behind(self, name: str, operator: str) -> str:
-        marks = ", ".join(f"%({name}_{column})s::{_type_of(column)}" for column in self.key)
-        return f"({', '.join(self.key)}) {operator} ({marks})"
-
-    def _of_tenant(self, piece: Piece) -> str:
-        return "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
         """Return the bounds; an empty end lies after all rows, an empty beginning before them."""

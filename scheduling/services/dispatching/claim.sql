@@ -11,7 +11,8 @@ WITH wanted AS (
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
 FROM locked w
     JOIN tenants_tenant t ON t.id = w.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <= coalesce(t.max_concurrency, p.max_concurrency)
+WHERE c.tenant_id = w.tenant_id AND c.in_flight + w.n <=
+-- include: tenant_cap
 RETURNING c.tenant_id;
 
 -- name: claim_jobs

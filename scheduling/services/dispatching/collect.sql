@@ -77,7 +77,9 @@ still AS MATERIALIZED (
         WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
     FROM gone GROUP BY 1
 ), capacity_lock AS (
-    SELECT c.tenant_id, b.ended, coalesce(t.max_concurrency, p.max_concurrency) AS cap,
+    SELECT c.tenant_id, b.ended,
+    -- include: tenant_cap
+    AS cap,
     -- include: worker_time_limit_us
     AS limit_us
     FROM by_tenant b JOIN scheduling_tenant_capacity c USING (tenant_id)

@@ -30,7 +30,8 @@ WITH plan AS (
                 WHERE f.id = l.queue_id AND f.cap <= b.in_flight)
             AND NOT EXISTS (SELECT FROM scheduling_tenant_capacity c
                 JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-                WHERE c.tenant_id = l.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency)
+                WHERE c.tenant_id = l.tenant_id AND c.in_flight >=
+                -- include: tenant_cap
                 OFFSET 0))
 ), there AS (
     SELECT coalesce(sum(w.slots), 0) AS slots FROM scheduling_worker w
@@ -46,7 +47,9 @@ SELECT there.slots, used.slots AS used_slots, plan.strategy, coalesce(plan.reser
         SELECT FROM (SELECT DISTINCT tenant_id FROM held) h CROSS JOIN LATERAL (
             SELECT c.tenant_id FROM scheduling_tenant_capacity c
                 JOIN tenants_tenant t ON t.id = c.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
-            WHERE c.tenant_id = h.tenant_id AND c.in_flight >= coalesce(t.max_concurrency, p.max_concurrency) OFFSET 0
+            WHERE c.tenant_id = h.tenant_id AND c.in_flight >=
+            -- include: tenant_cap
+            OFFSET 0
         ) c CROSS JOIN LATERAL (
             SELECT FROM scheduling_schedulingentity e
             WHERE e.tenant_id = c.tenant_id AND e.parent_id IS NULL AND (e.own_rank IS NOT NULL OR e.keys_waiting > 0)
@@ -94,7 +97,9 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS
 -- fragment: tenant_columns
 -- The weight and the cap of a tenant are read as they are now: an edited plan takes effect for what waits without a
 -- write.
-e.queue_id, coalesce(t.max_concurrency, p.max_concurrency) - coalesce(c.in_flight, 0) AS room,
+e.queue_id,
+-- include: tenant_cap
+- coalesce(c.in_flight, 0) AS room,
 e.in_flight AS own_in_flight, e.waiting AS own_waiting, e.keys_waiting, e.own_rank,
 e.id AS entity_id, e.tenant_id,
 -- include: tenant_weight

@@ -3,7 +3,9 @@
 -- part all the same.
 SELECT e.queue_id, e.tenant_id,
     -- include: tenant_weight
-    AS weight_milli, coalesce(t.max_concurrency, p.max_concurrency) AS cap
+    AS weight_milli,
+    -- include: tenant_cap
+    AS cap
 FROM scheduling_schedulingentity e JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id
 WHERE e.id = ANY(%(eligible)s) OR e.id = ANY(ARRAY(
     SELECT coalesce(line.parent_id, line.id) FROM scheduling_execution_live l

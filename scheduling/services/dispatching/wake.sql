@@ -39,7 +39,8 @@ WITH looked AS (
         -- include: tenant_weight
         AS weight_milli,
         (own.rank IS NOT NULL OR key.head_rank IS NOT NULL) AND t.status = 'active' AND NOT t.is_paused
-            AND coalesce(c.in_flight, 0) < coalesce(t.max_concurrency, p.max_concurrency)
+            AND coalesce(c.in_flight, 0) <
+            -- include: tenant_cap
             AND
             -- include: has_worker_time
             AS is_runnable,

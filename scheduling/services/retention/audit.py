@@ -6,21 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import class_row
 
 from scheduling.services.retention.rules import Cutoffs
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
-# The oldest seal of a chain is the first of its index. A chain's last seal stays for ever, so one that has no other is
-# passed over.
-_OLD_CHAIN = """
-SELECT d.tenant_id, d.cutoff
-FROM unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
-WHERE (
-    SELECT count(*) = 2 AND min(s.sealed_at) < d.cutoff FROM (
-        SELECT sealed_at FROM tenants_auditseal WHERE chain = d.tenant_id ORDER BY sequence LIMIT 2
-    ) AS s
-) ORDER BY d.tenant_id
-"""
+_OLD_CHAIN = load_sql(__file__)["find_old_chains"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +25,6 @@ class OldChain:
 
 def find_old_chains(cutoffs: Cutoffs) -> list[OldChain]:
     """Return the chains of the page's tenants that begin before their cutoffs."""
-    with connection.cursor() as cursor:
+    with planned_cursor(class_row(OldChain)) as cursor:
         cursor.execute(_OLD_CHAIN, cutoffs.parameters())
-        return [OldChain(*row) for row in cursor.fetchall()]
+        return list(cursor.fetchall())

@@ -13,13 +13,16 @@ from uuid import UUID
 
 from django.db import OperationalError, connection
 from psycopg.errors import LockNotAvailable
+from psycopg.rows import namedtuple_row
 
 from scheduling.services.partitions import LOCK_TIMEOUT, list_partitions
 from scheduling.services.retention.rules import Cutoffs, Kept, first_due, greatest_cutoff
 from tenants.context import all_tenants
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor, uuid7s
 from tenants.partitions import drop_partition
-from tenants.selectors.tenant_pages import IN_PAGE, read_pages
+from tenants.prepared import planned_cursor, set_config
+from tenants.selectors.tenant_pages import read_pages
 
 # Which class each history table belongs to.
 TABLES: Mapping[str, Kept] = {
@@ -41,16 +44,10 @@ TENANT_TABLES = {
 # What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
 
-_DAY_SUMS = """
-    SELECT tenant_id, sum({value})::bigint FROM {table}
-    WHERE {in_page} AND id >= %(first)s AND id < %(behind)s GROUP BY 1
-"""
-_CLOSE = """
-    INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at)
-    SELECT id, tenant_id, 'closing', microseconds, now()
-    FROM unnest(%s::uuid[], %s::uuid[], %s::bigint[]) AS c(id, tenant_id, microseconds) WHERE microseconds <> 0
-"""
-_OLD = "FROM {table} h WHERE {is_old}"
+_SQL = load_sql(__file__)
+_CLOSE = _SQL["close_ledger"]
+_DUE = f"{_SQL['probe_due_tenants']} FROM {{table}} h WHERE {{is_old}} {_SQL['until_first_due']}"
+_SUMS = {"scheduling_execution": _SQL["sum_executions"], "scheduling_charge": _SQL["sum_charges"]}
 _CHOOSE = "SELECT h.id FROM {table} h WHERE {is_old} LIMIT %(limit)s"
 _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
 
@@ -84,7 +81,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
             with connection.cursor() as cursor:
-                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [LOCK_TIMEOUT])
+                cursor.execute(*set_config({"lock_timeout": LOCK_TIMEOUT}))
             drop_partition(partition=oldest.name)
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable):
@@ -98,7 +95,7 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
     is_old = TENANT_TABLES[table]
     with all_tenants():
         of_each = is_old.format(tenant_id="d.tenant_id", floor="d.floor")
-        due = first_due(cutoffs, _OLD.format(table=table, is_old=of_each), {})
+        due = first_due(cutoffs, _DUE.format(table=table, is_old=of_each), {})
         if due is None:
             return PrunedHistory(None, 0)
         of_one = is_old.format(tenant_id="%(tenant_id)s", floor="%(floor)s")
@@ -126,20 +123,19 @@ def _delete(table: str, ids: list[UUID]) -> int:
 
 
 def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
-    value = _LEDGER_VALUES.get(table)
-    if value is None:
+    if table not in _SUMS:
         return {}
-    statement = _DAY_SUMS.format(table=table, value=value, in_page=IN_PAGE)
     sums: dict[UUID, int] = {}
-    with connection.cursor() as cursor:
+    with planned_cursor(namedtuple_row) as cursor:
         # Nothing is written into a day that is over, so the pages add up to what is dropped.
         for page in read_pages():
-            cursor.execute(statement, {**page.parameters(), "first": since, "behind": until})
-            sums |= dict(cursor.fetchall())
+            cursor.execute(_SUMS[table], {**page.parameters(), "first": since, "behind": until})
+            sums |= {row.tenant_id: row.microseconds for row in cursor.fetchall()}
     return sums
 
 
 def _close(sums: Mapping[UUID, int]) -> None:
     if any(sums.values()):
         with connection.cursor() as cursor:
-            cursor.execute(_CLOSE, [uuid7s(len(sums)), list(sums), list(sums.values())])
+            values = {"ids": uuid7s(len(sums)), "tenant_ids": list(sums), "microseconds": list(sums.values())}
+            cursor.execute(_CLOSE, values)

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import class_row, namedtuple_row
 
+from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
 
 # Tenants looked at in one step.
 TENANTS_PER_STEP = 500
@@ -47,28 +49,8 @@ DEFAULT_DAYS: Mapping[Kept, int] = {
     Kept.JOB_LOGS: 30,
     Kept.AUDIT: 400,
 }
-# Nothing younger than a day is ever removed. A tenant's own setting of the same name may only shorten.
-_DAYS = """
-    SELECT t.id, greatest(1, least(coalesce(l.value, %(default)s), %(longest)s,
-            CASE WHEN jsonb_typeof(s.stored -> %(key)s) = 'number' THEN (s.stored ->> %(key)s)::numeric END))::int,
-        now()
-    FROM tenants_tenant t LEFT JOIN tenants_planlimit l ON l.plan_id = t.plan_id AND l.key = %(key)s
-        LEFT JOIN tenants_tenantsettings s ON s.tenant_id = t.id
-    WHERE t.id > %(after)s ORDER BY t.id LIMIT %(limit)s
-"""
-_OF_ALL_PLANS = """
-    SELECT least(greatest(1, {chosen}(coalesce(l.value, %(default)s))), %(longest)s)::int, now()
-    FROM tenants_plan p LEFT JOIN tenants_planlimit l ON l.plan_id = p.id AND l.key = %(key)s
-"""
-
-# The tenants of a page with their cutoffs, as a row source `d`.
-DUE = """
-    unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
-"""
-# A probe of the index for each tenant until one has something. EXISTS would be turned into a join over all jobs.
-_FIRST_DUE = """
-SELECT d.tenant_id, d.floor, d.cutoff FROM {due} CROSS JOIN LATERAL (SELECT 1 AS one {old} LIMIT 1) AS found LIMIT 1
-"""
+_SQL = load_sql(__file__)
+_DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,35 +95,36 @@ class Cutoffs:
 def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
     """The cutoffs of the next tenants after one, of all classes of rows alike: one statement."""
     parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
-    with connection.cursor() as cursor:
+    with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_DAYS, parameters)
         rows = cursor.fetchall()
-    return Cutoffs([row[0] for row in rows], [now - timedelta(days=days) for _, days, now in rows])
+    return Cutoffs([row.tenant_id for row in rows], [row.now - timedelta(days=row.days) for row in rows])
 
 
-def first_due(cutoffs: Cutoffs, old: str, parameters: Mapping[str, Any]) -> DueTenant | None:
-    """The first of the tenants that has a row of ``FROM … WHERE …``, which names their columns of ``d``."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FIRST_DUE.format(due=DUE, old=old), {**cutoffs.parameters(), **parameters})
-        row = cursor.fetchone()
-    return None if row is None else DueTenant(*row)
+def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -> DueTenant | None:
+    """Return the tenant that ``statement`` finds, the first that has old rows; None if it finds none."""
+    with planned_cursor(class_row(DueTenant)) as cursor:
+        cursor.execute(statement, {**cutoffs.parameters(), **parameters})
+        due: DueTenant | None = cursor.fetchone()
+    return due
 
 
 def greatest_cutoff(kept: Kept) -> datetime:
     """Before this nothing of the class is kept, by whatever plan."""
-    return _cutoff_of_plans(kept, "max")
+    days = _days_of_plans(kept)
+    return days.now - timedelta(days=days.greatest_days)  # type: ignore[no-any-return]
 
 
 def least_cutoff(kept: Kept) -> datetime:
     """From this on everything of the class is kept, by whatever plan."""
-    return _cutoff_of_plans(kept, "min")
+    days = _days_of_plans(kept)
+    return days.now - timedelta(days=days.least_days)  # type: ignore[no-any-return]
 
 
-def _cutoff_of_plans(kept: Kept, chosen: str) -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute(_OF_ALL_PLANS.format(chosen=chosen), _rule(kept))
-        days, now = cursor.fetchone()
-    return now - timedelta(days=days)  # type: ignore[no-any-return]
+def _days_of_plans(kept: Kept) -> Any:
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_OF_ALL_PLANS, _rule(kept))
+        return cursor.fetchone()
 
 
 def _rule(kept: Kept) -> dict[str, Any]:

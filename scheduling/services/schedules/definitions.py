@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils.translation import gettext
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
@@ -43,7 +43,6 @@ EDITABLE_FIELDS = (
 )
 PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
 # Two who add a schedule at once would each see room for one more: they take turns.
-_COUNT_LOCK = f"SELECT {LockClass.SCHEDULE_COUNT.take_named('%s')}"
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
@@ -170,8 +169,7 @@ def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
 
 
 def _take_room(tenant: Tenant) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(_COUNT_LOCK, [str(tenant.pk)])
+    LockClass.SCHEDULE_COUNT.hold(str(tenant.pk))
     limit = allowed_for(tenant.pk, SCHEDULE_COUNT)
     if limit is not None and Schedule.objects.count() >= limit:
         raise ScheduleLimitError("The plan allows %(limit)s schedules.", {"limit": limit})

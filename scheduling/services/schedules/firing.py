@@ -26,6 +26,7 @@ from scheduling.services.schedules.runs import new_fire, submit_fires
 from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.encryption.data_keys import DataKeyUnavailableError
+from tenants.prepared import set_config
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def plan_fires(schedule: Schedule, now: datetime) -> Plan:
 def _begin() -> datetime:
     """The database's time; a process that is stopped inside the transaction is cut off, and its locks with it."""
     with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL idle_in_transaction_session_timeout = {TICK_IDLE_TIMEOUT_MS}")
+        cursor.execute(*set_config({"idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}))
     return read_clock()
 
 

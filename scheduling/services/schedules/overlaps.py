@@ -8,38 +8,20 @@ from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
 
-from django.db import connection
+from psycopg.rows import namedtuple_row, scalar_row
 
-from scheduling.lifecycle import TERMINAL_STATES
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.recurrence import OverlapPolicy
 from scheduling.services.cancellation import cancel_jobs
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
 
 STILL_RUNNING = "The run before it had not ended."
 ONE_WAITS = "The run before it had not ended, and one waits already."
 OVERTAKEN = "A later time was due as well and would have cancelled it."
 
-# Of the newest runs only: with every policy but `allow` there are never many that have not ended.
-_OPEN_RUNS = """
-    SELECT s.id, run.job_id FROM unnest(%(schedule_ids)s::uuid[]) AS s(id)
-    CROSS JOIN LATERAL (
-        SELECT f.job_id FROM scheduling_schedulefire f
-        WHERE f.schedule_id = s.id AND f.job_id IS NOT NULL ORDER BY f.fire_time DESC LIMIT 100
-    ) AS run
-    JOIN scheduling_job j ON j.id = run.job_id AND j.state <> ALL (%(terminal)s)
-"""
-# The schedule is locked, as whoever fires it does: the run before has ended and nobody else begins the next.
-_RELEASED = """
-    SELECT f.id FROM scheduling_schedulefire f JOIN scheduling_schedule s ON s.id = f.schedule_id
-    WHERE f.outcome = 'waiting' AND s.is_enabled AND NOT EXISTS (
-        SELECT FROM (
-            SELECT r.job_id FROM scheduling_schedulefire r
-            WHERE r.schedule_id = f.schedule_id AND r.job_id IS NOT NULL ORDER BY r.fire_time DESC LIMIT 100
-        ) AS run
-        JOIN scheduling_job j ON j.id = run.job_id AND j.state <> ALL (%(terminal)s)
-    )
-    LIMIT %(limit)s FOR NO KEY UPDATE OF s, f SKIP LOCKED
-"""
+_SQL = load_sql(__file__)
+_OPEN_RUNS, _RELEASED = _SQL["find_open_runs"], _SQL["lock_released"]
 
 
 @dataclass(slots=True)
@@ -56,10 +38,10 @@ class Overlaps:
         open_runs: dict[UUID, list[UUID]] = defaultdict(list)
         if not ids:
             return cls(open_runs, set())
-        with connection.cursor() as cursor:
-            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids, "terminal": sorted(TERMINAL_STATES)})
-            for schedule_id, job_id in cursor.fetchall():
-                open_runs[schedule_id].append(job_id)
+        with planned_cursor(namedtuple_row) as cursor:
+            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids})
+            for row in cursor.fetchall():
+                open_runs[row.schedule_id].append(row.job_id)
         waiting = ScheduleFire.objects.filter(schedule__in=ids, outcome=ScheduleFire.Outcome.WAITING)
         return cls(open_runs, set(waiting.values_list("schedule_id", flat=True)))
 
@@ -104,9 +86,9 @@ def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None
 
 def lock_released(limit: int) -> list[ScheduleFire]:
     """The waiting fires whose turn has come, with their schedules, locked, by tenant."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RELEASED, {"terminal": sorted(TERMINAL_STATES), "limit": limit})
-        ids = [fire_id for (fire_id,) in cursor.fetchall()]
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_RELEASED, {"limit": limit})
+        ids = cursor.fetchall()
     if not ids:
         return []
     fires = ScheduleFire.objects.filter(pk__in=ids).select_related("schedule__tenant__plan")

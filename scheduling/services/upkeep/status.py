@@ -14,19 +14,14 @@ from scheduling.models import UpkeepRun
 from scheduling.services.upkeep import registry
 from scheduling.services.upkeep.registry import UpkeepTask
 from scheduling.services.upkeep.schedules import NAME_PREFIX, row_name
+from tenants.database.sql import load_sql
 
 # Without a success for so many intervals a task is overdue.
 OVERDUE_INTERVALS = 3
 SUCCESSES = (UpkeepRun.Outcome.OK, UpkeepRun.Outcome.PARTIAL)
 # By its index two rows a task are read, of however many.
 _OF_BEAT = ("name", "enabled", "last_run_at", "start_time", "interval__every", "interval__period")
-_LAST_RUNS = """
-SELECT last.*, (SELECT r.finished_at FROM scheduling_upkeep_run r
-    WHERE r.name = wanted.name AND r.outcome = ANY(%(successes)s) ORDER BY r.id DESC LIMIT 1) AS succeeded_at
-FROM unnest(%(names)s::text[]) AS wanted(name) CROSS JOIN LATERAL (
-    SELECT * FROM scheduling_upkeep_run r WHERE r.name = wanted.name ORDER BY r.id DESC LIMIT 1
-) AS last
-"""
+_LAST_RUNS = load_sql(__file__)["find_last_runs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,24 +10,16 @@ from uuid import UUID
 
 from django.db import connection
 from psycopg import sql
+from psycopg.rows import namedtuple_row
 
+from tenants.database.sql import load_sql
 from tenants.models import AuditCounter, TenantErasure
+from tenants.prepared import planned_cursor
 
-# A table is a tenant's if it has a column `tenant_id`, or one that row-level security compares with the tenant.
-_COLUMNS = """
-SELECT c.relname, 'tenant_id' FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND a.attname = 'tenant_id' AND NOT a.attisdropped
-UNION
-SELECT tablename, coalesce(qual, with_check) FROM pg_policies
-WHERE schemaname = 'public' AND coalesce(qual, with_check) LIKE '%app.tenant_id%'
-"""
+_SQL = load_sql(__file__)
+_COLUMNS = _SQL["find_columns"]
 _COMPARED = re.compile(r"\((\w+) = \(NULLIF\(current_setting\('app\.tenant_id'")
-_REFERENCES = """
-SELECT child.relname, parent.relname
-FROM pg_constraint k JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
-WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND NOT child.relispartition AND NOT parent.relispartition
-"""
+_REFERENCES = _SQL["find_references"]
 _DELETE = sql.SQL(
     "DELETE FROM public.{table} x USING (SELECT tableoid AS o, ctid AS c FROM public.{table} WHERE {column} = %s"
     " LIMIT %s) r WHERE x.{column} = %s AND x.tableoid = r.o AND x.ctid = r.c"
@@ -45,21 +37,21 @@ class TenantTable:
 
 def tenant_tables() -> list[TenantTable]:
     """All of them, whatever refers to another before that other. The records of erasures are none."""
-    with connection.cursor() as cursor:
-        cursor.execute(_COLUMNS)
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_COLUMNS, {})
         columns: dict[str, str] = {}
-        for table, said in cursor.fetchall():
-            compared = _COMPARED.search(said)
-            if said == "tenant_id" or compared:
-                columns.setdefault(table, "tenant_id" if compared is None else compared[1])
+        for table in cursor.fetchall():
+            compared = _COMPARED.search(table.found)
+            if table.found == "tenant_id" or compared:
+                columns.setdefault(table.name, "tenant_id" if compared is None else compared[1])
         cursor.execute(_REFERENCES)
         references = cursor.fetchall()
     for record in (TenantErasure, AuditCounter):
         del columns[record._meta.db_table]
     order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(sorted(columns), ()))
-    for child, parent in references:
-        if child in columns and parent in columns:
-            order.add(parent, child)
+    for reference in references:
+        if reference.child in columns and reference.parent in columns:
+            order.add(reference.parent, reference.child)
     return [TenantTable(table, columns[table]) for table in order.static_order()]
 
 

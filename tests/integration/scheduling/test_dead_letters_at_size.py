@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from psycopg.rows import namedtuple_row
 
 from scheduling.filters import JobFilter
 from scheduling.models import DeadLetter
@@ -18,6 +19,7 @@ from scheduling.selectors.dead_letters import find_dead_letters
 from scheduling.selectors.index_alone import by_index_alone
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tenants.prepared import planned_cursor
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import submit
 
@@ -83,7 +85,7 @@ def scopes(acme: Tenant) -> list[AbstractContextManager[None]]:
 
 def test_groups_are_found_along_their_index_by_tenants_and_behind_the_door(acme: Tenant, many: None) -> None:
     for scope, tenant_id in zip(scopes(acme), (acme.pk, None), strict=True):
-        with scope, connection.cursor() as cursor:
+        with scope, planned_cursor(namedtuple_row) as cursor:
             cursor.execute(dead_letter_groups._PARTS, {"tenant_id": tenant_id, "parts": 100})
             parts = cursor.fetchall()
             probes = explain(dead_letter_groups._PARTS, {"tenant_id": tenant_id, "parts": 100})

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 
 from scheduling.conf import BY_INDEX
+from scheduling.models.executions import HistoryRow
 from tenants.context import all_tenants
 from tests.named_sql import named_statements
 
@@ -70,3 +71,9 @@ def test_hot_statement_scans_no_table_that_grows(name: str) -> None:
     with all_tenants(BY_INDEX):
         plan = plan_of(STATEMENTS[name])
     assert {table for line in plan for table in SCANNED.findall(line)} & GROWING == set()
+
+
+def test_ghosts_are_looked_for_in_all_history() -> None:
+    statement = STATEMENTS["scheduling/services/consistency/history.sql:find_ghosts"]
+    tables = {model._meta.db_table for model in HistoryRow.__subclasses__()}
+    assert {name for name in tables if f"AS name FROM {name}\n" in statement} == tables

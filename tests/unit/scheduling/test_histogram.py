@@ -8,6 +8,8 @@ from bisect import bisect_right
 import pytest
 
 from scheduling.histogram import BOUNDS, BUCKETS, add, percentile
+from scheduling.services import rollups
+from tenants.database.sql import load_sql
 
 
 def counted(*seconds: float) -> list[int]:
@@ -49,3 +51,10 @@ def test_percentiles_grow_with_their_part() -> None:
 def test_histograms_add_up() -> None:
     assert add([counted(1.0), counted(1.0, 70.0)]) == counted(1.0, 1.0, 70.0)
     assert add([]) == [0] * BUCKETS
+
+
+@pytest.mark.parametrize("column", ["wait", "run"])
+def test_rollups_count_each_bucket(column: str) -> None:
+    counts = [f"count(*) FILTER (WHERE {column}_bucket = {number})" for number in range(BUCKETS)]
+    text = load_sql(rollups.__file__)[f"{column}_histogram"]
+    assert " ".join(text.split()) == f"ARRAY[{', '.join(counts)}]::int[]"

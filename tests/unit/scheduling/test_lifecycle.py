@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from scheduling.lifecycle import (
@@ -13,6 +15,9 @@ from scheduling.lifecycle import (
     is_allowed,
     sources_of,
 )
+from scheduling.processors.workflow_execution import selectors
+from scheduling.services import settlement
+from tenants.database.sql import load_sql
 
 
 def test_every_state_is_in_the_table() -> None:
@@ -52,3 +57,9 @@ def test_only_a_dispatched_job_starts() -> None:
 def test_the_groups_do_not_overlap() -> None:
     assert not TERMINAL_STATES & IN_FLIGHT_STATES
     assert not TERMINAL_STATES & WAITING_STATES
+
+
+def test_fragment_and_plug_in_have_the_terminal_states() -> None:
+    fragment = load_sql(settlement.__file__)["in_terminal_states"]
+    assert sorted(re.findall(r"'(\w+)'", fragment)) == sorted(TERMINAL_STATES)
+    assert sorted(selectors.TERMINAL_STATES) == sorted(TERMINAL_STATES)

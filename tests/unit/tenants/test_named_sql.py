@@ -90,7 +90,8 @@ def test_every_name_of_the_product_is_used() -> None:
         source = module.read_text() if module.exists() else ""
         for name in HEADERS.findall(path.read_text()):
             # A name of which a module makes several, such as look_{table}, counts by its beginning.
-            is_named = f'"{name}"' in source or f'f"{name.split("_")[0]}_{{' in source
+            beginnings = [name[: underscore.start()] for underscore in re.finditer("_", name)]
+            is_named = f'"{name}"' in source or any(f'f"{beginning}_{{' in source for beginning in beginnings)
             if name not in included and not is_named:
                 unused.append(f"{path.relative_to(BASE_DIR)}:{name}")
     assert unused == []

@@ -12,6 +12,7 @@ from scheduling.processors.retrieval.search import MAX_QUERY_LENGTH, SearchMode,
 from scheduling.processors.retrieval.selectors import get_dataset
 from scheduling.processors.workflow_execution.nodes.work import Made, Place, Work
 from tenants.context import tenant_context
+from tenants.prepared import set_config
 
 DEFAULT_TOP_K = 5
 
@@ -40,7 +41,7 @@ def _search(place: Place, asked: dict[str, Any]) -> Made:
         with tenant_context(place.run.tenant_id):
             with connection.cursor() as cursor:
                 milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(milliseconds)])
+                cursor.execute(*set_config({"statement_timeout": str(milliseconds)}))
             hits = search_dataset(
                 dataset=get_dataset(UUID(asked["dataset"])),
                 query=asked["query"],

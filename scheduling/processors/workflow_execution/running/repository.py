@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
 from django.db.models.functions import Now
 
 from scheduling.processors.base import PermanentError
 from scheduling.processors.workflow_execution.models import Approval, ApprovalState, RunValue
 from scheduling.processors.workflow_execution.selectors import get_pinned
+from tenants.clock import read_moment
 from tenants.context import tenant_context
 
 
@@ -78,8 +78,5 @@ def store(values: Sequence[RunValue], approvals: Sequence[Approval]) -> None:
 def database_clock() -> Callable[[], float]:
     """Seconds since 1970 by the database, whatever the clock of this machine says."""
     asked_at = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
-        row: Any = cursor.fetchone()
-    offset = float(row[0]) - asked_at
+    offset = read_moment().timestamp() - asked_at
     return lambda: time.monotonic() + offset

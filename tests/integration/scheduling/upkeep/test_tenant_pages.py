@@ -139,7 +139,7 @@ def test_kinds_are_not_compared_with_pages_that_were_passed_over(work: None, mon
         if len(pages) > 1:
             return recount(check, page)
         with monkeypatch.context() as patch, transaction.atomic(), connection.cursor() as cursor:
-            patch.setattr(rollups, "KIND_RECOUNT", "SELECT pg_sleep(60)")
+            patch.setattr(rollups, "_KIND_RECOUNT", "SELECT pg_sleep(60)")
             cursor.execute("SET LOCAL statement_timeout = 200")
             return recount(check, page)
 

@@ -1,0 +1,39 @@
+-- name: rank_exactly
+-- Rank the chunks of a dataset by all their distances. `+ 0` makes of the distance an expression that no index orders:
+-- whatever indexes there are, the planner computes every distance within the dataset. With an index of its own, the
+-- dataset is ordered by that.
+SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+    AND document_id <> ALL(%(others)s::uuid[])
+ORDER BY (embedding <#> %(vector)s::vector) + 0, id LIMIT %(limit)s;
+
+-- name: rank_by_index
+-- Rank the chunks of a dataset by the index of its vectors.
+SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
+WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
+    AND document_id <> ALL(%(others)s::uuid[])
+ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
+
+-- name: rank_by_text
+-- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset. The weights are
+-- those of D (text) to A (heading). No index on `search`: `@@` is not leakproof, so under row-level security the
+-- tenant's rows come first in any case. OFFSET 0 keeps the scan of the chunks outside, so that they are read once and
+-- not once a term; each step is materialized, for the planner knows too little of its size to be trusted with the
+-- order.
+WITH hit AS MATERIALIZED (
+    SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
+    FROM retrieval_chunk chunk CROSS JOIN LATERAL (
+        SELECT query, number FROM unnest(%(terms)s::tsquery[]) WITH ORDINALITY AS listed(query, number)
+        WHERE chunk.search @@ query OFFSET 0
+    ) AS term
+    WHERE chunk.tenant_id = %(tenant_id)s AND chunk.dataset_id = %(dataset_id)s AND chunk.is_served
+        AND chunk.search @@ %(any_term)s::tsquery
+), total AS MATERIALIZED (
+    SELECT coalesce(sum(CASE WHEN kept_chunks > 0 THEN kept_chunks ELSE chunks_done END), 0)::float AS chunks
+    FROM retrieval_document
+    WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s
+), weight AS MATERIALIZED (
+    SELECT number, ln(1 + (SELECT chunks FROM total) / count(*)) AS idf FROM hit GROUP BY number
+)
+SELECT hit.id, sum(hit.rank * weight.idf) AS score FROM hit JOIN weight USING (number)
+GROUP BY hit.id ORDER BY score DESC, hit.id LIMIT %(limit)s;

@@ -1,0 +1,34 @@
+-- name: read_page
+-- Walk through a page of events and read those that subscribers receive. A row has the lower half of its transaction's
+-- number; no row that is seen is of one that has not begun. A settlement always moves its job; of the others these do.
+-- OFFSET keeps each look-up a probe of its index.
+WITH upcoming AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS number
+), walked AS MATERIALIZED (
+    SELECT e.id, e.tenant_id, e.job_id, e.execution_id, e.at, e.name, e.state, (e.xmin::text)::bigint AS written_by
+    FROM scheduling_jobevent e WHERE e.id >= %(first)s ORDER BY e.id LIMIT %(walked)s
+), wanted AS MATERIALIZED (
+    SELECT w.*, row_number() OVER (PARTITION BY w.tenant_id ORDER BY w.id) AS place
+    FROM walked w CROSS JOIN upcoming u
+        CROSS JOIN LATERAL (SELECT u.number - ((u.number - w.written_by) & 4294967295) AS number) t
+    WHERE t.number >= %(settled)s AND t.number < %(until)s AND w.tenant_id = ANY(%(tenants)s)
+        AND w.state = ANY(%(states)s) AND w.name <> 'execution.closed'
+        AND (w.name LIKE 'execution.%%' OR w.name IN ('job.cancelled', 'job.discarded', 'job.quarantined'))
+), told AS (
+    SELECT w.id, w.tenant_id, w.job_id, w.at, w.state, j.kind, q.name AS queue, j.tags, j.fair_key,
+        j.idempotency_key AS key, j.batch_id, j.parent_id, j.priority, j.attempt,
+        coalesce(nullif(x.error_type, ''), j.error_type) AS error_type,
+        CASE WHEN x.error_type <> '' THEN x.error_message ELSE j.error_message END AS error_message
+    FROM wanted w
+        CROSS JOIN LATERAL (SELECT o.kind, o.queue_id, o.tags, o.fair_key, o.idempotency_key, o.batch_id, o.parent_id,
+                o.priority, o.attempt, o.error_type, o.error_message
+            FROM scheduling_job o WHERE o.tenant_id = w.tenant_id AND o.id = w.job_id OFFSET 0) j
+        JOIN scheduling_queue q ON q.id = j.queue_id
+        LEFT JOIN LATERAL (SELECT o.error_type, o.error_message FROM scheduling_execution o
+            WHERE o.tenant_id = w.tenant_id AND o.id = w.execution_id OFFSET 0) x ON true
+    WHERE w.place <= %(of_each)s AND j.kind <> ALL(%(kinds)s)
+    ORDER BY w.id LIMIT %(told)s
+)
+SELECT (SELECT count(*) FROM walked) AS walked, (SELECT id FROM walked ORDER BY id DESC LIMIT 1) AS last_walked,
+    (SELECT array_agg(ARRAY[w.tenant_id, w.id]) FROM wanted w WHERE w.place = %(of_each)s AND EXISTS (
+        SELECT FROM wanted n WHERE n.tenant_id = w.tenant_id AND n.place = %(of_each)s + 1)) AS cut, told.*
+FROM (VALUES (1)) AS one LEFT JOIN told ON true ORDER BY told.id;

@@ -1,0 +1,110 @@
+-- name: compare_tenants
+-- Compare the minutes of tenants with a recount of history. One statement is one snapshot: what a fold moves meanwhile
+-- is on one side or the other of it, never on both. An execution may end long after its id was made, so its ids begin
+-- before the window.
+WITH rolled AS (
+    SELECT tenant_id, queue_id, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
+        SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute WHERE
+        -- include: in_page
+        AND minute >= %(since)s AND minute < %(before)s AND (completed > 0 OR failed > 0)
+        UNION ALL
+        SELECT tenant_id, queue_id, date_trunc('minute', ended_at),
+            (outcome = ANY (%(completed)s))::int, (outcome = ANY (%(failed)s))::int
+        FROM scheduling_tally WHERE
+        -- include: in_page
+        AND ended_at >= %(since)s AND ended_at < %(before)s AND outcome = ANY (%(ran)s)
+    ) AS rows GROUP BY 1, 2, 3
+), recount AS (
+    SELECT tenant_id, queue_id, date_trunc('minute', ended_at) AS minute,
+        count(*) FILTER (WHERE outcome = ANY (%(completed)s)) AS completed,
+        count(*) FILTER (WHERE outcome = ANY (%(failed)s)) AS failed
+    FROM scheduling_execution WHERE
+    -- include: in_page
+    AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s
+        AND outcome = ANY (%(ran)s)
+    GROUP BY 1, 2, 3
+)
+SELECT 'tenant-minute' AS rollup, concat_ws(' ', tenant_id, queue_id, minute) AS "row",
+    concat_ws('/', r.completed, r.failed) AS rolled, concat_ws('/', c.completed, c.failed) AS recounted
+FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, minute)
+WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed);
+
+-- name: compare_busy
+-- Compare the slot time and the run times of tenants with a recount of history. Slot time of a minute comes from
+-- whatever ran in it, whenever that ended. Histograms of run times count what ran.
+WITH used AS (
+    SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally WHERE
+    -- include: in_page
+    AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
+    UNION ALL
+    SELECT false, tenant_id, queue_id, started_at, measured_us FROM scheduling_execution WHERE
+    -- include: in_page
+    AND id >= %(floor)s AND measured_us > 0 AND ended_at >= %(since)s AND started_at < %(before)s
+), span AS (
+    SELECT is_rolled, tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
+        (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us
+    FROM used
+), part AS (
+    SELECT is_rolled, tenant_id, queue_id, to_timestamp(n * 60) AS minute,
+        least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000) AS busy_us
+    FROM span CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS n
+    UNION ALL
+    SELECT true, tenant_id, queue_id, minute, busy_us FROM scheduling_tenant_minute WHERE
+    -- include: in_page
+    AND minute >= %(since)s AND minute < %(before)s AND busy_us > 0
+), compared AS (
+    SELECT tenant_id, queue_id, minute, coalesce(sum(busy_us) FILTER (WHERE is_rolled), 0) AS rolled,
+        coalesce(sum(busy_us) FILTER (WHERE NOT is_rolled), 0) AS recounted
+    FROM part WHERE minute >= %(since)s AND minute < %(before)s GROUP BY 1, 2, 3
+)
+SELECT 'tenant-minute busy' AS rollup, concat_ws(' ', tenant_id, queue_id, minute) AS "row", rolled::text AS rolled,
+    recounted::text AS recounted
+FROM compared WHERE rolled <> recounted
+UNION ALL
+SELECT 'tenant-minute runs', concat_ws(' ', tenant_id, queue_id, minute), (SELECT sum(n) FROM unnest(run) AS n)::text,
+    (completed + failed)::text
+FROM scheduling_tenant_minute WHERE
+-- include: in_page
+AND minute >= %(since)s AND minute < %(before)s
+    AND (SELECT sum(n) FROM unnest(run) AS n) <> completed + failed;
+
+-- name: compare_queues
+-- Compare the minutes of queues with those of tenants. Both are written by one fold, so neither is ahead of the other.
+WITH tenant AS (
+    SELECT queue_id, minute, sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters,
+        sum(busy_us) AS busy_us
+    FROM scheduling_tenant_minute WHERE minute >= %(since)s AND minute < %(before)s GROUP BY 1, 2
+), queue AS (
+    SELECT queue_id, minute, completed, failed, dead_letters, busy_us
+    FROM scheduling_queue_minute WHERE minute >= %(since)s AND minute < %(before)s
+)
+SELECT 'queue-minute' AS rollup, concat_ws(' ', queue_id, minute) AS "row",
+    concat_ws('/', q.completed, q.failed, q.busy_us) AS rolled,
+    concat_ws('/', t.completed, t.failed, t.busy_us) AS recounted
+FROM queue q FULL JOIN tenant t USING (queue_id, minute)
+WHERE (q.completed, q.failed, q.dead_letters, q.busy_us)
+    IS DISTINCT FROM (t.completed, t.failed, t.dead_letters, t.busy_us);
+
+-- name: recount_kinds
+-- Recount the executions of kinds by the hour. What ended in hours that are over changes no more, so a recount of it
+-- page by page is as good as one snapshot.
+SELECT concat_ws(' ', kind, outcome, date_trunc('hour', ended_at)) AS name, count(*) AS executions,
+    sum(measured_us)::bigint AS worker_us
+FROM scheduling_execution WHERE
+-- include: in_page
+AND id >= %(floor)s AND ended_at >= %(since)s AND ended_at < %(before)s GROUP BY 1;
+
+-- name: sum_kinds
+-- Read the executions of kinds by the hour from the rollups.
+SELECT concat_ws(' ', kind, outcome, hour) AS name, sum(executions)::bigint AS executions,
+    sum(worker_us)::bigint AS worker_us FROM (
+    SELECT kind, hour, outcome, executions, worker_us FROM scheduling_kind_hour
+    WHERE hour >= %(since)s AND hour < %(before)s AND outcome <> ''
+    UNION ALL
+    SELECT kind, date_trunc('hour', ended_at), outcome, 1, measured_us FROM scheduling_tally
+    WHERE ended_at >= %(since)s AND ended_at < %(before)s AND outcome <> ''
+) AS rows GROUP BY 1;
+
+-- name: read_last_hour
+-- Read the end of the last hour whose executions are all committed.
+SELECT date_trunc('hour', now() - make_interval(secs => %(commit_seconds)s));
