@@ -48,7 +48,7 @@ class CreatePartitionFunctions(migrations.RunSQL):
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
     """Give the rows of `table` created in [starts_at, ends_at) a partition; returns its name. Behind the door only."""
-    values = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
+    values: dict[str, Any] = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_SQL["create_partition"], values)
         return str(cursor.fetchone())

@@ -11,7 +11,7 @@ from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
-from django.utils.translation import gettext_lazy_lazy as _
+from django.utils.translation import gettext_lazy as _
 from unfold.views import ChangeList
 
 from scheduling.admin.topology import TopologyAdmin, is_draining

@@ -76,7 +76,7 @@ class BulkCommand(BaseCommand):
 
     def _run(self, slug: str | None, options: dict[str, Any]) -> Facts:
         scope = Scope(tenant_id=find_tenant(slug).pk if slug else None)
-        asked = {
+        asked: dict[str, Any] = {
             "filter_text": f"{options['filter']} {self.condition}".strip(),
             "operation": self.operation or options["operation"],
             "parameters": {name: options[name] for name in self.parameter_names if options[name] is not None},

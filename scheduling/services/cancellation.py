@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -108,7 +109,7 @@ def _request_cancel(job_ids: list[UUID], reason: str) -> list[_InFlight]:
     if not job_ids:
         return []
     actor = current_actor()
-    values = {
+    values: dict[str, Any] = {
         "job_ids": job_ids,
         "event_ids": uuid7s(len(job_ids)),
         "actor": actor_label(actor),

@@ -143,7 +143,7 @@ def announce_starts(begun: Sequence[Begun]) -> None:
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[dict[str, Any]]:
     # A message may name one twice: nothing in a message is trusted.
     named = list(dict.fromkeys(execution_ids))
-    values = {
+    values: dict[str, Any] = {
         "execution_ids": named,
         "event_ids": uuid7s(len(named)),
         "token": token,

@@ -198,7 +198,7 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
     ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
     rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
     with prepared_cursor(class_row(Settled)) as cursor:
-        values = {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
+        values: dict[str, Any] = {"rows": json.dumps(rows), "actor": actor, "most_us": longest_us()}
         cursor.execute(_statement_for(settlements), values)
         settled: list[Settled] = cursor.fetchall()
     wake_on_commit({one.queue for one in settled})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.functions import TransactionNow
@@ -158,7 +159,11 @@ class _Intake:
         keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
         if not keys:
             return
-        values = {"tenant_id": self.tenant.pk, "keys": keys, "key_lock": LockClass.IDEMPOTENCY_KEY.value}
+        values: dict[str, Any] = {
+            "tenant_id": self.tenant.pk,
+            "keys": keys,
+            "key_lock": LockClass.IDEMPOTENCY_KEY.value,
+        }
         with prepared_cursor(scalar_row) as cursor:
             cursor.execute(_LOCK_KEYS, values)
             self.busy_keys = set(cursor.fetchall())

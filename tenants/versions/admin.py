@@ -129,7 +129,7 @@ class VersionsMixin(ModelAdmin):
         ]
 
 
-def version_acts(permission: Permission) -> tuple[Callable[..., str], Callable[..., str]]:
+def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpResponse], Callable[..., str | HttpResponse]]:
     """Return the acts `rollback` and `withdraw` of a page; they are offered beside each version, not above the form."""
 
     @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)

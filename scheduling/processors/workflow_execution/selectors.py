@@ -95,7 +95,7 @@ def count_open_runs(workflow_id: UUID) -> dict[int, int]:
 
 
 def _open_records(workflow_id: UUID) -> QuerySet[Any]:
-    records: QuerySet[Any] = apps.get_model("workflow_storage", "WorkflowRun").objects
+    records: QuerySet[Any] = apps.get_model("workflow_storage", "WorkflowRun").objects.all()
     return records.filter(workflow_id=workflow_id, state__in=("running", "waiting"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
@@ -58,7 +59,7 @@ def move_places(wanted: Sequence[tuple[Place, int]], tables: Iterable[str], *, c
     """Move the jobs that still wait at these places in ``tables`` to a queue each; return the moved ones."""
     if not wanted:
         return set()
-    parameters = {
+    parameters: dict[str, Any] = {
         "job_ids": [place.job_id for place, _ in wanted],
         "entity_ids": [place.entity_id for place, _ in wanted],
         "ranks": [place.rank for place, _ in wanted],

@@ -78,6 +78,10 @@ class Position:
     found: int = 0
     passes: int = 0
 
+    @property
+    def is_in_pass(self) -> bool:
+        return self.pass_began_at is not None
+
 
 def start_reroute(*, reason: str) -> BulkOperation:
     """Move what waits to where the rules send it now: rules that were edited count for new jobs only, till then.
@@ -128,14 +132,14 @@ def take_steps(operation: BulkOperation) -> bool:
     began_at, settled_at = datetime.fromisoformat(at.pass_began_at), operation.created_at + _settle_time()
     routes = Routes.load_all()
     moved = _take_step(operation, at, routes)
-    while not moved and at.pass_began_at is not None and time.monotonic() < until:
+    while not moved and at.is_in_pass and time.monotonic() < until:
         moved = _take_step(operation, at, routes)
     operation.changed += moved
     operation.position = asdict(at)
     if moved:
         # The next turn at once, and a tick that sees the jobs in their new place.
         announce_moves(moved)
-    if at.pass_began_at is not None:
+    if at.is_in_pass:
         return False
     if settled_at > now:
         operation.resume_at = settled_at

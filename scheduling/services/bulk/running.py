@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -72,7 +73,7 @@ def take_turn(opened: OpenOperation) -> bool:
     """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         with prepared_cursor(scalar_row) as cursor:
-            values = {
+            values: dict[str, Any] = {
                 "operation_id": str(opened.id),
                 "operation_lock": LockClass.BULK_OPERATION.value,
                 "idle_timeout": str(TURN_IDLE_TIMEOUT_MS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from scheduling import broker
 from tenants.context import all_tenants
@@ -30,5 +31,5 @@ def note_refused_hints(pool_id: int) -> None:
 def note_refused_again(queue_names: Collection[str]) -> None:
     """Note that messages of these queues were to be published again, and the broker took them not."""
     with all_tenants(), prepared_cursor() as cursor:
-        values = {"fault": broker.fault_of_last_failure(), "queues": list(queue_names)}
+        values: dict[str, Any] = {"fault": broker.fault_of_last_failure(), "queues": list(queue_names)}
         cursor.execute(_NOTE_REFUSED_QUEUES, values)

@@ -115,7 +115,7 @@ def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Endin
 def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
     if not names:
         return {}
-    values = {
+    values: dict[str, Any] = {
         "tenant_ids": [name.tenant_id for name in names],
         "kinds": [name.kind for name in names],
         "dependencies": [name.dependency for name in names],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import scalar_row
@@ -80,7 +81,7 @@ def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
     wanted = list(picks)
     if not wanted:
         return set()
-    values = {
+    values: dict[str, Any] = {
         "entity_ids": [pick.entity_id for pick in wanted],
         "ranks": [pick.job.rank for pick in wanted],
         "job_ids": [pick.job.job_id for pick in wanted],

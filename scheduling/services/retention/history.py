@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import OperationalError, connection
@@ -137,5 +138,9 @@ def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
 def _close(sums: Mapping[UUID, int]) -> None:
     if any(sums.values()):
         with connection.cursor() as cursor:
-            values = {"ids": uuid7s(len(sums)), "tenant_ids": list(sums), "microseconds": list(sums.values())}
+            values: dict[str, Any] = {
+                "ids": uuid7s(len(sums)),
+                "tenant_ids": list(sums),
+                "microseconds": list(sums.values()),
+            }
             cursor.execute(_CLOSE, values)
