@@ -219,7 +219,7 @@ CONSOLE = """
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5
 admin/retrieval/dataset/{object_id}/search/     5
-admin/tenants/auditlogentry/verify/             20
+admin/scheduling/tenantupkeeprun/verify/        20
 admin/tenants/auditlogentry/export/             20
 admin/scheduling/cfsplan/{object_id}/what-if/   20
 admin/tenants/plan/{object_id}/what-if/         20

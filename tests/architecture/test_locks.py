@@ -16,7 +16,7 @@ from tests.named_sql import sql_sources
 ADVISORY = re.compile(r"\bpg_\w*advisory\w*", re.IGNORECASE)
 # In a named statement the class is a parameter: the first of two numbers, or the seed of a hash.
 BY_CLASS = re.compile(
-    r"\bpg_\w*advisory_xact_lock\w*\((?:%\(\w+_lock\)s::int,|hashtextextended\(.+, %\(\w+_lock\)s\)\))"
+    r"\bpg_\w*advisory_xact_lock\w*\((?:%\(\w+_lock\)s::int,|hashtextextended\(.+, %\(\w+_lock\)s(?:::int)?\)\))"
 )
 # On an administrator's own connection, before there is a database to have a transaction or a pooler in.
 OF_A_SESSION = {"tenants/bootstrap.py": {"pg_advisory_lock"}}

@@ -30,7 +30,8 @@ def speakers_in(tree: ast.Module) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)} & SPEAKERS
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
-            found.add(node.func.attr)
+            if ast.unparse(node.func.value) != "connections":  # Django's, of a database
+                found.add(node.func.attr)
     return found
 
 

@@ -9,15 +9,15 @@ from jobsplatform.settings.env import BASE_DIR
 from tests.architecture.test_doors import sources
 from tests.named_sql import sql_sources
 
-FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b")
+FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b(?! TO )")
 # Files that lock rows FOR UPDATE because they delete them. No row of a tenant itself is among them.
 DELETING = {
     "scheduling/processors/document_indexing/services.py": 1,
     "scheduling/processors/rag_pipeline/services.py": 1,
     "scheduling/processors/retrieval/services.py": 1,
     "scheduling/processors/workflow_execution/services.py": 1,
-    "scheduling/processors/workflow_storage/upkeep.py": 1,
-    "scheduling/services/retention/jobs.py": 1,
+    "scheduling/processors/workflow_storage/upkeep.sql": 1,
+    "scheduling/services/retention/jobs.sql": 2,
 }
 
 

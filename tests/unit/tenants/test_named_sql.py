@@ -23,7 +23,11 @@ def load(folder: Path, text: str, shared: str | None = None) -> dict[str, str]:
     (folder / "inner" / "jobs.sql").write_text(text)
     if shared is not None:
         (folder / "shared.sql").write_text(shared)
-    return dict(load_sql(str(folder / "inner" / "jobs.py")))
+    found = load_sql(str(folder / "inner" / "jobs.py"))
+    # Without the texts that every module can include.
+    (folder / "none.sql").touch()
+    common = () if shared is not None else load_sql(str(folder / "none.py")).keys()
+    return {name: text for name, text in found.items() if name not in common}
 
 
 def test_statement_is_read_without_comments_and_indentation(tmp_path: Path) -> None:
