@@ -29,9 +29,13 @@ def speakers_in(tree: ast.Module) -> set[str]:
             found |= {alias.name for alias in node.names} & SPEAKERS
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)} & SPEAKERS
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CALLS:
-            if ast.unparse(node.func.value) != "connections":  # Django's, of a database
-                found.add(node.func.attr)
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in CALLS
+            and ast.unparse(node.func.value) != "connections"  # Django's, of a database
+        ):
+            found.add(node.func.attr)
     return found
 
 
