@@ -2,11 +2,14 @@
 
 from django.db import migrations, models
 
+from tenants.rls import DisableRowSecurity
+
 
 class Migration(migrations.Migration):
     dependencies = [("scheduling", "0047_payload_patches")]
 
     operations = [
+        DisableRowSecurity("BacklogMove", column=None, app_may=["SELECT"]),
         migrations.DeleteModel("BacklogMove"),
         # The choices alone: no statement.
         migrations.AlterField(

@@ -2,8 +2,13 @@
 
 from django.db import migrations
 
+from tenants.rls import DisableRowSecurity
+
 
 class Migration(migrations.Migration):
     dependencies = [("tenants", "0021_clear_is_staff")]
 
-    operations = [migrations.DeleteModel("AuditVerification")]
+    operations = [
+        DisableRowSecurity("AuditVerification", app_may=["SELECT", "INSERT", "UPDATE"]),
+        migrations.DeleteModel("AuditVerification"),
+    ]
