@@ -97,8 +97,10 @@ def test_an_absent_tag_ends_with_an_empty_page(acme: Tenant, acme_api: APIClient
 def test_other_filters_without_an_index_are_walked_as_well(acme: Tenant, acme_api: APIClient, query: str) -> None:
     jobs = [str(job.pk) for job in submit(acme, count=5)][::-1]
     pages = list(walk(acme_api, f"{JOBS}?{query}"))
-    assert joined(pages) == ([] if "scheduled" in query else jobs)
-    assert len(pages) == 2
+    is_scheduled = "scheduled" in query
+    assert joined(pages) == ([] if is_scheduled else jobs)
+    # Scheduled jobs have a table of their own, which holds none.
+    assert len(pages) == (1 if is_scheduled else 2)
 
 
 @pytest.mark.parametrize("query", ["", "state=discarded", "created_after=2020-01-01T00:00:00Z"])
