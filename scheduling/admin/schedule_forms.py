@@ -28,7 +28,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=gettext_lazy("Why it changes; kept in the audit log beside the difference."),
     )
     seen_version = forms.IntegerField(
-        required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
+        label=gettext_lazy("Seen version"),
+        required=False,
+        widget=forms.HiddenInput(),
+        help_text=gettext_lazy("What was read."),
     )
 
     class Meta:

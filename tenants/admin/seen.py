@@ -24,7 +24,12 @@ class SeenField(forms.CharField):
     """What was seen, hidden in the form; no value of the row."""
 
     def __init__(self) -> None:
-        super().__init__(required=False, widget=forms.HiddenInput(), help_text="What was read.")
+        super().__init__(
+            label=gettext_lazy("Seen"),
+            required=False,
+            widget=forms.HiddenInput(),
+            help_text=gettext_lazy("What was read."),
+        )
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return False

@@ -46,7 +46,10 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=gettext_lazy("UTC. From then on the plan is what you save; empty: at once."),
     )
     seen_version = forms.IntegerField(
-        required=False, widget=forms.HiddenInput(), help_text=gettext_lazy("What was read.")
+        label=gettext_lazy("Seen version"),
+        required=False,
+        widget=forms.HiddenInput(),
+        help_text=gettext_lazy("What was read."),
     )
 
     # What an editor reads whose form was drawn before another edit.

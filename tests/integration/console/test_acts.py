@@ -108,8 +108,9 @@ def test_ticked_jobs_are_retried_and_cancelled_with_an_entry_for_each_tenant(
     assert "1 of 1 jobs changed." in page
     assert "To the bulk operation" in page
     assert _state(acme_work.waiting.pk) == JobState.CANCELLED
-    started = entries_of("bulk_operation.started")
-    assert [entry.tenant_id for entry in started] == [None, acme_work.tenant.pk]
+    started = [entry.tenant_id for entry in entries_of("bulk_operation.started")]
+    assert len(started) == 2
+    assert set(started) == {None, acme_work.tenant.pk}
     again = client.post(url, {**cancelled, "reason": ""}, follow=True).content.decode()
     assert "0 of 1 jobs changed." in again
     assert "1 not changed: cancelled" in again
