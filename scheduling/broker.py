@@ -183,7 +183,7 @@ def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> N
 def announce_ending(token: UUID, queue: str) -> None:
     """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
-    _tell(*ending, *_news([queue]))
+    _tell(*ending, *_news([queue], NEWS_KEY))
 
 
 def _tell(*commands: Command) -> None:
@@ -199,7 +199,7 @@ def _tell(*commands: Command) -> None:
             _breaker().note_success()
 
 
-def _news(names: Sequence[str], key: str = NEWS_KEY) -> list[Command]:
+def _news(names: Sequence[str], key: str) -> list[Command]:
     """Return the commands of a wake; the names are stored first, so that the dispatcher that it wakes finds them."""
     return [("SADD", key, *(names or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
 

@@ -20,7 +20,7 @@ FROM ahead a JOIN scheduling_queue q ON q.id = %(queue_id)s
 -- Where more jobs are ahead than are counted: count those behind, beside all that the line has.
 SELECT e.waiting, (SELECT count(*) FROM (
     SELECT FROM scheduling_job_ready r
-    WHERE r.entity_id = e.id AND (r.rank, r.job_id) > (%(rank)s, %(job_id)s) LIMIT %(limit)s + 1) AS behind)
+    WHERE r.entity_id = e.id AND (r.rank, r.job_id) > (%(rank)s, %(job_id)s) LIMIT %(limit)s + 1) AS counted) AS behind
 FROM scheduling_schedulingentity e
 WHERE e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s AND e.fair_key = %(fair_key)s;
 

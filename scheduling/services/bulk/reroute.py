@@ -25,7 +25,7 @@ from scheduling.services.bulk.moves import TABLES, Place, announce_moves, move_p
 from scheduling.services.bulk.records import create_operation, end_operation
 from scheduling.services.routing import Routes
 from scheduling.services.wakes import wake_on_commit
-from tenants.clock import read_clock
+from tenants.clock import read_clock, read_moment
 from tenants.context import require_scope
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
@@ -126,7 +126,7 @@ def take_steps(operation: BulkOperation) -> bool:
 
     Between the first pass and the time at which open submissions have settled the operation rests.
     """
-    at, now, until = Position(**operation.position), read_clock(), time.monotonic() + TURN_SECONDS
+    at, now, until = Position(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
     if at.pass_began_at is None:
         at.pass_began_at, at.found = now.isoformat(), 0
     began_at, settled_at = datetime.fromisoformat(at.pass_began_at), operation.created_at + _settle_time()
