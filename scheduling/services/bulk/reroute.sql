@@ -6,8 +6,8 @@ SELECT pg_advisory_xact_lock(%(reroute_lock)s::int, 0);
 
 -- name: count_waiting
 -- Count all waiting jobs: those that ticks have counted, and the changes that no tick has folded.
-SELECT (SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity)
-    + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake);
+SELECT ((SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity)
+    + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake))::bigint;
 
 -- name: look_ready
 -- Read the ready jobs after a place, in the order of their primary key.
