@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class HeartbeatFile:
         """Write a heartbeat. An error is logged once: it is no reason to end the process."""
         try:
             if self._file is None:
-                self._file = self._open(now)
+                self._file = self._open()
             os.pwrite(self._file, f"{now:<31.3f}\n".encode(), 0)
             self._is_failed = False
         except OSError:
@@ -52,21 +53,18 @@ class HeartbeatFile:
     def _path(self) -> Path:
         return _directory() / f"{self._role}.{self._pid}"
 
-    def _open(self, now: float) -> int:
+    def _open(self) -> int:
         _directory().mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in _files_of(self._role):
-            beat = _read(path)
-            if beat is None or not -ROUNDING_SECONDS <= now - beat < KEPT_SECONDS:
+        for path, age in _ages_of(self._role):
+            if not -ROUNDING_SECONDS <= age < KEPT_SECONDS:
                 path.unlink(missing_ok=True)
         return os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
 
 def read_heartbeat_age(role: str) -> float | None:
     """Return the seconds since the last heartbeat of any process of the role on this machine; None if there is none."""
-    now = time.monotonic()
-    ages = [now - beat for path in _files_of(role) if (beat := _read(path)) is not None]
-    # One in the future was written before the machine rebooted.
-    return min((max(0.0, age) for age in ages if age >= -ROUNDING_SECONDS), default=None)
+    # A heartbeat in the future was written before the machine rebooted.
+    return min((max(0.0, age) for _, age in _ages_of(role) if age >= -ROUNDING_SECONDS), default=None)
 
 
 def _directory() -> Path:
@@ -74,12 +72,14 @@ def _directory() -> Path:
     return Path(given) if given else Path(tempfile.gettempdir()) / f"jobsplatform-{os.getuid()}"
 
 
-def _files_of(role: str) -> list[Path]:
-    """Return the role's files that are this user's: on a shared machine the directory's name can be taken by others."""
-    return [path for path in _directory().glob(f"{role}.*") if path.lstat().st_uid == os.getuid()]
+def _ages_of(role: str) -> Iterator[tuple[Path, float]]:
+    """Yield the role's files with the seconds since their heartbeats; a file that was just opened holds none yet.
 
-
-def _read(path: Path) -> float | None:
-    with suppress(OSError, ValueError):
-        return float(path.read_text())
-    return None
+    On a shared machine the directory's name can be taken by others: only this user's files count.
+    """
+    for path in _directory().glob(f"{role}.*"):
+        with suppress(OSError, ValueError):
+            if path.lstat().st_uid == os.getuid():
+                beat = float(path.read_text())
+                # The clock is read last: a heartbeat that is written while the probe reads does not lie ahead of it.
+                yield path, time.monotonic() - beat

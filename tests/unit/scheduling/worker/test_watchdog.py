@@ -175,6 +175,45 @@ def test_heartbeat_from_before_the_machine_started_anew_is_none(directory: Path)
     assert [path.name for path in directory.iterdir()] == [f"beat.{os.getpid()}"]
 
 
+def test_heartbeat_that_is_written_while_the_files_are_read_counts(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    living = HeartbeatFile("worker")
+    living.write(time.monotonic())
+    file = directory / f"worker.{os.getpid()}"
+    inode = file.stat().st_ino
+    read_text = Path.read_text
+
+    def read_after_next_heartbeat(path: Path) -> str:
+        began = time.monotonic()
+        while time.monotonic() < began + 0.01:
+            pass
+        living.write(time.monotonic())
+        return read_text(path)
+
+    monkeypatch.setattr(Path, "read_text", read_after_next_heartbeat)
+    assert read_heartbeat_age("worker") is not None
+    HeartbeatFile("worker").write(time.monotonic())
+    assert file.stat().st_ino == inode
+
+
+def test_heartbeat_file_of_a_process_that_just_opened_it_stays(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "worker.1").touch()
+    assert read_heartbeat_age("worker") is None
+    HeartbeatFile("worker").write(time.monotonic())
+    assert (directory / "worker.1").exists()
+
+
+def test_file_that_is_removed_while_the_probe_looks_is_no_error(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    HeartbeatFile("worker").write(time.monotonic())
+    glob = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*glob(path, pattern), path / "worker.gone"])
+    assert read_heartbeat_age("worker") is not None
+
+
 def test_directory_that_cannot_be_written_is_logged_once(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     directory.write_text("a file")
     file = HeartbeatFile("beat")
