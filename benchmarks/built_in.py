@@ -26,16 +26,16 @@ from jobsplatform.demo.readings import read_counts
 from jobsplatform.demo.uploads import open_shelf, upload_corpus
 from scheduling.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.files.services import upload_files
-from scheduling.processors.rag_pipeline.runs import start_run as start_pipeline
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.workflow_execution.runs import start_run as start_workflow
-from scheduling.processors.workflow_execution.services import create_workflow
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.service import create_dataset
+from workloads.files.service import upload_files
+from workloads.pipelines.runs import start_run as start_pipeline
+from workloads.pipelines.service import create_pipeline
+from workloads.workflows.runs import start_run as start_workflow
+from workloads.workflows.service import create_workflow
 
 PLAN, ROUNDS, BATCH_FILES = "professional", 3, 50
 RUNS, CHAIN = 40, 25

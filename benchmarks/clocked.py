@@ -38,9 +38,9 @@ class ClockedConfig(AppConfig):
         folder = os.environ.get(VARIABLE)
         if not folder:
             return
-        from scheduling.processors.document_indexing.processor import DocumentIndexing
         from scheduling.tasks import execute as task
         from scheduling.worker.runtime import ExecutionRuntime
+        from workloads.documents.indexing.processor import DocumentIndexing
 
         task.execute_message = _message(task.execute_message, Path(folder))
         DocumentIndexing.process = _timed(DocumentIndexing.process, "processor")  # type: ignore[method-assign]

@@ -11,10 +11,10 @@ EDGES = "tests/acceptance/test_edges.py"
 CONSOLE = "tests/integration/console/test_hostile_input.py"
 CRON = "tests/unit/scheduling/recurrence/test_cron.py"
 SCHEDULES = "tests/integration/scheduling/schedules/test_definitions.py"
-FORMATS = "tests/unit/document_indexing/test_formats.py"
-EXTRACTOR = "tests/unit/document_indexing/test_extractor.py"
-FILES = "tests/unit/document_indexing/test_hostile_files.py"
-UPLOADS = "tests/integration/document_indexing/test_uploads.py"
+FORMATS = "tests/unit/workloads/documents/extraction/test_formats.py"
+EXTRACTOR = "tests/unit/workloads/documents/extraction/test_extractor.py"
+FILES = "tests/unit/workloads/documents/extraction/test_hostile_files.py"
+UPLOADS = "tests/integration/workloads/documents/indexing/test_uploads.py"
 TARGETS = "tests/unit/outgoing_http/test_targets.py"
 REFUSALS = "tests/unit/outgoing_http/test_refusals.py"
 PATTERNS = "tests/security/test_patterns.py"
@@ -144,7 +144,7 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{LOGGING}::test_a_long_path_is_cut_in_the_log_of_requests",
     ),
     "documents that exhaust whoever reads them": (
-        "tests/unit/document_indexing/test_sniffing.py::test_a_file_is_told_by_its_content",
+        "tests/unit/workloads/documents/extraction/test_sniffing.py::test_a_file_is_told_by_its_content",
         f"{EXTRACTOR}::test_python_without_memory_is_too_complex",
         f"{EXTRACTOR}::test_a_file_that_takes_too_much_processor_time_is_stopped",
         f"{EXTRACTOR}::test_a_file_that_takes_too_long_is_stopped",

@@ -9,7 +9,7 @@ from pathlib import Path
 from jobsplatform.settings.env import BASE_DIR
 from tenants.database.sql import load_sql
 
-PACKAGES = ("jobsplatform", "scheduling", "tenants")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 GRAPH = {

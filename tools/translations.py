@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LANGUAGE = "zh_Hans"
 FOLDER = ROOT / "jobsplatform" / "locale" / LANGUAGE / "LC_MESSAGES"
 PO, MO = FOLDER / "django.po", FOLDER / "django.mo"
-PACKAGES = ("jobsplatform", "scheduling", "tenants")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 KEYWORDS: dict[str, Any] = {
     **DEFAULT_KEYWORDS,
     **dict.fromkeys(("gettext_lazy", "gettext_noop", "translate", "LocalizableText")),

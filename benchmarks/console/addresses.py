@@ -16,10 +16,10 @@ from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from scheduling.models import JobLog, TenantUpkeepRun
-from scheduling.processors.workflow_storage.models import NodeRun
 from scheduling.services.upkeep import registry
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from workloads.workflows.records.models import NodeRun
 
 API, CONSOLE = "api/v1/", "admin/"
 # A what-if is answered in 300 ms: two replays of up to 25,000 jobs each.

@@ -12,11 +12,6 @@ from typing import Any
 from benchmarks.harness.filling import add_past, fill_backlog, run_statement
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.models import Queue, WorkerPool
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.embedding import DIMENSIONS
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.webhook_delivery.services import create_webhook
-from scheduling.processors.workflow_execution.services import create_workflow
 from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.dispatching import run_tick
 from scheduling.services.gauges import sample_gauges
@@ -27,6 +22,11 @@ from tenants.context import tenant_context
 from tenants.models import Plan, Tenant
 from tenants.services.sealing import seal_entries
 from tenants.services.tenants import create_tenant
+from workloads.documents.embedding import DIMENSIONS
+from workloads.documents.service import create_dataset
+from workloads.pipelines.service import create_pipeline
+from workloads.webhooks.service import create_webhook
+from workloads.workflows.service import create_workflow
 
 # Schedules of the busiest tenant and of each other one; nodes of a workflow run, entities of a pipeline run.
 COUNTS = {"batch_jobs": 1_000, "schedules": 100, "others": 10, "upkeep_days": 30, "workers": 20, "documents": 2_000}

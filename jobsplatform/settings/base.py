@@ -46,16 +46,16 @@ INSTALLED_APPS = [
     "health_check",
     "tenants",
     "scheduling",
-    "scheduling.processors.files",
-    "scheduling.processors.retrieval",
-    "scheduling.processors.workflow_storage",
+    "workloads.files",
+    "workloads.documents",
+    "workloads.workflows.records",
     # Plug-ins: one line each, and removing the line removes the kind.
-    "scheduling.processors.document_indexing",
-    "scheduling.processors.rag_pipeline",
-    "scheduling.processors.diagnostics",
-    "scheduling.processors.http_call",
-    "scheduling.processors.workflow_execution",
-    "scheduling.processors.webhook_delivery",
+    "workloads.documents.indexing",
+    "workloads.pipelines",
+    "workloads.diagnostics",
+    "workloads.http_call",
+    "workloads.workflows",
+    "workloads.webhooks",
 ]
 
 MIDDLEWARE = [

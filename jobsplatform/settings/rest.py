@@ -38,9 +38,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "JobStateEnum": "scheduling.models.jobs.STATE_CHOICES",
         "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
         "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
-        "ApprovalStateEnum": "scheduling.processors.workflow_execution.models.ApprovalState",
-        "WorkflowRunStateEnum": "scheduling.processors.workflow_storage.records.SHOWN_STATES",
-        "RecordedStateEnum": "scheduling.processors.workflow_storage.models.STATE_CHOICES",
+        "ApprovalStateEnum": "workloads.workflows.models.ApprovalState",
+        "WorkflowRunStateEnum": "workloads.workflows.records.records.SHOWN_STATES",
+        "RecordedStateEnum": "workloads.workflows.records.models.STATE_CHOICES",
     },
     # A link to an operation would stand inside the button that opens it.
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},

@@ -8,15 +8,15 @@ import signal
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.models import Job
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.retrieval.models import Chunk, Document
-from scheduling.processors.retrieval.services import create_dataset
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_recovery import RESCUE_SECONDS
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.models import Chunk, Document
+from workloads.documents.service import create_dataset
 
 # Each paragraph makes a chunk or two; all of them take some seconds to embed.
 PARAGRAPHS = 400

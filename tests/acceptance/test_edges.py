@@ -8,7 +8,6 @@ from collections.abc import Callable
 import pytest
 
 from jobsplatform.heads import MAX_HOST_BYTES, MAX_TARGET_BYTES
-from scheduling.processors.retrieval.services import create_dataset
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.services.api_keys import issue_api_key
@@ -16,6 +15,7 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.hostile_clients import MOST_BYTES, Answer, pulse_of, send
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering
+from workloads.documents.service import create_dataset
 
 # What each attack may cost a request for /health/live on a machine that other tests keep busy.
 MAX_SECONDS = 1.0

@@ -17,14 +17,6 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.models import Job
-from scheduling.processors.files.services import upload_files
-from scheduling.processors.rag_pipeline.models import PipelineRun
-from scheduling.processors.rag_pipeline.runs import retry_entity, start_run
-from scheduling.processors.rag_pipeline.selectors import find_entities, get_run
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.models import Chunk, Document
-from scheduling.processors.retrieval.search import search_dataset
-from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
@@ -32,6 +24,14 @@ from tests.acceptance.acts import executions_of, fetch, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.web_server import web_server
+from workloads.documents.models import Chunk, Document
+from workloads.documents.search import search_dataset
+from workloads.documents.service import create_dataset
+from workloads.files.service import upload_files
+from workloads.pipelines.models import PipelineRun
+from workloads.pipelines.queries import find_entities, get_run
+from workloads.pipelines.runs import retry_entity, start_run
+from workloads.pipelines.service import create_pipeline
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples"
 KILLS = int(os.environ.get("PIPELINE_KILLS", "2"))

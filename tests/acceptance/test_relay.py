@@ -11,8 +11,6 @@ from django.utils import timezone
 
 from scheduling.conf import WEBHOOK_KIND
 from scheduling.models import EventRelay, Job
-from scheduling.processors.webhook_delivery.models import Delivery, Webhook
-from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -21,6 +19,8 @@ from tests.acceptance.acts import submit
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
+from workloads.webhooks.models import Delivery, Webhook
+from workloads.webhooks.service import create_webhook
 
 # Nothing is called there: an address inside is refused, and the attempt is on record like any other.
 INSIDE = "http://127.0.0.1:9/hook"

@@ -11,9 +11,6 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.lifecycle import TERMINAL_STATES, JobState, is_allowed
 from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.retrieval.models import Document
-from scheduling.processors.retrieval.services import create_dataset
 from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
@@ -22,6 +19,9 @@ from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.test_documents import chunks_of
 from tests.checks import faults_of
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.models import Document
+from workloads.documents.service import create_dataset
 
 # Paragraphs of a document that takes much longer to index than a slice of a second.
 LONG = 4_000

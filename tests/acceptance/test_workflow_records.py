@@ -10,16 +10,16 @@ from uuid import UUID
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
-from scheduling.processors.workflow_storage.repository import save_external_record
 from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tests.acceptance.acts import wait_for_all
 from tests.acceptance.conftest import Platform
-from tests.integration.workflow_storage.acts import send, stored_rows
-from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
+from tests.integration.workloads.workflow_records.acts import send, stored_rows
+from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
+from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.repository import save_external_record
 
 RUNS, NODES = 5, 6
 PATIENCE_SECONDS = 120.0

@@ -16,12 +16,6 @@ from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.models import Job
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.workflow_execution.models import Approval
-from scheduling.processors.workflow_execution.runs import decide_approval, start_run
-from scheduling.processors.workflow_execution.services import create_workflow
-from scheduling.processors.workflow_storage.models import NodeRun, WorkflowRun
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, wait_for
@@ -29,7 +23,13 @@ from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import is_ready
 from tests.model_server import ModelServer, model_server
-from tests.unit.workflow_execution.definitions import each, node, workflow
+from tests.unit.workloads.workflows.definitions import each, node, workflow
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.service import create_dataset
+from workloads.workflows.models import Approval
+from workloads.workflows.records.models import NodeRun, WorkflowRun
+from workloads.workflows.runs import decide_approval, start_run
+from workloads.workflows.service import create_workflow
 
 EXAMPLES = Path(settings.BASE_DIR) / "examples" / "workflows"
 PATIENCE_SECONDS = 120.0

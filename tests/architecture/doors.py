@@ -4,11 +4,11 @@ from __future__ import annotations
 
 # file: the functions that open a door, and why they must.
 EXPECTED: dict[str, tuple[set[str], str]] = {
-    "scheduling/processors/workflow_execution/upkeep.py": (
+    "workloads/workflows/upkeep.py": (
         {"sweep_ended_runs"},
         "it looks for what the runs of all tenants have left behind",
     ),
-    "scheduling/processors/workflow_execution/migrations/0003_versions.py": (
+    "workloads/workflows/migrations/0003_versions.py": (
         {"put_outcomes"},
         "FORCE binds the owner, who completes the versions of all tenants",
     ),
@@ -102,7 +102,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_clock", "put_retention", "take_retention"},
         "FORCE binds the owner, who writes these rows",
     ),
-    "scheduling/processors/retrieval/management/commands/build_search_indexes.py": (
+    "workloads/documents/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
     ),
@@ -113,40 +113,40 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "it looks whose batches are over; each is worked on in its tenant's scope",
     ),
     "scheduling/services/batches/cancelling.py": ({"tend_cancellations"}, "cancelled batches are all tenants'"),
-    "scheduling/processors/webhook_delivery/upkeep.py": (
+    "workloads/webhooks/upkeep.py": (
         {"prune_deliveries"},
         "upkeep removes what is old of all tenants",
     ),
-    "scheduling/processors/workflow_storage/upkeep.py": (
+    "workloads/workflows/records/upkeep.py": (
         {"prune_runs"},
         "upkeep removes the old runs of all tenants",
     ),
-    "scheduling/processors/rag_pipeline/upkeep.py": (
+    "workloads/pipelines/upkeep.py": (
         {"close_runs", "_close_entities", "prune_runs"},
         "upkeep looks at the pipeline runs of all tenants",
     ),
-    "scheduling/processors/files/upkeep.py": (
+    "workloads/files/upkeep.py": (
         {"sweep_contents", "_find_missing_files"},
         "upkeep looks at the files of all tenants",
     ),
-    "scheduling/processors/files/state_checks.py": (
+    "workloads/files/state_checks.py": (
         {"look_at_files", "look_at_use", "look_at_references"},
         "the files of all tenants are compared with the storage and with what refers to them",
     ),
-    "scheduling/processors/retrieval/migrations/0005_indexed_anew.py": (
+    "workloads/documents/migrations/0005_indexed_anew.py": (
         {"put_models"},
         "FORCE binds the owner, who says of all tenants' documents which model they have",
     ),
-    "scheduling/processors/retrieval/migrations/0004_contents.py": (
+    "workloads/documents/migrations/0004_contents.py": (
         {"put_contents"},
         "FORCE binds the owner, who makes contents of all tenants' files",
     ),
     "scheduling/migrations/0011_cost_predictor.py": ({"begin_sums"}, "FORCE binds the owner, who begins all sums"),
-    "scheduling/processors/retrieval/migrations/0003_space.py": (
+    "workloads/documents/migrations/0003_space.py": (
         {"put_space", "take_space"},
         "FORCE binds the owner, who counts all tenants' documents",
     ),
-    "scheduling/processors/retrieval/state_checks.py": (
+    "workloads/documents/state_checks.py": (
         {"look_at_chunks"},
         "the documents of all tenants are compared with their chunks",
     ),

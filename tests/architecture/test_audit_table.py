@@ -50,7 +50,11 @@ def test_every_act_on_ticked_rows_has_its_line() -> None:
 
 def test_every_command_has_its_line() -> None:
     # The environment, where make puts it, is full of others' commands.
-    files = [path for app in ("scheduling", "tenants") for path in (BASE_DIR / app).rglob("management/commands/*.py")]
+    files = [
+        path
+        for app in ("scheduling", "tenants", "workloads")
+        for path in (BASE_DIR / app).rglob("management/commands/*.py")
+    ]
     found = {path.stem for path in files if path.stem != "__init__"}
     assert len(found) > 20
     assert without_line(found, audit_table.COMMANDS, 1) == [], f"Add to COMMANDS in {WHERE}: {HOW}."

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from jobsplatform.settings.env import BASE_DIR
 from tenants.database.options import connection_options
 
-PACKAGES = ("jobsplatform", "scheduling", "tenants", "tools")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
 # A statement on the driver's own connection goes past the wrapper that begins a scope's transaction.
 REACH_THE_DRIVER = {
     "scheduling/worker/heartbeat.py",  # its socket

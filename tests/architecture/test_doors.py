@@ -13,7 +13,7 @@ from tests.architecture.doors import EXPECTED
 from tests.named_sql import sql_sources
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("tenants", "scheduling", "jobsplatform")
+PACKAGES = ("tenants", "scheduling", "workloads", "jobsplatform")
 DOORS = frozenset({"all_tenants", "look_through_door", "migration_door", "scope_context"})
 
 

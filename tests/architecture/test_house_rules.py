@@ -19,7 +19,7 @@ LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|exc
 
 SOURCES = sorted(
     path
-    for package in ("jobsplatform", "scheduling", "tenants", "tools")
+    for package in ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
     for path in (BASE_DIR / package).rglob("*.py")
     if "migrations" not in path.parts
 )

@@ -9,7 +9,7 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 
-PACKAGES = ("jobsplatform", "scheduling", "tenants")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 
 pytest.importorskip("importlinter", reason="the import linter is in requirements-dev.txt")
 
@@ -43,19 +43,19 @@ def test_every_contract_is_kept() -> None:
             "import celery",
             "Only broker, tasks, fair_tasks and worker speak Celery",
         ),
-        ("jobsplatform/urls.py", "import scheduling.processors.diagnostics", "The core names no plug-in"),
+        ("jobsplatform/urls.py", "import workloads.diagnostics", "The core names no plug-in"),
         (
-            "scheduling/processors/diagnostics/processor.py",
-            "import scheduling.processors.document_indexing",
+            "workloads/diagnostics/processor.py",
+            "import workloads.documents.indexing",
             "Plug-ins do not know one another",
         ),
         (
-            "scheduling/processors/diagnostics/processor.py",
+            "workloads/diagnostics/processor.py",
             "import scheduling.services.submission",
             "A processor sees the kit",
         ),
-        ("scheduling/processors/diagnostics/apps.py", "import scheduling.models", "A plug-in's faces"),
-        ("scheduling/processors/http_call/processor.py", "import httpx", "One way out"),
+        ("workloads/diagnostics/apps.py", "import scheduling.models", "A plug-in's faces"),
+        ("workloads/http_call/processor.py", "import httpx", "One way out"),
         ("scheduling/outgoing_http/targets.py", "import django.conf", "The algorithm is pure"),
     ],
 )

@@ -17,7 +17,7 @@ PATTERN_FUNCTIONS = {"compile", "match", "search", "fullmatch", "sub", "subn", "
 
 
 def sources() -> Iterator[tuple[str, ast.Module]]:
-    for package in ("jobsplatform", "scheduling", "tenants"):
+    for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in sorted((BASE_DIR / package).rglob("*.py")):
             yield str(path.relative_to(BASE_DIR)), ast.parse(path.read_text())
 
@@ -102,7 +102,7 @@ def test_no_regular_expression_is_made_of_what_somebody_sends() -> None:
 def test_no_query_takes_a_regular_expression() -> None:
     found = [
         str(path.relative_to(BASE_DIR))
-        for package in ("scheduling", "tenants")
+        for package in ("scheduling", "tenants", "workloads")
         for path in Path(BASE_DIR / package).rglob("*.py")
         if "migrations" not in path.parts
         and re.search(r"__i?regex\b|\bSIMILAR TO\b|\s~\*?\s%s|regexp_", path.read_text())

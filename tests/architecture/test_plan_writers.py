@@ -25,7 +25,7 @@ def writers() -> set[str]:
     """The modules of the product that write plans, migrations apart."""
     return {
         str(path.relative_to(BASE_DIR))
-        for package in ("jobsplatform", "scheduling", "tenants")
+        for package in ("jobsplatform", "scheduling", "tenants", "workloads")
         for suffix in ("py", "sql")
         for path in (BASE_DIR / package).rglob(f"*.{suffix}")
         if "migrations" not in path.parts and WRITES.search(path.read_text())

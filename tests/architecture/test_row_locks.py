@@ -12,11 +12,11 @@ from tests.named_sql import sql_sources
 FOR_UPDATE = re.compile(r"\bFOR\s+UPDATE\b(?! TO )")
 # Files that lock rows FOR UPDATE because they delete them. No row of a tenant itself is among them.
 DELETING = {
-    "scheduling/processors/document_indexing/services.py": 1,
-    "scheduling/processors/rag_pipeline/services.py": 1,
-    "scheduling/processors/retrieval/services.py": 1,
-    "scheduling/processors/workflow_execution/services.py": 1,
-    "scheduling/processors/workflow_storage/upkeep.sql": 1,
+    "workloads/documents/indexing/service.py": 1,
+    "workloads/pipelines/service.py": 1,
+    "workloads/documents/service.py": 1,
+    "workloads/workflows/service.py": 1,
+    "workloads/workflows/records/upkeep.sql": 1,
     "scheduling/services/retention/jobs.sql": 2,
 }
 

@@ -101,7 +101,7 @@ def test_every_json_column_is_sealed_or_said_to_be_plain() -> None:
 
 def speakers() -> Iterator[str]:
     """The modules of the product that reach the columns without a row."""
-    for package in ("jobsplatform", "scheduling", "tenants"):
+    for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in (BASE_DIR / package).rglob("*.py"):
             if "migrations" not in path.parts and reaches_past_rows(path.read_text()):
                 yield str(path.relative_to(BASE_DIR))
@@ -152,7 +152,7 @@ def test_sealing_names_no_database_beside_the_two_places() -> None:
     """Values are sealed by the field and by `stored`; nobody else takes a key for one."""
     users = {
         str(path.relative_to(BASE_DIR))
-        for package in ("jobsplatform", "scheduling", "tenants")
+        for package in ("jobsplatform", "scheduling", "tenants", "workloads")
         for path in Path(BASE_DIR / package).rglob("*.py")
         if re.search(r"\b(?:sealing_key|opening_key)\b", path.read_text())
     }

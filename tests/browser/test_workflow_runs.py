@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from scheduling.processors.workflow_storage.records import RunState
-from scheduling.processors.workflow_storage.repository import save_records
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
 from tests.browser.accessibility import find_violations
 from tests.browser.conftest import Console
-from tests.integration.workflow_storage.conftest import ended, later, new_node, new_run
+from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
+from workloads.workflows.records.records import RunState
+from workloads.workflows.records.repository import save_records
 
 pytestmark = [pytest.mark.browser]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from scheduling.processors.retrieval.extraction import child
 from scheduling.sandbox import layers
+from workloads.documents.extraction import child
 
 if __name__ == "__main__":
     layers._layers = lambda packages: {}  # type: ignore[attr-defined]

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scheduling.processors.retrieval.blocks import Block
-from scheduling.processors.retrieval.extraction import child
+from workloads.documents.blocks import Block
+from workloads.documents.extraction import child
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _PTRACE_ATTACH = 16

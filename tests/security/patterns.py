@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobsplatform.settings.env import BASE_DIR
 
-PACKAGES = ("jobsplatform", "scheduling", "tenants")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 # Functions that make a pattern of their first argument, whatever module they are called on.
 MAKERS = {"re_path", "RegexValidator", "RegexField"}
 # Names of class attributes, keyword arguments and keys of JSON schemas that hold a pattern.

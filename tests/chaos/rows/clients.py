@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
-from scheduling.processors.files.models import UploadedFile
 from tests.chaos.client import CREATED
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.servers import HOST
 from tests.chaos.spans import SpanRow
+from workloads.files.models import UploadedFile
 
 _FILES = f"SELECT count(*) FROM {UploadedFile._meta.db_table}"
 _CONTENT = 20_000

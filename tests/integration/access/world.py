@@ -16,19 +16,6 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.files.services import upload_files
-from scheduling.processors.rag_pipeline.models import PipelineEntity
-from scheduling.processors.rag_pipeline.runs import start_run
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.webhook_delivery.endpoints import record_attempt
-from scheduling.processors.webhook_delivery.services import create_webhook
-from scheduling.processors.workflow_execution.models import Approval
-from scheduling.processors.workflow_execution.services import create_workflow
-from scheduling.processors.workflow_storage.models import NodeRun
-from scheduling.processors.workflow_storage.records import NodeRecord, RunRecord, RunState
-from scheduling.processors.workflow_storage.repository import save_records
 from scheduling.services.bulk.starting import start_bulk_operation
 from scheduling.services.saved_views import save_view
 from scheduling.services.schedules.definitions import create_schedule
@@ -43,6 +30,19 @@ from tenants.services.secrets import create_secret
 from tenants.services.tenants import create_tenant
 from tests.integration.console.conftest import Work, make_work
 from tests.keys import issue_api_key
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.service import create_dataset
+from workloads.files.service import upload_files
+from workloads.pipelines.models import PipelineEntity
+from workloads.pipelines.runs import start_run
+from workloads.pipelines.service import create_pipeline
+from workloads.webhooks.endpoints import record_attempt
+from workloads.webhooks.service import create_webhook
+from workloads.workflows.models import Approval
+from workloads.workflows.records.models import NodeRun
+from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+from workloads.workflows.records.repository import save_records
+from workloads.workflows.service import create_workflow
 
 PLATFORM = ("auditor", "operator", "admin")
 KEYS = {"key": None, "one_scope": ["jobs.view"]}

@@ -21,16 +21,16 @@ from scheduling.models import (
     Schedule,
     ScheduleFire,
 )
-from scheduling.processors.files.models import UploadedFile
-from scheduling.processors.rag_pipeline.models import Pipeline, PipelineEntity, PipelineRun
-from scheduling.processors.retrieval.embedding import DIMENSIONS
-from scheduling.processors.retrieval.models import Chunk, Dataset, Document
-from scheduling.processors.retrieval.terms import to_tsvector
 from scheduling.services.job_logs import LogWrite, append_job_logs
 from scheduling.worker.log_lines import make_line
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit
+from workloads.documents.embedding import DIMENSIONS
+from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.terms import to_tsvector
+from workloads.files.models import UploadedFile
+from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
 
 WORDS = {"acme": "Aardvark7f3a", "globex": "Gyrfalcon9c1e"}
 # Tables of which every row that is there takes the word in these columns.

@@ -15,14 +15,6 @@ from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
 from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
-from scheduling.processors.document_indexing.services import pause_document
-from scheduling.processors.document_indexing.uploads import add_address
-from scheduling.processors.rag_pipeline.models import PipelineRun
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.models import Document
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.workflow_execution.models import Workflow
-from scheduling.processors.workflow_execution.services import add_version
 from scheduling.services.cancellation import cancel_job
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.circuits import force_circuit
@@ -40,6 +32,14 @@ from tenants.services.tenants import pause_tenant, suspend_tenant
 from tests.access.routes import SAMPLE_ID
 from tests.integration.access.world import DEFINITION, World
 from tests.integration.scheduling.bulk.conftest import take_turns
+from workloads.documents.indexing.service import pause_document
+from workloads.documents.indexing.uploads import add_address
+from workloads.documents.models import Document
+from workloads.documents.service import create_dataset
+from workloads.pipelines.models import PipelineRun
+from workloads.pipelines.service import create_pipeline
+from workloads.workflows.models import Workflow
+from workloads.workflows.service import add_version
 
 # Whose entry an act of the console leaves, where it is not the admin's.
 ACTORS: dict[str, tuple[str, str]] = {

@@ -314,7 +314,11 @@ def test_every_command_leaves_its_entry_or_says_why_not(world: World) -> None:
 
 
 def _own_commands() -> set[str]:
-    files = [path for app in ("scheduling", "tenants") for path in (BASE_DIR / app).rglob("management/commands/*.py")]
+    files = [
+        path
+        for app in ("scheduling", "tenants", "workloads")
+        for path in (BASE_DIR / app).rglob("management/commands/*.py")
+    ]
     return {path.stem for path in files if path.stem != "__init__"}
 
 

@@ -18,10 +18,6 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
-from scheduling.processors.rag_pipeline.services import create_pipeline, update_pipeline
-from scheduling.processors.retrieval.services import create_dataset, update_dataset
-from scheduling.processors.webhook_delivery.services import create_webhook, update_webhook
-from scheduling.processors.workflow_execution.services import create_workflow, update_workflow
 from scheduling.services.cfs_plans import update_cfs_plan
 from scheduling.services.schedules.definitions import create_schedule, pause_schedule, update_schedule
 from scheduling.services.topology import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
@@ -35,6 +31,10 @@ from tenants.services.secrets import create_secret, rotate_secret
 from tenants.services.settings import change_settings
 from tenants.services.tenants import update_tenant
 from tests.integration.access.world import DEFINITION
+from workloads.documents.service import create_dataset, update_dataset
+from workloads.pipelines.service import create_pipeline, update_pipeline
+from workloads.webhooks.service import create_webhook, update_webhook
+from workloads.workflows.service import create_workflow, update_workflow
 
 pytestmark = pytest.mark.django_db
 

@@ -11,11 +11,6 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
-from scheduling.processors.document_indexing.uploads import upload_documents
-from scheduling.processors.rag_pipeline.runs import start_run
-from scheduling.processors.rag_pipeline.services import create_pipeline
-from scheduling.processors.retrieval.services import create_dataset
-from scheduling.processors.workflow_storage.repository import save_records
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.erasure.catalog import count_rows, tenant_tables
@@ -23,8 +18,13 @@ from tenants.services.erasure.erasers import count_outside
 from tenants.services.memberships import add_member
 from tests.auditing import seal_entries, sign_heads
 from tests.integration.console.conftest import make_work
-from tests.integration.workflow_storage.conftest import new_node, new_run
+from tests.integration.workloads.workflow_records.conftest import new_node, new_run
 from tests.keys import issue_api_key
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.service import create_dataset
+from workloads.pipelines.runs import start_run
+from workloads.pipelines.service import create_pipeline
+from workloads.workflows.records.repository import save_records
 
 _MISSING_COLUMNS = """
 SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typname, f.confrelid::regclass::text,

@@ -19,7 +19,6 @@ from django.utils import timezone
 
 from scheduling import broker
 from scheduling.exceptions import BrokerAwayError
-from scheduling.processors.retrieval.services import create_dataset
 from tenants.context import all_tenants
 from tenants.exceptions import ErasureOpenError, ErasureRefusedError, ReasonRequiredError
 from tenants.models import AuditLogEntry, ErasureStatus, Tenant, TenantErasure
@@ -33,6 +32,7 @@ from tenants.services.tenants import create_tenant, reinstate_tenant, suspend_te
 from tests.auditing import advance_erasure, audit_once, auditing, seal_entries
 from tests.checks import faults_of
 from tests.integration.erasure.filling import checksums, fill, fill_the_rest, mentions
+from workloads.documents.service import create_dataset
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -15,7 +15,6 @@ from scheduling.lifecycle import JobState
 from scheduling.models import Circuit, CircuitNews, Job, JobDue, JobHeld
 from scheduling.processors import registry
 from scheduling.processors.base import Dependency
-from scheduling.processors.diagnostics.processor import NoopProcessor
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_jobs
 from scheduling.services.dependencies import ask_passage, tell_at_once
@@ -26,6 +25,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.services.tenants import pause_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
+from workloads.diagnostics.processor import NoopProcessor
 
 pytestmark = pytest.mark.django_db
 

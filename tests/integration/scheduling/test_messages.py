@@ -24,7 +24,6 @@ from scheduling.models import (
     WorkerPool,
 )
 from scheduling.processors import registry
-from scheduling.processors.diagnostics.processor import NoopProcessor
 from scheduling.selectors.fairness import InFlight, read_in_flight
 from scheduling.services import verdicts
 from scheduling.services.cancellation import cancel_jobs
@@ -44,6 +43,7 @@ from tenants.services.tenants import create_tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, age, reload, submit
 from tests.predictions import predict
+from workloads.diagnostics.processor import NoopProcessor
 
 pytestmark = pytest.mark.django_db
 

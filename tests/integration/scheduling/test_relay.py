@@ -9,8 +9,6 @@ from uuid import UUID
 import pytest
 
 from scheduling.models import EventRelay, Job, JobEvent
-from scheduling.processors.webhook_delivery.models import Webhook
-from scheduling.processors.webhook_delivery.services import create_webhook, delete_webhook, update_webhook
 from scheduling.selectors import event_pages
 from scheduling.selectors.event_feed import read_horizon
 from scheduling.services.cancellation import cancel_jobs
@@ -25,6 +23,8 @@ from tenants.services.limits import set_tenant_limit
 from tenants.services.tenants import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
 from tests.integration.streams.sessions import another_session, let_settle
+from workloads.webhooks.models import Webhook
+from workloads.webhooks.service import create_webhook, delete_webhook, update_webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,7 +9,6 @@ import time
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
-from scheduling.processors.retrieval.services import create_dataset
 from tenants.bodies import MAX_UPLOAD_BYTES, Share
 from tenants.context import tenant_context
 from tenants.receiving import Receipt, cut_off_slow_clients, receiving
@@ -17,6 +16,7 @@ from tenants.services.api_keys import issue_api_key
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World
+from workloads.documents.service import create_dataset
 
 PART = b"x" * 16 * 1024
 NO_KEY = "Api-Key jp0123456789." + "a" * 43

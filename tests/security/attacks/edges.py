@@ -14,14 +14,14 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobsplatform.logging import build_formatter
 from scheduling.processors.base import PermanentError
-from scheduling.processors.retrieval.extraction.extractor import extract_blocks
-from scheduling.processors.retrieval.extraction.sniffing import ContentType
-from scheduling.processors.retrieval.services import create_dataset
 from tenants.context import tenant_context
 from tenants.masking import mask_text
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
+from workloads.documents.extraction.extractor import extract_blocks
+from workloads.documents.extraction.sniffing import ContentType
+from workloads.documents.service import create_dataset
 
 # Of processor time, so that a busy machine refuses nothing.
 MAX_SECONDS = 0.5

@@ -17,7 +17,6 @@ from scheduling.fair_tasks import FairTask, fair_task
 from scheduling.models import DeadLetter, Job
 from scheduling.processors import registry
 from scheduling.processors.base import PermanentError
-from scheduling.processors.model_endpoints.refusals import EndpointName, error_of
 from scheduling.selectors.waiting import why_waiting
 from scheduling.services.dispatching import run_tick
 from scheduling.services.job_requests import JobRequest
@@ -28,6 +27,7 @@ from scheduling.worker.storable import storable_result
 from tenants.context import all_tenants, tenant_context
 from tests.security.table import Attack
 from tests.security.world import World
+from workloads.model_endpoints.refusals import EndpointName, error_of
 
 
 @fair_task(kind="attack_task")

@@ -15,7 +15,6 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from scheduling.lifecycle import JobState
 from scheduling.models import Job
-from scheduling.processors.webhook_delivery.services import create_webhook
 from scheduling.services.beat_submissions import read_request, submit_for_beat
 from scheduling.services.job_requests import JobRequest
 from scheduling.services.retries import retry_jobs
@@ -29,6 +28,7 @@ from tenants.services.people import create_platform_admin, deactivate_user, gran
 from tests.keys import issue_api_key
 from tests.security.table import Attack
 from tests.security.world import PASSWORD, World, refusal_of
+from workloads.webhooks.service import create_webhook
 
 API = "/api/v1/"
 LOGIN = "/admin/login/"

@@ -15,10 +15,6 @@ from rest_framework.test import APIClient
 
 from scheduling.models import CircuitNews
 from scheduling.processors.base import Dependency, TransientError
-from scheduling.processors.model_endpoints.chat import CHAT_LIMITS
-from scheduling.processors.workflow_execution.definition.template_budget import TemplateFailedError
-from scheduling.processors.workflow_execution.definition.templates import render_template
-from scheduling.processors.workflow_execution.running.lanes import _within
 from scheduling.services.dependencies import tell_at_once
 from scheduling.streams import answers
 from scheduling.worker.dependencies import DependencyUse
@@ -32,7 +28,11 @@ from tenants.services.limits import set_tenant_limit
 from tests.request_rates import give_real_rates, own_buckets, real_anonymous_rate
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
-from tests.unit.workflow_execution.definitions import node, workflow
+from tests.unit.workloads.workflows.definitions import node, workflow
+from workloads.model_endpoints.chat import CHAT_LIMITS
+from workloads.workflows.definition.template_budget import TemplateFailedError
+from workloads.workflows.definition.templates import render_template
+from workloads.workflows.running.lanes import _within
 
 CHECK = "/api/v1/workflows/check/"
 

@@ -18,10 +18,10 @@ from django.test import override_settings
 from jobsplatform.images import check_image
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.observability.exporter import answer_scrape
-from scheduling.processors.retrieval.extraction import extractor
-from scheduling.processors.retrieval.extraction.errors import SandboxUnavailableError
 from tests.security.table import Attack
 from tests.security.world import World
+from workloads.documents.extraction import extractor
+from workloads.documents.extraction.errors import SandboxUnavailableError
 
 REFUSED = "PermissionError"
 NO_TOKEN = "401 Unauthorized, Unauthorized"

@@ -16,12 +16,7 @@ from django.test import Client, override_settings
 
 from scheduling.outgoing_http import open_header
 from scheduling.processors.base import PermanentError
-from scheduling.processors.http_call.processor import HttpCall
-from scheduling.processors.model_endpoints import event_loop
-from scheduling.processors.model_endpoints.chat import Chat, chat
-from scheduling.processors.model_endpoints.endpoints import chat_endpoint
 from scheduling.processors.testing import make_context
-from scheduling.processors.workflow_execution.tenant_settings import LLM_KEY, LLM_URL
 from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant
@@ -31,6 +26,11 @@ from tenants.services.secrets import create_secret
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server
+from workloads.http_call.processor import HttpCall
+from workloads.model_endpoints import event_loop
+from workloads.model_endpoints.chat import Chat, chat
+from workloads.model_endpoints.endpoints import chat_endpoint
+from workloads.workflows.tenant_settings import LLM_KEY, LLM_URL
 
 API = "/api/v1/"
 MASTER_KEY = base64.b64encode(b"s" * 32).decode()

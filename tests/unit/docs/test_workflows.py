@@ -8,11 +8,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from scheduling.processors.workflow_execution.definition.graph_checks import __file__ as graph_checks
-from scheduling.processors.workflow_execution.definition.node_types import NODE_TYPES, OPERATORS
-from scheduling.processors.workflow_execution.definition.schema import definition_schema
-from scheduling.processors.workflow_execution.definition.template_filters import FILTER_NAMES
-from scheduling.processors.workflow_execution.tenant_settings import SETTINGS
+from workloads.workflows.definition.graph_checks import __file__ as graph_checks
+from workloads.workflows.definition.node_types import NODE_TYPES, OPERATORS
+from workloads.workflows.definition.schema import definition_schema
+from workloads.workflows.definition.template_filters import FILTER_NAMES
+from workloads.workflows.tenant_settings import SETTINGS
 
 DOCS = Path(settings.BASE_DIR) / "docs"
 PAGE = (DOCS / "how-to" / "workflows.md").read_text()

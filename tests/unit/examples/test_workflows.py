@@ -9,8 +9,8 @@ import pytest
 from django.conf import settings
 from jsonschema import Draft202012Validator
 
-from scheduling.processors.workflow_execution.definition.schema import definition_schema
-from scheduling.processors.workflow_execution.definition.validation import faults_in
+from workloads.workflows.definition.schema import definition_schema
+from workloads.workflows.definition.validation import faults_in
 
 EXAMPLES = sorted(Path(settings.BASE_DIR / "examples" / "workflows").glob("*.json"))
 

@@ -13,7 +13,7 @@ from django.db.models import TextChoices
 from django.utils.functional import Promise
 from django.utils.safestring import SafeData
 
-PACKAGES = ("jobsplatform", "scheduling", "tenants")
+PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
 PAGE_TEXTS = ("empty_title", "empty_text", "search_help_text")
 NAMES = ("verbose_name", "verbose_name_plural")
 

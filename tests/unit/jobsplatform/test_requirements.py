@@ -9,7 +9,7 @@ import pytest
 
 from jobsplatform.settings.env import BASE_DIR
 
-OURS = {"benchmarks", "jobsplatform", "scheduling", "tenants", "tests"}
+OURS = {"benchmarks", "jobsplatform", "scheduling", "tenants", "workloads", "tests"}
 # Only the launcher of development servers and its requirements file know these.
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
 
@@ -27,7 +27,7 @@ def pinned(file: str) -> set[str]:
 def imported_packages() -> set[str]:
     """Return the top-level packages that the product imports and does not bring itself."""
     names: set[str] = set()
-    for package in ("jobsplatform", "scheduling", "tenants"):
+    for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in (BASE_DIR / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.Import):

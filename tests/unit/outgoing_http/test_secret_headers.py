@@ -11,9 +11,9 @@ import pytest
 from scheduling.outgoing_http import Limits, SecretRefusedError, SecretText, open_stream, read_target, send, send_async
 from scheduling.outgoing_http.policy import Policy
 from scheduling.outgoing_http.secret_headers import Mask, open_pieces
-from scheduling.processors.model_endpoints import event_loop
 from tenants.selectors.secrets import OpenSecret
 from tests.web_server import WebServer, web_server
+from workloads.model_endpoints import event_loop
 
 VALUE = 'the "value" of it'
 SECRET = OpenSecret("api", ("127.0.0.1",), VALUE)

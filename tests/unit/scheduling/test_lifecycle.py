@@ -15,9 +15,9 @@ from scheduling.lifecycle import (
     is_allowed,
     sources_of,
 )
-from scheduling.processors.workflow_execution import selectors
 from scheduling.services import settlement
 from tenants.database.sql import load_sql
+from workloads.workflows import queries as selectors
 
 
 def test_every_state_is_in_the_table() -> None:

@@ -11,8 +11,8 @@ from django.conf import LazySettings
 from scheduling.exceptions import KindUnknownError
 from scheduling.processors import registry
 from scheduling.processors.base import JobContext, TaskProcessor
-from scheduling.processors.diagnostics.processor import NoopProcessor
 from scheduling.processors.registry import ProcessorInvalidError
+from workloads.diagnostics.processor import NoopProcessor
 
 type Install = Callable[..., None]
 

@@ -1,8 +1,0 @@
-"""The counter of the bytes that a tenant's contents take up."""
-
-from __future__ import annotations
-
-from scheduling.processors.files.limits import STORAGE_BYTES
-from tenants.services.recounts import StoredCounter
-
-STORAGE_COUNTER = StoredCounter(STORAGE_BYTES, "files_content", "sum(size_bytes)")

@@ -1,7 +1,0 @@
-"""Pipelines in the console: edit, run, watch, try again."""
-
-from __future__ import annotations
-
-from scheduling.processors.rag_pipeline.admin import pipelines, runs
-
-__all__ = ["pipelines", "runs"]

@@ -1,0 +1,158 @@
+"""Datasets, documents and chunks in the console."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from scheduling.models import Job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from workloads.documents.models import Chunk, Dataset, Document
+
+DATASETS, DOCUMENTS, CHUNKS = "/admin/retrieval/dataset/", "/admin/retrieval/document/", "/admin/retrieval/chunk/"
+
+
+@pytest.fixture
+def member(acme_user: User) -> Client:
+    client = Client()
+    client.force_login(acme_user)
+    return client
+
+
+@pytest.fixture
+def stranger(globex_user: User) -> Client:
+    client = Client()
+    client.force_login(globex_user)
+    return client
+
+
+@pytest.fixture
+def platform(staff: User) -> Client:
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+def test_a_member_makes_and_changes_a_dataset(member: Client, acme: Tenant) -> None:
+    values = {"name": "手册", "description": "", "chunk_size": 300, "chunk_overlap": 10}
+    assert member.post(f"{DATASETS}add/", values).status_code == 302
+    with tenant_context(acme):
+        dataset = Dataset.objects.get()
+    assert (dataset.name, dataset.chunk_size) == ("手册", 300)
+    page = f"{DATASETS}{dataset.pk}/change/"
+    assert member.post(page, {**values, "chunk_size": 100}).status_code == 302
+    with tenant_context(acme):
+        assert Dataset.objects.get().chunk_size == 100
+    answer = member.get(page).content.decode()
+    assert f"{DATASETS}{dataset.pk}/search/" in answer
+    assert f"{DOCUMENTS}upload/?dataset={dataset.pk}" in answer
+
+
+def test_staff_says_for_which_tenant(platform: Client, acme: Tenant) -> None:
+    values = {"name": "x", "description": "", "chunk_size": 300, "chunk_overlap": 10, "tenant": acme.pk}
+    assert platform.post(f"{DATASETS}add/", values).status_code == 302
+    with all_tenants():
+        assert Dataset.objects.get().tenant_id == acme.pk
+
+
+def test_a_member_uploads_files_and_sees_their_documents(member: Client, dataset: Dataset) -> None:
+    assert member.get(f"{DOCUMENTS}upload/", {"dataset": dataset.pk}).status_code == 200
+    files = [SimpleUploadedFile("a.txt", b"One."), SimpleUploadedFile("b.md", b"# Two")]
+    answer = member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": files})
+    assert (answer.status_code, answer["Location"]) == (302, f"{DOCUMENTS}?dataset={dataset.pk}")
+    listed = member.get(answer["Location"]).content.decode()
+    assert "a.txt" in listed
+    assert "2 documents taken, 0 known already." in listed
+
+
+def test_an_upload_that_is_refused_says_why_on_the_page(member: Client, dataset: Dataset) -> None:
+    files = [SimpleUploadedFile("a.txt", b"One."), SimpleUploadedFile("b.txt", b"")]
+    answer = member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": files})
+    assert "b.txt: The file is empty." in answer.content.decode()
+    with all_tenants():
+        assert not Job.objects.exists()
+    assert "required" in member.post(f"{DOCUMENTS}upload/", {"dataset": dataset.pk}).content.decode()
+
+
+def test_a_member_cannot_upload_into_anothers_dataset(stranger: Client, dataset: Dataset) -> None:
+    answer = stranger.post(
+        f"{DOCUMENTS}upload/", {"dataset": dataset.pk, "files": [SimpleUploadedFile("a.txt", b"One.")]}
+    )
+    assert answer.status_code == 200
+    with all_tenants():
+        assert not Document.objects.exists()
+
+
+def test_the_search_page_shows_what_answers_and_only_ones_own(
+    member: Client, stranger: Client, platform: Client, dataset: Dataset, hands: Hands
+) -> None:
+    taken = upload(dataset, queues_txt=b"The dispatcher picks the fairest queue.")
+    hands.run(taken.files[0].document.job_id)
+    url = f"{DATASETS}{dataset.pk}/search/"
+    assert member.get(url).status_code == 200
+    for client in (member, platform):
+        answer = client.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).content.decode()
+        assert "The dispatcher picks the fairest queue." in answer
+    nothing = member.get(url, {"query": "zeppelin", "mode": "text", "top_k": 3}).content.decode()
+    assert "Nothing in this dataset answers that" in nothing
+    assert stranger.get(url, {"query": "fair queue", "mode": "hybrid", "top_k": 3}).status_code == 404
+
+
+def test_documents_are_tried_again_paused_and_deleted_by_post_alone(
+    member: Client, acme: Tenant, dataset: Dataset, hands: Hands
+) -> None:
+    bad = upload(dataset, a_txt=b" \n ").files[0]
+    hands.run(bad.document.job_id)
+    waiting = upload(dataset, b_txt=b"Text.").files[0]
+    page = f"{DOCUMENTS}{bad.document.pk}/"
+    shown = member.get(f"{page}change/").content.decode()
+    assert "file_without_text" in shown
+    assert f"/admin/scheduling/job/{bad.document.job_id}/change/" in shown
+    for act in ("retry", "pause", "resume", "delete"):
+        assert member.get(f"{page}act/{act}/").status_code == 405
+    member.post(f"{page}act/retry/", {"reason": "again"})
+    member.post(f"{DOCUMENTS}{waiting.document.pk}/act/pause/", {"reason": "later"})
+    with tenant_context(acme):
+        assert Document.objects.get(pk=bad.document.pk).job_id != bad.document.job_id
+        assert Job.objects.get(pk=waiting.document.job_id).state == "suspended"
+    assert "b.txt" in member.get(DOCUMENTS, {"status": "paused"}).content.decode()
+    member.post(f"{DOCUMENTS}{waiting.document.pk}/act/resume/")
+    answer = member.post(f"{DOCUMENTS}{waiting.document.pk}/act/delete/", {"reason": "gone"})
+    assert answer["Location"] == DOCUMENTS
+    with tenant_context(acme):
+        assert not Document.objects.filter(pk=waiting.document.pk).exists()
+
+
+def test_chunks_are_looked_at_and_never_changed(member: Client, acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    taken = upload(dataset, a_txt=b"The only chunk of this document.")
+    hands.run(taken.files[0].document.job_id)
+    with tenant_context(acme):
+        chunk = Chunk.objects.get()
+    assert "The only chunk" in member.get(CHUNKS).content.decode()
+    page = f"{CHUNKS}{chunk.pk}/change/"
+    assert "The only chunk" in member.get(page).content.decode()
+    assert member.post(page, {"text": "x"}).status_code == 403
+    assert member.get(f"{CHUNKS}add/").status_code == 403
+
+
+def test_an_empty_dataset_is_deleted_and_a_full_one_is_not(member: Client, acme: Tenant, dataset: Dataset) -> None:
+    url = f"{DATASETS}{dataset.pk}/act/delete_empty/"
+    upload(dataset, a_txt=b"x")
+    assert "has documents" in member.post(url, follow=True).content.decode()
+    with tenant_context(acme):
+        Document.objects.all().delete()
+    assert member.post(url)["Location"] == DATASETS
+    with tenant_context(acme):
+        assert not Dataset.objects.exists()
+
+
+def test_a_stranger_sees_nothing_of_it(stranger: Client, dataset: Dataset) -> None:
+    document = upload(dataset, secret_txt=b"x").files[0].document
+    assert "secret.txt" not in stranger.get(DOCUMENTS).content.decode()
+    assert "handbook" not in stranger.get(DATASETS).content.decode()
+    assert stranger.get(f"{DOCUMENTS}{document.pk}/change/").status_code == 404
+    assert stranger.post(f"{DOCUMENTS}{document.pk}/act/delete/").status_code == 404

@@ -1,0 +1,253 @@
+"""Vector space and file storage: checked before anything is stored, counted with what is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from rest_framework.test import APIClient
+
+from scheduling.models import DeadLetter, Job
+from scheduling.services.consistency.verification import verify
+from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import SpaceExceededError
+from tenants.limits import Limit
+from tenants.models import LimitWarning, Tenant, TenantUsage
+from tenants.services.limits import set_tenant_limit
+from tenants.services.usage import stored
+from tests.checks import faults_of
+from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from workloads.documents.indexing.service import delete_document
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.limits import VECTOR_CHUNKS
+from workloads.documents.models import Chunk, Dataset, Document
+from workloads.documents.service import create_dataset, update_dataset
+from workloads.files.limits import STORAGE_BYTES
+
+pytestmark = pytest.mark.django_db
+
+type Commit = Callable[..., Any]
+
+LONG = " ".join(f"Sentence number {number} says something of its own." for number in range(60)).encode()
+
+
+def used(tenant: Tenant, limit: Limit) -> int:
+    with tenant_context(tenant):
+        return stored(tenant.pk, limit)
+
+
+def chunks_of(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return Chunk.objects.count()
+
+
+def files_in(root: Path) -> int:
+    return sum(path.is_file() for path in root.rglob("*"))
+
+
+def allow(tenant: Tenant, limit: Limit, value: int) -> None:
+    set_tenant_limit(tenant=tenant, key=limit.key, value=value, reason="test")
+
+
+def test_chunks_and_bytes_are_counted_as_they_are(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    taken = upload(dataset, a_txt=LONG, b_txt=b"short")
+    assert used(acme, STORAGE_BYTES) == len(LONG) + len(b"short")
+    assert used(acme, VECTOR_CHUNKS) == 0
+    for file in taken.files:
+        assert hands.run(file.document.job_id).state == "completed"
+    assert used(acme, VECTOR_CHUNKS) == chunks_of(acme) > 2
+    assert faults_of("storage", "space") == []
+
+
+def test_a_content_that_two_datasets_share_counts_once(
+    acme: Tenant, dataset: Dataset, django_capture_on_commit_callbacks: Commit
+) -> None:
+    other = create_dataset(tenant=acme, name="other", chunk_size=40, chunk_overlap=0)
+    first, second = upload(dataset, a_txt=LONG), upload(other, a_txt=LONG)
+    assert used(acme, STORAGE_BYTES) == len(LONG)
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
+        delete_document(document_id=first.files[0].document.pk)
+    assert used(acme, STORAGE_BYTES) == len(LONG)
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
+        delete_document(document_id=second.files[0].document.pk)
+    assert used(acme, STORAGE_BYTES) == 0
+    assert faults_of("storage", "space") == []
+
+
+def test_deleting_gives_both_back(
+    acme: Tenant, dataset: Dataset, hands: Hands, django_capture_on_commit_callbacks: Commit
+) -> None:
+    file = upload(dataset, a_txt=LONG).files[0]
+    hands.run(file.document.job_id)
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):
+        delete_document(document_id=file.document.pk)
+    assert (used(acme, VECTOR_CHUNKS), used(acme, STORAGE_BYTES), chunks_of(acme)) == (0, 0, 0)
+    assert faults_of("storage", "space") == []
+
+
+def test_an_indexing_that_begins_anew_counts_once(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    file = upload(dataset, a_txt=LONG * 12).files[0]
+    hands.run(file.document.job_id, stop_after=1)
+    with tenant_context(acme):
+        before = used(acme, VECTOR_CHUNKS)
+        update_dataset(dataset=dataset, chunk_size=100)
+        Document.objects.update(passages_digest="other")
+        document = Document.objects.get()
+        Job.objects.filter(pk=document.job_id).update(state="completed")
+    again = upload(dataset, b_txt=LONG * 12)
+    hands.run(again.files[0].document.job_id)
+    with tenant_context(acme):
+        totals = sum(Document.objects.values_list("chunks_total", flat=True))
+    assert before > 32
+    assert used(acme, VECTOR_CHUNKS) == totals
+    assert faults_of("storage", "space") == []
+
+
+def test_an_upload_beyond_the_storage_is_refused_and_nothing_is_stored(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, files_root: Path
+) -> None:
+    upload(dataset, a_txt=b"four")
+    allow(acme, STORAGE_BYTES, 10)
+    files = [SimpleUploadedFile("b.txt", b"seven b"), SimpleUploadedFile("c.txt", b"c")]
+    answer = acme_api.post(f"/api/v1/datasets/{dataset.pk}/documents/", {"files": files}, format="multipart")
+    assert answer.status_code == 422
+    body = answer.json()
+    assert body["code"] == "space_exceeded"
+    assert body["limit"] == {
+        "key": "storage_bytes",
+        "unit": "bytes",
+        "allowed": 10,
+        "used": 4,
+        "left": 6,
+        "resets_at": None,
+    }
+    assert used(acme, STORAGE_BYTES) == 4
+    assert files_in(files_root) == 1
+    with tenant_context(acme):
+        assert (Document.objects.count(), Job.objects.count()) == (1, 1)
+
+
+def test_exactly_what_is_left_may_be_stored(acme: Tenant, dataset: Dataset) -> None:
+    allow(acme, STORAGE_BYTES, 10)
+    upload(dataset, a_txt=b"four", b_txt=b"six666")
+    with pytest.raises(SpaceExceededError):
+        upload(dataset, c_txt=b"1")
+
+
+def test_an_upload_that_fails_later_leaves_the_counter_as_it_was(
+    acme: Tenant, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("no job")
+
+    monkeypatch.setattr("workloads.documents.indexing.intake.submit_jobs", fail)
+    with pytest.raises(RuntimeError):
+        upload(dataset, a_txt=b"four")
+    assert used(acme, STORAGE_BYTES) == 0
+
+
+def test_without_room_for_a_chunk_no_upload_is_taken(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient, hands: Hands
+) -> None:
+    hands.run(upload(dataset, a_txt=LONG).files[0].document.job_id)
+    allow(acme, VECTOR_CHUNKS, chunks_of(acme))
+    file = SimpleUploadedFile("b.txt", b"more")
+    answer = acme_api.post(f"/api/v1/datasets/{dataset.pk}/documents/", {"files": [file]}, format="multipart")
+    assert (answer.status_code, answer.json()["code"]) == (422, "space_exceeded")
+    assert answer.json()["limit"]["key"] == "vector_chunks"
+    assert answer.json()["limit"]["left"] == 0
+
+
+def test_a_document_with_too_many_chunks_fails_for_good_and_whole(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    allow(acme, VECTOR_CHUNKS, 3)
+    small = upload(dataset, a_txt=b"short").files[0]
+    assert hands.run(small.document.job_id).state == "completed"
+    large = upload(dataset, b_txt=LONG).files[0]
+    assert hands.run(large.document.job_id).state == "discarded"
+    with tenant_context(acme):
+        document = Document.objects.get(pk=large.document.pk)
+        assert (document.status, document.error_code) == ("error", "vector_space_exceeded")
+        assert "of 3 chunks" in document.error_message
+        assert not Chunk.objects.filter(document=document).exists()
+        assert DeadLetter.objects.get().error_type == "vector_space_exceeded"
+    assert used(acme, VECTOR_CHUNKS) == chunks_of(acme) == 1
+    assert faults_of("storage", "space") == []
+
+
+def test_more_room_lets_it_be_indexed_after_all(acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    allow(acme, VECTOR_CHUNKS, 3)
+    large = upload(dataset, b_txt=LONG).files[0]
+    hands.run(large.document.job_id)
+    allow(acme, VECTOR_CHUNKS, 1_000)
+    with tenant_context(acme):
+        from workloads.documents.indexing.service import retry_document
+
+        document = retry_document(document_id=large.document.pk)
+    assert hands.run(document.job_id).state == "completed"
+    assert used(acme, VECTOR_CHUNKS) == chunks_of(acme)
+
+
+def test_too_many_files_name_the_limit(acme: Tenant, dataset: Dataset, acme_api: APIClient) -> None:
+    allow_files = 1
+    set_tenant_limit(tenant=acme, key="document_indexing.files_per_batch", value=allow_files, reason="test")
+    files = [SimpleUploadedFile("b.txt", b"b"), SimpleUploadedFile("c.txt", b"c")]
+    answer = acme_api.post(f"/api/v1/datasets/{dataset.pk}/documents/", {"files": files}, format="multipart")
+    assert (answer.status_code, answer.json()["code"]) == (422, "batch_too_large")
+    limit = answer.json()["limit"]
+    assert (limit["key"], limit["allowed"], limit["used"]) == ("document_indexing.files_per_batch", 1, 2)
+
+
+def test_uploads_are_rated_as_submissions_are_and_take_no_token_when_refused(
+    acme: Tenant, dataset: Dataset, acme_api: APIClient
+) -> None:
+    set_tenant_limit(tenant=acme, key="submits_per_minute", value=1, reason="test")
+    set_tenant_limit(tenant=acme, key="submit_burst", value=2, reason="test")
+    address = f"/api/v1/datasets/{dataset.pk}/documents/"
+    files = [SimpleUploadedFile(f"{name}.txt", name.encode()) for name in "abc"]
+    answer = acme_api.post(address, {"files": files}, format="multipart")
+    assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+    assert answer.headers["Retry-After"]
+    two = [SimpleUploadedFile(f"{name}.txt", name.encode()) for name in "ab"]
+    assert acme_api.post(address, {"files": two}, format="multipart").status_code == 202
+
+
+def test_coming_near_is_warned_of(acme: Tenant, dataset: Dataset) -> None:
+    allow(acme, STORAGE_BYTES, 10)
+    upload(dataset, a_txt=b"8 bytes.")
+    with tenant_context(acme):
+        assert [(row.key, row.percent) for row in LimitWarning.objects.all()] == [("storage_bytes", 80)]
+
+
+def test_wrong_counters_are_found_and_repaired(acme: Tenant, globex: Tenant, dataset: Dataset) -> None:
+    upload(dataset, a_txt=b"four")
+    with all_tenants():
+        TenantUsage.objects.filter(tenant=acme, key="storage_bytes").update(amount=9)
+        TenantUsage.objects.create(tenant=globex, key="vector_chunks", period="1970-01-01", amount=5)
+    found = {(fault.tenant_id, fault.subject): str(fault.detail) for fault in faults_of("storage", "space")}
+    assert found == {
+        (acme.pk, "storage_bytes"): f"Tenant {acme.pk} is counted 9 of storage_bytes; its contents add up to 4.",
+        (globex.pk, "vector_chunks"): f"Tenant {globex.pk} is counted 5 of vector_chunks; its documents add up to 0.",
+    }
+    verify(["storage", "space"], repair=True)
+    assert faults_of("storage", "space") == []
+    assert used(acme, STORAGE_BYTES) == 4
+
+
+def test_another_tenants_documents_count_for_the_other_tenant(
+    acme: Tenant, globex: Tenant, dataset: Dataset, globex_dataset: Dataset
+) -> None:
+    upload(globex_dataset, a_txt=b"four")
+    assert (used(acme, STORAGE_BYTES), used(globex, STORAGE_BYTES)) == (0, 4)
+    with tenant_context(acme):
+        assert TenantUsage.objects.count() == 0
+
+
+def test_an_operators_upload_is_not_rated(acme: Tenant, dataset: Dataset) -> None:
+    set_tenant_limit(tenant=acme, key="submits_per_minute", value=0, reason="test")
+    with all_tenants():
+        tenant = Tenant.objects.select_related("plan").get(pk=acme.pk)
+    taken = upload_documents(tenant=tenant, dataset=dataset, files=[SimpleUploadedFile("a.txt", b"a")])
+    assert taken.batch_id

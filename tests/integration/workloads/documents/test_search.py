@@ -1,0 +1,157 @@
+"""Search on the real tables: what is found, and that nothing of others ever is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from rest_framework.test import APIClient
+
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.workloads.documents.conftest import add_document
+from workloads.documents import search as search_module
+from workloads.documents.exceptions import EmbeddingModelMismatchError
+from workloads.documents.models import Chunk, Dataset
+from workloads.documents.search import SearchMode, search_dataset
+from workloads.documents.service import create_dataset
+
+TEXTS = {
+    "cats.txt": "A cat sleeps on the warm sofa and dreams of mice.",
+    "rates.txt": "The central bank raised its interest rate by half a point.",
+    "invoice.txt": "Invoice number XK-4711 is due at the end of the month.",
+    "猫.txt": "一只猫在沙发上睡觉，梦见了老鼠。",
+    "部署.txt": "部署新版本时，工作进程会先完成手头的任务再退出。",
+    "lock.txt": "An advisory lock is released when its transaction ends.",
+}
+
+
+@pytest.fixture
+def library(dataset: Dataset) -> Dataset:
+    for name, text in TEXTS.items():
+        add_document(dataset, name, text)
+    return dataset
+
+
+def names_of(dataset: Dataset, query: str, **options: Any) -> list[str]:
+    with tenant_context(dataset.tenant_id):
+        return [hit.chunk.document.name for hit in search_dataset(dataset=dataset, query=query, **options)]
+
+
+@pytest.mark.parametrize(
+    ("query", "mode", "first"),
+    [
+        ("Where does the cat rest?", SearchMode.HYBRID, "cats.txt"),
+        ("monetary policy of the bank", SearchMode.VECTOR, "rates.txt"),
+        ("XK-4711", SearchMode.TEXT, "invoice.txt"),  # what no embedding knows
+        ("XK-4711", SearchMode.HYBRID, "invoice.txt"),
+        ("工作进程如何退出？", SearchMode.HYBRID, "部署.txt"),
+        ("猫睡觉", SearchMode.TEXT, "猫.txt"),  # by its pairs of characters
+        ("when is a lock freed", SearchMode.VECTOR, "lock.txt"),
+    ],
+)
+def test_the_chunk_that_answers_comes_first(library: Dataset, query: str, mode: SearchMode, first: str) -> None:
+    assert names_of(library, query, mode=mode)[0] == first
+
+
+def test_meaning_crosses_languages(library: Dataset) -> None:
+    assert set(names_of(library, "一只睡着的猫", mode=SearchMode.VECTOR, top_k=2)) == {"cats.txt", "猫.txt"}
+
+
+def test_words_find_only_chunks_that_hold_one(library: Dataset) -> None:
+    assert set(names_of(library, "lock the sofa", mode=SearchMode.TEXT)) == {"lock.txt", "cats.txt"}
+    assert names_of(library, "zeppelin", mode=SearchMode.TEXT) == []
+    assert names_of(library, "!!!", mode=SearchMode.TEXT) == []
+
+
+def test_rare_words_outweigh_common_ones(dataset: Dataset) -> None:
+    for number in range(8):
+        add_document(dataset, f"common-{number}.txt", f"queue queue queue number {number}")
+    add_document(dataset, "rare.txt", "one queue and one zeppelin among many other words")
+    assert names_of(dataset, "queue zeppelin", mode=SearchMode.TEXT)[0] == "rare.txt"
+
+
+def test_no_more_than_top_k_come_back_and_never_more_than_fifty(dataset: Dataset) -> None:
+    add_document(dataset, "long.txt", *(f"Paragraph {n} about queues. " * 30 for n in range(60)))
+    assert len(names_of(dataset, "queues", top_k=3)) == 3
+    assert len(names_of(dataset, "queues", top_k=1_000)) == 50
+
+
+@pytest.mark.parametrize("mode", list(SearchMode))
+def test_a_search_never_shows_another_tenants_chunks(
+    library: Dataset, globex_dataset: Dataset, mode: SearchMode
+) -> None:
+    add_document(globex_dataset, "secret.txt", "A cat sleeps on the warm sofa and dreams of world domination.")
+    assert "secret.txt" not in names_of(library, "A cat on the sofa", mode=mode, top_k=50)
+    assert names_of(globex_dataset, "A cat on the sofa", mode=mode, top_k=50) == ["secret.txt"]
+    # Even with the other's dataset in hand, the walls stand: row-level security, and the manager's filter.
+    with tenant_context(globex_dataset.tenant_id):
+        assert search_dataset(dataset=library, query="cat", mode=mode) == []
+
+
+@pytest.mark.parametrize("mode", list(SearchMode))
+def test_a_search_never_leaves_its_dataset(acme: Tenant, library: Dataset, mode: SearchMode) -> None:
+    other = create_dataset(tenant=acme, name="other")
+    assert names_of(other, "cat", mode=mode) == []
+
+
+def test_vectors_of_another_model_are_not_compared(library: Dataset) -> None:
+    library.embedding_model = "another"
+    with pytest.raises(EmbeddingModelMismatchError):
+        names_of(library, "cat")
+    assert names_of(library, "cat", mode=SearchMode.TEXT) == ["cats.txt"]
+
+
+def test_the_exact_search_cannot_be_taken_over_by_an_index(library: Dataset) -> None:
+    """Trap: with sequential scans forbidden, an index that could order by distance would be used."""
+    with tenant_context(library.tenant_id), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        parameters = {"vector": str([0.1] * 512), "limit": 5, "tenant_id": library.tenant_id, "dataset_id": library.pk}
+        parameters |= {"others": []}
+        cursor.execute("EXPLAIN " + search_module._BY_VECTOR_EXACTLY, parameters)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexdef LIKE '%%hnsw%%'")
+        assert cursor.fetchone() == (0,)
+    # All are compared and sorted: an index that orders by distance would say by what.
+    assert "Sort Key" in plan, plan
+    assert "Order By" not in plan, plan
+
+
+def test_the_api_answers_with_chunks_documents_and_places(acme_api: APIClient, library: Dataset) -> None:
+    response = acme_api.post(f"/api/v1/datasets/{library.pk}/search/", {"query": "interest rate", "top_k": 2})
+    assert response.status_code == 200, response.content
+    first = response.json()["results"][0]
+    assert first["document"]["name"] == "rates.txt"
+    assert (first["text"], first["location"]) == (TEXTS["rates.txt"], {"line": 1})
+    with all_tenants():
+        assert Chunk.objects.get(pk=first["chunk"]).document_id
+    assert len(response.json()["results"]) == 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"query": ""},
+        {"query": "x" * 1_001},
+        {"query": 7},
+        {"query": "x", "top_k": 0},
+        {"query": "x", "top_k": 51},
+        {"query": "x", "top_k": "5"},
+        {"query": "x", "mode": "magic"},
+        {"query": "x", "limit": 5},
+    ],
+)
+def test_a_question_that_makes_no_sense_is_422(acme_api: APIClient, dataset: Dataset, body: dict[str, Any]) -> None:
+    response = acme_api.post(f"/api/v1/datasets/{dataset.pk}/search/", body)
+    assert (response.status_code, response["Content-Type"]) == (422, "application/problem+json")
+
+
+def test_another_tenants_dataset_is_404_for_every_verb(globex_api: APIClient, library: Dataset) -> None:
+    url = f"/api/v1/datasets/{library.pk}/"
+    assert globex_api.post(url + "search/", {"query": "cat"}).status_code == 404
+    assert globex_api.get(url).status_code == 404
+    assert globex_api.patch(url, {"name": "mine"}).status_code == 404
+    assert globex_api.delete(url).status_code == 404
+    assert globex_api.get("/api/v1/datasets/").json()["results"] == []

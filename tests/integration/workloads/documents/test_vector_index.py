@@ -1,0 +1,84 @@
+"""The index that a large dataset is given: built, used, dropped, and never seen by others."""
+
+from __future__ import annotations
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, connections
+
+from tenants.conf import OWNER_ALIAS
+from tenants.context import tenant_context
+from tenants.services.tenants import create_tenant
+from tests.integration.workloads.documents.conftest import add_document
+from workloads.documents import search as search_module
+from workloads.documents.models import Dataset
+from workloads.documents.search import SearchMode, search_dataset
+from workloads.documents.service import create_dataset
+from workloads.documents.vector_index import has_vector_index, index_name
+
+
+@pytest.fixture
+def large(transactional_db: None, settings: Any) -> Dataset:
+    """A dataset beyond the threshold, committed, for an index is built outside transactions."""
+    settings.EXACT_SEARCH_MAX_CHUNKS = 20
+    dataset = create_dataset(tenant=create_tenant(slug="acme", name="Acme", plan="team"), name="large", chunk_size=20)
+    add_document(
+        dataset, "large.txt", *(f"Paragraph {number} about the queue of tenant {number}." for number in range(30))
+    )
+    return dataset
+
+
+def build(*, dry_run: bool = False) -> list[str]:
+    out = StringIO()
+    call_command("build_search_indexes", dry_run=dry_run, stdout=out)
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.django_db(databases=["default", OWNER_ALIAS], transaction=True)
+def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(large: Dataset, settings: Any) -> None:
+    small = create_dataset(tenant=large.tenant, name="small")
+    add_document(small, "small.txt", "One paragraph about the queue.")
+    name = index_name(large.pk)
+    try:
+        assert build(dry_run=True) == [f"build {name}"]
+        assert not has_vector_index(large.pk)
+        assert build() == [f"build {name}"]
+        assert has_vector_index(large.pk)
+        assert not has_vector_index(small.pk)
+        assert build() == []
+        with tenant_context(large.tenant_id):
+            exact = search_dataset(dataset=small, query="queue", mode=SearchMode.VECTOR)
+            assert [hit.chunk.document.name for hit in exact] == ["small.txt"]
+            approximate = search_dataset(dataset=large, query="the queue of tenant 7", mode=SearchMode.VECTOR, top_k=5)
+            assert "tenant 7." in approximate[0].chunk.text
+            assert len(approximate) == 5
+        assert index_is_used(large, name)
+    finally:
+        settings.EXACT_SEARCH_MAX_CHUNKS = 100_000
+        assert build() == [f"drop {name}"]
+    assert not has_vector_index(large.pk)
+
+
+def index_is_used(dataset: Dataset, name: str) -> bool:
+    """Whether the statement for large datasets, as the restricted role, can be answered from the index."""
+    with tenant_context(dataset.tenant_id), connection.cursor() as cursor:
+        # So few rows are sorted faster than an index is walked.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
+        parameters = {
+            "vector": str([0.1] * 512),
+            "limit": 5,
+            "tenant_id": dataset.tenant_id,
+            "dataset_id": dataset.pk,
+            "others": [],
+        }
+        cursor.execute("EXPLAIN " + search_module._BY_VECTOR_INDEX, parameters)
+        return any(name in line for (line,) in cursor.fetchall())
+
+
+def test_an_index_is_only_built_with_the_owners_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(connections.settings, OWNER_ALIAS, raising=False)
+    with pytest.raises(Exception, match="DATABASE_OWNER_URL"):
+        build()

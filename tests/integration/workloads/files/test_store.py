@@ -1,0 +1,154 @@
+"""One copy of each content a tenant: stored once, verified when it is read, gone when nobody refers to it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage
+from django.utils import timezone
+
+from tenants.context import tenant_context
+from tenants.exceptions import SpaceExceededError
+from tenants.models import Tenant
+from tenants.services.limits import set_tenant_limit
+from tenants.services.usage import stored
+from tests.integration.workloads.files.conftest import refer
+from workloads.documents.models import Dataset, Document
+from workloads.files import references
+from workloads.files.limits import STORAGE_BYTES
+from workloads.files.models import Content
+from workloads.files.references import FileReferencesInvalidError, file_references, used_keys
+from workloads.files.store import (
+    StoredFileError,
+    discard_on_commit,
+    discard_unused,
+    fetch,
+    read_bytes,
+    storage_key,
+    store_bytes,
+    store_file,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def used(tenant: Tenant) -> int:
+    with tenant_context(tenant):
+        return stored(tenant.pk, STORAGE_BYTES)
+
+
+def let_go(tenant: Tenant) -> None:
+    with tenant_context(tenant):
+        Content.objects.update(held_until=timezone.now())
+
+
+def test_the_same_bytes_are_stored_once_a_tenant(acme: Tenant, globex: Tenant, files_root: Path) -> None:
+    first, again = store_bytes(acme.pk, b"some text"), store_file(acme.pk, io.BytesIO(b"some text"))
+    other = store_bytes(globex.pk, b"some text")
+    assert first == again
+    assert (first.size_bytes, first.key) == (9, storage_key(acme.pk, first.sha256))
+    assert other.key != first.key
+    assert other.sha256 == first.sha256
+    assert (used(acme), used(globex)) == (9, 9)
+    assert sum(path.is_file() for path in files_root.rglob("*")) == 2
+
+
+def test_a_file_is_read_back_as_it_was_stored(acme: Tenant) -> None:
+    data = bytes(range(256)) * 10_000
+    content = store_file(acme.pk, io.BytesIO(data))
+    assert read_bytes(content.key, content.sha256) == data
+    with fetch(content.key, content.sha256) as copy:
+        assert copy.read(3) == data[:3]
+
+
+def test_a_file_that_is_not_the_one_that_was_stored_is_not_read(acme: Tenant) -> None:
+    content = store_bytes(acme.pk, b"some text")
+    Path(default_storage.path(content.key)).write_bytes(b"another")
+    with pytest.raises(StoredFileError, match="not the one"):
+        fetch(content.key, content.sha256)
+    default_storage.delete(content.key)
+    with pytest.raises(StoredFileError, match="cannot be read"):
+        fetch(content.key, content.sha256)
+
+
+def test_a_file_that_was_lost_is_written_when_it_is_stored_again(acme: Tenant) -> None:
+    content = store_bytes(acme.pk, b"some text")
+    default_storage.delete(content.key)
+    assert store_bytes(acme.pk, b"some text") == content
+    assert read_bytes(content.key, content.sha256) == b"some text"
+    assert used(acme) == 9
+
+
+def test_beyond_its_room_a_tenant_stores_nothing(acme: Tenant, files_root: Path) -> None:
+    set_tenant_limit(tenant=acme, key="storage_bytes", value=10, reason="test")
+    kept = store_bytes(acme.pk, b"some text")
+    with pytest.raises(SpaceExceededError):
+        store_bytes(acme.pk, b"more")
+    assert store_bytes(acme.pk, b"some text") == kept
+    assert used(acme) == 9
+    assert sum(path.is_file() for path in files_root.rglob("*")) == 1
+
+
+def test_what_is_stored_and_fails_later_leaves_nothing(
+    acme: Tenant, files_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise SpaceExceededError("somebody else was faster")
+
+    monkeypatch.setattr("workloads.files.store.change_stored", fail)
+    with pytest.raises(SpaceExceededError):
+        store_bytes(acme.pk, b"some text")
+    with tenant_context(acme):
+        assert not Content.objects.exists()
+    assert not [path for path in files_root.rglob("*") if path.is_file()]
+
+
+def test_a_content_goes_when_nobody_refers_to_it_and_nobody_holds_it(acme: Tenant, dataset: Dataset) -> None:
+    key = store_bytes(acme.pk, b"some text").key
+    assert not discard_unused(acme.pk, key)
+    let_go(acme)
+    first, second = refer(dataset, key), refer(dataset, key)
+    for document in (first, second):
+        assert not discard_unused(acme.pk, key)
+        with tenant_context(acme):
+            document.delete()
+    assert discard_unused(acme.pk, key)
+    assert (used(acme), default_storage.exists(key)) == (0, False)
+
+
+def test_what_is_discarded_goes_with_the_transaction(
+    acme: Tenant, dataset: Dataset, django_capture_on_commit_callbacks: object
+) -> None:
+    keys = [store_bytes(acme.pk, data).key for data in (b"one", b"two")]
+    let_go(acme)
+    refer(dataset, keys[1])
+    with django_capture_on_commit_callbacks(execute=True), tenant_context(acme):  # type: ignore[operator]
+        discard_on_commit(acme.pk, *keys)
+        assert default_storage.exists(keys[0])
+    assert [default_storage.exists(key) for key in keys] == [False, True]
+
+
+def test_apps_say_which_fields_refer_to_contents(acme: Tenant, dataset: Dataset) -> None:
+    assert (Document, "storage_key") in file_references()
+    refer(dataset, key := storage_key(acme.pk, "ab" * 32))
+    with tenant_context(acme):
+        assert used_keys([key, storage_key(acme.pk, "cd" * 32)]) == {key}
+
+
+@pytest.mark.parametrize("listed", ["workloads.documents.models:NOTHING", f"{__name__}:WRONG_FIELD"])
+def test_references_that_lead_nowhere_are_said_so(listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.apps import apps
+
+    monkeypatch.setattr(apps.get_app_config("retrieval"), "file_references", listed)
+    references.reset()
+    try:
+        with pytest.raises(FileReferencesInvalidError):
+            file_references()
+    finally:
+        monkeypatch.undo()
+        references.reset()
+
+
+WRONG_FIELD = ((Document, "nothing"),)

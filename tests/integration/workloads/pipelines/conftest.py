@@ -1,0 +1,261 @@
+"""Pipelines, and hands that run a run's job as a worker does, in the test's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
+from django.test import override_settings
+from rest_framework.test import APIClient
+
+from scheduling.models import Job, LiveExecution
+from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
+from scheduling.services import verdicts
+from scheduling.services.checkpoints import save_checkpoint
+from scheduling.services.execution import StartedExecution
+from scheduling.services.settlement import settle
+from scheduling.worker import policy
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Start, Tick, begin
+from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
+from workloads.documents.models import Chunk, Dataset
+from workloads.documents.service import create_dataset
+from workloads.files.models import UploadedFile
+from workloads.files.service import upload_files
+from workloads.pipelines import performance
+from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
+from workloads.pipelines.processor import RagPipeline
+from workloads.pipelines.queries import find_entities, get_run
+from workloads.pipelines.service import create_pipeline
+
+
+@pytest.fixture(autouse=True)
+def files_root(tmp_path: Path) -> Iterator[Path]:
+    """A storage of the test's own."""
+    with override_settings(MEDIA_ROOT=tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again at once."""
+    monkeypatch.setattr(performance, "BACK_OFF_SECONDS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(performance, "LOOK_SECONDS", 0.05)
+
+
+@pytest.fixture
+def dataset(acme: Tenant) -> Dataset:
+    return create_dataset(tenant=acme, name="handbook")
+
+
+@pytest.fixture
+def globex_dataset(globex: Tenant) -> Dataset:
+    return create_dataset(tenant=globex, name="secrets")
+
+
+@pytest.fixture
+def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
+    return api_client(acme)
+
+
+@pytest.fixture
+def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
+    return api_client(globex)
+
+
+def paragraphs(count: int, *, of: str = "queues") -> str:
+    """A text of so many paragraphs, each long enough to be a chunk of its own."""
+    return "\n\n".join(
+        f"Paragraph {number} tells about {of} {number * 7919} and what the scheduler does with them in the end."
+        for number in range(count)
+    )
+
+
+def text(name: str, content: str) -> dict[str, str]:
+    return {"type": "text", "name": name, "text": content}
+
+
+def definition(*sources: Mapping[str, Any], dataset: str = "handbook", **steps: Any) -> dict[str, Any]:
+    """A definition that makes a chunk of each paragraph, four at a time."""
+    return {
+        "datasource": {"sources": list(sources)},
+        "split": {"mode": "fixed", "chunk_size": 30, "chunk_overlap": 0},
+        "embed": {"batch_size": 4},
+        "load": {"dataset": dataset},
+        **steps,
+    }
+
+
+@pytest.fixture
+def make_pipeline(acme: Tenant, dataset: Dataset) -> Callable[..., Pipeline]:
+    """A pipeline of acme over these sources."""
+
+    def make(*sources: Mapping[str, Any], name: str = "docs", **steps: Any) -> Pipeline:
+        return create_pipeline(tenant=acme, name=name, definition=definition(*sources, **steps))
+
+    return make
+
+
+def pipeline_of(tenant: Tenant) -> Pipeline:
+    """A pipeline of another tenant, into a dataset of its own."""
+    create_dataset(tenant=tenant, name="own")
+    return create_pipeline(tenant=tenant, name="theirs", definition=definition(text("a.txt", "One."), dataset="own"))
+
+
+def upload(tenant: Tenant, name: str, content: bytes) -> UploadedFile:
+    """A file that the tenant has uploaded."""
+    (file,) = upload_files(tenant=tenant, files=[SimpleUploadedFile(name, content)])
+    return file
+
+
+class KilledError(BaseException):
+    """The worker is gone; nothing of it runs any more."""
+
+
+@dataclass
+class TestRuntime:
+    """A runtime on the real services, which can break off at a checkpoint, before or after it has committed."""
+
+    __test__ = False
+
+    started: StartedExecution
+    stop_after: int | None = None
+    yield_after: int | None = None
+    checkpoints: int = 0
+    effects: list[Effects] = field(default_factory=list)
+    logged: list[tuple[str, Json]] = field(default_factory=list)
+    progress: list[tuple[int, int]] = field(default_factory=list)
+    answered: list[tuple[str, BaseException | None]] = field(default_factory=list)
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        if self.stop_after is not None and self.checkpoints >= self.stop_after:
+            raise KilledError
+        save_checkpoint(
+            tenant_id=self.started.tenant_id,
+            job_id=self.started.job_id,
+            fence=self.started.fence,
+            state=state,
+            effects=effects,
+        )
+        self.checkpoints += 1
+
+    def in_settlement(self, effects: Effects) -> None:
+        self.effects.append(effects)
+
+    def report_progress(self, current: int, total: int, message: str) -> None:
+        self.progress.append((current, total))
+
+    def should_yield(self) -> bool:
+        return self.yield_after is not None and self.checkpoints >= self.yield_after
+
+    def log(self, message: str, level: str, fields: Json) -> None:
+        self.logged.append((message, fields))
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        pass
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        self.answered.append((dependency.name, error))
+
+
+@dataclass
+class Hands:
+    """Dispatches and runs jobs; ``stop_after`` checkpoints the worker is gone, as after a kill."""
+
+    tick: Tick
+    start: Start
+    runtimes: list[TestRuntime] = field(default_factory=list)
+
+    def run(self, job_id: UUID, *, stop_after: int | None = None, yield_after: int | None = None) -> Job:
+        """Run a job to its settlement, or to where it is stopped."""
+        self.tick()
+        with connection.cursor() as cursor:
+            # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        with all_tenants():
+            job = Job.objects.get(pk=job_id)
+        started = begin(self.start, job)
+        runtime = TestRuntime(started, stop_after, yield_after)
+        self.runtimes.append(runtime)
+        try:
+            settlement = _answer(started, runtime)
+        except KilledError:
+            pass
+        else:
+            settle([settlement])
+        with all_tenants():
+            return Job.objects.get(pk=job_id)
+
+
+@pytest.fixture
+def hands(tick: Tick, start: Start) -> Hands:  # noqa: F811 - the fixtures that are imported above
+    """What a worker is for these tests."""
+    return Hands(tick, start)
+
+
+def _answer(started: StartedExecution, runtime: TestRuntime) -> Any:
+    context = JobContext(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        kind=started.kind,
+        payload=started.payload,
+        attempt=started.attempt,
+        state=started.checkpoint,
+        fencing_token=started.fence,
+        idempotency_key=started.idempotency_key,
+        deadline_at=started.deadline_at,
+        runtime=runtime,
+        settings={},
+    )
+    retries = policy.retry_policy(started, RagPipeline)
+    processor = RagPipeline()
+    try:
+        return policy.settlement_of(processor.process(context), started, retries)
+    except (Interrupted, KilledError):
+        raise
+    except Exception as error:  # noqa: BLE001 - as the worker does
+        outcome = processor.handle_error(context, error)
+        if outcome is not None:
+            return policy.settlement_of(outcome, started, retries)
+        return policy.failure_of(error, started, retries)
+
+
+def rescue(job: Job) -> Job:
+    """What the rescue sweep does with the job of a worker that is gone."""
+    with all_tenants():
+        live = LiveExecution.objects.get(job=job)
+    lost = verdicts.crashed(live.pk, live.fence, crash_count=0, was_alone=True, cause="killed", is_lost=True)
+    settle([lost])
+    with all_tenants():
+        return Job.objects.get(pk=job.pk)
+
+
+def run_of(run: PipelineRun) -> Any:
+    """The run as its readers see it now."""
+    with tenant_context(run.tenant_id):
+        return get_run(run.pk)
+
+
+def entities_of(run: PipelineRun) -> list[Any]:
+    with tenant_context(run.tenant_id):
+        return list(find_entities().filter(run_id=run.pk).order_by("position"))
+
+
+def files_in(root: Path) -> int:
+    return sum(path.is_file() for path in root.rglob("*"))
+
+
+def chunks_of(entity: PipelineEntity) -> list[str]:
+    """The texts of the document that an entity became, in order; positions without a gap or a repeat."""
+    with tenant_context(entity.tenant_id):
+        rows = list(Chunk.objects.filter(document_id=entity.document_id).order_by("position", "id"))
+    assert [row.position for row in rows] == list(range(len(rows)))
+    return [row.text for row in rows]

@@ -1,0 +1,97 @@
+"""Pipelines, runs and entities in the console."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, text
+from workloads.documents.models import Dataset
+from workloads.pipelines.models import Pipeline, PipelineRun, PipelineVersion
+
+PIPELINES, RUNS, ENTITIES = (f"/admin/rag_pipeline/{name}/" for name in ("pipeline", "pipelinerun", "pipelineentity"))
+
+
+@pytest.fixture
+def member(acme_user: User) -> Client:
+    client = Client()
+    client.force_login(acme_user)
+    return client
+
+
+@pytest.fixture
+def platform(staff: User) -> Client:
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+def form(*sources: dict[str, str], **values: str) -> dict[str, str]:
+    written = json.dumps(definition(*sources or (text("a.txt", "One."),)))
+    return {"name": "docs", "description": "", "definition": written, "note": "", **values}
+
+
+def test_a_member_makes_edits_runs_and_retries(member: Client, acme: Tenant, dataset: Dataset, hands: Hands) -> None:
+    assert "the name of a dataset" in member.get(f"{PIPELINES}add/").content.decode()
+    assert member.post(f"{PIPELINES}add/", form(text("bad.txt", " \n "))).status_code == 302
+    with tenant_context(acme):
+        pipeline = Pipeline.objects.get()
+    page = f"{PIPELINES}{pipeline.pk}/change/"
+    assert "It has not run yet" in member.get(page).content.decode()
+    # A name is no new version; a definition is.
+    same = form(text("bad.txt", " \n "), name="pages")
+    assert member.post(page, same).status_code == 302
+    assert member.post(page, form(text("bad.txt", " "), name="pages", note="shorter")).status_code == 302
+    with tenant_context(acme):
+        assert list(PipelineVersion.objects.order_by("number").values_list("number", "note")) == [
+            (1, ""),
+            (2, "shorter"),
+        ]
+    begun = member.post(f"{PIPELINES}{pipeline.pk}/act/run/")
+    assert "data-live" in member.get(begun["Location"]).content.decode()
+    with tenant_context(acme):
+        run = PipelineRun.objects.get()
+    assert begun["Location"] == f"{RUNS}{run.pk}/change/"
+    hands.run(run.job_id)
+    shown = member.get(begun["Location"]).content.decode()
+    (entity,) = entities_of(run)
+    assert "file_without_text" in shown
+    assert f"{ENTITIES}{entity.pk}/act/retry/" in shown
+    assert "data-live" not in shown
+    part = member.get(f"{RUNS}{run.pk}/part/")
+    assert (part.status_code, "0 of 1 completed, 1 in error" in part.content.decode()) == (200, True)
+    same = member.get(f"{RUNS}{run.pk}/part/", headers={"If-None-Match": part["ETag"]})
+    assert same.status_code == 304
+    assert member.post(f"{ENTITIES}{entity.pk}/act/retry/").status_code == 302
+    assert entities_of(run)[0].shown_state == "waiting"
+    for listed in (PIPELINES, RUNS, ENTITIES, f"{RUNS}?state=running", f"{ENTITIES}?state=error"):
+        assert member.get(listed).status_code == 200
+
+
+def test_what_is_wrong_with_a_definition_stands_beside_it_and_nothing_is_lost(
+    member: Client, acme: Tenant, dataset: Dataset
+) -> None:
+    wrong = json.dumps({"split": {"chunk_size": 3}, "load": {"dataset": "handbook"}})
+    answer = member.post(f"{PIPELINES}add/", form(definition=wrong))
+    assert answer.status_code == 200
+    page = answer.content.decode()
+    assert "$.split.chunk_size" in page
+    assert "chunk_size&quot;: 3" in page
+    with tenant_context(acme):
+        assert not Pipeline.objects.exists()
+
+
+def test_staff_names_the_tenant_whose_datasets_are_meant(
+    platform: Client, acme: Tenant, dataset: Dataset, globex_dataset: Dataset
+) -> None:
+    theirs = json.dumps(definition(text("a.txt", "One."), dataset=globex_dataset.name))
+    refused = platform.post(f"{PIPELINES}add/", {**form(definition=theirs), "tenant": str(acme.pk)})
+    assert "There is no such dataset." in refused.content.decode()
+    assert platform.post(f"{PIPELINES}add/", {**form(), "tenant": str(acme.pk)}).status_code == 302
+    with all_tenants():
+        assert Pipeline.objects.get().tenant_id == acme.pk

@@ -1,0 +1,93 @@
+"""Vectors of a run: reused where the tenant has them, and an endpoint that limits its rate."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from scheduling.lifecycle import JobState
+from scheduling.processors.base import Dependency
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, paragraphs, run_of, text
+from workloads.documents.embedding import RateLimitedError, get_embedder
+from workloads.documents.models import Chunk, Dataset
+from workloads.documents.one_item import steps
+from workloads.pipelines.models import Pipeline
+from workloads.pipelines.runs import start_run
+from workloads.pipelines.service import create_pipeline
+
+type MakePipeline = Callable[..., Pipeline]
+TEXT = text("a.txt", paragraphs(9))
+
+
+class Endpoint:
+    """The local model as an endpoint, of which the first ``limited`` calls are refused by a rate limit."""
+
+    dependency = Dependency("embeddings", is_shared=True)
+
+    def __init__(self, limited: int = 0) -> None:
+        self.name = get_embedder().name
+        self.limited = limited
+        self.calls = 0
+        self.texts: list[str] = []
+        self._guard = threading.Lock()
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        with self._guard:
+            self.calls += 1
+            if self.calls <= self.limited:
+                raise RateLimitedError("busy", seconds=1)
+            self.texts += texts
+        return get_embedder().embed(texts)
+
+
+def use(monkeypatch: pytest.MonkeyPatch, endpoint: Endpoint) -> Endpoint:
+    monkeypatch.setattr(steps, "get_embedder", lambda: endpoint)
+    return endpoint
+
+
+def run_whole(tenant: Tenant, pipeline: Pipeline, hands: Hands) -> None:
+    run = start_run(tenant=tenant, pipeline_id=pipeline.pk)
+    assert hands.run(run.job_id).state == JobState.COMPLETED
+    assert run_of(run).shown_state == "completed"
+
+
+def test_vectors_of_the_tenant_are_reused_and_those_of_others_are_not(
+    acme: Tenant,
+    globex: Tenant,
+    globex_dataset: Dataset,
+    make_pipeline: MakePipeline,
+    hands: Hands,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endpoint = use(monkeypatch, Endpoint())
+    run_whole(acme, make_pipeline(TEXT), hands)
+    assert len(endpoint.texts) == 9
+    # Other settings make another document of the same passages.
+    run_whole(acme, make_pipeline(TEXT, name="again", clean={"remove_urls": True}), hands)
+    assert len(endpoint.texts) == 9
+    with tenant_context(acme):
+        rows = list(Chunk.objects.values_list("text", "embedding"))
+    vectors: dict[str, set[tuple[float, ...]]] = {}
+    for passage, vector in rows:
+        vectors.setdefault(passage, set()).add(tuple(float(number) for number in vector))
+    assert (len(rows), {len(found) for found in vectors.values()}) == (18, {1})
+    theirs = create_pipeline(tenant=globex, name="theirs", definition=definition(TEXT, dataset=globex_dataset.name))
+    run_whole(globex, theirs, hands)
+    assert len(endpoint.texts) == 18
+
+
+def test_rate_limit_is_neither_an_attempt_nor_a_failure_of_the_shared_breaker(
+    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoint = use(monkeypatch, Endpoint(limited=1))
+    run = start_run(tenant=acme, pipeline_id=make_pipeline(TEXT).pk)
+    assert hands.run(run.job_id).state == JobState.COMPLETED
+    (entity,) = entities_of(run)
+    assert (entity.shown_state, entity.attempt) == ("completed", 1)
+    assert endpoint.calls == 1 + 3
+    assert hands.runtimes[-1].answered == [("embeddings", None)] * 4

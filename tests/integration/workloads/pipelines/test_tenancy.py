@@ -1,0 +1,107 @@
+"""One tenant's attempts at another's datasets, files, pipelines, runs and entities."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from rest_framework.test import APIClient
+
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, run_of, text, upload
+from workloads.documents.models import Chunk, Dataset
+from workloads.pipelines.exceptions import DefinitionInvalidError, SourcesInvalidError
+from workloads.pipelines.models import Pipeline, PipelineVersion
+from workloads.pipelines.runs import start_run
+from workloads.pipelines.service import create_pipeline, save_version
+
+type MakePipeline = Callable[..., Pipeline]
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_another_tenant_s_dataset_is_none(acme: Tenant, dataset: Dataset, globex_dataset: Dataset, by: str) -> None:
+    named = str(globex_dataset.pk) if by == "id" else globex_dataset.name
+    with pytest.raises(DefinitionInvalidError) as refusal:
+        create_pipeline(tenant=acme, name="x", definition=definition(text("a.txt", "One."), dataset=named))
+    assert refusal.value.errors == [
+        {"field": "$.load.dataset", "code": "not_found", "detail": "There is no such dataset."}
+    ]
+
+
+def test_the_platform_s_people_save_a_version_within_its_tenant(
+    acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset
+) -> None:
+    pipeline = make_pipeline(text("a.txt", "One."))
+    with all_tenants(), pytest.raises(DefinitionInvalidError):
+        save_version(pipeline_id=pipeline.pk, definition=definition(dataset=globex_dataset.name))
+
+
+def test_another_tenant_s_file_is_none(acme: Tenant, globex: Tenant, make_pipeline: MakePipeline) -> None:
+    theirs = {"type": "file", "file": str(upload(globex, "a.txt", b"secret").pk)}
+    with pytest.raises(DefinitionInvalidError) as refusal:
+        make_pipeline(text("a.txt", "One."), theirs)
+    assert refusal.value.errors[0]["field"] == "$.datasource.sources[1].file"
+    pipeline = make_pipeline(text("a.txt", "One."))
+    with pytest.raises(SourcesInvalidError) as refused:
+        start_run(tenant=acme, pipeline_id=pipeline.pk, sources=[theirs])
+    assert refused.value.errors[0]["field"] == "$.sources[0].file"
+
+
+def test_another_tenant_s_pipeline_run_and_entity_are_not_found(
+    acme: Tenant, make_pipeline: MakePipeline, globex_api: APIClient
+) -> None:
+    pipeline = make_pipeline(text("a.txt", "One."))
+    run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+    (entity,) = entities_of(run)
+    for path in (
+        f"pipelines/{pipeline.pk}/",
+        f"pipelines/{pipeline.pk}/versions/",
+        f"pipelines/{pipeline.pk}/versions/1/",
+        f"pipeline-runs/{run.pk}/",
+        f"pipeline-runs/{run.pk}/entities/",
+        f"entities/{entity.pk}/",
+    ):
+        assert globex_api.get(f"/api/v1/{path}").status_code == 404, path
+    for path in (f"pipelines/{pipeline.pk}/runs/", f"entities/{entity.pk}/retry/"):
+        assert globex_api.post(f"/api/v1/{path}", {}, format="json").status_code == 404, path
+    body = {"definition": definition(text("a.txt", "One."), dataset="handbook")}
+    assert globex_api.post(f"/api/v1/pipelines/{pipeline.pk}/versions/", body, format="json").status_code == 404
+    for path in ("pipelines/", "pipeline-runs/"):
+        assert globex_api.get(f"/api/v1/{path}").data["results"] == []
+
+
+def test_a_job_submitted_by_hand_for_another_tenant_s_run_finds_none(
+    acme: Tenant, globex: Tenant, make_pipeline: MakePipeline, hands: Hands
+) -> None:
+    run = start_run(tenant=acme, pipeline_id=make_pipeline(text("a.txt", "One.")).pk)
+    request = JobRequest(kind="rag_pipeline", payload={"run_id": str(run.pk)})
+    job = hands.run(submit_job(tenant=globex, request=request).job.pk)
+    assert (job.state, job.error_type) == ("discarded", "run_gone")
+    assert run_of(run).shown_state == "waiting"
+
+
+def test_a_version_that_names_another_tenant_s_dataset_all_the_same_loads_nothing(
+    acme: Tenant, make_pipeline: MakePipeline, globex_dataset: Dataset, hands: Hands
+) -> None:
+    """The wall behind the check: as if a version had been written past it."""
+    pipeline = make_pipeline(text("a.txt", "One."))
+    with tenant_context(acme):
+        pipeline.latest_number = 2
+        pipeline.save()
+        PipelineVersion.objects.create(
+            id=uuid4(),
+            tenant=acme,
+            pipeline=pipeline,
+            number=2,
+            definition=definition(text("a.txt", "One.")),
+            dataset_id=globex_dataset.pk,
+        )
+    run = start_run(tenant=acme, pipeline_id=pipeline.pk)
+    job = hands.run(run.job_id)
+    assert (job.state, job.error_type) == ("discarded", "dataset_gone")
+    with all_tenants():
+        assert not Chunk.objects.exists()

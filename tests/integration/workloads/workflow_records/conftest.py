@@ -1,0 +1,111 @@
+"""Runs as an engine would write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, override_settings
+from rest_framework.test import APIClient
+
+from scheduling.models import Job
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
+from tests.workflow_histories import GRAPH
+from workloads.workflows.records.records import NodeRecord, RunRecord, RunState
+
+BEGIN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def files_root(tmp_path: Path) -> Iterator[Path]:
+    """A file storage of the test's own."""
+    with override_settings(MEDIA_ROOT=tmp_path):
+        yield tmp_path
+
+
+@pytest.fixture
+def acme_api(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
+    return api_client(acme)
+
+
+@pytest.fixture
+def globex_api(globex: Tenant, api_client: Callable[[Tenant], APIClient]) -> APIClient:
+    return api_client(globex)
+
+
+@pytest.fixture
+def acme_console(acme_user: User) -> Client:
+    client = Client()
+    client.force_login(acme_user)
+    return client
+
+
+@pytest.fixture
+def staff_console(staff: User) -> Client:
+    client = Client()
+    client.force_login(staff)
+    return client
+
+
+def new_job(tenant: Tenant, **options: Any) -> Job:
+    """A job that a run may be of."""
+    return submit_job(tenant=tenant, request=JobRequest(kind="noop", **options)).job
+
+
+def new_run(tenant: Tenant, **said: Any) -> RunRecord:
+    """The first record of a run."""
+    plain = RunRecord(
+        run_id=uuid7(),
+        tenant_id=tenant.pk,
+        workflow_id=UUID(int=7),
+        workflow_version=3,
+        workflow_name="Answers",
+        job_id=uuid7(),
+        version=1,
+        state=RunState.RUNNING,
+        inputs={"question": "why?"},
+        started_at=BEGIN,
+        graph=GRAPH,
+    )
+    return replace(plain, **said)
+
+
+def later(run: RunRecord, **said: Any) -> RunRecord:
+    """The next record of a run, which says what changed alone."""
+    return replace(run, version=run.version + 1, inputs=None, graph=None, **said)
+
+
+def new_node(run: RunRecord, node_id: str = "start", **said: Any) -> NodeRecord:
+    """The first record of a node."""
+    plain = NodeRecord(
+        run_id=run.run_id,
+        node_id=node_id,
+        version=1,
+        node_type="template",
+        state=RunState.RUNNING,
+        inputs={"text": "hello"},
+        started_at=BEGIN,
+    )
+    return replace(plain, **said)
+
+
+def ended(node: NodeRecord, state: RunState = RunState.SUCCEEDED, **said: Any) -> NodeRecord:
+    """The record of a node's end."""
+    return replace(
+        node,
+        version=node.version + 1,
+        state=state,
+        inputs=None,
+        ended_at=BEGIN + timedelta(seconds=2),
+        **{"outputs": {"text": "bye"}, **said},
+    )

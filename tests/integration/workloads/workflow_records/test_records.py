@@ -1,0 +1,240 @@
+"""Runs and nodes as they are stored, on real PostgreSQL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pytest_django import Settings
+
+from tenants.context import tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.limits import set_tenant_limit
+from tests.integration.workloads.workflow_records.acts import stored_rows
+from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
+from tests.workflow_histories import arrivals, strays
+from workloads.files.models import Content
+from workloads.files.references import used_keys
+from workloads.workflows.records.models import NodeRun, WorkflowRun
+from workloads.workflows.records.offloading import value_of
+from workloads.workflows.records.records import TERMINAL_STATES, RunState
+from workloads.workflows.records.repository import save_records
+from workloads.workflows.records.rows import run_row
+from workloads.workflows.records.upserts import UPSERT_NODES, UPSERT_RUNS, upsert_runs
+
+
+def test_a_run_is_stored_with_its_nodes(in_acme: Tenant) -> None:
+    run = new_run(in_acme)
+    node = new_node(run, tokens=5)
+
+    save_records(run, [node, new_node(run, "each", path=(0, 2))])
+    save_records(later(run, state=RunState.SUCCEEDED, outputs={"a": 1}, total_steps=2), [ended(node)])
+
+    stored = WorkflowRun.objects.get()
+    assert (stored.state, stored.version, stored.total_steps) == ("succeeded", 2, 2)
+    assert (stored.inputs, stored.outputs, stored.graph) == (run.inputs, {"a": 1}, run.graph)
+    start, each = NodeRun.objects.order_by("-node_id")
+    assert (start.state, start.inputs, start.outputs) == ("succeeded", node.inputs, {"text": "bye"})
+    assert (start.run_version, start.elapsed_seconds) == (2, 2.0)
+    assert (each.path, each.run_version) == ([0, 2], 1)
+
+
+def test_many_nodes_are_two_statements(in_acme: Tenant) -> None:
+    run = new_run(in_acme)
+    nodes = [new_node(run, f"n{number}") for number in range(200)]
+
+    with CaptureQueriesContext(connection) as queries:
+        save_records(run, nodes)
+
+    assert len(queries) == 2
+    assert NodeRun.objects.count() == 200
+
+
+def test_a_write_that_says_nothing_new_writes_nothing(in_acme: Tenant) -> None:
+    run = new_run(in_acme)
+
+    assert upsert_runs([run_row(run)]) == 1
+    assert upsert_runs([run_row(run)]) == 0
+
+
+def test_nodes_of_another_run_are_refused(in_acme: Tenant) -> None:
+    run = new_run(in_acme)
+
+    with pytest.raises(ValueError, match="not of"):
+        save_records(run, [new_node(new_run(in_acme))])
+
+
+def test_nothing_stays_of_a_transaction_that_fails(in_acme: Tenant) -> None:
+    run = new_run(in_acme)
+    with pytest.raises(RuntimeError), transaction.atomic():
+        save_records(run, [new_node(run)])
+        raise RuntimeError
+
+    assert not WorkflowRun.objects.exists()
+
+
+def test_another_tenants_run_cannot_be_written_nor_taken_over(acme: Tenant, globex: Tenant) -> None:
+    run = new_run(acme)
+    with tenant_context(acme):
+        save_records(run)
+
+    # By its own tenant's name, and by the other's id.
+    for tenant in (acme, globex):
+        with pytest.raises((ProgrammingError, IntegrityError)), tenant_context(globex):
+            save_records(new_run(tenant, run_id=run.run_id, state=RunState.FAILED, version=9))
+    with tenant_context(acme):
+        assert WorkflowRun.objects.get().state == "running"
+
+
+@pytest.mark.parametrize(("statement", "model"), [(UPSERT_RUNS, WorkflowRun), (UPSERT_NODES, NodeRun)])
+def test_upsert_names_every_column_of_its_model(statement: str, model: Any) -> None:
+    columns = sorted(field.column for field in model._meta.concrete_fields)
+    lists = re.search(r"AS t \((.*?)\)\s+SELECT(.*?)FROM.*? AS r\((.*?)\)\s+ON CONFLICT", statement, re.DOTALL)
+    assert lists is not None
+
+    for named in lists.groups():
+        assert sorted(part.split()[0] for part in named.split(",")) == columns
+
+
+PLAIN = {"inputs": None, "graph": None, "started_at": None}
+ENDED = {"version": 3, "state": RunState.SUCCEEDED, "outputs": {"answer": 42}}
+
+
+@pytest.mark.parametrize(
+    ("stored", "late", "kept"),
+    [
+        pytest.param({"version": 2}, {"state": RunState.FAILED}, {"version": 2, "state": "running"}, id="older"),
+        pytest.param(
+            {"version": 2}, {"version": 2, "state": RunState.FAILED}, {"version": 2, "state": "running"}, id="equal"
+        ),
+        pytest.param(
+            {"version": 2}, {"version": 3, "state": RunState.FAILED}, {"version": 3, "state": "failed"}, id="newer"
+        ),
+        pytest.param(ENDED, {"version": 4}, {"version": 3, "state": "succeeded"}, id="open_after_end"),
+        pytest.param(
+            {"version": 2, "state": RunState.CANCELLED},
+            {"version": 9, "state": RunState.SUCCEEDED},
+            {"version": 2, "state": "cancelled"},
+            id="end_after_end",
+        ),
+        pytest.param(
+            ENDED,
+            {"inputs": {"question": "?"}, "graph": {"nodes": []}},
+            {"version": 3, "inputs": {"question": "?"}, "outputs": {"answer": 42}, "graph": {"nodes": []}},
+            id="older_fills_in",
+        ),
+        pytest.param(
+            ENDED,
+            {"version": 4, "outputs": {"answer": 43}, "graph": {}},
+            {"outputs": {"answer": 42}, "outputs_version": 3, "graph": None},
+            id="values_after_end",
+        ),
+        pytest.param(
+            {"inputs": {"a": 1}}, {"version": 2}, {"version": 2, "inputs": {"a": 1}, "inputs_version": 1}, id="unsaid"
+        ),
+    ],
+)
+def test_late_run_is_merged_by_version(
+    in_acme: Tenant, stored: Mapping[str, Any], late: Mapping[str, Any], kept: Mapping[str, Any]
+) -> None:
+    run = new_run(in_acme, **PLAIN)
+    save_records(replace(run, **stored))
+
+    save_records(replace(run, **late))
+
+    assert WorkflowRun.objects.values(*kept).get() == kept
+
+
+@pytest.mark.django_db
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_rows_do_not_depend_on_order_and_repetition_of_writes(acme: Tenant, data: st.DataObject) -> None:
+    """Write one run shuffled and its copy in order; no write takes a row back or puts a node ahead of its run."""
+    run_id, copy_id = uuid7(), uuid7()
+    history, arrived = data.draw(arrivals(run_id=run_id, tenant_id=acme.pk))
+    with tenant_context(acme):
+        before: Heads = {}
+        for write in arrived:
+            save_records(write.run, write.nodes)
+            before = checked_heads(run_id, before)
+            node_versions = NodeRun.objects.filter(run_id=run_id).values_list("run_version", flat=True)
+            assert all(version <= WorkflowRun.objects.get(pk=run_id).version for version in node_versions)
+        for write in history:
+            nodes = [replace(node, run_id=copy_id) for node in write.nodes]
+            save_records(replace(write.run, run_id=copy_id), nodes)
+        assert stored_rows(run_id) == stored_rows(copy_id)
+
+
+@pytest.mark.django_db
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_contradicting_writes_never_take_a_row_back(acme: Tenant, data: st.DataObject) -> None:
+    run_id = uuid7()
+    before: Heads = {}
+    with tenant_context(acme):
+        for write in data.draw(strays(run_id=run_id, tenant_id=acme.pk)):
+            save_records(write.run, write.nodes)
+            before = checked_heads(run_id, before)
+
+
+type Heads = dict[UUID, tuple[int, str, Any]]
+
+
+def checked_heads(run_id: UUID, before: Heads) -> Heads:
+    """Return version, state and end of each row; fail if one is older than ``before`` or changed after its end."""
+    rows = [*WorkflowRun.objects.filter(pk=run_id), *NodeRun.objects.filter(run_id=run_id)]
+    after: Heads = {row.pk: (row.version, row.state, row.ended_at) for row in rows}
+    for key, (version, state, ended_at) in before.items():
+        assert after[key][0] >= version
+        assert state not in TERMINAL_STATES or after[key] == (version, state, ended_at)
+    return after
+
+
+def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme: Tenant) -> None:
+    text = "ü" * 20_000
+    run = new_run(in_acme, inputs={"text": text})
+
+    save_records(run, [new_node(run, inputs={"text": text})])
+
+    stored = WorkflowRun.objects.get()
+    value = value_of(stored, "inputs")
+    assert value is not None
+    assert value.is_preview
+    assert value.content.startswith('{"text":"üü')
+    assert len(value.content) == 1_000
+    assert value.size_bytes == 40_000 + len('{"text":""}')
+    assert value.read() == {"text": text}
+    # One copy, for both say the same.
+    assert Content.objects.count() == 1
+    assert NodeRun.objects.get().inputs_key == value.key
+    assert used_keys([str(value.key)]) == {value.key}
+
+
+def test_how_large_is_large_is_a_setting(in_acme: Tenant, settings: Settings) -> None:
+    settings.WORKFLOW_INLINE_VALUE_BYTES = 10
+    save_records(new_run(in_acme, inputs={"a": 1}, outputs={"text": "long enough"}))
+
+    stored = WorkflowRun.objects.get()
+    assert (stored.inputs, stored.inputs_key) == ({"a": 1}, None)
+    assert stored.outputs == '{"text":"long enough"}'
+    assert stored.outputs_key is not None
+
+
+def test_a_tenant_without_room_keeps_the_beginning_and_the_run_goes_on(in_acme: Tenant) -> None:
+    set_tenant_limit(tenant=in_acme, key="storage_bytes", value=100, reason="test")
+
+    save_records(new_run(in_acme, inputs={"text": "x" * 10_000}))
+
+    value = value_of(WorkflowRun.objects.get(), "inputs")
+    assert value is not None
+    assert (value.key, value.size_bytes, value.is_preview) == (None, 10_011, True)
+    assert value.read() == value.content

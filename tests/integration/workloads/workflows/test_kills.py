@@ -1,0 +1,172 @@
+"""A run whose worker dies at random moments repeats nothing that was kept, and loses nothing.
+
+`tests/acceptance/test_workflows.py` kills real processes; here the moments are every side of every checkpoint.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from scheduling.models import LiveExecution
+from scheduling.processors.base import Complete, Effects, JobContext, Json, Yielded
+from scheduling.services import verdicts
+from scheduling.services.checkpoints import save_checkpoint
+from scheduling.services.execution import StartedExecution, start_execution
+from scheduling.services.settlement import settle
+from scheduling.worker.registration import LocalWorker
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.selectors.settings import settings_of
+from tests.integration.workloads.workflows.conftest import Runs, dispatch, nodes_of, reload, run_of
+from tests.model_server import ModelServer
+from tests.unit.workloads.workflows.definitions import each, node, workflow
+from workloads.workflows.processor import WorkflowExecution
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ITEMS = 6
+DEFINITION = workflow(
+    node("first", "llm", prompt="first"),
+    each(
+        "each",
+        list(range(ITEMS)),
+        node("ask", "llm", prompt="item {{ item }}"),
+        node("note"),
+        ways=["ask > note"],
+        parallel=2,
+    ),
+    node("last", "llm", prompt="last"),
+    outputs={"count": {"ref": "nodes.each.count"}},
+)
+
+
+class Died(BaseException):
+    """The process is gone."""
+
+
+class Dying:
+    """A runtime whose process dies around one of its checkpoints: before it is committed, or right after."""
+
+    def __init__(
+        self, started: StartedExecution, *, dies_at: int = 0, is_kept: bool = True, is_slot_wanted: bool = False
+    ) -> None:
+        self.started = started
+        self.dies_at = dies_at
+        self.is_kept = is_kept
+        self.is_slot_wanted = is_slot_wanted
+        self.effects: list[Effects] = []
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        self.dies_at -= 1
+        if self.dies_at == 0 and not self.is_kept:
+            raise Died
+        save_checkpoint(
+            tenant_id=self.started.tenant_id,
+            job_id=self.started.job_id,
+            fence=self.started.fence,
+            state=state,
+            effects=effects,
+        )
+        if self.dies_at == 0:
+            raise Died
+
+    def in_settlement(self, effects: Effects) -> None:
+        self.effects.append(effects)
+
+    def report_progress(self, current: int, total: int, message: str) -> None: ...
+
+    def should_yield(self) -> bool:
+        return self.is_slot_wanted
+
+    def log(self, message: str, level: str, fields: Json) -> None: ...
+
+    def enter_dependency(self, dependency: object) -> None: ...
+
+    def leave_dependency(self, dependency: object, error: BaseException | None) -> None: ...
+
+
+def begin(job, local: LocalWorker) -> StartedExecution:
+    dispatch()
+    with all_tenants():
+        live = LiveExecution.objects.get(job_id=job.pk)
+    started = start_execution(execution_id=live.id, token=live.token, worker_id=local.registration.worker_id)
+    assert started is not None
+    return started
+
+
+def context_of(started: StartedExecution, runtime: Dying) -> JobContext:
+    return JobContext(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        kind=started.kind,
+        payload=started.payload,
+        attempt=started.attempt,
+        state=started.checkpoint,
+        fencing_token=started.fence,
+        idempotency_key=started.idempotency_key,
+        deadline_at=None,
+        runtime=runtime,
+        settings=settings_of(started.tenant_id),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_nothing_that_was_kept_is_done_again(
+    runs: Runs, local: LocalWorker, acme: Tenant, model: ModelServer, seed: int
+) -> None:
+    chance = random.Random(seed)
+    job = runs.start(acme, DEFINITION)
+    kills = 0
+    while True:
+        started = begin(job, local)
+        # What ends together is kept together, so nobody knows how many steps there are; two each run has.
+        dies_at = chance.randint(1, 6 if kills >= 2 else 2)
+        runtime = Dying(started, dies_at=dies_at, is_kept=chance.random() < 0.5)
+        try:
+            outcome = WorkflowExecution().process(context_of(started, runtime))
+        except Died:
+            kept = {name: row for name, row in nodes_of(job).items() if row.state == "succeeded"}
+            asked = Counter(model.prompts)
+            assert settle([verdicts.shut_down(started.execution_id, started.fence)])
+            kills += 1
+            continue
+        assert isinstance(outcome, Complete)
+        assert settle(
+            [verdicts.completed(started.execution_id, started.fence, dict(outcome.result or {}))],
+            effects=lambda: [effects() for effects in runtime.effects],  # noqa: B023 - of this very turn
+        )
+        break
+    assert kills >= 2
+    again = Counter(model.prompts)
+    prompts = {f"item {row.path[0]}" for row in kept.values() if row.node_id == "ask"}
+    prompts |= {row.node_id for row in kept.values() if row.node_id in {"first", "last"}}
+    assert {prompt: again[prompt] for prompt in prompts} == {prompt: asked[prompt] for prompt in prompts}
+    job = reload(job)
+    assert (job.state, job.result["outputs"]) == ("completed", {"count": ITEMS})
+    nodes = nodes_of(job)
+    assert len(nodes) == 2 * ITEMS + 5
+    assert {row.state for row in nodes.values()} == {"succeeded"}
+    assert run_of(job).state == "succeeded"
+
+
+def test_a_run_gives_its_slot_back_at_its_nodes_and_does_each_of_them_once(
+    runs: Runs, local: LocalWorker, acme: Tenant, model: ModelServer
+) -> None:
+    job, slices = runs.start(acme, DEFINITION), 0
+    while True:
+        started = begin(job, local)
+        runtime = Dying(started, is_slot_wanted=True)
+        outcome = WorkflowExecution().process(context_of(started, runtime))
+        if isinstance(outcome, Complete):
+            break
+        assert isinstance(outcome, Yielded)
+        slices += 1
+        assert settle([verdicts.yielded(started.execution_id, started.fence, dict(outcome.state))])
+    assert slices >= 4
+    assert Counter(model.prompts) == Counter(["first", "last", *(f"item {number}" for number in range(ITEMS))])
+    assert outcome.result is not None
+    assert outcome.result["outputs"] == {"count": ITEMS}

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from scheduling.outgoing_http import Answer, NoAnswerError
+from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from workloads.documents import embedding
+from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise
+
+
+@pytest.fixture(scope="module")
+def local() -> LocalEmbedder:
+    return LocalEmbedder()
+
+
+def test_the_local_model_gives_vectors_of_length_one(local: LocalEmbedder) -> None:
+    vectors = local.embed(["A queue.", "队列", ""])
+    assert vectors.shape == (3, DIMENSIONS)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_the_local_model_brings_two_languages_together(local: LocalEmbedder) -> None:
+    english, chinese, other = local.embed(["The cat sleeps on the sofa.", "猫在沙发上睡觉。", "Interest rates rose."])
+    assert english @ chinese > english @ other + 0.2
+
+
+def test_a_batch_gives_what_single_texts_give(local: LocalEmbedder) -> None:
+    texts = ["one", "a longer sentence about queues", "公平"]
+    assert np.allclose(local.embed(texts), np.vstack([local.embed([text]) for text in texts]), atol=1e-5)
+
+
+def test_a_row_of_zeros_is_left_alone() -> None:
+    assert not normalise(np.zeros((1, DIMENSIONS), dtype=np.float32)).any()
+
+
+class Endpoint:
+    """An endpoint that answers or raises as it is told, and what it was asked."""
+
+    def __init__(self, answer: Answer | Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[Any, ...]] = []
+        self.embedder = ApiEmbedder(url="https://embed.test/v1/", key="k", model="m")
+
+        def send(method: str, url: str, **options: Any) -> Answer:
+            self.asked.append((method, url, dict(options["headers"]), json.loads(options["body"])))
+            assert options["is_url_by_operator"]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(embedding, "send", send)
+
+
+def answer(status: int, content: Any = None, **headers: str) -> Answer:
+    body = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return Answer(status, [(name.replace("_", "-"), value) for name, value in headers.items()], body)
+
+
+def test_an_endpoint_is_asked_once_and_its_rows_are_put_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [[0.0, 2.0] + [0.0] * 510, [3.0] + [0.0] * 511]
+    data = [{"index": 1, "embedding": rows[0]}, {"index": 0, "embedding": rows[1]}]
+    endpoint = Endpoint(answer(200, {"data": data}), monkeypatch)
+    vectors = endpoint.embedder.embed(["a", "b"])
+    [(method, url, headers, body)] = endpoint.asked
+    assert (method, url) == ("POST", "https://embed.test/v1/embeddings")
+    assert headers == {"Content-Type": "application/json", "Authorization": "Bearer k"}
+    assert body == {"model": "m", "input": ["a", "b"], "dimensions": 512}
+    assert vectors[0, 0] == vectors[1, 1] == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "code"),
+    [
+        (answer(429, retry_after="7"), TransientError, "embedding_rate_limited"),
+        (answer(503), TransientError, "embedding_unavailable"),
+        (answer(401), DependencyRefusedError, "dependency_refused"),
+        (answer(404), PermanentError, "embedding_refused"),
+        (answer(302, location="http://127.0.0.1/"), PermanentError, "embedding_refused"),
+        (answer(200, {"data": []}), PermanentError, "embedding_shape"),  # too few rows
+        (answer(200, {"data": [{"index": 0, "embedding": [1.0]}]}), PermanentError, "embedding_shape"),
+        (answer(200, []), PermanentError, "embedding_shape"),
+        (answer(200, b"<html>"), PermanentError, "embedding_shape"),
+        (answer(200, b"[" * 100_000), PermanentError, "embedding_shape"),
+    ],
+)
+def test_an_endpoint_that_fails_is_told_by_kind(
+    response: Answer, error: type[Exception], code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(error) as caught:
+        Endpoint(response, monkeypatch).embedder.embed(["a"])
+    assert caught.value.code == code  # type: ignore[attr-defined]
+
+
+def test_an_endpoint_says_when_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TransientError) as caught:
+        Endpoint(answer(429, retry_after="7"), monkeypatch).embedder.embed(["a"])
+    assert caught.value.retry_after_seconds == 7
+
+
+def test_an_endpoint_out_of_reach_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TransientError, match="out of reach"):
+        Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
+
+
+def test_an_unknown_provider_or_an_endpoint_without_a_model_is_a_configuration_error(settings: Any) -> None:
+    settings.EMBEDDING_PROVIDER = "elsewhere"
+    get_embedder.cache_clear()
+    with pytest.raises(ImproperlyConfigured, match="local, openai"):
+        get_embedder()
+    with pytest.raises(ImproperlyConfigured, match="EMBEDDING_MODEL"):
+        ApiEmbedder(url="https://embed.test", key="", model="")

@@ -1,0 +1,76 @@
+"""The embedder against an endpoint of OpenAI's API that really listens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from scheduling.processors.base import PermanentError, TransientError
+from tests.model_server import embed_text, model_server
+from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, RateLimitedError
+
+TEXTS = ["a queue is a line", "nothing of the kind"]
+
+
+@pytest.mark.parametrize("dimensions", [512, 384, 1])
+def test_vectors_of_fewer_numbers_are_filled_up_and_compare_as_before(dimensions: int) -> None:
+    with model_server() as server:
+        embedder = ApiEmbedder(url=server.url, key="secret", model="m", dimensions=dimensions)
+        vectors = embedder.embed(TEXTS)
+    assert vectors.shape == (2, DIMENSIONS)
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    first, second = (np.asarray(embed_text(text, dimensions)) for text in TEXTS)
+    assert float(vectors[0] @ vectors[1]) == pytest.approx(float(first @ second), abs=1e-5)
+    [asked] = server.asked
+    assert asked.body == {"model": "m", "input": TEXTS, "dimensions": dimensions}
+    assert asked.headers["Authorization"] == "Bearer secret"
+
+
+def test_an_endpoint_that_refuses_the_number_is_not_told_any() -> None:
+    with model_server() as server:
+        vectors = ApiEmbedder(url=server.url, key="", model="m", dimensions=0).embed(TEXTS)
+    assert vectors.shape == (2, DIMENSIONS)
+    assert "dimensions" not in server.asked[0].body
+    assert "Authorization" not in server.asked[0].headers
+
+
+def test_models_of_other_lengths_are_other_models() -> None:
+    names = {
+        ApiEmbedder(url="http://x.test", key="", model="m", dimensions=number).name for number in (0, 256, 384, 512)
+    }
+    assert len(names) == 4
+    assert "m" in names
+    for wrong in (-1, 513):
+        with pytest.raises(ImproperlyConfigured):
+            ApiEmbedder(url="http://x.test", key="", model="m", dimensions=wrong)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [({"retry_after": "7"}, 7), ({}, 5), ({"retry_after": "0"}, 1), ({"retry_after": "9999"}, 300)],
+)
+def test_a_busy_endpoint_says_how_long_to_leave_it_alone(headers: dict[str, str], seconds: float) -> None:
+    with model_server() as server:
+        embedder = ApiEmbedder(url=server.url, key="", model="m")
+        server.fail_next(429, **headers)
+        with pytest.raises(RateLimitedError) as caught:
+            embedder.embed(TEXTS)
+        assert caught.value.seconds == seconds
+        assert len(embedder.embed(TEXTS)) == 2
+
+
+def test_a_failing_endpoint_is_tried_again_and_a_refusing_one_is_not() -> None:
+    with model_server() as server:
+        embedder = ApiEmbedder(url=server.url, key="", model="m")
+        server.fail_next(503, retry_after="3")
+        with pytest.raises(TransientError) as caught:
+            embedder.embed(TEXTS)
+        assert (caught.value.code, caught.value.retry_after_seconds) == ("embedding_unavailable", 3)
+        server.fail_next(404)
+        with pytest.raises(PermanentError) as refused:
+            embedder.embed(TEXTS)
+        assert refused.value.code == "embedding_refused"
+    with pytest.raises(TransientError) as gone:
+        embedder.embed(TEXTS)
+    assert gone.value.code == "embedding_unreachable"

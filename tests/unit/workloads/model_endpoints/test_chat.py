@@ -1,0 +1,122 @@
+"""A chat with a model on loopback: streamed, counted, and refused in every way in which it may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from scheduling.outgoing_http import AddressRefusedError, Limits, NoAnswerError
+from scheduling.processors.base import Dependency, DependencyRefusedError, PermanentError, TransientError
+from tests.model_server import ModelServer, model_server
+from workloads.model_endpoints import event_loop
+from workloads.model_endpoints.chat import Chat, ChatAnswer, chat
+from workloads.model_endpoints.endpoints import ModelEndpoint, chat_endpoint
+
+
+@pytest.fixture
+def server() -> Iterator[ModelServer]:
+    with model_server() as server:
+        yield server
+
+
+def ask(
+    server: ModelServer, text: str = "How are you?", *, told: list[str] | None = None, **limits: float
+) -> ChatAnswer:
+    endpoint = ModelEndpoint(server.url, "secret", is_shared=True)
+    asked = Chat([{"role": "user", "content": text}], "stub", {"temperature": 0})
+    on_text = told.append if told is not None else lambda part: None
+    return event_loop.run(chat(endpoint, asked, limits=Limits(**{"total_seconds": 20.0, **limits}), on_text=on_text))
+
+
+def test_an_answer_is_read_as_it_streams_and_its_tokens_are_counted(server: ModelServer) -> None:
+    told: list[str] = []
+    answer = ask(server, told=told)
+    assert answer == ChatAnswer("You said: How are you?", "stub", "stop", 3, 5, is_estimated=False)
+    assert told == ["You", " said:", " How", " are", " you?"]
+    (asked,) = server.asked
+    assert asked.headers["Authorization"] == "Bearer secret"
+    assert (asked.body["temperature"], asked.body["stream"]) == (0, True)
+
+
+def test_an_endpoint_that_does_not_stream_is_read_whole(server: ModelServer) -> None:
+    server.streams = False
+    assert ask(server).text == "You said: How are you?"
+
+
+def test_tokens_that_nobody_counted_are_estimated(server: ModelServer) -> None:
+    server.counts_tokens = False
+    answer = ask(server)
+    assert (answer.prompt_tokens, answer.completion_tokens, answer.is_estimated) == (3, 6, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (429, TransientError, "model_rate_limited"),
+        (500, TransientError, "model_unavailable"),
+        (503, TransientError, "model_unavailable"),
+        (408, TransientError, "model_unavailable"),
+        (400, PermanentError, "model_refused"),
+        (401, DependencyRefusedError, "dependency_refused"),
+        (404, PermanentError, "model_refused"),
+    ],
+)
+def test_a_status_says_whether_time_may_heal_it(
+    server: ModelServer, status: int, error: type[Exception], code: str
+) -> None:
+    server.fail_next(status, retry_after="7")
+    with pytest.raises(error, match="as told") as caught:
+        ask(server)
+    assert caught.value.code == code
+    if isinstance(caught.value, TransientError):
+        assert caught.value.retry_after_seconds == 7
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(server: ModelServer) -> None:
+    server.breaks_after_parts = 2
+    with pytest.raises(TransientError) as caught:
+        ask(server)
+    assert caught.value.code == "model_broke_off"
+
+
+def test_an_endpoint_that_takes_too_long_is_given_up(server: ModelServer) -> None:
+    server.delay_seconds = 5
+    with pytest.raises(NoAnswerError) as caught:
+        ask(server, read_seconds=0.2)
+    assert caught.value.code == "timed_out"
+
+
+def test_an_answer_that_is_no_chat_is_refused(server: ModelServer) -> None:
+    server.streams = False
+    server.reply = lambda body: ["no text"]  # type: ignore[return-value]
+    server.counts_tokens = False
+    with pytest.raises(PermanentError) as caught:
+        ask(server)
+    assert caught.value.code == "model_answer_invalid"
+
+
+def test_an_endpoint_of_a_tenants_own_does_not_lead_inside(server: ModelServer) -> None:
+    with pytest.raises(AddressRefusedError):
+        event_loop.run(chat(ModelEndpoint(server.url), Chat([{"role": "user", "content": "?"}], "stub")))
+    assert server.asked == []
+
+
+def test_the_tenants_endpoint_comes_before_the_operators(settings) -> None:
+    settings.LLM_API_URL, settings.LLM_API_KEY, settings.LLM_MODEL = "http://llm.internal:8000/v1/", "key", "small"
+    shared = chat_endpoint()
+    assert (shared.url, shared.model, shared.dependency) == (
+        "http://llm.internal:8000/v1",
+        "small",
+        Dependency("llm", is_shared=True),
+    )
+    own = chat_endpoint(url="https://api.example.com/v1", key="mine", model="large")
+    assert (own.is_shared, own.dependency, own.headers[1]) == (
+        False,
+        Dependency("api.example.com"),
+        ("Authorization", "Bearer mine"),
+    )
+    settings.LLM_API_URL = ""
+    with pytest.raises(PermanentError) as caught:
+        chat_endpoint()
+    assert caught.value.code == "no_model"

@@ -1,0 +1,123 @@
+"""Threads that compute: their context, their errors, their end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextvars import ContextVar
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connections
+
+from workloads.pipelines import crew as crews
+from workloads.pipelines.crew import Crew, Outcome, Step, StoppedError
+
+_said: ContextVar[str] = ContextVar("said", default="nothing")
+PATIENCE_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for threads as long as a busy machine takes."""
+    monkeypatch.setattr(crews, "LEAVE_SECONDS", PATIENCE_SECONDS)
+
+
+def step(compute: Any) -> Step:
+    return Step(uuid4(), "step", compute, 0.0)
+
+
+def take(crew: Crew, count: int) -> list[Outcome]:
+    """So many outcomes, however long they take within reason."""
+    taken: list[Outcome] = []
+    until = time.monotonic() + PATIENCE_SECONDS
+    while len(taken) < count:
+        assert time.monotonic() < until, f"{len(taken)} of {count}"
+        taken += crew.take(timeout_seconds=0.1)
+    return taken
+
+
+def test_steps_run_at_once_each_in_the_context_of_its_giver() -> None:
+    meeting = threading.Barrier(3, timeout=PATIENCE_SECONDS)
+
+    def compute() -> tuple[str, str]:
+        meeting.wait()
+        heard = _said.get()
+        _said.set("something of its own")
+        return heard, threading.current_thread().name
+
+    with Crew() as crew:
+        for word in ("one", "two", "three"):
+            _said.set(word)
+            crew.give(step(compute))
+        answers = [outcome.value for outcome in take(crew, 3)]
+        assert crew.busy == 0
+    assert sorted(word for word, _ in answers) == ["one", "three", "two"]
+    assert len({thread for _, thread in answers}) == 3
+    assert _said.get() == "three"
+
+
+def test_a_thread_serves_again_and_no_more_are_made_than_are_busy() -> None:
+    with Crew() as crew:
+        names = []
+        for _ in range(5):
+            crew.give(step(lambda: threading.current_thread().name))
+            names += [outcome.value for outcome in take(crew, 1)]
+    assert len(set(names)) == 1
+
+
+def test_whatever_a_step_raises_is_handed_over() -> None:
+    def fail(error: BaseException) -> Any:
+        raise error
+
+    with Crew() as crew:
+        for error in (ValueError("one"), SystemExit(1)):
+            crew.give(step(lambda error=error: fail(error)))
+        kinds = {type(outcome.error) for outcome in take(crew, 2)}
+    assert kinds == {ValueError, SystemExit}
+
+
+def test_at_the_end_steps_are_stopped_at_their_safe_points_and_threads_are_gone() -> None:
+    begun = threading.Event()
+
+    def long(crew: Crew) -> None:
+        begun.set()
+        while True:
+            crew.check_running()
+            time.sleep(0.001)
+
+    with Crew() as crew:
+        crew.check_running()
+        crew.give(step(lambda: long(crew)))
+        assert begun.wait(PATIENCE_SECONDS)
+    with pytest.raises(StoppedError):
+        crew.check_running()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pipeline-")]
+
+
+def test_each_thread_closes_its_own_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    monkeypatch.setattr(connections, "close_all", lambda: closed.append(threading.current_thread().name))
+    with Crew() as crew:
+        crew.give(step(lambda: None))
+        take(crew, 1)
+        assert closed == []
+    assert closed == ["pipeline-0"]
+
+
+def test_a_step_that_hangs_does_not_hold_the_end_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crews, "LEAVE_SECONDS", 0.01)
+    begun, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        release.wait(PATIENCE_SECONDS)
+
+    with Crew() as crew:
+        crew.give(step(hang))
+        assert begun.wait(PATIENCE_SECONDS)
+    hanging = [thread for thread in threading.enumerate() if thread.name.startswith("pipeline-")]
+    assert [thread.daemon for thread in hanging] == [True]
+    release.set()
+    hanging[0].join(PATIENCE_SECONDS)

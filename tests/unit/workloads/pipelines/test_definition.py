@@ -1,0 +1,129 @@
+"""What a definition may say, and the place of each thing that is wrong with one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.utils import translation
+from jsonschema import Draft202012Validator
+
+from workloads.documents.extraction.limits import MIB
+from workloads.documents.splitting import SplitSettings
+from workloads.pipelines.definition import (
+    MAX_FAULTS,
+    SCHEMA,
+    find_faults,
+    find_source_faults,
+    read_settings,
+    settings_key,
+)
+
+LOAD = {"dataset": "handbook"}
+TEXT = {"type": "text", "name": "a.txt", "text": "One."}
+
+
+def sources(*given: object) -> dict[str, Any]:
+    return {"datasource": {"sources": list(given)}, "load": LOAD}
+
+
+def test_the_schema_is_one() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_definition_may_say_nothing_but_where_it_loads() -> None:
+    assert find_faults({"load": LOAD}) == []
+    read = read_settings({"load": LOAD})
+    assert (read.split_mode, read.split_settings, read.batch_size) == ("fixed", SplitSettings(200, 20), 32)
+
+
+def test_small_chunks_overlap_by_half_at_most_where_nothing_is_said() -> None:
+    assert read_settings({"split": {"chunk_size": 20}, "load": LOAD}).split_settings == SplitSettings(20, 10)
+
+
+@pytest.mark.parametrize(
+    ("definition", "places"),
+    [
+        # Not an object at all.
+        ([], ["$"]),
+        (None, ["$"]),
+        # What is missing, and what nobody knows.
+        ({}, ["$"]),
+        ({"load": {}}, ["$.load"]),
+        ({"load": LOAD, "lode": {}}, ["$"]),
+        # Values of the wrong kind, too small, too large.
+        ({"load": {"dataset": 7}}, ["$.load.dataset"]),
+        ({"load": LOAD, "split": {"chunk_size": 5}}, ["$.split.chunk_size"]),
+        ({"load": LOAD, "split": {"mode": "clever"}}, ["$.split.mode"]),
+        ({"load": LOAD, "embed": {"batch_size": 1_000}}, ["$.embed.batch_size"]),
+        ({"load": LOAD, "extract": {"max_characters": 10**9}}, ["$.extract.max_characters"]),
+        # What no schema can say.
+        ({"load": LOAD, "split": {"chunk_size": 30, "chunk_overlap": 20}}, ["$.split.chunk_overlap"]),
+        # Sources: each by its number, once.
+        (sources(TEXT, {"type": "text", "name": "a.txt"}), ["$.datasource.sources[1]"]),
+        (sources({"type": "ftp"}), ["$.datasource.sources[0].type"]),
+        (sources({"text": "x"}), ["$.datasource.sources[0]"]),
+        (sources({"type": "file", "file": "7"}), ["$.datasource.sources[0].file"]),
+        (sources({**TEXT, "url": "https://example.com"}), ["$.datasource.sources[0]"]),
+        (sources({"type": "url", "url": "file:///etc/passwd"}), ["$.datasource.sources[0].url"]),
+        (sources({**TEXT, "name": "a\u202etxt.exe"}), ["$.datasource.sources[0].name"]),
+        (sources({"type": "url", "url": "http://0177.0.0.1/"}), ["$.datasource.sources[0].url"]),
+    ],
+)
+def test_each_fault_has_its_place(definition: object, places: list[str]) -> None:
+    assert [fault.field for fault in find_faults(definition)] == places
+
+
+def test_a_long_value_is_not_repeated_in_what_is_said_of_it() -> None:
+    (fault,) = find_faults(sources({**TEXT, "text": "x" * 200_000}))
+    assert fault.field == "$.datasource.sources[0].text"
+    assert len(fault.detail) < 200
+
+
+def test_what_the_schema_says_is_told_in_the_readers_language() -> None:
+    definition = {"load": LOAD, "split": {"chunk_size": 5}, "lode": {}}
+    english = find_faults(definition)
+    with translation.override("zh-hans"):
+        chinese = find_faults(definition)
+        (long,) = find_faults(sources({**TEXT, "text": "secret " * 30_000}))
+    assert [fault.field for fault in english] == [fault.field for fault in chinese]
+    assert "5 is less than the minimum of 20" in {fault.detail for fault in english}
+    assert {fault.detail for fault in chinese} == {"5 小于最小值 20", "不允许额外的属性（多出 'lode'）"}
+    assert "secret" not in long.detail
+
+
+def test_of_very_many_faults_some_are_told() -> None:
+    assert len(find_faults(sources(*[{"type": "text"}] * 500))) == MAX_FAULTS
+
+
+def test_sources_of_a_run_are_checked_like_those_of_a_definition() -> None:
+    assert find_source_faults([TEXT]) == []
+    assert [fault.field for fault in find_source_faults([TEXT, {}])] == ["$.sources[1]"]
+    assert [fault.field for fault in find_source_faults("text")] == ["$.sources"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_same"),
+    [
+        ({}, True),
+        ({"embed": {"batch_size": 1}}, True),
+        ({"split": {"heading_level": 3}}, True),
+        ({"split": {"mode": "markdown"}}, False),
+        ({"split": {"chunk_size": 100}}, False),
+        ({"clean": {"remove_urls": True}}, False),
+    ],
+)
+def test_the_same_chunks_have_the_same_key(changes: dict[str, Any], is_same: bool) -> None:
+    plain, other = (settings_key(read_settings({"load": LOAD, **given}), "model") for given in ({}, changes))
+    assert (plain == other) is is_same
+    assert plain != settings_key(read_settings({"load": LOAD}), "another model")
+
+
+def test_key_of_the_default_settings_stays() -> None:
+    """Documents that are stored carry it: with another one each would be indexed twice."""
+    assert settings_key(read_settings({"load": LOAD}), "use-multilingual-3") == "bff724636c105b2c"
+
+
+def test_limits_of_parsing_follow_from_the_characters_allowed() -> None:
+    parsing = read_settings({"extract": {"max_characters": 1_000}, "load": LOAD}).parsing
+    assert (parsing.memory_bytes, parsing.output_bytes) == (512 * MIB, 8_000 + MIB)

@@ -1,0 +1,211 @@
+"""What pipelines add to the steps of indexing: threads, headers of sources, hosts that are down."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import numpy as np
+import pytest
+
+from scheduling.processors.base import Dependency, Interrupted, JobContext, TransientError
+from tests.web_server import WebServer, web_server
+from workloads.documents.embedding import DIMENSIONS
+from workloads.documents.models import DocumentStatus
+from workloads.documents.one_item import steps
+from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
+from workloads.documents.one_item.steps import StepContext
+from workloads.documents.repository import DocumentSource
+from workloads.documents.splitting import Passage, SplitSettings
+from workloads.pipelines import steps as pipeline_steps
+from workloads.pipelines.crew import StoppedError
+from workloads.pipelines.models import EntityState
+from workloads.pipelines.repository import Entity
+from workloads.pipelines.steps import ParserSlots, fetch, next_step, thread_context
+
+
+class Runtime:
+    """Lets everything through, or refuses a dependency; two threads at once in it are an error."""
+
+    def __init__(self) -> None:
+        self.refused: set[str] = set()
+        self.entered: list[str] = []
+        self.left: list[tuple[str, str]] = []
+        self._inside = threading.Lock()
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        assert self._inside.acquire(blocking=False)
+        try:
+            self.entered.append(dependency.name)
+            if dependency.name in self.refused:
+                raise Interrupted("dependency")
+        finally:
+            self._inside.release()
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        assert self._inside.acquire(blocking=False)
+        self.left.append((dependency.name, type(error).__name__))
+        self._inside.release()
+
+
+class Endpoint:
+    """Embeddings from elsewhere, which all entities need."""
+
+    dependency = Dependency("embeddings", is_shared=True)
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        return np.ones((len(texts), DIMENSIONS), dtype=np.float32)
+
+
+@pytest.fixture
+def runtime() -> Runtime:
+    return Runtime()
+
+
+@pytest.fixture(autouse=True)
+def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "get_embedder", Endpoint)
+
+
+@pytest.fixture
+def website(settings: Any) -> Iterator[WebServer]:
+    with web_server() as running:
+        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        yield running
+
+
+def context_of(runtime: Runtime, check_running: Any = lambda: None) -> StepContext:
+    context = JobContext(
+        tenant_id=uuid4(),
+        job_id=uuid4(),
+        execution_id=uuid4(),
+        kind="rag_pipeline",
+        payload={},
+        attempt=1,
+        state={},
+        fencing_token=1,
+        idempotency_key="x",
+        deadline_at=datetime(2030, 1, 1, tzinfo=UTC),
+        runtime=runtime,  # type: ignore[arg-type]
+    )
+    return thread_context(context, check_running)
+
+
+def item(**changes: Any) -> IndexingItem:
+    state = IndexingState(**changes.pop("state", {}))
+    return IndexingItem(UUID(int=1), "page", "page", IndexingSettings(SplitSettings()), "model", state, **changes)
+
+
+def opened() -> IndexingItem:
+    """An item whose document is open and that has a passage to embed."""
+    source = DocumentSource(
+        id=UUID(int=2),
+        job_id=UUID(int=3),
+        status=DocumentStatus.INDEXING,
+        name="page",
+        content_type="text/plain",
+        storage_key="k",
+        sha256="a",
+        size_bytes=1,
+        batch_id=UUID(int=4),
+        split_settings=SplitSettings(),
+        embedding_model="model",
+        passages_digest="",
+        chunks_done=0,
+    )
+    return item(state={"content_key": "k", "passages_key": "p"}, passages=[Passage(0, "one", {})], source=source)
+
+
+def test_host_that_is_down_is_an_error_of_its_entity_and_not_of_the_run(runtime: Runtime, website: WebServer) -> None:
+    runtime.refused = {f"127.0.0.1:{website.port}"}
+    with pytest.raises(TransientError) as raised:
+        fetch({"type": "url", "url": f"{website.url}/page"}, item(), context_of(runtime))
+    assert raised.value.code == "host_down"
+    assert website.seen == []
+
+
+def test_headers_of_a_source_are_opened_for_the_request_and_not_kept(
+    runtime: Runtime, website: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def opening(tenant_id: UUID, url: str, headers: Any) -> list[tuple[str, str]]:
+        asked.append((tenant_id, url, dict(headers)))
+        return [("X-Key", "opened")]
+
+    monkeypatch.setattr(pipeline_steps, "open_headers", opening)
+    url = f"{website.url}/page"
+    fetched = fetch({"type": "url", "url": url, "headers": {"X-Key": "{{ secrets.key }}"}}, item(), context_of(runtime))
+    assert asked == [(UUID(int=1), url, {"X-Key": "{{ secrets.key }}"})]
+    assert website.seen[0].headers["X-Key"] == "opened"
+    assert fetched.data == b"hello"
+    assert "opened" not in repr(fetched)
+
+
+def test_dependency_is_entered_and_left_by_one_thread_at_a_time(runtime: Runtime) -> None:
+    context = context_of(runtime)
+    together = threading.Barrier(8, timeout=30)
+    failed: list[BaseException] = []
+
+    def use() -> None:
+        try:
+            together.wait()
+            for _ in range(200):
+                with context.dependency(Dependency("embeddings")):
+                    pass
+        except BaseException as error:  # noqa: BLE001 - reported by the test
+            failed.append(error)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failed == []
+    assert len(runtime.left) == 8 * 200
+
+
+def test_error_leaves_dependency_with_its_type(runtime: Runtime) -> None:
+    context = context_of(runtime)
+    with pytest.raises(TransientError), context.dependency(Dependency("host")):
+        raise TransientError("no answer")
+    assert runtime.left == [("host", "TransientError")]
+
+
+def test_step_begins_nothing_once_the_run_is_over(runtime: Runtime) -> None:
+    def is_over() -> None:
+        raise StoppedError
+
+    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, IndexingState())
+    name, compute = next_step(entity, opened(), context_of(runtime, is_over), {})
+    with pytest.raises(StoppedError):
+        compute()
+    assert (name, runtime.entered) == ("embed", [])
+
+
+def test_thread_that_waits_for_a_parser_ends_with_its_run() -> None:
+    def is_over() -> None:
+        raise StoppedError
+
+    slots = ParserSlots(1, is_over)
+    with slots, pytest.raises(StoppedError), slots:
+        pass
+    with slots:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        ({}, "fetch"),
+        ({"content_key": "k"}, "prepare"),
+        ({"content_key": "k", "passages_key": "p"}, "reload"),
+    ],
+)
+def test_next_step_follows_from_what_is_stored(runtime: Runtime, state: dict[str, str], name: str) -> None:
+    given = item(state=state)
+    entity = Entity(UUID(int=5), 0, "page", {"type": "text"}, EntityState.RUNNING, 1, given.state)
+    assert next_step(entity, given, context_of(runtime), {})[0] == name

@@ -1,0 +1,22 @@
+"""The diagnostic kinds as an app in place."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class DiagnosticsConfig(AppConfig):
+    """Kinds that show the platform at work; those that misbehave need DIAGNOSTIC_KINDS."""
+
+    name = "workloads.diagnostics"
+    label = "diagnostics"
+    verbose_name = gettext_lazy("Diagnostics")
+    processors = (
+        "workloads.diagnostics.processor.NoopProcessor",
+        "workloads.diagnostics.processor.SleepProcessor",
+        "workloads.diagnostics.processor.CrashProcessor",
+        "workloads.diagnostics.processor.FailProcessor",
+        "workloads.diagnostics.processor.SpinProcessor",
+        "workloads.diagnostics.processor.AllocateProcessor",
+    )

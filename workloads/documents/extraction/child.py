@@ -1,0 +1,113 @@
+"""The parsing process: a file on standard input, blocks as lines of JSON on standard output.
+
+    {"block": {"text": …, "location": {…}, "level": 0}}     any number of them
+    {"end": {"blocks": 12}}                                the last line, or
+    {"error": {"code": …, "message": …}}                   the file's fault, or
+    {"fault": "…"}                                         the program's, or
+    {"unprotected": ["files", …]}                          the host's: the file was not read
+
+It binds itself before it reads: limits of memory, processor time and files, death with its parent, and the sandbox,
+which it tests. From then on it has no environment, opens no file but modules, and reaches no network and no process.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import scheduling
+import tenants
+import workloads
+from scheduling.processors.base import PermanentError
+from scheduling.sandbox import layers
+from scheduling.sandbox.kernel import PR_SET_PDEATHSIG, prctl
+from workloads.documents.blocks import Block
+from workloads.documents.extraction.errors import TOO_COMPLEX
+
+# What readers import of this project. `pathlib` would take longer to import than the sandbox takes.
+_PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenants, workloads))
+# Above the soft limit of processor time, whose signal stops the process; the hard one is the kernel's last word.
+_CPU_GRACE_SECONDS = 5
+
+type Reader = Callable[[bytes], Iterator[Block]]
+
+
+def main(arguments: list[str]) -> int:
+    """Run with three arguments: the media type, the limits as JSON, the parent's process id."""
+    content_type, limits, parent = arguments[0], json.loads(arguments[1]), int(arguments[2])
+    die_with_parent(parent)
+    bind(limits)
+    missing = enter_sandbox()
+    if missing and limits["needs_sandbox"]:
+        _write({"unprotected": missing})
+        return 0
+    try:
+        read = reader_of(content_type)
+        count = 0
+        for block in read(sys.stdin.buffer.read()):
+            _write({"block": block.as_json()})
+            count += 1
+        _write({"end": {"blocks": count}})
+    except PermanentError as error:
+        _write({"error": {"code": error.code, "message": str(error)}})
+    except (MemoryError, RecursionError):
+        _write({"error": {"code": TOO_COMPLEX, "message": "Reading the file takes more memory than a document may."}})
+    except Exception:  # noqa: BLE001 - the process boundary: the parent raises it again as a named error
+        _write({"fault": traceback.format_exc(limit=-5)})
+    sys.stdout.flush()
+    return 0
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel for SIGKILL when the parent's thread ends; leave if it has ended already."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def bind(limits: dict[str, Any]) -> None:
+    """Set the limits on this process; none can be raised again."""
+    memory, cpu = int(limits["memory_bytes"]), int(limits["cpu_seconds"])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + _CPU_GRACE_SECONDS))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(limits["open_files"]), int(limits["open_files"])))
+
+
+def enter_sandbox() -> list[str]:
+    """Empty the environment and close this process in; return the protections that the self-test did not prove."""
+    os.environ.clear()
+    return list(layers.enter(_PACKAGES).missing)
+
+
+def reader_of(content_type: str) -> Reader:
+    """The format's reader, imported alone: the others' libraries would only take time and memory."""
+    if content_type == "application/pdf":
+        from workloads.documents.extraction.pdf import read_pdf as read
+    elif content_type.startswith("application/"):
+        from workloads.documents.extraction.docx import read_docx as read
+    elif content_type == "text/html":
+        from workloads.documents.extraction.html import read_html as read
+    elif content_type == "text/markdown":
+        from workloads.documents.extraction.markdown import read_markdown as read
+    elif content_type == "text/csv":
+        from workloads.documents.extraction.table import read_csv as read
+    else:
+        from workloads.documents.extraction.plain import read_text as read
+    return read
+
+
+def _write(message: dict[str, Any]) -> None:
+    # ASCII, so that not even half a surrogate pair can break the line.
+    sys.stdout.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,152 @@
+"""Run the parsing process and read what it says, within its limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import IO, NoReturn
+
+from django.conf import settings
+
+from scheduling.processors.base import TransientError
+from scheduling.sandbox.isolated import start_isolated
+from workloads.documents.blocks import Block
+from workloads.documents.extraction.errors import (
+    FileDamagedError,
+    FileTooComplexError,
+    FileWithoutTextError,
+    SandboxUnavailableError,
+    error_of,
+)
+from workloads.documents.extraction.limits import ParsingLimits
+
+_CHILD = "workloads.documents.extraction.child"
+
+SAFE_POINT_SECONDS = 0.25
+_PART_BYTES = 64 * 1024
+
+# A native parser that runs out of memory or trips over its own checks ends by one of these.
+_EXHAUSTED_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGXFSZ})
+_CRASH_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE})
+
+
+class ParsingInterruptedError(TransientError):
+    """The parsing process ended from outside, or by a fault of the program: another attempt may succeed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="parsing_interrupted")
+
+
+def extract_blocks(
+    file: IO[bytes],
+    content_type: str,
+    *,
+    limits: ParsingLimits | None = None,
+    at_safe_point: Callable[[], object] = lambda: None,
+) -> list[Block]:
+    """All blocks of a file on disk, read from its beginning.
+
+    ``at_safe_point`` is called several times a second and may raise to end it. Else this
+    raises FileEncryptedError, FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can
+    never be read, ParsingInterruptedError for a failure that is not the file's, and SandboxUnavailableError if this
+    host cannot protect what a parser that was taken over would reach.
+    """
+    limits = limits or ParsingLimits()
+    if settings.EXTRACTION_WITHOUT_SANDBOX:
+        limits = replace(limits, needs_sandbox=False)
+    file.seek(0)
+    process = _start(file, content_type, limits)
+    is_late = threading.Event()
+
+    def stop() -> None:
+        is_late.set()
+        process.kill()
+
+    clock = threading.Timer(limits.wall_seconds, stop)
+    clock.daemon = True
+    clock.start()
+    try:
+        blocks = _read_answer(process, limits, at_safe_point)
+    finally:
+        clock.cancel()
+        # Popen closes its pipe and reaps the process on leaving.
+        with process:
+            if process.poll() is None and sys.exc_info()[0] is not None:
+                process.kill()
+    if is_late.is_set():
+        raise FileTooComplexError(f"Reading the file took longer than {limits.wall_seconds:.0f} seconds.")
+    if blocks is None:
+        _raise_for_end(process.returncode)
+    if not any(block.text.strip() for block in blocks):
+        raise FileWithoutTextError
+    return blocks
+
+
+def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subprocess.Popen[bytes]:
+    arguments = [content_type, json.dumps(limits.as_arguments()), str(os.getpid())]
+    return start_isolated(_CHILD, *arguments, stdin=file)
+
+
+def _read_answer(
+    process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
+) -> list[Block] | None:
+    """The blocks, or None when the process ended before its last line. Raises what the process reports."""
+    blocks: list[Block] = []
+    for line in _lines(process, limits, at_safe_point):
+        try:
+            message = json.loads(line)
+        except ValueError:
+            return None  # cut in the middle of a line
+        if "block" in message:
+            blocks.append(Block.from_json(message["block"]))
+        elif "error" in message:
+            raise error_of(message["error"]["code"], message["error"]["message"])
+        elif "unprotected" in message:
+            raise SandboxUnavailableError(message["unprotected"])
+        elif "fault" in message:
+            raise ParsingInterruptedError(f"The parser failed: {message['fault']}")
+        else:
+            return blocks
+    return None
+
+
+def _lines(
+    process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
+) -> Iterator[bytes]:
+    """What the process writes, line by line; it may think for long about one."""
+    assert process.stdout is not None
+    source = process.stdout.fileno()
+    size, begun = 0, bytearray()
+    while True:
+        at_safe_point()
+        if not select.select([source], [], [], SAFE_POINT_SECONDS)[0]:
+            continue
+        part = os.read(source, _PART_BYTES)
+        if not part:
+            break
+        size += len(part)
+        if size > limits.output_bytes:
+            raise FileTooComplexError(f"The file holds more than {limits.output_bytes} bytes of text.")
+        *ended, rest = part.split(b"\n")
+        for line in ended:
+            yield bytes(begun + line)
+            begun.clear()
+        begun += rest
+    if begun:
+        yield bytes(begun)
+
+
+def _raise_for_end(status: int) -> NoReturn:
+    """Name the end of a process that did not reach its last line; ``status`` is negative for a signal."""
+    if -status in _EXHAUSTED_SIGNALS:
+        raise FileTooComplexError("Reading the file takes more memory or time than a document may.")
+    if -status in _CRASH_SIGNALS:
+        raise FileDamagedError("The file is damaged: it crashes its parser.")
+    raise ParsingInterruptedError(f"The parsing process ended with status {status}.")

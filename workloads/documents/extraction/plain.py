@@ -1,0 +1,24 @@
+"""Plain text, by paragraphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from workloads.documents.blocks import Block
+from workloads.documents.extraction.decoding import decode
+
+
+def read_text(data: bytes) -> Iterator[Block]:
+    """One block a paragraph, that is lines between blank ones; ``line`` is its first."""
+    lines: list[str] = []
+    first = 1
+    for number, line in enumerate(decode(data).splitlines(), start=1):
+        if line.strip():
+            if not lines:
+                first = number
+            lines.append(line)
+        elif lines:
+            yield Block("\n".join(lines), {"line": first})
+            lines = []
+    if lines:
+        yield Block("\n".join(lines), {"line": first})

@@ -1,0 +1,166 @@
+"""The type of a file by its first bytes; the name's ending only tells texts apart, which no content can.
+
+This runs in the web process, on strangers' bytes: it reads the first bytes, makes no guess by statistics, opens no
+archive, and takes a time that is linear in what it reads. The parsing process judges the rest of the file.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import re
+from enum import StrEnum
+from pathlib import PurePath
+
+from workloads.documents.extraction.decoding import BYTE_ORDER_MARKS
+
+# Bytes from a file's beginning that tell what it is.
+HEAD_BYTES = 64 * 1024
+
+OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# Word wraps an encrypted document in an OLE file with a stream of this name.
+OLE_STREAM_OF_ENCRYPTED_DOCX = "EncryptedPackage".encode("utf-16-le")
+# A zip's parts each begin with this mark; the length of the part's name and the name follow at fixed places.
+_ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_NAME_LENGTH_AT = 26
+_ZIP_NAME_AT = 30
+_MAX_ZIP_NAME_BYTES = 100
+_PDF_MAGIC = b"%PDF-"
+# Readers look for the mark within this many bytes, for mailers put their own lines before it.
+_PDF_MAGIC_WITHIN = 1024
+# Names that a Word document's archive begins with, where its own parts are, and where those of its relatives are.
+_DOCX_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"mimetype")
+_DOCX_FOLDER = b"word/"
+_FOLDERS_OF_OTHERS = (b"xl/", b"ppt/", b"visio/")
+# Images, sounds, archives and programs, whose bytes may decode as UTF-16.
+_OTHER_MAGICS = (
+    b"\x89PNG",
+    b"\xff\xd8\xff",
+    b"GIF8",
+    b"RIFF",
+    b"OggS",
+    b"ID3",
+    b"\x1f\x8b",
+    b"7z\xbc\xaf",
+    b"Rar!",
+    b"\x7fELF",
+)
+_HTML_TAG = re.compile(r"<(?:!doctype\s++html|html|head|body)\b", re.IGNORECASE)
+# Without a byte-order mark and not UTF-8: text has no zero bytes, unless its units are of several bytes.
+_WIDE_ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+_CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+# More control characters than this among text, and it is something else that happens to decode.
+_MAX_CONTROL_SHARE = 0.01
+
+
+class ContentType(StrEnum):
+    """The types that are read, by their media type."""
+
+    PDF = "application/pdf"
+    DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    HTML = "text/html"
+    MARKDOWN = "text/markdown"
+    TEXT = "text/plain"
+    CSV = "text/csv"
+
+
+_TEXT_SUFFIXES = {
+    ".html": ContentType.HTML,
+    ".htm": ContentType.HTML,
+    ".xhtml": ContentType.HTML,
+    ".md": ContentType.MARKDOWN,
+    ".markdown": ContentType.MARKDOWN,
+    ".txt": ContentType.TEXT,
+    ".text": ContentType.TEXT,
+    "": ContentType.TEXT,
+    ".csv": ContentType.CSV,
+    ".tsv": ContentType.CSV,
+}
+
+
+def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
+    """The type of a seekable file, or None when it is none that is read. Leaves the position at its beginning."""
+    content.seek(0)
+    head = content.read(HEAD_BYTES)
+    try:
+        return None if head.startswith(_OTHER_MAGICS) else _binary_type(name, head) or _text_type(name, head)
+    finally:
+        content.seek(0)
+
+
+def _binary_type(name: str, head: bytes) -> ContentType | None:
+    is_called_docx = PurePath(name).suffix.lower() == ".docx"
+    if _PDF_MAGIC in head[:_PDF_MAGIC_WITHIN]:
+        return ContentType.PDF
+    if head.startswith(_ZIP_MAGIC):
+        return ContentType.DOCX if _is_docx(head, is_called_docx=is_called_docx) else None
+    # An encrypted document, or an older Word's: the parsing process reports which.
+    return ContentType.DOCX if is_called_docx and head.startswith(OLE_MAGIC) else None
+
+
+def _is_docx(head: bytes, *, is_called_docx: bool) -> bool:
+    """Return True if the parts at the archive's beginning are a Word document's."""
+    parts = _names_of_parts(head)
+    if not parts[0].startswith(_DOCX_FIRST_PARTS):
+        return False
+    for part in parts:
+        if part.startswith((_DOCX_FOLDER, *_FOLDERS_OF_OTHERS)):
+            return part.startswith(_DOCX_FOLDER)
+    return is_called_docx
+
+
+def _names_of_parts(head: bytes) -> list[bytes]:
+    names, begin = [], 0
+    while begin >= 0:
+        length = int.from_bytes(head[begin + _ZIP_NAME_LENGTH_AT : begin + _ZIP_NAME_AT - 2], "little")
+        name_at = begin + _ZIP_NAME_AT
+        names.append(head[name_at : name_at + min(length, _MAX_ZIP_NAME_BYTES)])
+        begin = head.find(_ZIP_MAGIC, begin + len(_ZIP_MAGIC))
+    return names
+
+
+def _text_type(name: str, head: bytes) -> ContentType | None:
+    suffix = PurePath(name).suffix.lower()
+    text = _as_text(head) if suffix in _TEXT_SUFFIXES else None
+    if text is None or len(_CONTROL.findall(text)) > _MAX_CONTROL_SHARE * len(text):
+        return None
+    return ContentType.HTML if _begins_as_html(text) else _TEXT_SUFFIXES[suffix]
+
+
+def _as_text(head: bytes) -> str | None:
+    """Return the bytes as text, one character a byte if the encoding is not evident; None if they are no text."""
+    for mark, encoding in BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return head.decode(encoding, errors="replace")
+    encodings = ("utf-8",) if b"\0" not in head else _WIDE_ENCODINGS
+    for encoding in encodings:
+        try:
+            # The last character may be cut in two.
+            text = codecs.getincrementaldecoder(encoding)().decode(head, final=len(head) < HEAD_BYTES)
+        except UnicodeDecodeError:
+            continue
+        if "\0" not in text:
+            return text
+    return None if b"\0" in head else head.decode("latin-1")
+
+
+def _begins_as_html(text: str) -> bool:
+    """Return True if an HTML page's first tag stands at the beginning, or after an XML declaration and comments."""
+    place = _after_space(text, 0)
+    if text[place : place + len("<?xml")].lower() == "<?xml":
+        place = _after(text, ">", place)
+    while text.startswith("<!--", place):
+        place = _after(text, "-->", place + len("<!--"))
+    return _HTML_TAG.match(text, place) is not None
+
+
+def _after(text: str, end: str, place: int) -> int:
+    """Return the place of what follows `end` and spaces; the text's end if `end` is not there."""
+    found = text.find(end, place)
+    return _after_space(text, found + len(end)) if found >= 0 else len(text)
+
+
+def _after_space(text: str, place: int) -> int:
+    while place < len(text) and text[place].isspace():
+        place += 1
+    return place

@@ -1,0 +1,58 @@
+"""CSV, by rows: each row says its columns' names, so that a chunk in the middle still tells what its numbers are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+
+from workloads.documents.blocks import Block
+from workloads.documents.extraction.decoding import decode
+from workloads.documents.extraction.errors import FileDamagedError
+
+_SNIFFED_CHARACTERS = 64 * 1024
+_DELIMITERS = ",;\t|"
+_MAX_CELL_CHARACTERS = 10 * 1024 * 1024
+
+
+def read_csv(data: bytes) -> Iterator[Block]:
+    """One block a row; ``row`` counts the rows of the file, its header included."""
+    text = decode(data)
+    csv.field_size_limit(_MAX_CELL_CHARACTERS)
+    header: Sequence[str] = ()
+    number = 0
+    try:
+        for number, row in enumerate(csv.reader(io.StringIO(text, newline=""), _dialect_of(text)), start=1):
+            cells = [cell.strip() for cell in row]
+            if number == 1 and _is_header(cells):
+                header = cells
+            elif any(cells):
+                yield Block(_sentence_of(cells, header), {"row": number})
+        if number == 1 and header:  # a lone row heads nothing
+            yield Block(_sentence_of(header, ()), {"row": 1})
+    except csv.Error as error:
+        raise FileDamagedError(f"The table cannot be read: {error}.") from error
+
+
+def _dialect_of(text: str) -> type[csv.Dialect]:
+    try:
+        return csv.Sniffer().sniff(text[:_SNIFFED_CHARACTERS], delimiters=_DELIMITERS)
+    except csv.Error:
+        return csv.excel  # one column, or too irregular to tell
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """A first row of distinct words, none empty, none a number."""
+    return len(set(cells)) == len(cells) > 0 and all(cell and not _is_number(cell) for cell in cells)
+
+
+def _is_number(cell: str) -> bool:
+    return cell.replace(".", "").replace(",", "").lstrip("+-").isdecimal()
+
+
+def _sentence_of(cells: Sequence[str], header: Sequence[str]) -> str:
+    if not header:
+        return " | ".join(cell for cell in cells if cell)
+    names = [*header, *[""] * (len(cells) - len(header))]
+    pairs = ((name, cell) for name, cell in zip(names, cells, strict=False) if cell)
+    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in pairs)

@@ -1,0 +1,295 @@
+"""Documents in the console: upload, watch, try again, pause, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.admin.base import ReadOnlyAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.permissions import Permission
+from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
+from workloads.documents.indexing.renewal import reindex_dataset, reindex_document
+from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
+from workloads.documents.indexing.uploads import upload_documents
+from workloads.documents.models import Dataset, Document
+from workloads.files.forms import ManyFilesField
+
+_PHASES = ("created_at", "parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_DATASET_CHOICES = 200
+_REINDEX_NOTE = gettext_lazy(
+    "Each document answers searches with its old chunks until its new ones are whole; for that time both count as"
+    " vector space."
+)
+_ENDED_OR_PAUSED = ("completed", "error", "paused")
+_UPLOAD_NOTE = gettext_lazy(
+    "All files are taken or none. One job indexes each; a file whose content is in the dataset already is not indexed"
+    " again."
+)
+
+
+class UploadForm(forms.Form):
+    """Which files, and where to."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Here and not above, for there `files` is what a form calls the files that it was given.
+        self.fields["files"] = ManyFilesField(
+            help_text=gettext("PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
+        )
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ReindexForm(forms.Form):
+    """Which dataset is indexed anew, how much of it, and why."""
+
+    dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
+    everything = forms.BooleanField(
+        required=False,
+        label=gettext_lazy("All documents"),
+        help_text=gettext_lazy("Not only those that the settings, or another embedding model, have left behind."),
+    )
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=500, required=False)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        field: Any = self.fields["dataset"]
+        field.queryset = Dataset.objects.order_by("-id").select_related("tenant")
+
+
+class ShownStatusFilter(admin.SimpleListFilter):
+    """By what a reader is told, which may be the job's word."""
+
+    title, parameter_name = gettext_lazy("status"), "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(status, gettext(status)) for status in SHOWN_STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(shown_status=self.value()) if self.value() in SHOWN_STATUSES else queryset
+
+
+class DatasetFilter(admin.SimpleListFilter):
+    """By dataset, of those that the request may see."""
+
+    title, parameter_name = gettext_lazy("dataset"), "dataset"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        rows = Dataset.objects.order_by("-id").values_list("pk", "name")[:_DATASET_CHOICES]
+        return [(str(pk), name) for pk, name in rows]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        wanted = {pk for pk, _ in self.lookup_choices} & {self.value()}
+        return queryset.filter(dataset_id=wanted.pop()) if wanted else queryset
+
+
+@admin.register(Document)
+class DocumentAdmin(ReadOnlyAdmin):
+    """Documents with their progress; every change is an act."""
+
+    empty_title = gettext_lazy("No document yet")
+    empty_text = gettext_lazy("Upload files to a dataset above; each becomes a document and is indexed by a job.")
+    view_permission = Permission.DATASETS_VIEW
+    list_display = ("name", "dataset", "shown_status", "chunks", "shown_error_code", "created_at")
+    list_select_related = ("dataset",)
+    list_filter = (ShownStatusFilter, DatasetFilter)
+    list_before_template = "document_indexing/admin/upload_link.html"
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("retry", "pause", "resume", "reindex", "refetch", "delete")
+    readonly_fields = ("shown_status", "chunks", "shown_error", "job")
+    fieldsets = (
+        (None, {"fields": ("name", "dataset", "shown_status", "chunks", "shown_error", "job")}),
+        (gettext_lazy("Phases"), {"fields": _PHASES}),
+        (gettext_lazy("File"), {"fields": ("source_url", "content_type", "size_bytes", "sha256")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        documents = find_documents()
+        return documents.select_related("tenant") if self.access(request).sees_all_tenants else documents
+
+    @admin.display(description=gettext_lazy("Status"), ordering="shown_status")
+    def shown_status(self, document: Any) -> str:
+        return gettext(document.shown_status)
+
+    @admin.display(description=gettext_lazy("Error"))
+    def shown_error_code(self, document: Any) -> str:
+        return document.shown_error_code or "–"
+
+    @admin.display(description=gettext_lazy("Error"))
+    def shown_error(self, document: Any) -> str:
+        return f"{document.shown_error_code}: {document.shown_error_message}" if document.shown_error_code else "–"
+
+    @admin.display(description=gettext_lazy("Chunks"))
+    def chunks(self, document: Document) -> str:
+        total = "?" if document.chunks_total is None else document.chunks_total
+        kept = (
+            gettext("; %(kept_chunks)s of before answer") % {"kept_chunks": document.kept_chunks}
+            if document.kept_chunks
+            else ""
+        )
+        return f"{document.chunks_done} / {total}{kept}"
+
+    @admin.display(description=gettext_lazy("Job"))
+    def job(self, document: Document) -> SafeString | str:
+        try:
+            url = reverse("admin:scheduling_job_change", args=[document.job_id])
+        except NoReverseMatch:  # a console without the scheduler's pages
+            return str(document.job_id)
+        return format_html('<a class="console-link" href="{}">{}</a>', url, document.job_id)
+
+    @post_action(
+        label=gettext_lazy("Retry"),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.shown_status == "error",
+    )
+    def retry(self, request: HttpRequest, document: Document, reason: str) -> str:
+        retry_document(document_id=document.pk, reason=reason)
+        return gettext("%(document)s is indexed again.") % {"document": document}
+
+    @post_action(
+        label=gettext_lazy("Pause"),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.shown_status not in _ENDED_OR_PAUSED,
+    )
+    def pause(self, request: HttpRequest, document: Document, reason: str) -> str:
+        pause_document(document_id=document.pk, reason=reason)
+        return gettext("%(document)s pauses at its next chunks, or at once if it waits; the others go on.") % {
+            "document": document
+        }
+
+    @post_action(
+        label=gettext_lazy("Resume"),
+        permission=Permission.DATASETS_MANAGE,
+        is_offered=lambda document: document.shown_status == "paused",
+    )
+    def resume(self, request: HttpRequest, document: Document, reason: str) -> str:
+        resume_document(document_id=document.pk, reason=reason)
+        return gettext("%(document)s goes on.") % {"document": document}
+
+    @post_action(label=gettext_lazy("Index anew"), permission=Permission.DATASETS_MANAGE, asks_reason=True)
+    def reindex(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(tenant=_tenant_of(document), document_id=document.pk, is_rated=True, reason=reason)
+        return gettext("%(document)s is indexed anew; what was indexed before answers until then.") % {
+            "document": document
+        }
+
+    @post_action(
+        label=gettext_lazy("Fetch anew"),
+        permission=Permission.DATASETS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda document: document.source_url,
+    )
+    def refetch(self, request: HttpRequest, document: Document, reason: str) -> str:
+        reindex_document(
+            tenant=_tenant_of(document), document_id=document.pk, refetch=True, is_rated=True, reason=reason
+        )
+        return gettext("%(document)s is fetched and indexed anew; what was indexed before answers until then.") % {
+            "document": document
+        }
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.DATASETS_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, document: Document, reason: str) -> HttpResponse:
+        delete_document(document_id=document.pk, reason=reason)
+        self.message_user(request, gettext("%(document)s is deleted with its chunks.") % {"document": document})
+        return HttpResponseRedirect(reverse("admin:retrieval_document_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        upload = self.guard(self.upload_view, Permission.DATASETS_MANAGE, takes_files=True)
+        reindex = self.guard(self.reindex_view, Permission.DATASETS_MANAGE)
+        return [
+            path("upload/", upload, name="retrieval_document_upload"),
+            path("reindex/", reindex, name="retrieval_document_reindex"),
+            *super().get_urls(),
+        ]
+
+    def reindex_view(self, request: HttpRequest) -> HttpResponse:
+        """Index a dataset's documents anew, after a look at what that means."""
+        form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
+        if form.is_valid():
+            asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
+            try:
+                renewal = reindex_dataset(
+                    tenant=_tenant_of(dataset),
+                    dataset=dataset,
+                    everything=asked["everything"],
+                    is_rated=True,
+                    reason=asked["reason"],
+                )
+            except DomainError as refusal:
+                form.add_error("dataset", refusal.detail)
+            else:
+                left = (
+                    gettext(" %(remaining)s are left: ask again for them.") % {"remaining": renewal.remaining}
+                    if renewal.remaining
+                    else ""
+                )
+                told = gettext("%(count)s documents are indexed anew.%(left)s")
+                self.message_user(request, told % {"count": renewal.documents, "left": left})
+                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Index a dataset anew"),
+            "opts": self.opts,
+            "form": form,
+            "note": _REINDEX_NOTE,
+            "submit": gettext("Index anew"),
+        }
+        return TemplateResponse(request, "files/admin/upload.html", context)
+
+    def upload_view(self, request: HttpRequest) -> HttpResponse:
+        """Take files into a dataset: all of them, or none with the reasons."""
+        if request.method == "POST":
+            form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
+            if form.is_valid() and self._has_taken(request, form):
+                dataset = form.cleaned_data["dataset"]
+                return HttpResponseRedirect(f"{reverse('admin:retrieval_document_changelist')}?dataset={dataset.pk}")
+        else:
+            form = UploadForm(initial={"dataset": request.GET.get("dataset")})
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Upload documents"),
+            "opts": self.opts,
+            "form": form,
+            "note": _UPLOAD_NOTE,
+        }
+        return TemplateResponse(request, "files/admin/upload.html", context)
+
+    def _has_taken(self, request: HttpRequest, form: UploadForm) -> bool:
+        dataset: Dataset = form.cleaned_data["dataset"]
+        tenant = _tenant_of(dataset)
+        try:
+            upload = upload_documents(tenant=tenant, dataset=dataset, files=form.cleaned_data["files"], is_rated=True)
+        except DomainError as refusal:
+            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
+                form.add_error("files", message)
+            return False
+        known = sum(file.is_duplicate for file in upload.files)
+        self.message_user(
+            request,
+            gettext("%(new)s documents taken, %(known)s known already.")
+            % {"new": len(upload.files) - known, "known": known},
+        )
+        return True
+
+
+def _tenant_of(row: Dataset | Document) -> Tenant:
+    """Whose it is, with the plan that limits it."""
+    return Tenant.objects.select_related("plan").get(pk=row.tenant_id)

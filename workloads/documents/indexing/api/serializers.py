@@ -1,0 +1,151 @@
+"""Documents and uploads as they go over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from tenants.api.fields import NameField, StrictSerializer, TextField
+from workloads.documents.extraction.sniffing import ContentType
+from workloads.documents.indexing.queries import SHOWN_STATUSES
+from workloads.documents.models import MAX_URL_LENGTH
+from workloads.files.incoming import MAX_NAME_LENGTH
+
+MAX_TEXT_LENGTH = 500_000
+TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
+
+
+class PhasesSerializer(serializers.Serializer[Any]):
+    """When the document entered each phase; null for one that it has not reached."""
+
+    waiting = serializers.DateTimeField(source="created_at")
+    parsing = serializers.DateTimeField(source="parsing_at", allow_null=True)
+    cleaning = serializers.DateTimeField(source="cleaning_at", allow_null=True)
+    splitting = serializers.DateTimeField(source="splitting_at", allow_null=True)
+    indexing = serializers.DateTimeField(source="indexing_at", allow_null=True)
+    completed = serializers.DateTimeField(source="completed_at", allow_null=True)
+    error = serializers.DateTimeField(source="error_at", allow_null=True)
+
+
+class DocumentErrorSerializer(serializers.Serializer[Any]):
+    """Why a document is not indexed, or what its last attempt failed of."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class DocumentSerializer(serializers.Serializer[Any]):
+    """A document and how far its indexing is."""
+
+    id = serializers.UUIDField()
+    dataset = serializers.UUIDField(source="dataset_id")
+    name = serializers.CharField()
+    content_type = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    sha256 = serializers.CharField()
+    status = serializers.ChoiceField(choices=SHOWN_STATUSES, source="shown_status")
+    phases = PhasesSerializer(source="*")
+    source_url = serializers.CharField(help_text="The address that it is fetched from; empty for files and texts.")
+    chunks_done = serializers.IntegerField()
+    chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
+    chunks_serving = serializers.IntegerField(
+        source="kept_chunks",
+        help_text="Chunks of its indexing before, which answer searches until this one is whole; else 0.",
+    )
+    error = serializers.SerializerMethodField()
+    job = serializers.UUIDField(source="job_id")
+    batch = serializers.UUIDField(source="batch_id")
+    created_at = serializers.DateTimeField()
+
+    @extend_schema_field(DocumentErrorSerializer(allow_null=True))
+    def get_error(self, document: Any) -> dict[str, str] | None:
+        if not document.shown_error_code:
+            return None
+        return {"code": document.shown_error_code, "message": document.shown_error_message}
+
+
+class UploadedDocumentSerializer(DocumentSerializer):
+    """A file of an upload with its document."""
+
+    duplicate_of = serializers.UUIDField(
+        allow_null=True,
+        help_text="The document that holds this content already and is shown here; nothing is indexed twice.",
+    )
+
+
+class UploadAnswerSerializer(serializers.Serializer[Any]):
+    """What became of an upload, file by file in the order sent."""
+
+    batch = serializers.UUIDField(allow_null=True, help_text="Null when every file was there already.")
+    documents = UploadedDocumentSerializer(many=True)
+
+
+class UploadSerializer(serializers.Serializer[Any]):
+    """Files as `multipart/form-data`."""
+
+    files = serializers.ListField(
+        child=serializers.FileField(), help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each."
+    )
+
+
+class FileBodySerializer(serializers.Serializer[Any]):
+    """One file as `multipart/form-data`."""
+
+    file = serializers.FileField(help_text="PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB.")
+
+
+class NewTextSerializer(StrictSerializer):
+    """A text that becomes a document."""
+
+    name = NameField(max_length=MAX_NAME_LENGTH)
+    text = TextField(max_length=MAX_TEXT_LENGTH)
+    format = serializers.ChoiceField(choices=list(TEXT_FORMATS), default="text")
+
+
+class NewAddressSerializer(StrictSerializer):
+    """An address whose page or file becomes a document."""
+
+    url = TextField(max_length=MAX_URL_LENGTH)
+    name = NameField(max_length=MAX_NAME_LENGTH, required=False, default="")
+
+
+class ReindexSerializer(StrictSerializer):
+    """How a document is indexed anew, and why."""
+
+    refetch = serializers.BooleanField(
+        default=False, help_text="Fetch its address again first; for documents that have one."
+    )
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ReindexDatasetSerializer(StrictSerializer):
+    """Which documents of a dataset are indexed anew, and why."""
+
+    all = serializers.BooleanField(
+        default=False, help_text="All whose indexing has ended, not only those that the settings have left behind."
+    )
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class RenewalSerializer(serializers.Serializer[Any]):
+    """What is indexed anew now, and how many documents the settings have left behind that are not: ask again."""
+
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="Null when there is nothing to do.")
+    documents = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+
+
+class DocumentQuerySerializer(StrictSerializer):
+    """Which documents to list."""
+
+    dataset = serializers.UUIDField(required=False)
+    batch = serializers.UUIDField(required=False)
+    status = serializers.ChoiceField(choices=SHOWN_STATUSES, required=False)
+
+
+class ReasonBodySerializer(StrictSerializer):
+    """Why something is done, if there is something to say."""
+
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")

@@ -1,0 +1,257 @@
+"""`datasets/{id}/documents/` and `documents/`: upload, look, try again, pause, renew, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.outgoing_http import UrlRefusedError
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
+from tenants.exceptions import FieldInvalidError
+from tenants.permissions import Permission
+from workloads.documents.indexing.api.serializers import (
+    TEXT_FORMATS,
+    DocumentQuerySerializer,
+    DocumentSerializer,
+    FileBodySerializer,
+    NewAddressSerializer,
+    NewTextSerializer,
+    ReasonBodySerializer,
+    ReindexDatasetSerializer,
+    ReindexSerializer,
+    RenewalSerializer,
+    UploadAnswerSerializer,
+    UploadSerializer,
+)
+from workloads.documents.indexing.queries import find_documents, get_document
+from workloads.documents.indexing.renewal import reindex_dataset, reindex_document, replace_document
+from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document
+from workloads.documents.indexing.uploads import Upload, add_address, add_text, upload_documents
+from workloads.documents.models import Document
+from workloads.documents.queries import get_dataset
+from workloads.files.incoming import MAX_FILE_BYTES
+
+_PAGING = frozenset({"limit", "cursor"})
+
+
+class DatasetDocumentsViewSet(TenantViewSet):
+    """The documents of one dataset."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.DATASETS_VIEW,
+        "create": Permission.DATASETS_MANAGE,
+    }
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    parser_classes: ClassVar[list[type[BaseParser]]] = [MultiPartParser]
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"create": MAX_UPLOAD_BYTES}
+
+    @extend_schema(operation_id="datasets_documents_list", responses=DocumentSerializer(many=True))
+    def list(self, request: Request, dataset_id: str) -> Response:
+        """List the documents of a dataset, newest first."""
+        documents = find_documents().filter(dataset=get_dataset(UUID(dataset_id)))
+        return _page(self, self.filter_queryset(documents))
+
+    @extend_schema(
+        operation_id="datasets_documents_upload",
+        request={"multipart/form-data": UploadSerializer},
+        responses={202: OpenApiResponse(UploadAnswerSerializer, description="Taken; one job indexes each document.")},
+    )
+    def create(self, request: Request, dataset_id: str) -> Response:
+        """Upload files: all are taken, or none is and the answer says what is wrong with each."""
+        dataset = get_dataset(UUID(dataset_id))
+        upload = upload_documents(
+            tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rated=True
+        )
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+
+class DatasetSourcesViewSet(TenantViewSet):
+    """What becomes of a dataset's documents beside files: texts, addresses, and all of them anew."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "add_text": Permission.DATASETS_MANAGE,
+        "add_address": Permission.DATASETS_MANAGE,
+        "reindex": Permission.DATASETS_MANAGE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = None
+
+    @extend_schema(
+        operation_id="datasets_documents_from_text", request=NewTextSerializer, responses={202: UploadAnswerSerializer}
+    )
+    def add_text(self, request: Request, dataset_id: str) -> Response:
+        """Make a document of a text; a text that the dataset has already is not indexed again."""
+        body = NewTextSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        upload = add_text(
+            tenant=self.tenant,
+            dataset=get_dataset(UUID(dataset_id)),
+            name=asked["name"],
+            text=asked["text"],
+            content_type=TEXT_FORMATS[asked["format"]],
+            is_rated=True,
+        )
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+    @extend_schema(
+        operation_id="datasets_documents_from_url",
+        request=NewAddressSerializer,
+        responses={202: UploadAnswerSerializer},
+    )
+    def add_address(self, request: Request, dataset_id: str) -> Response:
+        """Make a document of what an address leads to; its job fetches it, and an address stands in a dataset once."""
+        body = NewAddressSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        dataset = get_dataset(UUID(dataset_id))
+        try:
+            upload = add_address(tenant=self.tenant, dataset=dataset, is_rated=True, **body.validated_data)
+        except UrlRefusedError as refusal:
+            raise FieldInvalidError(f"url: {refusal}") from refusal
+        return Response(UploadAnswerSerializer(_describe(upload)).data, status=202)
+
+    @extend_schema(
+        operation_id="datasets_reindex", request=ReindexDatasetSerializer, responses={202: RenewalSerializer}
+    )
+    def reindex(self, request: Request, dataset_id: str) -> Response:
+        """Index anew what the dataset's settings have left behind; old chunks answer until the new are whole."""
+        body = ReindexDatasetSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        asked = body.validated_data
+        renewal = reindex_dataset(
+            tenant=self.tenant,
+            dataset=get_dataset(UUID(dataset_id)),
+            everything=asked["all"],
+            is_rated=True,
+            reason=asked["reason"],
+        )
+        return Response(RenewalSerializer(renewal).data, status=202)
+
+
+class DocumentViewSet(EditedRows, TenantViewSet):
+    """Files of the tenant, and how far their indexing is."""
+
+    model = Document
+    serializer_class = DocumentSerializer
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"replace": MAX_FILE_BYTES + MAX_ANONYMOUS_BYTES}
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.DATASETS_VIEW,
+        "retrieve": Permission.DATASETS_VIEW,
+        "destroy": Permission.DATASETS_MANAGE,
+        "retry": Permission.DATASETS_MANAGE,
+        "pause": Permission.DATASETS_MANAGE,
+        "resume": Permission.DATASETS_MANAGE,
+        "reindex": Permission.DATASETS_MANAGE,
+        "replace": Permission.DATASETS_MANAGE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="documents_list",
+        parameters=[DocumentQuerySerializer],
+        responses=DocumentSerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """List documents, newest first."""
+        asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
+        query = DocumentQuerySerializer(data=asked)
+        query.is_valid(raise_exception=True)
+        names = {"dataset": "dataset_id", "batch": "batch_id", "status": "shown_status"}
+        wanted = {names[name]: value for name, value in query.validated_data.items()}
+        return _page(self, find_documents().filter(**wanted))
+
+    @extend_schema(operation_id="documents_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one document."""
+        return _answer(get_document(UUID(pk)))
+
+    @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a document with its chunks; its job is cancelled."""
+        delete_document(document_id=self.begin_edit(lambda: get_document(UUID(pk))).pk)
+        return Response(status=204)
+
+    @extend_schema(operation_id="documents_retry", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Index a document again whose job failed; what was stored of it stays."""
+        return self._act(retry_document, pk)
+
+    @extend_schema(operation_id="documents_pause", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Keep a waiting document from being indexed."""
+        return self._act(pause_document, pk)
+
+    @extend_schema(operation_id="documents_resume", request=ReasonBodySerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a paused document be indexed."""
+        return self._act(resume_document, pk)
+
+    @extend_schema(operation_id="documents_reindex", request=ReindexSerializer, responses=DocumentSerializer)
+    @action(detail=True, methods=["post"])
+    def reindex(self, request: Request, pk: str) -> Response:
+        """Index a document anew by its dataset's settings of now; old chunks answer until the new are whole."""
+        body = ReindexSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rated=True, **body.validated_data)
+        return _answer(get_document(UUID(pk)))
+
+    @extend_schema(
+        operation_id="documents_replace",
+        request={"multipart/form-data": FileBodySerializer},
+        responses=DocumentSerializer,
+    )
+    @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
+    def replace(self, request: Request, pk: str) -> Response:
+        """Give a document another file; its old chunks answer until those of the new one are whole."""
+        document = get_document(UUID(pk))
+        body = FileBodySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        replace_document(tenant=self.tenant, document_id=document.pk, file=body.validated_data["file"], is_rated=True)
+        return _answer(get_document(document.pk))
+
+    def _act(self, act: Callable[..., object], pk: str) -> Response:
+        body = ReasonBodySerializer(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        act(document_id=UUID(pk), reason=body.validated_data["reason"])
+        return _answer(get_document(UUID(pk)))
+
+
+def _answer(document: Document) -> Response:
+    return Response(DocumentSerializer(document).data, headers=etag_headers(document))
+
+
+def _page(view: TenantViewSet, documents: QuerySet[Document]) -> Response:
+    page = view.paginate_queryset(documents)
+    return view.get_paginated_response(DocumentSerializer(page, many=True).data)
+
+
+def _describe(upload: Upload) -> dict[str, Any]:
+    """The upload with its documents as readers see them, each under the name that was sent."""
+    documents = find_documents().in_bulk([file.document.pk for file in upload.files])
+    entries = []
+    for file in upload.files:
+        # A copy: the same document may stand here twice, under two names.
+        entry = copy(documents[file.document.pk])
+        entry.name = file.name
+        entry.duplicate_of = entry.pk if file.is_duplicate else None  # type: ignore[attr-defined]
+        entries.append(entry)
+    return {"batch": upload.batch_id, "documents": entries}

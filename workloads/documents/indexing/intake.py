@@ -1,0 +1,41 @@
+"""Jobs for documents that were just made, and rows for what they index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import create_batch, submit_jobs
+from tenants.models import Tenant
+from workloads.documents.exceptions import DatasetNotFoundError
+from workloads.documents.indexing.processor import DocumentIndexing
+from workloads.documents.models import Dataset, Document
+
+
+def lock_dataset(dataset: Dataset) -> Dataset:
+    """The dataset as it is now, kept from changing or going until the documents refer to it."""
+    locked: Dataset | None = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
+    if locked is None:
+        raise DatasetNotFoundError
+    return locked
+
+
+def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rated: bool) -> UUID:
+    """Submit a job for each document, all in one batch, whose id it answers; all of them or none.
+
+    The documents' ``job_id`` is set, and theirs to store.
+    """
+    batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(documents))
+    requests = [
+        JobRequest(kind=DocumentIndexing.kind, payload={"document_id": str(document.pk)}) for document in documents
+    ]
+    answer = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated, is_whole=True)
+    for index, submission in answer.accepted:
+        documents[index].job_id = submission.job.pk
+    return batch.pk
+
+
+def label_of(documents: int, dataset: Dataset, *, what: str = "into") -> str:
+    """What a batch is called."""
+    return f"{documents} document{'' if documents == 1 else 's'} {what} {dataset.name}"

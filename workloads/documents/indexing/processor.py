@@ -1,0 +1,234 @@
+"""One document: fetch → extract → clean → split → embed → store, each chunk stored exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from scheduling.outgoing_http import Limits
+from scheduling.processors.base import (
+    Complete,
+    Discard,
+    Effects,
+    JobContext,
+    Outcome,
+    PermanentError,
+    Snoozed,
+    Suspended,
+    TaskProcessor,
+    Yielded,
+)
+from tenants.exceptions import SpaceExceededError
+from workloads.documents import repository
+from workloads.documents.embedding import RateLimitedError, get_embedder
+from workloads.documents.exceptions import BatchTooLargeError, DocumentGoneError
+from workloads.documents.extraction.errors import SandboxUnavailableError
+from workloads.documents.indexing.phases import Phases
+from workloads.documents.indexing.tenant_settings import MAX_CHUNKS
+from workloads.documents.models import DocumentStatus
+from workloads.documents.one_item import steps, storing
+from workloads.documents.one_item.item import IndexingItem, IndexingSettings, IndexingState
+from workloads.documents.one_item.steps import EmbeddedBatch, StepContext
+from workloads.documents.repository import DocumentSource
+from workloads.files.incoming import MAX_FILE_BYTES
+from workloads.files.store import store_bytes
+
+# Codes of errors that no retry heals, beside those of files. Each is stable.
+GONE = "document_gone"
+OVER_BATCH_LIMIT = "batch_too_large"
+OVER_VECTOR_SPACE = "vector_space_exceeded"
+# Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
+BATCH_CHUNKS = 32
+_PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=120.0, body_bytes=MAX_FILE_BYTES, redirects=5)
+
+
+class DocumentIndexing(TaskProcessor):
+    """Processor of the kind `document_indexing`."""
+
+    kind = "document_indexing"
+    memory_class = "medium"
+    title = gettext_noop("Document indexing")
+    description = gettext_noop("Makes an uploaded file searchable.")
+    payload_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {"document_id": {"type": "string", "format": "uuid", "maxLength": 36}},
+        "required": ["document_id"],
+        "additionalProperties": False,
+    }
+    timeout_seconds = 900.0
+    settings = (MAX_CHUNKS.key,)
+
+    @classmethod
+    def preload(cls) -> None:
+        """Load the embedding model in the worker's parent, whose children then share its memory."""
+        get_embedder().load()
+
+    def process(self, context: JobContext) -> Outcome:
+        source = read_source(context)
+        if source.status is DocumentStatus.COMPLETED:
+            return Complete({"document": str(source.id), "chunks": source.chunks_done})
+        phases = Phases(context, source)
+        phases.begin()
+        check_still_allowed(context, source)
+        if source.is_pause_asked:
+            return Suspended(context.state)
+        step_context = StepContext(context.should_yield, context.dependency)
+        item = item_of(context, source)
+        if source.is_fetch_due:
+            item = fetch_content(context, item, step_context)
+            phases.enter(DocumentStatus.PARSING)
+        item = prepare(context, item, step_context, phases)
+        return index(context, item, step_context, phases)
+
+    def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        """Show the error with the document; whether the job is retried is left to the platform's policy."""
+        if isinstance(error, DocumentGoneError):
+            return Discard(str(error), PermanentError(str(error), code=GONE))
+        code = getattr(error, "code", type(error).__name__)
+        note = repository.fail if isinstance(error, PermanentError) else repository.await_retry
+        try:
+            source = read_source(context)
+            context.checkpoint(context.state, lambda: note(source, code=code, message=str(error)))
+        except DocumentGoneError as gone:
+            return Discard(str(gone), PermanentError(str(gone), code=GONE))
+        return error.wait_from(context.state) if isinstance(error, SandboxUnavailableError) else None
+
+
+def read_source(context: JobContext) -> DocumentSource:
+    """Return the job's document."""
+    document_id = UUID(context.payload["document_id"])
+    return repository.read_source(context.tenant_id, document_id, job_id=context.job_id)
+
+
+def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
+    """Return the document as indexing steps take it, with nothing of it in memory yet."""
+    return IndexingItem(
+        tenant_id=context.tenant_id,
+        name=source.name,
+        # The name of a page is made from its address, or is any text.
+        file_name="" if source.source_url else source.name,
+        settings=IndexingSettings(
+            source.split_settings, batch_size=BATCH_CHUNKS, max_chunks=context.setting(MAX_CHUNKS.key)
+        ),
+        embedding_model=source.embedding_model,
+        state=IndexingState(
+            content_key=source.storage_key,
+            content_sha256=source.sha256,
+            content_type=source.content_type,
+            size_bytes=source.size_bytes,
+            document_id=source.id,
+        ),
+        source=source,
+    )
+
+
+def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
+    """Raise PermanentError if plan or settings have changed since the upload; a re-indexed document passed before."""
+    try:
+        if not source.kept_chunks:
+            repository.check_batch(context.tenant_id, source.batch_id)
+    except BatchTooLargeError as error:
+        raise PermanentError(str(error), code=OVER_BATCH_LIMIT) from error
+    steps.require_current_model(source.embedding_model)
+
+
+def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
+    """Return the item with the content of the document's address, which is stored as the document's own."""
+    source = item.document
+    item = steps.fetch_page(item, source.source_url, step_context, limits=_PAGE_LIMITS)
+    content_type, data = item.state.content_type, item.data or b""
+    address = urlsplit(source.source_url)._replace(query="", fragment="").geturl()
+    context.log("fetched", address=address, content_type=content_type, bytes=len(data))
+    content = store_bytes(context.tenant_id, data)
+    context.checkpoint(context.state, lambda: repository.take_content(source, content, content_type=content_type))
+    return storing.with_content(item, content)
+
+
+def prepare(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> IndexingItem:
+    """Return the item with its passages: extract, clean and split, each as a phase of the document."""
+    item = steps.extract(item, step_context)
+    pages = {block.location["page"] for block in item.blocks if "page" in block.location}
+    context.log("extracted", file=item.name, blocks=len(item.blocks), pages=len(pages) or None)
+    phases.enter(DocumentStatus.CLEANING)
+    item = steps.clean(item)
+    phases.enter(DocumentStatus.SPLITTING)
+    item = steps.split(item)
+    context.log("split", chunks=len(item.passages), chunk_tokens=item.settings.split_settings.chunk_size)
+    return item
+
+
+def index(context: JobContext, item: IndexingItem, step_context: StepContext, phases: Phases) -> Outcome:
+    """Embed and store the passages that are not stored yet, batch by batch."""
+    item, put_off = begin(context, item, phases)
+    while not item.is_whole:
+        try:
+            batch = steps.embed(item, step_context, storing.read_known_vectors(item))
+        except RateLimitedError as limited:
+            # The endpoint works and limits its rate: that costs the slot for a while, and no attempt.
+            context.log("rate_limited", level="warning", seconds=limited.seconds)
+            return Snoozed(item.state.as_json(), limited.seconds)
+        item, is_pause_asked = store_batch(context, item, batch, put_off)
+        put_off = None
+        # Only here: each start extracts the whole file again, so each must store a batch at least.
+        if item.is_whole:
+            break
+        if is_pause_asked:
+            return Suspended(item.state.as_json())
+        if context.should_yield():
+            return Yielded(item.state.as_json())
+    context.log("indexed", chunks=len(item.passages))
+    context.in_settlement(lambda: storing.complete(item))
+    return Complete({"document": str(item.state.document_id), "chunks": len(item.passages)})
+
+
+def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[IndexingItem, Effects | None]:
+    """Begin or resume the document; the effect to run with the first batch if it is not worth a transaction.
+
+    The document's own mark decides, for it moves in the transaction that stores the chunks; it counts as long as the
+    passages are the same to the last byte.
+    """
+
+    def effects() -> None:
+        if not item.is_resumed:
+            phases.tell()
+        storing.begin(item)
+
+    begun = item.begun()
+    if item.is_resumed:
+        context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))
+    elif len(item.passages) <= item.settings.batch_size and steps.is_model_local():
+        # One batch is all, and embedded here: nothing would be seen between its beginning and its end.
+        return begun, effects
+    checkpoint(context, begun, effects)
+    return begun, None
+
+
+def store_batch(
+    context: JobContext, item: IndexingItem, batch: EmbeddedBatch, put_off: Effects | None
+) -> tuple[IndexingItem, bool]:
+    """Store a batch, after ``put_off``; return the item after it, and whether a pause was requested."""
+    stored = item.with_progress(len(batch.passages))
+    asked: list[bool] = []
+
+    def effects() -> None:
+        if put_off is not None:
+            put_off()
+        asked.append(storing.store_batch(item, batch))
+
+    checkpoint(context, stored, effects)
+    done, total = stored.state.chunks_done, len(stored.passages)
+    context.log("embedded", chunks=done, of=total, reused=batch.reused)
+    context.report_progress(done, total, f"{item.name}: indexing")
+    return stored, asked[-1]
+
+
+def checkpoint(context: JobContext, item: IndexingItem, effects: Effects) -> None:
+    """Run effects with the item's state as the job's checkpoint; without room for the chunks no retry helps."""
+    try:
+        context.checkpoint(item.state.as_json(), effects)
+    except SpaceExceededError as error:
+        raise PermanentError(str(error), code=OVER_VECTOR_SPACE) from error

@@ -1,0 +1,46 @@
+"""Documents as their readers see them: what indexing wrote, and how the job behind it stands."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+from django.utils.translation import gettext_noop
+
+from workloads.documents.indexing.exceptions import DocumentNotFoundError
+from workloads.documents.models import Document, DocumentStatus
+from workloads.job_outcome import DEAD_STATES, SUSPENDED, error_code, error_message, with_job
+
+PAUSED = gettext_noop("paused")
+# Every status that a reader may meet: the phases, and paused, which is the job's affair.
+SHOWN_STATUSES = [*DocumentStatus.values, PAUSED]
+
+
+def find_documents() -> QuerySet[Document]:
+    """The documents of the current scope with ``shown_status``, ``shown_error_code``, ``shown_error_message``.
+
+    A job can end where none of its code runs (cancelled, crashed, out of time): its document is in error then,
+    whatever phase it was in. Asked of the job at each read, this can never be out of date.
+    """
+    is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
+    is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
+    documents: QuerySet[Document] = with_job(Document.objects.all()).annotate(
+        shown_status=Case(
+            When(is_settled, then=F("status")),
+            When(is_dead, then=Value(DocumentStatus.ERROR.value)),
+            When(job_state=SUSPENDED, then=Value(PAUSED)),
+            default=F("status"),
+            output_field=CharField(),
+        ),
+        shown_error_code=error_code(is_dead),
+        shown_error_message=error_message(is_dead),
+    )
+    return documents
+
+
+def get_document(document_id: UUID) -> Document:
+    """One document of the current scope as :func:`find_documents` gives it, else DocumentNotFoundError."""
+    document = find_documents().filter(pk=document_id).first()
+    if document is None:
+        raise DocumentNotFoundError
+    return document

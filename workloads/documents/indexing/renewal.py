@@ -1,0 +1,197 @@
+"""Indexing documents anew: by other settings, with another file, or from their addresses.
+
+What was indexed before answers searches until the new chunks of the document are whole; then they change places in
+one transaction. A document whose new indexing fails keeps its old chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.core.files.base import File
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tenants.services.audit import part_of_act, record_audit
+from workloads.documents.embedding import current_model_name
+from workloads.documents.exceptions import EmbeddingModelMismatchError
+from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentDuplicateError, DocumentHasNoAddressError
+from workloads.documents.indexing.inspection import inspect_documents
+from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.indexing.queries import find_documents, get_document
+from workloads.documents.indexing.service import cancel_indexing
+from workloads.documents.models import Dataset, Document, DocumentStatus
+from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
+
+# Documents that one request renews; the answer says how many are left.
+MOST_DOCUMENTS = 500
+_PHASES = ("parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
+_RENEWED = (
+    *_PHASES,
+    *("job_id", "status", "settings_key", "chunks_done", "chunks_total", "kept_chunks", "passages_digest"),
+    *("error_code", "error_message", "is_fetch_due", "is_pause_asked"),
+    *("name", "content_type", "size_bytes", "sha256", "storage_key"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What became of a dataset that is indexed anew. ``remaining`` documents are left for another request."""
+
+    batch_id: UUID | None
+    documents: int
+    remaining: int
+
+
+@transaction.atomic
+def reindex_document(
+    *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rated: bool = False, reason: str = ""
+) -> Document:
+    """Index a document anew by the settings of its dataset as they are now; ``refetch``: what its address leads to now.
+
+    Its job is cancelled if it has not ended. Raises DocumentDuplicateError, DocumentHasNoAddressError, or what
+    submission refuses.
+    """
+    document, dataset = _take(tenant, document_id)
+    if refetch and not document.source_url:
+        raise DocumentHasNoAddressError
+    document.is_fetch_due = document.is_fetch_due or refetch
+    _refuse_twin(document, dataset)
+    _renew(tenant, dataset, [document], is_rated=is_rated)
+    record_audit(
+        action="document.reindexed",
+        target=document,
+        after={"job": str(document.job_id), "refetch": refetch},
+        reason=reason,
+    )
+    return document
+
+
+def replace_document(
+    *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rated: bool = False, reason: str = ""
+) -> Document:
+    """Give a document another file and index that; the old chunks answer until the new ones are whole.
+
+    Raises UploadRefusedError, SpaceExceededError, DocumentDuplicateError, or what submission refuses; then nothing
+    has changed.
+    """
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        incoming = inspect_documents([file])[0]
+        document, dataset = _take(tenant, document_id)
+        before = {"name": document.name, "sha256": document.sha256}
+        content = NewContent(incoming.sha256, incoming.size_bytes, incoming.content)
+        store_contents(tenant.pk, [content], written=written)
+        old_key, new_key = document.storage_key, storage_key(tenant.pk, incoming.sha256)
+        document.name, document.content_type = incoming.name, incoming.content_type
+        document.size_bytes, document.sha256, document.storage_key = incoming.size_bytes, incoming.sha256, new_key
+        document.is_fetch_due = False
+        _refuse_twin(document, dataset)
+        _renew(tenant, dataset, [document], is_rated=is_rated)
+        if old_key and old_key != new_key:
+            discard_on_commit(tenant.pk, old_key)
+        record_audit(
+            action="document.replaced",
+            target=document,
+            before=before,
+            after={"name": document.name, "sha256": document.sha256, "job": str(document.job_id)},
+            reason=reason,
+        )
+    return document
+
+
+def reindex_dataset(
+    *, tenant: Tenant, dataset: Dataset, everything: bool = False, is_rated: bool = False, reason: str = ""
+) -> Renewal:
+    """Index anew what the dataset's settings, or the embedding model, have left behind; ``everything``: all that ended.
+
+    Documents whose indexing has not ended are left to it. Where the model has changed, documents are found by words
+    alone until each has its vectors of the new one.
+    """
+    with tenant_context(tenant):
+        dataset = lock_dataset(dataset)
+        if dataset.embedding_model != current_model_name():
+            dataset.embedding_model = current_model_name()
+            dataset.save(update_fields=["embedding_model"])
+        wanted = _ended(dataset, everything=everything)
+        found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
+        # Again under their locks: one that somebody else has taken up since is left out.
+        locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
+        documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
+        batch_id = _renew(tenant, dataset, documents, is_rated=is_rated) if documents else None
+        remaining = _ended(dataset, everything=False).count()
+        record_audit(
+            action="dataset.reindexed",
+            target=dataset,
+            after={"documents": len(documents), "remaining": remaining, "batch": str(batch_id) if batch_id else None},
+            reason=reason,
+        )
+    return Renewal(batch_id, len(documents), remaining)
+
+
+def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
+    """The document, which no job indexes any more, and its dataset, both held."""
+    seen = get_document(document_id)
+    dataset = lock_dataset(seen.dataset)
+    if dataset.embedding_model != current_model_name():
+        raise EmbeddingModelMismatchError("Another embedding model is in use by now: index the whole dataset anew.")
+    cancel_indexing(seen.job_id, reason="Its document is indexed anew.")
+    document: Document | None = Document.objects.select_for_update(no_key=True).filter(pk=document_id).first()
+    if document is None or document.job_id != seen.job_id:
+        raise DocumentBusyError
+    return document, dataset
+
+
+def _ended(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
+    """The documents that are to be indexed anew, but those whose content the dataset has as it would be then."""
+    twins = Document.objects.filter(
+        dataset=dataset, sha256=OuterRef("sha256"), settings_key=dataset.settings_key, source_url=""
+    ).exclude(pk=OuterRef("pk"))
+    ended: QuerySet[Any] = find_documents()
+    ended = ended.filter(~Exists(twins) | ~Q(source_url=""), dataset=dataset, shown_status__in=["completed", "error"])
+    return (ended if everything else ended.exclude(settings_key=dataset.settings_key)).order_by("pk")
+
+
+def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, is_rated: bool) -> UUID:
+    """Give held documents new jobs, which begin from the beginning."""
+    for document in documents:
+        document.settings_key = dataset.settings_key
+        _begin_anew(document)
+    with part_of_act():
+        label = label_of(len(documents), dataset, what="anew in")
+        batch_id = submit_documents(tenant, documents, label=label, is_rated=is_rated)
+    Document.objects.bulk_update(documents, _RENEWED, batch_size=100)
+    return batch_id
+
+
+def _refuse_twin(document: Document, dataset: Dataset) -> None:
+    if document.source_url:
+        return
+    same = Document.objects.filter(dataset=dataset, sha256=document.sha256, settings_key=dataset.settings_key)
+    twin = same.filter(source_url="").exclude(pk=document.pk).first()
+    if twin is not None:
+        raise DocumentDuplicateError(
+            "The dataset has this content already, cut in the same way: %(document)s.", {"document": twin.pk}
+        )
+
+
+def _without_twins(documents: Iterable[Document]) -> list[Document]:
+    """Of the files with one content the first: cut in the same way, the others would be the same again."""
+    chosen: dict[object, Document] = {}
+    for document in documents:
+        chosen.setdefault(document.source_url or document.sha256, document)
+    return list(chosen.values())
+
+
+def _begin_anew(document: Document) -> None:
+    if document.status == DocumentStatus.COMPLETED:
+        document.kept_chunks, document.chunks_done, document.chunks_total = document.chunks_done, 0, None
+    document.status = DocumentStatus.WAITING
+    document.passages_digest = document.error_code = document.error_message = ""
+    document.is_pause_asked = False
+    for phase in _PHASES:
+        setattr(document, phase, None)

@@ -1,0 +1,156 @@
+"""Taking an upload: all of its files or none, one job a document, nothing indexed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.core.files.base import ContentFile, File
+
+from scheduling.outgoing_http import read_target
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tenants.services.audit import part_of_act, record_audit
+from tenants.services.usage import check_room
+from workloads.documents.batch_limit import check_batch_limit
+from workloads.documents.extraction.sniffing import ContentType
+from workloads.documents.indexing.inspection import inspect_documents
+from workloads.documents.indexing.intake import label_of, lock_dataset, submit_documents
+from workloads.documents.limits import VECTOR_CHUNKS
+from workloads.documents.models import Dataset, Document
+from workloads.files.incoming import MAX_NAME_LENGTH, IncomingFile
+from workloads.files.store import NewContent, lock_contents, storage_key, store_contents, taking_back
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """One file of an upload and its document, which is an earlier one's where the content was there already."""
+
+    name: str
+    document: Document
+    is_duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What became of an upload; ``batch_id`` is None when every file was there already."""
+
+    batch_id: UUID | None
+    files: list[UploadedFile]
+
+
+def upload_documents(
+    *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rated: bool = False
+) -> Upload:
+    """Take files into a dataset and submit a job for each new content; ``is_rated`` as submission has it.
+
+    Raises BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission refuses; then nothing
+    was taken.
+    """
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        check_batch_limit(tenant, len(files))
+        return _take(tenant, dataset, inspect_documents(files), written, is_rated=is_rated)
+
+
+def add_text(
+    *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rated: bool = False
+) -> Upload:
+    """Take a text into a dataset as if it were a file of this type; raises what uploading raises."""
+    data = text.encode()
+    file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        return _take(tenant, dataset, [file], written, is_rated=is_rated)
+
+
+def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rated: bool = False) -> Upload:
+    """Take the page or file of an address into a dataset; its job fetches it.
+
+    An address stands in a dataset once. Raises UrlRefusedError for what is no address, and what uploading raises.
+    """
+    target = read_target(url)
+    with tenant_context(tenant):
+        dataset = lock_dataset(dataset)
+        known = Document.objects.filter(dataset=dataset, source_url=url).first()
+        if known is not None:
+            return Upload(None, [UploadedFile(known.name, known, is_duplicate=True)])
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        document = Document(
+            tenant=tenant,
+            dataset=dataset,
+            name=name or name_of_address(target.shown),
+            size_bytes=0,
+            settings_key=dataset.settings_key,
+            source_url=url,
+            is_fetch_due=True,
+        )
+        with part_of_act():
+            batch_id = _submit(tenant, dataset, [document], is_rated=is_rated)
+        after = {"files": 1, "new": 1, "batch": str(batch_id), "address": target.shown}
+        record_audit(action="documents.uploaded", target=dataset, after=after)
+    return Upload(batch_id, [UploadedFile(document.name, document, is_duplicate=False)])
+
+
+def name_of_address(shown: str) -> str:
+    """A name for a document by its address, which is shown without its query."""
+    return shown.partition("://")[2].rstrip("/")[-MAX_NAME_LENGTH:] or shown
+
+
+def _take(
+    tenant: Tenant, dataset: Dataset, incoming: Sequence[IncomingFile], written: list[str], *, is_rated: bool
+) -> Upload:
+    dataset = lock_dataset(dataset)
+    keys = {file.sha256: storage_key(tenant.pk, file.sha256) for file in incoming}
+    lock_contents(keys.values())
+    known = {
+        document.sha256: document
+        for document in Document.objects.filter(
+            dataset=dataset, settings_key=dataset.settings_key, sha256__in=list(keys), source_url=""
+        )
+    }
+    fresh: dict[str, IncomingFile] = {}
+    for file in incoming:
+        if file.sha256 not in known:
+            fresh.setdefault(file.sha256, file)
+    batch_id = None
+    created: dict[str, Document] = {}
+    if fresh:
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        contents = [NewContent(sha256, file.size_bytes, file.content) for sha256, file in fresh.items()]
+        store_contents(tenant.pk, contents, written=written)
+        created = {sha256: _make(tenant, dataset, file, keys[sha256]) for sha256, file in fresh.items()}
+        with part_of_act():
+            batch_id = _submit(tenant, dataset, list(created.values()), is_rated=is_rated)
+    record_audit(
+        action="documents.uploaded",
+        target=dataset,
+        after={"files": len(incoming), "new": len(created), "batch": str(batch_id) if batch_id else None},
+    )
+    documents = known | created
+    firsts = {id(file) for file in fresh.values()}
+    return Upload(
+        batch_id,
+        [UploadedFile(file.name, documents[file.sha256], id(file) not in firsts) for file in incoming],
+    )
+
+
+def _make(tenant: Tenant, dataset: Dataset, file: IncomingFile, key: str) -> Document:
+    return Document(
+        tenant=tenant,
+        dataset=dataset,
+        name=file.name,
+        content_type=file.content_type,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        settings_key=dataset.settings_key,
+        storage_key=key,
+    )
+
+
+def _submit(tenant: Tenant, dataset: Dataset, documents: list[Document], *, is_rated: bool) -> UUID:
+    batch_id = submit_documents(tenant, documents, label=label_of(len(documents), dataset), is_rated=is_rated)
+    for document in documents:
+        document.batch_id = batch_id
+    Document.objects.bulk_create(documents)
+    return batch_id

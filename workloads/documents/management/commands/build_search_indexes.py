@@ -1,0 +1,49 @@
+"""Give each large dataset an approximate index of its own, and take it from those that are large no longer."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connections
+from django.db.models import Count
+
+from tenants.conf import OWNER_ALIAS
+from tenants.context import all_tenants
+from workloads.documents.conf import exact_search_max_chunks
+from workloads.documents.models import Chunk
+from workloads.documents.vector_index import create_index, drop_index, has_vector_index, index_name, list_indexes
+
+
+class Command(BaseCommand):
+    help = (
+        "Build an HNSW index for each dataset beyond EXACT_SEARCH_MAX_CHUNKS, without blocking anybody, and drop"
+        " those that are not needed any more. Run it from time to time; until then large datasets are searched exactly."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="Only say what would be built and dropped.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if OWNER_ALIAS not in connections:
+            raise CommandError("Indexes are built as the owner of the tables: set DATABASE_OWNER_URL.")
+        wanted = {index_name(dataset): dataset for dataset in large_datasets()}
+        with connections[OWNER_ALIAS].cursor() as cursor:
+            existing = list_indexes(cursor)
+            unusable = {name for name in existing & wanted.keys() if not has_vector_index(wanted[name])}
+            for name in sorted((existing - wanted.keys()) | unusable):
+                self.stdout.write(f"drop {name}")
+                if not options["dry_run"]:
+                    drop_index(cursor, name)
+            for name in sorted(wanted.keys() - (existing - unusable)):
+                self.stdout.write(f"build {name}")
+                if not options["dry_run"]:
+                    create_index(cursor, wanted[name])
+
+
+def large_datasets() -> list[UUID]:
+    """The datasets with more chunks than are searched exactly."""
+    with all_tenants():
+        sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
+        return list(sizes.filter(chunks__gt=exact_search_max_chunks()).values_list("dataset_id", flat=True))

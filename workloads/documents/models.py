@@ -1,0 +1,200 @@
+"""What a tenant has given to be searched: datasets of documents, documents of chunks."""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.contrib.postgres.search import SearchVectorField
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
+from pgvector.django import VectorField
+
+from tenants.models.base import TenantModel
+from tenants.models.names import NamedModel
+from workloads.documents.embedding import DIMENSIONS, current_model_name
+from workloads.documents.splitting import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_OVERLAP,
+    MAX_CHUNK_SIZE,
+    MIN_CHUNK_SIZE,
+    SplitSettings,
+)
+
+# A unique index holds it beside two ids.
+MAX_URL_LENGTH = 2_000
+
+
+class DocumentStatus(models.TextChoices):
+    """The phases of a document, in their order."""
+
+    WAITING = gettext_noop("waiting"), _("Waiting")
+    PARSING = gettext_noop("parsing"), _("Parsing")
+    CLEANING = gettext_noop("cleaning"), _("Cleaning")
+    SPLITTING = gettext_noop("splitting"), _("Splitting")
+    INDEXING = gettext_noop("indexing"), _("Indexing")
+    COMPLETED = gettext_noop("completed"), _("Completed")
+    ERROR = gettext_noop("error"), _("Error")
+
+
+class Dataset(NamedModel, TenantModel):
+    """Documents that are searched together, cut by the same settings and embedded by the same model."""
+
+    name = models.CharField(_("name"), max_length=100)
+    description = models.CharField(_("description"), max_length=1_000, blank=True)
+    chunk_size = models.PositiveSmallIntegerField(
+        _("chunk size"),
+        default=DEFAULT_CHUNK_SIZE,
+        validators=[MinValueValidator(MIN_CHUNK_SIZE), MaxValueValidator(MAX_CHUNK_SIZE)],
+        help_text=_("Tokens of a chunk, at most; about four letters or one and a half Chinese characters each."),
+    )
+    chunk_overlap = models.PositiveSmallIntegerField(
+        _("chunk overlap"),
+        default=DEFAULT_OVERLAP,
+        help_text=_("Tokens that a chunk repeats of the one before; at most half of a chunk."),
+    )
+    embedding_model = models.CharField(_("embedding model"), max_length=100, default=current_model_name, editable=False)
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("dataset")
+        verbose_name_plural = _("datasets")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="dataset_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="dataset_name_unique"),
+            models.CheckConstraint(
+                condition=models.Q(chunk_size__range=(MIN_CHUNK_SIZE, MAX_CHUNK_SIZE)), name="dataset_chunk_size"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(chunk_overlap__lte=models.F("chunk_size") / 2), name="dataset_chunk_overlap"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def split_settings(self) -> SplitSettings:
+        """How its documents are cut."""
+        return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
+
+    @property
+    def settings_key(self) -> str:
+        """Equal for two indexings whose chunks of the same content would be the same."""
+        text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Document(TenantModel):
+    """One file, text or page of a dataset, and how far its indexing is.
+
+    ``status`` is what its job wrote last; how the job itself stands (cancelled, suspended, dead) is asked of the
+    job. ``passages_digest`` and ``chunks_done`` say where an interrupted indexing goes on. ``kept_chunks``: it has
+    been indexed before, and so many chunks answer searches until the indexing that is under way is whole; 0 where
+    what is indexed answers as it comes. ``served_model`` made the vectors of the chunks that answer.
+
+    What comes from a ``source_url`` has no content until its job has fetched it.
+    """
+
+    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    dataset = models.ForeignKey(
+        Dataset,
+        models.CASCADE,
+        verbose_name=_("dataset"),
+        db_constraint=False,
+        db_index=False,
+        related_name="documents",
+    )
+    name = models.CharField(_("name"), max_length=255)
+    content_type = models.CharField(_("content type"), max_length=100)
+    size_bytes = models.PositiveBigIntegerField(_("size bytes"))
+    sha256 = models.CharField(_("sha256"), max_length=64)
+    settings_key = models.CharField(_("settings key"), max_length=16)
+    storage_key = models.CharField(_("storage key"), max_length=200)
+    status = models.CharField(_("status"), max_length=10, choices=DocumentStatus, default=DocumentStatus.WAITING)
+    chunks_done = models.PositiveIntegerField(_("chunks done"), default=0)
+    chunks_total = models.PositiveIntegerField(_("chunks total"), null=True, blank=True)
+    passages_digest = models.CharField(_("passages digest"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=64, blank=True)
+    error_message = models.CharField(_("error message"), max_length=1_000, blank=True)
+    kept_chunks = models.PositiveIntegerField(_("kept chunks"), db_default=0)
+    served_model = models.CharField(_("served model"), max_length=100, blank=True, db_default="")
+    source_url = models.CharField(_("source url"), max_length=MAX_URL_LENGTH, blank=True, db_default="")
+    is_fetch_due = models.BooleanField(_("is fetch due"), db_default=False)
+    is_pause_asked = models.BooleanField(_("is pause asked"), db_default=False)
+    job_id = models.UUIDField(_("job id"))
+    batch_id = models.UUIDField(_("batch id"))
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    parsing_at = models.DateTimeField(_("parsing at"), null=True, blank=True)
+    cleaning_at = models.DateTimeField(_("cleaning at"), null=True, blank=True)
+    splitting_at = models.DateTimeField(_("splitting at"), null=True, blank=True)
+    indexing_at = models.DateTimeField(_("indexing at"), null=True, blank=True)
+    completed_at = models.DateTimeField(_("completed at"), null=True, blank=True)
+    error_at = models.DateTimeField(_("error at"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("document")
+        verbose_name_plural = _("documents")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="document_tenant_id"),
+            models.UniqueConstraint(
+                fields=["tenant", "dataset", "sha256", "settings_key"],
+                condition=models.Q(source_url=""),
+                name="document_file_unique",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "dataset", "source_url"],
+                condition=~models.Q(source_url=""),
+                name="document_url_unique",
+            ),
+            models.CheckConstraint(condition=models.Q(status__in=DocumentStatus.values), name="document_status_known"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "batch_id"], name="document_batch"),
+            models.Index(fields=["tenant", "storage_key"], name="document_file"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Chunk(TenantModel):
+    """A passage of a document with what finds it: its vector and its terms.
+
+    What is not served waits for the rest of its document, whose chunks of before answer until then.
+    """
+
+    dataset = models.ForeignKey(
+        Dataset, models.CASCADE, verbose_name=_("dataset"), db_constraint=False, db_index=False, related_name="+"
+    )
+    document = models.ForeignKey(
+        Document, models.CASCADE, verbose_name=_("document"), db_constraint=False, db_index=False, related_name="chunks"
+    )
+    position = models.PositiveIntegerField(_("position"))
+    text = models.TextField(_("text"))
+    location = models.JSONField(_("location"), default=dict)
+    embedding = VectorField(verbose_name=_("embedding"), dimensions=DIMENSIONS)
+    search = SearchVectorField(verbose_name=_("search"))
+    is_served = models.BooleanField(_("is served"), db_default=True)
+    # Of the text and the model that made the vector; equal for those of a tenant that have the same vector.
+    vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("chunk")
+        verbose_name_plural = _("chunks")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "document", "is_served", "position"], name="chunk_place_unique"),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "dataset"], name="chunk_dataset"),
+            models.Index(fields=["tenant", "vector_digest"], name="chunk_vector"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.document_id}#{self.position}"
+
+
+# Who of them refers to stored files.
+FILE_REFERENCES = ((Document, "storage_key"),)

@@ -1,0 +1,211 @@
+"""Steps that compute for one item: fetch, extract, clean, split, load passages, embed.
+
+Each returns the item as the step leaves it. They write nothing and read no table, so they may run in threads.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from scheduling.outgoing_http import Answer, HeaderValue, Limits, read_target, send
+from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from workloads.documents.cleaning import clean_blocks, remove_addresses
+from workloads.documents.embedding import RateLimitedError, current_model_name, get_embedder
+from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError
+from workloads.documents.extraction.extractor import extract_blocks
+from workloads.documents.extraction.sniffing import ContentType, sniff
+from workloads.documents.one_item.item import IndexingItem, passages_from_bytes
+from workloads.documents.splitting import Passage, passages_digest, split_blocks, split_sections
+from workloads.documents.vector_reuse import combine
+from workloads.files.store import fetch, read_bytes
+
+if TYPE_CHECKING:
+    from workloads.documents.embedding import Vectors
+
+MODEL_CHANGED = "embedding_model_mismatch"
+_ACCEPT = ("Accept", "text/html, application/pdf, text/markdown, text/plain, text/csv, */*;q=0.5")
+# A text that has no distinctive content has the type that its server names, as by the suffix of a file name.
+_SUFFIXES = {
+    "text/html": ".html",
+    "application/xhtml+xml": ".html",
+    "text/markdown": ".md",
+    "text/csv": ".csv",
+    "text/plain": ".txt",
+}
+# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+_HEALING_STATUSES = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What steps need of the job that runs them.
+
+    ``check_running`` is called several times a second and may raise to end a step. ``dependency`` is the job
+    context's. The slots bound how many parsers and how many calls of the model in this process run at once.
+    """
+
+    check_running: Callable[[], object]
+    dependency: Callable[[Dependency], AbstractContextManager[None]]
+    parser_slot: AbstractContextManager[Any] = field(default_factory=nullcontext)
+    model_slot: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """Passages with their vectors, of which ``reused`` were not computed again."""
+
+    passages: Sequence[Passage]
+    vectors: Vectors
+    reused: int
+
+
+def fetch_text(item: IndexingItem, text: str) -> IndexingItem:
+    """Return the item with a text as its content."""
+    data = text.encode("utf-8", "replace")
+    content_type = sniff(item.file_name, io.BytesIO(data)) or ContentType.TEXT
+    return replace(item, data=data).with_state(content_type=content_type.value, size_bytes=len(data))
+
+
+def fetch_page(
+    item: IndexingItem,
+    url: str,
+    context: StepContext,
+    *,
+    limits: Limits,
+    headers: Sequence[tuple[str, HeaderValue]] = (),
+) -> IndexingItem:
+    """Return the item with the content of a page.
+
+    Raises TransientError or PermanentError for what the server refuses, with the codes ``http_<status>``,
+    ``file_too_large``, ``file_empty`` and ``type_unknown``, and Interrupted while the breaker of its host is open.
+    """
+    if not any(name.lower() == "accept" for name, _ in headers):
+        headers = [_ACCEPT, *headers]
+    with context.dependency(Dependency(read_target(url).authority[:MAX_DEPENDENCY_CHARACTERS])):
+        answer = send("GET", url, headers=headers, limits=limits, at_safe_point=context.check_running)
+        _check_status(answer)
+    if answer.is_cut:
+        raise PermanentError(f"{answer.url} has more than {limits.body_bytes} bytes.", code="file_too_large")
+    if not answer.body:
+        raise PermanentError(f"{answer.url} is empty.", code="file_empty")
+    content_type = sniff(_name_for_sniffing(answer, item.file_name), io.BytesIO(answer.body))
+    if content_type is None:
+        named = answer.header("content-type") or "nothing"
+        raise _type_unknown(answer.url, f"; its media type is {named[:100]}")
+    return replace(item, data=answer.body).with_state(content_type=content_type.value, size_bytes=len(answer.body))
+
+
+def extract(item: IndexingItem, context: StepContext) -> IndexingItem:
+    """Return the item with the blocks of its stored content; raise FileTooComplexError for more text than allowed."""
+    settings, state = item.settings, item.state
+    with fetch(state.content_key, state.content_sha256) as file, context.parser_slot:
+        content_type = state.content_type or sniff(item.file_name, file)  # type: ignore[arg-type]
+        if content_type is None:
+            raise _type_unknown("It")
+        blocks = extract_blocks(file, str(content_type), limits=settings.parsing, at_safe_point=context.check_running)
+    characters = sum(len(block.text) for block in blocks)
+    if settings.max_characters is not None and characters > settings.max_characters:
+        raise FileTooComplexError(f"It has {characters} characters; at most {settings.max_characters} are indexed.")
+    context.check_running()
+    return replace(item, data=None, blocks=blocks).with_state(content_type=str(content_type))
+
+
+def clean(item: IndexingItem) -> IndexingItem:
+    """Return the item with clean blocks, without addresses where its settings remove them."""
+    settings, blocks = item.settings, clean_blocks(item.blocks)
+    if settings.remove_urls or settings.remove_emails:
+        blocks = remove_addresses(blocks, urls=settings.remove_urls, emails=settings.remove_emails)
+    return replace(item, blocks=blocks)
+
+
+def split(item: IndexingItem) -> IndexingItem:
+    """Return the item with its passages, which are the same for the same content and settings.
+
+    Raises FileWithoutTextError if there is none, FileTooComplexError if there are more than allowed.
+    """
+    settings = item.settings
+    if settings.split_mode == "markdown":
+        passages = split_sections(item.blocks, settings.split_settings, level=settings.heading_level)
+    else:
+        passages = split_blocks(item.blocks, settings.split_settings)
+    if not passages:
+        raise FileWithoutTextError
+    if settings.max_chunks is not None and len(passages) > settings.max_chunks:
+        raise FileTooComplexError(f"It makes {len(passages)} chunks; at most {settings.max_chunks} are indexed.")
+    return replace(item, blocks=(), passages=passages, digest=passages_digest(passages))
+
+
+def load_passages(item: IndexingItem) -> IndexingItem:
+    """Return the item with the passages that an earlier start has stored."""
+    passages = passages_from_bytes(read_bytes(item.state.passages_key, item.state.passages_sha256))
+    return replace(item, passages=passages, digest=passages_digest(passages))
+
+
+def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
+    """Return the item's next batch with its vectors; ``known`` are vectors by the digests of their texts.
+
+    Raises RateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
+    """
+    context.check_running()
+    batch = item.next_batch()
+    texts = [passage.text for passage in batch]
+    vectors, reused = combine(texts, known, model=item.embedding_model, embed=lambda rest: _embed(rest, context))
+    return EmbeddedBatch(batch, vectors, reused)
+
+
+def require_current_model(model: str) -> None:
+    """Raise PermanentError if another embedding model is in use than the dataset's."""
+    if model != current_model_name():
+        raise PermanentError(
+            f"The dataset is embedded by {model}; {current_model_name()} is in use.", code=MODEL_CHANGED
+        )
+
+
+def is_model_local() -> bool:
+    """Return True if the embedding model runs in this process."""
+    return get_embedder().dependency is None
+
+
+def new_model_slot() -> AbstractContextManager[Any]:
+    """Return a lock if the model runs in this process, where it serves one thread at a time."""
+    return threading.Lock() if is_model_local() else nullcontext()
+
+
+def _embed(texts: Sequence[str], context: StepContext) -> Vectors:
+    embedder = get_embedder()
+    with context.model_slot:
+        context.check_running()
+        with context.dependency(embedder.dependency) if embedder.dependency else nullcontext():
+            try:
+                return embedder.embed(texts)
+            except RateLimitedError as error:
+                limited = error
+    raise limited
+
+
+def _check_status(answer: Answer) -> None:
+    if answer.status == 200:
+        return
+    message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
+    if answer.status >= 500 or answer.status in _HEALING_STATUSES:
+        raise TransientError(message, code=code, retry_after_seconds=answer.retry_after_seconds)
+    raise PermanentError(message, code=code)
+
+
+def _name_for_sniffing(answer: Answer, otherwise: str) -> str:
+    """Return a name with the suffix of the media type, else that of the URL, else ``otherwise``."""
+    media_type = answer.header("content-type").partition(";")[0].strip().lower()
+    suffix = _SUFFIXES.get(media_type) or PurePosixPath(urlsplit(answer.url).path).suffix
+    return f"page{suffix}" if suffix else otherwise
+
+
+def _type_unknown(name: str, more: str = "") -> PermanentError:
+    return PermanentError(f"{name} is no PDF, DOCX, HTML, Markdown, text or CSV{more}.", code="type_unknown")

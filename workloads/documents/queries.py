@@ -1,0 +1,44 @@
+"""Finding datasets, and counting the chunks of documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Q
+
+from tenants.translation import LocalizableText
+from workloads.documents.exceptions import DatasetNotFoundError
+from workloads.documents.models import Dataset
+
+# Annotations of a document: chunks that answer searches, and those that wait for the rest.
+FOUND_CHUNKS: Mapping[str, Count] = {
+    "found_served": Count("chunks", filter=Q(chunks__is_served=True)),
+    "found_waiting": Count("chunks", filter=Q(chunks__is_served=False)),
+}
+
+
+def get_dataset(dataset_id: UUID) -> Dataset:
+    """One dataset of the current scope, else DatasetNotFoundError."""
+    dataset: Dataset | None = Dataset.objects.filter(pk=dataset_id).first()
+    if dataset is None:
+        raise DatasetNotFoundError
+    return dataset
+
+
+def tell_chunks(document: Any) -> LocalizableText | None:
+    """What a document with FOUND_CHUNKS says of its chunks that is not so; None where it all is."""
+    done, kept = document.chunks_done, document.kept_chunks
+    said = (kept, done) if kept else (done, 0)
+    found = (document.found_served, document.found_waiting)
+    if said == found:
+        return None
+    values = {"said": said[0], "found": found[0], "said_waiting": said[1], "found_waiting": found[1]}
+    if said[1] or found[1]:
+        return LocalizableText(
+            "says %(said)s chunks and has %(found)s,"
+            " says %(said_waiting)s that wait for the rest and has %(found_waiting)s",
+            values,
+        )
+    return LocalizableText("says %(said)s chunks and has %(found)s", values)

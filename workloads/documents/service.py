@@ -1,0 +1,98 @@
+"""Changes of datasets: each in one transaction with its audit entry."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
+
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tenants.selectors.settings import settings_of
+from tenants.services.audit import record_audit
+from workloads.documents.exceptions import DatasetInUseError, DatasetNameTakenError, DatasetSettingsInvalidError
+from workloads.documents.models import Dataset, Document
+from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS
+
+_SETTABLE = ("name", "description", "chunk_size", "chunk_overlap")
+
+
+def create_dataset(
+    *,
+    tenant: Tenant,
+    name: str,
+    description: str = "",
+    chunk_size: int | None = None,
+    chunk_overlap: int | None = None,
+) -> Dataset:
+    """Make an empty dataset, to be embedded by the model in use.
+
+    What is not said is the tenant's own default; small chunks overlap by half at most.
+    """
+    defaults = settings_of(tenant)
+    if chunk_size is None:
+        chunk_size = int(defaults[CHUNK_TOKENS.key])
+    if chunk_overlap is None:
+        chunk_overlap = min(int(defaults[CHUNK_OVERLAP_TOKENS.key]), chunk_size // 2)
+    dataset = Dataset(
+        tenant=tenant,
+        name=name,
+        description=description,
+        chunk_size=chunk_size,
+        chunk_overlap=chunk_overlap,
+    )
+    with tenant_context(tenant):
+        _save(dataset)
+        record_audit(action="dataset.created", target=dataset, after=_facts(dataset))
+    return dataset
+
+
+def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
+    """Change name, description or settings; new settings count for the documents that are indexed from now on."""
+    unknown = changes.keys() - set(_SETTABLE)
+    if unknown:
+        raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
+    with transaction.atomic():
+        locked: Dataset = Dataset.objects.select_for_update(no_key=True).get(pk=dataset.pk)
+        before = _facts(locked)
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        _save(locked)
+        record_audit(action="dataset.updated", target=locked, before=before, after=_facts(locked))
+    return locked
+
+
+def delete_dataset(*, dataset: Dataset) -> None:
+    """Delete a dataset without documents; DatasetInUseError while it has some."""
+    with transaction.atomic():
+        # The lock keeps an upload out: a new document refers to the dataset's row.
+        locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
+        if Document.objects.filter(dataset=locked).exists():
+            raise DatasetInUseError
+        record_audit(action="dataset.deleted", target=locked, before=_facts(locked))
+        locked.delete()
+
+
+def _save(dataset: Dataset) -> None:
+    try:
+        # Uniqueness is left to the database, which decides it also between two requests at once.
+        dataset.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        errors = [
+            {"field": field, "code": "settings_invalid", "detail": " ".join(messages)}
+            for field, messages in error.message_dict.items()
+        ]
+        raise DatasetSettingsInvalidError(errors=errors) from error
+    if 2 * dataset.chunk_overlap > dataset.chunk_size:
+        raise DatasetSettingsInvalidError("chunk_overlap is at most half of chunk_size.")
+    try:
+        with transaction.atomic():
+            dataset.save()
+    except IntegrityError as error:
+        if "dataset_name_unique" not in str(error):
+            raise
+        raise DatasetNameTakenError("There is a dataset %(name)r already.", {"name": dataset.name}) from error
+
+
+def _facts(dataset: Dataset) -> dict[str, str | int]:
+    return {name: getattr(dataset, name) for name in _SETTABLE}

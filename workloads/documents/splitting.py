@@ -1,0 +1,146 @@
+"""From blocks to passages: what is embedded, searched and shown."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from semantic_text_splitter import TextSplitter
+
+from workloads.documents.blocks import Block
+from workloads.documents.terms import UNSPACED
+
+MIN_CHUNK_SIZE, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE = 20, 200, 1_000
+DEFAULT_OVERLAP = 20
+# Letters of a spaced script that make about one token of the embedding's vocabulary.
+_LETTERS_A_TOKEN = 4
+# Tokens that one character of an unspaced script makes: its words are one or two characters long.
+_TOKENS_AN_UNSPACED_CHARACTER = 0.75
+# The splitter breaks at the longest run of newlines that it finds: at headings first, then at paragraphs.
+_BEFORE_HEADING, _BEFORE_PARAGRAPH = "\n\n\n", "\n\n"
+
+# The headings above a place, each with its level.
+type _Path = tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitSettings:
+    """How long a passage may be, and how much of it the next one repeats; both in estimated tokens."""
+
+    chunk_size: int = DEFAULT_CHUNK_SIZE
+    overlap: int = DEFAULT_OVERLAP
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One chunk to be: its place in the document, its text, and where it stands.
+
+    ``location`` holds ``heading`` (the path of headings above it) and ``page``, ``line``, ``row`` or
+    ``paragraph`` of its beginning; ``page_end`` when it ends on a later page.
+    """
+
+    position: int
+    text: str
+    location: dict[str, Any]
+
+    @property
+    def heading(self) -> str:
+        """The path of headings as one line."""
+        return " › ".join(self.location.get("heading", ()))
+
+
+def estimate_tokens(text: str) -> int:
+    """About how many tokens of the embedding's vocabulary the text makes."""
+    unspaced = len(UNSPACED.findall(text))
+    return round(unspaced * _TOKENS_AN_UNSPACED_CHARACTER + (len(text) - unspaced) / _LETTERS_A_TOKEN)
+
+
+def split_blocks(blocks: Iterable[Block], settings: SplitSettings) -> list[Passage]:
+    """Cut the document into passages. Deterministic: the same blocks and settings give the same passages."""
+    return list(_split(blocks, settings))
+
+
+def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: int) -> list[Passage]:
+    """The same, and no passage reaches over a heading of ``level`` or above; one right under another opens nothing."""
+    passages: list[Passage] = []
+    for path, section in _sections(blocks, level):
+        passages.extend(_split(section, settings, path=path, first=len(passages)))
+    return passages
+
+
+def passages_digest(passages: Sequence[Passage]) -> str:
+    """SHA-256 over texts and locations: equal digests mean that a resumed job may go on where it stopped."""
+    digest = hashlib.sha256()
+    for passage in passages:
+        digest.update(f"{passage.text}\0{sorted(passage.location.items())}\0".encode())
+    return digest.hexdigest()
+
+
+def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0) -> Iterator[Passage]:
+    """The passages of blocks that stand under the headings of ``path``, numbered from ``first``."""
+    text, offsets, places = _assemble(blocks, path)
+    if not text:
+        return
+    splitter = TextSplitter.from_callback(estimate_tokens, settings.chunk_size, settings.overlap)
+    for position, (start, piece) in enumerate(splitter.chunk_indices(text), start=first):
+        begin = bisect_right(offsets, start) - 1
+        end = bisect_right(offsets, start + len(piece) - 1) - 1
+        yield Passage(position, piece, _location(places[begin], places[end]))
+
+
+def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list[Block]]]:
+    """The blocks from one heading of ``level`` or above to the next, each with the headings above its first."""
+    path: _Path = ()
+    above: _Path = ()
+    section: list[Block] = []
+    has_text = False
+    for block in blocks:
+        if 0 < block.level <= level and has_text:
+            yield above, section
+            above, section, has_text = path, [], False
+        section.append(block)
+        path = _path_after(path, block)
+        has_text = has_text or not block.level
+    if section:
+        yield above, section
+
+
+def _path_after(path: _Path, block: Block) -> _Path:
+    """The headings above what follows the block."""
+    if not block.level:
+        return path
+    kept = tuple(heading for heading in path if heading[0] < block.level)
+    return (*kept, (block.level, " ".join(block.text.split())))
+
+
+def _assemble(blocks: Iterable[Block], path: _Path) -> tuple[str, list[int], list[dict[str, Any]]]:
+    """The document as one text, with the offset and the place of each block in it."""
+    parts: list[str] = []
+    offsets: list[int] = []
+    places: list[dict[str, Any]] = []
+    length = 0
+    previous_level = 0
+    for block in blocks:
+        path = _path_after(path, block)
+        if parts:
+            # A heading right under another stays with it.
+            gap = _BEFORE_HEADING if block.level and not previous_level else _BEFORE_PARAGRAPH
+            gap = "\n" if previous_level or "row" in block.location else gap
+            parts.append(gap)
+            length += len(gap)
+        offsets.append(length)
+        places.append({**block.location, "heading": [title for _, title in path]} if path else dict(block.location))
+        parts.append(block.text)
+        length += len(block.text)
+        previous_level = block.level
+    return "".join(parts), offsets, places
+
+
+def _location(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
+    location = dict(first)
+    if last.get("page") != first.get("page"):
+        location["page_end"] = last["page"]
+    return location

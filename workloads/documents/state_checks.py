@@ -1,0 +1,135 @@
+"""Consistency checks of documents: their jobs, their chunks, and the counters of chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import Exists, OuterRef, QuerySet
+from django.utils.translation import gettext_noop
+
+from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.selectors.tenant_pages import TenantPage
+from tenants.translation import LocalizableText
+from workloads.documents.models import Chunk, Document
+from workloads.documents.queries import FOUND_CHUNKS, tell_chunks
+from workloads.documents.space import CHUNK_COUNTER
+
+CHUNK_ROWS = 1_000
+DAILY = timedelta(days=1)
+NO_JOB = FaultKind(
+    "document_without_job", gettext_noop("A document of the last day waits for a job that is not there.")
+)
+CHUNKS = FaultKind("document_chunks", gettext_noop("A document has other chunks than it says."))
+ORPHAN = FaultKind(
+    "orphan_chunk",
+    gettext_noop("A chunk belongs to no document, or to one of another dataset."),
+    "Deletes it: nothing leads to it but a search.",
+)
+SPACE = FaultKind(
+    "space_counter",
+    gettext_noop("A tenant's counter of chunks is not what its documents add up to."),
+    "Writes what the documents add up to.",
+)
+_SQL = load_sql(__file__)
+_JOBS = _SQL["find_without_job"]
+
+
+_ORPHANS = _SQL["find_orphans"]
+
+
+def look_at_jobs(piece: Piece) -> Look:
+    """Documents whose jobs are gone before they ended."""
+    return Table("retrieval_document").look(_JOBS, piece)
+
+
+def look_at_chunks(piece: Piece) -> Look:
+    """Find documents with other numbers of chunks than they store."""
+    with all_tenants():
+        rows, look = _documents(piece, CHUNK_ROWS)
+        counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
+        faults = [_chunk_fault(row, told) for row in counted if (told := tell_chunks(row))]
+    return replace(look, faults=faults, counts={"documents": len(rows)})
+
+
+def _chunk_fault(document: Document, difference: LocalizableText) -> Fault:
+    values = {"document": document.pk, "difference": difference}
+    detail = LocalizableText("Document %(document)s %(difference)s.", values)
+    return Fault(CHUNKS.code, document.tenant_id, str(document.pk), detail)
+
+
+def look_at_orphans(piece: Piece) -> Look:
+    """Chunks that are found by searches and lead to no document of their dataset."""
+    return Table("retrieval_chunk").look(_ORPHANS, piece)
+
+
+def repair_orphans(order: RepairOrder) -> None:
+    """Delete those that still are."""
+    assert order.tenant_id is not None  # every chunk has one
+    documents = Document.objects.filter(
+        pk=OuterRef("document_id"), tenant_id=OuterRef("tenant_id"), dataset_id=OuterRef("dataset_id")
+    )
+    Chunk.objects.filter(~Exists(documents), tenant_id=order.tenant_id, pk__in=order.subjects).delete()
+
+
+def look_at_space(piece: Piece) -> Look:
+    """Counters of chunks, against the documents."""
+
+    def find(page: TenantPage) -> Iterable[Fault]:
+        for row in CHUNK_COUNTER.verify_page(page):
+            detail = LocalizableText(
+                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its documents add up to %(recounted)s.",
+                row.values(),
+            )
+            yield Fault(SPACE.code, row.tenant_id, row.key, detail)
+
+    return look_at_page(piece, find)
+
+
+def repair_space(order: RepairOrder) -> None:
+    """Write what the documents add up to."""
+    assert order.tenant_id is not None  # every counter has one
+    CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
+
+
+def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
+    """The documents of a piece, and the look at it without its faults."""
+    documents: QuerySet[Document] = Document.objects.order_by("pk")
+    if piece.tenant_id is not None:
+        documents = documents.filter(tenant_id=piece.tenant_id)
+    if after := piece.after.get("id"):
+        documents = documents.filter(pk__gt=after)
+    if until := (piece.until or {}).get("id"):
+        documents = documents.filter(pk__lte=until)
+    found = list(documents[:rows])
+    end = {"id": str(found[-1].pk)} if len(found) == rows else {}
+    return found, Look(replace(piece, until=end), (), end or None)
+
+
+CHECKS = (
+    StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
+    # Before the count, which is right again without them.
+    StateCheck("orphan_chunks", (ORPHAN,), look_at_orphans, repair_orphans),
+    StateCheck(
+        "chunks",
+        (CHUNKS,),
+        look_at_chunks,
+        interval=DAILY,
+        title=gettext_noop("Chunks"),
+        text=gettext_noop("Counts the chunks of every document and compares them with what it says."),
+    ),
+    StateCheck(
+        "space",
+        (SPACE,),
+        look_at_space,
+        repair_space,
+        interval=DAILY,
+        title=gettext_noop("Vector space"),
+        text=gettext_noop("Adds up the chunks of every tenant's documents and compares them with its counter."),
+    ),
+)

@@ -1,0 +1,39 @@
+"""The settings of a tenant that say how its documents are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.translation import gettext, gettext_noop
+
+from tenants.setting_schema import Setting, SettingGroup
+from workloads.documents.splitting import DEFAULT_CHUNK_SIZE, DEFAULT_OVERLAP, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
+
+_LATER_DATASETS = gettext_noop("Takes effect for datasets that are made later.")
+CHUNK_TOKENS = Setting(
+    key="retrieval.chunk_tokens",
+    title=gettext_noop("Tokens of a chunk"),
+    help_text=gettext_noop("How long a passage of a document may be, in a dataset that does not say otherwise."),
+    schema={"type": "integer", "minimum": MIN_CHUNK_SIZE, "maximum": MAX_CHUNK_SIZE},
+    default=DEFAULT_CHUNK_SIZE,
+    effect=_LATER_DATASETS,
+)
+CHUNK_OVERLAP_TOKENS = Setting(
+    key="retrieval.chunk_overlap_tokens",
+    title=gettext_noop("Tokens that a chunk repeats"),
+    help_text=gettext_noop("How much a passage repeats of the one before; at most half of a chunk."),
+    schema={"type": "integer", "minimum": 0, "maximum": MAX_CHUNK_SIZE // 2},
+    default=DEFAULT_OVERLAP,
+    effect=_LATER_DATASETS,
+)
+
+
+def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
+    """A chunk repeats at most half of itself."""
+    if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
+        return {CHUNK_OVERLAP_TOKENS.key: gettext("At most half of %(key)s.") % {"key": CHUNK_TOKENS.key}}
+    return {}
+
+
+SETTINGS = SettingGroup(gettext_noop("Datasets"), (CHUNK_TOKENS, CHUNK_OVERLAP_TOKENS), check=check_overlap)

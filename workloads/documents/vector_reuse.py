@@ -1,0 +1,54 @@
+"""Vectors that a tenant has already: an equal text is not embedded twice by the same model.
+
+The chunks themselves are the cache, so there is nothing beside them that could be stale, grow or be forgotten at an
+erasure; and what one tenant has embedded never answers another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from tenants.context import tenant_context
+from tenants.signals import cache_asked
+from workloads.documents.embedding import DIMENSIONS, Vectors
+from workloads.documents.models import Chunk
+
+CACHE = "embeddings"
+
+
+def digest_of_text(model: str, text: str) -> UUID:
+    """Equal for texts that have the same vector."""
+    return UUID(bytes=hashlib.sha256(f"{model}\x00{text}".encode("utf-8", "surrogatepass")).digest()[:16])
+
+
+def known_vectors(tenant_id: UUID, texts: Sequence[str], *, model: str) -> dict[UUID, Any]:
+    """Return those vectors of texts that chunks of the tenant have, by the digests of the texts."""
+    digests = {digest_of_text(model, text) for text in texts}
+    with tenant_context(tenant_id):
+        rows = Chunk.objects.filter(vector_digest__in=digests)
+        first = rows.order_by("vector_digest").distinct("vector_digest")
+        found: Iterable[tuple[Any, Any]] = first.values_list("vector_digest", "embedding")
+        return dict(found)
+
+
+def combine(
+    texts: Sequence[str], known: Mapping[UUID, Any], *, model: str, embed: Callable[[Sequence[str]], Vectors]
+) -> tuple[Vectors, int]:
+    """Return one vector a text, in their order, and how many of them were known.
+
+    ``embed`` is called once at most, with each text that is not known once. Reads no table.
+    """
+    digests = [digest_of_text(model, text) for text in texts]
+    reused = sum(digest in known for digest in digests)
+    missing = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in known}
+    found = {**known, **dict(zip(missing, embed(list(missing.values())), strict=True))} if missing else known
+    for place, count in (("reused", reused), ("computed", len(digests) - reused)):
+        if count:
+            cache_asked.send(None, cache=CACHE, place=place, count=count)
+    vectors = np.asarray([found[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
+    return vectors, reused

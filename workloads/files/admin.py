@@ -1,0 +1,105 @@
+"""Uploaded files in the console: upload, look, download, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.defaultfilters import filesizeformat
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.admin.base import ReadOnlyAdmin
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.permissions import Permission
+from workloads.files.forms import ManyFilesField
+from workloads.files.links import make_link
+from workloads.files.models import UploadedFile
+from workloads.files.service import delete_file, upload_files
+
+_NOTE = gettext_lazy("All files are taken or none. A content that is stored already takes up no more room.")
+
+
+class UploadForm(forms.Form):
+    """Which files; of which tenant, where somebody of the platform uploads them."""
+
+    def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if own is None:
+            self.fields["tenant"] = forms.ModelChoiceField(
+                label=gettext("Tenant"), queryset=Tenant.objects.order_by("slug")
+            )
+        else:
+            # Whoever has one needs not say it, and may say no other.
+            mine = Tenant.objects.filter(pk=own.pk)
+            self.fields["tenant"] = forms.ModelChoiceField(queryset=mine, required=False, widget=forms.HiddenInput)
+        # Here and not above, for there `files` is what a form calls the files that it was given.
+        self.fields["files"] = ManyFilesField(help_text=gettext("Of any type; at most 50 MiB each."))
+
+
+@admin.register(UploadedFile)
+class UploadedFileAdmin(ReadOnlyAdmin):
+    """Files that tenants have uploaded; every change is an act."""
+
+    empty_title = gettext_lazy("No file yet")
+    empty_text = gettext_lazy("Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id.")
+    view_permission = Permission.FILES_VIEW
+    list_display = ("name", "content_type", "size", "created_at")
+    list_before_template = "files/admin/upload_link.html"
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("download", "delete")
+    readonly_fields = ("size",)
+    fields = ("name", "content_type", "size", "sha256", "created_at")
+
+    @admin.display(description=gettext_lazy("Size"), ordering="size_bytes")
+    def size(self, file: UploadedFile) -> str:
+        return filesizeformat(file.size_bytes)
+
+    @post_action(label=gettext_lazy("Download"), permission=Permission.FILES_DOWNLOAD)
+    def download(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
+        return HttpResponseRedirect(make_link(file=file, reason=reason).path)
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.FILES_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, file: UploadedFile, reason: str) -> HttpResponse:
+        delete_file(file=file, reason=reason)
+        self.message_user(request, gettext("%(file)s is deleted.") % {"file": file})
+        return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        upload = self.guard(self.upload_view, Permission.FILES_MANAGE, takes_files=True)
+        return [path("upload/", upload, name="files_uploadedfile_upload"), *super().get_urls()]
+
+    def upload_view(self, request: HttpRequest) -> HttpResponse:
+        """Take files: all of them, or none with the reasons."""
+        own = self.access(request).tenant
+        if request.method == "POST":
+            files = {"files": request.FILES.getlist("files")}
+            form = UploadForm(request.POST, files, own=own)
+            if form.is_valid() and self._has_taken(request, form, own or form.cleaned_data["tenant"]):
+                return HttpResponseRedirect(reverse("admin:files_uploadedfile_changelist"))
+        else:
+            form = UploadForm(own=own)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Upload files"),
+            "opts": self.opts,
+            "form": form,
+            "note": _NOTE,
+        }
+        return TemplateResponse(request, "files/admin/upload.html", context)
+
+    def _has_taken(self, request: HttpRequest, form: UploadForm, tenant: Tenant) -> bool:
+        try:
+            taken = upload_files(tenant=tenant, files=form.cleaned_data["files"])
+        except DomainError as refusal:
+            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
+                form.add_error("files", message)
+            return False
+        self.message_user(request, gettext("%(count)s files taken.") % {"count": len(taken)})
+        return True

@@ -1,0 +1,91 @@
+"""`files/`: upload, look, link to, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.parsers import BaseParser, MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
+from tenants.api.parsers import StrictJSONParser
+from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_UPLOAD_BYTES
+from tenants.permissions import Permission
+from workloads.files.api.serializers import (
+    FileSerializer,
+    FileUploadAnswerSerializer,
+    FileUploadSerializer,
+    LinkRequestSerializer,
+    LinkSerializer,
+)
+from workloads.files.links import make_link
+from workloads.files.models import UploadedFile
+from workloads.files.queries import get_file
+from workloads.files.service import delete_file, upload_files
+
+
+class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
+    """Files of the tenant, for whatever of its work refers to them by their ids."""
+
+    model = UploadedFile
+    serializer_class = FileSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.FILES_VIEW,
+        "retrieve": Permission.FILES_VIEW,
+        "create": Permission.FILES_MANAGE,
+        "destroy": Permission.FILES_MANAGE,
+        "link": Permission.FILES_DOWNLOAD,
+    }
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    max_upload_bytes: ClassVar[Mapping[str, int]] = {"create": MAX_UPLOAD_BYTES}
+
+    def get_parsers(self) -> list[BaseParser]:
+        if self.action_map and self.action_map.get("post") == "create":
+            return [MultiPartParser()]
+        return [StrictJSONParser()]
+
+    @extend_schema(operation_id="files_list")
+    def list(self, request: Request) -> Response:
+        """List files, newest first."""
+        return super().list(request)
+
+    @extend_schema(
+        operation_id="files_upload",
+        request={"multipart/form-data": FileUploadSerializer},
+        responses={201: FileUploadAnswerSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """Upload files: all are taken, or none is and the answer says what is wrong with each."""
+        files = upload_files(tenant=self.tenant, files=request.FILES.getlist("files"))
+        return Response(FileUploadAnswerSerializer({"files": files}).data, status=201)
+
+    @extend_schema(operation_id="files_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one file."""
+        file = get_file(UUID(pk))
+        return Response(FileSerializer(file).data, headers=etag_headers(file))
+
+    @extend_schema(operation_id="files_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a file; its links lead nowhere any more, and what still needs it fails."""
+        delete_file(file=self.begin_edit(lambda: get_file(UUID(pk))))
+        return Response(status=204)
+
+    @extend_schema(operation_id="files_link", request=LinkRequestSerializer, responses=LinkSerializer)
+    @action(detail=True, methods=["post"])
+    def link(self, request: Request, pk: str) -> Response:
+        """Make a link from which the file can be downloaded without a key; who made it stands in the audit log."""
+        body = LinkRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        link = make_link(file=get_file(UUID(pk)), seconds=body.validated_data["seconds"])
+        answer = {"url": request.build_absolute_uri(link.path), "expires_at": link.expires_at}
+        return Response(LinkSerializer(answer).data)

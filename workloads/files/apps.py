@@ -1,0 +1,24 @@
+"""The app of stored contents and uploaded files."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+from workloads.files.limits import LIMITS
+
+
+class FilesConfig(AppConfig):
+    """Contents by their hash, who refers to them, their upkeep, and files that tenants upload."""
+
+    name = "workloads.files"
+    label = "files"
+    verbose_name = gettext_lazy("Files")
+    default_auto_field = "django.db.models.BigAutoField"
+    api_urls = "workloads.files.api.urls"
+    page_urls = "workloads.files.urls"
+    file_references = "workloads.files.models:FILE_REFERENCES"
+    tenant_eraser = "workloads.files.erasure.ERASER"
+    upkeep_tasks = "workloads.files.upkeep:TASKS"
+    state_checks = "workloads.files.state_checks:CHECKS"
+    limits = LIMITS

@@ -1,0 +1,111 @@
+"""Looking at the files of an upload before any is taken."""
+
+from __future__ import annotations
+
+import hashlib
+import mimetypes
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.files.base import File
+from django.utils.translation import gettext
+
+from tenants.names import find_invisible_character
+from workloads.files.exceptions import UploadRefusedError
+
+MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_NAME_LENGTH = 255
+UNKNOWN_TYPE = "application/octet-stream"
+_HASHED_BYTES = 1024 * 1024
+
+# The media type of a file by its name and content; None where it is none that is taken.
+type TypeFinder = Callable[[str, File[bytes]], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """A file that may be taken."""
+
+    name: str
+    content_type: str
+    size_bytes: int
+    sha256: str
+    content: File[bytes]
+
+
+def guess_type(name: str, file: File[bytes]) -> str:
+    """By the name alone: it is told to whoever downloads the file, and nothing here is decided by it."""
+    del file
+    return mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
+
+
+def inspect_files(
+    files: Sequence[File[bytes]], *, find_type: TypeFinder = guess_type, wanted: str = ""
+) -> list[IncomingFile]:
+    """All files with their type and hash, or UploadRefusedError with what is wrong with each that is not fit.
+
+    ``wanted`` says which types ``find_type`` finds.
+    """
+    if not files:
+        raise UploadRefusedError(
+            "There is no file in the upload.",
+            errors=[
+                {"field": "files", "code": "files_missing", "detail": gettext("Send at least one file as `files`.")}
+            ],
+        )
+    errors = [fault for index, file in enumerate(files) for fault in _faults_of(index, file)]
+    if errors:
+        raise UploadRefusedError(errors=errors)
+    incoming = []
+    for index, file in enumerate(files):
+        content_type = find_type(name_of(file), file)
+        if content_type is None:
+            errors.append(_fault(index, file, "type_unknown", wanted))
+        else:
+            incoming.append(IncomingFile(name_of(file), content_type, file.size, _hash_of(file), file))
+    if errors:
+        raise UploadRefusedError(errors=errors)
+    return incoming
+
+
+def name_of(file: File[bytes]) -> str:
+    """The file's name without the folders that it came with, in one form for what looks alike."""
+    name = (file.name or "").replace("\\", "/").rsplit("/", 1)[-1]
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
+    """What size and name tell, without a look inside."""
+    name = name_of(file)
+    if not name or len(name) > MAX_NAME_LENGTH or find_invisible_character(name) is not None:
+        yield _fault(
+            index,
+            file,
+            "name_invalid",
+            gettext("A name has 1 to %(limit)s visible characters.") % {"limit": MAX_NAME_LENGTH},
+        )
+    if file.size == 0:
+        yield _fault(index, file, "file_empty", gettext("The file is empty."))
+    if file.size > MAX_FILE_BYTES:
+        yield _fault(
+            index,
+            file,
+            "file_too_large",
+            gettext("The file has %(size)s bytes; at most %(limit)s are taken.")
+            % {"size": file.size, "limit": MAX_FILE_BYTES},
+        )
+
+
+def _fault(index: int, file: File[bytes], code: str, detail: str) -> dict[str, Any]:
+    return {"field": f"files.{index}", "code": code, "detail": f"{name_of(file)[:MAX_NAME_LENGTH]}: {detail}"}
+
+
+def _hash_of(file: File[bytes]) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    for part in file.chunks(_HASHED_BYTES):
+        digest.update(part)
+    file.seek(0)
+    return digest.hexdigest()

@@ -1,0 +1,60 @@
+"""Changes of uploaded files: each in one transaction with its audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.core.files.base import File
+from django.db import transaction
+
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tenants.services.audit import AuditTarget, record_audit
+from workloads.files.incoming import inspect_files
+from workloads.files.models import UploadedFile
+from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
+
+# Names that an audit entry tells; the rest of a large upload is counted.
+_TOLD_NAMES = 20
+
+
+def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[UploadedFile]:
+    """Take files: all of them or none. The same content twice is two files and one copy.
+
+    Raises UploadRefusedError or SpaceExceededError; then nothing was taken.
+    """
+    with taking_back(tenant.pk) as written, tenant_context(tenant):
+        incoming = inspect_files(files)
+        contents = {file.sha256: NewContent(file.sha256, file.size_bytes, file.content) for file in incoming}
+        store_contents(tenant.pk, contents.values(), written=written)
+        rows = [
+            UploadedFile(
+                tenant=tenant,
+                name=file.name,
+                content_type=file.content_type,
+                size_bytes=file.size_bytes,
+                sha256=file.sha256,
+                key=storage_key(tenant.pk, file.sha256),
+            )
+            for file in incoming
+        ]
+        UploadedFile.objects.bulk_create(rows)
+        record_audit(
+            action="files.uploaded",
+            target=AuditTarget("files.uploadedfile", str(rows[0].pk), tenant.pk),
+            after={
+                "files": len(rows),
+                "names": [row.name for row in rows[:_TOLD_NAMES]],
+                "bytes": sum(row.size_bytes for row in rows),
+            },
+        )
+    return rows
+
+
+@transaction.atomic
+def delete_file(*, file: UploadedFile, reason: str = "") -> None:
+    """Delete an uploaded file; its content goes with the last that refers to it. What runs with it fails."""
+    before = {"name": file.name, "bytes": file.size_bytes, "sha256": file.sha256}
+    record_audit(action="file.deleted", target=file, before=before, reason=reason)
+    discard_on_commit(file.tenant_id, file.key)
+    file.delete()

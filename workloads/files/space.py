@@ -1,0 +1,8 @@
+"""The counter of the bytes that a tenant's contents take up."""
+
+from __future__ import annotations
+
+from tenants.services.recounts import StoredCounter
+from workloads.files.limits import STORAGE_BYTES
+
+STORAGE_COUNTER = StoredCounter(STORAGE_BYTES, "files_content", "sum(size_bytes)")

@@ -1,0 +1,127 @@
+"""Consistency checks of files: contents with their files, references with their contents, and the counters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from django.core.files.storage import default_storage
+from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
+
+from scheduling.services.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.services.consistency.walk import look_at_page, page_of_one
+from tenants.context import all_tenants
+from tenants.models.base import TenantModel
+from tenants.selectors.tenant_pages import TenantPage
+from tenants.translation import LocalizableText
+from workloads.files.models import Content
+from workloads.files.references import file_references, used_keys
+from workloads.files.space import STORAGE_COUNTER
+
+# Each asks the storage, which may be remote.
+FILE_ROWS = 200
+ROWS = 1_000
+UNUSED_AFTER = timedelta(days=1)
+NO_FILE = FaultKind("content_without_file", gettext_noop("A content's file is not in the storage."))
+NO_CONTENT = FaultKind("reference_without_content", gettext_noop("A row refers to a content that is not kept."))
+UNUSED = FaultKind("unused_content", gettext_noop("A content is kept that nobody has referred to for a day."))
+BYTES = FaultKind(
+    "storage_counter",
+    gettext_noop("A tenant's counter of bytes is not what its contents add up to."),
+    "Writes what the contents add up to.",
+)
+
+
+def look_at_files(piece: Piece) -> Look:
+    """Contents whose files the storage does not have."""
+    with all_tenants():
+        rows, look = _walk(Content.objects.all(), piece, FILE_ROWS)
+    missing = [row for row in rows if not default_storage.exists(row.key)]
+    return replace(look, faults=[Fault(NO_FILE.code, row.tenant_id, row.key) for row in missing])
+
+
+def look_at_use(piece: Piece) -> Look:
+    """Contents that clean-up, which is hourly, has left behind."""
+    with all_tenants():
+        rows, look = _walk(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
+        used = used_keys([row.key for row in rows])
+    unused = [row for row in rows if row.key not in used]
+    return replace(look, faults=[Fault(UNUSED.code, row.tenant_id, row.key) for row in unused])
+
+
+def look_at_references(piece: Piece) -> Look:
+    """Rows of one field after the other whose contents are not kept."""
+    number = int(str(piece.after.get("field", 0)))
+    references = file_references()
+    if number >= len(references):
+        return Look(replace(piece, until={}))
+    model, field = references[number]
+    with all_tenants():
+        kept = Content.objects.filter(tenant_id=OuterRef("tenant_id"), key=OuterRef(field))
+        rows, look = _walk(model.objects.all(), piece, ROWS)
+        lost = model.objects.filter(~Exists(kept), pk__in=[row.pk for row in rows]).exclude(**{field: ""})
+        faults = [
+            Fault(NO_CONTENT.code, row.tenant_id, str(row.pk), f"{model._meta.label}: {getattr(row, field)}")
+            for row in lost.exclude(**{field: None})
+        ]
+    following = {"field": number + 1} if number + 1 < len(references) else None
+    here = {"field": number}
+    return Look(
+        replace(piece, until={**here, **(look.piece.until or {})}),
+        faults,
+        following if look.next is None else {**here, **look.next},
+    )
+
+
+def look_at_bytes(piece: Piece) -> Look:
+    """Counters of bytes, against the contents."""
+
+    def find(page: TenantPage) -> Iterable[Fault]:
+        for row in STORAGE_COUNTER.verify_page(page):
+            detail = LocalizableText(
+                "Tenant %(tenant)s is counted %(counted)s of %(counter)s; its contents add up to %(recounted)s.",
+                row.values(),
+            )
+            yield Fault(BYTES.code, row.tenant_id, row.key, detail)
+
+    return look_at_page(piece, find)
+
+
+def repair_bytes(order: RepairOrder) -> None:
+    """Write what the contents add up to."""
+    assert order.tenant_id is not None  # every counter has one
+    STORAGE_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
+
+
+def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tuple[list[Row], Look]:
+    """The rows of a piece in the order of their ids, and the look at it without its faults."""
+    rows = rows.order_by("pk")
+    if piece.tenant_id is not None:
+        rows = rows.filter(tenant_id=piece.tenant_id)
+    if after := piece.after.get("id"):
+        rows = rows.filter(pk__gt=after)
+    if until := (piece.until or {}).get("id"):
+        rows = rows.filter(pk__lte=until)
+    found = list(rows[:most])
+    end = {"id": str(found[-1].pk)} if len(found) == most else {}
+    return found, Look(replace(piece, until=end), (), end or None)
+
+
+CHECKS = (
+    # The upkeep task of orphan files looks for these.
+    StateCheck("content_files", (NO_FILE,), look_at_files, interval=NEVER),
+    StateCheck("file_references", (NO_CONTENT,), look_at_references),
+    StateCheck("unused_contents", (UNUSED,), look_at_use),
+    StateCheck(
+        "storage",
+        (BYTES,),
+        look_at_bytes,
+        repair_bytes,
+        interval=timedelta(days=1),
+        title=gettext_noop("File storage"),
+        text=gettext_noop("Adds up the bytes of every tenant's contents and compares them with its counter."),
+    ),
+)

@@ -1,0 +1,211 @@
+"""Files by their content: one copy a tenant, kept as long as somebody refers to it.
+
+Who stores and who deletes hold the same lock on the content until their transaction ends, so a file is never deleted
+under somebody who stores the same bytes. What is stored before the row that will refer to it is held for an hour.
+
+The tenant's counter of bytes is taken last, after the file was written, so that those who store at the same time do
+not wait for one another's writing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import IO, Any, Final
+from uuid import UUID
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import connection, transaction
+from django.db.models.functions import Greatest, Now
+
+from scheduling.processors.base import TransientError
+from tenants.context import tenant_context
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.services.usage import change_stored, check_room
+from workloads.files.exceptions import storage_errors
+from workloads.files.limits import STORAGE_BYTES
+from workloads.files.models import Content
+from workloads.files.references import used_keys
+
+# Within it, whoever stored a content ahead has to have committed the row that refers to it.
+HOLD: Final = timedelta(hours=1)
+_PART_BYTES = 1024 * 1024
+_LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
+
+
+class StoredFileError(TransientError):
+    """The file is not in the storage as it was stored; a storage that comes back may heal that."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="file_not_stored")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """A content by which somebody refers to it, in a row of the same tenant."""
+
+    key: str
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewContent:
+    """Bytes that are to be stored, with what they are known by. ``file`` can be sought."""
+
+    sha256: str
+    size_bytes: int
+    file: IO[bytes]
+
+
+def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
+    """Store bytes ahead of the row that will refer to them, which has an hour to come.
+
+    Raises SpaceExceededError where the tenant has no room for them.
+    """
+    return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
+
+
+def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
+    """The same for a file that can be sought, in parts: it may be larger than the memory."""
+    digest, size = hashlib.sha256(), 0
+    file.seek(0)
+    while part := file.read(_PART_BYTES):
+        digest.update(part)
+        size += len(part)
+    return _store_ahead(tenant_id, NewContent(digest.hexdigest(), size, file))
+
+
+def fetch(key: str, sha256: str) -> IO[bytes]:
+    """A private copy on local disk, verified by its hash; it vanishes when it is closed.
+
+    ``key`` comes from a row of the tenant, never from outside: it is not asked here whose it is.
+    """
+    copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    digest = hashlib.sha256()
+    try:
+        with default_storage.open(key, "rb") as stored:
+            while part := stored.read(_PART_BYTES):
+                digest.update(part)
+                copy.write(part)
+    except storage_errors() as error:
+        copy.close()
+        reason = getattr(error, "strerror", None) or error
+        raise StoredFileError(f"The file cannot be read from the storage: {reason}.") from error
+    if digest.hexdigest() != sha256:
+        copy.close()
+        raise StoredFileError("The file in the storage is not the one that was uploaded.")
+    copy.seek(0)
+    return copy
+
+
+def read_bytes(key: str, sha256: str) -> bytes:
+    """A content as a whole, verified by its hash."""
+    with fetch(key, sha256) as copy:
+        return copy.read()
+
+
+def discard_on_commit(tenant_id: UUID, *keys: str) -> None:
+    """Delete these contents after this transaction if nobody refers to them any more.
+
+    A storage that is away delays that to the next upkeep, and is logged.
+    """
+    for key in keys:
+        transaction.on_commit(partial(discard_unused, tenant_id, key), robust=True)
+
+
+def discard_unused(tenant_id: UUID, key: str) -> bool:
+    """Delete the content unless a row of the tenant refers to it or it is held; whether it was deleted."""
+    with tenant_context(tenant_id):
+        lock_contents([key])
+        if used_keys([key]):
+            return False
+        content = Content.objects.filter(key=key).first()
+        if content is not None:
+            if not Content.objects.filter(pk=content.pk, held_until__lte=Now()).delete()[0]:
+                return False
+            change_stored(tenant_id=tenant_id, limit=STORAGE_BYTES, change=-content.size_bytes)
+        default_storage.delete(key)
+    return True
+
+
+@contextmanager
+def taking_back(tenant_id: UUID) -> Iterator[list[str]]:
+    """Around a transaction that stores: what it appends to the list goes again when the transaction fails."""
+    written: list[str] = []
+    try:
+        yield written
+    except BaseException:
+        # The rows went with the transaction; a stored file would stay behind it.
+        for key in written:
+            discard_unused(tenant_id, key)
+        raise
+
+
+def store_contents(
+    tenant_id: UUID, contents: Collection[NewContent], *, written: list[str], hold: timedelta = timedelta(0)
+) -> None:
+    """Store contents in the transaction of the rows that refer to them; those that are there already count no more.
+
+    ``written`` is :func:`taking_back`'s. Raises SpaceExceededError where the tenant has no room for them.
+    """
+    by_key = {storage_key(tenant_id, content.sha256): content for content in contents}
+    lock_contents(by_key)
+    known = Content.objects.filter(key__in=by_key)
+    if hold:
+        known.update(held_until=Greatest("held_until", Now() + hold))
+    new = {key: by_key[key] for key in by_key.keys() - set(known.values_list("key", flat=True))}
+    size = sum(content.size_bytes for content in new.values())
+    if size:
+        check_room(tenant_id=tenant_id, limit=STORAGE_BYTES, wanted=size)
+    for key, content in by_key.items():
+        if _write(key, content.file):
+            written.append(key)
+    Content.objects.bulk_create(
+        Content(
+            tenant_id=tenant_id,
+            key=key,
+            sha256=content.sha256,
+            size_bytes=content.size_bytes,
+            held_until=Now() + hold,
+        )
+        for key, content in new.items()
+    )
+    change_stored(tenant_id=tenant_id, limit=STORAGE_BYTES, change=size)
+
+
+def storage_key(tenant_id: UUID, sha256: str) -> str:
+    """Where the storage keeps a content of the tenant."""
+    return f"{tenant_id}/{sha256[:2]}/{sha256}"
+
+
+def lock_contents(keys: Iterable[str]) -> None:
+    """Keep others from storing or deleting these contents until the transaction ends; in one order for all."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
+
+
+def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:
+    with taking_back(tenant_id) as written, tenant_context(tenant_id):
+        store_contents(tenant_id, [content], written=written, hold=HOLD)
+    return StoredContent(storage_key(tenant_id, content.sha256), content.sha256, content.size_bytes)
+
+
+def _write(key: str, content: IO[bytes]) -> bool:
+    """Stream a content into the storage unless it is there; whether it was written. Needs its lock."""
+    if default_storage.exists(key):
+        return False
+    content.seek(0)
+    stored = default_storage.save(key, content if isinstance(content, File) else File(content))
+    if stored != key:
+        default_storage.delete(stored)
+        raise StoredFileError(f"The storage kept {key} under another name.")
+    return True

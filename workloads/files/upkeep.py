@@ -1,0 +1,128 @@
+"""Upkeep of files: what is kept for nobody goes, what is missing is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.core.files.storage import default_storage
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.context import all_tenants, tenant_context
+from tenants.translation import LocalizableText
+from workloads.files.models import Content
+from workloads.files.references import used_keys
+from workloads.files.store import discard_unused
+
+# A file is written before its row is committed; nothing this young is looked at.
+GRACE = timedelta(hours=24)
+# Contents whose files are asked for in one step: on a remote storage each is a request.
+FILES_PER_STEP = 200
+HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
+
+
+def sweep_contents(budget: Budget) -> Step:
+    """Contents that nobody refers to and that nobody holds any more, some a step."""
+    after = str(budget.cursor.get("content", ""))
+    with all_tenants():
+        rows = list(_contents(after).filter(held_until__lte=Now())[: budget.batch_rows])
+        used = used_keys([row.key for row in rows])
+    unused = [row for row in rows if row.key not in used]
+    removed = sum(discard_unused(row.tenant_id, row.key) for row in unused)
+    return _page({"contents": len(rows), "files_removed": removed}, rows, [], is_full=len(rows) == budget.batch_rows)
+
+
+def sweep_files(budget: Budget) -> Step:
+    """First one folder of the storage a step, then some contents a step."""
+    if "content" in budget.cursor:
+        return _find_missing_files(str(budget.cursor["content"]))
+    folder = _next_folder(str(budget.cursor.get("folder", "")))
+    if folder is None:
+        return Step(has_more=True, cursor={"content": ""})
+    return Step(_sweep_folder(folder), has_more=True, cursor={"folder": folder})
+
+
+def _next_folder(after: str) -> str | None:
+    """The next ``tenant/xx`` of the storage in order, None behind the last."""
+    for tenant in sorted(_folders("")):
+        # A tenant's folders lie between its name and its name with the last of all shards.
+        if after and tenant < after.split("/", 1)[0]:
+            continue
+        for shard in sorted(_folders(tenant)):
+            if (folder := f"{tenant}/{shard}") > after:
+                return folder
+    return None
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        folders: list[str] = default_storage.listdir(path)[0]
+    except FileNotFoundError:
+        return []  # nothing was ever stored
+    return folders
+
+
+def _sweep_folder(folder: str) -> dict[str, int]:
+    """Remove the files that no content stands for; those of contents are the other task's."""
+    tenant = folder.split("/", 1)[0]
+    try:
+        tenant_id = UUID(tenant)
+    except ValueError:
+        return {"foreign_folders": 1}  # not ours: left alone, and told
+    keys = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
+    with tenant_context(tenant_id):
+        known = set(Content.objects.filter(key__in=keys).values_list("key", flat=True))
+    orphans = [key for key in keys if key not in known and _is_old(key)]
+    removed = sum(discard_unused(tenant_id, key) for key in orphans)
+    return {"files": len(keys), "files_removed": removed}
+
+
+def _is_old(key: str) -> bool:
+    try:
+        stored_at: datetime = default_storage.get_modified_time(key)
+    except FileNotFoundError:
+        return False  # somebody else has just deleted it
+    return timezone.now() - stored_at > GRACE
+
+
+def _find_missing_files(after: str) -> Step:
+    with all_tenants():
+        rows = list(_contents(after)[:FILES_PER_STEP])
+    missing = [row.key for row in rows if not default_storage.exists(row.key)]
+    findings = [LocalizableText("The file of content %(key)s is missing.", {"key": key}) for key in missing]
+    return _page({"contents": len(rows)}, rows, findings, is_full=len(rows) == FILES_PER_STEP)
+
+
+def _contents(after: str) -> QuerySet[Content]:
+    contents: QuerySet[Content] = Content.objects.order_by("pk")
+    return contents.filter(pk__gt=after) if after else contents
+
+
+def _page(counts: dict[str, int], rows: list[Content], findings: Sequence[LocalizableText], *, is_full: bool) -> Step:
+    cursor = {"content": str(rows[-1].pk)} if is_full else {}
+    return Step(counts, has_more=is_full, cursor=cursor, findings=findings)
+
+
+TASKS = (
+    UpkeepTask(
+        "unused_files",
+        gettext_noop("Unused files"),
+        gettext_noop("Removes contents that nobody refers to any more and nobody is about to."),
+        HOURLY,
+        sweep_contents,
+    ),
+    UpkeepTask(
+        "orphan_files",
+        gettext_noop("Orphan files"),
+        gettext_noop(
+            "Removes stored files that no content stands for, a day after; tells of contents without their file."
+        ),
+        DAILY,
+        sweep_files,
+    ),
+)

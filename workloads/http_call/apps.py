@@ -1,0 +1,15 @@
+"""The kind `http_call` as an app in place."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class HttpCallConfig(AppConfig):
+    """Calls a URL on behalf of a tenant."""
+
+    name = "workloads.http_call"
+    label = "http_call"
+    verbose_name = gettext_lazy("HTTP calls")
+    processors = ("workloads.http_call.processor.HttpCall",)

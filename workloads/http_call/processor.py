@@ -1,0 +1,109 @@
+"""One HTTP request, and its answer as the job's result.
+
+What the answer says of itself decides: an expected status completes the job; a client's error, which comes again
+however often one asks, is permanent; a server's error, too many requests and the network are given time.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from django.utils.translation import gettext_noop
+
+from scheduling.outgoing_http import Answer, open_headers, read_target, send
+from scheduling.processors.base import (
+    MAX_DEPENDENCY_CHARACTERS,
+    Complete,
+    JobContext,
+    Json,
+    PermanentError,
+    TaskProcessor,
+    TransientError,
+)
+from tenants.masking import mask_document
+from workloads.http_call.payload import MAX_TIMEOUT_SECONDS, SCHEMA, Call, read_call
+
+# As JSON at most six bytes each: with the headers it stays below what a result may have.
+MAX_PREVIEW_CHARACTERS = 8_000
+MAX_HEADERS = 100
+_PREVIEW_BYTES = 4 * MAX_PREVIEW_CHARACTERS
+# Python knows more, and some of them are no texts, or take their time.
+_CHARSETS = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "utf-16", "iso-8859-1", "latin-1", "latin1", "iso-8859-15"}
+    | {"windows-1252", "windows-1251", "koi8-r", "gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"}
+)
+# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+_HEALING_STATUSES = frozenset({408, 425, 429})
+
+
+class HttpCall(TaskProcessor):
+    """Processor of the kind `http_call`."""
+
+    kind = "http_call"
+    title = gettext_noop("HTTP call")
+    description = gettext_noop("Calls a URL once an attempt; a repeated call carries the same idempotency key.")
+    payload_schema = SCHEMA
+    secret_fields = ("headers",)
+    # Beyond the longest call by what looking up and connecting may add.
+    timeout_seconds = MAX_TIMEOUT_SECONDS + 30.0
+    # A call is an effect outside: it is settled before the next begins.
+    is_mergeable = False
+    # What fails is a host, not the kind: calls to others go on.
+    has_circuit = False
+
+    def process(self, context: JobContext) -> Complete:
+        call = read_call(context.payload, idempotency_key=context.idempotency_key)
+        context.log("calling", method=call.method, body_bytes=len(call.body))
+        with context.dependency(read_target(call.url).authority[:MAX_DEPENDENCY_CHARACTERS]):
+            answer = send(
+                call.method,
+                call.url,
+                headers=open_headers(context.tenant_id, call.url, call.headers),
+                body=call.body,
+                limits=call.limits,
+                at_safe_point=context.should_yield,
+            )
+            context.log("answered", url=answer.url, status=answer.status, body_bytes=len(answer.body))
+            return conclude(call, answer)
+
+
+def conclude(call: Call, answer: Answer) -> Complete:
+    """The result of an answer that was asked for; else the error that it is."""
+    if call.is_expected(answer.status):
+        return Complete(result_of(answer))
+    message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
+    if answer.status >= 500 or answer.status in _HEALING_STATUSES:
+        raise TransientError(message, code=code, retry_after_seconds=answer.retry_after_seconds)
+    raise PermanentError(message, code=code)
+
+
+def result_of(answer: Answer) -> Json:
+    """What is kept of an answer: never a cookie or a token, and of the body its beginning."""
+    text = text_of(answer)
+    return {
+        "status": answer.status,
+        "url": answer.url,
+        "redirects": answer.redirects,
+        "headers": mask_document(dict(answer.headers[:MAX_HEADERS])),
+        "body": None if text is None else text[:MAX_PREVIEW_CHARACTERS],
+        "body_bytes": len(answer.body),
+        "is_body_cut": answer.is_cut or len(answer.body) > _PREVIEW_BYTES or len(text or "") > MAX_PREVIEW_CHARACTERS,
+    }
+
+
+def text_of(answer: Answer) -> str | None:
+    """The beginning of the body as text; None for bytes that are none, such as a picture."""
+    charset = "utf-8"
+    for part in answer.header("content-type").split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip(" \"'").lower() or charset
+    if charset not in _CHARSETS or answer.header("content-encoding").lower() not in ("", "identity"):
+        return None
+    decoder = codecs.getincrementaldecoder(charset)()
+    try:
+        # Not to the end: the last character may be cut in half.
+        # A result holds no NUL.
+        return decoder.decode(answer.body[:_PREVIEW_BYTES]).replace("\0", "\ufffd")
+    except UnicodeError:
+        return None

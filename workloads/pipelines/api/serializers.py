@@ -1,0 +1,200 @@
+"""Pipelines, runs and entities as they go over the wire."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from workloads.pipelines.definition import SCHEMA, SOURCES_SCHEMA
+from workloads.pipelines.queries import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
+
+MAX_NUMBER = 2**31 - 1
+
+
+def _inlined(schema: Any) -> Any:
+    """The schema as a part of the API's own document, whose language knows alternatives and no conditions."""
+    if isinstance(schema, Mapping):
+        parts = schema.get("allOf", ())
+        if parts and all("if" in part for part in parts):
+            return {"description": schema.get("description", ""), "oneOf": [_alternative(part) for part in parts]}
+        return {name: _inlined(value) for name, value in schema.items() if name != "$schema"}
+    return [_inlined(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
+    """A condition on ``type`` and what follows from it, as one of several."""
+    kind, then = part["if"]["properties"]["type"]["const"], part["then"]
+    return {
+        "type": "object",
+        "required": ["type", *then["required"]],
+        "properties": {**then["properties"], "type": {"type": "string", "enum": [kind]}},
+        "additionalProperties": False,
+    }
+
+
+@extend_schema_field(_inlined(SCHEMA))
+class DefinitionField(serializers.JSONField):
+    """A definition; what is wrong with one is said by the service, each fault with its place."""
+
+
+@extend_schema_field(_inlined(SOURCES_SCHEMA))
+class SourcesField(serializers.JSONField):
+    """The sources of a run, likewise."""
+
+
+class PipelineNameField(NameField):
+    """A name in one form for what looks alike, since it is unique."""
+
+    def to_internal_value(self, data: Any) -> str:
+        return unicodedata.normalize("NFC", super().to_internal_value(data))
+
+
+class PipelineSerializer(serializers.Serializer[Any]):
+    """A pipeline; its definition is that of its latest version."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    description = serializers.CharField()
+    latest_version = serializers.IntegerField(source="latest_number")
+    created_at = serializers.DateTimeField()
+
+
+class NewPipelineSerializer(StrictSerializer):
+    """A pipeline with its first definition."""
+
+    name = PipelineNameField(max_length=100)
+    description = TextField(max_length=1_000, required=False, allow_blank=True)
+    definition = DefinitionField()
+    note = NameField(max_length=500, required=False, allow_blank=True)
+
+
+class PipelineChangesSerializer(StrictSerializer):
+    """What may be changed of a pipeline itself; a definition is changed by saving a version."""
+
+    name = PipelineNameField(max_length=100, required=False)
+    description = TextField(max_length=1_000, required=False, allow_blank=True)
+
+
+class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
+    """A version without its definition."""
+
+    number = serializers.IntegerField()
+    dataset = serializers.UUIDField(source="dataset_id", help_text="What it loads into.")
+    note = serializers.CharField()
+    created_by = serializers.CharField()
+    created_at = serializers.DateTimeField()
+
+
+class PipelineVersionSerializer(PipelineVersionSummarySerializer):
+    """A definition as it was saved."""
+
+    definition = DefinitionField()
+
+
+class NewPipelineVersionSerializer(StrictSerializer):
+    """A definition that is to be the next version."""
+
+    definition = DefinitionField()
+    note = NameField(max_length=500, required=False, allow_blank=True, default="")
+    expected_version = WholeNumberField(
+        required=False,
+        min_value=1,
+        max_value=MAX_NUMBER,
+        help_text="409 `pipeline_changed` if another is the latest by now.",
+    )
+
+
+class NewPipelineRunSerializer(StrictSerializer):
+    """What is to be run."""
+
+    version = WholeNumberField(
+        required=False, min_value=1, max_value=MAX_NUMBER, help_text="A version's number; absent: the latest."
+    )
+    sources = SourcesField(required=False, help_text="Read instead of the definition's own.")
+    priority = serializers.BooleanField(
+        required=False, default=False, help_text="Ask for the queue `priority_pipeline`; paid tiers have it anyway."
+    )
+
+
+class PipelineErrorSerializer(serializers.Serializer[Any]):
+    """Why something failed."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class EntityCountsSerializer(serializers.Serializer[Any]):
+    """How many entities a run has, and how many have ended how."""
+
+    total = serializers.IntegerField(source="entities_total")
+    completed = serializers.IntegerField(source="entities_completed")
+    error = serializers.IntegerField(source="entities_error")
+    cancelled = serializers.IntegerField(source="entities_cancelled")
+
+
+class _ShownSerializer(serializers.Serializer[Any]):
+    error = serializers.SerializerMethodField()
+
+    @extend_schema_field(PipelineErrorSerializer(allow_null=True))
+    def get_error(self, row: Any) -> dict[str, str] | None:
+        if not row.shown_error_code:
+            return None
+        return {"code": row.shown_error_code, "message": row.shown_error_message}
+
+
+class PipelineRunSerializer(_ShownSerializer):
+    """A run and how far it is."""
+
+    id = serializers.UUIDField()
+    pipeline = serializers.UUIDField(source="pipeline_id")
+    version = serializers.IntegerField(source="version.number")
+    state = serializers.ChoiceField(choices=SHOWN_RUN_STATES, source="shown_state")
+    entities = EntityCountsSerializer(source="*")
+    job = serializers.UUIDField(source="job_id", help_text="Cancel, pause and follow the run by it.")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class PipelineEntitySerializer(_ShownSerializer):
+    """One source of a run and how far it is."""
+
+    id = serializers.UUIDField()
+    run = serializers.UUIDField(source="run_id")
+    position = serializers.IntegerField()
+    name = serializers.CharField()
+    source = serializers.CharField(source="source_type", help_text="`file`, `url` or `text`.")
+    state = serializers.ChoiceField(choices=SHOWN_ENTITY_STATES, source="shown_state")
+    attempt = serializers.IntegerField()
+    chunks_done = serializers.IntegerField()
+    chunks_total = serializers.IntegerField(allow_null=True, help_text="Null until the text is split.")
+    document = serializers.UUIDField(source="document_id", allow_null=True)
+    is_duplicate = serializers.BooleanField(help_text="The dataset had this content already; nothing was loaded.")
+    job = serializers.UUIDField(source="job_id")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+
+
+class PipelineRunQuerySerializer(StrictSerializer):
+    """Which runs to list."""
+
+    pipeline = serializers.UUIDField(required=False)
+    state = serializers.ChoiceField(choices=SHOWN_RUN_STATES, required=False)
+
+
+class PipelineEntityQuerySerializer(StrictSerializer):
+    """Which entities to list."""
+
+    state = serializers.ChoiceField(choices=SHOWN_ENTITY_STATES, required=False)
+
+
+class EntityRetrySerializer(StrictSerializer):
+    """Why an entity is tried again, if there is something to say."""
+
+    reason = TextField(max_length=500, required=False, allow_blank=True, default="")

@@ -1,0 +1,20 @@
+"""The plug-in's app: one line in INSTALLED_APPS adds the kind, and removes it."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class RagPipelineConfig(AppConfig):
+    """The kind rag_pipeline with its tables, API, admin and upkeep."""
+
+    name = "workloads.pipelines"
+    label = "rag_pipeline"
+    verbose_name = gettext_lazy("Pipelines")
+    default_auto_field = "django.db.models.BigAutoField"
+    processors = ("workloads.pipelines.processor.RagPipeline",)
+    api_urls = "workloads.pipelines.api.urls"
+    upkeep_tasks = "workloads.pipelines.upkeep:TASKS"
+    state_checks = "workloads.pipelines.state_checks:CHECKS"
+    file_references = "workloads.pipelines.models:FILE_REFERENCES"

@@ -1,0 +1,284 @@
+"""What a pipeline's definition says: its schema, what is wrong with one and where, and the values that a run reads.
+
+Pure: whether datasets and files that it names exist is asked where it is saved.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from django.utils.translation import gettext
+from jsonschema import Draft202012Validator
+
+from scheduling.outgoing_http import UrlRefusedError, read_target
+from tenants.names import find_invisible_character
+from tenants.schema_faults import describe_fault
+from workloads.documents.extraction.limits import MIB, ParsingLimits
+from workloads.documents.one_item.item import IndexingSettings
+from workloads.documents.splitting import (
+    DEFAULT_CHUNK_SIZE,
+    DEFAULT_OVERLAP,
+    MAX_CHUNK_SIZE,
+    MIN_CHUNK_SIZE,
+    SplitSettings,
+)
+
+MAX_SOURCES: Final = 1_000
+MAX_TEXT_CHARACTERS: Final = 100_000
+DEFAULT_CHARACTERS, MAX_CHARACTERS = 1_000_000, 2_000_000
+DEFAULT_HEADING_LEVEL: Final = 2
+DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 32, 128
+PARSER_BYTES: Final = 512 * MIB
+# A character takes up to six bytes as JSON, and a block some more for where it stands.
+_JSON_BYTES_A_CHARACTER: Final = 8
+# A definition with thousands of faults needs no list of them all.
+MAX_FAULTS: Final = 20
+UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+
+HEADERS: Final = {"type": "object", "maxProperties": 20, "additionalProperties": {"type": "string", "maxLength": 8_000}}
+_NAME: Final = {"type": "string", "minLength": 1, "maxLength": 255}
+_SOURCE: Final[Mapping[str, Any]] = {
+    "description": "One entity of a run: an uploaded file, a web page, or a text.",
+    "type": "object",
+    "required": ["type"],
+    "properties": {"type": {"enum": ["file", "url", "text"]}},
+    "allOf": [
+        {
+            "if": {"required": ["type"], "properties": {"type": {"const": "file"}}},
+            "then": {
+                "required": ["file"],
+                "properties": {
+                    "type": True,
+                    "file": {"type": "string", "pattern": UUID_PATTERN, "description": "The id of an uploaded file."},
+                    "name": _NAME,
+                },
+                "additionalProperties": False,
+            },
+        },
+        {
+            "if": {"required": ["type"], "properties": {"type": {"const": "url"}}},
+            "then": {
+                "required": ["url"],
+                "properties": {
+                    "type": True,
+                    "url": {"type": "string", "minLength": 1, "maxLength": 4_000},
+                    "headers": HEADERS,
+                    "name": _NAME,
+                },
+                "additionalProperties": False,
+            },
+        },
+        {
+            "if": {"required": ["type"], "properties": {"type": {"const": "text"}}},
+            "then": {
+                "required": ["name", "text"],
+                "properties": {
+                    "type": True,
+                    "text": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS},
+                    "name": {**_NAME, "description": "Its ending says what it is: .txt, .md, .html or .csv."},
+                },
+                "additionalProperties": False,
+            },
+        },
+    ],
+}
+SOURCES_SCHEMA: Final[Mapping[str, Any]] = {"type": "array", "maxItems": MAX_SOURCES, "items": _SOURCE}
+SCHEMA: Final[Mapping[str, Any]] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Pipeline definition",
+    "description": "datasource → extract → clean → split → embed → load",
+    "type": "object",
+    "required": ["load"],
+    "additionalProperties": False,
+    "properties": {
+        "datasource": {
+            "description": "What a run reads where its request names no sources of its own.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"sources": SOURCES_SCHEMA},
+        },
+        "extract": {
+            "description": "Text out of PDF, DOCX, HTML, Markdown, plain text and CSV.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "max_characters": {
+                    "type": "integer",
+                    "minimum": 1_000,
+                    "maximum": MAX_CHARACTERS,
+                    "default": DEFAULT_CHARACTERS,
+                    "description": "An entity with more text is in error.",
+                }
+            },
+        },
+        "clean": {
+            "description": "Whatever it says, control characters, running headers and spare blanks go.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "remove_urls": {"type": "boolean", "default": False},
+                "remove_emails": {"type": "boolean", "default": False},
+            },
+        },
+        "split": {
+            "description": "`fixed`: pieces of at most a size. `markdown`: the same, none across a heading.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "mode": {"enum": ["fixed", "markdown"], "default": "fixed"},
+                "chunk_size": {
+                    "type": "integer",
+                    "minimum": MIN_CHUNK_SIZE,
+                    "maximum": MAX_CHUNK_SIZE,
+                    "default": DEFAULT_CHUNK_SIZE,
+                    "description": "Tokens of a chunk, at most.",
+                },
+                "chunk_overlap": {
+                    "type": "integer",
+                    "minimum": 0,
+                    "maximum": MAX_CHUNK_SIZE // 2,
+                    "default": DEFAULT_OVERLAP,
+                    "description": "Tokens that a chunk repeats of the one before; at most half of a chunk.",
+                },
+                "heading_level": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 6,
+                    "default": DEFAULT_HEADING_LEVEL,
+                    "description": "`markdown` alone: the lowest heading that begins a section.",
+                },
+            },
+        },
+        "embed": {
+            "description": "By the platform's embedding model, which must be the dataset's.",
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "batch_size": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": MAX_BATCH_SIZE,
+                    "default": DEFAULT_BATCH_SIZE,
+                    "description": "Chunks embedded and stored at a time.",
+                }
+            },
+        },
+        "load": {
+            "type": "object",
+            "required": ["dataset"],
+            "additionalProperties": False,
+            "properties": {
+                "dataset": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 100,
+                    "description": "The dataset by its id or name; a version keeps the one that it named when saved.",
+                }
+            },
+        },
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that is wrong with a definition, and where."""
+
+    field: str
+    detail: str
+    code: str = "definition_invalid"
+
+    def as_json(self) -> dict[str, str]:
+        """The fault as problems list it."""
+        return {"field": self.field, "code": self.code, "detail": self.detail}
+
+
+def find_faults(definition: object) -> list[Fault]:
+    """Everything that is wrong with a definition, each with its place; none for one that can be saved."""
+    faults = _schema_faults(SCHEMA, definition, "$")
+    if faults or not isinstance(definition, Mapping):
+        return faults
+    split = read_settings(definition).split_settings
+    if 2 * split.overlap > split.chunk_size:
+        faults.append(Fault("$.split.chunk_overlap", gettext("It is at most half of chunk_size.")))
+    faults += _source_faults(sources_of(definition), "$.datasource.sources")
+    return faults
+
+
+def find_source_faults(sources: object, place: str = "$.sources") -> list[Fault]:
+    """What is wrong with the sources that a run was asked for with."""
+    faults = _schema_faults(SOURCES_SCHEMA, sources, place)
+    return faults or _source_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
+
+
+def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The sources of a valid definition."""
+    sources: Sequence[Mapping[str, Any]] = definition.get("datasource", {}).get("sources", ())
+    return sources
+
+
+def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
+    """Return the indexing settings of a valid definition, with the defaults of what it leaves out."""
+    extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
+    size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
+    most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
+    return IndexingSettings(
+        split_settings=SplitSettings(size, int(split.get("chunk_overlap", min(DEFAULT_OVERLAP, size // 2)))),
+        split_mode=str(split.get("mode", "fixed")),
+        heading_level=int(split.get("heading_level", DEFAULT_HEADING_LEVEL)),
+        remove_urls=bool(clean.get("remove_urls", False)),
+        remove_emails=bool(clean.get("remove_emails", False)),
+        batch_size=int(embed.get("batch_size", DEFAULT_BATCH_SIZE)),
+        max_characters=most,
+        parsing=ParsingLimits(memory_bytes=PARSER_BYTES, output_bytes=_JSON_BYTES_A_CHARACTER * most + MIB),
+    )
+
+
+def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
+    """Return a key that is equal for settings by which equal content makes equal chunks; never a dataset's own."""
+    parts = (
+        "pipeline",
+        settings.remove_urls,
+        settings.remove_emails,
+        settings.split_mode,
+        settings.split_settings.chunk_size,
+        settings.split_settings.overlap,
+        settings.heading_level if settings.split_mode == "markdown" else 0,
+        embedding_model,
+    )
+    return hashlib.sha256(":".join(map(str, parts)).encode()).hexdigest()[:16]
+
+
+def _schema_faults(schema: Mapping[str, Any], value: object, root: str) -> list[Fault]:
+    found = []
+    for error in _validator(schema is SCHEMA).iter_errors(value):
+        found.append(Fault(root + error.json_path[1:], describe_fault(error)))
+        if len(found) == MAX_FAULTS:
+            break
+    return found
+
+
+@cache
+def _validator(is_whole: bool) -> Any:  # noqa: FBT001 - a key of the cache
+    return Draft202012Validator(SCHEMA if is_whole else SOURCES_SCHEMA)
+
+
+def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+    """What no schema can say: URLs that are not called, names that are not what they seem."""
+    faults = []
+    for index, source in enumerate(sources):
+        if find_invisible_character(source.get("name", "")) is not None:
+            faults.append(
+                Fault(f"{place}[{index}].name", gettext("It contains an invisible character."), "name_invalid")
+            )
+        if source["type"] != "url":
+            continue
+        try:
+            read_target(source["url"])
+        except UrlRefusedError as refusal:
+            faults.append(Fault(f"{place}[{index}].url", str(refusal), "url_refused"))
+    return faults[:MAX_FAULTS]

@@ -1,0 +1,55 @@
+"""How runs and entities end, whoever ends them: the processor, or upkeep for a job that ended without its code."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from psycopg.rows import scalar_row
+
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from workloads.files.store import discard_on_commit
+from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun
+
+_END_RUNS = load_sql(__file__)["end_runs"]
+
+
+def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
+    """End those of the entities that are open; how many they were."""
+    ended: int = entities.filter(state__in=OPEN_ENTITIES).update(
+        state=state, ended_at=Now(), error_code=code[:64], error_message=message
+    )
+    return ended
+
+
+def end_runs(run_ids: Collection[UUID]) -> int:
+    """End those runs that have no open entity, and let go of what their steps left in the file storage.
+
+    Their rows are locked first: of two jobs that end the last entities of a run, the second sees what the first did.
+    """
+    runs = list(run_ids)
+    list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_END_RUNS, {"runs": runs})
+        ended = cursor.fetchall()
+    if ended:
+        _let_go(PipelineEntity.objects.filter(run_id__in=ended))
+    return len(ended)
+
+
+def _let_go(entities: QuerySet[Any]) -> None:
+    """Refer no more to passages, and to no content that can be had again: a retried page is fetched anew.
+
+    An uploaded file stays until its entity is completed, for the upload itself may be deleted.
+    """
+    spent = Q(state=EntityState.COMPLETED) | ~Q(source__type="file")
+    let_go = set(entities.exclude(passages_key="").values_list("tenant_id", "passages_key"))
+    let_go |= set(entities.filter(spent).exclude(content_key="").values_list("tenant_id", "content_key"))
+    entities.exclude(passages_key="").update(passages_key="", passages_sha256="")
+    entities.filter(spent).exclude(content_key="").update(content_key="", content_sha256="")
+    for tenant_id, key in sorted(let_go):
+        discard_on_commit(tenant_id, key)

@@ -1,0 +1,90 @@
+"""A run of a pipeline: many entities at once, each on its way from its source to the chunks of a document.
+
+Threads compute and the processor's own thread stores, under the fence and in batches; so whatever stops a run, it goes
+on from what was committed, and nothing of that is done again. docs/how-to/pipelines.md tells the whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_noop
+
+from scheduling.processors.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
+from workloads.documents.embedding import get_embedder
+from workloads.documents.exceptions import BatchTooLargeError
+from workloads.documents.extraction.errors import SandboxUnavailableError
+from workloads.documents.one_item import steps
+from workloads.pipelines import repository
+from workloads.pipelines.conf import threads
+from workloads.pipelines.crew import Crew
+from workloads.pipelines.pace import Pace
+from workloads.pipelines.performance import MEMORY_CLASS, Performance
+from workloads.pipelines.repository import Plan, RunGoneError
+
+_UUID = {"type": "string", "format": "uuid", "maxLength": 36}
+# A run that takes longer gives its slot back and goes on at its next turn, far from the time-out.
+TURN_SECONDS = 600.0
+
+
+class RagPipeline(TaskProcessor):
+    """Processor of the kind `rag_pipeline`."""
+
+    kind = "rag_pipeline"
+    memory_class = MEMORY_CLASS
+    title = gettext_noop("RAG pipeline")
+    description = gettext_noop("Makes files, pages and texts searchable by a pipeline's definition.")
+    payload_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {"run_id": _UUID, "entity_id": _UUID},
+        "required": ["run_id"],
+        "additionalProperties": False,
+    }
+    timeout_seconds = 1_800.0
+    is_mergeable = False
+    # What fails is a host or an entity, which has its own attempts.
+    has_circuit = False
+
+    @classmethod
+    def preload(cls) -> None:
+        """Load the embedding model in the worker's parent, whose children then share its memory."""
+        get_embedder().load()
+
+    def process(self, context: JobContext) -> Outcome:
+        plan = repository.read_plan(context)
+        context.checkpoint({}, lambda: repository.take_over(plan))
+        check_still_allowed(plan)
+        ends_at = time.monotonic() + TURN_SECONDS
+        entities, ended = repository.read_entities(plan), repository.count_ended(plan)
+        context.log("run begins", entities=len(entities), ended=ended)
+        with Crew() as crew:
+            performance = Performance(context, plan, entities, crew, Pace(threads()), ended=ended)
+            while performance.has_work:
+                performance.go_on()
+                is_turn_over = context.should_yield() or time.monotonic() > ends_at
+                # Each start stores something, so that a slice that is too short for a step ends some time.
+                if is_turn_over and performance.has_work and (performance.has_stored or performance.is_waiting):
+                    return Yielded({})
+        context.checkpoint({}, lambda: repository.finish(plan))
+        return Complete(repository.read_result(plan))
+
+    def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        """Show with the run why it cannot go on; whether the job is retried is left to the platform's policy."""
+        if isinstance(error, SandboxUnavailableError):
+            return error.wait_from({})
+        if not isinstance(error, PermanentError) or isinstance(error, RunGoneError):
+            return None
+        context.checkpoint({}, lambda: repository.fail_all(context, code=error.code, message=str(error)))
+        return None
+
+
+def check_still_allowed(plan: Plan) -> None:
+    """Raise PermanentError if plan or settings have changed since the run was requested."""
+    if plan.entity_id is None:
+        try:
+            repository.check_batch(plan)
+        except BatchTooLargeError as error:
+            raise PermanentError(str(error), code=error.code) from error
+    steps.require_current_model(plan.embedding_model)

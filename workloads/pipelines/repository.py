@@ -1,0 +1,216 @@
+"""What the processor reads and writes of runs and entities. Reads enter the tenant's context; effects run in the job's.
+
+Each effect names the job that may write the entity, so that one that comes too late changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Count, F, Sum
+from django.db.models.functions import Coalesce, Now
+
+from scheduling.processors.base import JobContext, PermanentError
+from tenants.context import tenant_context
+from tenants.database.sql import load_sql
+from tenants.models import Tenant
+from workloads.documents.batch_limit import check_batch_limit
+from workloads.documents.models import Dataset
+from workloads.documents.one_item.item import STATE_FIELDS, IndexingItem, IndexingSettings, IndexingState
+from workloads.pipelines.definition import read_settings, settings_key
+from workloads.pipelines.ending import close_entities, end_runs
+from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun, RunState
+
+_MAX_ERROR_LENGTH = 1_000
+
+
+class RunGoneError(PermanentError):
+    """The run was deleted."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"There is no run {run_id}.", code="run_gone")
+
+
+class EntityGoneError(Exception):
+    """The entity was deleted, or another job has taken it over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job is to do: which run, or which entity of it alone, by what settings, into what dataset."""
+
+    tenant_id: UUID
+    job_id: UUID
+    run_id: UUID
+    entity_id: UUID | None
+    settings: IndexingSettings
+    settings_key: str
+    dataset_id: UUID
+    embedding_model: str
+    entities_total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as its job finds it."""
+
+    id: UUID
+    position: int
+    name: str
+    source: Mapping[str, Any]
+    state: EntityState
+    attempt: int
+    progress: IndexingState
+
+
+def read_plan(context: JobContext) -> Plan:
+    """The run of a job; RunGoneError, or a PermanentError where its dataset is gone."""
+    run_id = UUID(context.payload["run_id"])
+    entity_id = context.payload.get("entity_id")
+    with tenant_context(context.tenant_id):
+        run = PipelineRun.objects.select_related("version").filter(pk=run_id).first()
+        if run is None:
+            raise RunGoneError(run_id)
+        dataset = Dataset.objects.filter(pk=run.version.dataset_id).first()
+    if dataset is None:
+        raise PermanentError("The dataset that this version loads into was deleted.", code="dataset_gone")
+    settings = read_settings(run.version.definition)
+    return Plan(
+        tenant_id=context.tenant_id,
+        job_id=context.job_id,
+        run_id=run_id,
+        entity_id=UUID(entity_id) if entity_id else None,
+        settings=settings,
+        settings_key=settings_key(settings, dataset.embedding_model),
+        dataset_id=dataset.pk,
+        embedding_model=dataset.embedding_model,
+        entities_total=run.entities_total,
+    )
+
+
+def check_batch(plan: Plan) -> None:
+    """Raise BatchTooLargeError when the run has more entities than the plan allows by now."""
+    with tenant_context(plan.tenant_id):
+        check_batch_limit(Tenant.objects.get(pk=plan.tenant_id), plan.entities_total)
+
+
+def read_entities(plan: Plan) -> list[Entity]:
+    """The job's open entities in their order."""
+    own = ("id", "position", "name", "source", "state", "attempt")
+    with tenant_context(plan.tenant_id):
+        rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*own, *STATE_FIELDS)
+        return [_entity_of(row) for row in rows]
+
+
+def item_of(plan: Plan, entity: Entity) -> IndexingItem:
+    """Return the entity as indexing steps take it, with nothing of it in memory yet."""
+    return IndexingItem(
+        tenant_id=plan.tenant_id,
+        name=entity.name,
+        # The name of an uploaded file tells what a text is, whatever the entity is called.
+        file_name=entity.source.get("file_name", entity.name),
+        settings=plan.settings,
+        embedding_model=plan.embedding_model,
+        state=entity.progress,
+    )
+
+
+def count_ended(plan: Plan) -> int:
+    """How many of the job's entities have ended."""
+    with tenant_context(plan.tenant_id):
+        return int(_own(plan).exclude(state__in=OPEN_ENTITIES).count())
+
+
+def take_over(plan: Plan) -> None:
+    """Effect: the run's open entities are this job's from now on, and the run goes on.
+
+    A job that is run again is a new job for the same run: what the old one has not completed is taken up again. An
+    entity that is retried alone, by a job of its own, stays that job's.
+    """
+    run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id).first()
+    if run is None:
+        raise RunGoneError(plan.run_id)
+    entities = PipelineEntity.objects.filter(run_id=plan.run_id).exclude(state=EntityState.COMPLETED)
+    if plan.entity_id is not None:
+        taken = entities.filter(pk=plan.entity_id).exclude(job_id=plan.job_id)
+    else:
+        taken = entities.filter(job_id=run.job_id) if run.job_id != plan.job_id else entities.none()
+        run.job_id = plan.job_id
+    taken.update(job_id=plan.job_id, state=EntityState.WAITING, attempt=0, ended_at=None)
+    if _own(plan).filter(state__in=OPEN_ENTITIES).exists():
+        run.state, run.ended_at, run.error_code, run.error_message = RunState.RUNNING, None, "", ""
+        run.started_at = run.started_at or Now()
+    run.save(update_fields=["job_id", "state", "started_at", "ended_at", "error_code", "error_message"])
+
+
+def begin(plan: Plan, entity_ids: Sequence[UUID]) -> None:
+    """Effect: these entities are worked on."""
+    _own(plan).filter(pk__in=entity_ids).update(
+        state=EntityState.RUNNING, attempt=F("attempt") + 1, started_at=Coalesce(F("started_at"), Now())
+    )
+
+
+def change(plan: Plan, entity_id: UUID, **changes: Any) -> None:
+    """Effect: something of an open entity is so now; EntityGoneError where it is not this job's."""
+    if not _own(plan).filter(pk=entity_id, state__in=OPEN_ENTITIES).update(**changes):
+        raise EntityGoneError(f"The entity {entity_id} was deleted or is another job's.")
+
+
+def complete(plan: Plan, entity_id: UUID, **changes: Any) -> None:
+    """Effect: every chunk of the entity is stored."""
+    done = {"state": EntityState.COMPLETED, "ended_at": Now(), "error_code": "", "error_message": ""}
+    change(plan, entity_id, **done, **changes)
+
+
+def fail(plan: Plan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
+    """Effect: the entity is in error, or waits for its next attempt with the reason shown."""
+    ending = {"state": EntityState.ERROR, "ended_at": Now()} if is_final else {"state": EntityState.WAITING}
+    change(plan, entity_id, error_code=code[:64], error_message=message[:_MAX_ERROR_LENGTH], **ending, **changes)
+
+
+def fail_all(context: JobContext, *, code: str, message: str) -> None:
+    """Effect: the job cannot go on, so none of its open entities can, and the run is over unless others work on it."""
+    run_id, message = UUID(context.payload["run_id"]), message[:_MAX_ERROR_LENGTH]
+    runs = PipelineRun.objects.filter(pk=run_id)
+    runs.filter(job_id=context.job_id).update(error_code=code[:64], error_message=message)
+    own = PipelineEntity.objects.filter(run_id=run_id, job_id=context.job_id)
+    close_entities(own, state=EntityState.ERROR, code=code, message=message)
+    end_runs([run_id])
+
+
+def finish(plan: Plan) -> None:
+    """Effect: the job has no open entity left; the run is over unless another job works on one."""
+    end_runs([plan.run_id])
+
+
+def read_result(plan: Plan) -> dict[str, Any]:
+    """What became of the job's entities."""
+    with tenant_context(plan.tenant_id):
+        rows = _own(plan).values("state").annotate(entities=Count("pk"), chunks=Sum("chunks_done"))
+        states = {row["state"]: row for row in rows}
+    counts = {str(state): row["entities"] for state, row in sorted(states.items())}
+    chunks = states.get(EntityState.COMPLETED, {}).get("chunks", 0)
+    return {"run": str(plan.run_id), "entities": counts, "chunks": chunks}
+
+
+def count_states(plan: Plan) -> None:
+    """Effect: the run's counters are what its entities say."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
+
+
+def _entity_of(row: dict[str, Any]) -> Entity:
+    progress = IndexingState(**{name: row.pop(name) for name in STATE_FIELDS})
+    return Entity(**{**row, "state": EntityState(row["state"])}, progress=progress)
+
+
+def _own(plan: Plan) -> Any:
+    own = PipelineEntity.objects.filter(run_id=plan.run_id, job_id=plan.job_id)
+    return own if plan.entity_id is None else own.filter(pk=plan.entity_id)
+
+
+_COUNT_STATES = load_sql(__file__)["count_states"]

@@ -1,0 +1,145 @@
+"""Starting a run, and trying one of its entities again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db import transaction
+
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from tenants.context import tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.audit import part_of_act, record_audit
+from tenants.services.usage import check_room
+from tenants.translation import LocalizableText
+from workloads.documents.batch_limit import check_batch_limit
+from workloads.documents.limits import VECTOR_CHUNKS
+from workloads.pipelines.definition import find_source_faults, sources_of
+from workloads.pipelines.exceptions import (
+    EntityNotFoundError,
+    EntityNotRetryableError,
+    PipelineNotFoundError,
+    SourcesInvalidError,
+    SourcesMissingError,
+    VersionNotFoundError,
+)
+from workloads.pipelines.models import EntityState, Pipeline, PipelineEntity, PipelineRun, PipelineVersion, RunState
+from workloads.pipelines.processor import RagPipeline
+from workloads.pipelines.queries import RETRYABLE_STATES, find_entities
+from workloads.pipelines.secrets import check_use_of_secrets, find_secret_faults
+from workloads.pipelines.sources import find_missing_files, hold_files, new_entities
+
+PRIORITY_QUEUE = "priority_pipeline"
+
+
+def start_run(
+    *,
+    tenant: Tenant,
+    pipeline_id: UUID,
+    number: int | None = None,
+    sources: Sequence[Mapping[str, Any]] | None = None,
+    has_priority: bool = False,
+    is_rated: bool = False,
+) -> PipelineRun:
+    """Run a version of a pipeline, the latest unless it is named, over its own sources or those given.
+
+    Raises what is wrong with the sources, BatchTooLargeError or SpaceExceededError where the plan has no room, or what
+    submission refuses; then nothing was begun.
+    """
+    with tenant_context(tenant):
+        version = _find_version(pipeline_id, number)
+        if sources is not None:
+            if faults := find_source_faults(sources) or find_secret_faults(sources, "$.sources"):
+                raise SourcesInvalidError(errors=[fault.as_json() for fault in faults])
+            check_use_of_secrets(sources)
+        given = sources_of(version.definition) if sources is None else sources
+        if not given:
+            raise SourcesMissingError
+        hold_files(given)
+        if missing := find_missing_files(given, "$.sources"):
+            raise SourcesInvalidError(errors=[fault.as_json() for fault in missing])
+        check_batch_limit(tenant, len(given))
+        check_room(tenant_id=tenant.pk, limit=VECTOR_CHUNKS)
+        return _begin(tenant, version, given, has_priority=has_priority, is_rated=is_rated)
+
+
+@transaction.atomic
+def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -> PipelineEntity:
+    """Try one entity again that is in error or was cancelled, by a job of its own that follows the one before.
+
+    The run goes on with it and ends again; its other entities are not touched.
+    """
+    found = find_entities().filter(pk=entity_id).values_list("run_id", "tenant_id").first()
+    if found is None:
+        raise EntityNotFoundError
+    run_id, tenant_id = found
+    # The run first, as those do who end it.
+    run = PipelineRun.objects.select_for_update(no_key=True).get(pk=run_id)
+    entity: Any = find_entities().select_for_update(no_key=True, of=("self",)).get(pk=entity_id)
+    if entity.shown_state not in RETRYABLE_STATES:
+        raise EntityNotRetryableError("The entity is %(state)s.", {"state": LocalizableText(entity.shown_state)})
+    tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
+    # By name, for a plug-in imports no models of the scheduler.
+    before = apps.get_model("scheduling", "Job").objects.filter(pk=entity.job_id).first()
+    payload = {"run_id": str(run_id), "entity_id": str(entity_id)}
+    with part_of_act():
+        request = JobRequest(kind=RagPipeline.kind, payload=payload)
+        job = submit_job(tenant=tenant, request=request, parent=before, is_rated=is_rated).job
+    entity.job_id, entity.state, entity.attempt, entity.ended_at = job.pk, EntityState.WAITING, 0, None
+    entity.save(update_fields=["job_id", "state", "attempt", "ended_at"])
+    run.state, run.ended_at = RunState.RUNNING, None
+    run.save(update_fields=["state", "ended_at"])
+    record_audit(action="pipeline_entity.retried", target=entity, after={"job": str(job.pk)}, reason=reason)
+    return entity  # type: ignore[no-any-return] # find_entities adds to it what no model has
+
+
+def _find_version(pipeline_id: UUID, number: int | None) -> PipelineVersion:
+    pipeline: Pipeline | None = Pipeline.objects.filter(pk=pipeline_id).first()
+    if pipeline is None:
+        raise PipelineNotFoundError
+    versions = PipelineVersion.objects.select_related("pipeline")
+    version: PipelineVersion | None = versions.filter(
+        pipeline=pipeline, number=pipeline.latest_number if number is None else number
+    ).first()
+    if version is None:
+        raise VersionNotFoundError("The pipeline has no version %(number)s.", {"number": number})
+    return version
+
+
+def _begin(
+    tenant: Tenant,
+    version: PipelineVersion,
+    sources: Sequence[Mapping[str, Any]],
+    *,
+    has_priority: bool,
+    is_rated: bool,
+) -> PipelineRun:
+    run_id = uuid7()
+    request = JobRequest(
+        kind=RagPipeline.kind,
+        payload={"run_id": str(run_id)},
+        queue=PRIORITY_QUEUE if has_priority else None,
+    )
+    with part_of_act():
+        job = submit_job(tenant=tenant, request=request, is_rated=is_rated).job
+    run = PipelineRun(
+        id=run_id,
+        tenant=tenant,
+        pipeline=version.pipeline,
+        version=version,
+        job_id=job.pk,
+        entities_total=len(sources),
+    )
+    run.save(force_insert=True)
+    PipelineEntity.objects.bulk_create(new_entities(run, sources))
+    record_audit(
+        action="pipeline.run_started",
+        target=version.pipeline,
+        after={"run": str(run_id), "version": version.number, "entities": len(sources), "job": str(job.pk)},
+    )
+    return run

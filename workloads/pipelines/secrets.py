@@ -1,0 +1,21 @@
+"""References to stored secrets in definitions and sources: in the headers of a page's source, and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenants.secret_references import faults_of_references, has_references
+from tenants.services.secrets import require_use_of_secrets
+from workloads.pipelines.definition import Fault
+
+
+def find_secret_faults(document: Any, place: str = "$") -> list[Fault]:
+    """Return what is wrong with the references of a valid definition, or of valid sources."""
+    found = faults_of_references(document, lambda path: len(path) > 2 and path[-2] == "headers")
+    return [Fault(place + fault.json_path[1:], fault.detail, fault.code) for fault in found]
+
+
+def check_use_of_secrets(document: Any) -> None:
+    """Raise `SecretUseDeniedError` for one that refers to secrets, where who acts may not use any."""
+    if has_references(document):
+        require_use_of_secrets()

@@ -1,0 +1,161 @@
+"""Changes of pipelines: each in one transaction with its audit entry. A saved definition is a version, and stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext
+
+from tenants.context import current_actor, tenant_context
+from tenants.exceptions import FieldInvalidError
+from tenants.models import Tenant
+from tenants.services.audit import record_audit
+from workloads.documents.models import Dataset
+from workloads.pipelines.definition import Fault, find_faults, sources_of
+from workloads.pipelines.exceptions import (
+    DefinitionInvalidError,
+    PipelineChangedError,
+    PipelineInUseError,
+    PipelineNameTakenError,
+    PipelineNotFoundError,
+)
+from workloads.pipelines.models import OPEN_RUNS, Pipeline, PipelineVersion
+from workloads.pipelines.queries import find_runs
+from workloads.pipelines.secrets import check_use_of_secrets, find_secret_faults
+from workloads.pipelines.sources import find_missing_files
+
+_SETTABLE = ("name", "description")
+
+
+def create_pipeline(
+    *, tenant: Tenant, name: str, definition: object, description: str = "", note: str = ""
+) -> Pipeline:
+    """Make a pipeline whose first version is this definition; DefinitionInvalidError says what is wrong where."""
+    with tenant_context(tenant):
+        dataset_id = check_definition(definition)
+        pipeline = Pipeline(tenant=tenant, name=name, description=description, latest_number=1)
+        _save(pipeline)
+        _add_version(pipeline, definition, dataset_id, note)
+        record_audit(action="pipeline.created", target=pipeline, after=_facts(pipeline))
+    return pipeline
+
+
+def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
+    """Change name or description; definitions are changed by versions."""
+    unknown = changes.keys() - set(_SETTABLE)
+    if unknown:
+        raise TypeError(gettext("A pipeline has no fields %(names)s.") % {"names": ", ".join(sorted(unknown))})
+    with transaction.atomic():
+        pipeline = _lock(pipeline_id)
+        before = _facts(pipeline)
+        for name, value in changes.items():
+            setattr(pipeline, name, value)
+        _save(pipeline)
+        record_audit(action="pipeline.updated", target=pipeline, before=before, after=_facts(pipeline))
+    return pipeline
+
+
+def save_version(
+    *, pipeline_id: UUID, definition: object, note: str = "", expected_version: int | None = None
+) -> PipelineVersion:
+    """Save a definition as the pipeline's next version, which runs take from now on; runs that go on keep theirs.
+
+    Raises PipelineChangedError where another version than ``expected_version`` is the latest.
+    """
+    with transaction.atomic():
+        pipeline = _lock(pipeline_id)
+        if expected_version not in (None, pipeline.latest_number):
+            raise PipelineChangedError("Version %(number)s is the latest by now.", {"number": pipeline.latest_number})
+        # Behind the door, datasets and files are looked for among the pipeline's own tenant's all the same.
+        with tenant_context(pipeline.tenant_id):
+            dataset_id = check_definition(definition)
+        before = {"version": pipeline.latest_number}
+        pipeline.latest_number += 1
+        pipeline.save(update_fields=["latest_number"])
+        version = _add_version(pipeline, definition, dataset_id, note)
+        record_audit(
+            action="pipeline.version_saved",
+            target=pipeline,
+            before=before,
+            after={"version": version.number, "note": note},
+        )
+    return version
+
+
+def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
+    """Delete a pipeline with its versions and ended runs; the documents that it has loaded stay."""
+    with transaction.atomic():
+        pipeline = _lock(pipeline_id)
+        if find_runs().filter(pipeline=pipeline, shown_state__in=[*OPEN_RUNS, "paused"]).exists():
+            raise PipelineInUseError
+        record_audit(action="pipeline.deleted", target=pipeline, before=_facts(pipeline), reason=reason)
+        # Contents that the entities of its runs still refer to are found unused by the upkeep of files.
+        pipeline.delete()
+
+
+def check_definition(definition: object) -> UUID:
+    """The id of the dataset that a definition loads into; DefinitionInvalidError for one that cannot be saved."""
+    faults = find_faults(definition) or find_secret_faults(definition)
+    if not faults:
+        check_use_of_secrets(definition)
+        assert isinstance(definition, Mapping)
+        dataset = _find_dataset(str(definition["load"]["dataset"]))
+        faults = find_missing_files(sources_of(definition), "$.datasource.sources")
+        if dataset is None:
+            faults.append(Fault("$.load.dataset", gettext("There is no such dataset."), "not_found"))
+        elif not faults:
+            return dataset.pk
+    raise DefinitionInvalidError(errors=[fault.as_json() for fault in faults])
+
+
+def _find_dataset(named: str) -> Dataset | None:
+    """By id or by name; an id that is also a name is an id."""
+    try:
+        by_id: Dataset | None = Dataset.objects.filter(pk=UUID(named)).first()
+    except ValueError:
+        by_id = None
+    return by_id or Dataset.objects.filter(name=named).first()
+
+
+def _add_version(pipeline: Pipeline, definition: Any, dataset_id: UUID, note: str) -> PipelineVersion:
+    version = PipelineVersion(
+        tenant_id=pipeline.tenant_id,
+        pipeline=pipeline,
+        number=pipeline.latest_number,
+        definition=definition,
+        dataset_id=dataset_id,
+        note=note,
+        created_by=current_actor().label[:200],
+    )
+    version.save(force_insert=True)
+    return version
+
+
+def _save(pipeline: Pipeline) -> None:
+    try:
+        # Uniqueness is left to the database, which decides it also between two requests at once.
+        pipeline.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        raise FieldInvalidError(" ".join(error.messages)) from error
+    try:
+        with transaction.atomic():
+            pipeline.save()
+    except IntegrityError as error:
+        if "pipeline_name_unique" not in str(error):
+            raise
+        raise PipelineNameTakenError("There is a pipeline %(name)r already.", {"name": pipeline.name}) from error
+
+
+def _lock(pipeline_id: UUID) -> Pipeline:
+    pipeline: Pipeline | None = Pipeline.objects.select_for_update().filter(pk=pipeline_id).first()
+    if pipeline is None:
+        raise PipelineNotFoundError
+    return pipeline
+
+
+def _facts(pipeline: Pipeline) -> dict[str, str | int]:
+    return {"name": pipeline.name, "description": pipeline.description, "version": pipeline.latest_number}

@@ -1,0 +1,77 @@
+"""From the sources that a run is given to its entities; uploaded files are asked whether they are the tenant's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+from uuid import UUID
+
+from django.utils.translation import gettext
+
+from scheduling.outgoing_http import read_target
+from tenants.names import find_invisible_character
+from workloads.files.models import UploadedFile
+from workloads.files.store import lock_contents
+from workloads.pipelines.definition import Fault
+from workloads.pipelines.models import PipelineEntity, PipelineRun
+
+_MAX_NAME_LENGTH = 255
+
+
+def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
+    """Where sources name files that the current scope does not have, such as another tenant's."""
+    files = _find_files(sources)
+    return [
+        Fault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
+        for index, source in enumerate(sources)
+        if source["type"] == "file" and UUID(source["file"]) not in files
+    ]
+
+
+def hold_files(sources: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the contents of the sources' files from being deleted until the transaction ends, which refers to them."""
+    lock_contents(file.key for file in _find_files(sources).values())
+
+
+def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iterator[PipelineEntity]:
+    """An entity for each source, in their order; a file's refers to its content from now on.
+
+    The files are held and there: :func:`hold_files` and then :func:`find_missing_files` have been asked.
+    """
+    files = _find_files(sources)
+    for position, source in enumerate(sources):
+        entity = PipelineEntity(
+            tenant_id=run.tenant_id,
+            run=run,
+            position=position,
+            source=source,
+            name=_name_of(source)[:_MAX_NAME_LENGTH],
+            job_id=run.job_id,
+        )
+        if source["type"] == "file":
+            file = files[UUID(source["file"])]
+            entity.name = entity.name or file.name
+            # Its own name's ending tells what a text is, whatever the entity is called.
+            entity.source = {**source, "file_name": file.name}
+            entity.content_key, entity.content_sha256, entity.size_bytes = file.key, file.sha256, file.size_bytes
+        yield entity
+
+
+def _find_files(sources: Sequence[Mapping[str, Any]]) -> dict[UUID, UploadedFile]:
+    """The uploaded files that the sources name, by their ids."""
+    ids = {UUID(source["file"]) for source in sources if source["type"] == "file"}
+    files: dict[UUID, UploadedFile] = UploadedFile.objects.in_bulk(ids) if ids else {}
+    return files
+
+
+def _name_of(source: Mapping[str, Any]) -> str:
+    """As the source says, or for a page the last part of its address."""
+    if named := source.get("name"):
+        return str(named)
+    if source["type"] != "url":
+        return ""
+    target = read_target(source["url"])
+    name = unquote(PurePosixPath(target.path.partition("?")[0]).name)
+    return name if name and find_invisible_character(name) is None else target.authority

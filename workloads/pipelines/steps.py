@@ -1,0 +1,92 @@
+"""The steps of a run's entities, by the indexing steps that all kinds share, for threads of one run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from scheduling.outgoing_http import Limits, open_headers, read_target
+from scheduling.processors.base import Dependency, Interrupted, JobContext, TransientError
+from workloads.documents.extraction.limits import MIB
+from workloads.documents.one_item import steps
+from workloads.documents.one_item.item import IndexingItem
+from workloads.documents.one_item.steps import EmbeddedBatch, StepContext
+
+if TYPE_CHECKING:
+    from workloads.pipelines.repository import Entity
+
+PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=10 * MIB, redirects=5)
+# Parsing processes of one worker's child at once: each may take as much memory again.
+MAX_PARSERS = 2
+
+type Computed = IndexingItem | EmbeddedBatch
+
+
+class ParserSlots:
+    """A semaphore for threads that call ``check_running`` while they wait for it."""
+
+    def __init__(self, slots: int, check_running: Callable[[], object]) -> None:
+        self._semaphore = threading.Semaphore(slots)
+        self._check_running = check_running
+
+    def __enter__(self) -> None:
+        while not self._semaphore.acquire(timeout=0.25):
+            self._check_running()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._semaphore.release()
+
+
+def thread_context(context: JobContext, check_running: Callable[[], object]) -> StepContext:
+    """Return what the threads of one run share; ``check_running`` may raise to end a step."""
+    lock = threading.Lock()
+
+    @contextmanager
+    def dependency(needed: Dependency) -> Iterator[None]:
+        """Enter and leave the job context's own, which is not thread-safe, by one thread at a time."""
+        scope = context.dependency(needed)
+        with lock:
+            scope.__enter__()
+        try:
+            yield
+        except BaseException as error:
+            with lock:
+                scope.__exit__(type(error), error, error.__traceback__)
+            raise
+        with lock:
+            scope.__exit__(None, None, None)
+
+    return StepContext(check_running, dependency, ParserSlots(MAX_PARSERS, check_running), steps.new_model_slot())
+
+
+def next_step(
+    entity: Entity, item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]
+) -> tuple[str, Callable[[], Computed]]:
+    """Return the name of an entity's next step and the function that computes it: fetch, prepare, reload or embed."""
+    if item.source is not None:
+        return "embed", lambda: steps.embed(item, context, known)
+    if item.state.passages_key:
+        return "reload", lambda: steps.load_passages(item)
+    if item.state.content_key:
+        return "prepare", lambda: steps.split(steps.clean(steps.extract(item, context)))
+    return "fetch", lambda: fetch(entity.source, item, context)
+
+
+def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -> IndexingItem:
+    """Return the item with the content of a text or of a page; headers are opened here and kept nowhere."""
+    if source["type"] == "text":
+        return steps.fetch_text(item, source["text"])
+    url = source["url"]
+    headers = open_headers(item.tenant_id, url, source.get("headers", {}).items())
+    try:
+        return steps.fetch_page(item, url, context, headers=headers, limits=PAGE_LIMITS)
+    except Interrupted as interruption:
+        if interruption.cause != "dependency":
+            raise
+        # One host that is down is no reason for the whole run to wait.
+        host = read_target(url).authority
+        raise TransientError(f"{host} has failed too often; it is left alone for now.", code="host_down") from None

@@ -1,0 +1,79 @@
+"""Upkeep of pipelines: runs whose jobs ended without their code are closed, old ones go."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
+from psycopg.rows import scalar_row
+
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from workloads.pipelines.conf import kept_for
+from workloads.pipelines.ending import end_runs
+from workloads.pipelines.models import OPEN_RUNS, PipelineRun
+
+MINUTE, DAILY = timedelta(minutes=1), timedelta(days=1)
+# Runs closed in one step; each may have a thousand entities.
+RUNS_PER_STEP = 100
+_SQL = load_sql(__file__)
+_CLOSE_ENTITIES, _LAST_OPEN, _RUNS_WITHOUT_OPEN = _SQL["close_entities"], _SQL["find_last_open"], _SQL["find_runs"]
+_BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
+
+
+def close_runs(budget: Budget) -> Step:
+    """First entities whose jobs have ended, some a step; then the runs that have no open one left."""
+    if "entity" in budget.cursor or not budget.cursor:
+        return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
+    with all_tenants():
+        with planned_cursor(scalar_row) as cursor:
+            cursor.execute(_RUNS_WITHOUT_OPEN, {"runs": RUNS_PER_STEP})
+            runs = cursor.fetchall()
+        ended = end_runs(runs) if runs else 0
+    is_full = len(runs) == RUNS_PER_STEP and ended > 0
+    return Step({"runs_closed": ended}, has_more=is_full, cursor={"runs": True} if is_full else {})
+
+
+def _close_entities(after: str, rows: int) -> Step:
+    with all_tenants(), planned_cursor(scalar_row) as cursor:
+        cursor.execute(_LAST_OPEN, {"after": after, "before_last": rows - 1})
+        last = cursor.fetchone()
+        cursor.execute(_CLOSE_ENTITIES, {"after": after, "rows": rows})
+        closed = cursor.rowcount
+    cursor_after = {"entity": str(last)} if last else {"runs": True}
+    return Step({"entities_closed": closed}, has_more=True, cursor=cursor_after)
+
+
+def prune_runs(budget: Budget) -> Step:
+    """Delete ended runs with their entities when their time is over; documents stay."""
+    with all_tenants():
+        old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(ended_at__lt=Now() - kept_for())
+        ids = list(old.order_by("ended_at").values_list("pk", flat=True)[:RUNS_PER_STEP])
+        PipelineRun.objects.filter(pk__in=ids).delete()
+    return Step({"runs_removed": len(ids)}, has_more=len(ids) == RUNS_PER_STEP)
+
+
+TASKS = (
+    UpkeepTask(
+        "pipeline_runs",
+        gettext_noop("Pipeline runs"),
+        gettext_noop(
+            "Closes runs and entities whose jobs were cancelled or failed, and lets go of what they kept"
+            " in the storage."
+        ),
+        MINUTE,
+        close_runs,
+    ),
+    UpkeepTask(
+        "pipeline_retention",
+        gettext_noop("Old pipeline runs"),
+        gettext_noop(
+            "Deletes ended runs with their entities after PIPELINE_RUN_DAYS; the documents that they loaded stay."
+        ),
+        DAILY,
+        prune_runs,
+    ),
+)

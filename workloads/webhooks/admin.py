@@ -1,0 +1,123 @@
+"""Webhooks and the attempts to deliver to them in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.keyset import KeysetAdmin
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+from workloads.webhooks.forms import WebhookForm
+from workloads.webhooks.models import Delivery, Webhook
+from workloads.webhooks.service import (
+    EDITABLE_FIELDS,
+    ShownSecret,
+    create_webhook,
+    delete_webhook,
+    rotate_secret,
+    try_webhook,
+    update_webhook,
+)
+
+
+@admin.register(Webhook)
+class WebhookAdmin(TenantScopedAdmin):
+    """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
+
+    view_permission = Permission.TENANT_VIEW
+    add_permission = change_permission = Permission.WEBHOOKS_MANAGE
+    form = WebhookForm
+    list_display = ("name", "url", "told", "created_at", "rotated_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    empty_title = gettext_lazy("No webhook yet")
+    empty_text = gettext_lazy(
+        "A webhook is a URL of yours that is told, signed, when something has happened, such as the end of a job."
+    )
+    hidden_fields = frozenset({"sealed_secret", "previous_sealed_secret"})
+    readonly_fields = ("deliveries", "rotated_at", "created_at")
+    post_actions = ("try_it", "rotate", "delete")
+
+    def get_fields(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
+        if obj is not None:
+            return (*EDITABLE_FIELDS, "deliveries", "created_at", "rotated_at")
+        return ("tenant", *EDITABLE_FIELDS) if self.access(request).tenant is None else EDITABLE_FIELDS
+
+    def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:
+        values = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS}
+        if change:
+            update_webhook(webhook_id=obj.pk, changes=values)
+            return
+        tenant = self.access(request).tenant or form.cleaned_data["tenant"]
+        shown = create_webhook(tenant=tenant, **values)
+        obj.pk = shown.webhook.pk
+        request.shown_secret = shown  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, request.shown_secret)  # type: ignore[attr-defined]
+
+    @admin.display(description=gettext_lazy("Told of"))
+    def told(self, webhook: Webhook) -> str:
+        return ", ".join(webhook.events)
+
+    @admin.display(description=gettext_lazy("Deliveries"))
+    def deliveries(self, webhook: Webhook) -> SafeString:
+        url = f"{reverse('admin:webhooks_delivery_changelist')}?webhook__id__exact={webhook.pk}"
+        return format_html('<a class="console-link" href="{}">{}</a>', url, gettext("Show what became of them"))
+
+    @post_action(label=gettext_lazy("Send a test"), permission=Permission.JOBS_SUBMIT)
+    def try_it(self, request: HttpRequest, webhook: Webhook, reason: str) -> str:
+        return gettext("A test is on its way, by the job %(value)s.") % {"value": try_webhook(webhook=webhook)}
+
+    @post_action(label=gettext_lazy("New secret"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True)
+    def rotate(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
+        return self._show(request, rotate_secret(webhook_id=webhook.pk, reason=reason))
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WEBHOOKS_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, webhook: Webhook, reason: str) -> HttpResponse:
+        delete_webhook(webhook=webhook, reason=reason)
+        self.message_user(request, gettext("%(webhook)s is deleted.") % {"webhook": webhook})
+        return HttpResponseRedirect(reverse("admin:webhooks_webhook_changelist"))
+
+    def _show(self, request: HttpRequest, shown: ShownSecret) -> HttpResponse:
+        # Neither a message nor a redirect: both would carry the secret through a cookie or a URL.
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("The secret of %(name)s") % {"name": shown.webhook.name},
+            "secret": shown.secret,
+            "url": reverse("admin:webhooks_webhook_change", args=[shown.webhook.pk]),
+        }
+        response = TemplateResponse(request, "webhooks/admin/secret_shown.html", context)
+        add_never_cache_headers(response)
+        return response
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(KeysetAdmin):
+    """Attempts to deliver, newest first."""
+
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")
+    list_filter = ("webhook",)
+    list_select_related = ("webhook",)
+    empty_title = gettext_lazy("Nothing was delivered yet")
+    empty_text = gettext_lazy(
+        "Each attempt to tell a webhook something is listed here with its answer, for thirty days."
+    )
+    fields = ("webhook", "event", "job", "attempt", "status", "error", "answer", "seconds", "created_at")
+    readonly_fields = ("job",)
+
+    @admin.display(description=gettext_lazy("Job"))
+    def job(self, delivery: Delivery) -> SafeString:
+        url = reverse("admin:scheduling_job_change", args=[delivery.job_id])
+        return format_html('<a class="console-link" href="{}">{}</a>', url, delivery.job_id)

@@ -1,0 +1,72 @@
+"""Webhooks and their deliveries as they are asked for and answered."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from scheduling.services.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
+from tenants.api.fields import NameField, StrictSerializer, TextField
+from workloads.webhooks.models import MAX_URL, Delivery, Webhook
+from workloads.webhooks.service import ShownSecret
+
+
+class WebhookWriteSerializer(StrictSerializer):
+    """A webhook to be made or changed."""
+
+    name = NameField(max_length=100, help_text="Once in a tenant.")
+    url = NameField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
+    events = serializers.ListField(
+        child=serializers.ChoiceField(choices=JOB_EVENTS),
+        max_length=len(JOB_EVENTS),
+        required=False,
+        help_text="What it is told of the tenant's jobs, from now on; without any, of batches alone that name it.",
+    )
+    filter = TextField(
+        max_length=MAX_FILTER_CHARACTERS,
+        allow_blank=True,
+        required=False,
+        source="job_filter",
+        help_text="Of which jobs, such as `kind:noop tag:night`; empty: of all. Fields: docs/how-to/webhooks.md.",
+    )
+
+
+class WebhookSerializer(serializers.Serializer[Webhook]):
+    """Where a tenant is told what happened."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    name = serializers.CharField()
+    url = serializers.CharField()
+    events = serializers.ListField(child=serializers.ChoiceField(choices=JOB_EVENTS))
+    filter = serializers.CharField(source="job_filter")
+    created_at = serializers.DateTimeField()
+    rotated_at = serializers.DateTimeField(allow_null=True, help_text="When its secret was last replaced.")
+
+
+class ShownSecretSerializer(serializers.Serializer[ShownSecret]):
+    """A webhook with its secret, which is in this answer alone."""
+
+    webhook = WebhookSerializer()
+    secret = serializers.CharField(help_text="`whsec_` and the key in base64: what verifies the signatures.")
+
+
+class TestDeliverySerializer(serializers.Serializer[None]):
+    """A delivery that was asked for."""
+
+    job = serializers.UUIDField(help_text="The job that delivers.")
+
+
+class DeliverySerializer(serializers.Serializer[Delivery]):
+    """One attempt to deliver."""
+
+    id = serializers.UUIDField()
+    job = serializers.UUIDField(source="job_id")
+    event = serializers.CharField()
+    attempt = serializers.IntegerField()
+    delivered = serializers.BooleanField(source="is_delivered")
+    # An HTTP status, or none where nobody answered.
+    answer_status = serializers.IntegerField(source="status", allow_null=True)
+    error = serializers.CharField()
+    answer = serializers.CharField(help_text="Its beginning.")
+    seconds = serializers.FloatField()
+    created_at = serializers.DateTimeField()

@@ -1,0 +1,119 @@
+"""`webhooks/`: make, look, change, try, give a new secret, delete; and what became of the deliveries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
+from tenants.api.serializers import NoBodySerializer, WhySerializer
+from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import LIST
+from workloads.webhooks.api.serializers import (
+    DeliverySerializer,
+    ShownSecretSerializer,
+    TestDeliverySerializer,
+    WebhookSerializer,
+    WebhookWriteSerializer,
+)
+from workloads.webhooks.endpoints import get_webhook
+from workloads.webhooks.models import Webhook
+from workloads.webhooks.service import (
+    create_webhook,
+    delete_webhook,
+    deliveries_of,
+    rotate_secret,
+    try_webhook,
+    update_webhook,
+)
+
+
+class WebhookViewSet(ListModelMixin, EditedRows, TenantViewSet):
+    """Where a tenant is told what happened."""
+
+    model = Webhook
+    serializer_class = WebhookSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.TENANT_VIEW,
+        "retrieve": Permission.TENANT_VIEW,
+        "deliveries": Permission.JOBS_VIEW,
+        "create": Permission.WEBHOOKS_MANAGE,
+        "partial_update": Permission.WEBHOOKS_MANAGE,
+        "destroy": Permission.WEBHOOKS_MANAGE,
+        "rotate": Permission.WEBHOOKS_MANAGE,
+        "test": Permission.JOBS_SUBMIT,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"deliveries": LIST}
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+
+    def get_queryset(self) -> QuerySet[Webhook]:
+        return super().get_queryset().select_related("tenant")
+
+    @extend_schema(
+        operation_id="webhooks_create", request=WebhookWriteSerializer, responses={201: ShownSecretSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Make a webhook; its secret is in this answer and never again."""
+        body = WebhookWriteSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        shown = create_webhook(tenant=self.tenant, **body.validated_data)
+        return Response(ShownSecretSerializer(shown).data, status=201)
+
+    @extend_schema(operation_id="webhooks_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a webhook."""
+        webhook = get_webhook(UUID(pk))
+        return Response(WebhookSerializer(webhook).data, headers=etag_headers(webhook))
+
+    @extend_schema(operation_id="webhooks_update", request=WebhookWriteSerializer, responses=WebhookSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is named; its secret stays."""
+        webhook = self.begin_edit(lambda: get_webhook(UUID(pk)))
+        body = WebhookWriteSerializer(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        webhook = update_webhook(webhook_id=webhook.pk, changes=body.validated_data)
+        return Response(WebhookSerializer(webhook).data, headers=etag_headers(webhook))
+
+    @extend_schema(operation_id="webhooks_destroy", responses={204: OpenApiResponse(description="Deleted.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a webhook: what is still to be delivered to it becomes dead letters."""
+        delete_webhook(webhook=self.begin_edit(lambda: get_webhook(UUID(pk))))
+        return Response(status=204)
+
+    @extend_schema(operation_id="webhooks_rotate", request=WhySerializer, responses=ShownSecretSerializer)
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Give it a new secret; for a day deliveries are signed by the one before, too."""
+        body = WhySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        shown = rotate_secret(webhook_id=UUID(pk), reason=body.validated_data["reason"])
+        return Response(ShownSecretSerializer(shown).data)
+
+    @extend_schema(
+        operation_id="webhooks_test",
+        request=NoBodySerializer,
+        responses={202: OpenApiResponse(TestDeliverySerializer, description="A delivery is on its way.")},
+    )
+    @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
+    def test(self, request: Request, pk: str) -> Response:
+        """Deliver the event `webhook.test`, to see whether it arrives."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        job_id = try_webhook(webhook=get_webhook(UUID(pk)))
+        return Response(TestDeliverySerializer({"job": job_id}).data, status=202)
+
+    @extend_schema(operation_id="webhooks_deliveries_list", responses=DeliverySerializer(many=True))
+    @action(detail=True, serializer_class=DeliverySerializer)
+    def deliveries(self, request: Request, pk: str) -> Response:
+        """List the attempts to deliver of the last thirty days, newest first."""
+        rows = self.filter_queryset(deliveries_of(get_webhook(UUID(pk))))
+        return self.get_paginated_response(DeliverySerializer(self.paginate_queryset(rows), many=True).data)

@@ -1,0 +1,19 @@
+"""The kind `webhook_delivery` and its endpoints as an app in place."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class WebhooksConfig(AppConfig):
+    """Where tenants are told what happened, and what became of each telling."""
+
+    name = "workloads.webhooks"
+    label = "webhooks"
+    verbose_name = gettext_lazy("Webhooks")
+    default_auto_field = "django.db.models.BigAutoField"
+    processors = ("workloads.webhooks.processor.WebhookDelivery",)
+    api_urls = "workloads.webhooks.api.urls"
+    job_subscriptions = "workloads.webhooks.subscriptions:read_subscriptions"
+    upkeep_tasks = "workloads.webhooks.upkeep:TASKS"

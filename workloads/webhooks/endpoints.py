@@ -1,0 +1,75 @@
+"""What a delivery reads of its webhook, and where each attempt is written down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from tenants.clock import read_clock
+from tenants.context import tenant_context
+from workloads.webhooks.exceptions import WebhookNotFoundError
+from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
+from workloads.webhooks.signing import unseal
+
+KIND = "webhook_delivery"
+# So long the secret before signs too, so that whoever verifies has time to take the new one.
+OVERLAP = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What a delivery needs of a webhook: where to, and what signs."""
+
+    url: str
+    secrets: tuple[str, ...]
+
+
+def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
+    """A webhook of the scope; `WebhookNotFoundError` for another tenant's as for none."""
+    rows = Webhook.objects.select_related("tenant__plan")
+    if is_locked:
+        rows = rows.select_for_update(no_key=True, of=("self",))
+    webhook: Webhook | None = rows.filter(pk=webhook_id).first()
+    if webhook is None:
+        raise WebhookNotFoundError
+    return webhook
+
+
+def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:
+    """Where a delivery goes, and the secrets that sign it: the present one first."""
+    with tenant_context(tenant_id):
+        webhook = get_webhook(webhook_id)
+        sealed = [webhook.sealed_secret]
+        if webhook.rotated_at is not None and webhook.rotated_at > read_clock() - OVERLAP:
+            sealed.append(webhook.previous_sealed_secret)
+    return Endpoint(webhook.url, tuple(unseal(one) for one in sealed))
+
+
+def record_attempt(
+    *,
+    tenant_id: UUID,
+    webhook_id: UUID,
+    job_id: UUID,
+    event: str,
+    attempt: int,
+    seconds: float,
+    status: int | None,
+    error: str = "",
+    answer: str = "",
+) -> None:
+    """Write an attempt down, whatever becomes of the job; one to a webhook that is gone meanwhile leaves nothing."""
+    with tenant_context(tenant_id):
+        if not Webhook.objects.select_for_update(no_key=True).filter(pk=webhook_id).exists():
+            return
+        Delivery.objects.create(
+            tenant_id=tenant_id,
+            webhook_id=webhook_id,
+            job_id=job_id,
+            event=event,
+            attempt=attempt,
+            seconds=seconds,
+            status=status,
+            error=error[:MAX_ERROR],
+            answer=answer[:MAX_ANSWER],
+        )

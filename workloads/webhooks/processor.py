@@ -1,0 +1,135 @@
+"""Telling a webhook: one signed POST an attempt, tried again until the other side has heard.
+
+Each attempt has the same id and body, and a time and a signature of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from scheduling.outgoing_http import Answer, Limits, read_target, send
+from scheduling.processors.base import (
+    MAX_DEPENDENCY_CHARACTERS,
+    Complete,
+    JobContext,
+    PermanentError,
+    TaskProcessor,
+    TransientError,
+)
+from workloads.webhooks.endpoints import KIND, Endpoint, read_endpoint, record_attempt
+from workloads.webhooks.exceptions import WebhookNotFoundError
+from workloads.webhooks.signing import SecretUnreadableError, headers_of
+
+LIMITS = Limits(connect_seconds=5.0, read_seconds=15.0, total_seconds=20.0, body_bytes=16_384, redirects=0)
+# Minutes at first, hours at last: a day and a half in all.
+DELAYS_SECONDS = (10.0, 60.0, 300.0, 900.0, 3_600.0, 10_800.0, 21_600.0, 86_400.0)
+GONE = 410
+
+
+class WebhookDelivery(TaskProcessor):
+    """Processor of the kind `webhook_delivery`."""
+
+    kind = KIND
+    title = gettext_noop("Webhook delivery")
+    description = gettext_noop(
+        "Tells one of the tenant's webhooks of an event, signed; tries again until it is heard, for a day"
+        " and a half.\n\nMade by what happens, such as the end of a job or a batch, and by the button that "
+        "tries a webhook."
+    )
+    payload_schema = {
+        "type": "object",
+        "properties": {
+            "webhook": {"type": "string", "format": "uuid"},
+            "event": {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[a-z][a-z0-9_.]*\Z"},
+            "timestamp": {"type": "string", "format": "date-time", "maxLength": 40},
+            "data": {"type": "object"},
+        },
+        "required": ["webhook", "event", "data"],
+        "additionalProperties": False,
+    }
+    timeout_seconds = 60.0
+    max_retries = len(DELAYS_SECONDS)
+    retry_delays_seconds = DELAYS_SECONDS
+    # A delivery is signed: only the platform may say what it tells.
+    is_internal = True
+    # A call is an effect outside: it is settled before the next begins.
+    is_mergeable = False
+    # What fails is a host, not the kind: deliveries to others go on.
+    has_circuit = False
+
+    def process(self, context: JobContext) -> Complete:
+        endpoint = find_endpoint(context)
+        host = read_target(endpoint.url).authority[:MAX_DEPENDENCY_CHARACTERS]
+        with context.dependency(host):
+            answer = deliver(context, endpoint)
+            context.log("answered", status=answer.status)
+            return conclude(answer)
+
+
+def find_endpoint(context: JobContext) -> Endpoint:
+    """Where to; a webhook that is gone is told nothing any more."""
+    try:
+        return read_endpoint(tenant_id=context.tenant_id, webhook_id=UUID(context.payload["webhook"]))
+    except WebhookNotFoundError as error:
+        raise PermanentError("The webhook was deleted.", code="webhook_gone") from error
+    except SecretUnreadableError as error:
+        raise PermanentError("The webhook needs a new secret: rotate it.", code="webhook_secret") from error
+
+
+def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
+    """Make the call, and write down what came of it."""
+    body = body_of(context)
+    now, began = int(time.time()), time.monotonic()
+    signed = headers_of(endpoint.secrets, message_id=context.idempotency_key, timestamp=now, body=body)
+    status, error, text = None, "", ""
+    try:
+        answer = send(
+            "POST",
+            endpoint.url,
+            headers=[("Content-Type", "application/json"), *signed],
+            body=body,
+            limits=LIMITS,
+            at_safe_point=context.should_yield,
+        )
+    except (PermanentError, TransientError) as failure:
+        error = str(failure)
+        raise
+    else:
+        status, text = answer.status, answer.body.decode("utf-8", "replace").replace("\0", "\ufffd")
+        return answer
+    finally:
+        # Not for an interruption, after which nobody knows whether it was heard: the job goes back and tells again.
+        if status is not None or error:
+            record_attempt(
+                tenant_id=context.tenant_id,
+                webhook_id=UUID(context.payload["webhook"]),
+                job_id=context.job_id,
+                event=context.payload["event"],
+                attempt=context.attempt,
+                seconds=time.monotonic() - began,
+                status=status,
+                error=error,
+                answer=text,
+            )
+
+
+def body_of(context: JobContext) -> bytes:
+    """The same bytes at each attempt."""
+    told = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
+    if "timestamp" in context.payload:
+        told["timestamp"] = context.payload["timestamp"]
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def conclude(answer: Answer) -> Complete:
+    """2xx has heard, 410 wants to hear no more; anything else is asked again."""
+    if 200 <= answer.status < 300:
+        return Complete({"status": answer.status})
+    message, code = f"The webhook answered with the status {answer.status}.", f"http_{answer.status}"
+    if answer.status == GONE:
+        raise PermanentError(message, code=code)
+    raise TransientError(message, code=code, retry_after_seconds=answer.retry_after_seconds)

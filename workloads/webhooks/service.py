@@ -1,0 +1,168 @@
+"""Webhooks are made, changed, tried, given new secrets and deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from scheduling.outgoing_http import UrlRefusedError, read_target
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import submit_job
+from scheduling.services.subscriptions.registry import JOB_EVENTS, read_subscription_filter
+from tenants.clock import read_clock
+from tenants.context import tenant_context
+from tenants.models import Tenant
+from tenants.services.audit import record_audit
+from tenants.services.changes import assign
+from workloads.webhooks.endpoints import KIND, get_webhook
+from workloads.webhooks.exceptions import (
+    TooManyWebhooksError,
+    WebhookEventsError,
+    WebhookNameTakenError,
+    WebhookUrlError,
+)
+from workloads.webhooks.models import Delivery, Webhook
+from workloads.webhooks.signing import new_secret, seal
+
+TEST_EVENT = "webhook.test"
+MAX_WEBHOOKS = 50
+EDITABLE_FIELDS: Final = ("name", "url", "events", "job_filter")
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSecret:
+    """A webhook with its secret, which nobody is shown again."""
+
+    webhook: Webhook
+    secret: str
+
+
+def create_webhook(
+    *, tenant: Tenant, name: str, url: str, events: Sequence[str] = (), job_filter: str = ""
+) -> ShownSecret:
+    """Make a webhook, which is told of these events of jobs from now on; its secret is in the answer alone."""
+    values = check_values({"name": name, "url": url, "events": events, "job_filter": job_filter})
+    secret = new_secret()
+    with tenant_context(tenant):
+        if Webhook.objects.count() >= MAX_WEBHOOKS:
+            raise TooManyWebhooksError("A tenant has %(limit)s webhooks at most.", {"limit": MAX_WEBHOOKS})
+        webhook = Webhook(tenant=tenant, sealed_secret=seal(secret), **values)
+        webhook.events_since = read_clock() if webhook.events else None
+        _save(webhook)
+        record_audit(action="webhook.created", target=webhook, after=_facts(webhook))
+        webhook = get_webhook(webhook.pk)
+    return ShownSecret(webhook, secret)
+
+
+@transaction.atomic
+def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str = "") -> Webhook:
+    """Change fields of a webhook of the scope. Told of events for the first time, it is so from now on."""
+    webhook = get_webhook(webhook_id, is_locked=True)
+    difference = assign(webhook, check_values(changes))
+    if not difference:
+        return webhook
+    if not webhook.events:
+        webhook.events_since = None
+    elif webhook.events_since is None:
+        webhook.events_since = read_clock()
+    with tenant_context(webhook.tenant):
+        _save(webhook)
+        record_audit(
+            action="webhook.changed",
+            target=webhook,
+            before=difference.before,
+            after=difference.after,
+            reason=reason,
+        )
+    return webhook
+
+
+def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values as they are kept; the refusal of the first that cannot be."""
+    checked = dict(values)
+    if "url" in checked:
+        _check_url(checked["url"])
+    if "events" in checked:
+        checked["events"] = _read_events(checked["events"])
+    if "job_filter" in checked:
+        checked["job_filter"] = read_subscription_filter(checked["job_filter"])
+    return checked
+
+
+@transaction.atomic
+def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
+    """Give a webhook of the scope a new secret; the one before signs beside it for a day."""
+    secret = new_secret()
+    webhook = get_webhook(webhook_id, is_locked=True)
+    before = webhook.rotated_at or webhook.created_at
+    webhook.previous_sealed_secret, webhook.sealed_secret = webhook.sealed_secret, seal(secret)
+    webhook.rotated_at = read_clock()
+    webhook.save(update_fields=["previous_sealed_secret", "sealed_secret", "rotated_at"])
+    record_audit(
+        action="webhook.rotated",
+        target=webhook,
+        before={"since": before.isoformat()},
+        after={"since": webhook.rotated_at.isoformat()},
+        reason=reason,
+    )
+    return ShownSecret(webhook, secret)
+
+
+@transaction.atomic
+def delete_webhook(*, webhook: Webhook, reason: str = "") -> None:
+    """Delete a webhook with the record of its deliveries; what is still to be delivered to it becomes dead letters."""
+    record_audit(action="webhook.deleted", target=webhook, before=_facts(webhook), reason=reason)
+    webhook.delete()
+
+
+def try_webhook(*, webhook: Webhook) -> UUID:
+    """Deliver an event that says nothing, so that its owner sees whether it arrives; the id of the job."""
+    payload = {"webhook": str(webhook.pk), "event": TEST_EVENT, "data": {"webhook": webhook.name}}
+    request = JobRequest(kind=KIND, payload=payload, is_internal=True)
+    job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rated=True).job.pk
+    return job_id
+
+
+def deliveries_of(webhook: Webhook) -> QuerySet[Delivery]:
+    """The attempts to deliver to a webhook."""
+    deliveries: QuerySet[Delivery] = Delivery.objects.filter(webhook=webhook)
+    return deliveries
+
+
+def _save(webhook: Webhook) -> None:
+    try:
+        with transaction.atomic():
+            webhook.save()
+    except IntegrityError as error:
+        raise WebhookNameTakenError("Another webhook is called %(name)r.", {"name": webhook.name}) from error
+
+
+def _facts(webhook: Webhook) -> dict[str, Any]:
+    return {name: getattr(webhook, name) for name in EDITABLE_FIELDS}
+
+
+def _read_events(names: Sequence[str]) -> list[str]:
+    """The events in the order in which they are listed everywhere."""
+    unknown = sorted(set(names) - set(JOB_EVENTS))
+    if unknown:
+        refusal = WebhookEventsError(
+            "There are no events %(unknown)s; there are: %(known)s.",
+            {"unknown": ", ".join(unknown), "known": ", ".join(JOB_EVENTS)},
+        )
+        refusal.errors = [{"field": "events", "code": refusal.code, "detail": refusal.detail}]
+        raise refusal
+    return [name for name in JOB_EVENTS if name in names]
+
+
+def _check_url(url: str) -> None:
+    try:
+        read_target(url)
+    except UrlRefusedError as refusal:
+        raise WebhookUrlError(
+            str(refusal), errors=[{"field": "url", "code": WebhookUrlError.code, "detail": str(refusal)}]
+        ) from refusal

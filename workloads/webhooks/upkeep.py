@@ -1,0 +1,35 @@
+"""The record of deliveries is kept for a month."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils.translation import gettext_noop
+
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.ids import uuid7_floor
+from workloads.webhooks.models import Delivery
+
+KEPT = timedelta(days=30)
+
+
+def prune_deliveries(budget: Budget) -> Step:
+    """Remove the oldest attempts beyond the month."""
+    with all_tenants():
+        old = Delivery.objects.filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
+        ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])
+        Delivery.objects.filter(pk__in=ids).delete()
+    return Step({"deliveries": len(ids)}, has_more=len(ids) == budget.batch_rows)
+
+
+TASKS = (
+    UpkeepTask(
+        "prune_deliveries",
+        gettext_noop("Webhook deliveries"),
+        gettext_noop("Removes attempts to deliver that are older than thirty days."),
+        timedelta(days=1),
+        prune_deliveries,
+    ),
+)

@@ -1,0 +1,274 @@
+"""Workflows in the console, with their definitions as JSON, and the inbox of approvals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.admin.post_actions import post_action
+from tenants.diffs import diff_documents
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.permissions import Permission
+from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin, is_preview, version_acts
+from workloads.workflows.forms import RunForm, WorkflowForm
+from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
+from workloads.workflows.queries import find_approvals, list_versions
+from workloads.workflows.runs import decide_approval, start_run
+from workloads.workflows.service import WORKFLOWS, add_version, create_workflow, delete_workflow, update_workflow
+
+_FIELDS = ("name", "description", "definition")
+
+
+@admin.register(Workflow)
+class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
+    """Workflows of the scope of the moment; a changed definition becomes the next version."""
+
+    empty_title = gettext_lazy("No workflow yet")
+    empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
+    view_permission = Permission.WORKFLOWS_VIEW
+    add_permission = change_permission = Permission.WORKFLOWS_MANAGE
+    form = WorkflowForm
+    versioned = WORKFLOWS
+    rollback, withdraw = version_acts(Permission.WORKFLOWS_MANAGE)
+    list_display = ("name", "description", "version", "created_at")
+    search_fields = ("name",)
+    ordering = ("-id",)
+    post_actions = ("delete", "rollback", "withdraw")
+    change_form_before_template = "workflow_execution/admin/workflow_links.html"
+    change_form_outer_after_template = "workflow_execution/admin/workflow_after.html"
+
+    def get_fields(self, request: HttpRequest, obj: Workflow | None = None) -> Any:
+        if obj is None:
+            own = (*_FIELDS, "reason")
+            return own if self.access(request).tenant is not None else ("tenant", *own)
+        if not self.has_change_permission(request):
+            return ("name", "description", "version")
+        return (*_FIELDS, *VERSION_FIELDS)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, **kwargs)
+        form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
+        return form
+
+    def seen_beside(self, obj: Workflow) -> dict[str, str]:
+        return {gettext("Its version"): str(obj.version)}
+
+    def save_model(self, request: HttpRequest, obj: Workflow, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        tenant = form.own_tenant or values["tenant"]
+        if not change:
+            own = {name: values[name] for name in _FIELDS}
+            obj.pk = create_workflow(tenant=tenant, **own, note=values["reason"]).pk
+            return
+        changed = {name: values[name] for name in ("name", "description") if name in form.changed_data}
+        if changed:
+            update_workflow(workflow=obj, **changed)
+        effective_from = values["effective_from"]
+        if "definition" in form.changed_data or effective_from is not None:
+            version = add_version(
+                workflow=obj,
+                definition=values["definition"],
+                note=values["reason"],
+                based_on=values["seen_version"],
+                effective_from=effective_from,
+            )
+            text = (
+                gettext("Saved as version %(number)s; runs that are under way keep theirs.")
+                if effective_from is None
+                else gettext("Saved as version %(number)s, which waits for its time.")
+            )
+            self.message_user(request, text % {"number": version.number})
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.WORKFLOWS_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, workflow: Workflow, reason: str) -> HttpResponse:
+        delete_workflow(workflow=workflow, reason=reason)
+        self.message_user(
+            request,
+            gettext("%(workflow)s is deleted with its versions; what its runs left stays.") % {"workflow": workflow},
+        )
+        return HttpResponseRedirect(reverse("admin:workflow_execution_workflow_changelist"))
+
+    def get_urls(self) -> list[URLPattern]:
+        run = self.guard(self.run_view, Permission.JOBS_SUBMIT)
+        version = self.guard(self.version_view, Permission.WORKFLOWS_VIEW)
+        return [
+            path("<uuid:object_id>/run/", run, name="workflow_execution_workflow_run"),
+            path("<uuid:object_id>/versions/<int:number>/", version, name="workflow_execution_workflow_version"),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        workflow = context.get("original")
+        if workflow is not None:
+            context["may_run"] = self.access(request).may(Permission.JOBS_SUBMIT)
+            context["may_preview"] = self.has_change_permission(request)
+            if is_preview(request):
+                context["preview"] = self._preview(workflow, context["adminform"].form)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def describe_versions(self, row: Workflow) -> list[dict[str, Any]]:
+        """Return the newest versions; a page of its own shows the definition and the differences of each."""
+        address = "admin:workflow_execution_workflow_version"
+        return [
+            {"row": version, "url": reverse(address, args=[row.pk, version.number])}
+            for version in list_versions(row)[:SHOWN_VERSIONS]
+        ]
+
+    def _preview(self, workflow: Workflow, form: Any) -> dict[str, Any] | None:
+        """Return what the typed definition would change; None if it has faults, which stand beside the field."""
+        definition = form.cleaned_data.get("definition")
+        if definition is None:
+            return None
+        preview = WORKFLOWS.preview(workflow, definition)
+        difference = preview.difference
+        return {"diffs": diff_documents(difference.before, difference.after), "runs": preview.effects["runs"]}
+
+    def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
+        """A version as it was saved."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET"])
+        workflow = self._workflow(request, object_id)
+        version = WorkflowVersion.objects.filter(workflow=workflow, number=number).first()
+        if version is None:
+            raise Http404(gettext("There is no such version."))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("%(workflow)s, version %(number)s") % {"workflow": workflow, "number": number},
+            "opts": self.opts,
+            "workflow": workflow,
+            "version": version,
+            "definition": json.dumps(version.content, indent=2, ensure_ascii=False),
+            "diffs": diff_documents(version.before, version.after),
+        }
+        return TemplateResponse(request, "workflow_execution/admin/version.html", context)
+
+    def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Ask for the inputs, and submit a run of the version in effect."""
+        workflow = self._workflow(request, object_id)
+        form = RunForm(request.POST or None)
+        if request.method == "POST" and form.is_valid():
+            job_id = self._start(request, workflow, form)
+            if job_id is not None:
+                self.message_user(
+                    request, gettext("A run of %(workflow)s was submitted; this is its job.") % {"workflow": workflow}
+                )
+                return HttpResponseRedirect(_job_page(job_id) or self._page_of(workflow))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Run %(workflow)s") % {"workflow": workflow},
+            "opts": self.opts,
+            "workflow": workflow,
+            "form": form,
+        }
+        return TemplateResponse(request, "workflow_execution/admin/run.html", context)
+
+    def _start(self, request: HttpRequest, workflow: Workflow, form: RunForm) -> Any:
+        tenant = Tenant.objects.select_related("plan").get(pk=workflow.tenant_id)
+        is_rated = self.access(request).platform_role is None
+        try:
+            run = start_run(
+                tenant=tenant, workflow=workflow, inputs=form.cleaned_data["inputs"] or {}, is_rated=is_rated
+            )
+        except DomainError as refusal:
+            for message in [fault["detail"] for fault in refusal.errors] or [refusal.detail]:
+                form.add_error("inputs", message)
+            return None
+        return run.job.pk
+
+    def _workflow(self, request: HttpRequest, object_id: Any) -> Workflow:
+        workflow: Workflow | None = self.get_queryset(request).filter(pk=object_id).first()
+        if workflow is None:
+            raise Http404(gettext("There is no such workflow."))
+        return workflow
+
+
+class ShownStateFilter(admin.SimpleListFilter):
+    """By how a question stands for whoever could answer it."""
+
+    title, parameter_name = gettext_lazy("state"), "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(state.value, str(state.label)) for state in ApprovalState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(shown_state=self.value()) if self.value() in ApprovalState.values else queryset
+
+
+@admin.register(Approval)
+class ApprovalAdmin(ReadOnlyAdmin):
+    """The inbox: what runs ask, the newest first; answering is an act."""
+
+    view_permission = Permission.WORKFLOWS_VIEW
+    list_display = ("title", "workflow", "shown_state", "expires_at", "decided_by", "created_at")
+    list_select_related = ("workflow",)
+    list_filter = (ShownStateFilter,)
+    search_fields = ("title",)
+    ordering = ("-id",)
+    post_actions = ("approve", "reject")
+    readonly_fields = ("shown_state", "job")
+    fieldsets = (
+        (None, {"fields": ("title", "text", "shown_state", "expires_at")}),
+        (gettext_lazy("Answer"), {"fields": ("decided_by", "decided_at", "comment")}),
+        (gettext_lazy("Run"), {"fields": ("workflow", "node", "job", "created_at")}),
+    )
+    empty_title = gettext_lazy("Nobody is asked for anything")
+    empty_text = gettext_lazy(
+        "What an approval node of a workflow asks appears here until it is answered or its time is over."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        approvals = find_approvals()
+        return approvals.select_related("tenant", "workflow") if self.access(request).sees_all_tenants else approvals
+
+    @admin.display(description=gettext_lazy("State"), ordering="shown_state")
+    def shown_state(self, approval: Any) -> str:
+        return str(ApprovalState(approval.shown_state).label)
+
+    @admin.display(description=gettext_lazy("Job"))
+    def job(self, approval: Approval) -> SafeString | str:
+        url = _job_page(approval.job_id)
+        return (
+            format_html('<a class="console-link" href="{}">{}</a>', url, approval.job_id)
+            if url
+            else str(approval.job_id)
+        )
+
+    @post_action(
+        label=gettext_lazy("Approve"),
+        permission=Permission.WORKFLOWS_APPROVE,
+        asks_reason=True,
+        is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
+    )
+    def approve(self, request: HttpRequest, approval: Approval, reason: str) -> str:
+        decide_approval(approval_id=approval.pk, is_approved=True, comment=reason)
+        return gettext("“%(approval)s” is approved; its run goes on.") % {"approval": approval}
+
+    @post_action(
+        label=gettext_lazy("Reject"),
+        permission=Permission.WORKFLOWS_APPROVE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda approval: approval.shown_state == ApprovalState.PENDING,
+    )
+    def reject(self, request: HttpRequest, approval: Approval, reason: str) -> str:
+        decide_approval(approval_id=approval.pk, is_approved=False, comment=reason)
+        return gettext("“%(approval)s” is rejected; its run goes on.") % {"approval": approval}
+
+
+def _job_page(job_id: Any) -> str | None:
+    try:
+        return reverse("admin:scheduling_job_change", args=[job_id])
+    except NoReverseMatch:  # a console without the scheduler's pages
+        return None

@@ -1,0 +1,62 @@
+"""`approvals/`: what runs ask, and the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
+from workloads.workflows.api.serializers import ApprovalQuerySerializer, ApprovalSerializer, DecisionSerializer
+from workloads.workflows.models import Approval
+from workloads.workflows.queries import find_approvals, get_approval
+from workloads.workflows.runs import decide_approval
+
+_PAGING = frozenset({"limit", "cursor"})
+
+
+class ApprovalViewSet(TenantViewSet):
+    """Questions of runs that people answer."""
+
+    model = Approval
+    serializer_class = ApprovalSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.WORKFLOWS_VIEW,
+        "retrieve": Permission.WORKFLOWS_VIEW,
+        "decide": Permission.WORKFLOWS_APPROVE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="approvals_list", parameters=[ApprovalQuerySerializer], responses=ApprovalSerializer(many=True)
+    )
+    def list(self, request: Request) -> Response:
+        """List approvals, newest first."""
+        asked = {name: value for name, value in request.query_params.items() if name not in _PAGING}
+        query = ApprovalQuerySerializer(data=asked)
+        query.is_valid(raise_exception=True)
+        names = {"state": "shown_state", "workflow": "workflow_id"}
+        found = find_approvals().filter(**{names[name]: value for name, value in query.validated_data.items()})
+        page = self.paginate_queryset(found)
+        return self.get_paginated_response(ApprovalSerializer(page, many=True).data)
+
+    @extend_schema(operation_id="approvals_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show an approval."""
+        return Response(ApprovalSerializer(get_approval(UUID(pk))).data)
+
+    @extend_schema(operation_id="approvals_decide", request=DecisionSerializer, responses=ApprovalSerializer)
+    @action(detail=True, methods=["post"])
+    def decide(self, request: Request, pk: str) -> Response:
+        """Answer it, once: its run goes on at once."""
+        body = DecisionSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        answer = body.validated_data
+        decide_approval(approval_id=UUID(pk), is_approved=answer["decision"] == "approved", comment=answer["comment"])
+        return Response(ApprovalSerializer(get_approval(UUID(pk))).data)

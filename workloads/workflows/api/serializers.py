@@ -1,0 +1,184 @@
+"""Workflows, versions, runs and approvals as they go over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from tenants.api.fields import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
+from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
+
+
+@extend_schema_field({"type": "object", "description": "By the schema at `workflows/schema/`."})
+class DefinitionField(serializers.DictField):
+    """A definition; what is wrong with it is told by place."""
+
+
+class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
+    """A workflow by its name."""
+
+    latest_version = serializers.IntegerField(
+        source="version", read_only=True, help_text="Number of the version in effect."
+    )
+
+    class Meta:
+        model = Workflow
+        fields = ["id", "name", "description", "latest_version", "created_at"]
+        read_only_fields = fields
+
+
+class WorkflowVersionSummarySerializer(serializers.ModelSerializer[WorkflowVersion]):
+    """A version without its definition."""
+
+    note = serializers.CharField(source="reason", read_only=True, help_text="What has changed.")
+    created_by = serializers.CharField(source="author", read_only=True)
+    outcome = serializers.CharField(read_only=True, help_text="`waiting`, `applied`, `withdrawn` or `refused`.")
+    outcome_note = serializers.CharField(read_only=True, help_text="Why it was withdrawn or refused.")
+
+    class Meta:
+        model = WorkflowVersion
+        fields = [
+            "number",
+            "note",
+            "created_by",
+            "created_at",
+            "effective_from",
+            "outcome",
+            "outcome_at",
+            "outcome_note",
+        ]
+        read_only_fields = fields
+
+
+class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
+    """A version with its definition, and its difference from the version in effect when it was written."""
+
+    definition = DefinitionField(source="content")
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differed, as they were.")
+    after = serializers.DictField(help_text="The same as they are in this version.")
+
+    class Meta(WorkflowVersionSummarySerializer.Meta):
+        fields = [*WorkflowVersionSummarySerializer.Meta.fields, "definition", "before", "after"]
+        read_only_fields = fields
+
+
+class WorkflowChangesSerializer(StrictSerializer):
+    """What may be said of a workflow itself."""
+
+    name = NameField(max_length=100, required=False)
+    description = TextField(max_length=1_000, required=False, allow_blank=True)
+
+
+class NewWorkflowSerializer(WorkflowChangesSerializer):
+    """A workflow that is asked for, with its first version."""
+
+    name = NameField(max_length=100)
+    definition = DefinitionField()
+    note = TextField(max_length=500, default="", allow_blank=True)
+
+
+class NewVersionSerializer(StrictSerializer):
+    """The next version of a workflow."""
+
+    definition = DefinitionField()
+    note = TextField(max_length=500, default="", allow_blank=True, help_text="What has changed.")
+    based_on = WholeNumberField(
+        min_value=1,
+        required=False,
+        help_text="The version that was read: 409 `workflow_changed` if another is in effect.",
+    )
+    effective_from = MomentField(required=False, allow_null=True, help_text="Absent or null: at once.")
+
+
+class DefinitionSerializer(StrictSerializer):
+    """A definition to be checked."""
+
+    definition = DefinitionField()
+
+
+class DefinitionFaultSerializer(serializers.Serializer[Any]):
+    """What is wrong at one place of a definition."""
+
+    code = serializers.CharField()
+    pointer = serializers.CharField(help_text="A JSON pointer into the definition.")
+    detail = serializers.CharField()
+
+
+class CheckedSerializer(serializers.Serializer[Any]):
+    """Whether a definition is valid."""
+
+    is_valid = serializers.BooleanField()
+    faults = DefinitionFaultSerializer(many=True)
+
+
+class WorkflowPreviewSerializer(CheckedSerializer):
+    """What a definition would change."""
+
+    before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as they are in effect.")
+    after = serializers.DictField(help_text="The same as the definition has them.")
+    runs = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="Runs that have not ended, by version; each keeps the version to which it is pinned.",
+    )
+
+
+class NewRunSerializer(StrictSerializer):
+    """A run that is asked for."""
+
+    inputs = serializers.DictField(default=dict, help_text="What the start node declares.")
+    version = WholeNumberField(min_value=1, required=False, help_text="By default the one in effect.")
+    tags = serializers.ListField(child=NameField(max_length=64), default=list, max_length=20)
+    fair_key = NameField(default="", allow_blank=True, max_length=100, help_text="Whose run it is inside the tenant.")
+
+
+class RunAnswerSerializer(serializers.Serializer[Any]):
+    """A run that was taken: `workflow-runs/{run}/` shows it, `jobs/{job}/` its job."""
+
+    run = serializers.UUIDField()
+    job = serializers.UUIDField()
+    workflow = serializers.UUIDField()
+    version = serializers.IntegerField()
+
+
+class ApprovalSerializer(serializers.ModelSerializer[Approval]):
+    """A question of a run to people."""
+
+    state = serializers.ChoiceField(source="shown_state", choices=ApprovalState.choices)
+    workflow = serializers.UUIDField(source="workflow_id")
+    workflow_name = serializers.CharField(source="workflow.name")
+    run = serializers.UUIDField(source="job_id")
+
+    class Meta:
+        model = Approval
+        fields = [
+            "id",
+            "state",
+            "title",
+            "text",
+            "workflow",
+            "workflow_name",
+            "run",
+            "node",
+            "created_at",
+            "expires_at",
+            "decided_at",
+            "decided_by",
+            "comment",
+        ]
+        read_only_fields = fields
+
+
+class ApprovalQuerySerializer(StrictSerializer):
+    """By what approvals are found."""
+
+    state = serializers.ChoiceField(choices=ApprovalState.choices, required=False)
+    workflow = serializers.UUIDField(required=False)
+
+
+class DecisionSerializer(StrictSerializer):
+    """An answer."""
+
+    decision = serializers.ChoiceField(choices=["approved", "rejected"])
+    comment = TextField(max_length=1_000, default="", allow_blank=True)

@@ -1,0 +1,117 @@
+"""A definition that has been found valid, as the engine walks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import TopologicalSorter
+from typing import Any
+
+from workloads.workflows.definition.node_types import NODE_TYPES, NodeType
+
+DEFAULT_RETRY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A way from one node to another; ``case`` None is taken whichever way was chosen."""
+
+    source: str
+    target: str
+    case: str | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node; ``parent`` is the iteration whose graph it stands in."""
+
+    id: str
+    type: str
+    title: str
+    config: Mapping[str, Any]
+    parent: str | None
+    max_retries: int
+    retry_seconds: float
+    timeout_seconds: float
+    goes_on_after_error: bool
+
+    @property
+    def kind(self) -> NodeType:
+        """What its type says."""
+        return NODE_TYPES[self.type]
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any], parent: str | None) -> Node:
+        """A node as a definition writes it."""
+        kind, retry = NODE_TYPES[content["type"]], content.get("retry", {})
+        return cls(
+            id=content["id"],
+            type=content["type"],
+            title=content.get("title", ""),
+            config=content.get("config", {}),
+            parent=parent,
+            max_retries=retry.get("max_retries", kind.max_retries),
+            retry_seconds=retry.get("delay_seconds", DEFAULT_RETRY_SECONDS),
+            timeout_seconds=content.get("timeout_seconds", kind.timeout_seconds),
+            goes_on_after_error=content.get("on_error") == "continue",
+        )
+
+
+class Graph:
+    """All nodes, those of iterations too, by their id, with the ways between them."""
+
+    def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
+        self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
+        self.edges = tuple(edges)
+        self.incoming: dict[str, list[Edge]] = {node.id: [] for node in nodes}
+        for edge in edges:
+            self.incoming[edge.target].append(edge)
+        # Those of a scope come in the order in which they may run: one look at each finds all that are ready.
+        self.scopes: dict[str | None, list[Node]] = {}
+        before = {node.id: [edge.source for edge in self.incoming[node.id]] for node in nodes}
+        for node_id in TopologicalSorter(before).static_order():
+            self.scopes.setdefault(self.nodes[node_id].parent, []).append(self.nodes[node_id])
+
+    @classmethod
+    def read(cls, definition: Mapping[str, Any]) -> Graph:
+        """The graph of a valid definition."""
+        nodes: list[Node] = []
+        edges: list[Edge] = []
+        for graph, parent in graphs_in(definition):
+            nodes.extend(Node.read(content, parent) for content in graph["nodes"])
+            edges.extend(Edge(edge["from"], edge["to"], edge.get("case")) for edge in graph.get("edges", ()))
+        return cls(nodes, edges)
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """What a run is given, by name."""
+        start = next(node for node in self.scopes[None] if node.type == "start")
+        declared: Mapping[str, Mapping[str, Any]] = start.config.get("inputs", {})
+        return declared
+
+    def describe(self) -> dict[str, Any]:
+        """As the pages of a run draw it."""
+        nodes = [
+            {
+                "id": node.id,
+                "type": node.type,
+                "title": node.title or node.id,
+                **({"parent": node.parent} if node.parent else {}),
+            }
+            for node in self.nodes.values()
+        ]
+        edges = [
+            {"source": edge.source, "target": edge.target, **({"label": edge.case} if edge.case else {})}
+            for edge in self.edges
+        ]
+        return {"nodes": nodes, "edges": edges}
+
+
+def graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
+    """The graph of a definition and those of its iterations, each with the iteration that it belongs to."""
+    pending: list[tuple[Mapping[str, Any], str | None]] = [(definition, None)]
+    while pending:
+        graph, parent = pending.pop(0)
+        yield graph, parent
+        pending.extend((node["config"]["graph"], node["id"]) for node in graph["nodes"] if node["type"] == "iteration")

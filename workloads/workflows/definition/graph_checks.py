@@ -1,0 +1,180 @@
+"""How the nodes of a definition hang together: ids, ends, ways, circles. Of definitions whose shape is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
+from typing import Any
+
+from tenants.translation import translate
+from workloads.workflows.definition.node_types import ELSE, NODE_TYPES
+
+# Code, pointer, detail.
+type Found = tuple[str, str, str]
+
+
+def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
+    """What is wrong with the graph of a definition and those of its iterations."""
+    seen: dict[str, str] = {}
+    pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
+    while pending:
+        graph, pointer = pending.pop(0)
+        faults = list(_check_ids(graph, pointer, seen))
+        yield from _check_ends(graph, pointer, is_top=not pointer)
+        # Which of two nodes an edge means cannot be said.
+        faults = faults or list(_check_edges(graph, pointer))
+        yield from faults
+        if not faults:
+            yield from _check_circles(graph, pointer)
+            yield from _check_reachable(graph, pointer, is_top=not pointer)
+        pending.extend(
+            (node["config"]["graph"], f"{pointer}/nodes/{number}/config/graph")
+            for number, node in enumerate(graph["nodes"])
+            if node["type"] == "iteration"
+        )
+
+
+def depth_of(definition: Mapping[str, Any]) -> int:
+    """Return how deeply the iterations of a valid definition stand in one another; 0 without any."""
+    inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
+    return max((1 + depth_of(graph) for graph in inner), default=0)
+
+
+def _check_ids(graph: Mapping[str, Any], pointer: str, seen: dict[str, str]) -> Iterator[Found]:
+    for number, node in enumerate(graph["nodes"]):
+        place = f"{pointer}/nodes/{number}/id"
+        if node["id"] in seen:
+            yield (
+                "duplicate_node",
+                place,
+                translate(
+                    "There is a node %(node)r already, at %(place)s.", {"node": node["id"], "place": seen[node["id"]]}
+                ),
+            )
+        seen.setdefault(node["id"], place)
+
+
+def _check_ends(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
+    found: dict[str, list[int]] = {"start": [], "end": []}
+    for number, node in enumerate(graph["nodes"]):
+        if node["type"] in found:
+            found[node["type"]].append(number)
+    if not is_top:
+        for number in found["start"] + found["end"]:
+            yield (
+                "misplaced_node",
+                f"{pointer}/nodes/{number}",
+                translate("An iteration's graph has neither start nor end."),
+            )
+        return
+    if not found["start"]:
+        yield "start_missing", "/nodes", translate("A workflow has a node of the type start.")
+    for number in found["start"][1:]:
+        yield "several_starts", f"/nodes/{number}", translate("A workflow has one node of the type start.")
+    if not found["end"]:
+        yield "end_missing", "/nodes", translate("A workflow has a node of the type end, or several.")
+
+
+def _check_edges(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
+    nodes = {node["id"]: node for node in graph["nodes"]}
+    seen: set[tuple[str, str, str | None]] = set()
+    for number, edge in enumerate(graph.get("edges", ())):
+        place = f"{pointer}/edges/{number}"
+        strange = [end for end in ("from", "to") if edge[end] not in nodes]
+        for end in strange:
+            yield (
+                "unknown_node",
+                f"{place}/{end}",
+                translate("There is no node %(node)r in this graph.", {"node": edge[end]}),
+            )
+        if strange:
+            continue
+        way = (edge["from"], edge["to"], edge.get("case"))
+        if way in seen:
+            yield "duplicate_edge", place, translate("There is this edge already.")
+        seen.add(way)
+        if nodes[edge["to"]]["type"] == "start":
+            yield "edge_into_start", place, translate("Nothing leads into start.")
+        if nodes[edge["from"]]["type"] == "end":
+            yield "edge_from_end", place, translate("Nothing leads out of end.")
+        yield from _check_case(nodes[edge["from"]], edge, place)
+    yield from _check_choices(graph, pointer)
+
+
+def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) -> Iterator[Found]:
+    kind = NODE_TYPES[source["type"]]
+    cases = kind.cases(source.get("config", {}))
+    if "case" in edge and edge["case"] not in cases:
+        known = translate("; there is %(cases)s", {"cases": ", ".join(cases)}) if cases else ""
+        yield (
+            "unknown_case",
+            f"{place}/case",
+            translate(
+                "%(source)r has no case %(case)r%(known)s.",
+                {"source": source["id"], "case": edge["case"], "known": known},
+            ),
+        )
+    if "case" not in edge and kind.must_choose:
+        yield (
+            "case_missing",
+            place,
+            translate(
+                "An edge from %(source)r names its case: %(cases)s.",
+                {"source": source["id"], "cases": ", ".join(cases)},
+            ),
+        )
+
+
+def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
+    """The cases of one condition are named differently, and none of them is what all others are."""
+    for number, node in enumerate(graph["nodes"]):
+        if node["type"] != "condition":
+            continue
+        names = [case["name"] for case in node["config"]["cases"]]
+        for place, name in enumerate(names):
+            if name in names[:place] or name == ELSE:
+                where = f"{pointer}/nodes/{number}/config/cases/{place}/name"
+                yield "duplicate_case", where, translate("There is a case %(name)r already.", {"name": name})
+
+
+def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
+    before: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
+    for edge in graph.get("edges", ()):
+        before[edge["to"]].append(edge["from"])
+    try:
+        TopologicalSorter(before).prepare()
+    except CycleError as error:
+        circle: Sequence[str] = error.args[1]
+        # It names the first node again at the end.
+        ways = set(pairwise(circle))
+        last = max(n for n, edge in enumerate(graph["edges"]) if (edge["from"], edge["to"]) in ways)
+        yield (
+            "cycle",
+            f"{pointer}/edges/{last}",
+            translate("The nodes run in a circle: %(circle)s.", {"circle": " → ".join(circle)}),
+        )
+
+
+def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
+    """Everything is reached from start; in an iteration every node that nothing leads to begins by itself."""
+    if not is_top:
+        return
+    after: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
+    for edge in graph.get("edges", ()):
+        after[edge["from"]].append(edge["to"])
+    pending = [node["id"] for node in graph["nodes"] if node["type"] == "start"][:1]
+    reached = set(pending)
+    while pending:
+        new = set(after[pending.pop()]) - reached
+        reached |= new
+        pending.extend(new)
+    if not reached:
+        return
+    for number, node in enumerate(graph["nodes"]):
+        if node["id"] not in reached and node["type"] != "start":
+            yield (
+                "unreachable_node",
+                f"{pointer}/nodes/{number}",
+                translate("No way leads from start to %(node)r.", {"node": node["id"]}),
+            )

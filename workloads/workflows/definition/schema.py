@@ -1,0 +1,74 @@
+"""The JSON Schema of definitions, as it is published: what any editor may check against."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from workloads.workflows.definition.node_types import NAME, NODE_TYPES
+
+MAX_NODES: Final = 200
+MAX_EDGES: Final = 1_000
+# How deeply iterations may stand in one another, whatever a tenant is allowed.
+MAX_DEPTH: Final = 5
+MAX_RETRIES: Final = 5
+MAX_TIMEOUT_SECONDS: Final = 600
+_EDGE: Final = {
+    "type": "object",
+    "properties": {"from": NAME, "to": NAME, "case": NAME},
+    "required": ["from", "to"],
+    "additionalProperties": False,
+}
+_RETRY: Final = {
+    "type": "object",
+    "description": "How often an error that time may heal is tried again; each wait is twice the one before.",
+    "properties": {
+        "max_retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES},
+        "delay_seconds": {"type": "number", "minimum": 0.1, "maximum": 3_600, "default": 5},
+    },
+    "required": ["max_retries"],
+    "additionalProperties": False,
+}
+NODE: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "id": NAME,
+        "type": {"enum": list(NODE_TYPES)},
+        "title": {"type": "string", "maxLength": 200},
+        "config": {"type": "object"},
+        "retry": _RETRY,
+        "timeout_seconds": {"type": "number", "minimum": 0.1, "maximum": MAX_TIMEOUT_SECONDS},
+        "on_error": {"enum": ["fail", "continue"], "default": "fail"},
+    },
+    "required": ["id", "type"],
+    "additionalProperties": False,
+}
+GRAPH: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "nodes": {"type": "array", "items": {"$ref": "#/$defs/node"}, "minItems": 1, "maxItems": MAX_NODES},
+        "edges": {"type": "array", "items": _EDGE, "maxItems": MAX_EDGES},
+    },
+    "required": ["nodes"],
+    "additionalProperties": False,
+}
+
+
+def definition_schema() -> dict[str, Any]:
+    """JSON Schema 2020-12 of a whole definition."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Workflow",
+        **GRAPH,
+        "$defs": {"node": {**NODE, "allOf": [_of_type(name) for name in NODE_TYPES]}, "graph": GRAPH},
+    }
+
+
+def _of_type(name: str) -> dict[str, Any]:
+    kind = NODE_TYPES[name]
+    config = kind.schema
+    if name == "iteration":
+        config["properties"]["graph"] = {"$ref": "#/$defs/graph"}
+    then: dict[str, Any] = {"properties": {"config": {"title": kind.title, **config}}}
+    if kind.required or kind.one_of:
+        then["required"] = ["config"]
+    return {"if": {"properties": {"type": {"const": name}}, "required": ["type"]}, "then": then}

@@ -1,0 +1,152 @@
+"""What is wrong with a definition: each fault with its code, its place as a JSON pointer, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from tenants.schema_faults import describe_fault
+from tenants.secret_references import Path, faults_of_references
+from tenants.translation import translate
+from workloads.workflows.definition.graph_checks import check_graphs
+from workloads.workflows.definition.node_types import NODE_TYPES
+from workloads.workflows.definition.schema import GRAPH, MAX_DEPTH, NODE
+from workloads.workflows.definition.variable_checks import check_variables
+
+# A definition with a fault in every node is told of the first of them.
+MAX_FAULTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault; ``pointer`` is where in the definition it is."""
+
+    code: str
+    pointer: str
+    detail: str
+
+    def describe(self) -> dict[str, str]:
+        """As it goes over the wire."""
+        return asdict(self)
+
+
+def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
+    """Everything that is wrong with a definition, in the order of its places; empty for a valid one.
+
+    What its shape is is asked first: only of a definition that has one can be said how its nodes hang together.
+    """
+    faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
+    if not faults:
+        found_secrets = faults_of_references(definition, lambda path: _is_header(definition, path))
+        faults = [Fault(fault.code, fault.pointer, fault.detail) for fault in found_secrets]
+    if not faults:
+        faults = [Fault(*found) for found in check_graphs(definition)]
+    if not faults:
+        faults = [Fault(*found) for found in check_variables(definition)]
+    return faults[:MAX_FAULTS]
+
+
+def _is_header(definition: Any, path: Path) -> bool:
+    """Return whether a place is the value of a header of an http_request node."""
+    if len(path) < 5 or path[-3:-1] != ("config", "headers") or path[-5] != "nodes":
+        return False
+    node = definition
+    for part in path[:-3]:
+        node = node[part]
+    return bool(node["type"] == "http_request")
+
+
+def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) -> Iterator[Fault]:
+    found = list(_schema_faults(_graph_validator(), graph, pointer))
+    yield from found
+    if found:
+        return
+    for number, node in enumerate(graph["nodes"]):
+        place = f"{pointer}/nodes/{number}"
+        found = list(_schema_faults(_node_validator(), node, place))
+        yield from found
+        if any(fault.pointer in (f"{place}/type", place) for fault in found):
+            continue
+        config = node.get("config", {})
+        wrong = list(_schema_faults(_config_validator(node["type"]), config, f"{place}/config"))
+        yield from wrong
+        if node["type"] != "iteration" or wrong:
+            continue
+        if depth >= max_depth:
+            yield Fault(
+                "too_deep",
+                place,
+                translate("Iterations stand in one another at most %(limit)s deep.", {"limit": max_depth}),
+            )
+        else:
+            yield from _faults_of_shape(config["graph"], f"{place}/config/graph", depth=depth + 1, max_depth=max_depth)
+
+
+def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[Fault]:
+    errors = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
+    faults = [_fault_of(error, pointer) for error in errors]
+    # Of a value that is wrong in several ways the first is told.
+    seen: set[tuple[str, str]] = set()
+    for fault in faults:
+        if (fault.code, fault.pointer) not in seen:
+            seen.add((fault.code, fault.pointer))
+            yield fault
+
+
+def _fault_of(error: ValidationError, pointer: str) -> Fault:
+    place = pointer + "".join(f"/{_escaped(part)}" for part in error.absolute_path)
+    if error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        return Fault("input_missing", place, translate("%(names)s is missing.", {"names": ", ".join(missing)}))
+    if error.validator == "oneOf" and all("required" in way and len(way) == 1 for way in error.validator_value):
+        ways = translate(" or ").join(way["required"][0] for way in error.validator_value)
+        return Fault("input_missing", place, translate("It needs either %(ways)s, and not both.", {"ways": ways}))
+    if error.validator == "oneOf":
+        return Fault("value_invalid", place, translate("It is one of {ref: …}, {template: …} and {value: …}."))
+    if error.validator == "additionalProperties" and isinstance(error.instance, Mapping):
+        known = error.schema.get("properties", {})
+        strange = sorted(name for name in error.instance if name not in known)
+        return Fault(
+            "unknown_field",
+            place,
+            translate(
+                "There is no %(names)s here; there is %(known)s.",
+                {"names": ", ".join(strange), "known": ", ".join(known)},
+            ),
+        )
+    if error.validator == "enum" and place.endswith("/type") and pointer and "enum" in error.schema:
+        return Fault(
+            "unknown_type",
+            place,
+            translate(
+                "%(type)r is none of %(known)s.", {"type": error.instance, "known": ", ".join(error.validator_value)}
+            ),
+        )
+    return Fault("value_invalid", place, describe_fault(error)[:300])
+
+
+def _escaped(part: Any) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
+
+
+@cache
+def _graph_validator() -> Any:
+    # Each node is checked by itself, by the schema of its type.
+    shape = {**GRAPH, "properties": {**GRAPH["properties"]}}
+    shape["properties"]["nodes"] = {**shape["properties"]["nodes"], "items": {"type": "object"}}
+    return Draft202012Validator(shape)
+
+
+@cache
+def _node_validator() -> Any:
+    return Draft202012Validator(NODE)
+
+
+@cache
+def _config_validator(name: str) -> Any:
+    return Draft202012Validator(NODE_TYPES[name].schema)

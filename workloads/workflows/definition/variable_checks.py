@@ -1,0 +1,145 @@
+"""Whether every variable that a node reads is there when it reads it. Of definitions whose graph is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tenants.translation import translate
+from workloads.workflows.definition.expressions import (
+    ROOTS,
+    Expression,
+    ExpressionInvalidError,
+    Path,
+    of_value,
+    paths_in,
+)
+from workloads.workflows.definition.graph_checks import Found
+from workloads.workflows.definition.node_types import NODE_TYPES
+
+# What every node that failed and goes on has made instead.
+ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """A graph, with the nodes around it that have ended when it begins."""
+
+    graph: Mapping[str, Any]
+    pointer: str
+    around: frozenset[str] = frozenset()
+    has_item: bool = False
+
+
+def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
+    """Every reference and template that reads what is not there, or what may come later."""
+    start = next(node for node in definition["nodes"] if node["type"] == "start")
+    inputs = frozenset(start.get("config", {}).get("inputs", {}))
+    nodes: dict[str, Mapping[str, Any]] = {}
+    scopes = [_Scope(definition, "")]
+    for scope in scopes:
+        nodes |= {node["id"]: node for node in scope.graph["nodes"]}
+        before = _upstream(scope.graph)
+        for number, node in enumerate(scope.graph["nodes"]):
+            if node["type"] == "iteration":
+                inner = f"{scope.pointer}/nodes/{number}/config/graph"
+                around = scope.around | before[node["id"]]
+                scopes.append(_Scope(node["config"]["graph"], inner, around, has_item=True))
+    for scope in scopes:
+        yield from _check_scope(scope, nodes, inputs)
+
+
+def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: frozenset[str]) -> Iterator[Found]:
+    before = _upstream(scope.graph)
+    for number, node in enumerate(scope.graph["nodes"]):
+        place = f"{scope.pointer}/nodes/{number}/config"
+        config = node.get("config", {})
+        readable = scope.around | before[node["id"]]
+        reader = _Reader(nodes, inputs, readable, has_item=scope.has_item)
+        for expression in NODE_TYPES[node["type"]].expressions(config):
+            yield from reader.check(expression, place)
+        if node["type"] == "iteration":
+            inside = frozenset(inner["id"] for inner in config["graph"]["nodes"])
+            reader = _Reader(nodes, inputs, readable | inside, has_item=True)
+            for expression in of_value("/output", config["output"]):
+                yield from reader.check(expression, place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """What may be read at one place."""
+
+    nodes: Mapping[str, Mapping[str, Any]]
+    inputs: frozenset[str]
+    readable: frozenset[str]
+    has_item: bool
+
+    def check(self, expression: Expression, place: str) -> Iterator[Found]:
+        where = f"{place}{expression.pointer}"
+        try:
+            paths = paths_in(expression)
+        except ExpressionInvalidError as error:
+            yield f"{expression.kind}_invalid", where, str(error)
+            return
+        for path in dict.fromkeys(paths):
+            fault = self._fault_of(path)
+            if fault is not None:
+                yield fault[0], where, fault[1]
+
+    def _fault_of(self, path: Path) -> tuple[str, str] | None:
+        shown = ".".join(path)
+        match path:
+            case ("inputs", name, *_) if name not in self.inputs:
+                return "unknown_variable", translate(
+                    "%(path)s: start declares no input %(name)r.", {"path": shown, "name": name}
+                )
+            case ("nodes", *names):
+                return self._fault_of_node(shown, *names[:2])
+            case ("item" | "index", *_) if not self.has_item:
+                return "unknown_variable", translate(
+                    "%(path)s: only the nodes of an iteration have an item.", {"path": shown}
+                )
+        if path[0] not in ROOTS:
+            return "unknown_variable", translate(
+                "%(path)s: there is inputs, nodes, and in an iteration item and index.", {"path": shown}
+            )
+        return None
+
+    def _fault_of_node(self, shown: str, name: str = "", output: str | None = None) -> tuple[str, str] | None:
+        if not name:
+            return "unknown_variable", translate("nodes is read node by node, such as nodes.ask.text.")
+        if name not in self.nodes:
+            return "unknown_variable", translate("%(path)s: there is no node %(name)r.", {"path": shown, "name": name})
+        if name not in self.readable:
+            return "variable_not_upstream", translate(
+                "%(path)s: %(name)r has not ended for certain when this is read.", {"path": shown, "name": name}
+            )
+        if output is not None and output not in self._outputs_of(name):
+            return "unknown_variable", translate(
+                "%(path)s: %(name)r makes no %(output)r.", {"path": shown, "name": name, "output": output}
+            )
+        return None
+
+    def _outputs_of(self, name: str) -> tuple[str, ...]:
+        node = self.nodes[name]
+        outputs = NODE_TYPES[node["type"]].outputs or ()
+        if node["type"] == "start":
+            return (*self.inputs,)
+        return (*outputs, ERROR) if node.get("on_error") == "continue" else outputs
+
+
+def _upstream(graph: Mapping[str, Any]) -> dict[str, frozenset[str]]:
+    """For each node all from which a way leads to it."""
+    before: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
+    for edge in graph.get("edges", ()):
+        before[edge["to"]].append(edge["from"])
+    found: dict[str, frozenset[str]] = {}
+
+    def collect(name: str) -> frozenset[str]:
+        if name not in found:
+            direct = before[name]
+            found[name] = frozenset(direct).union(*(collect(source) for source in direct))
+        return found[name]
+
+    return {name: collect(name) for name in before}

@@ -1,0 +1,62 @@
+"""Which case of a condition holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from workloads.workflows.definition.node_types import ELSE
+from workloads.workflows.engine.variables import Reading, VariableMissingError
+
+_ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "lt": lambda left, right: left < right,
+    "le": lambda left, right: left <= right,
+    "gt": lambda left, right: left > right,
+    "ge": lambda left, right: left >= right,
+}
+
+
+def choose_case(config: Mapping[str, Any], reading: Reading) -> str:
+    """The name of the first case that holds, else ``else``."""
+    for case in config["cases"]:
+        how = all if "all" in case else any
+        if how(_holds(test, reading) for test in case.get("all") or case["any"]):
+            return str(case["name"])
+    return ELSE
+
+
+def _holds(test: Mapping[str, Any], reading: Reading) -> bool:
+    try:
+        left = reading.look_up(test["ref"])
+    except VariableMissingError:
+        left = None
+    return compare(left, test["op"], test.get("value"))
+
+
+def compare(left: Any, operator: str, right: Any) -> bool:
+    """Whether a test holds. What is missing is null; values of two kinds are neither equal nor in an order."""
+    match operator:
+        case "eq":
+            return _is_same(left, right)
+        case "ne":
+            return not _is_same(left, right)
+        case "in":
+            return isinstance(right, list) and any(_is_same(left, one) for one in right)
+        case "contains" if isinstance(left, str):
+            return isinstance(right, str) and right in left
+        case "contains":
+            return isinstance(left, list | dict) and any(_is_same(one, right) for one in left)
+        case "exists":
+            return (left is not None) is (right is not False)
+        case "empty":
+            return (left in (None, "", [], {})) is (right is not False)
+    is_ordered = (_is_number(left) and _is_number(right)) or (isinstance(left, str) and isinstance(right, str))
+    return is_ordered and _ORDERED[operator](left, right)
+
+
+def _is_same(left: Any, right: Any) -> bool:
+    return isinstance(left, bool) is isinstance(right, bool) and bool(left == right)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

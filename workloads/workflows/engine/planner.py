@@ -1,0 +1,282 @@
+"""The engine: what is to be done next, and what follows from what was done. Plain values in and out, no clock.
+
+A node is ready when all ways into it are decided and at least one of them is taken; when none is, it is skipped. An
+iteration opens a scope for each of its items, so many at a time, and ends when all of them have ended.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Final
+
+from workloads.workflows.definition.graph import Edge, Graph, Node
+from workloads.workflows.engine.state import Indexes, Key, NodeError, RunState, Status, Step, Wait, inline
+from workloads.workflows.engine.tasks import Act, Bounds, Task
+
+MAX_RETRY_SECONDS: Final = 86_400.0
+RETRY_FACTOR: Final = 2.0
+MAX_MESSAGE_CHARACTERS: Final = 1_000
+
+
+class Planner:
+    """A run of a graph. ``changes`` are the steps that have changed since they were last taken."""
+
+    def __init__(self, graph: Graph, state: RunState, bounds: Bounds) -> None:
+        self.graph = graph
+        self.state = state
+        self.bounds = bounds
+        self._changes: dict[Key, Step] = {}
+        self._handed_out: set[tuple[Key, Act, int | None]] = set()
+        # What was begun and not committed begins anew.
+        self._begun_before = {key for key, step in state.steps.items() if self._is_at_work(key, step)}
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the run has come to its end, good or bad."""
+        if self.state.error is not None:
+            return True
+        steps = [self.state.steps.get(Key(node.id)) for node in self.graph.scopes[None]]
+        return all(step is not None and step.status.is_ended for step in steps)
+
+    def plan(self, now: float, *, room: int = 1_000_000) -> list[Task]:
+        """Up to ``room`` tasks that are ready, each handed out once; what needs no work is done on the way."""
+        tasks: list[Task] = []
+        if self.state.error is None and self.state.active_seconds > self.bounds.max_seconds:
+            self._end("time_limit", f"The run has worked for more than {self.bounds.max_seconds:g} s.")
+        for task in self._ready((), None, now):
+            if len(tasks) >= room or self.state.error is not None:
+                break
+            if (task.key, task.act, task.index) in self._handed_out:
+                continue
+            if task.act is Act.RUN and not self._begin(task):
+                break
+            self._handed_out.add((task.key, task.act, task.index))
+            tasks.append(task)
+        self._conclude()
+        return [] if self.state.error is not None else tasks
+
+    def next_due(self) -> float | None:
+        """When the first of the waiting nodes is due; None when none waits for time."""
+        dues = [step.due_at for step in self.state.steps.values() if step.due_at is not None]
+        return min(dues, default=None)
+
+    @property
+    def awaits_decision(self) -> bool:
+        """Whether some node waits for a person."""
+        return any(step.wait is Wait.DECISION for step in self.state.steps.values())
+
+    def is_expected(self, task: Task) -> bool:
+        """Whether what a task brings is still wanted: the run or the item around it may have ended."""
+        step = self.state.steps.get(task.key)
+        return self.state.error is None and step is not None and not step.status.is_ended
+
+    def succeed(self, key: Key, outputs: Any, *, case: str | None = None, tokens: int = 0) -> None:
+        """A node has done its work."""
+        self.state.tokens += tokens
+        self._end_step(key, Status.DONE, outputs=outputs, case=case)
+
+    def fail(self, key: Key, error: NodeError, now: float) -> None:
+        """A node's attempt has failed: it is made again later, or the node has failed."""
+        step, node = self.state.steps[key], self.graph.nodes[key.node_id]
+        message = error.message[:MAX_MESSAGE_CHARACTERS]
+        self._forget(key)
+        if error.is_transient and step.attempt <= node.max_retries:
+            pause = node.retry_seconds * RETRY_FACTOR ** (step.attempt - 1)
+            step.wait, step.due_at = (
+                Wait.RETRY,
+                now + min(MAX_RETRY_SECONDS, max(pause, error.retry_after_seconds or 0)),
+            )
+            step.error = (error.code, message)
+            step.attempt += 1
+            self._set(key, Status.WAITING)
+            return
+        if node.goes_on_after_error:
+            outputs = inline({"error": {"code": error.code, "message": message}})
+            self._end_step(key, Status.DONE, outputs=outputs, error=(error.code, message))
+            return
+        self._end_step(key, Status.FAILED, error=(error.code, message))
+        self._fail_around(key, error.code, message)
+
+    def wait(self, key: Key, why: Wait, due_at: float | None) -> None:
+        """A node goes on at a time, or by a person's decision."""
+        step = self.state.steps[key]
+        step.wait, step.due_at = why, due_at
+        self._forget(key)
+        self._set(key, Status.WAITING)
+
+    def open_items(self, key: Key, count: int, items: Any) -> None:
+        """An iteration has ``count`` items; ``items`` are they, for its nodes to read."""
+        step = self.state.steps[key]
+        step.count, step.outputs = count, items
+        self._forget(key)
+        self._set(key, Status.RUNNING)
+
+    def close_item(self, key: Key, index: int, value: Any) -> None:
+        """What an item has made; its own steps are not needed any more."""
+        self.state.steps[key].items[index] = value
+        self._drop_item(key, index)
+
+    def give_up(self, code: str, message: str) -> None:
+        """The run fails as a whole."""
+        self._end(code, message)
+
+    def take_changes(self) -> dict[Key, Step]:
+        """The steps that have changed since this was last asked, as they are now or were at their end."""
+        changes, self._changes = self._changes, {}
+        return changes
+
+    def _ready(self, path: Indexes, parent: str | None, now: float) -> Iterator[Task]:
+        """The tasks of a scope and of those that are open below it."""
+        for node in self.graph.scopes.get(parent, ()):
+            key = Key(node.id, path)
+            step = self.state.steps.get(key)
+            if step is None:
+                way = self._way_into(node, path)
+                if way is True:
+                    yield Task(key, node)
+                elif way is False:
+                    self.state.steps[key] = Step(Status.SKIPPED, version=0)
+                    self._set(key, Status.SKIPPED)
+            elif step.status is Status.WAITING and step.due_at is not None and step.due_at <= now:
+                yield from self._due(key, node, step)
+            elif step.status is Status.RUNNING and step.count is not None:
+                yield from self._of_items(key, node, step, now)
+            elif step.status is Status.RUNNING:
+                yield Task(key, node, attempt=step.attempt)
+
+    def _due(self, key: Key, node: Node, step: Step) -> Iterator[Task]:
+        if step.wait is Wait.TIME:
+            self._end_step(key, Status.DONE, outputs=inline({}))
+        elif step.wait is Wait.RETRY:
+            yield Task(key, node, attempt=step.attempt)
+
+    def _of_items(self, key: Key, node: Node, step: Step, now: float) -> Iterator[Task]:
+        assert step.count is not None
+        if len(step.items) == step.count:
+            yield Task(key, node, Act.GATHER)
+            return
+        open_items = 0
+        for index in range(step.count):
+            if index in step.items:
+                continue
+            if open_items >= node.config.get("parallel", 1):
+                return
+            open_items += 1
+            path = (*key.path, index)
+            yield from self._ready(path, node.id, now)
+            if self.state.error is not None or step.status is not Status.RUNNING:
+                return
+            inner = [self.state.steps.get(Key(one.id, path)) for one in self.graph.scopes[node.id]]
+            if index not in step.items and all(one is not None and one.status.is_ended for one in inner):
+                yield Task(key, node, Act.COLLECT, index=index)
+
+    def _way_into(self, node: Node, path: Indexes) -> bool | None:
+        """Whether a way into the node is taken; None while that is open."""
+        edges = self.graph.incoming[node.id]
+        if not edges:
+            return True
+        ways = [self._is_taken(edge, path) for edge in edges]
+        return None if None in ways else any(ways)
+
+    def _is_taken(self, edge: Edge, path: Indexes) -> bool | None:
+        step = self.state.steps.get(Key(edge.source, path))
+        if step is None or not step.status.is_ended:
+            return None
+        return step.status is Status.DONE and edge.case in (None, step.case)
+
+    def _begin(self, task: Task) -> bool:
+        """Let a node begin; whether the run may take one more step."""
+        step = self.state.steps.get(task.key)
+        is_again = task.key in self._begun_before
+        self._begun_before.discard(task.key)
+        if not is_again:
+            self.state.step_count += 1
+            if self.state.step_count > self.bounds.max_steps:
+                self._end("step_limit", f"The run takes more than {self.bounds.max_steps:,} steps.")
+                return False
+        if step is None:
+            self.state.steps[task.key] = Step(Status.RUNNING, version=0)
+        else:
+            step.wait = step.due_at = step.error = None
+        self._set(task.key, Status.RUNNING)
+        return True
+
+    def _is_at_work(self, key: Key, step: Step) -> bool:
+        return step.status is Status.RUNNING and step.count is None
+
+    def _fail_around(self, key: Key, code: str, message: str) -> None:
+        """A node has failed for good: so has the item that it stands in, and what is around that."""
+        node = self.graph.nodes[key.node_id]
+        if node.parent is None:
+            self._end(code, f"{node.title or node.id}: {message}")
+            return
+        self.fail_item(Key(node.parent, key.path[:-1]), key.path[-1], code, message)
+
+    def fail_item(self, around: Key, index: int, code: str, message: str) -> None:
+        """An item of an iteration has failed: it is left out, or the iteration has failed with it."""
+        iteration, step = self.graph.nodes[around.node_id], self.state.steps[around]
+        if iteration.config.get("on_item_error") == "skip":
+            step.failed += 1
+            step.items[index] = None
+            self._drop_item(around, index)
+            return
+        for other in range(step.count or 0):
+            self._drop_item(around, other)
+        self.fail(around, NodeError(code, f"Item {index}: {message}"), now=0.0)
+
+    def _drop_item(self, key: Key, index: int) -> None:
+        """Forget the steps of an item; those that are at work have no say any more."""
+        path = (*key.path, index)
+        inside = self._nodes_below(key.node_id)
+        for inner in [one for one in self.state.steps if one.node_id in inside and one.path[: len(path)] == path]:
+            step = self.state.steps[inner]
+            if not step.status.is_ended:
+                self._set(inner, Status.SKIPPED)
+            self._forget(inner)
+            del self.state.steps[inner]
+
+    def _nodes_below(self, parent: str) -> set[str]:
+        direct = {node.id for node in self.graph.scopes.get(parent, ())}
+        return direct.union(*(self._nodes_below(node_id) for node_id in direct))
+
+    def _end_step(
+        self,
+        key: Key,
+        status: Status,
+        *,
+        outputs: Any = None,
+        case: str | None = None,
+        error: tuple[str, str] | None = None,
+    ) -> None:
+        step = self.state.steps[key]
+        step.outputs, step.case, step.error = outputs, case, error
+        step.wait = step.due_at = step.count = None
+        step.items = {}
+        self._forget(key)
+        self._set(key, status)
+
+    def _set(self, key: Key, status: Status) -> None:
+        step = self.state.steps[key]
+        step.status = status
+        step.version += 1
+        self._changes[key] = copy.copy(step)
+
+    def _forget(self, key: Key) -> None:
+        self._handed_out = {one for one in self._handed_out if one[0] != key}
+
+    def _conclude(self) -> None:
+        """A run whose nodes have all ended, and none of them an end, has nothing to give back."""
+        if self.state.error is not None or not self.is_ended:
+            return
+        ends = [node for node in self.graph.scopes[None] if node.type == "end"]
+        if all(self.state.steps[Key(node.id)].status is Status.SKIPPED for node in ends):
+            self._end("no_end_reached", "No way led to an end of the workflow.")
+
+    def _end(self, code: str, message: str) -> None:
+        if self.state.error is None:
+            self.state.error = (code, message[:MAX_MESSAGE_CHARACTERS])
+            for key, step in self.state.steps.items():
+                if not step.status.is_ended:
+                    step.wait = step.due_at = None
+                    self._set(key, Status.SKIPPED)

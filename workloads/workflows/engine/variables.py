@@ -1,0 +1,90 @@
+"""What a node may read: the inputs of the run, what nodes before it have made, and the item of the moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+from workloads.workflows.definition.expressions import Expression, Path, paths_in
+from workloads.workflows.definition.graph import Graph
+from workloads.workflows.definition.template_budget import TemplateFailedError
+from workloads.workflows.definition.templates import render_template
+from workloads.workflows.engine.state import Indexes, Key, RunState, Status, Stored
+
+type Load = Callable[[Stored], Any]
+type Variables = Mapping[str, Any]
+
+
+class VariableMissingError(Exception):
+    """A reference leads to nothing; its text says which."""
+
+
+class Reading:
+    """The variables of one place in a run; only those that are asked for are loaded."""
+
+    def __init__(self, graph: Graph, state: RunState, load: Load, *, path: Indexes, parent: str | None) -> None:
+        self._graph = graph
+        self._state = state
+        self._load = load
+        self._path = path
+        self._parent = parent
+
+    def variables(self, expressions: Iterable[Expression]) -> Variables:
+        """What the expressions read."""
+        found: dict[str, Any] = {}
+        for expression in expressions:
+            for path in _paths_of(expression):
+                self._add(path, found)
+        return found
+
+    def render(self, source: str) -> str:
+        """The text that a template makes here."""
+        return render_template(source, self.variables([Expression("", "template", source)]))
+
+    def look_up(self, reference: str) -> Any:
+        """What a reference leads to; VariableMissingError where that is nothing."""
+        value: Any = self.variables([Expression("", "reference", reference)])
+        for name in reference.split("."):
+            try:
+                value = value[int(name)] if isinstance(value, list) else value[name]
+            except (KeyError, IndexError, TypeError, ValueError):
+                raise VariableMissingError(f"{reference} is not there: it ends before {name!r}.") from None
+        return value
+
+    def evaluate(self, value: Mapping[str, Any]) -> Any:
+        """What a value in one of its three forms stands for."""
+        if "ref" in value:
+            return self.look_up(value["ref"])
+        if "template" in value:
+            return self.render(value["template"])
+        return value["value"]
+
+    def _add(self, path: Path, found: dict[str, Any]) -> None:
+        match path:
+            case ("inputs", *_):
+                found.setdefault("inputs", self._load(self._state.inputs))
+            case ("nodes", node_id, *_):
+                nodes = found.setdefault("nodes", {})
+                step = self._state.steps.get(self._key_of(node_id))
+                if node_id not in nodes and step is not None and step.status is Status.DONE:
+                    nodes[node_id] = self._load(step.outputs)
+            case ("item", *_) if self._parent is not None and "item" not in found:
+                around = self._state.steps[Key(self._parent, self._path[:-1])]
+                found["item"] = self._load(around.outputs)[self._path[-1]]
+            case ("index", *_) if self._path:
+                found["index"] = self._path[-1]
+
+    def _key_of(self, node_id: str) -> Key:
+        depth, parent = 0, self._graph.nodes[node_id].parent
+        while parent is not None:
+            depth, parent = depth + 1, self._graph.nodes[parent].parent
+        return Key(node_id, self._path[:depth])
+
+
+@lru_cache(maxsize=1_024)
+def _paths_of(expression: Expression) -> tuple[Path, ...]:
+    return tuple(dict.fromkeys(paths_in(expression)))
+
+
+__all__ = ["Load", "Reading", "TemplateFailedError", "VariableMissingError", "Variables"]

@@ -1,0 +1,97 @@
+"""The forms of a workflow: every fault of a definition stands beside the field, with its place."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from tenants.admin.json_fields import IndentedJSONField, StrictJSONField
+from tenants.models import Tenant
+from tenants.versions.admin import VersionForm
+from workloads.workflows.exceptions import DefinitionInvalidError
+from workloads.workflows.models import Workflow
+from workloads.workflows.queries import get_version
+from workloads.workflows.service import check_definition
+
+ROWS = 28
+EMPTY = {
+    "nodes": [{"id": "start", "type": "start"}, {"id": "end", "type": "end"}],
+    "edges": [{"from": "start", "to": "end"}],
+}
+
+
+class WorkflowForm(VersionForm):
+    """A workflow with the definition in effect."""
+
+    own_tenant: ClassVar[Tenant | None] = None
+
+    definition = IndentedJSONField(
+        label=gettext_lazy("Definition"),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": ROWS, "spellcheck": "false", "class": "font-mono"}),
+        help_text=gettext_lazy(
+            "Nodes and edges as JSON; docs/how-to/workflows.md tells them. A change becomes the next version."
+        ),
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        required=False,
+        max_length=500,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("What has changed; kept with the version."),
+    )
+    effective_from = forms.DateTimeField(
+        label=gettext_lazy("Effective from"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget(attrs={"type": "datetime-local"}),
+        help_text=gettext_lazy("UTC. From then on new runs take this definition; empty: at once."),
+    )
+    stale_advice = gettext_lazy(
+        "Another person saved a definition after this page was opened: version {version} is in effect now. Your input"
+        " stands below and is not saved. Save again to put it on top of that version."
+    )
+
+    class Meta:
+        model = Workflow
+        fields = ("name", "description")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "definition" not in self.fields:
+            return
+        is_new = self.instance._state.adding
+        current = None if is_new else get_version(self.instance.pk, self.instance.version)
+        self.fields["definition"].initial = EMPTY if current is None else current.content
+
+    def clean_definition(self) -> Any:
+        """Every fault with its place, as a JSON pointer."""
+        definition = self.cleaned_data["definition"]
+        tenant = self.own_tenant or self.cleaned_data.get("tenant")
+        if tenant is None:
+            return definition
+        try:
+            check_definition(tenant, definition)
+        except DefinitionInvalidError as refusal:
+            faults = [f"{fault['pointer'] or '/'}: {fault['detail']} ({fault['code']})" for fault in refusal.errors]
+            raise forms.ValidationError(faults or [refusal.detail]) from refusal
+        return definition
+
+
+class RunForm(forms.Form):
+    """What a run is given."""
+
+    inputs = StrictJSONField(
+        label=gettext_lazy("Inputs"),
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 8, "spellcheck": "false"}),
+        help_text=gettext_lazy('The inputs that the start node declares, as JSON: {"question": "…"}. Empty: none.'),
+    )
+
+    def clean_inputs(self) -> Any:
+        """An object, or nothing."""
+        inputs = self.cleaned_data["inputs"]
+        if inputs is not None and not isinstance(inputs, dict):
+            raise forms.ValidationError(gettext("The inputs are a JSON object."))
+        return inputs

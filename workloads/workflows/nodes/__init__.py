@@ -1,0 +1,33 @@
+"""What the nodes do, one file a type: each prepares its work from what it may read, and says where that is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from workloads.workflows.nodes import (
+    approval,
+    condition,
+    delay,
+    end,
+    http_request,
+    iteration,
+    knowledge_retrieval,
+    llm,
+    start,
+    template,
+)
+from workloads.workflows.nodes.work import Place, Work
+
+PREPARATIONS: Final[Mapping[str, Callable[[Place], Work]]] = {
+    "start": start.prepare,
+    "end": end.prepare,
+    "template": template.prepare,
+    "http_request": http_request.prepare,
+    "knowledge_retrieval": knowledge_retrieval.prepare,
+    "llm": llm.prepare,
+    "condition": condition.prepare,
+    "iteration": iteration.prepare,
+    "delay": delay.prepare,
+    "approval": approval.prepare,
+}

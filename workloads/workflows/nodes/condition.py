@@ -1,0 +1,16 @@
+"""`condition`: the first case that holds."""
+
+from __future__ import annotations
+
+from workloads.workflows.engine.conditions import choose_case
+from workloads.workflows.nodes.work import Made, Place, Work
+
+
+def prepare(place: Place) -> Work:
+    """The chosen case is the way out, and an output."""
+
+    def choose() -> Made:
+        case = choose_case(place.config, place.reading)
+        return Made({"case": case}, case=case)
+
+    return Work(now=choose)

@@ -1,0 +1,18 @@
+"""`iteration`: a graph for each item of a list."""
+
+from __future__ import annotations
+
+from scheduling.processors.base import PermanentError
+from workloads.workflows.nodes.work import Opened, Place, Work
+from workloads.workflows.tenant_settings import MAX_ITEMS
+
+
+def prepare(place: Place) -> Work:
+    """The list is read once, and stays as it was."""
+    items = place.reading.evaluate(place.config["items"])
+    if not isinstance(items, list):
+        raise PermanentError(f"Its items are no list but a {type(items).__name__}.", code="items_invalid")
+    most = place.run.settings[MAX_ITEMS.key]
+    if len(items) > most:
+        raise PermanentError(f"It has {len(items):,} items; at most {most:,} are run.", code="too_many_items")
+    return Work(inputs={"items": len(items)}, now=lambda: Opened(items))

@@ -1,0 +1,65 @@
+"""`knowledge_retrieval`: the passages of a dataset of the tenant's that answer a question."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, connections
+
+from scheduling.processors.base import PermanentError
+from tenants.context import tenant_context
+from tenants.prepared import set_config
+from workloads.documents.queries import get_dataset
+from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
+from workloads.workflows.nodes.work import Made, Place, Work
+
+DEFAULT_TOP_K = 5
+
+
+def prepare(place: Place) -> Work:
+    """Searches in a thread of its own, with a connection of its own that knows the run's tenant alone."""
+    asked = {
+        "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
+        "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],
+        "top_k": place.config.get("top_k", DEFAULT_TOP_K),
+        "mode": place.config.get("mode", SearchMode.HYBRID.value),
+    }
+    return Work(inputs=asked, aside=lambda: _search(place, asked))
+
+
+def _read_id(text: str) -> UUID:
+    try:
+        return UUID(text.strip())
+    except ValueError:
+        raise PermanentError("What names the dataset is no id.", code="dataset_invalid") from None
+
+
+def _search(place: Place, asked: dict[str, Any]) -> Made:
+    try:
+        # By row-level security another tenant's dataset is not there.
+        with tenant_context(place.run.tenant_id):
+            with connection.cursor() as cursor:
+                milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
+                cursor.execute(*set_config({"statement_timeout": str(milliseconds)}))
+            hits = search_dataset(
+                dataset=get_dataset(UUID(asked["dataset"])),
+                query=asked["query"],
+                top_k=asked["top_k"],
+                mode=SearchMode(asked["mode"]),
+            )
+            results = [
+                {
+                    "text": hit.chunk.text,
+                    "score": hit.score,
+                    "document": hit.chunk.document.name,
+                    "document_id": str(hit.chunk.document_id),
+                    "chunk": str(hit.chunk.pk),
+                    "location": hit.chunk.location,
+                }
+                for hit in hits
+            ]
+    finally:
+        # The thread ends with the run, and nobody else would close it.
+        connections.close_all()
+    return Made({"results": results, "text": "\n\n".join(result["text"] for result in results)})

@@ -1,0 +1,56 @@
+"""`llm`: asks a model by OpenAI's API, the tenant's own endpoint or the platform's, and counts the tokens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from scheduling.outgoing_http import open_header
+from scheduling.processors.base import PermanentError
+from workloads.model_endpoints.chat import CHAT_LIMITS, Chat, chat
+from workloads.model_endpoints.endpoints import chat_endpoint
+from workloads.workflows.nodes.work import Made, Place, Work
+from workloads.workflows.tenant_settings import LLM_KEY, LLM_MODEL, LLM_URL
+
+_OPTIONS = ("temperature", "max_tokens")
+
+
+def prepare(place: Place) -> Work:
+    """The messages are rendered now; the answer streams in on the event loop."""
+    settings, config = place.run.settings, place.config
+    url = settings[LLM_URL.key]
+    key = open_header(place.run.tenant_id, url, settings[LLM_KEY.key]) if url else ""
+    endpoint = chat_endpoint(url=url, key=key, model=settings[LLM_MODEL.key])
+    model = config.get("model") or endpoint.model
+    if not model:
+        raise PermanentError("Neither the node nor a setting names a model.", code="no_model")
+    messages = _messages(place)
+    options = {name: config[name] for name in _OPTIONS if name in config}
+    seconds = place.node.timeout_seconds
+    limits = replace(CHAT_LIMITS, read_seconds=min(CHAT_LIMITS.read_seconds, seconds), total_seconds=seconds)
+
+    async def ask() -> Made:
+        answer = await chat(endpoint, Chat(messages, model, options), limits=limits)
+        return Made(
+            {
+                "text": answer.text,
+                "model": answer.model,
+                "finish_reason": answer.finish_reason,
+                "prompt_tokens": answer.prompt_tokens,
+                "completion_tokens": answer.completion_tokens,
+            },
+            tokens=answer.total_tokens,
+        )
+
+    shown: dict[str, Any] = {"model": model, "messages": messages, **options}
+    return Work(inputs=shown, later=ask, dependency=endpoint.dependency, usual_seconds=CHAT_LIMITS.total_seconds)
+
+
+def _messages(place: Place) -> list[dict[str, str]]:
+    render, config = place.reading.render, place.config
+    messages = [{"role": "system", "content": render(config["system"])}] if "system" in config else []
+    if "prompt" in config:
+        return [*messages, {"role": "user", "content": render(config["prompt"])}]
+    return messages + [
+        {"role": message["role"], "content": render(message["content"])} for message in config["messages"]
+    ]

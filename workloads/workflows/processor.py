@@ -1,0 +1,42 @@
+"""The kind: one run of one version of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_noop
+
+from scheduling.processors.base import JobContext, Outcome, TaskProcessor
+from workloads.workflows.running.runner import Runner
+from workloads.workflows.tenant_settings import SETTINGS
+
+
+class WorkflowExecution(TaskProcessor):
+    """Processor of the kind `workflow_execution`."""
+
+    kind = "workflow_execution"
+    title = gettext_noop("Workflow run")
+    description = gettext_noop("Runs the nodes of a workflow, and goes on where it was when it starts again.")
+    payload_schema: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "workflow_id": {"type": "string", "format": "uuid", "maxLength": 36, "pattern": "^[0-9a-fA-F-]{36}$"},
+            "version": {"type": "integer", "minimum": 1},
+            "inputs": {"type": "object"},
+        },
+        "required": ["workflow_id"],
+        "additionalProperties": False,
+    }
+    # A search by meaning has the embedding model in the process.
+    memory_class = "medium"
+    # A run gives its slot back at its nodes; the setting max_seconds bounds what it may work for in all.
+    timeout_seconds = 3_600.0
+    # Its nodes have effects outside: it is settled before the next begins.
+    is_mergeable = False
+    # What fails is what a node calls, not the kind.
+    has_circuit = False
+    settings = tuple(setting.key for setting in SETTINGS.settings)
+
+    def process(self, context: JobContext) -> Outcome:
+        return Runner(context).run()

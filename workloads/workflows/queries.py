@@ -1,0 +1,105 @@
+"""Finding workflows, versions and approvals of the current scope."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.apps import apps
+from django.db.models import Case, CharField, Count, Exists, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Now
+
+from tenants.versions.queries import versions_of
+from workloads.workflows.exceptions import ApprovalNotFoundError, WorkflowNotFoundError
+from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
+
+TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
+
+
+def get_workflow(workflow_id: UUID) -> Workflow:
+    """One workflow of the current scope, else WorkflowNotFoundError."""
+    workflow: Workflow | None = Workflow.objects.filter(pk=workflow_id).first()
+    if workflow is None:
+        raise WorkflowNotFoundError
+    return workflow
+
+
+def get_version(workflow_id: UUID, number: int) -> WorkflowVersion | None:
+    """Return one version of a workflow, whatever its outcome; None if there is none of this number."""
+    versions = WorkflowVersion.objects.select_related("workflow")
+    version: WorkflowVersion | None = versions.filter(workflow_id=workflow_id, number=number).first()
+    return version
+
+
+def list_versions(workflow: Workflow) -> QuerySet[Any]:
+    """Return the versions of a workflow, newest first, without their definitions and differences."""
+    return versions_of(workflow).defer("content", "before", "after")
+
+
+def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
+    """Return the version for a run: the one in effect, or the one of this number if it ever was in effect."""
+    versions = WorkflowVersion.objects.select_related("workflow").filter(
+        workflow_id=workflow_id, outcome=WorkflowVersion.Outcome.APPLIED
+    )
+    version: WorkflowVersion | None = versions.filter(
+        number=F("workflow__version") if number is None else number
+    ).first()
+    return version
+
+
+def find_approvals() -> QuerySet[Approval]:
+    """The approvals of the current scope with ``shown_state``: what nobody waits for any more is not pending.
+
+    A job can end where none of its code runs, and the time of a question can be over before its run has seen that.
+    Asked of both at each read, this can never be out of date.
+    """
+    jobs = _jobs().filter(pk=OuterRef("job_id"))
+    approvals: QuerySet[Approval] = Approval.objects.select_related("workflow").annotate(
+        job_state=Subquery(jobs.values("state")[:1])
+    )
+    is_pending = Q(state=ApprovalState.PENDING)
+    return approvals.annotate(
+        shown_state=Case(
+            When(is_pending & Q(job_state__in=TERMINAL_STATES), then=Value(ApprovalState.WITHDRAWN.value)),
+            When(is_pending & Q(expires_at__lte=Now()), then=Value(ApprovalState.TIMED_OUT.value)),
+            default=F("state"),
+            output_field=CharField(),
+        )
+    )
+
+
+def get_approval(approval_id: UUID) -> Approval:
+    """One approval as :func:`find_approvals` gives it, else ApprovalNotFoundError."""
+    approval = find_approvals().filter(pk=approval_id).first()
+    if approval is None:
+        raise ApprovalNotFoundError
+    return approval
+
+
+def has_ended(job_id: UUID) -> bool:
+    """Whether the job of a run has ended, or is gone."""
+    return not _jobs().filter(pk=job_id).exclude(state__in=TERMINAL_STATES).exists()
+
+
+def has_open_runs(workflow_id: UUID) -> bool:
+    """Whether a job of the workflow has not ended."""
+    waiting = _open_records(workflow_id).values("job_id")
+    return bool(_jobs().filter(pk__in=waiting).exclude(state__in=TERMINAL_STATES).exists())
+
+
+def count_open_runs(workflow_id: UUID) -> dict[int, int]:
+    """Return how many runs of a workflow have not ended, by the version to which they are pinned."""
+    open_jobs = _jobs().filter(pk=OuterRef("job_id")).exclude(state__in=TERMINAL_STATES)
+    records = _open_records(workflow_id).filter(Exists(open_jobs)).order_by("workflow_version")
+    return dict(records.values_list("workflow_version").annotate(runs=Count("pk")))
+
+
+def _open_records(workflow_id: UUID) -> QuerySet[Any]:
+    records: QuerySet[Any] = apps.get_model("workflow_storage", "WorkflowRun").objects.all()
+    return records.filter(workflow_id=workflow_id, state__in=("running", "waiting"))
+
+
+def _jobs() -> QuerySet[Any]:
+    # By name, for a plug-in imports no models of the scheduler.
+    jobs: QuerySet[Any] = apps.get_model("scheduling", "Job").objects.all()
+    return jobs

@@ -1,0 +1,148 @@
+"""Runs, nodes and their values as they go over the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from tenants.api.fields import MomentField, StrictSerializer
+from workloads.workflows.records.offloading import StoredValue, value_of
+from workloads.workflows.records.queries import RunFilter
+from workloads.workflows.records.records import SHOWN_STATES
+
+
+class RunErrorSerializer(serializers.Serializer[Any]):
+    """Why it failed, or what its last attempt failed of."""
+
+    code = serializers.CharField()
+    message = serializers.CharField()
+
+
+class ValueSerializer(serializers.Serializer[Any]):
+    """A value by its outside, and for callers with `jobs.reveal` its content."""
+
+    size_bytes = serializers.IntegerField(help_text="As JSON.")
+    keys = serializers.ListField(child=serializers.CharField(), help_text="The uppermost ones, where they are known.")
+    is_preview = serializers.BooleanField(help_text="Whether `preview` stands in for a value that is larger.")
+    content = serializers.JSONField(allow_null=True, help_text="The whole value; null for a preview, or if masked.")
+    preview = serializers.CharField(help_text="The beginning of the JSON of a large value; empty otherwise.")
+
+
+@extend_schema_field(ValueSerializer(allow_null=True))
+class ValueField(serializers.Field[Any, Any, Any, Any]):
+    """``inputs`` or ``outputs`` of a row; null while nothing was said.
+
+    The context's ``reveals`` says whether the content is told, ``reads_whole`` whether large values are fetched.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(read_only=True, source="*", **options)
+
+    def to_representation(self, row: Any) -> dict[str, Any] | None:
+        value = value_of(row, str(self.field_name))
+        if value is None:
+            return None
+        reveals = bool(self.context.get("reveals"))
+        return describe_value(value, reveals=reveals, reads_whole=bool(self.context.get("reads_whole")))
+
+
+def describe_value(value: StoredValue, *, reveals: bool, reads_whole: bool = False) -> dict[str, Any]:
+    """A value as it is answered; masked it tells its size and its keys."""
+    content = value.read_or_preview() if reveals and reads_whole else value.content
+    is_preview = isinstance(content, str)
+    return {
+        "size_bytes": value.size_bytes,
+        "keys": sorted(content) if isinstance(content, dict) else [],
+        "is_preview": is_preview,
+        "content": content if reveals and not is_preview else None,
+        "preview": content if reveals and is_preview else "",
+    }
+
+
+class RunWorkflowSerializer(serializers.Serializer[Any]):
+    """What was run."""
+
+    id = serializers.UUIDField(source="workflow_id")
+    version = serializers.IntegerField(source="workflow_version")
+    name = serializers.CharField(source="workflow_name")
+
+
+class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
+    """A run in a list: everything but its values and its graph."""
+
+    id = serializers.UUIDField()
+    workflow = RunWorkflowSerializer(source="*")
+    job = serializers.UUIDField(source="job_id")
+    state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
+    version = serializers.IntegerField(help_text="Rises with each change of the run.")
+    is_external = serializers.BooleanField(help_text="Whether the run was recorded outside the platform.")
+    error = serializers.SerializerMethodField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    elapsed_seconds = serializers.FloatField(allow_null=True)
+    total_tokens = serializers.IntegerField()
+    total_steps = serializers.IntegerField()
+
+    @extend_schema_field(RunErrorSerializer(allow_null=True))
+    def get_error(self, run: Any) -> dict[str, str] | None:
+        if not run.shown_error_code:
+            return None
+        return {"code": run.shown_error_code, "message": run.shown_error_message}
+
+
+class WorkflowRunSerializer(WorkflowRunSummarySerializer):
+    """A run with its values and its graph."""
+
+    inputs = ValueField()
+    outputs = ValueField()
+    graph = serializers.DictField(
+        allow_null=True,
+        help_text="What was run: `nodes` with id, type, title and, inside an iteration, its `parent`; `edges`.",
+    )
+
+
+class NodeRunSerializer(serializers.Serializer[Any]):
+    """One node of a run; `path` holds the indexes of the iterations around it."""
+
+    id = serializers.UUIDField()
+    node = serializers.CharField(source="node_id")
+    path = serializers.ListField(child=serializers.IntegerField())
+    type = serializers.CharField(source="node_type")
+    state = serializers.ChoiceField(choices=SHOWN_STATES, source="shown_state")
+    version = serializers.IntegerField(help_text="Rises with each change of the node.")
+    run_version = serializers.IntegerField(help_text="The version of the run with which it was stored.")
+    attempt = serializers.IntegerField()
+    error = serializers.SerializerMethodField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    ended_at = serializers.DateTimeField(allow_null=True)
+    elapsed_seconds = serializers.FloatField(allow_null=True)
+    tokens = serializers.IntegerField()
+    inputs = ValueField()
+    outputs = ValueField()
+
+    @extend_schema_field(RunErrorSerializer(allow_null=True))
+    def get_error(self, node: Any) -> dict[str, str] | None:
+        return {"code": node.error_code, "message": node.error_message} if node.error_code else None
+
+
+class RunQuerySerializer(StrictSerializer):
+    """Which runs a list shows."""
+
+    state = serializers.ChoiceField(choices=SHOWN_STATES, required=False)
+    workflow = serializers.UUIDField(required=False)
+    job = serializers.UUIDField(required=False)
+    created_after = MomentField(required=False, help_text="Inclusive.")
+    created_before = MomentField(required=False, help_text="Exclusive.")
+
+    def to_filter(self) -> RunFilter:
+        """The parameters as the selector takes them."""
+        values = self.validated_data
+        return RunFilter(
+            states=(values["state"],) if "state" in values else (),
+            workflow_id=values.get("workflow"),
+            job_id=values.get("job"),
+            created_after=values.get("created_after"),
+            created_before=values.get("created_before"),
+        )

@@ -1,0 +1,20 @@
+"""The app of workflow runs and their nodes; it brings the kind that stores runs from outside."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy
+
+
+class WorkflowStorageConfig(AppConfig):
+    """Runs of workflows: stored, read, shown, kept as long as their jobs."""
+
+    name = "workloads.workflows.records"
+    label = "workflow_storage"
+    verbose_name = gettext_lazy("Workflow runs")
+    default_auto_field = "django.db.models.BigAutoField"
+    processors = ("workloads.workflows.records.processor.WorkflowStorage",)
+    api_urls = "workloads.workflows.records.api.urls"
+    file_references = "workloads.workflows.records.references:FILE_REFERENCES"
+    upkeep_tasks = "workloads.workflows.records.upkeep:TASKS"
+    state_checks = "workloads.workflows.records.state_checks:CHECKS"

@@ -1,0 +1,133 @@
+"""Runs of workflows and their nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tenants.models.base import TenantModel
+from workloads.workflows.records.records import TERMINAL_STATES, RunState
+from workloads.workflows.records.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
+
+STATE_CHOICES = [(state.value, _(state.value)) for state in RunState]
+OPEN_STATES = [state.value for state in RunState if not state.is_terminal]
+
+
+class RecordedModel(TenantModel):
+    """What runs and nodes have in common: a head as of one version, and two values each with a version of its own.
+
+    A value stands in its row; where it is large, the row holds its beginning as text, and ``…_key`` where the file
+    storage keeps it. Rows are written by :mod:`upserts` alone.
+    """
+
+    version = models.PositiveIntegerField(_("version"))
+    state = models.CharField(_("state"), max_length=10, choices=STATE_CHOICES)
+    inputs = models.JSONField(_("inputs"), null=True)
+    inputs_version = models.PositiveIntegerField(_("inputs version"), default=0)
+    inputs_bytes = models.PositiveBigIntegerField(_("inputs bytes"), default=0)
+    inputs_key = models.CharField(_("inputs key"), max_length=200, null=True)
+    inputs_sha256 = models.CharField(_("inputs sha256"), max_length=64, blank=True)
+    outputs = models.JSONField(_("outputs"), null=True)
+    outputs_version = models.PositiveIntegerField(_("outputs version"), default=0)
+    outputs_bytes = models.PositiveBigIntegerField(_("outputs bytes"), default=0)
+    outputs_key = models.CharField(_("outputs key"), max_length=200, null=True)
+    outputs_sha256 = models.CharField(_("outputs sha256"), max_length=64, blank=True)
+    error_code = models.CharField(_("error code"), max_length=MAX_ERROR_CODE, blank=True)
+    error_message = models.CharField(_("error message"), max_length=MAX_ERROR_MESSAGE, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"), null=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing follows what was stored."""
+        return self.state in TERMINAL_STATES
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """From its start to its end, None before that."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return max(0.0, (self.ended_at - self.started_at).total_seconds())
+
+
+def _value_indexes(prefix: str) -> list[models.Index]:
+    # The clean-up of files asks which keys are in use.
+    return [
+        models.Index(
+            fields=["tenant", f"{name}_key"],
+            name=f"{prefix}_{name}_key",
+            condition=models.Q(**{f"{name}_key__isnull": False}),
+        )
+        for name in ("inputs", "outputs")
+    ]
+
+
+class WorkflowRun(RecordedModel):
+    """One run of a version of a workflow, as it was recorded; its id is the recorder's, a UUIDv7.
+
+    ``job_id`` is the job that runs it; of a run recorded outside the platform (``is_external``) the job that stored its
+    newest version. :mod:`selectors` adds the state of the first kind of job (cancelled, dead).
+    """
+
+    workflow_id = models.UUIDField(_("workflow id"))
+    workflow_version = models.PositiveIntegerField(_("workflow version"))
+    workflow_name = models.CharField(_("workflow name"), max_length=MAX_WORKFLOW_NAME, blank=True)
+    job_id = models.UUIDField(_("job id"))
+    total_tokens = models.PositiveBigIntegerField(_("total tokens"), default=0)
+    total_steps = models.PositiveIntegerField(_("total steps"), default=0)
+    graph = models.JSONField(_("graph"), null=True)
+    is_external = models.BooleanField(_("is external"), db_default=False)
+
+    class Meta:
+        verbose_name = _("workflow run")
+        verbose_name_plural = _("workflow runs")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="workflow_run_tenant_id"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[state for state, _label in STATE_CHOICES]),
+                name="workflow_run_state_known",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "workflow_id", "id"], name="workflow_run_workflow"),
+            models.Index(fields=["tenant", "job_id"], name="workflow_run_job"),
+            models.Index(fields=["tenant", "id"], name="workflow_run_open", condition=models.Q(state__in=OPEN_STATES)),
+            *_value_indexes("workflow_run"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workflow_name or self.workflow_id} {self.pk}"
+
+
+class NodeRun(RecordedModel):
+    """One node of a run, once for each pass of the iterations around it.
+
+    ``run_version`` is the version of the run with which it was last written, so it is never beyond its run's.
+    """
+
+    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    run = models.ForeignKey(WorkflowRun, models.CASCADE, db_constraint=False, db_index=False, related_name="nodes")
+    run_version = models.PositiveIntegerField()
+    node_id = models.CharField(max_length=100)
+    path: ArrayField[Any, Any] = ArrayField(models.PositiveIntegerField(), default=list)
+    node_type = models.CharField(max_length=64)
+    attempt = models.PositiveIntegerField(default=1)
+    tokens = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "run", "node_id", "path"], name="node_run_unique"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=[state for state, _label in STATE_CHOICES]), name="node_run_state_known"
+            ),
+        ]
+        indexes = [models.Index(fields=["tenant", "run", "id"], name="node_run_of_run"), *_value_indexes("node_run")]
+
+    def __str__(self) -> str:
+        return ".".join([self.node_id, *map(str, self.path)])

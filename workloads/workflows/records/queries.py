@@ -1,0 +1,156 @@
+"""Runs and nodes as their readers see them: what was stored, and how the job behind it stands.
+
+A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run.
+A job can end where none of its code runs (cancelled, crashed): its run has ended then, and so have all of its nodes.
+The job of a run recorded outside the platform only stores it: such a run is shown as it was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
+
+from tenants.ids import uuid7_floor
+from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
+from workloads.workflows.records.exceptions import RunNotFoundError
+from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun
+from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RunState
+
+_TERMINAL = sorted(TERMINAL_STATES)
+# What is shown so is stored as open.
+_OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}
+HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
+_SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
+# How often a run is read anew that is being written while it is read.
+_LOOKS: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs a list shows; empty means all."""
+
+    states: Sequence[str] = ()
+    workflow_id: UUID | None = None
+    job_id: UUID | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def condition(self) -> Q:
+        """For runs as :func:`find_runs` gives them."""
+        condition = Q()
+        if self.states:
+            condition &= Q(shown_state__in=self.states)
+            if set(self.states) <= _OPEN_SHOWN:
+                condition &= Q(state__in=OPEN_STATES)  # the index of those
+        if self.workflow_id is not None:
+            condition &= Q(workflow_id=self.workflow_id)
+        if self.job_id is not None:
+            condition &= Q(job_id=self.job_id)
+        if self.created_after is not None:
+            condition &= Q(id__gte=uuid7_floor(self.created_after))
+        if self.created_before is not None:
+            condition &= Q(id__lt=uuid7_floor(self.created_before))
+        return condition
+
+
+@dataclass(frozen=True, slots=True)
+class RunPicture:
+    """A run with its nodes as of one moment."""
+
+    run: Any
+    nodes: Sequence[Any]
+
+
+def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
+    """Return runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``."""
+    runs = _as_shown(WorkflowRun.objects.all(), job="job_id", prefix="")
+    return runs.filter(asked.condition()) if asked else runs
+
+
+def walked_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
+    """The rows that a list walks through because no index finds its states; None where one does."""
+    if not asked.states or set(asked.states) <= _OPEN_SHOWN:
+        return None
+    return WorkflowRun.objects.filter(replace(asked, states=()).condition())
+
+
+def get_run(run_id: UUID) -> WorkflowRun:
+    """One run of the current scope as :func:`find_runs` gives it, else RunNotFoundError."""
+    run = find_runs().filter(pk=run_id).first()
+    if run is None:
+        raise RunNotFoundError
+    return run
+
+
+def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
+    """The nodes of a run with ``shown_state``; a node is open only while its run is."""
+    nodes = _as_shown(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
+    is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
+    shown = Case(
+        When(is_left, then=Value(RunState.CANCELLED.value)),
+        When(Q(state=RunState.RUNNING.value) & Q(run_shown_state=PAUSED), then=Value(PAUSED)),
+        default=F("state"),
+        output_field=CharField(),
+    )
+    found: QuerySet[NodeRun] = nodes.annotate(shown_state=shown)
+    return found
+
+
+def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
+    """One node of a run of the current scope, else RunNotFoundError."""
+    node = find_nodes(run_id).filter(pk=node_key).first()
+    if node is None:
+        raise RunNotFoundError("The run has no such node.")
+    return node
+
+
+def read_picture(run_id: UUID, *, most_nodes: int) -> RunPicture:
+    """A run with its nodes, the first ones where there are more, as of one moment; values of nodes are not read."""
+    heavy = [*(f"run__{name}" for name in HEAVY_FIELDS), "inputs", "outputs"]
+    nodes_of = find_nodes(run_id).select_related("run").defer(*heavy).order_by("id")[:most_nodes]
+    for _ in range(_LOOKS):
+        run: Any = get_run(run_id)
+        nodes: list[Any] = list(nodes_of.all())
+        # The nodes' statement has seen the run, too: where it was written in between, both are read again.
+        if not nodes or _seen(nodes[0].run, nodes[0], "run_") == _seen(run, run, ""):
+            return RunPicture(run, nodes)
+    # It is written all the time: as the nodes have seen it, which says less of its values for this once.
+    run = nodes[0].run
+    for name in _SHOWN:
+        setattr(run, name, getattr(nodes[0], f"run_{name}"))
+    return RunPicture(run, nodes)
+
+
+def _seen(run: Any, shown: Any, prefix: str) -> tuple[Any, ...]:
+    versions = (run.version, run.inputs_version, run.outputs_version)
+    return (*versions, *(getattr(shown, f"{prefix}{name}") for name in _SHOWN))
+
+
+def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> QuerySet[Any]:
+    # First what the row says: in this order PostgreSQL asks for jobs of open runs alone.
+    is_own = Q(**{f"{of}is_external": False})
+    is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
+    is_cancelled = is_open & Q(**{f"{prefix}job_state": CANCELLED})
+    is_failed = is_open & Q(**{f"{prefix}job_state__in": FAILED_STATES})
+    is_paused = Q(**{f"{of}state": RunState.RUNNING.value}) & is_own & Q(**{f"{prefix}job_state": SUSPENDED})
+    state = Case(
+        When(is_cancelled, then=Value(RunState.CANCELLED.value)),
+        When(is_failed, then=Value(RunState.FAILED.value)),
+        When(is_paused, then=Value(PAUSED)),
+        default=F(f"{of}state"),
+        output_field=CharField(),
+    )
+    is_dead = is_cancelled | is_failed
+    annotated: QuerySet[Any] = with_job(rows, job=job, prefix=prefix).annotate(
+        **{
+            f"{prefix}shown_state": state,
+            f"{prefix}shown_error_code": error_code(is_dead, prefix=prefix, of=of),
+            f"{prefix}shown_error_message": error_message(is_dead, prefix=prefix, of=of),
+        }
+    )
+    return annotated

@@ -1,0 +1,96 @@
+"""Records as rows: plain JSON, bounded, and without what PostgreSQL refuses to store."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from tenants.ids import uuid7
+from workloads.workflows.records.records import JsonObject, NodeRecord, RunRecord
+
+# A row of a table as JSON stores it: ids and moments are texts, moments in UTC and of one length.
+type Row = Mapping[str, Any]
+
+MAX_ERROR_CODE: Final = 64
+MAX_ERROR_MESSAGE: Final = 1_000
+MAX_WORKFLOW_NAME: Final = 200
+
+
+def run_row(run: RunRecord) -> Row:
+    """The row that a record of a run asks for."""
+    return {
+        "id": str(run.run_id),
+        "tenant_id": str(run.tenant_id),
+        "workflow_id": str(run.workflow_id),
+        "workflow_version": run.workflow_version,
+        "workflow_name": _text(run.workflow_name)[:MAX_WORKFLOW_NAME],
+        "is_external": run.is_external,
+        "job_id": str(run.job_id),
+        "total_tokens": run.total_tokens,
+        "total_steps": run.total_steps,
+        "graph": None if run.graph is None else storable(run.graph),
+        **_common(run),
+    }
+
+
+def node_row(node: NodeRecord, *, tenant_id: UUID, run_version: int) -> Row:
+    """The row that a record of a node asks for, in a write of that version of its run."""
+    return {
+        "id": str(uuid7()),
+        "tenant_id": str(tenant_id),
+        "run_id": str(node.run_id),
+        "node_id": node.node_id,
+        "path": list(node.path),
+        "node_type": node.node_type,
+        "attempt": node.attempt,
+        "tokens": node.tokens,
+        "run_version": run_version,
+        **_common(node),
+    }
+
+
+def storable(value: Any) -> Any:
+    """A value as JSON that PostgreSQL takes: without NUL, half pairs and infinities; what is no JSON becomes text."""
+    match value:
+        case None | bool() | int():
+            return value
+        case str():
+            return _text(value)
+        case float():
+            return value if math.isfinite(value) else None
+        case Mapping():
+            return {_text(str(key)): storable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [storable(item) for item in value]
+        case _:
+            return _text(str(value))
+
+
+def _common(record: RunRecord | NodeRecord) -> dict[str, Any]:
+    return {
+        "version": record.version,
+        "state": record.state.value,
+        "error_code": _text(record.error_code)[:MAX_ERROR_CODE],
+        "error_message": _text(record.error_message)[:MAX_ERROR_MESSAGE],
+        "started_at": _moment(record.started_at),
+        "ended_at": _moment(record.ended_at),
+        **_value("inputs", record.inputs, record.version),
+        **_value("outputs", record.outputs, record.version),
+    }
+
+
+def _value(name: str, value: JsonObject | None, version: int) -> dict[str, Any]:
+    """A value with the version that said it; 0: nothing was said."""
+    return {name: None, f"{name}_version": 0} if value is None else {name: storable(value), f"{name}_version": version}
+
+
+def _moment(moment: datetime | None) -> str | None:
+    # Of one length, so that texts compare as the moments do.
+    return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

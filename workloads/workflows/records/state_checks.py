@@ -1,0 +1,41 @@
+"""Checks of the state of runs: their jobs and their nodes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+
+from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.services.consistency.walk import Table
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from workloads.workflows.records.models import NodeRun, WorkflowRun
+
+NO_JOB = FaultKind(
+    "workflow_run_without_job", gettext_noop("An open workflow run of the last day has a job that is not there.")
+)
+LEFT_OPEN = FaultKind("workflow_run_left_open", gettext_noop("A workflow run is open and its job has completed."))
+NODE_AHEAD = FaultKind(
+    "workflow_node_ahead", gettext_noop("A node says a version of its run that the run does not have yet.")
+)
+_SQL = load_sql(__file__)
+_RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]
+
+
+def look_at_runs(piece: Piece) -> Look:
+    """Open runs whose jobs are gone or done."""
+    yesterday = uuid7_floor(timezone.now() - timedelta(days=1))
+    return Table(WorkflowRun._meta.db_table).look(_RUNS, piece, parameters={"yesterday": yesterday})
+
+
+def look_at_nodes(piece: Piece) -> Look:
+    """Nodes that are ahead of their runs."""
+    return Table(NodeRun._meta.db_table).look(_NODES, piece)
+
+
+CHECKS = (
+    StateCheck("workflow_runs", (NO_JOB, LEFT_OPEN), look_at_runs),
+    StateCheck("workflow_nodes", (NODE_AHEAD,), look_at_nodes),
+)

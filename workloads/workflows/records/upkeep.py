@@ -1,0 +1,79 @@
+"""Upkeep of runs: each is kept as long as its job, so by the tenant's plan, and goes with its nodes and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+from psycopg.rows import class_row
+
+from scheduling.services.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
+from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from workloads.files.store import discard_on_commit
+
+# A run has many nodes, and those may have files.
+RUNS_PER_STEP: Final = 200
+
+_SQL = load_sql(__file__)
+_FIND, _PRUNE = _SQL["find_old_runs"], _SQL["prune_runs"]
+
+
+@dataclass(frozen=True, slots=True)
+class PrunedRuns:
+    """What one step removed, of the first of the tenants that had something; None: none of them had."""
+
+    tenant_id: UUID | None
+    runs: int = 0
+    nodes: int = 0
+    keys: Sequence[str] = ()
+
+
+def prune_runs(budget: Budget) -> Step:
+    """Runs whose jobs are gone, with their nodes; then the files that nobody else refers to."""
+    after = UUID(str(budget.cursor.get("after", NO_TENANT)))
+    limit = min(RUNS_PER_STEP, budget.batch_rows)
+    with all_tenants():
+        cutoffs = _read_cutoffs(after)
+        due = first_due(cutoffs, _FIND, {})
+        pruned = PrunedRuns(None) if due is None else _prune(due, limit)
+    counts = {"runs": pruned.runs, "nodes": pruned.nodes, "values": len(pruned.keys)}
+    if due is not None:
+        # Rows that somebody else has locked are left to the next run rather than waited for.
+        is_over = pruned.runs < limit
+        return Step(counts, has_more=True, cursor={"after": str(due.tenant_id if is_over else after)})
+    cursor = {} if cutoffs.is_last_page else {"after": str(cutoffs.last)}
+    return Step(counts, has_more=bool(cursor), cursor=cursor)
+
+
+def _read_cutoffs(after: UUID) -> Cutoffs:
+    """Before when there may be runs whose jobs are gone, whichever way those ended."""
+    finished, failed = (read_cutoffs(kept, after=after) for kept in (Kept.FINISHED_JOBS, Kept.FAILED_JOBS))
+    return Cutoffs(finished.tenant_ids, list(map(max, zip(finished.moments, failed.moments, strict=True))))
+
+
+def _prune(due: DueTenant, limit: int) -> PrunedRuns:
+    with planned_cursor(class_row(PrunedRuns)) as cursor:
+        cursor.execute(_PRUNE, {**due.parameters(), "limit": limit})
+        pruned: PrunedRuns = cursor.fetchone()
+    discard_on_commit(due.tenant_id, *pruned.keys)
+    return pruned
+
+
+TASKS = (
+    UpkeepTask(
+        "workflow_runs",
+        gettext_noop("Workflow runs"),
+        gettext_noop(
+            "Removes runs of workflows whose jobs are gone, with their nodes and the values that were kept as files."
+        ),
+        timedelta(hours=1),
+        prune_runs,
+    ),
+)

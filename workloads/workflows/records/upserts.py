@@ -1,0 +1,45 @@
+"""Upserts of runs and nodes: each row is merged with the stored one by versions.
+
+A row has a head, which a row of a higher version replaces as a whole, and two values, each with the version that said
+it. So the order of the writes does not matter, nor their number: of each part the newest stays. No write of a higher
+version changes a row in a terminal state; a write of a lower version still stores the values that it alone has.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from django.db import connection
+
+from tenants.database.sql import load_sql
+from workloads.workflows.records.offloading import offload
+from workloads.workflows.records.rows import Row
+
+_SQL = load_sql(__file__)
+UPSERT_RUNS: Final = _SQL["upsert_runs"]
+UPSERT_NODES: Final = _SQL["upsert_nodes"]
+
+
+def upsert_runs(rows: Sequence[Row]) -> int:
+    """Store runs of different ids in the current transaction; return how many rows were inserted or changed."""
+    return _upsert(UPSERT_RUNS, sorted(rows, key=lambda row: (row["tenant_id"], row["id"])))
+
+
+def upsert_nodes(rows: Sequence[Row]) -> int:
+    """Store different nodes in the current transaction; return how many rows were inserted or changed."""
+    return _upsert(UPSERT_NODES, sorted(rows, key=_node_key))
+
+
+def _node_key(row: Row) -> tuple[Any, ...]:
+    return row["tenant_id"], row["run_id"], row["node_id"], row["path"]
+
+
+def _upsert(statement: str, rows: Sequence[Row]) -> int:
+    # Sorted by key, so that all writers lock the rows in one order.
+    if not rows:
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute(statement, {"rows": json.dumps([offload(row) for row in rows])})
+        return int(cursor.rowcount)

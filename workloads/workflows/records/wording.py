@@ -1,0 +1,64 @@
+"""States of runs in the console: a glyph, a tone and the word, never a colour alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from workloads.workflows.records.records import PAUSED, RunState
+
+_MINUTE, _HOUR = 60, 3_600
+
+
+@dataclass(frozen=True, slots=True)
+class StateMark:
+    """How a state is shown; tones are those of the console's style sheet."""
+
+    glyph: str
+    tone: str
+
+
+MARKS: Final[Mapping[str, StateMark]] = {
+    RunState.RUNNING: StateMark("▶", "busy"),
+    RunState.WAITING: StateMark("◷", "wait"),
+    RunState.SUCCEEDED: StateMark("✓", "good"),
+    RunState.FAILED: StateMark("✕", "bad"),
+    RunState.CANCELLED: StateMark("⊘", "quiet"),
+    RunState.SKIPPED: StateMark("⇄", "quiet"),
+    PAUSED: StateMark("‖", "warn"),
+}
+NOT_BEGUN: Final = StateMark("○", "quiet")
+
+
+def mark_of(state: str) -> StateMark:
+    """The mark of a state; that of a node that was not begun where there is none."""
+    return MARKS.get(state, NOT_BEGUN)
+
+
+def badge(state: str) -> SafeString:
+    """A state as the console's other lists show theirs."""
+    mark = mark_of(state)
+    return format_html(
+        '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
+        mark.tone,
+        mark.glyph,
+        gettext(state) if state else gettext("not begun"),
+    )
+
+
+def seconds_in_words(seconds: float | None) -> str:
+    """A duration as a person says it."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return gettext("%(number)s ms") % {"number": f"{seconds * 1_000:.0f}"}
+    if seconds < _MINUTE:
+        return gettext("%(number)s s") % {"number": f"{seconds:.1f}"}
+    if seconds < _HOUR:
+        return gettext("%(minutes)d min %(seconds)d s") % {"minutes": seconds // _MINUTE, "seconds": seconds % _MINUTE}
+    return gettext("%(hours)d h %(minutes)d min") % {"hours": seconds // _HOUR, "minutes": seconds % _HOUR // _MINUTE}

@@ -1,0 +1,47 @@
+"""What becomes of a run by the answers of people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from workloads.workflows.definition.graph import Node
+from workloads.workflows.engine.planner import Planner
+from workloads.workflows.engine.state import NodeError, Wait
+from workloads.workflows.models import Approval, ApprovalState
+from workloads.workflows.running.values import Values
+
+APPROVED, REJECTED = ApprovalState.APPROVED.value, ApprovalState.REJECTED.value
+_ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
+
+
+def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
+    """Let each node go on whose question is answered."""
+    waiting = [key for key, step in planner.state.steps.items() if step.wait is Wait.DECISION]
+    for key in waiting:
+        approval = decisions.get(str(key))
+        if approval is None:
+            continue
+        case = _case_of(approval, planner.graph.nodes[key.node_id])
+        if case is None:
+            planner.fail(key, _failure_of(approval), now)
+            continue
+        outputs: dict[str, Any] = {
+            "decision": approval.state,
+            "comment": approval.comment,
+            "decided_by": approval.decided_by,
+        }
+        planner.succeed(key, values.keep(outputs), case=case)
+
+
+def _case_of(approval: Approval, node: Node) -> str | None:
+    """The way out; None where there is none."""
+    if approval.state == ApprovalState.TIMED_OUT:
+        return _ON_TIMEOUT.get(node.config.get("on_timeout", "fail"))
+    return approval.state if approval.state in (APPROVED, REJECTED) else None
+
+
+def _failure_of(approval: Approval) -> NodeError:
+    if approval.state == ApprovalState.TIMED_OUT:
+        return NodeError("approval_timed_out", "Nobody has answered in time.")
+    return NodeError("approval_withdrawn", "The question was withdrawn.")

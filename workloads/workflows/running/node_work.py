@@ -1,0 +1,128 @@
+"""What the planner asks for, done: at once where it takes no time, else prepared for those who do it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from scheduling.processors.base import JobContext
+from workloads.workflows.engine.planner import Planner
+from workloads.workflows.engine.state import Key, NodeError, Wait
+from workloads.workflows.engine.tasks import Act, Task
+from workloads.workflows.engine.variables import Reading
+from workloads.workflows.models import Approval
+from workloads.workflows.nodes import PREPARATIONS
+from workloads.workflows.nodes.work import Made, Opened, Place, Result, RunFacts, Waits, Work
+from workloads.workflows.running.lanes import failure_of
+from workloads.workflows.running.recording import Recording
+from workloads.workflows.running.values import Values
+
+# What is done at once is kept at the latest after so long.
+INLINE_SECONDS: Final = 0.05
+
+
+@dataclass(slots=True)
+class NodeWork:
+    """The work of one start of a run. ``is_idle``: there was nothing left to do when it was last asked."""
+
+    context: JobContext
+    planner: Planner
+    values: Values
+    recording: Recording
+    facts: RunFacts
+    clock: Callable[[], float]
+    approvals: list[Approval] = field(default_factory=list)
+    is_idle: bool = False
+
+    def advance(self, room: int) -> list[tuple[Task, Work]]:
+        """Do what takes no time, and prepare up to ``room`` that do."""
+        begun: list[tuple[Task, Work]] = []
+        until = time.monotonic() + INLINE_SECONDS
+        while time.monotonic() < until:
+            left = room - len(begun)
+            tasks = self.planner.plan(self.clock(), room=left) if left > 0 else []
+            self.is_idle = not tasks and not begun
+            if not tasks:
+                break
+            for task in tasks:
+                work = self._do(task)
+                if work is not None:
+                    begun.append((task, work))
+        return [one for one in begun if self.planner.is_expected(one[0])]
+
+    def _do(self, task: Task) -> Work | None:
+        """Do a task at once; its work, where that takes time."""
+        if not self.planner.is_expected(task):
+            return None
+        try:
+            if task.act is Act.RUN:
+                return self._prepare(task)
+            if task.act is Act.GATHER:
+                self._gather(task.key)
+            else:
+                self._collect_item(task)
+        except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
+            self.fail(task, failure_of(error))
+        return None
+
+    def _prepare(self, task: Task) -> Work | None:
+        reading = self._reading(task.key.path, task.node.parent)
+        work = PREPARATIONS[task.node.type](Place(task.key, task.node, reading, self.facts))
+        self.recording.inputs[task.key] = work.inputs
+        if work.now is None:
+            return work
+        self.apply(task, work.now())
+        return None
+
+    def _collect_item(self, task: Task) -> None:
+        assert task.index is not None
+        reading = self._reading((*task.key.path, task.index), task.node.id)
+        value = reading.evaluate(task.node.config["output"])
+        self.planner.close_item(task.key, task.index, self.values.keep(value))
+
+    def _gather(self, key: Key) -> None:
+        step = self.planner.state.steps[key]
+        results = [self.values.load(step.items[index]) for index in sorted(step.items)]
+        outputs = {"results": results, "count": len(results), "failed": step.failed}
+        self.planner.succeed(key, self.values.keep(outputs))
+
+    def _reading(self, path: tuple[int, ...], parent: str | None) -> Reading:
+        return Reading(self.planner.graph, self.planner.state, self.values.load, path=path, parent=parent)
+
+    def apply(self, task: Task, result: Result) -> None:
+        """What a node has answered, in the state."""
+        now = self.clock()
+        match result:
+            case Made(outputs=outputs, case=case, tokens=tokens):
+                self.recording.tokens[task.key] = tokens
+                self.planner.succeed(task.key, self.values.keep(outputs), case=case, tokens=tokens)
+            case Opened(items=items):
+                self.planner.open_items(task.key, len(items), self.values.keep(list(items)))
+            case Waits(why=why, seconds=seconds):
+                if why is Wait.DECISION:
+                    self._ask(task.key, result, now + seconds)
+                self.planner.wait(task.key, why, now + seconds)
+
+    def _ask(self, key: Key, waits: Waits, until: float) -> None:
+        self.approvals.append(
+            Approval(
+                tenant_id=self.context.tenant_id,
+                workflow_id=self.recording.pinned.workflow_id,
+                job_id=self.context.job_id,
+                node=str(key),
+                title=waits.title,
+                text=waits.text,
+                expires_at=datetime.fromtimestamp(until, UTC),
+            )
+        )
+
+    def fail(self, task: Task, error: NodeError) -> None:
+        """What a node's error means for the run."""
+        self.context.log(error.message, level="warning", node=str(task.key), code=error.code, attempt=task.attempt)
+        if task.act is Act.COLLECT and task.index is not None:
+            self.planner.fail_item(task.key, task.index, error.code, error.message)
+        else:
+            self.planner.fail(task.key, error, self.clock())

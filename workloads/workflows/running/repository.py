@@ -1,0 +1,82 @@
+"""What a run reads and writes of its own tables. Writes belong into the effects of a checkpoint."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from scheduling.processors.base import PermanentError
+from tenants.clock import read_moment
+from tenants.context import tenant_context
+from workloads.workflows.models import Approval, ApprovalState, RunValue
+from workloads.workflows.queries import get_pinned
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """The version that a run goes by."""
+
+    workflow_id: UUID
+    workflow_name: str
+    number: int
+    definition: Mapping[str, Any]
+
+
+def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinned:
+    """Return a version of a workflow of the tenant, the one in effect if none is named.
+
+    Raise PermanentError if there is no such version, or if it never was in effect.
+    """
+    with tenant_context(tenant_id):
+        version = get_pinned(workflow_id, number)
+    if version is None:
+        raise PermanentError("There is no such workflow, or it has no such version.", code="workflow_not_found")
+    return Pinned(workflow_id, version.workflow.name, version.number, version.content)
+
+
+def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
+    """Key and hash of a value that was put aside."""
+    with tenant_context(tenant_id):
+        row = RunValue.objects.filter(job_id=job_id, number=number).values_list("storage_key", "sha256").first()
+    if row is None:
+        raise PermanentError(f"The value {number} of the run is gone.", code="value_gone")
+    return row
+
+
+def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
+    """The answers to what a run has asked, by node; whose time is over is answered with that.
+
+    A decision that is being made meanwhile is waited for: it is there, or it is refused.
+    """
+    with tenant_context(tenant_id):
+        asked = Approval.objects.filter(job_id=job_id)
+        asked.filter(state=ApprovalState.PENDING, expires_at__lte=Now()).update(
+            state=ApprovalState.TIMED_OUT, decided_at=Now()
+        )
+        return {approval.node: approval for approval in asked.exclude(state=ApprovalState.PENDING)}
+
+
+def end_run(job_id: UUID) -> None:
+    """Nothing of the run is waited for or kept any more. The contents are removed by the clean-up of files."""
+    Approval.objects.filter(job_id=job_id, state=ApprovalState.PENDING).update(
+        state=ApprovalState.WITHDRAWN, decided_at=Now()
+    )
+    RunValue.objects.filter(job_id=job_id).delete()
+
+
+def store(values: Sequence[RunValue], approvals: Sequence[Approval]) -> None:
+    """What a safe point keeps beside the state."""
+    RunValue.objects.bulk_create(values)
+    Approval.objects.bulk_create(approvals)
+
+
+def database_clock() -> Callable[[], float]:
+    """Seconds since 1970 by the database, whatever the clock of this machine says."""
+    asked_at = time.monotonic()
+    offset = read_moment().timestamp() - asked_at
+    return lambda: time.monotonic() + offset

@@ -1,0 +1,217 @@
+"""One start of a run: it goes on from its checkpoint until the run ends, waits, or gives its slot to others.
+
+Plan, do at once what takes no time, keep, begin the rest, and take what ends: each turn is a safe point. What was kept
+is never done again; what was begun and not kept begins anew on whatever worker goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from uuid import UUID
+
+from scheduling.processors.base import (
+    Complete,
+    Interrupted,
+    JobContext,
+    Outcome,
+    PermanentError,
+    Snoozed,
+    Suspended,
+    Yielded,
+)
+from workloads.workflows.definition.graph import Graph
+from workloads.workflows.engine.planner import Planner
+from workloads.workflows.engine.state import Key, NodeError, RunState, Status
+from workloads.workflows.engine.tasks import Bounds, Task
+from workloads.workflows.inputs import read_inputs
+from workloads.workflows.nodes.work import RunFacts, Work
+from workloads.workflows.records.records import RunState as RecordState
+from workloads.workflows.records.repository import save_records
+from workloads.workflows.running import repository
+from workloads.workflows.running.decisions import apply_decisions
+from workloads.workflows.running.lanes import Lanes, failure_of
+from workloads.workflows.running.node_work import NodeWork
+from workloads.workflows.running.recording import Recording
+from workloads.workflows.running.values import Values
+from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
+
+# How often a run looks whether it is wanted, and whether somebody has answered.
+LOOK_SECONDS: Final = 0.25
+DECISION_SECONDS: Final = 2.0
+# A shorter wait is not worth a new start.
+SHORT_WAIT_SECONDS: Final = 1.0
+MAX_RESULT_CHARACTERS: Final = 32 * 1024
+
+
+class Runner:
+    """A run on its way, by its job."""
+
+    def __init__(self, context: JobContext) -> None:
+        self.context = context
+        self.clock = repository.database_clock()
+        self.begun_at = time.monotonic()
+        self.is_new = not context.state
+        self.state = RunState(0) if self.is_new else RunState.read(context.state)
+        self.used_before = self.state.active_seconds
+        payload = context.payload
+        number = payload.get("version") if self.is_new else self.state.workflow_version
+        pinned = repository.read_version(context.tenant_id, UUID(payload["workflow_id"]), number)
+        self.graph = Graph.read(pinned.definition)
+        self.values = Values(context.tenant_id, context.job_id, self.state)
+        self.inputs = self._read_inputs(pinned.number)
+        bounds = Bounds(context.setting(MAX_STEPS.key), context.setting(MAX_SECONDS.key))
+        self.planner = Planner(self.graph, self.state, bounds)
+        self.parallel = context.setting(PARALLEL_NODES.key)
+        self.lanes = Lanes(context, threads=self.parallel)
+        self.recording = Recording(context.tenant_id, context.job_id, pinned, self.graph, self.state, self.values.load)
+        facts = RunFacts(context.tenant_id, context.job_id, context.idempotency_key, self.inputs, context.settings)
+        self.work = NodeWork(context, self.planner, self.values, self.recording, facts, self.clock)
+        self.kept: dict[str, Any] = dict(context.state)
+        self.decisions_due_at = 0.0
+        self.is_draining = False
+        self.interruption: Interrupted | None = None
+
+    def run(self) -> Outcome:
+        """Go on as far as possible."""
+        if self.state.error is not None:
+            raise self._failure()
+        try:
+            while True:
+                self._take_decisions()
+                begun = [] if self.is_draining else self.work.advance(self.parallel - len(self.lanes))
+                self.lanes.drop(self.planner.is_expected)
+                self._keep()
+                if self.planner.is_ended:
+                    return self._conclude()
+                self._begin(begun)
+                if not self.lanes and (outcome := self._rest()) is not None:
+                    return outcome
+                self._collect()
+        finally:
+            self.lanes.close()
+
+    def _read_inputs(self, number: int) -> Any:
+        if not self.is_new:
+            return self.values.load(self.state.inputs)
+        inputs, faults = read_inputs(self.graph, self.context.payload.get("inputs", {}))
+        if faults:
+            raise PermanentError(" ".join(fault["detail"] for fault in faults), code="inputs_invalid")
+        self.state.workflow_version, self.state.started_at = number, self.clock()
+        self.state.inputs = self.values.keep(inputs)
+        return inputs
+
+    def _begin(self, begun: list[tuple[Task, Work]]) -> None:
+        for task, work in begun:
+            try:
+                self.lanes.begin(task, work)
+            except Interrupted as interruption:
+                if interruption.cause != "dependency":
+                    raise
+                # What is at work already is not to be done again: it is waited for.
+                self.interruption, self.is_draining = interruption, True
+                return
+            except Exception as error:  # noqa: BLE001 - as above
+                self.work.fail(task, failure_of(error))
+
+    def _collect(self) -> None:
+        """Take what has ended, and look whether the slot is wanted."""
+        for task, answer in self.lanes.wait(LOOK_SECONDS if self.lanes else 0.0):
+            if isinstance(answer, Interrupted):
+                self.interruption, self.is_draining = answer, True
+                continue
+            if not self.planner.is_expected(task):
+                continue
+            if isinstance(answer, NodeError):
+                self.work.fail(task, answer)
+                continue
+            try:
+                self.work.apply(task, answer)
+            except Exception as error:  # noqa: BLE001 - a value that cannot be kept is the node's error
+                self.work.fail(task, failure_of(error))
+        if self.context.should_yield():
+            self.is_draining = True
+
+    def _rest(self) -> Outcome | None:
+        """What becomes of the job while none of its nodes is at work; None to go on."""
+        if self.interruption is not None:
+            raise self.interruption
+        if self.is_draining:
+            return Yielded(self._last_state())
+        now, due = self.clock(), self.planner.next_due()
+        if not self.work.is_idle or (due is not None and due <= now):
+            return None
+        if self.planner.awaits_decision:
+            self._keep(RecordState.WAITING)
+            return Suspended(self._last_state(), None if due is None else due - now)
+        if due is None:
+            raise RuntimeError("The run has nothing to do and nothing to wait for.")
+        if due - now <= SHORT_WAIT_SECONDS:
+            time.sleep(min(LOOK_SECONDS, due - now))
+            return None
+        self._keep(RecordState.WAITING)
+        return Snoozed(self._last_state(), due - now)
+
+    def _keep(self, state: RecordState | None = None) -> None:
+        """A safe point: the state, and what the pages of the run are told, in one transaction."""
+        changes = self.planner.take_changes()
+        has_failed = self.state.error is not None and "error" not in self.kept
+        if not (changes or state or has_failed):
+            return
+        if has_failed:
+            state = RecordState.FAILED
+        now = self.clock()
+        self.state.active_seconds = self.used_before + time.monotonic() - self.begun_at
+        inputs = self.inputs if self.is_new else None
+        ended_at = now if state is RecordState.FAILED else None
+        run = self.recording.run(state or RecordState.RUNNING, inputs=inputs, ended_at=ended_at)
+        nodes = self.recording.nodes(changes, now)
+        self.kept = self.values.write_state()
+        values, approvals, is_failed = self.values.take_new(), self.work.approvals, self.state.error is not None
+        self.work.approvals, self.is_new = [], False
+
+        def write() -> None:
+            repository.store(values, approvals)
+            save_records(run, nodes)
+            if is_failed:
+                repository.end_run(self.context.job_id)
+
+        done = sum(step.status.is_ended for key, step in self.state.steps.items() if not key.path)
+        self.context.report_progress(done, len(self.graph.scopes[None]), "nodes")
+        self.context.checkpoint(self.kept, write)
+
+    def _last_state(self) -> dict[str, Any]:
+        used = self.used_before + time.monotonic() - self.begun_at
+        return {**self.kept, "active_seconds": round(used, 3)}
+
+    def _take_decisions(self) -> None:
+        now = self.clock()
+        if not self.planner.awaits_decision or (now < self.decisions_due_at and self.lanes):
+            return
+        self.decisions_due_at = now + DECISION_SECONDS
+        decisions = repository.read_decisions(self.context.tenant_id, self.context.job_id)
+        apply_decisions(self.planner, self.values, decisions, now)
+
+    def _conclude(self) -> Outcome:
+        if self.state.error is not None:
+            raise self._failure()
+        outputs: dict[str, Any] = {}
+        for node in self.graph.scopes[None]:
+            step = self.state.steps[Key(node.id)]
+            if node.type == "end" and step.status is Status.DONE:
+                outputs |= self.values.load(step.outputs)
+        final = self.recording.run(RecordState.SUCCEEDED, outputs=outputs, ended_at=self.clock())
+
+        def write() -> None:
+            save_records(final)
+            repository.end_run(self.context.job_id)
+
+        self.context.in_settlement(write)
+        is_small = len(str(outputs)) <= MAX_RESULT_CHARACTERS
+        facts = {"run": str(self.context.job_id), "steps": self.state.step_count, "tokens": self.state.tokens}
+        return Complete({**facts, "outputs": outputs} if is_small else {**facts, "outputs": None, "is_cut": True})
+
+    def _failure(self) -> PermanentError:
+        assert self.state.error is not None
+        code, message = self.state.error
+        return PermanentError(message, code=code)

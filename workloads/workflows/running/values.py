@@ -1,0 +1,132 @@
+"""What nodes have made: small values stay in the state, large ones go to the file storage."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any, Final
+from uuid import UUID
+
+from scheduling.processors.base import PermanentError, TransientError
+from tenants.exceptions import DomainError
+from workloads.files.store import read_bytes, store_bytes
+from workloads.workflows.engine.state import RunState, Step, Stored, inline
+from workloads.workflows.models import RunValue
+from workloads.workflows.records.rows import storable
+from workloads.workflows.running.repository import read_value
+
+INLINE_BYTES: Final = 2 * 1024
+MAX_VALUE_BYTES: Final = 16 * 1024 * 1024
+# A checkpoint may have 256 KiB. From the first on, the largest values leave the state until it has the second.
+FULL_BYTES: Final = 160 * 1024
+ROOMY_BYTES: Final = 96 * 1024
+# A reference takes about as much as this.
+_LEAST_BYTES: Final = 64
+_MOST_LOADED: Final = 64
+
+
+class Values:
+    """The values of one run."""
+
+    def __init__(self, tenant_id: UUID, job_id: UUID, state: RunState) -> None:
+        self._tenant_id = tenant_id
+        self._job_id = job_id
+        self._state = state
+        self._loaded: OrderedDict[int, Any] = OrderedDict()
+        self._new: list[RunValue] = []
+
+    def load(self, stored: Stored) -> Any:
+        """A value as it was made."""
+        if stored is None:
+            return None
+        if isinstance(stored, list):
+            return stored[0]
+        if stored not in self._loaded:
+            new = next((value for value in self._new if value.number == stored), None)
+            found = (new.storage_key, new.sha256) if new else read_value(self._tenant_id, self._job_id, stored)
+            self._remember(stored, json.loads(read_bytes(*found)))
+        return self._loaded[stored]
+
+    def keep(self, value: Any) -> Stored:
+        """How a value stands in the state; a large one is stored now, and its row with the next checkpoint."""
+        value = storable(value)
+        data = _encode(value)
+        return inline(value) if len(data) <= INLINE_BYTES else self._put_aside(value, data)
+
+    def take_new(self) -> list[RunValue]:
+        """The rows of what was put aside since this was last asked."""
+        new, self._new = self._new, []
+        return new
+
+    def write_state(self) -> dict[str, Any]:
+        """The checkpoint, small enough to be one."""
+        content = self._state.write()
+        if _size(content) <= FULL_BYTES:
+            return content
+        excess = _size(content) - ROOMY_BYTES
+        sized = sorted(((_size(stored), place) for place, stored in self._inline_values()), key=lambda one: -one[0])
+        for size, (step, index) in sized:
+            if excess <= 0 or size <= _LEAST_BYTES:
+                break
+            stored = step.outputs if index is None else step.items[index]
+            assert isinstance(stored, list)
+            aside = self._put_aside(stored[0], _encode(stored[0]))
+            if index is None:
+                step.outputs = aside
+            else:
+                step.items[index] = aside
+            excess -= size
+        return self._state.write()
+
+    def _inline_values(self) -> Iterator[tuple[tuple[Step, int | None], list[Any]]]:
+        for step in self._state.steps.values():
+            if isinstance(step.outputs, list):
+                yield (step, None), step.outputs
+            for index, stored in step.items.items():
+                if isinstance(stored, list):
+                    yield (step, index), stored
+
+    def _put_aside(self, value: Any, data: bytes) -> int:
+        if len(data) > MAX_VALUE_BYTES:
+            raise PermanentError(
+                f"A node made {len(data):,} bytes; at most {MAX_VALUE_BYTES:,} are kept.", code="value_too_large"
+            )
+        content = _stored(self._tenant_id, data)
+        self._state.values += 1
+        number = self._state.values
+        self._new.append(
+            RunValue(
+                tenant_id=self._tenant_id,
+                job_id=self._job_id,
+                number=number,
+                storage_key=content.key,
+                sha256=content.sha256,
+            )
+        )
+        self._remember(number, value)
+        return number
+
+    def _remember(self, number: int, value: Any) -> None:
+        self._loaded[number] = value
+        if len(self._loaded) > _MOST_LOADED:
+            self._loaded.popitem(last=False)
+
+
+def _stored(tenant_id: UUID, data: bytes) -> Any:
+    try:
+        return store_bytes(tenant_id, data)
+    except DomainError as error:
+        # No room for it: a person has to make some.
+        raise PermanentError(str(error), code=error.code) from error
+    except OSError as error:
+        raise TransientError(f"The file storage is away: {error.strerror or error}.", code="storage_away") from error
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _size(value: Any) -> int:
+    # As the checkpoint is measured: with every character beyond ASCII written out.
+    return len(json.dumps(value))

@@ -1,0 +1,106 @@
+"""Asking for runs, and answering what runs ask: each in one transaction with its audit entry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from scheduling.services.job_requests import JobRequest
+from scheduling.services.submission import Submission, submit_job
+from scheduling.services.suspension import wake_jobs
+from tenants.context import current_actor, tenant_context
+from tenants.models import Tenant
+from tenants.services.audit import record_audit
+from workloads.workflows.definition.graph import Graph
+from workloads.workflows.engine.state import FIRST_RECORD
+from workloads.workflows.exceptions import ApprovalEndedError, RunInputsInvalidError, WorkflowVersionNotFoundError
+from workloads.workflows.inputs import read_inputs
+from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
+from workloads.workflows.queries import get_approval, get_pinned, has_ended
+from workloads.workflows.records.records import RunRecord, RunState
+from workloads.workflows.records.repository import save_records
+
+KIND = "workflow_execution"
+
+
+def start_run(
+    *,
+    tenant: Tenant,
+    workflow: Workflow,
+    inputs: Mapping[str, Any],
+    version: int | None = None,
+    is_rated: bool = False,
+    **options: Any,
+) -> Submission:
+    """Submit a run, pinned to a version (the one in effect, if none is named); ``options`` are those of any job.
+
+    Raises RunInputsInvalidError, or what a submission refuses.
+    """
+    with tenant_context(tenant):
+        pinned = _pin(workflow, version)
+        graph = Graph.read(pinned.content)
+        checked, faults = read_inputs(graph, inputs)
+        if faults:
+            raise RunInputsInvalidError(errors=faults)
+        payload = {"workflow_id": str(workflow.pk), "version": pinned.number, "inputs": dict(inputs)}
+        request = JobRequest(kind=KIND, payload=payload, **options)
+        submission = submit_job(tenant=tenant, request=request, is_rated=is_rated)
+        if submission.created:
+            save_records(_first_record(pinned, graph, checked, submission.job.pk))
+        return submission
+
+
+def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") -> Approval:
+    """Answer a question of the current scope, once; its run goes on. ApprovalEndedError when it is too late."""
+    state = ApprovalState.APPROVED if is_approved else ApprovalState.REJECTED
+    actor = current_actor()
+    with transaction.atomic():
+        approval = get_approval(approval_id)
+        with tenant_context(approval.tenant_id):
+            # Before the row of the approval: a run that ends locks the two in this order.
+            wake_jobs(job_ids=[approval.job_id])
+            open_one = Approval.objects.filter(pk=approval.pk, state=ApprovalState.PENDING, expires_at__gt=Now())
+            decided = open_one.update(
+                state=state,
+                comment=comment,
+                decided_by=(actor.label or actor.id or actor.kind)[:200],
+                decided_at=Now(),
+            )
+            if not decided or has_ended(approval.job_id):
+                raise ApprovalEndedError
+            record_audit(
+                action="approval.decided",
+                target=approval,
+                before={"state": ApprovalState.PENDING.value},
+                after={"state": state.value, "job": str(approval.job_id), "node": approval.node},
+                reason=comment,
+            )
+            approval.refresh_from_db()
+    return approval
+
+
+def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, Any], job_id: UUID) -> RunRecord:
+    """A run that waits for its first start: its pages are there at once."""
+    return RunRecord(
+        run_id=job_id,
+        tenant_id=pinned.tenant_id,
+        workflow_id=pinned.workflow_id,
+        workflow_version=pinned.number,
+        workflow_name=pinned.workflow.name,
+        job_id=job_id,
+        version=FIRST_RECORD,
+        state=RunState.WAITING,
+        inputs=inputs,
+        graph=graph.describe(),
+    )
+
+
+def _pin(workflow: Workflow, version: int | None) -> WorkflowVersion:
+    found = get_pinned(workflow.pk, version)
+    if found is None:
+        raise WorkflowVersionNotFoundError
+    return found

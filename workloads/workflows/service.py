@@ -1,0 +1,237 @@
+"""Changes of workflows: each in one transaction with its audit entry."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from django.utils.translation import ngettext
+
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.secret_references import has_references
+from tenants.selectors.settings import settings_of
+from tenants.services.audit import record_audit
+from tenants.services.changes import Difference
+from tenants.services.secrets import require_use_of_secrets
+from tenants.versions.hooks import Content
+from tenants.versions.service import Versioned
+from workloads.workflows.definition.graph_checks import depth_of
+from workloads.workflows.definition.validation import faults_in
+from workloads.workflows.exceptions import (
+    DefinitionInvalidError,
+    WorkflowChangedError,
+    WorkflowInUseError,
+    WorkflowInvalidError,
+    WorkflowNameTakenError,
+    WorkflowNotFoundError,
+)
+from workloads.workflows.models import Workflow, WorkflowVersion
+from workloads.workflows.queries import count_open_runs, has_open_runs
+from workloads.workflows.tenant_settings import MAX_DEPTH
+
+MAX_DEFINITION_BYTES = 512 * 1024
+
+
+def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
+    """Raise DefinitionInvalidError with every fault and its place."""
+    if len(json.dumps(definition, ensure_ascii=False).encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
+        raise DefinitionInvalidError(
+            "The definition has more than %(limit)s bytes.", {"limit": f"{MAX_DEFINITION_BYTES:,}"}
+        )
+    faults = faults_in(definition, max_depth=settings_of(tenant)[MAX_DEPTH.key])
+    if faults:
+        text = ngettext("One fault in the definition.", "%(count)s faults in the definition.", len(faults))
+        raise DefinitionInvalidError(text, {"count": len(faults)}, errors=[fault.describe() for fault in faults])
+
+
+def check_use_of_secrets(definition: Any) -> None:
+    """Raise `SecretUseDeniedError` for a definition that refers to secrets if the current actor may not use any."""
+    if has_references(definition):
+        require_use_of_secrets()
+
+
+def create_workflow(
+    *, tenant: Tenant, name: str, definition: Mapping[str, Any], description: str = "", note: str = ""
+) -> Workflow:
+    """Make a workflow with its first version."""
+    check_definition(tenant, definition)
+    check_use_of_secrets(definition)
+    with tenant_context(tenant):
+        workflow = Workflow(tenant=tenant, name=name, description=description)
+        _save(workflow)
+        WORKFLOWS.begin(workflow, content=dict(definition), reason=note)
+        record_audit(action="workflow.created", target=workflow, after={**_facts(workflow), "version": 1})
+    return workflow
+
+
+def update_workflow(*, workflow: Workflow, **changes: str) -> Workflow:
+    """Change name or description; what the workflow does is changed by a new version."""
+    if unknown := changes.keys() - {"name", "description"}:
+        raise TypeError(f"A workflow has no {', '.join(sorted(unknown))}.")
+    with transaction.atomic():
+        locked = _lock(workflow)
+        before = _facts(locked)
+        for name, value in changes.items():
+            setattr(locked, name, value)
+        _save(locked)
+        record_audit(action="workflow.updated", target=locked, before=before, after=_facts(locked))
+    return locked
+
+
+def add_version(
+    *,
+    workflow: Workflow,
+    definition: Mapping[str, Any],
+    note: str = "",
+    based_on: int | None = None,
+    effective_from: datetime | None = None,
+) -> WorkflowVersion:
+    """Store a definition as the next version; runs that are under way keep theirs.
+
+    ``based_on`` is the version that the caller has read; WorkflowChangedError if another is in effect by now.
+    """
+    version = WORKFLOWS.edit(
+        workflow,
+        lambda content: dict(definition),
+        reason=note,
+        expected_version=based_on,
+        effective_from=effective_from,
+    )
+    return cast("WorkflowVersion", version)
+
+
+def delete_workflow(*, workflow: Workflow, reason: str = "") -> None:
+    """Delete a workflow with its versions; WorkflowInUseError while a run of it has not ended. Ended runs stay."""
+    with transaction.atomic():
+        locked = _lock(workflow)
+        if has_open_runs(locked.pk):
+            raise WorkflowInUseError
+        record_audit(
+            action="workflow.deleted",
+            target=locked,
+            before={**_facts(locked), "version": locked.version},
+            reason=reason,
+        )
+        # Versions and approvals go with it, by the database's own keys.
+        Workflow.objects.filter(pk=locked.pk).delete()
+
+
+class _Workflows(Versioned[Workflow]):
+    """The definitions of workflows."""
+
+    noun = owner = "workflow"
+    changed_action = "workflow.version_added"
+    versions = WorkflowVersion
+    is_tenants = True
+    writes_unchanged = True
+
+    def find(self, name: str) -> Workflow:
+        workflow: Workflow | None = Workflow.objects.filter(name=name).first()
+        if workflow is None:
+            raise WorkflowNotFoundError
+        return workflow
+
+    def scope(self, row: Workflow) -> AbstractContextManager[None]:
+        return tenant_context(row.tenant_id)
+
+    def lock(self, row: Workflow) -> Workflow:
+        locked: Workflow | None = Workflow.objects.select_for_update(no_key=True).filter(pk=row.pk).first()
+        if locked is None:
+            raise WorkflowNotFoundError
+        return locked
+
+    def describe(self, row: Workflow) -> Content:
+        content: Content = WorkflowVersion.objects.values_list("content", flat=True).get(
+            workflow=row, number=row.version
+        )
+        return content
+
+    def check(self, row: Workflow, content: Mapping[str, Any]) -> None:
+        check_definition(row.tenant_id, content)
+
+    def authorise(self, content: Mapping[str, Any]) -> None:
+        check_use_of_secrets(content)
+
+    def check_due(self, row: Workflow, content: Mapping[str, Any]) -> None:
+        # The rest was checked when it was written; a dispatcher does not parse a whole definition again.
+        limit = settings_of(row.tenant_id)[MAX_DEPTH.key]
+        if depth_of(content) > limit:
+            raise DefinitionInvalidError("Iterations stand in one another at most %(limit)s deep.", {"limit": limit})
+
+    def put(self, row: Workflow, content: Mapping[str, Any]) -> None:
+        row.save(update_fields=["version"])
+
+    def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        others = {name: value for name, value in content.items() if name not in ("nodes", "edges")}
+        nodes = _named(content, "nodes", lambda node: str(node["id"]))
+        return others | nodes | _named(content, "edges", _edge_name)
+
+    def overtaken(self, row: Workflow, expected: int) -> DomainError:
+        return WorkflowChangedError(
+            "It is at version %(current)s, not %(based_on)s.", {"current": row.version, "based_on": expected}
+        )
+
+    def audited(self, difference: Difference) -> Difference:
+        # Nodes hold what the tenant's own pages show; an entry names the versions.
+        return Difference({}, {})
+
+    def effects(self, row: Workflow) -> Mapping[str, Any]:
+        return {"runs": count_open_runs(row.pk)}
+
+
+WORKFLOWS = _Workflows()
+
+
+def _named(content: Mapping[str, Any], key: str, name: Callable[[Any], str]) -> dict[str, Any]:
+    """Return the items of a list by their names; one that has none, in a definition with faults, by its place."""
+    items = content.get(key)
+    if not isinstance(items, list):
+        return {key: items} if key in content else {}
+    found: dict[str, Any] = {}
+    for number, item in enumerate(items):
+        try:
+            found[f"{key}.{name(item)}"] = item
+        except (KeyError, TypeError):
+            found[f"{key}.#{number}"] = item
+    return found
+
+
+def _edge_name(edge: Any) -> str:
+    case = f" ({edge['case']})" if "case" in edge else ""
+    return f"{edge['from']} → {edge['to']}{case}"
+
+
+def _lock(workflow: Workflow) -> Workflow:
+    locked: Workflow = Workflow.objects.select_for_update().get(pk=workflow.pk)
+    return locked
+
+
+def _save(workflow: Workflow) -> None:
+    try:
+        # Uniqueness is left to the database, which decides it also between two requests at once.
+        workflow.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
+    except ValidationError as error:
+        errors = [
+            {"field": field, "code": "workflow_invalid", "detail": " ".join(messages)}
+            for field, messages in error.message_dict.items()
+        ]
+        raise WorkflowInvalidError(errors=errors) from error
+    try:
+        with transaction.atomic():
+            workflow.save()
+    except IntegrityError as error:
+        if "workflow_name_unique" not in str(error):
+            raise
+        raise WorkflowNameTakenError("There is a workflow %(name)r already.", {"name": workflow.name}) from error
+
+
+def _facts(workflow: Workflow) -> dict[str, str]:
+    return {"name": workflow.name, "description": workflow.description}

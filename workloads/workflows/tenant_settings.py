@@ -1,0 +1,89 @@
+"""What a tenant may decide of its workflows, and what the platform grants it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.utils.translation import gettext_noop
+
+from tenants.setting_schema import Setting, SettingGroup
+from workloads.workflows.definition.schema import MAX_DEPTH as DEEPEST
+
+MAX_STEPS: Final = Setting(
+    key="workflow_execution.max_steps",
+    title=gettext_noop("Steps of a run"),
+    help_text=gettext_noop(
+        "A run that takes more steps fails; each item of an iteration takes one for each of its nodes."
+    ),
+    schema={"type": "integer", "minimum": 1, "maximum": 20_000},
+    default=2_000,
+    editor="platform",
+)
+MAX_SECONDS: Final = Setting(
+    key="workflow_execution.max_seconds",
+    title=gettext_noop("Working time of a run"),
+    help_text=gettext_noop("Seconds that a run may work for; what it waits for a time or an answer does not count."),
+    schema={"type": "integer", "minimum": 1, "maximum": 86_400},
+    default=3_600,
+    editor="platform",
+)
+MAX_DEPTH: Final = Setting(
+    key="workflow_execution.max_depth",
+    title=gettext_noop("Depth of iterations"),
+    help_text=gettext_noop("How deeply iterations may stand in one another."),
+    schema={"type": "integer", "minimum": 1, "maximum": DEEPEST},
+    default=3,
+    editor="platform",
+    effect=gettext_noop("Takes effect for versions that are stored later."),
+)
+MAX_ITEMS: Final = Setting(
+    key="workflow_execution.max_items",
+    title=gettext_noop("Items of an iteration"),
+    help_text=gettext_noop("An iteration over a longer list fails before its first item."),
+    schema={"type": "integer", "minimum": 1, "maximum": 2_000},
+    default=500,
+    editor="platform",
+)
+PARALLEL_NODES: Final = Setting(
+    key="workflow_execution.parallel_nodes",
+    title=gettext_noop("Nodes of a run at a time"),
+    help_text=gettext_noop("How many requests, questions to models and searches one run makes at the same time."),
+    schema={"type": "integer", "minimum": 1, "maximum": 50},
+    default=10,
+    editor="platform",
+)
+LLM_URL: Final = Setting(
+    key="workflow_execution.llm_url",
+    title=gettext_noop("Model endpoint"),
+    help_text=gettext_noop(
+        "Base URL of a chat endpoint that speaks OpenAI's API, such as https://api.example.com/v1; empty: the"
+        " platform's."
+    ),
+    schema={"type": "string", "maxLength": 500, "pattern": "^(https?://[!-~]+)?$"},
+    default="",
+)
+LLM_KEY: Final = Setting(
+    key="workflow_execution.llm_key",
+    title=gettext_noop("Key of the model endpoint"),
+    help_text=gettext_noop(
+        "Stored as a secret that is sent to the host of the model endpoint alone. A stored secret may be named"
+        " instead: {{ secrets.name }}."
+    ),
+    schema={"type": "string", "maxLength": 500, "pattern": "^[!-~]*$"},
+    default="",
+    is_secret=True,
+    host_of=LLM_URL.key,
+)
+LLM_MODEL: Final = Setting(
+    key="workflow_execution.llm_model",
+    title=gettext_noop("Model"),
+    help_text=gettext_noop(
+        "Which model llm nodes ask that name none; empty: the platform's, at the platform's endpoint."
+    ),
+    schema={"type": "string", "maxLength": 200},
+    default="",
+)
+SETTINGS: Final = SettingGroup(
+    gettext_noop("Workflows"),
+    (MAX_STEPS, MAX_SECONDS, MAX_DEPTH, MAX_ITEMS, PARALLEL_NODES, LLM_URL, LLM_KEY, LLM_MODEL),
+)
