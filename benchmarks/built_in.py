@@ -24,7 +24,7 @@ from jobsplatform.demo.processes import running_platform
 from jobsplatform.demo.provision import ACTOR, create_participants
 from jobsplatform.demo.readings import read_counts
 from jobsplatform.demo.uploads import open_shelf, upload_corpus
-from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant

@@ -38,8 +38,8 @@ class ClockedConfig(AppConfig):
         folder = os.environ.get(VARIABLE)
         if not folder:
             return
-        from scheduling.tasks import execute as task
-        from scheduling.worker.runtime import ExecutionRuntime
+        from scheduling.celery import tasks as task
+        from scheduling.execution.runtime import ExecutionRuntime
         from workloads.documents.indexing.processor import DocumentIndexing
 
         task.execute_message = _message(task.execute_message, Path(folder))

@@ -20,10 +20,10 @@ from benchmarks.harness.processes import wait_on_platform
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import Platform, running_platform
 from jobsplatform.demo.provision import ACTOR
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
+from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import Job
-from scheduling.selectors.waiting import why_waiting
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.ids import uuid7

@@ -107,13 +107,13 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         """Pages that belong to no model."""
         # Models are loaded later than this module.
-        from scheduling.dashboards.diagnosis import diagnosis_page
-        from scheduling.dashboards.errors import error_occurrences_page, errors_page
-        from scheduling.dashboards.fairness import fairness_fragment, fairness_page
-        from scheduling.dashboards.heat_map import kinds_fragment
-        from scheduling.dashboards.job_kinds import job_kinds_page
-        from scheduling.dashboards.not_yet import alerts_page, compliance_page
-        from scheduling.dashboards.overview import overview_fragment, shares_fragment
+        from jobsplatform.console.not_yet import alerts_page, compliance_page
+        from scheduling.diagnosis.page import diagnosis_page
+        from scheduling.errors.page import error_occurrences_page, errors_page
+        from scheduling.jobs.kinds.page import job_kinds_page
+        from scheduling.overview.page import overview_fragment, shares_fragment
+        from scheduling.shares.page import fairness_fragment, fairness_page
+        from scheduling.statistics.heat_map import kinds_fragment
         from tenants.admin.base import guard_view
         from tenants.admin.invitations import invitation_page
         from tenants.admin.matrix import roles_view

@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
 # No fix-ups: Celery's Django fix-up closes the database connection before and after each task (6 ms to
 # reconnect). The worker runtime keeps one checked connection a child instead.
-app = Celery("jobsplatform", fixups=[], include=["scheduling.tasks"])
+app = Celery("jobsplatform", fixups=[], include=["scheduling.celery.tasks"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Web servers publish from other threads too, and `current_app` is thread-local.
 app.set_default()
@@ -31,7 +31,7 @@ if not apps.loading:
 @celeryd_init.connect(dispatch_uid="jobsplatform.celery.refuse_plain_worker")
 def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
     # Models exist by the time that a worker starts, and not yet when this module is imported.
-    from scheduling.worker.foreign import refuse_plain_worker
+    from scheduling.celery.foreign import refuse_plain_worker
 
     if instance.app is app:
         refuse_plain_worker(options or {})

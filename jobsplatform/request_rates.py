@@ -19,9 +19,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 
-from scheduling import rate_buckets
 from scheduling.fairness.gcra import Grant, Rate
-from scheduling.rate_buckets import Bucket
+from scheduling.limits import rate_buckets
+from scheduling.limits.rate_buckets import Bucket
 from tenants.access import Access, access_of
 from tenants.addresses import client_address
 from tenants.api.problems import problem_response

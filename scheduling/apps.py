@@ -6,7 +6,7 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
-from scheduling.limits import LIMITS
+from scheduling.limits.declared import LIMITS
 
 
 class SchedulingConfig(AppConfig):
@@ -17,21 +17,22 @@ class SchedulingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
     api_urls = "scheduling.api.urls"
     is_asked_most = True
-    tenant_eraser = "scheduling.services.erasure.ERASER"
-    upkeep_tasks = "scheduling.services.upkeep.tasks:TASKS"
-    state_checks = "scheduling.services.consistency.checks:CHECKS"
+    tenant_eraser = "scheduling.upkeep.erasure.ERASER"
+    upkeep_tasks = "scheduling.upkeep.tasks:TASKS"
+    state_checks = "scheduling.consistency.checks:CHECKS"
     tenant_settings = "scheduling.tenant_settings:SETTINGS"
     limits = LIMITS
-    measures_usage = "scheduling.services.usage.measure_usage"
-    versioned = ("scheduling.services.cfs_plans:CFS_PLANS",)
+    measures_usage = "scheduling.limits.usage.measure_usage"
+    versioned = ("scheduling.plans.service:CFS_PLANS",)
 
     def ready(self) -> None:
-        from scheduling import checks, tasks  # noqa: F401 - registered by being imported
-        from scheduling.message_signing import sign_messages
+        from scheduling import checks  # noqa: F401 - registered by being imported
+        from scheduling.celery import tasks  # noqa: F401 - registered by being imported
+        from scheduling.celery.message_signing import sign_messages
+        from scheduling.dispatch.wakes import listen_to_tenants
         from scheduling.observability import observe
-        from scheduling.services.tenant_work import listen_to_suspensions
-        from scheduling.services.upkeep.schedules import seed_after_migrate
-        from scheduling.services.wakes import listen_to_tenants
+        from scheduling.stops.tenant_work import listen_to_suspensions
+        from scheduling.upkeep.schedules import seed_after_migrate
 
         listen_to_tenants()
         listen_to_suspensions()

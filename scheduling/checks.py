@@ -12,11 +12,11 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.outgoing_http.policy import AllowedHostInvalidError, current_policy
-from scheduling.processors import registry
-from scheduling.selectors.processes import read_liveness
-from scheduling.services.diagnosis import Check, State, check_clock, check_consumers
-from scheduling.services.processes import measure_clock_skew
+from scheduling.diagnosis.service import Check, State, check_clock, check_consumers
+from scheduling.fleet.processes import measure_clock_skew
+from scheduling.fleet.queries import read_liveness
+from scheduling.kit import registry
+from scheduling.kit.http.policy import AllowedHostInvalidError, current_policy
 from tenants.checks import START, is_database_at_hand
 from tenants.context import all_tenants
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from scheduling.circuit import CircuitPolicy
+from scheduling.breakers.rules import CircuitPolicy
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_PAYLOAD_DEPTH = 32

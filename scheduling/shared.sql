@@ -148,5 +148,5 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 LIMIT 1) AS found LIMIT 1
 
 -- fragment: in_terminal_states
--- Whether a state is one that no job leaves, those of scheduling.lifecycle.TERMINAL_STATES.
+-- Whether a state is one that no job leaves, those of scheduling.jobs.lifecycle.TERMINAL_STATES.
 IN ('completed', 'cancelled', 'discarded', 'quarantined')

@@ -13,8 +13,9 @@ waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error
 broker_emptied = Signal()  # nothing but that it came back without our messages
 duty_ended = Signal()  # duty, seconds, is_failed
-executions_started = Signal()  # executions: services.execution.Begun of each, those of a message together
-executions_ended = Signal()  # executions: services.settlement.Settled of each, those of a settlement together
+executions_started = Signal()  # executions: scheduling.execution.start.Begun of each, those of a message together
+executions_ended = Signal()  # executions: scheduling.execution.settlement.Settled of each, those of a settlement
+# together
 executions_rescued = Signal()  # count, reason
 upkeep_ended = Signal()  # name, outcome, seconds, findings
 schedules_fired = Signal()  # tenant_id, outcome, count

@@ -1,7 +1,7 @@
 """References to stored secrets in texts: `{{ secrets.name }}`, where they may stand and where not. Pure.
 
 A reference is replaced by its value in one place alone: the headers of an outgoing request, while the request to a
-bound host is built (`scheduling.outgoing_http.secret_headers`). Nothing else in the platform resolves it.
+bound host is built (`scheduling.kit.http.secret_headers`). Nothing else in the platform resolves it.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from scheduling.worker.auditor import Auditor
+from scheduling.upkeep.auditor import Auditor
 from tenants.auditor import auditor_login
 from tenants.services import audit_heads, audit_pruning, audit_removals, sealing
 from tenants.services.erasure.steps import advance

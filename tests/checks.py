@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scheduling.services.consistency.registry import Fault, find_checks
-from scheduling.services.consistency.walk import walk
+from scheduling.consistency.registry import Fault, find_checks
+from scheduling.consistency.walk import walk
 
 
 def faults_of(*names: str) -> list[Fault]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from celery import _state, current_app
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.processors import registry
+from scheduling.kit import registry
 
 EXAMPLE = BASE_DIR / "examples" / "acme_word_count"
 _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input")

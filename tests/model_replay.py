@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 from uuid import UUID
 
-from scheduling.fairness.simulation import Arrivals, TreeShape
+from scheduling.fairness.lab import Arrivals, TreeShape
 from tests.fair_model import Model, Queue, Tenant
 
 PLENTY = 10**6

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from scheduling.lifecycle import TERMINAL_STATES, JobState
-from scheduling.services.settlement import Settlement
+from scheduling.execution.settlement import Settlement
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from tests.protocol_store import Hint, JobRow, LiveRow, Store, Tick
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from scheduling.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState, is_allowed
-from scheduling.retry import MAX_CRASHES
+from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState, is_allowed
+from scheduling.kit.retry import MAX_CRASHES
 from tests.protocol_store import JobRow, Store
 from tests.protocol_walks import STEPS, Walk
 

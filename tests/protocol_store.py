@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from itertools import count
 from uuid import UUID
 
-from scheduling.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
-from scheduling.services import verdicts
-from scheduling.services.settlement import Settlement
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import Settlement
+from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 
 LEASE_SECONDS = 10.0
 REPUBLISH_SECONDS = 15.0

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
-from scheduling.lifecycle import JobState
-from scheduling.retry import RetryPolicy
-from scheduling.services import verdicts
-from scheduling.services.settlement import Settlement
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import Settlement
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.retry import RetryPolicy
 from tests.protocol_actors import Claim, Dispatcher, Hand, Worker
 from tests.protocol_store import LEASE_SECONDS, Hint, Id, JobRow, LiveRow, Store, Tick, hint_of
 

@@ -10,7 +10,7 @@ from django.test import override_settings
 
 from jobsplatform import request_rates
 from jobsplatform.settings.env import env
-from scheduling import rate_buckets
+from scheduling.limits import rate_buckets
 from tenants.context import all_tenants
 from tenants.models import PlanLimit, Tenant
 from tenants.own_limits import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS

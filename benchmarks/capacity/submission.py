@@ -26,9 +26,9 @@ from benchmarks.harness.parts import Finding, at_least, shown
 from benchmarks.harness.processes import Processes, seconds_of_family, seconds_of_postgresql
 from jobsplatform.demo.processes import HOST, free_port
 from jobsplatform.demo.provision import ACTOR
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.context import acting_as, all_tenants
 from tenants.models import Plan, PlanLimit, Tenant
 from tenants.permissions import DEVELOPER_KEY_SCOPES

@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from scheduling.models import JobLog, TenantUpkeepRun
-from scheduling.services.upkeep import registry
+from scheduling.upkeep import registry
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from workloads.workflows.records.models import NodeRun

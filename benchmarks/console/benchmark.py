@@ -29,7 +29,7 @@ from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import running_platform
 from jobsplatform.preloading import preload_web
 from scheduling.models import CFSPlan, DeadLetter, Job
-from scheduling.services.pauses import pause_kind
+from scheduling.stops.pauses import pause_kind
 from tenants.context import acting_as, all_tenants, command_actor
 
 ROUNDS, WARM_UP = 30, 3

@@ -20,7 +20,7 @@ from benchmarks.harness.filling import ask
 from benchmarks.harness.parts import Finding, MeasureFailedError, at_most
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import HOST
-from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.permissions import DEVELOPER_KEY_SCOPES

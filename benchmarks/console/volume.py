@@ -11,12 +11,12 @@ from typing import Any
 
 from benchmarks.harness.filling import add_past, fill_backlog, run_statement
 from jobsplatform.settings.env import BASE_DIR
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.dispatch.tick import run_tick
 from scheduling.models import Queue, WorkerPool
-from scheduling.services.bulk.starting import start_bulk_operation
-from scheduling.services.dispatching import run_tick
-from scheduling.services.gauges import sample_gauges
-from scheduling.services.rollups import fold_tallies
-from scheduling.services.upkeep import registry
+from scheduling.statistics.gauges import sample_gauges
+from scheduling.statistics.rollups import fold_tallies
+from scheduling.upkeep import registry
 from tenants.auditor import auditor_login
 from tenants.context import tenant_context
 from tenants.models import Plan, Tenant

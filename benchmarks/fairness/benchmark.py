@@ -18,9 +18,9 @@ from benchmarks.harness.processes import serving
 from jobsplatform.demo.provision import ACTOR
 from jobsplatform.demo.readings import read_executions
 from scheduling.fairness.entitlement import jain_index
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Execution
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
 

@@ -16,11 +16,11 @@ from benchmarks.harness.jobs import Meter, count_ended
 from benchmarks.harness.parts import Finding, at_most
 from benchmarks.harness.processes import LOOK_SECONDS, Processes, serving
 from jobsplatform.demo.provision import ACTOR
+from scheduling.bulk.running import open_operations, take_turn
 from scheduling.models import BulkOperation, CFSPlan, Queue
-from scheduling.services.bulk.running import open_operations, take_turn
-from scheduling.services.cfs_plans import TierRow, activate_cfs_plan, update_cfs_plan
-from scheduling.services.pauses import pause_kind, pause_queue, resume_kind, resume_queue
-from scheduling.services.topology import update_queue
+from scheduling.plans.service import TierRow, activate_cfs_plan, update_cfs_plan
+from scheduling.stops.pauses import pause_kind, pause_queue, resume_kind, resume_queue
+from scheduling.topology.service import update_queue
 from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants
 from tenants.models import Plan, Tenant

@@ -12,10 +12,10 @@ from functools import cache
 from math import inf
 from pathlib import Path
 
-from scheduling.fairness.simulation import Policy
-from scheduling.fairness.simulation.measures import PolicyMeasure, measure_workload
-from scheduling.fairness.simulation.workload import Workload
-from scheduling.fairness.simulation.workload_file import parse_workload
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.measures import PolicyMeasure, measure_workload
+from scheduling.fairness.lab.workload import Workload
+from scheduling.fairness.lab.workload_file import parse_workload
 
 WORKLOADS = Path(__file__).parent.parent / "workloads"
 # One slot release of the quiet tenant's workload, in seconds.

@@ -17,8 +17,8 @@ from benchmarks.harness.jobs import JOB_SECONDS_AT_MOST, Meter, submit_one, time
 from benchmarks.harness.parts import Finding, MeasureFailedError, at_most
 from benchmarks.harness.processes import Processes, serving
 from jobsplatform.demo.measures import percentile
+from scheduling.jobs.requests import JobRequest
 from scheduling.models import LiveExecution, PoolClock, Worker
-from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants
 from tenants.models import Tenant
 

@@ -19,13 +19,13 @@ from benchmarks.harness.processes import Processes, serving
 from benchmarks.peers.benchmark import drain
 from benchmarks.peers.playground import BARE_CELERY, PROGRAMS
 from jobsplatform.demo.provision import ACTOR
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.fleet.workers import register_worker
 from scheduling.models import CFSPlan, LiveExecution, Queue, WorkerPool
-from scheduling.services import verdicts
-from scheduling.services.cfs_plans import update_cfs_plan
-from scheduling.services.dispatching import run_tick
-from scheduling.services.pauses import pause_queue, resume_queue
-from scheduling.services.settlement import settle
-from scheduling.services.workers import register_worker
+from scheduling.plans.service import update_cfs_plan
+from scheduling.stops.pauses import pause_queue, resume_queue
 from tenants.context import acting_as, all_tenants
 
 SLOTS = 2
@@ -234,7 +234,7 @@ def _time_ticks(size: Size) -> float:
     analyse()
     pool = WorkerPool.objects.get(name=POOL)
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
-    with patch("scheduling.broker.publish", lambda hints: ()):
+    with patch("scheduling.dispatch.broker.publish", lambda hints: ()):
         _offer_slots(0)
         while run_tick(pool.pk).has_more:  # fold the wakes of the fill, with no slot to pick for
             pass

@@ -13,9 +13,9 @@ from django.db import connection, connections
 from psycopg.types.json import Jsonb
 
 from jobsplatform.demo.provision import ACTOR
-from scheduling.limits import WORKER_SECONDS
+from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import Queue
-from scheduling.services.partitions import HISTORY_TABLES, list_partitions
+from scheduling.upkeep.partitions import HISTORY_TABLES, list_partitions
 from tenants.clock import read_moment
 from tenants.conf import OWNER_ALIAS
 from tenants.context import acting_as, all_tenants

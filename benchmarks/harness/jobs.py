@@ -17,9 +17,9 @@ from benchmarks.harness.filling import add_tenants, analyse, ask, clear_platform
 from benchmarks.harness.parts import MeasureFailedError
 from benchmarks.harness.processes import Processes, seconds_of, serving
 from jobsplatform.demo.provision import ACTOR
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant

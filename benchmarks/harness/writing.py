@@ -45,8 +45,8 @@ def writing(rate: float, slugs: Sequence[str], *, each: int | None = None) -> It
 def _write(rate: float, each: int, slugs: Sequence[str], written: Any) -> None:
     """Write jobs at times that are as random as those of many independent clients, however long writing takes."""
     django.setup()
-    from scheduling.services.job_requests import JobRequest
-    from scheduling.services.submission import submit_jobs
+    from scheduling.jobs.requests import JobRequest
+    from scheduling.jobs.submission import submit_jobs
     from tenants.context import acting_as, all_tenants, command_actor
     from tenants.models import Tenant
 

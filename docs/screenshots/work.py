@@ -13,13 +13,13 @@ from django.contrib.auth.models import User
 from jobsplatform.demo.corpus import DAMAGED, Corpus
 from jobsplatform.demo.provision import Participant
 from jobsplatform.demo.uploads import open_shelf, upload_corpus
-from scheduling.lifecycle import JobState
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import create_batch, submit_jobs
 from scheduling.models import BulkOperation, CFSPlan, DeadLetter, Job, Queue, Schedule, Worker
-from scheduling.services.bulk.starting import start_bulk_operation
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.pauses import pause_queue
-from scheduling.services.schedules.definitions import create_schedule
-from scheduling.services.submission import create_batch, submit_jobs
+from scheduling.schedules.definitions import create_schedule
+from scheduling.stops.pauses import pause_queue
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.simulation import Arrival, Policy, SimulatedTenant, simulate
+from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
 
 ONE_QUEUE = 1
 # Fewer starts than this within the window say nothing about shares of one seventh.

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 from jobsplatform.demo.measures import Run
 from scheduling.conf import lease_seconds
-from scheduling.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.jobs.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import DeadLetter, Execution, Job, Worker
 from tenants.context import all_tenants
 

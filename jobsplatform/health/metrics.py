@@ -15,20 +15,20 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from scheduling import broker
 from scheduling.conf import lease_seconds
+from scheduling.diagnosis.starts import stall_watch
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
+from scheduling.fleet.announced_kinds import unknown_kinds_of
 from scheduling.models import Worker, WorkerPool
-from scheduling.selectors.announced_kinds import unknown_kinds_of
-from scheduling.selectors.measures import (
+from scheduling.observability.measures import (
     DEAD_LETTER_AGE,
     Measures,
     QueueMeasure,
     count_recent_dead_letters,
     read_measures,
 )
-from scheduling.selectors.starts import stall_watch
-from scheduling.services.upkeep.status import UpkeepLine, read_upkeep
+from scheduling.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
 from tenants.write_probe import write_watch
 

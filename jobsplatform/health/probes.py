@@ -13,11 +13,11 @@ from django.db.models.functions import Now
 from health_check.base import HealthCheck
 from health_check.exceptions import ServiceUnavailable
 
-from scheduling import broker
+from scheduling.diagnosis.starts import STALLED_AFTER, stall_watch
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
+from scheduling.fleet.auditors import read_audit_lapse
 from scheduling.models import PoolClock
-from scheduling.selectors.auditors import read_audit_lapse
-from scheduling.selectors.starts import STALLED_AFTER, stall_watch
 from tenants.context import all_tenants
 from tenants.pending_migrations import count_pending_migrations
 from tenants.write_probe import READ_ONLY, write_watch

@@ -95,7 +95,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"console": "scheduling.dashboards.tags"},
+            "libraries": {"console": "scheduling.console.tags"},
         },
     },
 ]

@@ -7,7 +7,7 @@ from jobsplatform.settings.env import env
 CELERY_BROKER_URL = env.str("REDIS_URL")
 CELERY_TIMEZONE = "UTC"
 
-# JSON only: no message holds code. Workers accept none without a signature (scheduling.message_signing).
+# JSON only: no message holds code. Workers accept none without a signature (scheduling.celery.message_signing).
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_RESULT_SERIALIZER = "json"
@@ -67,7 +67,7 @@ CELERY_TASK_DEFAULT_QUEUE = "maintenance"
 CELERY_TASK_CREATE_MISSING_QUEUES = True
 CELERY_TASK_QUEUES = [Queue("maintenance")]
 
-CELERY_BEAT_SCHEDULER = "scheduling.worker.beat:BeatingScheduler"
+CELERY_BEAT_SCHEDULER = "scheduling.celery.beat:BeatingScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds until an edited schedule is seen
 # Time zones are written out in beat's rows; naive times are never compared.
 DJANGO_CELERY_BEAT_TZ_AWARE = True

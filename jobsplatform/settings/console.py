@@ -41,11 +41,11 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [_console_script, _console_keys],
     "LOGIN": {"form": "jobsplatform.login_form.ConsoleLoginForm"},
     "ENVIRONMENT": "tenants.admin.seen_tenant.seen_tenant",
-    "DASHBOARD_CALLBACK": "scheduling.dashboards.overview.add_overview",
+    "DASHBOARD_CALLBACK": "scheduling.overview.page.add_overview",
     "SIDEBAR": {
         "show_search": True,
         "show_all_applications": False,
-        "navigation": "scheduling.dashboards.navigation.build_navigation",
+        "navigation": "jobsplatform.console.navigation.build_navigation",
     },
     # Text on primary-600 and primary-500 on the dark ground both keep a contrast above 4.5.
     "COLORS": {

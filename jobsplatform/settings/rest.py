@@ -35,9 +35,9 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     # Enumerations whose fields have the same name: without a name of its own each would get a hash.
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
-        "JobStateEnum": "scheduling.models.jobs.STATE_CHOICES",
-        "ExecutionStateEnum": "scheduling.selectors.history.EXECUTION_STATES",
-        "CircuitStateEnum": "scheduling.models.circuits.STATE_CHOICES",
+        "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
+        "ExecutionStateEnum": "scheduling.jobs.history.EXECUTION_STATES",
+        "CircuitStateEnum": "scheduling.breakers.models.STATE_CHOICES",
         "ApprovalStateEnum": "workloads.workflows.models.ApprovalState",
         "WorkflowRunStateEnum": "workloads.workflows.records.records.SHOWN_STATES",
         "RecordedStateEnum": "workloads.workflows.records.models.STATE_CHOICES",

@@ -10,10 +10,10 @@ from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
 
-from scheduling.filters import FilterSyntaxError, JobFilter, parse
-from scheduling.filters.fields import NO, YES
-from scheduling.fingerprints import FINGERPRINT_CHARACTERS
-from scheduling.lifecycle import JobState
+from scheduling.errors.fingerprints import FINGERPRINT_CHARACTERS
+from scheduling.jobs.filters import FilterSyntaxError, JobFilter, parse
+from scheduling.jobs.filters.fields import NO, YES
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import read_limit

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.serializers import Serializer
 
-from scheduling.api.serializers.jobs import JobAnswerQuerySerializer, Reveals, show_job
 from scheduling.exceptions import PayloadInvalidError
+from scheduling.jobs.serializers import JobAnswerQuerySerializer, Reveals, show_job
+from scheduling.limits.quotas import RateStanding
 from scheduling.models import Job
-from scheduling.services.quotas import RateStanding
 from tenants.access import Access, access_of
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination

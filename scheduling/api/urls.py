@@ -5,25 +5,25 @@ from __future__ import annotations
 from django.urls import include, path, re_path
 from rest_framework.routers import SimpleRouter
 
-from scheduling.api.views.batches import BatchViewSet
-from scheduling.api.views.bulk import BulkSubmissionViewSet
-from scheduling.api.views.bulk_operations import BulkOperationViewSet
-from scheduling.api.views.cfs_plans import CFSPlanViewSet
-from scheduling.api.views.circuits import CircuitViewSet, SharedCircuitViewSet
-from scheduling.api.views.dead_letters import DeadLetterViewSet
-from scheduling.api.views.errors import ErrorViewSet
-from scheduling.api.views.fairness import FairnessViewSet
-from scheduling.api.views.history import ExecutionViewSet
-from scheduling.api.views.job_kinds import JobKindViewSet
-from scheduling.api.views.job_logs import JobLogViewSet
-from scheduling.api.views.jobs import JobViewSet
-from scheduling.api.views.queues import QueueViewSet
-from scheduling.api.views.routing import RoutingTrialViewSet
-from scheduling.api.views.schedules import ScheduleViewSet
-from scheduling.api.views.stops import KindViewSet, PoolViewSet, WorkerViewSet
-from scheduling.api.views.streams import EventStreamViewSet
-from scheduling.api.views.upkeep import TenantRunViewSet, UpkeepViewSet
-from scheduling.api.views.what_if import WhatIfViewSet
+from scheduling.breakers.api import CircuitViewSet, SharedCircuitViewSet
+from scheduling.bulk.api import BulkOperationViewSet
+from scheduling.errors.api import ErrorViewSet
+from scheduling.execution.api import ExecutionViewSet
+from scheduling.execution.logs.api import JobLogViewSet
+from scheduling.jobs.api import JobViewSet
+from scheduling.jobs.batches.api import BatchViewSet
+from scheduling.jobs.bulk_api import BulkSubmissionViewSet
+from scheduling.jobs.dead_letters.api import DeadLetterViewSet
+from scheduling.jobs.kinds.api import JobKindViewSet
+from scheduling.jobs.routing.api import RoutingTrialViewSet
+from scheduling.plans.api import CFSPlanViewSet
+from scheduling.schedules.api import ScheduleViewSet
+from scheduling.shares.api import FairnessViewSet
+from scheduling.stops.api import KindViewSet, PoolViewSet, WorkerViewSet
+from scheduling.streams.api import EventStreamViewSet
+from scheduling.topology.api import QueueViewSet
+from scheduling.upkeep.api import TenantRunViewSet, UpkeepViewSet
+from scheduling.what_if.api import WhatIfViewSet
 from tenants.api.viewsets import UUID_PATTERN
 
 router = SimpleRouter()

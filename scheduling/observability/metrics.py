@@ -19,10 +19,10 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from scheduling import signals
+from scheduling.breakers.queries import dependency_label
+from scheduling.execution.settlement import Settled
+from scheduling.execution.start import Begun
 from scheduling.models import Execution
-from scheduling.selectors.circuits import dependency_label
-from scheduling.services.execution import Begun
-from scheduling.services.settlement import Settled
 from tenants.signals import cache_asked, limit_warned
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

@@ -13,8 +13,8 @@ from django.http import HttpRequest, StreamingHttpResponse
 
 from scheduling.conf import streams_per_caller, streams_per_process
 from scheduling.exceptions import NoStreamsHereError, PositionRefusedError, StreamsFullError, TooManyStreamsError
-from scheduling.limits import STREAMS
-from scheduling.selectors.event_feed import Position, PositionInvalidError
+from scheduling.limits.declared import STREAMS
+from scheduling.streams.event_feed import Position, PositionInvalidError
 from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access import access_of

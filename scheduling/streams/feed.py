@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import InterfaceError, OperationalError, connection, transaction
 
-from scheduling.lifecycle import TERMINAL_STATES, JobState
-from scheduling.selectors.event_feed import FEED_PAGE, FedEvent, Horizon, Position, read_feed, read_horizon
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.streams.event_feed import FEED_PAGE, FedEvent, Horizon, Position, read_feed, read_horizon
 from scheduling.streams.messages import control_message, event_message
 from scheduling.streams.subscriptions import Subscription
 from scheduling.worker.watchdog import Watchdog

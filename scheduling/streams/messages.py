@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduling.selectors.event_feed import FedEvent, Position
-from scheduling.selectors.history import told_data
+from scheduling.jobs.history import told_data
+from scheduling.streams.event_feed import FedEvent, Position
 
 # Milliseconds after which a browser connects again.
 RETRY_MS = 2_000

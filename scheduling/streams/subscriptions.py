@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.http import HttpRequest
 
-from scheduling.selectors.event_feed import Position
+from scheduling.streams.event_feed import Position
 from scheduling.streams.messages import HEARTBEAT, control_message, opening
 from tenants.permissions import Permission
 

@@ -1,4 +1,4 @@
-"""Canaries of a worker: if it no longer reads its queues it exits, and its supervisor starts it again."""
+"""Canaries of a worker: the queue that it alone reads, and its exit if it no longer reads."""
 
 from __future__ import annotations
 
@@ -8,18 +8,51 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from uuid import UUID
 
+from celery import current_app
 from django.conf import settings
+from kombu import Exchange, Queue
 
 from scheduling import signals
-from scheduling.conf import canary_interval_seconds, canary_limit_seconds
+from scheduling.conf import CANARY_TASK, canary_interval_seconds, canary_limit_seconds
+from scheduling.dispatch.broker import BROKER_ERRORS
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary import CanaryWatch
-from scheduling.worker.canary_queue import canary_queue, publish_canary
+from scheduling.worker.child_exit import is_child_alive
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.registration import LocalWorker
-from scheduling.worker.watch import is_child_alive
 from scheduling.worker.watchdog import end_process
+
+CANARY_KEPT_SECONDS = 600
+
+
+def canary_queue(worker_id: UUID) -> Queue:
+    """The queue that one worker alone reads. Without an exchange it needs no binding and leaves nothing behind."""
+    name = f"canary.{worker_id.hex}"
+    return Queue(name, Exchange(""), routing_key=name)
+
+
+def publish_canary(queue: Queue, number: int) -> None:
+    """Send a canary on a connection of its own: what is asked is whether the worker's still reads.
+
+    Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
+    """
+    try:
+        with current_app.connection_for_write() as connection, connection.Producer() as producer:
+            current_app.signature(CANARY_TASK).apply_async(
+                args=[number],
+                queue=queue,
+                producer=producer,
+                expires=CANARY_KEPT_SECONDS,
+                ignore_result=True,
+                retry=False,
+            )
+            with producer.channel.conn_or_acquire() as client:
+                client.expire(queue.name, CANARY_KEPT_SECONDS)
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+
 
 logger = logging.getLogger(__name__)
 

@@ -28,12 +28,12 @@ from django.db import connections
 from kombu.asynchronous import Hub
 
 from scheduling import tracing
+from scheduling.celery.strangers import distrust_messages
 from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
+from scheduling.fleet.queries import WORKER_ROLE
+from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
-from scheduling.selectors.processes import WORKER_ROLE
-from scheduling.services.workers import Registration, register_worker, retire_worker
-from scheduling.worker.canary_queue import canary_queue
-from scheduling.worker.canary_sender import CANARY_LATE, CanarySender
+from scheduling.worker.canary_sender import CANARY_LATE, CanarySender, canary_queue
 from scheduling.worker.children import ChildTaskPool
 from scheduling.worker.connections import (
     CONNECTION_ERRORS,
@@ -42,16 +42,15 @@ from scheduling.worker.connections import (
     name_connections,
     persistently,
 )
+from scheduling.worker.consumer import QueueFollower
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.exhaustion import note_limits
-from scheduling.worker.following import QueueFollower
 from scheduling.worker.heartbeat import HeartbeatThread
-from scheduling.worker.hiding import hide_child, hide_worker
 from scheduling.worker.leftovers import adopt_orphans, end_descendants
+from scheduling.worker.memory import hide_child, hide_worker
 from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
-from scheduling.worker.strangers import distrust_messages
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
 
 logger = logging.getLogger(__name__)

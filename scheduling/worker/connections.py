@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
 
-from scheduling.services.lost_sessions import session_name
+from scheduling.execution.lost_sessions import session_name
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
 FIRST_BACKOFF_SECONDS = 0.1

@@ -18,17 +18,16 @@ from contextlib import suppress
 from django.db import connection
 
 from scheduling.conf import heartbeat_seconds
-from scheduling.services.leases import heartbeat
-from scheduling.services.settlement import settle
-from scheduling.services.workers import enter_again
+from scheduling.execution.leases import heartbeat
+from scheduling.execution.settlement import settle
+from scheduling.fleet.workers import enter_again
+from scheduling.worker.child_exit import Finding, find, is_child_alive, settlements_of
 from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.consumer import QueueFollower
 from scheduling.worker.control_block import Cause, HeldSlot
-from scheduling.worker.ending import settlements_of
-from scheduling.worker.following import QueueFollower
 from scheduling.worker.leftovers import OrphanSweep, children_of_parent, send
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
-from scheduling.worker.watch import Finding, find, is_child_alive
 
 logger = logging.getLogger(__name__)
 

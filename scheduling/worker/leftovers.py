@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from scheduling.sandbox.kernel import PR_SET_CHILD_SUBREAPER, prctl
 
 if TYPE_CHECKING:
-    from scheduling.worker.job_log import JobLogWriter
+    from scheduling.execution.logs.job_log import JobLogWriter
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import gc
 import logging
 from collections.abc import Mapping, Sequence
 
+from scheduling.kit import registry
 from scheduling.models import CFSPlanTier, Queue, RoutingRule
-from scheduling.processors import registry
 from tenants.context import all_tenants
 
 logger = logging.getLogger(__name__)

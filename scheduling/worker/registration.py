@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.services.workers import Registration
+from scheduling.fleet.workers import Registration
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.permits import Permits
 

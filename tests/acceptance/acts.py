@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Execution, Job, JobEvent
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.processes import PATIENCE_SECONDS, eventually

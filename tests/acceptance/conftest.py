@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connections
 from pytest_django.plugin import DjangoDbBlocker
 
-from scheduling import broker
+from scheduling.dispatch import broker
 from scheduling.models import LiveExecution, Worker
 from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants

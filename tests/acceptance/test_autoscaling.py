@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform as machine
 
+from scheduling.fleet.queries import find_running_workers
+from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
-from scheduling.selectors.workers import find_running_workers
-from scheduling.services.workers import drain_worker, resume_worker
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.acceptance.acts import executions_of, submit, wait_for_all

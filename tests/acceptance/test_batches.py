@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from scheduling.jobs.batches.completion import CompletionJob
+from scheduling.jobs.batches.making import open_batch
+from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, Job
-from scheduling.services.batches.completion import CompletionJob
-from scheduling.services.batches.making import open_batch
-from scheduling.services.job_requests import JobRequest
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, fetch, submit, wait_for

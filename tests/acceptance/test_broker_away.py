@@ -14,8 +14,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from scheduling.limits.usage import REDIS_AWAY
 from scheduling.models import Execution, Job, Queue
-from scheduling.services.usage import REDIS_AWAY
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit

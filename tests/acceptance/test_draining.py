@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
-from scheduling.services.workers import drain_worker, resume_worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for

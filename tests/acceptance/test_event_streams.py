@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.services.api_keys import revoke_api_key

@@ -13,8 +13,8 @@ from celery import current_app
 from kombu import Connection
 from rest_framework.test import APIClient
 
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import DeadLetter, Job
-from scheduling.services.cancellation import cancel_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for

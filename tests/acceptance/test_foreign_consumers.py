@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.services.diagnosis import State, diagnose
+from scheduling.diagnosis.service import State, diagnose
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from scheduling import conf
+from scheduling.execution.logs.queries import LogPage, read_log
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job, JobLogTally
-from scheduling.selectors.job_logs import LogPage, read_log
-from scheduling.services.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import fetch, submit, wait_for

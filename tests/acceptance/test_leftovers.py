@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scheduling.processors import registry
+from scheduling.kit import registry
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, submit, wait_for, wait_for_all
 from tests.acceptance.conftest import Platform

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job, JobEvent
-from scheduling.services.cancellation import cancel_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from scheduling.models import CFSPlan, Queue, Worker
-from scheduling.services.cfs_plans import activate_cfs_plan
-from scheduling.services.topology import create_queue, create_routing_rule, create_worker_pool
+from scheduling.plans.service import activate_cfs_plan
+from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, fetch, submit, wait_for, wait_for_all

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.db import connections
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job
 from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants, tenant_context

@@ -16,8 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, wait_for

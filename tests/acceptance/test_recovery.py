@@ -12,8 +12,8 @@ from django.db import connection, transaction
 from django.db.models import Count
 from django.db.models.functions import Now
 
+from scheduling.jobs.cancellation import cancel_job, cancel_jobs
 from scheduling.models import Execution, Job, JobEvent, PoolClock, ProcessHeartbeat
-from scheduling.services.cancellation import cancel_job, cancel_jobs
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all

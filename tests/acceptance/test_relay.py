@@ -10,8 +10,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from scheduling.conf import WEBHOOK_KIND
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import EventRelay, Job
-from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.limits import set_tenant_limit

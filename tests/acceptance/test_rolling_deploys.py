@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import DeadLetter, Job, Worker, WorkerPool
-from scheduling.selectors.waiting import why_waiting
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names, executions_of, fetch, submit, wait_for, wait_for_all

@@ -9,7 +9,7 @@ import pytest
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import create_schedule, delete_schedule
+from scheduling.schedules.definitions import create_schedule, delete_schedule
 from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant

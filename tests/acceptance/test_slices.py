@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from scheduling.lifecycle import TERMINAL_STATES, JobState, is_allowed
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState, is_allowed
 from scheduling.models import CFSPlan, Execution, Job, JobEvent, LiveExecution, Worker
-from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for, wait_for_all

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for

@@ -8,10 +8,10 @@ import pytest
 from celery import current_app
 from django.conf import settings
 
-from scheduling import broker
 from scheduling.conf import RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.dispatch import broker
 from scheduling.models import TenantUpkeepRun
-from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tenants.services.tenants import pause_tenant, resume_tenant

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from rest_framework.test import APIClient
 
+from scheduling.consistency.verification import verify
 from scheduling.models import Job
-from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant

@@ -25,33 +25,33 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Auditor.run", "Dispatcher._age", "Publishing.run"},
         "the probe asks for the platform, not for a tenant",
     ),
-    "scheduling/api/views/queues.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
+    "scheduling/topology/api.py": ({"QueueViewSet.list"}, "platform staff sees global numbers"),
     "scheduling/checks.py": ({"_ask"}, "clocks and queues are the platform's"),
     "scheduling/management/commands/prune_finished.py": (
         {"_record", "pages"},
         "an operator removes the ended jobs of all tenants at once",
     ),
-    "scheduling/management/bulk.py": (
+    "scheduling/bulk/commands.py": (
         {"BulkCommand._run"},
         "an operator acts on the jobs of one tenant or of all",
     ),
-    "scheduling/services/bulk/running.py": (
+    "scheduling/bulk/running.py": (
         {"open_operations", "take_turn", "note_failure", "run_to_end"},
         "a dispatcher goes on with the operations of all tenants, each in the scope in which it was started",
     ),
     "scheduling/management/commands/explain_job.py": ({"Command.handle"}, "an operator names a job by its id alone"),
-    "scheduling/api/views/circuits.py": (
+    "scheduling/breakers/api.py": (
         {"CircuitViewSet.list", "SharedCircuitViewSet.list"},
         "what all tenants share is no tenant's row; a tenant is told that it is down, and nothing of the others",
     ),
-    "scheduling/selectors/bulk_effect.py": (
+    "scheduling/bulk/effect.py": (
         {"read_effect"},
         "everybody's work decides how long one waits; a tenant is told its own wait alone",
     ),
-    "scheduling/selectors/pool_load.py": ({"read_pool_load"}, "a pool works for all tenants"),
-    "scheduling/selectors/workers.py": ({"find_running_workers"}, "what a worker has in hand is all tenants'"),
-    "scheduling/services/circuits.py": ({"_scope_of"}, "a breaker that all tenants share is held by hand"),
-    "scheduling/services/dependencies.py": (
+    "scheduling/observability/pool_load.py": ({"read_pool_load"}, "a pool works for all tenants"),
+    "scheduling/fleet/queries.py": ({"find_running_workers"}, "what a worker has in hand is all tenants'"),
+    "scheduling/breakers/service.py": ({"_scope_of"}, "a breaker that all tenants share is held by hand"),
+    "scheduling/breakers/dependencies.py": (
         {"ask_passage", "tell_at_once"},
         "a running job asks whether what all tenants share is down",
     ),
@@ -63,16 +63,16 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "an operator asks for all tenants' schedules",
     ),
-    "scheduling/management/schedules.py": ({"schedule_scope"}, "an id on the command line does not say whose it is"),
+    "scheduling/schedules/commands.py": ({"schedule_scope"}, "an id on the command line does not say whose it is"),
     "scheduling/management/commands/tail_job.py": (
         {"find_job"},
         "an operator names a job by its id, not by its tenant",
     ),
-    "scheduling/api/views/stops.py": (
+    "scheduling/stops/api.py": (
         {"StoppableViewSet.state_of", "WorkerViewSet._answer", "WorkerViewSet.list"},
         "platform staff sees global numbers, whichever tenant it has named",
     ),
-    "scheduling/management/targets.py": (
+    "scheduling/stops/commands.py": (
         {"find_worker", "read_state"},
         "whoever runs a command sees how a queue, kind, pool or worker stands for all tenants",
     ),
@@ -107,12 +107,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "it looks for the datasets of all tenants that have outgrown exact search",
     ),
     "scheduling/migrations/0027_count_batches.py": ({"count_batches"}, "FORCE binds the owner, who counts all batches"),
-    "scheduling/services/batches/folding.py": ({"fold_batches"}, "what has ended is all tenants'"),
-    "scheduling/services/batches/firing.py": (
+    "scheduling/jobs/batches/folding.py": ({"fold_batches"}, "what has ended is all tenants'"),
+    "scheduling/jobs/batches/firing.py": (
         {"fire_batches"},
         "it looks whose batches are over; each is worked on in its tenant's scope",
     ),
-    "scheduling/services/batches/cancelling.py": ({"tend_cancellations"}, "cancelled batches are all tenants'"),
+    "scheduling/jobs/batches/cancelling.py": ({"tend_cancellations"}, "cancelled batches are all tenants'"),
     "workloads/webhooks/upkeep.py": (
         {"prune_deliveries"},
         "upkeep removes what is old of all tenants",
@@ -155,23 +155,23 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"EventFeed._send_live"},
         "one reader reads for the clients of many tenants; each is told its own tenant's events",
     ),
-    "scheduling/selectors/outlook.py": (
+    "scheduling/jobs/waits/outlook.py": (
         {"read_start"},
         "everybody's work decides when a job's turn comes; the time alone is told",
     ),
-    "scheduling/selectors/starts.py": (
+    "scheduling/diagnosis/starts.py": (
         {"find_stalled_pools"},
         "whether a pool starts jobs is a matter of all tenants; the names of pools alone are told",
     ),
-    "scheduling/selectors/standing.py": (
+    "scheduling/jobs/waits/standing.py": (
         {"read_standing"},
         "whether a queue's cap is reached is a matter of all tenants; a tenant is told no number of it",
     ),
-    "scheduling/selectors/waiting.py": (
+    "scheduling/jobs/waits/reasons.py": (
         {"why_waiting"},
         "opened once for the standing and the outlook of one job, which are everybody's matter",
     ),
-    "scheduling/selectors/recent_load.py": (
+    "scheduling/what_if/recent_load.py": (
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
     ),
@@ -184,128 +184,127 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"count_executions"},
         "on the way back all that is in flight is counted",
     ),
-    "scheduling/selectors/cfs_plans.py": ({"open_reroute"}, "routing is the platform's"),
+    "scheduling/plans/queries.py": ({"open_reroute"}, "routing is the platform's"),
     "scheduling/management/commands/move_backlog.py": ({"Command.handle"}, "what waits is all tenants'"),
-    "scheduling/services/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
-    "scheduling/services/cfs_plans.py": (
+    "scheduling/fleet/standings.py": ({"measure_queues"}, "queues and workers are the platform's"),
+    "scheduling/plans/service.py": (
         {"activate_cfs_plan", "create_cfs_plan"},
         "the order among tenants is the platform's",
     ),
-    "scheduling/services/subscriptions/relay.py": (
+    "scheduling/subscriptions/relay.py": (
         {"EventRelayer.take_turn"},
         "one relay reads for all tenants that subscribed; what it tells is submitted in each tenant's scope",
     ),
-    "scheduling/services/gauges.py": (
+    "scheduling/statistics/gauges.py": (
         {"sample_gauges"},
         "queues and pools are the platform's, and tenants are sampled together",
     ),
-    "scheduling/services/share_samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
-    "scheduling/services/consistency/history.py": (
+    "scheduling/shares/samples.py": ({"_take_sample"}, "entitlements are reckoned among all tenants"),
+    "scheduling/consistency/history.py": (
         {"_find_ghosts", "look_at_stories"},
         "history that is nobody's any more can be found only among everybody's",
     ),
-    "scheduling/services/consistency/chains.py": (
+    "scheduling/consistency/chains.py": (
         {"look_at_audit", "look_at_erasures"},
         "the chains and the erasures of all tenants are verified",
     ),
-    "scheduling/services/consistency/counters.py": ({"_find_differences"}, "the counters are of all tenants' work"),
-    "scheduling/services/consistency/rollups.py": (
+    "scheduling/consistency/counters.py": ({"_find_differences"}, "the counters are of all tenants' work"),
+    "scheduling/consistency/rollups.py": (
         {"RollupCheck.check_page", "RollupCheck.finish"},
         "the rollups are of all tenants' work",
     ),
-    "scheduling/services/consistency/sums.py": (
+    "scheduling/consistency/sums.py": (
         {"_find_unbalanced", "find_usage", "look_at_usage"},
         "the charges and the worker time of all tenants are compared",
     ),
-    "scheduling/services/consistency/verification.py": ({"_repair"}, "faults of all tenants are repaired"),
-    "scheduling/services/consistency/walk.py": ({"Table.look"}, "the state of all tenants is compared"),
-    "scheduling/services/flow_checks.py": ({"check_flow"}, "the diagnosis is the platform's"),
-    "scheduling/services/diagnosis.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
-    "scheduling/services/dispatching/absence.py": (
+    "scheduling/consistency/verification.py": ({"_repair"}, "faults of all tenants are repaired"),
+    "scheduling/consistency/walk.py": ({"Table.look"}, "the state of all tenants is compared"),
+    "scheduling/diagnosis/checks.py": ({"check_flow", "check_refused"}, "the diagnosis is the platform's"),
+    "scheduling/diagnosis/service.py": ({"_liveness_checks", "_number_checks"}, "the diagnosis is the platform's"),
+    "scheduling/dispatch/absence.py": (
         {"note_broker_away", "note_refused_again", "note_refused_hints"},
         "a pool's clock is nobody's in particular",
     ),
-    "scheduling/services/dispatching/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
-    "scheduling/services/dispatching/circuits.py": (
+    "scheduling/dispatch/republish.py": ({"republish_unstarted"}, "dispatch serves all tenants at once"),
+    "scheduling/breakers/state.py": (
         {"tend_circuits"},
         "breakers nobody waits behind, and jobs whose breaker is gone, are any tenant's",
     ),
-    "scheduling/services/dispatching/slices.py": (
+    "scheduling/dispatch/slices.py": (
         {"ask_for_slices", "ask_in_pool"},
         "whose slot goes to whom is decided among all tenants",
     ),
-    "scheduling/services/dispatching/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
-    "scheduling/services/execution.py": ({"start_executions"}, "a message names executions, not their tenants"),
-    "scheduling/services/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
-    "scheduling/services/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
-    "scheduling/services/job_logs.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),
-    "scheduling/services/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
-    "scheduling/services/partitions.py": (
+    "scheduling/dispatch/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
+    "scheduling/execution/start.py": ({"start_executions"}, "a message names executions, not their tenants"),
+    "scheduling/execution/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
+    "scheduling/limits/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/execution/logs/service.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),
+    "scheduling/jobs/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
+    "scheduling/upkeep/partitions.py": (
         {"_make", "_midnight", "list_partitions"},
         "partitions hold the rows of all tenants",
     ),
-    "scheduling/services/due_versions.py": (
+    "scheduling/plans/due_versions.py": (
         {"apply_due_versions"},
         "versions of all tenants are looked for",
     ),
-    "scheduling/services/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
-    "scheduling/services/lost_sessions.py": ({"end_lost_sessions"}, "a lost worker ran jobs of many tenants"),
-    "scheduling/services/rescue.py": ({"_lead_and"}, "the sweep looks for dead executions of all tenants"),
-    "scheduling/services/dispatching/refused.py": (
+    "scheduling/fleet/processes.py": ({"ProcessPulse.beat"}, "dispatchers and beat are the platform's"),
+    "scheduling/execution/lost_sessions.py": ({"end_lost_sessions"}, "a lost worker ran jobs of many tenants"),
+    "scheduling/execution/rescue.py": ({"_lead_and"}, "the sweep looks for dead executions of all tenants"),
+    "scheduling/dispatch/refused.py": (
         {"set_aside_refused"},
         "the settled executions of a pool are of all tenants",
     ),
-    "scheduling/services/refused_check.py": ({"check_refused"}, "the diagnosis is the platform's"),
-    "scheduling/services/schedules/firing.py": (
+    "scheduling/schedules/firing.py": (
         {"fire_due_schedules"},
         "whichever dispatcher looks fires what is due of all tenants",
     ),
-    "scheduling/services/retention/history.py": (
+    "scheduling/upkeep/retention/history.py": (
         {"drop_oldest_day", "prune_tenant_history"},
         "a day of history holds the rows of all tenants, and each step serves whichever has old ones",
     ),
-    "scheduling/services/retention/jobs.py": (
+    "scheduling/upkeep/retention/jobs.py": (
         {"_prune", "count_prunable", "prune_batches"},
         "each step serves whichever tenant has jobs that are old enough",
     ),
-    "scheduling/services/retention/platform_rows.py": (
+    "scheduling/upkeep/retention/platform_rows.py": (
         {"prune_platform_rows"},
         "workers and runs of upkeep are the platform's",
     ),
-    "scheduling/services/rollups.py": (
+    "scheduling/statistics/rollups.py": (
         {"fold_tallies", "prune_rollups"},
         "what ended is counted for all tenants at once",
     ),
-    "scheduling/services/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
-    "scheduling/services/drains.py": ({"note_drained"}, "what is left of a drain may be any tenant's"),
-    "scheduling/services/lifting.py": ({"lift_due"}, "pauses of queues, kinds, pools and tenants end by themselves"),
-    "scheduling/services/pauses.py": (
+    "scheduling/execution/settlement.py": ({"settle"}, "capacity and charges are settled across tenants"),
+    "scheduling/stops/drains.py": ({"note_drained"}, "what is left of a drain may be any tenant's"),
+    "scheduling/stops/expiry.py": ({"lift_due"}, "pauses of queues, kinds, pools and tenants end by themselves"),
+    "scheduling/stops/pauses.py": (
         {"_drain", "_pause_row", "pause_kind", "resume_kind", "resume_pool", "resume_queue"},
         "queues, kinds and pools are the platform's, and their jobs all tenants'",
     ),
-    "scheduling/services/tenant_work.py": ({"cancel_running"}, "the platform cancels what runs for a tenant"),
-    "scheduling/services/topology.py": (
+    "scheduling/stops/tenant_work.py": ({"cancel_running"}, "the platform cancels what runs for a tenant"),
+    "scheduling/topology/service.py": (
         {"_update", "create_queue", "create_routing_rule", "create_worker_pool", "update_routing_rule"},
         "pools, queues and rules are the platform's",
     ),
-    "scheduling/services/upkeep/retention.py": (
+    "scheduling/upkeep/retention/steps.py": (
         {"_prune_batches", "_prune_jobs", "_prune_tenants", "request_audit_pruning"},
         "the cutoffs of many tenants are read at once",
     ),
-    "scheduling/worker/beat_tasks.py": ({"find_undelivered"}, "beat's tasks and the pools are the platform's"),
-    "scheduling/services/upkeep/runs.py": (
+    "scheduling/celery/beat_tasks.py": ({"find_undelivered"}, "beat's tasks and the pools are the platform's"),
+    "scheduling/upkeep/runs.py": (
         {"_begin", "has_begun_since", "request_upkeep", "write"},
         "upkeep is the platform's, and so are its results",
     ),
-    "scheduling/services/upkeep/tenant_runs.py": (
+    "scheduling/upkeep/tenant_runs.py": (
         {"_resume", "republish_idle_runs", "run_tenant_upkeep"},
         "workers continue the requested runs of all tenants",
     ),
-    "scheduling/services/announced_kinds.py": (
+    "scheduling/fleet/announced_kinds.py": (
         {"refresh_announced_kinds", "tend_announced_kinds"},
         "workers are the platform's and serve all tenants",
     ),
-    "scheduling/services/workers.py": (
+    "scheduling/fleet/workers.py": (
         {"_switch", "enter_again", "register_worker", "retire_worker"},
         "workers are the platform's and serve all tenants",
     ),
@@ -342,7 +341,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"make_missing_keys", "replace_keys", "rewrap_keys"},
         "a master key is changed for all tenants at once",
     ),
-    "scheduling/services/stored_values.py": ({"seal_page"}, "the stored values of all tenants are sealed page by page"),
+    "scheduling/upkeep/stored_values.py": ({"seal_page"}, "the stored values of all tenants are sealed page by page"),
     "scheduling/management/commands/encrypt_stored_values.py": (
         {"_record"},
         "an operator seals the stored values of all tenants at once",

@@ -35,11 +35,11 @@ def test_every_contract_is_kept() -> None:
     ("module", "line", "contract"),
     [
         ("tenants/ids.py", "import scheduling.conf", "The house"),
-        ("scheduling/models/__init__.py", "import scheduling.services.submission", "Inside scheduling"),
+        ("scheduling/models.py", "import scheduling.jobs.submission", "Inside scheduling"),
         ("scheduling/helpers.py", "", "Inside scheduling"),  # a stray module, which no layer holds
-        ("scheduling/retry.py", "import django.utils.timezone", "The algorithm is pure"),
+        ("scheduling/kit/retry.py", "import django.utils.timezone", "The algorithm is pure"),
         (
-            "scheduling/services/submission.py",
+            "scheduling/jobs/submission.py",
             "import celery",
             "Only broker, tasks, fair_tasks and worker speak Celery",
         ),
@@ -51,12 +51,12 @@ def test_every_contract_is_kept() -> None:
         ),
         (
             "workloads/diagnostics/processor.py",
-            "import scheduling.services.submission",
+            "import scheduling.jobs.submission",
             "A processor sees the kit",
         ),
         ("workloads/diagnostics/apps.py", "import scheduling.models", "A plug-in's faces"),
         ("workloads/http_call/processor.py", "import httpx", "One way out"),
-        ("scheduling/outgoing_http/targets.py", "import django.conf", "The algorithm is pure"),
+        ("scheduling/kit/http/targets.py", "import django.conf", "The algorithm is pure"),
     ],
 )
 def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: str) -> None:

@@ -1,4 +1,4 @@
-"""Nobody but `scheduling.outgoing_http` speaks HTTP to the world, and no pattern is anybody's but ours."""
+"""Nobody but `scheduling.kit.http` speaks HTTP to the world, and no pattern is anybody's but ours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def speakers_in(tree: ast.Module) -> set[str]:
 
 def test_nobody_else_speaks_http_by_the_standard_library() -> None:
     found = {name: speakers for name, tree in sources() if (speakers := speakers_in(tree))}
-    assert found.keys() == ALLOWED, "Use scheduling.outgoing_http."
+    assert found.keys() == ALLOWED, "Use scheduling.kit.http."
 
 
 def test_a_speaker_is_noticed() -> None:

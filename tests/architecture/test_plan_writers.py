@@ -9,7 +9,7 @@ import pytest
 from jobsplatform.settings.env import BASE_DIR
 
 WRITERS = {
-    "scheduling/services/cfs_plans.py": "CFS plans and their tier rows",
+    "scheduling/plans/service.py": "CFS plans and their tier rows",
     "tenants/services/plans.py": "plans and their limits",
 }
 WRITES = re.compile(

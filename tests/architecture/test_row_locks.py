@@ -17,7 +17,7 @@ DELETING = {
     "workloads/documents/service.py": 1,
     "workloads/workflows/service.py": 1,
     "workloads/workflows/records/upkeep.sql": 1,
-    "scheduling/services/retention/jobs.sql": 2,
+    "scheduling/upkeep/retention/jobs.sql": 2,
 }
 
 

@@ -69,13 +69,13 @@ OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "work
 COLUMNS = ("payload", "checkpoint", "result")
 # Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
 BESIDE_ROWS = {
-    "scheduling/services/bulk/acts.py",
-    "scheduling/services/bulk/replays.py",
-    "scheduling/services/bulk/reroute.py",
-    "scheduling/services/checkpoints.sql",
-    "scheduling/services/execution.sql",
-    "scheduling/services/kept_results.py",
-    "scheduling/services/settlement.sql",
+    "scheduling/bulk/acts.py",
+    "scheduling/bulk/replays.py",
+    "scheduling/bulk/reroute.py",
+    "scheduling/execution/checkpoints.sql",
+    "scheduling/execution/start.sql",
+    "scheduling/jobs/kept_results/service.py",
+    "scheduling/execution/settlement.sql",
 }
 _COLUMN = "|".join(COLUMNS)
 _IN_SQL = re.compile(rf"\bscheduling_(?:job|schedule)\b(?!_)[\s\S]*\b(?:\w\.)?(?:{_COLUMN})\b(?!_)")

@@ -9,9 +9,9 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import CFSPlan, DeadLetter, Execution, Job
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.cfs_plans import CFS_PLANS
+from scheduling.plans.service import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.acceptance.acts import fetch, submit, wait_for

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import LiveExecution
-from scheduling.services.cancellation import cancel_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for

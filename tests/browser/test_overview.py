@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from scheduling.models import Queue, Worker
-from scheduling.services.pauses import pause_queue, resume_queue
+from scheduling.stops.pauses import pause_queue, resume_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for

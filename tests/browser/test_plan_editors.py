@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import CFSPlan
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.cfs_plans import CFS_PLANS
+from scheduling.plans.service import CFS_PLANS
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.acceptance.acts import submit, wait_for

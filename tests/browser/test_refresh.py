@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from scheduling.services.cancellation import cancel_jobs
+from scheduling.jobs.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import submit, wait_for

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from scheduling.lifecycle import JobState, is_allowed
+from scheduling.jobs.lifecycle import JobState, is_allowed
 from tests.chaos.expectations import expected_steps
 from tests.chaos.health_checks import check_health
 from tests.chaos.history import (

@@ -17,8 +17,8 @@ from kombu.utils.uuid import uuid
 from redis import Redis
 
 from scheduling import signals
-from scheduling.tasks import upkeep
-from scheduling.worker.strangers import TolerantChannel, guarded_strategy
+from scheduling.celery import tasks as upkeep
+from scheduling.celery.strangers import TolerantChannel, guarded_strategy
 
 
 def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:

@@ -13,7 +13,7 @@ import time
 
 from django.utils.translation import gettext_noop
 
-from scheduling.processors.base import (
+from scheduling.kit.base import (
     Complete,
     JobContext,
     Json,

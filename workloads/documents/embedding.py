@@ -15,8 +15,8 @@ import numpy as np
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduling.outgoing_http import Limits, NoAnswerError, send
-from scheduling.processors.base import Dependency, PermanentError, TransientError
+from scheduling.kit.base import Dependency, PermanentError, TransientError
+from scheduling.kit.http import Limits, NoAnswerError, send
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor
 from workloads.documents.embedding import current_model_name, get_embedder

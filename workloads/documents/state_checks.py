@@ -10,8 +10,8 @@ from typing import Any
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext_noop
 
-from scheduling.services.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.services.consistency.walk import Table, look_at_page, page_of_one
+from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.selectors.tenant_pages import TenantPage

@@ -11,8 +11,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 
-from scheduling.services.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
-from scheduling.services.consistency.walk import look_at_page, page_of_one
+from scheduling.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.models.base import TenantModel
 from tenants.selectors.tenant_pages import TenantPage

@@ -25,7 +25,7 @@ from django.core.files.storage import default_storage
 from django.db import connection, transaction
 from django.db.models.functions import Greatest, Now
 
-from scheduling.processors.base import TransientError
+from scheduling.kit.base import TransientError
 from tenants.context import tenant_context
 from tenants.database.sql import load_sql
 from tenants.locks import LockClass

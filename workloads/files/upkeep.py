@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants, tenant_context
 from tenants.translation import LocalizableText
 from workloads.files.models import Content

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from scheduling.outgoing_http import METHODS, RESERVED_HEADERS, Limits
+from scheduling.kit.http import METHODS, RESERVED_HEADERS, Limits
 
 DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 MAX_TIMEOUT_SECONDS: Final = 60.0

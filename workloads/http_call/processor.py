@@ -10,8 +10,7 @@ import codecs
 
 from django.utils.translation import gettext_noop
 
-from scheduling.outgoing_http import Answer, open_headers, read_target, send
-from scheduling.processors.base import (
+from scheduling.kit.base import (
     MAX_DEPENDENCY_CHARACTERS,
     Complete,
     JobContext,
@@ -20,6 +19,7 @@ from scheduling.processors.base import (
     TaskProcessor,
     TransientError,
 )
+from scheduling.kit.http import Answer, open_headers, read_target, send
 from tenants.masking import mask_document
 from workloads.http_call.payload import MAX_TIMEOUT_SECONDS, SCHEMA, Call, read_call
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduling.outgoing_http import Limits, NoAnswerError, Stream, open_stream
-from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.http import Limits, NoAnswerError, Stream, open_stream
 from workloads.model_endpoints.endpoints import ModelEndpoint
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
-from scheduling.outgoing_http import HeaderValue, SecretText, read_target
-from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
+from scheduling.kit.http import HeaderValue, SecretText, read_target
 
 
 @dataclass(frozen=True, slots=True)

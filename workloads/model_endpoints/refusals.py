@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
 from tenants.masking import mask_text
 
 MAX_ERROR_CHARACTERS = 300

@@ -14,7 +14,7 @@ from typing import Any, Final
 from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
 
-from scheduling.outgoing_http import UrlRefusedError, read_target
+from scheduling.kit.http import UrlRefusedError, read_target
 from tenants.names import find_invisible_character
 from tenants.schema_faults import describe_fault
 from workloads.documents.extraction.limits import MIB, ParsingLimits

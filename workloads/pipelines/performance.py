@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.db import Error as DatabaseError
 
-from scheduling.processors.base import MEMORY_MIB, Interrupted, JobContext, MemoryClass, TransientError
+from scheduling.kit.base import MEMORY_MIB, Interrupted, JobContext, MemoryClass, TransientError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.extraction.limits import MIB
 from workloads.documents.one_item import storing

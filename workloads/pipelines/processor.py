@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext_noop
 
-from scheduling.processors.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
+from scheduling.kit.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
 from workloads.documents.embedding import get_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError

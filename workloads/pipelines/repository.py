@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Count, F, Sum
 from django.db.models.functions import Coalesce, Now
 
-from scheduling.processors.base import JobContext, PermanentError
+from scheduling.kit.base import JobContext, PermanentError
 from tenants.context import tenant_context
 from tenants.database.sql import load_sql
 from tenants.models import Tenant

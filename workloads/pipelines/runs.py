@@ -9,8 +9,8 @@ from uuid import UUID
 from django.apps import apps
 from django.db import transaction
 
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant

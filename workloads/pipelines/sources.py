@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext
 
-from scheduling.outgoing_http import read_target
+from scheduling.kit.http import read_target
 from tenants.names import find_invisible_character
 from workloads.files.models import UploadedFile
 from workloads.files.store import lock_contents

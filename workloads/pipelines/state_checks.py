@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
-from scheduling.services.consistency.walk import Table
+from scheduling.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.walk import Table
 from tenants.database.sql import load_sql
 
 NO_JOB = FaultKind(

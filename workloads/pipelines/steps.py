@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from scheduling.outgoing_http import Limits, open_headers, read_target
-from scheduling.processors.base import Dependency, Interrupted, JobContext, TransientError
+from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
+from scheduling.kit.http import Limits, open_headers, read_target
 from workloads.documents.extraction.limits import MIB
 from workloads.documents.one_item import steps
 from workloads.documents.one_item.item import IndexingItem

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tenants.exceptions import DomainError
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import DocumentStatus

@@ -8,7 +8,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_noop
 from psycopg.rows import scalar_row
 
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor

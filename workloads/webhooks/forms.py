@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminTextInputWidget
 
-from scheduling.services.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
+from scheduling.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
 from tenants.exceptions import DomainError
 from workloads.webhooks.models import Webhook
 from workloads.webhooks.service import EDITABLE_FIELDS, check_values

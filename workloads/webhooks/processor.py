@@ -11,8 +11,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_noop
 
-from scheduling.outgoing_http import Answer, Limits, read_target, send
-from scheduling.processors.base import (
+from scheduling.kit.base import (
     MAX_DEPENDENCY_CHARACTERS,
     Complete,
     JobContext,
@@ -20,6 +19,7 @@ from scheduling.processors.base import (
     TaskProcessor,
     TransientError,
 )
+from scheduling.kit.http import Answer, Limits, read_target, send
 from workloads.webhooks.endpoints import KIND, Endpoint, read_endpoint, record_attempt
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.signing import SecretUnreadableError, headers_of

@@ -10,10 +10,10 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from scheduling.outgoing_http import UrlRefusedError, read_target
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
-from scheduling.services.subscriptions.registry import JOB_EVENTS, read_subscription_filter
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.kit.http import UrlRefusedError, read_target
+from scheduling.subscriptions.registry import JOB_EVENTS, read_subscription_filter
 from tenants.clock import read_clock
 from tenants.context import tenant_context
 from tenants.models import Tenant

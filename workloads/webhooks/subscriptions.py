@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scheduling.services.subscriptions.registry import Subscription
+from scheduling.subscriptions.registry import Subscription
 from workloads.webhooks.models import Webhook
 
 

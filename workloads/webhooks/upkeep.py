@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.utils.translation import gettext_noop
 
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.ids import uuid7_floor

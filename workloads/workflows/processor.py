@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext_noop
 
-from scheduling.processors.base import JobContext, Outcome, TaskProcessor
+from scheduling.kit.base import JobContext, Outcome, TaskProcessor
 from workloads.workflows.running.runner import Runner
 from workloads.workflows.tenant_settings import SETTINGS
 

@@ -9,9 +9,9 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models.functions import Now
 
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import Submission, submit_job
-from scheduling.services.suspension import wake_jobs
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import Submission, submit_job
+from scheduling.jobs.suspension import wake_jobs
 from tenants.context import current_actor, tenant_context
 from tenants.models import Tenant
 from tenants.services.audit import record_audit

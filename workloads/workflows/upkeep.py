@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.db import connection
 from django.utils.translation import gettext_noop
 
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.processors.base import AwaitChildren, Complete, JobContext, PermanentError, TaskProcessor
+from scheduling.kit.base import AwaitChildren, Complete, JobContext, PermanentError, TaskProcessor
 
 
 class CorpusCount(TaskProcessor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from scheduling.processors.base import Complete, JobContext, PermanentError, TaskProcessor, Yielded
+from scheduling.kit.base import Complete, JobContext, PermanentError, TaskProcessor, Yielded
 
 
 class WordCount(TaskProcessor):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from celery import shared_task
 
-from scheduling.fair_tasks import current_job, fair_task
+from scheduling.celery.fair_tasks import current_job, fair_task
 
 
 class BusyError(Exception):

@@ -9,8 +9,8 @@ from jsonschema import ValidationError
 from acme_word_count.corpus import CorpusCount
 from acme_word_count.processor import WordCount
 from acme_word_count.tasks import greet
-from scheduling.processors.base import KIT_VERSION, AwaitChildren, ChildJob, Complete, PermanentError, Yielded
-from scheduling.processors.testing import RecordingRuntime, try_processor
+from scheduling.kit.base import KIT_VERSION, AwaitChildren, ChildJob, Complete, PermanentError, Yielded
+from scheduling.kit.testing import RecordingRuntime, try_processor
 
 
 def test_words_are_counted():

@@ -14,16 +14,14 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import connection
 
-from scheduling.management.serving import ServingCommand
+from scheduling.fleet.autoscaling import Fleet, Patience, ScaleRule
+from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.supervisor import POLL_SECONDS, Service, stop_event
 from scheduling.models import WorkerPool
 from scheduling.observability.exporter import export_counters
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
-from scheduling.selectors.pool_load import read_pool_load
+from scheduling.observability.pool_load import read_pool_load
 from scheduling.worker.connections import CONNECTION_ERRORS
-from scheduling.worker.fleet import Fleet
-from scheduling.worker.scaling import Patience, ScaleRule
-from scheduling.worker.stopping import stop_event
-from scheduling.worker.supervisor import POLL_SECONDS, Service
 from tenants.checks import DATABASE_AWAY
 from tenants.context import acting_as, command_actor
 from tenants.management.arguments import positive

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.management.schedules import schedule_id, schedule_scope
-from scheduling.services.schedules.runs import Backfill, backfill_schedule
+from scheduling.schedules.commands import schedule_id, schedule_scope
+from scheduling.schedules.runs import Backfill, backfill_schedule
 from tenants.management.arguments import moment
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 
-from scheduling.management.bulk import BulkCommand
-from scheduling.services.bulk.asking import OF_FILTERS
+from scheduling.bulk.asking import OF_FILTERS
+from scheduling.bulk.commands import BulkCommand
 
 
 class Command(BulkCommand):

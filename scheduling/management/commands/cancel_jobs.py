@@ -1,6 +1,6 @@
 """Cancel the jobs of a filter."""
 
-from scheduling.management.bulk import BulkCommand
+from scheduling.bulk.commands import BulkCommand
 from scheduling.models import BulkOperation
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.conf import lease_seconds
-from scheduling.selectors.processes import ROLES
-from scheduling.worker.heartbeat_file import read_heartbeat_age
+from scheduling.fleet.queries import ROLES
+from scheduling.worker.watchdog import read_heartbeat_age
 
 
 class Command(BaseCommand):

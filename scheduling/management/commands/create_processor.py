@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.management.new_processor import NewProcessorError, write_processor
+from scheduling.kit.new_processor import NewProcessorError, write_processor
 
 
 class Command(BaseCommand):

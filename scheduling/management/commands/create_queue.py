@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import Queue
-from scheduling.services.topology import QUEUE_FIELDS, create_queue
+from scheduling.topology.service import QUEUE_FIELDS, create_queue
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import MemoryClass
-from scheduling.services.topology import POOL_FIELDS, create_worker_pool
+from scheduling.topology.service import POOL_FIELDS, create_worker_pool
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 

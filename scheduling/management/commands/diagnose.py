@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.services.diagnosis import State, diagnose
+from scheduling.diagnosis.service import State, diagnose
 
 
 class Command(BaseCommand):

@@ -6,14 +6,14 @@ import gc
 import threading
 from typing import Any
 
+from scheduling.bulk.runner import BulkRunner
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.management.serving import ServingCommand
+from scheduling.dispatch.duties import DutyRunner
+from scheduling.dispatch.loop import Dispatcher
+from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
 from scheduling.observability.exporter import export_counters
-from scheduling.worker.bulk_runner import BulkRunner
-from scheduling.worker.dispatcher import Dispatcher
-from scheduling.worker.duty_runner import DutyRunner
-from scheduling.worker.stopping import stop_event
 from scheduling.worker.watchdog import Watchdog
 
 # A turn changes a thousand jobs, in statements that may each take as long as the role's statement_timeout.

@@ -6,17 +6,10 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.management.targets import (
-    SCOPES,
-    WORKER,
-    TargetCommand,
-    add_stop_arguments,
-    find_worker,
-    read_state,
-)
+from scheduling.fleet.workers import drain_worker
 from scheduling.models import Worker
-from scheduling.services.stops import Scope, drain
-from scheduling.services.workers import drain_worker
+from scheduling.stops.commands import SCOPES, WORKER, TargetCommand, add_stop_arguments, find_worker, read_state
+from scheduling.stops.service import Scope, drain
 
 LOOK_SECONDS = 0.5
 TELL_SECONDS = 10.0

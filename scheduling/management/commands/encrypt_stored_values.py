@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.services.stored_values import MODELS, PAGE_ROWS, seal_page
+from scheduling.upkeep.stored_values import MODELS, PAGE_ROWS, seal_page
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive

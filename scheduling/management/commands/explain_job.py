@@ -10,9 +10,9 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
+from scheduling.jobs.queries import get_job
+from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job
-from scheduling.selectors.jobs import get_job
-from scheduling.selectors.waiting import Explanation, why_waiting
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.simulation.workload_loads import write_workload
-from scheduling.selectors.recent_load import read_recent_load
+from scheduling.fairness.lab.workload_loads import write_workload
+from scheduling.what_if.recent_load import read_recent_load
 from tenants.exceptions import DomainError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from scheduling.breakers.queries import list_circuits
 from scheduling.models import Circuit
-from scheduling.selectors.circuits import list_circuits
 from tenants.context import all_tenants
 
 

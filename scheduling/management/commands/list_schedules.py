@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import Schedule
-from scheduling.selectors.schedules import cron_words, find_schedules
+from scheduling.schedules.queries import cron_words, find_schedules
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.selectors.tenants import find_tenant

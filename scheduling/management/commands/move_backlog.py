@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from scheduling.bulk.queries import find_operations
+from scheduling.bulk.reroute import start_reroute
 from scheduling.models import BulkOperation
-from scheduling.selectors.bulk import find_operations
-from scheduling.services.bulk.reroute import start_reroute
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 

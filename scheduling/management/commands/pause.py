@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.management.targets import TargetCommand, add_stop_arguments
-from scheduling.services.stops import Scope, pause
+from scheduling.stops.commands import TargetCommand, add_stop_arguments
+from scheduling.stops.service import Scope, pause
 
 
 class Command(TargetCommand):

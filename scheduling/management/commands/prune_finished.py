@@ -11,8 +11,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from scheduling.services.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
-from scheduling.services.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
+from scheduling.upkeep.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
+from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.management.circuits import add_circuit_arguments, named_tenant
-from scheduling.services.circuits import reset_circuit
+from scheduling.breakers.commands import add_circuit_arguments, named_tenant
+from scheduling.breakers.service import reset_circuit
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 

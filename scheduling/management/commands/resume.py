@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from scheduling.management.targets import SCOPES, WORKER, TargetCommand, find_worker
-from scheduling.services.stops import Scope, resume
-from scheduling.services.workers import resume_worker
+from scheduling.fleet.workers import resume_worker
+from scheduling.stops.commands import SCOPES, WORKER, TargetCommand, find_worker
+from scheduling.stops.service import Scope, resume
 
 
 class Command(TargetCommand):

@@ -8,10 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError, CommandParser
 
 from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
-from scheduling.management.serving import ServingCommand
+from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
-from scheduling.worker.auditor import Auditor
-from scheduling.worker.stopping import stop_event
+from scheduling.upkeep.auditor import Auditor
 from scheduling.worker.watchdog import Watchdog
 from tenants.auditor import auditor_login
 from tenants.signing import SigningKeyMissingError, public_key_text, require_signing_key

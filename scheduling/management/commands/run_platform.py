@@ -16,11 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-from scheduling.broker import app_name
-from scheduling.management.serving import ServingCommand
+from scheduling.dispatch.broker import app_name
+from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
-from scheduling.worker.stopping import stop_event
-from scheduling.worker.supervisor import Service, supervise
 from tenants.checks import DATABASE_AWAY
 from tenants.management.arguments import positive
 from tenants.signing import public_key_text

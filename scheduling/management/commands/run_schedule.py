@@ -8,8 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from scheduling.management.schedules import schedule_id, schedule_scope
-from scheduling.services.schedules.runs import run_schedule_now
+from scheduling.schedules.commands import schedule_id, schedule_scope
+from scheduling.schedules.runs import run_schedule_now
 
 
 class Command(BaseCommand):

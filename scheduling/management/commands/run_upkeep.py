@@ -9,9 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.models import UpkeepRun
-from scheduling.services.upkeep import registry
-from scheduling.services.upkeep.runs import RUN_SECONDS, run_upkeep
-from scheduling.services.upkeep.status import read_upkeep
+from scheduling.upkeep import registry
+from scheduling.upkeep.runs import RUN_SECONDS, run_upkeep
+from scheduling.upkeep.status import read_upkeep
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive

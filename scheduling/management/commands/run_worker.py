@@ -9,9 +9,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from scheduling.management.serving import ServingCommand
+from scheduling.fleet.serving import ServingCommand
+from scheduling.fleet.workers import PoolNotFoundError
 from scheduling.observability.exporter import export_counters
-from scheduling.services.workers import PoolNotFoundError
 from scheduling.worker.celery_worker import restart_with_soft_sigterm, run_worker
 from tenants.management.arguments import positive
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.simulation import Policy
-from scheduling.fairness.simulation.measures import measure_workload
-from scheduling.fairness.simulation.report import describe, render_table
-from scheduling.fairness.simulation.share_plot import draw_shares
-from scheduling.fairness.simulation.workload import TooManyJobsError
-from scheduling.fairness.simulation.workload_file import WorkloadInvalidError, load_workload
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.measures import measure_workload
+from scheduling.fairness.lab.report import describe, render_table
+from scheduling.fairness.lab.share_plot import draw_shares
+from scheduling.fairness.lab.workload import TooManyJobsError
+from scheduling.fairness.lab.workload_file import WorkloadInvalidError, load_workload
 
 BAD_FILE = 2
 

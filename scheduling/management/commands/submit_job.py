@@ -10,11 +10,11 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.queries import get_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.selectors.jobs import get_job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
 from tenants.api.parsers import parse_json
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
 
+from scheduling.execution.logs.queries import format_line, read_log
+from scheduling.execution.logs.service import LEVELS
+from scheduling.jobs.queries import get_job
 from scheduling.models import Job, JobLog
-from scheduling.selectors.job_logs import format_line, read_log
-from scheduling.selectors.jobs import get_job
-from scheduling.services.job_logs import LEVELS
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.services.consistency.registry import STATE, find_checks
-from scheduling.services.consistency.rollups import HOURS, MAX_HOURS
-from scheduling.services.consistency.verification import Finding, StateReport, verify
+from scheduling.consistency.registry import STATE, find_checks
+from scheduling.consistency.rollups import HOURS, MAX_HOURS
+from scheduling.consistency.verification import Finding, StateReport, verify
 from tenants.audit_exports import read_heads
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError

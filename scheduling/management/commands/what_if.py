@@ -11,14 +11,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.fairness.simulation import Policy
-from scheduling.fairness.simulation.load import Change, UnknownNameError
-from scheduling.fairness.simulation.what_if import Line, Outcome, WhatIf, what_if
-from scheduling.fairness.simulation.workload import TooManyJobsError
-from scheduling.fairness.simulation.workload_file import WorkloadInvalidError, load_workload
-from scheduling.fairness.simulation.workload_loads import load_of
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.load import Change, UnknownNameError
+from scheduling.fairness.lab.what_if import Line, Outcome, WhatIf, what_if
+from scheduling.fairness.lab.workload import TooManyJobsError
+from scheduling.fairness.lab.workload_file import WorkloadInvalidError, load_workload
+from scheduling.fairness.lab.workload_loads import load_of
 from scheduling.models import CFSPlan
-from scheduling.selectors.what_if import answer_what_if
+from scheduling.what_if.queries import answer_what_if
 from tenants.exceptions import DomainError
 
 BAD_FILE = 2

@@ -39,7 +39,7 @@ def arm() -> None:
     asked = os.environ.get(CRASH_VARIABLE, "")
     if not asked:
         return
-    from scheduling.services.dispatching import tick
+    from scheduling.dispatch import tick
 
     step, _, times = asked.partition(":")
     name, when = STEPS[step]

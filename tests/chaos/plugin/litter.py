@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
-from scheduling.processors.base import JobContext, Json, TaskProcessor
+from scheduling.kit.base import JobContext, Json, TaskProcessor
 from tests.chaos.plugin.processor import write_effect
 
 # No test waits for their own end.

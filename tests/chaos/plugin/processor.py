@@ -10,7 +10,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from scheduling.processors.base import JobContext, Json, PermanentError, TaskProcessor, Yielded
+from scheduling.kit.base import JobContext, Json, PermanentError, TaskProcessor, Yielded
 
 SAFE_POINT_SECONDS = 0.05
 BEGIN, SETTLED = "begin", "settled"

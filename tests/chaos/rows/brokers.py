@@ -7,7 +7,7 @@ import time
 import redis
 
 from jobsplatform.embedded.valkey import ADMINISTRATOR
-from scheduling.broker_types import expected_types
+from scheduling.dispatch.broker_types import expected_types
 from tests.acceptance.proxy import Proxy
 from tests.chaos.history import ACCEPTED
 from tests.chaos.load import Traffic

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from scheduling.services.consistency.verification import verify
-from scheduling.services.schedules.definitions import create_schedule
+from scheduling.consistency.verification import verify
+from scheduling.schedules.definitions import create_schedule
 from tests.chaos.row import Field, Row
 from tests.chaos.stack import NotInTimeError, Shape, Stack
 from tests.chaos.variables import CLOCK_VARIABLE

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import psycopg
 
-from scheduling.services.schedules.definitions import create_schedule
+from scheduling.schedules.definitions import create_schedule
 from tests.acceptance.processes import ManagedProcess
 from tests.acceptance.serving import START_SECONDS
 from tests.chaos.load import Traffic

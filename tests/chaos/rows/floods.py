@@ -9,7 +9,7 @@ from itertools import batched, pairwise
 from uuid import UUID
 
 from jobsplatform.demo.measures import percentile
-from scheduling.services.cancellation import cancel_jobs
+from scheduling.jobs.cancellation import cancel_jobs
 from tenants.context import tenant_context
 from tests.chaos.row import Field, Row, bound_factor
 from tests.chaos.stack import Shape

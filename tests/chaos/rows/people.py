@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
-from scheduling.services.bulk.starting import start_bulk_operation
+from scheduling.bulk.starting import start_bulk_operation
 from tenants.context import Actor, acting_as, tenant_context
 from tenants.services.tenants import change_plan, reinstate_tenant, suspend_tenant
 from tests.chaos.load import Traffic

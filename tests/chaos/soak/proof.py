@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from django.core.management import CommandError, call_command
 from django.db import connection
 
-from scheduling.lifecycle import TERMINAL_STATES
+from scheduling.jobs.lifecycle import TERMINAL_STATES
 from tenants.context import all_tenants
 from tests.chaos.soak.stack import SoakStack
 

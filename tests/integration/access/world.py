@@ -15,11 +15,11 @@ from django.test import Client, override_settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
-from scheduling.services.bulk.starting import start_bulk_operation
-from scheduling.services.saved_views import save_view
-from scheduling.services.schedules.definitions import create_schedule
-from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from scheduling.schedules.definitions import create_schedule
+from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant

@@ -10,6 +10,8 @@ from django.db.models import Value
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from scheduling.execution.logs.lines import make_line
+from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.models import (
     Batch,
     Circuit,
@@ -21,8 +23,6 @@ from scheduling.models import (
     Schedule,
     ScheduleFire,
 )
-from scheduling.services.job_logs import LogWrite, append_job_logs
-from scheduling.worker.log_lines import make_line
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.test import APIClient, APIRequestFactory
 
+from scheduling.jobs.submission import create_batch
 from scheduling.models import DeadLetter, Execution, Job
-from scheduling.services.submission import create_batch
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

@@ -16,8 +16,8 @@ from django.db import connection
 from django.db.models.signals import post_init
 
 from jobsplatform.entrance import Entrance
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually

@@ -11,9 +11,9 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from scheduling.jobs.batches.firing import fire_batches
+from scheduling.jobs.batches.folding import fold_batches
 from scheduling.models import Batch, Job
-from scheduling.services.batches.firing import fire_batches
-from scheduling.services.batches.folding import fold_batches
 from tenants.context import all_tenants
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.scheduling.acts import Start, Tick, complete, fail

@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from scheduling.bulk import starting
 from scheduling.models import BulkOperation, Job
-from scheduling.services.bulk import starting
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

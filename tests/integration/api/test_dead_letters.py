@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
-from scheduling.lifecycle import JobState
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Job
-from scheduling.services import verdicts
-from scheduling.services.settlement import settle
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tenants.services.limits import set_tenant_limit

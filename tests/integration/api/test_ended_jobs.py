@@ -11,9 +11,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from scheduling.api import ended_jobs
+from scheduling.jobs import api_reads as ended_jobs
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.services.api_keys import revoke_api_key

@@ -28,7 +28,7 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance
 
-from scheduling.api.views.batches import BatchViewSet
+from scheduling.jobs.batches.api import BatchViewSet
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.access import routes, table

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from rest_framework.test import APIClient
 
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import create_batch, submit_jobs
 from scheduling.models import Job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import create_batch, submit_jobs
 from tenants.models import Tenant
 from tests.integration.api.test_jobs import JOBS, ids
 from tests.integration.scheduling.acts import submit

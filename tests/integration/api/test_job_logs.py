@@ -12,10 +12,10 @@ from django.core.management import CommandError, call_command
 from django.db.models.functions import Now
 from rest_framework.test import APIClient
 
-from scheduling.api.views import job_logs as view
+from scheduling.execution.logs import api as view
+from scheduling.execution.logs.lines import make_line
+from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.models import Job, JobError
-from scheduling.services.job_logs import LogWrite, append_job_logs
-from scheduling.worker.log_lines import make_line
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import ApiKey, Role, Tenant

@@ -10,12 +10,12 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling import rate_buckets
-from scheduling.limits import WORKER_SECONDS
+from scheduling.jobs.cancellation import cancel_here
+from scheduling.jobs.retries import retry_jobs
+from scheduling.limits import rate_buckets
+from scheduling.limits.declared import WORKER_SECONDS
+from scheduling.limits.usage import REDIS_AWAY
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_here
-from scheduling.services.retries import retry_jobs
-from scheduling.services.usage import REDIS_AWAY
 from tenants.context import Actor, acting_as, tenant_context
 from tenants.limits import format_moment, month_end, month_of
 from tenants.models import Tenant

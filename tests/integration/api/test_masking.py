@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling.dashboards.masking import summarize
+from scheduling.jobs.masking import summarize
 from scheduling.models import DeadLetter, Execution, Job
 from tenants.context import all_tenants
 from tenants.live import STOP_POLLING

@@ -12,10 +12,10 @@ from uuid import UUID
 from rest_framework.test import APIClient
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.lifecycle import JobState
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.message import execute
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job, LiveExecution, WorkerPool
-from scheduling.services.dispatching import run_tick
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.test_jobs import JOBS

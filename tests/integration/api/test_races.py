@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from scheduling.bulk.running import open_operations, take_turn
 from scheduling.models import BulkOperation, DeadLetter, Job, JobEvent
-from scheduling.services.bulk.running import open_operations, take_turn
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, fail, submit

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from jobsplatform import request_rates
-from scheduling import rate_buckets
+from scheduling.limits import rate_buckets
 from tenants.middleware import TenantMiddleware
 from tenants.models import Role, Tenant
 from tenants.services.api_keys import issue_api_key

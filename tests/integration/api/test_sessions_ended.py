@@ -12,9 +12,9 @@ from django.conf import settings
 from django.db import connection
 from rest_framework.test import APIClient
 
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
 from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -8,8 +8,8 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from scheduling.fleet.workers import Registration
 from scheduling.models import KindCost
-from scheduling.services.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.api.test_access import API, assert_problem

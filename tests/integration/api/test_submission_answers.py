@@ -10,8 +10,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from scheduling.jobs import storing
 from scheduling.models import Job
-from scheduling.services import storing
 from tenants.context import all_tenants
 from tests.integration.api.test_jobs import CONTRACT, JOBS
 from tests.integration.api.test_schedules import SCHEDULES, create

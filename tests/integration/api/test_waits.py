@@ -6,9 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.suspension import suspend_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.suspension import suspend_job
 from tenants import waits
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant

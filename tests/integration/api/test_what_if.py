@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from scheduling.services.workers import Registration
+from scheduling.fleet.workers import Registration
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.integration.api.test_access import API, assert_problem

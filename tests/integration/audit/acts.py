@@ -14,14 +14,14 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
 
+from scheduling.breakers.service import force_circuit
+from scheduling.consistency.verification import verify
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.suspension import suspend_job
 from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.cfs_plans import update_cfs_plan
-from scheduling.services.circuits import force_circuit
-from scheduling.services.consistency.verification import verify
-from scheduling.services.pauses import pause_kind, pause_queue
-from scheduling.services.schedules.definitions import pause_schedule
-from scheduling.services.suspension import suspend_job
+from scheduling.plans.service import update_cfs_plan
+from scheduling.schedules.definitions import pause_schedule
+from scheduling.stops.pauses import pause_kind, pause_queue
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
 from tenants.services.erasure.requests import request_erasure
@@ -413,7 +413,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
-    "scheduling.circuit add": lambda world: {
+    "scheduling.breakers.rules add": lambda world: {
         "kind": "noop",
         "dependency": "api",
         "state": "forced_open",

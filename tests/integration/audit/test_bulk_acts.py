@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.retries import retry_jobs
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.retries import retry_jobs
 from tenants.context import Actor, acting_as, all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import submit

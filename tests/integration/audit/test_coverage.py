@@ -21,7 +21,7 @@ from django.test import override_settings
 from django.urls import reverse
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.services import leadership
+from scheduling.dispatch import leadership
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Tenant

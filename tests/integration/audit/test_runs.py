@@ -13,10 +13,10 @@ from django.urls import reverse
 from django.utils import translation
 from rest_framework.test import APIClient
 
-from scheduling import broker
+from scheduling.dispatch import broker
 from scheduling.models import TenantUpkeepRun
-from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run, run_tenant_upkeep
+from scheduling.upkeep.runs import run_upkeep
+from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run, run_tenant_upkeep
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Role, Tenant
 from tenants.services.memberships import add_member

@@ -11,9 +11,9 @@ from datetime import UTC
 import pytest
 from django.db import connection, transaction
 
-from scheduling.selectors.auditors import read_audit_lapse
-from scheduling.worker import auditor
-from scheduling.worker.duties import DUTIES
+from scheduling.dispatch.duties import DUTIES
+from scheduling.fleet.auditors import read_audit_lapse
+from scheduling.upkeep import auditor
 from tenants.chain import GENESIS, PLATFORM_CHAIN
 from tenants.context import all_tenants, tenant_context
 from tenants.locks import LockClass

@@ -10,7 +10,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from scheduling.services.consistency.verification import verify
+from scheduling.consistency.verification import verify
 from tenants.chain import PLATFORM_CHAIN, Link
 from tenants.context import all_tenants
 from tenants.exceptions import CursorInvalidError

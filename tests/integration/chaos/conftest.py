@@ -12,16 +12,16 @@ import pytest
 from django.db import connection
 
 from scheduling import models
+from scheduling.dispatch.tick import TickResult
+from scheduling.execution import verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution, start_executions
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import JobEvent, LiveExecution
-from scheduling.services import verdicts
-from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.dispatching import TickResult
-from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.rescue import run_sweep
-from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_jobs
-from scheduling.services.workers import Registration
 from tenants.conf import platform_role
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import Tenant

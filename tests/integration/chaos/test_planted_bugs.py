@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
+from scheduling.dispatch import claim, read, wake
 from scheduling.exceptions import FenceLostError
-from scheduling.lifecycle import JobState
-from scheduling.services import checkpoints, rescue, settlement, verdicts
-from scheduling.services.dispatching import claim, read, wake
+from scheduling.execution import checkpoints, rescue, settlement, verdicts
+from scheduling.jobs.lifecycle import JobState
 from tenants.context import all_tenants
 from tenants.database import errors
 from tenants.models import Tenant

@@ -13,13 +13,13 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from scheduling.circuit import CircuitState
-from scheduling.lifecycle import JobState
+from scheduling.breakers.rules import CircuitState
+from scheduling.dispatch import leadership
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import create_batch, submit_job
 from scheduling.models import Charge, Circuit, DeadLetter, Execution, Job, JobEvent, Queue, Tally, Worker, WorkerPool
-from scheduling.services import leadership
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.rollups import fold_tallies
-from scheduling.services.submission import create_batch, submit_job
+from scheduling.statistics.rollups import fold_tallies
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 

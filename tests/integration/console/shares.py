@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from django.db import connection
 
-from scheduling.histogram import BUCKETS
 from scheduling.models import (
     JobEvent,
     RollupClock,
@@ -14,7 +13,8 @@ from scheduling.models import (
     ShareMinute,
     TenantMinute,
 )
-from scheduling.services.share_samples import sample_shares
+from scheduling.shares.samples import sample_shares
+from scheduling.statistics.histogram import BUCKETS
 from tenants.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, queue_named

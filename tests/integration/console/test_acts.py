@@ -9,9 +9,9 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import CFSPlan, Job, KindPause, Queue
-from scheduling.services.pauses import pause_kind
+from scheduling.stops.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, ErasureStatus, Membership, Role, Tenant, TenantErasure
 from tenants.services.tenants import suspend_tenant
@@ -167,7 +167,7 @@ def test_a_write_that_fails_leaves_no_entry(
         pause_kind(kind="noop", reason="half done")
         raise RuntimeError("after the write")
 
-    monkeypatch.setattr("scheduling.admin.kind_pauses.pause_kind", fail_afterwards)
+    monkeypatch.setattr("scheduling.stops.admin.pause_kind", fail_afterwards)
     client = console(staff)
     client.raise_request_exception = False
     response = client.post(reverse("admin:scheduling_kindpause_add"), {"kind": "noop", "reason": "x"})

@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from scheduling.bulk import starting
 from scheduling.models import BulkOperation, Job
-from scheduling.services.bulk import starting
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

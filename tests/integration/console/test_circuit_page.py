@@ -6,9 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.urls import reverse
 
-from scheduling.dashboards.wording import circuit_words
+from scheduling.breakers.queries import OF_TENANTS
+from scheduling.console.wording import circuit_words
 from scheduling.models import Circuit
-from scheduling.selectors.circuits import OF_TENANTS
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.console.acts import Console, act_url, entries_of

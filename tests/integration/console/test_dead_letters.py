@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import urlencode
 
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import DeadLetter, Job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

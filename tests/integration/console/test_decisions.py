@@ -8,7 +8,7 @@ from django.db import connection
 from scheduling.models import (
     Execution,
 )
-from scheduling.selectors.decisions import DecisionFacts, read_decisions
+from scheduling.shares.decisions import DecisionFacts, read_decisions
 from tenants.context import all_tenants, tenant_context
 from tests.integration.console.conftest import Work
 from tests.integration.console.shares import FACTS, dispatched

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from scheduling.dashboards.tags import event_facts, told_facts
+from scheduling.console.tags import event_facts, told_facts
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 

@@ -20,9 +20,9 @@ from scheduling.models import (
     Queue,
     Worker,
 )
-from scheduling.selectors.fairness import Verdict
-from scheduling.selectors.share_history import Span, read_share_history
-from scheduling.selectors.virtual_times import read_virtual_times
+from scheduling.shares.entitlements import Verdict
+from scheduling.shares.history import Span, read_share_history
+from scheduling.shares.virtual_times import read_virtual_times
 from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

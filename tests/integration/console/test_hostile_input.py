@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import Schedule
-from scheduling.services.schedules.definitions import create_schedule
+from scheduling.schedules.definitions import create_schedule
 from tenants.context import tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

@@ -14,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from scheduling.services.cancellation import cancel_job
+from scheduling.jobs.cancellation import cancel_job
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
@@ -153,7 +153,7 @@ def test_a_facet_is_a_link_that_widens_and_narrows(console: Console, staff: User
 def test_what_was_not_looked_at_is_said(
     console: Console, staff: User, acme: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.selectors.job_facets.FACET_ROWS", 2)
+    monkeypatch.setattr("scheduling.jobs.facets.FACET_ROWS", 2)
     submit(acme, count=3)
     client = console(staff)
     assert counts_of(client)["available"] == "2+"

@@ -7,11 +7,11 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from scheduling.exceptions import InvalidTransitionError
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.retries import replay_job
+from scheduling.jobs.submission import submit_job
 from scheduling.models import DeadLetter, Job
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.retries import replay_job
-from scheduling.services.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Membership, Role, Tenant
 from tests.integration.console.acts import Console, act_url, entries_of

@@ -13,9 +13,10 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from scheduling.dashboards import heat_map, overview
+from scheduling.bulk.starting import start_bulk_operation
 from scheduling.models import Job
-from scheduling.services.bulk.starting import start_bulk_operation
+from scheduling.overview import page as overview
+from scheduling.statistics import heat_map
 from tenants.context import tenant_context
 from tenants.models import Role
 from tenants.services.memberships import add_member

@@ -14,7 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduling.dashboards.minute_charts import draw_strip
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.bulk.stopping import abort_bulk_operation
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
@@ -25,12 +26,11 @@ from scheduling.models import (
     SchedulingEntity,
     Worker,
 )
-from scheduling.selectors.fairness import Verdict
-from scheduling.selectors.overview import read_overview, read_shares
-from scheduling.services.bulk.starting import start_bulk_operation
-from scheduling.services.bulk.stopping import abort_bulk_operation
-from scheduling.services.gauges import sample_gauges
-from scheduling.services.pauses import pause_kind, pause_queue
+from scheduling.overview.queries import read_overview, read_shares
+from scheduling.shares.entitlements import Verdict
+from scheduling.statistics.gauges import sample_gauges
+from scheduling.statistics.minute_charts import draw_strip
+from scheduling.stops.pauses import pause_kind, pause_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 from tenants.services.memberships import add_member

@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from scheduling.models import TenantGauge, Worker
-from scheduling.selectors.overview import read_shares
-from scheduling.services.gauges import sample_gauges
+from scheduling.overview.queries import read_shares
+from scheduling.statistics.gauges import sample_gauges
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.console.acts import Console

@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from scheduling.dashboards.what_if import ask_about_cfs_plan, ask_about_plan
-from scheduling.fairness.simulation import Policy
+from scheduling.fairness.lab import Policy
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
 from scheduling.models import CFSPlan, SchedulingEntity, Worker
-from scheduling.services.cfs_plans import update_cfs_plan
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_jobs
+from scheduling.plans.service import update_cfs_plan
+from scheduling.what_if.page import ask_about_cfs_plan, ask_about_plan
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, PlanLimit, Tenant
 from tenants.retry_rules import write_retry_rules

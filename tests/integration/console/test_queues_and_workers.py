@@ -12,11 +12,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from scheduling.fleet.standings import measure_queues
 from scheduling.models import LiveExecution, Queue, QueueGauge, SchedulingEntity, Worker
-from scheduling.selectors.queue_lines import QueueLine, read_queue_lines
-from scheduling.services.gauges import sample_gauges
-from scheduling.services.pauses import drain_queue, pause_queue
-from scheduling.services.standings import measure_queues
+from scheduling.statistics.gauges import sample_gauges
+from scheduling.stops.pauses import drain_queue, pause_queue
+from scheduling.topology.queue_lines import QueueLine, read_queue_lines
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import Tenant

@@ -11,8 +11,8 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import SavedView
-from scheduling.services.saved_views import save_view
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
 from tenants.services.memberships import add_member
@@ -124,7 +124,7 @@ def test_what_cannot_be_saved_is_said(console: Console, acme_user: User, name: s
 
 
 def test_nobody_has_views_without_end(console: Console, acme_user: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scheduling.services.saved_views.MAX_VIEWS", 1)
+    monkeypatch.setattr("scheduling.jobs.saved_views.service.MAX_VIEWS", 1)
     client = console(acme_user)
     save(client, "first")
     post(client, "save", name="second", q="kind:noop")

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import create_schedule
+from scheduling.schedules.definitions import create_schedule
 from tenants.context import all_tenants
 from tenants.models import Membership, Role, Tenant
 

@@ -18,9 +18,9 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
-from scheduling.services.cfs_plans import update_cfs_plan
-from scheduling.services.schedules.definitions import create_schedule, pause_schedule, update_schedule
-from scheduling.services.topology import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
+from scheduling.plans.service import update_cfs_plan
+from scheduling.schedules.definitions import create_schedule, pause_schedule, update_schedule
+from scheduling.topology.service import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Plan, Role, Tenant, Tier
 from tenants.services.limits import set_tenant_limit

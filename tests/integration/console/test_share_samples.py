@@ -14,9 +14,10 @@ from scheduling.models import (
     ShareMinute,
     Worker,
 )
-from scheduling.services import share_demands, share_samples
-from scheduling.services.share_demands import Census, Entitled
-from scheduling.services.share_samples import ShareSampler, sample_shares, split_by_minute
+from scheduling.shares import demands as share_demands
+from scheduling.shares import samples as share_samples
+from scheduling.shares.demands import Census, Entitled
+from scheduling.shares.samples import ShareSampler, sample_shares, split_by_minute
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -99,7 +99,7 @@ def test_no_page_runs_inline_script(console: Callable[[User], Client], staff: Us
         assert "Skip to the content" in response.content.decode()
 
 
-@pytest.mark.parametrize("lost", ["tenants.middleware.find_places", "scheduling.dashboards.overview.read_overview"])
+@pytest.mark.parametrize("lost", ["tenants.middleware.find_places", "scheduling.overview.page.read_overview"])
 def test_a_database_that_is_away_is_said_with_a_time_to_come_back(
     console: Callable[[User], Client], staff: User, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from scheduling import broker
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerAwayError
 from tenants.context import all_tenants
 from tenants.exceptions import ErasureOpenError, ErasureRefusedError, ReasonRequiredError

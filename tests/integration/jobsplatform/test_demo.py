@@ -4,9 +4,9 @@ import pytest
 
 from jobsplatform.demo.provision import create_administrator, create_participants
 from jobsplatform.demo.readings import Counts, read_counts, read_death_reasons, read_executions, read_runs, read_slots
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from tenants.context import tenant_context
 from tenants.selectors.tenants import find_tenant
 from tenants.services.api_keys import authenticate_api_key

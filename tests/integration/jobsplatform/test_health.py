@@ -9,12 +9,12 @@ from pytest_django import Settings
 
 from jobsplatform.health import probes
 from jobsplatform.health.views import ReadyView
-from scheduling import broker
+from scheduling.diagnosis.starts import stall_watch
+from scheduling.dispatch import broker
+from scheduling.dispatch.absence import note_refused_hints
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, PoolClock, ProcessHeartbeat, WorkerPool
-from scheduling.selectors.starts import stall_watch
-from scheduling.services.dispatching.absence import note_refused_hints
-from scheduling.services.processes import ProcessPulse
-from scheduling.services.workers import register_worker
 from tenants.context import all_tenants
 from tenants.services.tenants import create_tenant
 from tenants.write_probe import write_watch

@@ -12,17 +12,17 @@ from pytest_django import Settings
 
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import verdicts
+from scheduling.execution.leases import heartbeat
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import start_execution
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.fleet.workers import Registration, register_worker
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.submission import JobRequest, submit_jobs
+from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
-from scheduling.services import verdicts
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.dispatching import run_tick
-from scheduling.services.execution import start_execution
-from scheduling.services.leases import heartbeat
-from scheduling.services.processes import ProcessPulse
-from scheduling.services.settlement import settle
-from scheduling.services.submission import JobRequest, submit_jobs
-from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 

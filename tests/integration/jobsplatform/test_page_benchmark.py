@@ -10,8 +10,8 @@ from django.urls import resolve
 from benchmarks.console.addresses import NARROWED, Address, api_addresses, console_addresses
 from benchmarks.console.pages import Timing, judge
 from scheduling.models import Schedule
-from scheduling.services.schedules.definitions import create_schedule
-from scheduling.services.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from scheduling.schedules.definitions import create_schedule
+from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.access import routes

@@ -18,9 +18,9 @@ from pytest_django import Settings
 from jobsplatform.celery import app
 from jobsplatform.health import checks
 from jobsplatform.health.servers import Problem
+from scheduling.celery.beat import BeatingScheduler
+from scheduling.kit import registry
 from scheduling.management.commands import dispatch_jobs, run_platform, run_worker
-from scheduling.processors import registry
-from scheduling.worker.beat import BeatingScheduler
 from tenants import checks as tenant_checks
 from tenants import starting
 from tenants.exceptions import PrivilegedRoleError

@@ -13,12 +13,12 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from jobsplatform.settings.env import BASE_DIR
+from scheduling.celery.fair_tasks import FairTaskUnlistedError, fair_task
 from scheduling.exceptions import KindUnknownError, PayloadInvalidError, RouteMissingError
-from scheduling.fair_tasks import FairTaskUnlistedError, fair_task
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.kit import registry
 from scheduling.models import Job, Queue, RoutingRule
-from scheduling.processors import registry
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.api.test_access import API, assert_problem

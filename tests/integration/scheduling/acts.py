@@ -8,14 +8,14 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling.dispatch.tick import TickResult
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_jobs
+from scheduling.jobs.waits.reasons import WaitingReason, why_waiting
 from scheduling.models import Job, LiveExecution
-from scheduling.selectors.waiting import WaitingReason, why_waiting
-from scheduling.services import verdicts
-from scheduling.services.dispatching import TickResult
-from scheduling.services.execution import StartedExecution
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_jobs
 from tenants.context import all_tenants
 from tenants.models import Tenant
 

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from scheduling.lifecycle import JobState
+from scheduling.bulk.running import open_operations, take_turn
+from scheduling.dispatch.tick import run_tick
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
@@ -19,9 +21,7 @@ from scheduling.models import (
     SchedulingEntity,
     WorkerPool,
 )
-from scheduling.services.bulk.running import open_operations, take_turn
-from scheduling.services.cfs_plans import activate_cfs_plan
-from scheduling.services.dispatching import run_tick
+from scheduling.plans.service import activate_cfs_plan
 from tenants.context import all_tenants
 from tests.checks import faults_of
 

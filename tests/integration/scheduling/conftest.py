@@ -8,13 +8,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db.models.functions import Now
 
-from scheduling import broker, one_way
+from scheduling.bulk import reroute, running
+from scheduling.dispatch import broker, leadership, one_way
+from scheduling.dispatch.tick import TickResult, run_tick
+from scheduling.execution.start import StartedExecution, start_execution
+from scheduling.fleet.workers import Registration, register_worker
 from scheduling.models import LiveExecution, PoolClock, WorkerPool
-from scheduling.services import leadership
-from scheduling.services.bulk import reroute, running
-from scheduling.services.dispatching import TickResult, run_tick
-from scheduling.services.execution import StartedExecution, start_execution
-from scheduling.services.workers import Registration, register_worker
 from tenants.context import all_tenants
 
 

@@ -14,7 +14,11 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.functions import Now
 
+from scheduling.dispatch import rows as rows_module
+from scheduling.dispatch.read import MERGING
+from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.fairness.gcra import Rate, take
+from scheduling.kit import registry
 from scheduling.models import (
     CFSPlan,
     LiveExecution,
@@ -25,11 +29,7 @@ from scheduling.models import (
     Worker,
 )
 from scheduling.models import Queue as QueueRow
-from scheduling.processors import registry
-from scheduling.selectors.fairness import effective_weights
-from scheduling.services.dispatching import TickResult, run_tick
-from scheduling.services.dispatching import rows as rows_module
-from scheduling.services.dispatching.read import MERGING
+from scheduling.shares.entitlements import effective_weights
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.models import Tenant as TenantRow

@@ -19,20 +19,20 @@ from django.utils import timezone
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
-from scheduling import broker
+from scheduling.celery.tasks import read_hint
+from scheduling.dispatch import broker
 from scheduling.exceptions import FenceLostError
-from scheduling.lifecycle import JobState
+from scheduling.execution import verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.leases import heartbeat
+from scheduling.execution.rescue import run_sweep
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.retries import retry_jobs
+from scheduling.jobs.submission import submit_job
+from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
 from scheduling.models import Execution, Job
-from scheduling.services import verdicts
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.leases import heartbeat
-from scheduling.services.rescue import run_sweep
-from scheduling.services.retries import retry_jobs
-from scheduling.services.submission import submit_job
-from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
-from scheduling.tasks.execute import read_hint
 from tenants.context import all_tenants, tenant_context
 from tenants.services.tenants import pause_tenant, resume_tenant
 from tests.brokers import empty_database

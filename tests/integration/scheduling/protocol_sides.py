@@ -10,21 +10,21 @@ import redis
 from django.db.models import Count
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from scheduling.dispatch.loop import Dispatcher
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution, start_executions
+from scheduling.fleet.workers import register_worker
+from scheduling.kit.retry import RetryPolicy
 from scheduling.models import Execution, Job, LiveExecution, Settled, WorkerPool
-from scheduling.retry import RetryPolicy
-from scheduling.services import verdicts
-from scheduling.services.dispatching import run_tick
-from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.settlement import settle
-from scheduling.services.workers import register_worker
-from scheduling.worker.dispatcher import Dispatcher
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant, update_tenant
 from tests.brokers import empty_database
 from tests.checks import faults_of
-from tests.integration.scheduling.test_invariants import check_histories, recount
+from tests.integration.scheduling.dispatch.test_invariants import check_histories, recount
 from tests.protocol_store import Hint, Id, JobRow, Store
 
 POOL = "default"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from scheduling import broker, rate_buckets
+from scheduling.dispatch import broker
+from scheduling.limits import rate_buckets
 from tenants import shared_cache
 
 

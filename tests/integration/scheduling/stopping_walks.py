@@ -9,9 +9,9 @@ from typing import Any
 from django.db.models.functions import Now
 
 from scheduling.models import CFSPlan, Queue, QueueClock, Worker, WorkerPool
-from scheduling.services.cfs_plans import TierRow, update_cfs_plan
-from scheduling.services.pauses import pause_pool, pause_queue, resume_pool, resume_queue
-from scheduling.services.topology import update_queue
+from scheduling.plans.service import TierRow, update_cfs_plan
+from scheduling.stops.pauses import pause_pool, pause_queue, resume_pool, resume_queue
+from scheduling.topology.service import update_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.services.tenants import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from scheduling.bulk import reroute, starting
+from scheduling.bulk.reroute import MOVE_ROWS, start_reroute
+from scheduling.bulk.running import MAX_FAILURES, note_failure, open_operations
+from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from scheduling.dispatch.tick import run_tick
 from scheduling.exceptions import BulkNotUndoableError, InvalidTransitionError
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import (
     BulkOperation,
     CFSPlan,
@@ -23,17 +31,9 @@ from scheduling.models import (
     Wake,
     WorkerPool,
 )
-from scheduling.services.bulk import reroute, starting
-from scheduling.services.bulk.reroute import MOVE_ROWS, start_reroute
-from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations
-from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.cfs_plans import CFS_PLANS, TierRow, update_cfs_plan
-from scheduling.services.dispatching import run_tick
-from scheduling.services.pauses import pause_kind
-from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.topology import update_routing_rule
-from scheduling.services.workers import Registration
+from scheduling.plans.service import CFS_PLANS, TierRow, update_cfs_plan
+from scheduling.stops.pauses import pause_kind
+from scheduling.topology.service import update_routing_rule
 from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from scheduling.lifecycle import JobState
+from scheduling.bulk import reroute
+from scheduling.dispatch.tick import run_tick
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import (
     CFSPlan,
     Job,
     LiveExecution,
     WorkerPool,
 )
-from scheduling.services.bulk import reroute
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.dispatching import run_tick
-from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant

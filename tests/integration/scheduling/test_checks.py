@@ -11,9 +11,9 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from scheduling import checks
+from scheduling.fleet import processes
+from scheduling.fleet.workers import register_worker
 from scheduling.models import Queue, QueueStanding, Worker
-from scheduling.services import processes
-from scheduling.services.workers import register_worker
 from tenants.context import all_tenants
 
 pytestmark = pytest.mark.django_db

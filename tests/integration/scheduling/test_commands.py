@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from scheduling.bulk import running
+from scheduling.fleet.workers import Registration
 from scheduling.models import BulkOperation, Charge, DeadLetter, Job
-from scheduling.services.bulk import running
-from scheduling.services.workers import Registration
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant

@@ -12,10 +12,10 @@ import pytest
 from django.db import connection, transaction
 
 from scheduling.exceptions import OptionInvalidError
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
-from scheduling.services.upkeep import tasks
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.upkeep import tasks
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.exceptions import ErasureOpenError
 from tenants.models import ErasureStatus, Tenant, TenantErasure

@@ -14,12 +14,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.models.functions import Now
 
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import start_execution
+from scheduling.fleet.workers import register_worker
 from scheduling.models import LiveExecution, PoolClock, SchedulingEntity, TenantCapacity, WorkerPool
-from scheduling.services import verdicts
-from scheduling.services.dispatching import run_tick
-from scheduling.services.execution import start_execution
-from scheduling.services.settlement import settle
-from scheduling.services.workers import register_worker
 from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
 from tenants.services.tenants import create_tenant

@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from scheduling.conf import BY_INDEX
-from scheduling.models.executions import HistoryRow
+from scheduling.execution.models import HistoryRow
 from tenants.auditor import auditor_login
 from tenants.context import all_tenants
 from tests.named_sql import named_statements
@@ -21,7 +21,7 @@ STATEMENTS = named_statements()
 PARAMETER = re.compile(r"%\((\w+)\)s|%%")
 # Statements that run at every tick or beside ticks. Tables that hold as much as there are slots, and those that each
 # tick empties, are read whole.
-HOT = ("scheduling/services/dispatching/", "scheduling/services/bulk/moves.sql:move_")
+HOT = ("scheduling/dispatch/", "scheduling/bulk/moves.sql:move_")
 # Statements that only the auditor's login may run.
 OF_THE_AUDITOR = ("tenants/services/audit_pruning.sql", "tenants/services/sealing.sql")
 GROWING = {
@@ -79,6 +79,6 @@ def test_hot_statement_scans_no_table_that_grows(name: str) -> None:
 
 
 def test_ghosts_are_looked_for_in_all_history() -> None:
-    statement = STATEMENTS["scheduling/services/consistency/history.sql:find_ghosts"]
+    statement = STATEMENTS["scheduling/consistency/history.sql:find_ghosts"]
     tables = {model._meta.db_table for model in HistoryRow.__subclasses__()}
     assert {name for name in tables if f"AS name FROM {name}\n" in statement} == tables

@@ -13,9 +13,10 @@ import redis
 from django.test import RequestFactory
 from pytest_django import Settings
 
-from scheduling import broker, rate_buckets
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
+from scheduling.limits import rate_buckets
 from tenants import lockouts, redis_breaker
 from tenants.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
 from tenants.shared_cache import SharedCache

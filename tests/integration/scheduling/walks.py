@@ -12,20 +12,20 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from scheduling.execution import verdicts
+from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution, start_executions
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.lines import remove_idle_lines
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.retries import retry_jobs
+from scheduling.jobs.submission import submit_jobs
+from scheduling.jobs.suspension import resume_job, suspend_job
+from scheduling.kit.retry import RetryPolicy
 from scheduling.models import Job, JobDue, LiveExecution
-from scheduling.retry import RetryPolicy
-from scheduling.services import verdicts
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.execution import StartedExecution, start_executions
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.lines import remove_idle_lines
-from scheduling.services.pauses import pause_kind, resume_kind
-from scheduling.services.rescue import run_sweep
-from scheduling.services.retries import retry_jobs
-from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_jobs
-from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.workers import Registration
+from scheduling.stops.pauses import pause_kind, resume_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-from scheduling.selectors.event_feed import read_horizon
+from scheduling.streams.event_feed import read_horizon
 
 
 @contextmanager

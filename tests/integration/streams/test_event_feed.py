@@ -13,10 +13,10 @@ from django.http import HttpRequest
 from django.test import Client
 from django.urls import reverse
 
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import JobEvent
-from scheduling.selectors.event_feed import FedEvent, Position, read_feed, read_horizon
-from scheduling.services.cancellation import cancel_job
 from scheduling.streams import feed as event_feed
+from scheduling.streams.event_feed import FedEvent, Position, read_feed, read_horizon
 from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
 from tenants.clock import read_clock

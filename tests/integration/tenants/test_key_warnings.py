@@ -12,7 +12,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from scheduling.models import UpkeepRun
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Role, Tenant
 from tenants.services.api_keys import revoke_api_key, rotate_api_key

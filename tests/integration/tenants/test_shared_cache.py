@@ -276,7 +276,7 @@ def test_turned_off_nothing_is_kept() -> None:
 def test_settings_and_limits_are_each_tenants_own_and_come_from_memory(
     acme: Tenant, globex: Tenant, clock: Clock, django_assert_num_queries: Any, django_capture_on_commit_callbacks: Any
 ) -> None:
-    from scheduling.limits import MAX_WAITING_JOBS
+    from scheduling.limits.declared import MAX_WAITING_JOBS
 
     with django_capture_on_commit_callbacks(execute=True):
         change_settings(tenant=acme, values={"timezone": "Asia/Tokyo"})

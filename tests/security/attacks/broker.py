@@ -10,11 +10,11 @@ from django.conf import settings
 from django.test import override_settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduling import message_signing
+from scheduling.celery import message_signing
+from scheduling.celery import tasks as upkeep
+from scheduling.celery.tasks import SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, RUN_UPKEEP_TASK
 from scheduling.models import Job, UpkeepRun
-from scheduling.tasks import upkeep
-from scheduling.tasks.upkeep import SUBMIT_TASK
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tests.security.attacks import broker_cache, broker_consumers, broker_users

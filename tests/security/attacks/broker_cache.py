@@ -18,9 +18,9 @@ from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from redis import Redis
 
-from scheduling.dashboards import overview
-from scheduling.limits import MAX_WAITING_JOBS
-from scheduling.selectors import routes
+from scheduling.jobs.routing import routes
+from scheduling.limits.declared import MAX_WAITING_JOBS
+from scheduling.overview import page as overview
 from tenants.context import tenant_context
 from tenants.selectors import limits
 from tenants.selectors import settings as tenant_settings

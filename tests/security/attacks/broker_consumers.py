@@ -12,11 +12,11 @@ from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule
 
 from jobsplatform.celery import app
+from scheduling.celery import foreign
+from scheduling.celery.tasks import SUBMIT_TASK
 from scheduling.conf import RUN_UPKEEP_TASK
+from scheduling.diagnosis.service import diagnose
 from scheduling.models import Job
-from scheduling.services.diagnosis import diagnose
-from scheduling.tasks.upkeep import SUBMIT_TASK
-from scheduling.worker import foreign
 from tenants.context import all_tenants
 from tests.security.messages import published, receive_as_foreign
 from tests.security.table import Attack

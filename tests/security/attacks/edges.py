@@ -13,7 +13,7 @@ from collections.abc import Callable
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobsplatform.logging import build_formatter
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.masking import mask_text
 from tests.security.servers import ask_asgi, ask_wsgi

@@ -11,19 +11,19 @@ from uuid import uuid4
 from celery import chain, signature
 from celery.app.amqp import AMQP
 
-from scheduling.circuit import REFUSED, CircuitName, CircuitPolicy, Ending, follow
+from scheduling.breakers.rules import REFUSED, CircuitName, CircuitPolicy, Ending, follow
+from scheduling.celery.fair_tasks import FairTask, fair_task
+from scheduling.dispatch.tick import run_tick
 from scheduling.exceptions import KindUnknownError
-from scheduling.fair_tasks import FairTask, fair_task
+from scheduling.execution import policy
+from scheduling.execution.storable import storable_result
+from scheduling.fleet.workers import register_worker
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.jobs.waits.reasons import why_waiting
+from scheduling.kit import registry
+from scheduling.kit.base import PermanentError
 from scheduling.models import DeadLetter, Job
-from scheduling.processors import registry
-from scheduling.processors.base import PermanentError
-from scheduling.selectors.waiting import why_waiting
-from scheduling.services.dispatching import run_tick
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
-from scheduling.services.workers import register_worker
-from scheduling.worker import policy
-from scheduling.worker.storable import storable_result
 from tenants.context import all_tenants, tenant_context
 from tests.security.table import Attack
 from tests.security.world import World

@@ -13,12 +13,12 @@ from django.test import Client
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.retries import retry_jobs
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.services.beat_submissions import read_request, submit_for_beat
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.retries import retry_jobs
-from scheduling.services.submission import submit_job
+from scheduling.schedules.beat_submissions import read_request, submit_for_beat
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Membership, Role

@@ -13,11 +13,11 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from rest_framework.test import APIClient
 
+from scheduling.breakers.dependencies import tell_at_once
+from scheduling.execution.dependencies import DependencyUse
+from scheduling.kit.base import Dependency, TransientError
 from scheduling.models import CircuitNews
-from scheduling.processors.base import Dependency, TransientError
-from scheduling.services.dependencies import tell_at_once
 from scheduling.streams import answers
-from scheduling.worker.dependencies import DependencyUse
 from tenants.access import Access
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError

@@ -30,7 +30,7 @@ NO_TOKEN = "401 Unauthorized, Unauthorized"
 _HIDDEN_WORKER = """
 import os, sys
 from scheduling.sandbox.kernel import set_dumpable
-from scheduling.worker.hiding import hide_child, hide_worker
+from scheduling.worker.memory import hide_child, hide_worker
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)

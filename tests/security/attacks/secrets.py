@@ -14,9 +14,9 @@ from unittest import mock
 from django.core.management import call_command
 from django.test import Client, override_settings
 
-from scheduling.outgoing_http import open_header
-from scheduling.processors.base import PermanentError
-from scheduling.processors.testing import make_context
+from scheduling.kit.base import PermanentError
+from scheduling.kit.http import open_header
+from scheduling.kit.testing import make_context
 from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.services.consistency.registry import NEVER, fault_kinds, state_checks
+from scheduling.consistency.registry import NEVER, fault_kinds, state_checks
 
 PAGE = (BASE_DIR / "docs" / "reference" / "consistency.md").read_text()
 

@@ -1,9 +1,9 @@
-"""The tables in docs/concepts/job_lifecycle.md are those of scheduling/lifecycle.py."""
+"""The tables in docs/concepts/job_lifecycle.md are those of scheduling/jobs/lifecycle.py."""
 
 import re
 from pathlib import Path
 
-from scheduling.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
+from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "concepts" / "job_lifecycle.md").read_text(encoding="utf-8")
 

@@ -7,7 +7,7 @@ import tomllib
 from collections import Counter
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.processors.base import KIT_VERSION
+from scheduling.kit.base import KIT_VERSION
 
 DOCS = BASE_DIR / "docs"
 STATES = ("whole", "partly", "not built", "different")
@@ -53,7 +53,7 @@ def test_layer_table_names_every_module_of_the_contract() -> None:
     [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == ["scheduling"]]
     names = {name.strip(" ()") for layer in layers for name in layer.split("|")} - {"apps"}
     page = (DOCS / "concepts" / "architecture.md").read_text()
-    table = page[page.index("Inside `scheduling`") : page.index("`scheduling/processors/` holds")]
+    table = page[page.index("Inside `scheduling`") : page.index("`scheduling/kit/` holds")]
     assert sorted(name for name in names if f"`{name}/`" not in table and f"`{name}.py`" not in table) == []
 
 

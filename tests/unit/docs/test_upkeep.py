@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 
 from jobsplatform.settings.env import BASE_DIR
-from scheduling.services.upkeep import registry
+from scheduling.upkeep import registry
 
 ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (every minute|every 15 minutes|hourly|daily) \|", re.MULTILINE)
 WORDS = {

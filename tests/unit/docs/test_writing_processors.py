@@ -8,15 +8,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from scheduling.processors.base import (
-    Complete,
-    Discard,
-    Interrupted,
-    JobContext,
-    PermanentError,
-    TaskProcessor,
-    Yielded,
-)
+from scheduling.kit.base import Complete, Discard, Interrupted, JobContext, PermanentError, TaskProcessor, Yielded
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "writing_processors.md"
 BLOCK = re.search(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL).group(1)

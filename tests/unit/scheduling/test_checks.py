@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from scheduling.checks import check_processors
-from scheduling.processors import registry
-from scheduling.processors.base import JobContext, TaskProcessor
+from scheduling.kit import registry
+from scheduling.kit.base import JobContext, TaskProcessor
 
 
 class BadSchema(TaskProcessor):

@@ -9,7 +9,7 @@ import pytest
 
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob
-from tests.unit.scheduling.shares import pool, queue, tenant
+from tests.unit.scheduling.fairness.shares import pool, queue, tenant
 
 AHEAD = 10**9
 RULE = MergeRule(below_us=20_000, jobs=100, total_us=200_000)

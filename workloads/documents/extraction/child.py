@@ -24,7 +24,7 @@ from typing import Any
 import scheduling
 import tenants
 import workloads
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
 from scheduling.sandbox import layers
 from scheduling.sandbox.kernel import PR_SET_PDEATHSIG, prctl
 from workloads.documents.blocks import Block

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from scheduling.processors.base import Json, PermanentError, Snoozed, TransientError
+from scheduling.kit.base import Json, PermanentError, Snoozed, TransientError
 
 ENCRYPTED = "file_encrypted"
 DAMAGED = "file_damaged"

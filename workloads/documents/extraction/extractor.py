@@ -15,7 +15,7 @@ from typing import IO, NoReturn
 
 from django.conf import settings
 
-from scheduling.processors.base import TransientError
+from scheduling.kit.base import TransientError
 from scheduling.sandbox.isolated import start_isolated
 from workloads.documents.blocks import Block
 from workloads.documents.extraction.errors import (

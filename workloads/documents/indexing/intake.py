@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import create_batch, submit_jobs
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import create_batch, submit_jobs
 from tenants.models import Tenant
 from workloads.documents.exceptions import DatasetNotFoundError
 from workloads.documents.indexing.processor import DocumentIndexing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 
-from scheduling.processors.base import JobContext
+from scheduling.kit.base import JobContext
 from workloads.documents import repository
 from workloads.documents.models import DocumentStatus
 from workloads.documents.repository import DocumentSource

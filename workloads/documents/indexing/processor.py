@@ -9,8 +9,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext_noop
 
-from scheduling.outgoing_http import Limits
-from scheduling.processors.base import (
+from scheduling.kit.base import (
     Complete,
     Discard,
     Effects,
@@ -22,6 +21,7 @@ from scheduling.processors.base import (
     TaskProcessor,
     Yielded,
 )
+from scheduling.kit.http import Limits
 from tenants.exceptions import SpaceExceededError
 from workloads.documents import repository
 from workloads.documents.embedding import RateLimitedError, get_embedder

@@ -11,9 +11,9 @@ from django.apps import apps
 from django.db import transaction
 
 from scheduling.exceptions import InvalidTransitionError
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.retries import retry_job
-from scheduling.services.suspension import resume_job, suspend_job, wake_jobs
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.retries import retry_job
+from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
 from tenants.exceptions import DomainError
 from tenants.services.audit import part_of_act, record_audit
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentNotFoundError

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.files.base import ContentFile, File
 
-from scheduling.outgoing_http import read_target
+from scheduling.kit.http import read_target
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.services.audit import part_of_act, record_audit

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from scheduling.processors.base import Json, TransientError
+from scheduling.kit.base import Json, TransientError
 from workloads.documents.blocks import Block
 from workloads.documents.extraction.limits import ParsingLimits
 from workloads.documents.splitting import Passage, SplitSettings

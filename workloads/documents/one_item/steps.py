@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from scheduling.outgoing_http import Answer, HeaderValue, Limits, read_target, send
-from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from scheduling.kit.http import Answer, HeaderValue, Limits, read_target, send
 from workloads.documents.cleaning import clean_blocks, remove_addresses
 from workloads.documents.embedding import RateLimitedError, current_model_name, get_embedder
 from workloads.documents.extraction.errors import FileTooComplexError, FileWithoutTextError

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from scheduling.outgoing_http import Answer, Limits, open_pieces, read_target, send_async
-from scheduling.processors.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
+from scheduling.kit.http import Answer, Limits, open_pieces, read_target, send_async
 from tenants.masking import mask_document
 from tenants.secret_references import SecretReference, split_references
 from workloads.workflows.nodes.work import Made, Place, Work

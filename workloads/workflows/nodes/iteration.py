@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
 from workloads.workflows.nodes.work import Opened, Place, Work
 from workloads.workflows.tenant_settings import MAX_ITEMS
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection, connections
 
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
 from tenants.prepared import set_config
 from workloads.documents.queries import get_dataset

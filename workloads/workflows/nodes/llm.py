@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from scheduling.outgoing_http import open_header
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
+from scheduling.kit.http import open_header
 from workloads.model_endpoints.chat import CHAT_LIMITS, Chat, chat
 from workloads.model_endpoints.endpoints import chat_endpoint
 from workloads.workflows.nodes.work import Made, Place, Work

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from scheduling.processors.base import Dependency
+from scheduling.kit.base import Dependency
 from workloads.workflows.definition.graph import Node
 from workloads.workflows.engine.state import Key, Wait
 from workloads.workflows.engine.variables import Reading

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from django.utils.translation import gettext_noop
 
-from scheduling.processors.base import Complete, JobContext, Outcome, TaskProcessor
+from scheduling.kit.base import Complete, JobContext, Outcome, TaskProcessor
 from workloads.workflows.records.record_format import read_record
 from workloads.workflows.records.repository import save_external_record
 

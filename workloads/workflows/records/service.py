@@ -8,8 +8,8 @@ from uuid import UUID
 
 from django.apps import apps
 
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from tenants.context import tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import Tenant

@@ -7,8 +7,8 @@ from datetime import timedelta
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
-from scheduling.services.consistency.registry import FaultKind, Look, Piece, StateCheck
-from scheduling.services.consistency.walk import Table
+from scheduling.consistency.registry import FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.walk import Table
 from tenants.database.sql import load_sql
 from tenants.ids import uuid7_floor
 from workloads.workflows.records.models import NodeRun, WorkflowRun

@@ -11,8 +11,8 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 from psycopg.rows import class_row
 
-from scheduling.services.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
 from tenants.prepared import planned_cursor

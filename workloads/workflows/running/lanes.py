@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from django.db import InterfaceError, OperationalError
 
-from scheduling.outgoing_http import NoAnswerError
-from scheduling.processors.base import Interrupted, JobContext, PermanentError, TransientError
+from scheduling.kit.base import Interrupted, JobContext, PermanentError, TransientError
+from scheduling.kit.http import NoAnswerError
 from tenants.exceptions import DomainError
 from workloads.model_endpoints import event_loop
 from workloads.workflows.engine.state import NodeError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from scheduling.processors.base import JobContext
+from scheduling.kit.base import JobContext
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, Wait
 from workloads.workflows.engine.tasks import Act, Task

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from scheduling.processors.base import PermanentError
+from scheduling.kit.base import PermanentError
 from tenants.clock import read_moment
 from tenants.context import tenant_context
 from workloads.workflows.models import Approval, ApprovalState, RunValue

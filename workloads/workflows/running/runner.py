@@ -10,16 +10,7 @@ import time
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.processors.base import (
-    Complete,
-    Interrupted,
-    JobContext,
-    Outcome,
-    PermanentError,
-    Snoozed,
-    Suspended,
-    Yielded,
-)
+from scheduling.kit.base import Complete, Interrupted, JobContext, Outcome, PermanentError, Snoozed, Suspended, Yielded
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.planner import Planner
 from workloads.workflows.engine.state import Key, NodeError, RunState, Status

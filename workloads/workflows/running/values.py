@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tenants.exceptions import DomainError
 from workloads.files.store import read_bytes, store_bytes
 from workloads.workflows.engine.state import RunState, Step, Stored, inline

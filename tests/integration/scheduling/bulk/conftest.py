@@ -8,10 +8,10 @@ from unittest.mock import patch
 
 import pytest
 
+from scheduling.bulk import running
+from scheduling.bulk.running import open_operations, take_turn
+from scheduling.bulk.starting import start_bulk_operation
 from scheduling.models import BulkOperation
-from scheduling.services.bulk import running
-from scheduling.services.bulk.running import open_operations, take_turn
-from scheduling.services.bulk.starting import start_bulk_operation
 from tenants.context import Actor, Scope, acting_as, scope_context
 from tenants.models import Tenant
 

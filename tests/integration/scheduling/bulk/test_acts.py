@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from scheduling.lifecycle import JobState
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import DeadLetter, Job, JobEvent, JobReady, Queue, RoutingRule, SchedulingEntity, WorkerPool
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.suspension import resume_job, suspend_job
-from scheduling.services.workers import Registration
 from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

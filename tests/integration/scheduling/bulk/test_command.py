@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from scheduling.bulk import running
 from scheduling.models import BulkOperation
-from scheduling.services.bulk import running
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit

@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect
+from scheduling.bulk.starting import plan_bulk_operation
+from scheduling.fleet.workers import Registration
 from scheduling.models import CFSPlan, Job, Queue, SchedulingEntity, Worker, WorkerPool
-from scheduling.selectors.bulk_effect import EFFECT_NOTES, BulkEffect
-from scheduling.services.bulk.starting import plan_bulk_operation
-from scheduling.services.workers import Registration
 from tenants.context import Scope, all_tenants, scope_context
 from tenants.models import Tenant
 from tenants.services.tenants import create_tenant
@@ -143,7 +143,7 @@ def test_it_asks_as_much_whoever_waits_beside(acme: Tenant) -> None:
 @pytest.mark.usefixtures("backlog")
 def test_tenants_with_little_work_are_reckoned_together(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = effect_of(None, "tenant:acme", "cancel")
-    monkeypatch.setattr("scheduling.selectors.bulk_effect.NAMED_TENANTS", 0)
+    monkeypatch.setattr("scheduling.bulk.effect.NAMED_TENANTS", 0)
     effect = effect_of(None, "tenant:acme", "cancel")
     assert [line.tenant for line in effect.lines] == ["acme"]
     assert effect.lines[0] in whole.lines

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
+from scheduling.bulk.runner import BulkRunner
 from scheduling.models import BulkOperation, Queue, WorkerPool
-from scheduling.worker.bulk_runner import BulkRunner
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit

@@ -7,6 +7,13 @@ from typing import Any
 
 import pytest
 
+from scheduling.bulk import queries as reads
+from scheduling.bulk import running, starting
+from scheduling.bulk.queries import find_operations, get_operation
+from scheduling.bulk.records import actor_of
+from scheduling.bulk.running import MAX_FAILURES, note_failure, open_operations, take_turn
+from scheduling.bulk.starting import plan_bulk_operation
+from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from scheduling.exceptions import (
     BulkFilterEmptyError,
     BulkNotUndoableError,
@@ -19,17 +26,10 @@ from scheduling.exceptions import (
     RateLimitedError,
     TooManyBulkOperationsError,
 )
-from scheduling.filters import FilterSyntaxError
+from scheduling.jobs import retries
+from scheduling.jobs.filters import FilterSyntaxError
 from scheduling.models import BulkFormer, BulkOperation, Job, JobEvent, WorkerPool
-from scheduling.selectors import bulk as reads
-from scheduling.selectors.bulk import find_operations, get_operation
-from scheduling.services import retries
-from scheduling.services.bulk import running, starting
-from scheduling.services.bulk.records import actor_of
-from scheduling.services.bulk.running import MAX_FAILURES, note_failure, open_operations, take_turn
-from scheduling.services.bulk.starting import plan_bulk_operation
-from scheduling.services.bulk.stopping import abort_bulk_operation, undo_bulk_operation
-from scheduling.services.retention import platform_rows
+from scheduling.upkeep.retention import platform_rows
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.exceptions import DomainError, FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.services.schedules import definitions, firing, runs
-from scheduling.services.schedules.definitions import create_schedule
+from scheduling.schedules import definitions, firing, runs
+from scheduling.schedules.definitions import create_schedule
 from tenants.clock import read_clock
 from tenants.context import all_tenants
 from tenants.models import Tenant

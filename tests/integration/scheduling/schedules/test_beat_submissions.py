@@ -12,12 +12,12 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
+from scheduling.celery import tasks as upkeep
+from scheduling.celery.beat_tasks import find_fault
+from scheduling.celery.tasks import submit
 from scheduling.exceptions import KindUnknownError
-from scheduling.services.beat_submissions import submit_for_beat
-from scheduling.services.job_requests import JobRequest
-from scheduling.tasks import upkeep
-from scheduling.tasks.upkeep import submit
-from scheduling.worker.beat_tasks import find_fault
+from scheduling.jobs.requests import JobRequest
+from scheduling.schedules.beat_submissions import submit_for_beat
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 

@@ -10,13 +10,8 @@ from django.db import transaction
 
 from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
 from scheduling.models import Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import (
-    delete_schedule,
-    pause_schedule,
-    resume_schedule,
-    update_schedule,
-)
-from scheduling.services.schedules.runs import run_schedule_now
+from scheduling.schedules.definitions import delete_schedule, pause_schedule, resume_schedule, update_schedule
+from scheduling.schedules.runs import run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant

@@ -7,12 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from scheduling.kit import registry
 from scheduling.models import Job, Schedule
-from scheduling.processors import registry
-from scheduling.services.schedules import firing
-from scheduling.services.schedules.definitions import pause_schedule
-from scheduling.services.schedules.firing import fire_due_schedules
-from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
+from scheduling.schedules import firing
+from scheduling.schedules.definitions import pause_schedule
+from scheduling.schedules.firing import fire_due_schedules
+from scheduling.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.services.plans import update_plan

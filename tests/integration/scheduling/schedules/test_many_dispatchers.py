@@ -12,9 +12,9 @@ from django.db import connection
 from django.utils import timezone
 
 from scheduling.models import Job, Schedule, ScheduleFire
-from scheduling.services.schedules.definitions import create_schedule
-from scheduling.services.schedules.firing import fire_due_schedules
-from scheduling.services.schedules.runs import backfill_schedule
+from scheduling.schedules.definitions import create_schedule
+from scheduling.schedules.firing import fire_due_schedules
+from scheduling.schedules.runs import backfill_schedule
 from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

@@ -10,9 +10,9 @@ from django.utils import translation
 
 from scheduling.exceptions import BackfillInvalidError, QuotaExceededError
 from scheduling.models import ScheduleFire
-from scheduling.services.schedules.definitions import pause_schedule
-from scheduling.services.schedules.firing import fire_due_schedules
-from scheduling.services.schedules.runs import backfill_schedule, run_schedule_now
+from scheduling.schedules.definitions import pause_schedule
+from scheduling.schedules.firing import fire_due_schedules
+from scheduling.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tenants.services.plans import update_plan

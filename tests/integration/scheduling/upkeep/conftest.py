@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from scheduling.services.upkeep import registry
-from scheduling.services.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep import registry
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.permissions import Permission
 
 Plant = Callable[..., UpkeepTask]

@@ -14,12 +14,12 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
-from scheduling import broker
+from scheduling.celery import tasks
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import UpkeepRun
-from scheduling.services.upkeep.registry import Step
-from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.tasks import upkeep as tasks
+from scheduling.upkeep.registry import Step
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.upkeep.conftest import Plant

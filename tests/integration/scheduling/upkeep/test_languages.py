@@ -17,14 +17,14 @@ from django.urls import reverse
 from django.utils import translation
 from rest_framework.test import APIClient
 
+from scheduling.consistency import sums
+from scheduling.consistency.counters import COUNTER_NAMES, fault_of
+from scheduling.consistency.sums import USAGE, usage_fault
 from scheduling.models import UpkeepRun
-from scheduling.services.consistency import sums
-from scheduling.services.consistency.counters import COUNTER_NAMES, fault_of
-from scheduling.services.consistency.sums import USAGE, usage_fault
-from scheduling.services.partitions import missing_days
-from scheduling.services.upkeep import runs
-from scheduling.services.upkeep.registry import Step
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep import runs
+from scheduling.upkeep.partitions import missing_days
+from scheduling.upkeep.registry import Step
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.translation import LocalizableText

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from scheduling.models import Charge, Execution, JobLog
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of

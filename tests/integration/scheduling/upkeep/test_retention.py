@@ -17,7 +17,7 @@ from django.db.models import Count
 from django.utils import timezone
 from psycopg.errors import LockNotAvailable
 
-from scheduling.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import (
     Batch,
     Charge,
@@ -30,13 +30,13 @@ from scheduling.models import (
     Worker,
     WorkerPool,
 )
-from scheduling.services.partitions import HISTORY_TABLES, list_partitions
-from scheduling.services.retention import history, rules
-from scheduling.services.retention import jobs as job_retention
-from scheduling.services.retention.rules import Cutoffs, Kept
-from scheduling.services.upkeep import retention
-from scheduling.services.upkeep.registry import Budget
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.partitions import HISTORY_TABLES, list_partitions
+from scheduling.upkeep.registry import Budget
+from scheduling.upkeep.retention import history, rules
+from scheduling.upkeep.retention import jobs as job_retention
+from scheduling.upkeep.retention import steps as retention
+from scheduling.upkeep.retention.rules import Cutoffs, Kept
+from scheduling.upkeep.runs import run_upkeep
 from tenants.chain import PLATFORM_CHAIN
 from tenants.conf import platform_role
 from tenants.context import all_tenants, tenant_context

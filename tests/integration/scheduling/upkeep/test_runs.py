@@ -12,11 +12,11 @@ from django_celery_beat.models import PeriodicTask
 
 from scheduling.exceptions import UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import UpkeepRun
-from scheduling.services.upkeep import registry, runs
-from scheduling.services.upkeep.registry import Budget, Step
-from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.services.upkeep.schedules import row_name, seed_schedules
-from scheduling.services.upkeep.status import find_line, find_upkeep_warnings
+from scheduling.upkeep import registry, runs
+from scheduling.upkeep.registry import Budget, Step
+from scheduling.upkeep.runs import run_upkeep
+from scheduling.upkeep.schedules import row_name, seed_schedules
+from scheduling.upkeep.status import find_line, find_upkeep_warnings
 from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
 from tests.integration.scheduling.upkeep.conftest import Plant

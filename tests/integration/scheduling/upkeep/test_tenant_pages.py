@@ -9,13 +9,13 @@ import pytest
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled
 
+from scheduling.consistency import registry, rollups
+from scheduling.consistency.registry import Fault, Look, Piece, find_checks, state_checks
+from scheduling.consistency.rollups import RollupCheck, RollupDifference
+from scheduling.consistency.walk import look_at_page
 from scheduling.models import Charge, RollupClock, UpkeepRun
-from scheduling.services.consistency import registry, rollups
-from scheduling.services.consistency.registry import Fault, Look, Piece, find_checks, state_checks
-from scheduling.services.consistency.rollups import RollupCheck, RollupDifference
-from scheduling.services.consistency.walk import look_at_page
-from scheduling.services.rollups import fold_tallies
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.statistics.rollups import fold_tallies
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
 from tenants.ids import uuid7
 from tenants.models import Tenant

@@ -10,14 +10,15 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from scheduling import broker, signals
+from scheduling import signals
+from scheduling.celery import tasks
+from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnknownError
 from scheduling.models import TenantUpkeepRun, UpkeepRun
-from scheduling.services.upkeep.registry import Budget, Step
-from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.services.upkeep.status import find_upkeep_warnings
-from scheduling.services.upkeep.tenant_runs import RequestedRun, request_tenant_run, run_tenant_upkeep
-from scheduling.tasks import upkeep as tasks
+from scheduling.upkeep.registry import Budget, Step
+from scheduling.upkeep.runs import run_upkeep
+from scheduling.upkeep.status import find_upkeep_warnings
+from scheduling.upkeep.tenant_runs import RequestedRun, request_tenant_run, run_tenant_upkeep
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.permissions import Permission

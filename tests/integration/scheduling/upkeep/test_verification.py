@@ -8,10 +8,10 @@ import pytest
 from django.db import connection
 
 from scheduling.models import RollupClock, SchedulingEntity, TenantCapacity
-from scheduling.services.partitions import DAYS_AHEAD, HISTORY_TABLES, maintain_partitions, missing_days
-from scheduling.services.rollups import fold_tallies
-from scheduling.services.upkeep.runs import run_upkeep
-from scheduling.services.upkeep.status import find_upkeep_warnings
+from scheduling.statistics.rollups import fold_tallies
+from scheduling.upkeep.partitions import DAYS_AHEAD, HISTORY_TABLES, maintain_partitions, missing_days
+from scheduling.upkeep.runs import run_upkeep
+from scheduling.upkeep.status import find_upkeep_warnings
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
@@ -125,7 +125,7 @@ def test_days_without_a_partition_are_told(db: None) -> None:
 
 def test_the_folds_of_two_dispatchers_do_not_meet(work: None, monkeypatch: pytest.MonkeyPatch) -> None:
     led: Callable[[int], bool] = lambda lock: False  # noqa: E731 - what another leader looks like
-    monkeypatch.setattr("scheduling.services.rollups.lead", led)
+    monkeypatch.setattr("scheduling.statistics.rollups.lead", led)
     assert fold_tallies() == 0
     monkeypatch.undo()
     assert fold_tallies() == 1

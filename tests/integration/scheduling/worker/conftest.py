@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import connection
 
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.message import execute
+from scheduling.fleet.workers import register_worker
+from scheduling.kit import registry
+from scheduling.kit.base import JobContext, Outcome, TaskProcessor
 from scheduling.models import Execution, Job, LiveExecution, Worker, WorkerPool
-from scheduling.processors import registry
-from scheduling.processors.base import JobContext, Outcome, TaskProcessor
-from scheduling.services.dispatching import run_tick
-from scheduling.services.workers import register_worker
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 from django.db import transaction
 
+from scheduling.execution import message as execution
+from scheduling.execution import turns
+from scheduling.kit.base import Interrupted, JobContext
 from scheduling.models import Job, LiveExecution
-from scheduling.processors.base import Interrupted, JobContext
-from scheduling.worker import execution, turns
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant

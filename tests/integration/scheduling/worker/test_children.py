@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from scheduling.jobs.batches.cancelling import tend_cancellations
+from scheduling.jobs.batches.folding import fold_batches
+from scheduling.jobs.batches.queries import children_of
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.kit.base import AwaitChildren, Complete, JobContext, Yielded
 from scheduling.models import Batch, Job
-from scheduling.processors.base import AwaitChildren, Complete, JobContext, Yielded
-from scheduling.selectors.batches import children_of
-from scheduling.services.batches.cancelling import tend_cancellations
-from scheduling.services.batches.folding import fold_batches
-from scheduling.services.cancellation import cancel_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.acceptance.acts import event_names
@@ -36,7 +36,7 @@ def fan_out(context: JobContext) -> object:
 
 
 def raise_permanent() -> None:
-    from scheduling.processors.base import PermanentError
+    from scheduling.kit.base import PermanentError
 
     raise PermanentError("no", code="odd_number")
 

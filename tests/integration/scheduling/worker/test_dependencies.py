@@ -12,8 +12,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from scheduling.models import Circuit, CircuitNews, Execution, Job, JobDue, JobEvent, JobHeld, WorkerPool
-from scheduling.processors.base import (
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import dependencies
+from scheduling.kit.base import (
     Dependency,
     DependencyRefusedError,
     Interrupted,
@@ -21,8 +22,7 @@ from scheduling.processors.base import (
     PermanentError,
     TransientError,
 )
-from scheduling.services.dispatching import run_tick
-from scheduling.worker import dependencies
+from scheduling.models import Circuit, CircuitNews, Execution, Job, JobDue, JobEvent, JobHeld, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import in_flight, reload, submit

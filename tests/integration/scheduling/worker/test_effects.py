@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from django.db import connection, transaction
 
+from scheduling.kit.base import JobContext
 from scheduling.models import Batch, Job
-from scheduling.processors.base import JobContext
 from scheduling.worker.control_block import Cause
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context

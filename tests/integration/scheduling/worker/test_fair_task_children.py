@@ -9,9 +9,9 @@ import pytest
 from celery import shared_task
 from django.utils import timezone
 
-from scheduling.fair_tasks import fair_task
+from scheduling.celery.fair_tasks import fair_task
+from scheduling.kit import registry
 from scheduling.models import Job, JobDue
-from scheduling.processors import registry
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from scheduling.kit import registry
 from scheduling.models import Circuit, DeadLetter, Execution, Job, JobEvent, JobLog
-from scheduling.processors import registry
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.worker.conftest import Run

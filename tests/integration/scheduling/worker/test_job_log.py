@@ -12,11 +12,12 @@ import pytest
 from django.db import OperationalError, transaction
 
 from scheduling import conf
+from scheduling.execution.logs import buffer as log_buffer
+from scheduling.execution.logs import job_log
+from scheduling.execution.logs import service as job_logs
+from scheduling.execution.logs.queries import read_log
+from scheduling.kit.base import Interrupted, JobContext, Retry, TransientError
 from scheduling.models import Job, JobLog, JobLogTally
-from scheduling.processors.base import Interrupted, JobContext, Retry, TransientError
-from scheduling.selectors.job_logs import read_log
-from scheduling.services import job_logs
-from scheduling.worker import job_log, log_buffer
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.settings import change_settings
@@ -225,7 +226,7 @@ def _fail() -> None:
 
 
 def _run_again(job: Job, run: Run) -> None:
-    from scheduling.services.retries import retry_job
+    from scheduling.jobs.retries import retry_job
 
     with tenant_context(job.tenant_id):
         job = Job.objects.get(pk=job.pk)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from django.db.models.functions import Now
 
+from scheduling.jobs.kept_results.service import key_of
+from scheduling.kit.base import Complete, JobContext, Yielded
 from scheduling.models import Job, JobLog, KeptResult
-from scheduling.processors.base import Complete, JobContext, Yielded
-from scheduling.services.kept_results import key_of
-from scheduling.services.retention.platform_rows import prune_platform_rows
+from scheduling.upkeep.retention.platform_rows import prune_platform_rows
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.signals import cache_asked

@@ -10,10 +10,11 @@ from django.db import OperationalError, connection
 from django_celery_beat import schedulers
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from scheduling.celery.beat import BeatingScheduler
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import message as execution
 from scheduling.models import LiveExecution, Worker, WorkerPool
-from scheduling.services.dispatching import run_tick
-from scheduling.worker import celery_worker, connections, execution
-from scheduling.worker.beat import BeatingScheduler
+from scheduling.worker import celery_worker, connections
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from scheduling.kit.base import JobContext
 from scheduling.models import Batch, Job
-from scheduling.processors.base import JobContext
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.checks import faults_of
@@ -109,7 +109,7 @@ def test_lost_session_burns_no_attempt_and_job_completes_later(
 def test_job_that_ends_its_session_each_time_burns_attempts_in_the_end(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.worker.lost_sessions.MOST_UNCOUNTED", 2)
+    monkeypatch.setattr("scheduling.execution.policy.MOST_UNCOUNTED", 2)
     follow(end_inside_transaction)
     (job,) = submit(acme, kind="scripted")
     for _ in range(2):
@@ -229,7 +229,7 @@ def test_error_of_the_job_itself_is_an_attempt(
 def test_settlement_whose_effects_keep_their_transaction_too_long_is_an_attempt(
     acme: Tenant, run: Run, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.worker.settling.SETTLE_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("scheduling.execution.settling.SETTLE_PATIENCE_SECONDS", 0.1)
     follow(lambda context: context.in_settlement(lambda: time_out("idle_in_transaction_session_timeout")))
     (job,) = submit(acme, kind="scripted")
     job: Job = run(job)

@@ -11,13 +11,13 @@ import pytest
 from django.db import connection, transaction
 
 from scheduling import signals
+from scheduling.execution import settling
+from scheduling.execution.message import execute
+from scheduling.execution.settlement import Settled, settle
+from scheduling.execution.start import Begun, start_executions
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.kit.base import JobContext
 from scheduling.models import Batch, Charge, Execution, Job, JobEvent, JobLog
-from scheduling.processors.base import JobContext
-from scheduling.services.cancellation import cancel_jobs
-from scheduling.services.execution import Begun, start_executions
-from scheduling.services.settlement import Settled, settle
-from scheduling.worker import settling
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

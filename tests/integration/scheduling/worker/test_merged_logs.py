@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError
 
+from scheduling.execution import settling
+from scheduling.execution.logs import buffer as log_buffer
+from scheduling.execution.logs import job_log
+from scheduling.execution.logs.service import LogWrite
+from scheduling.execution.message import execute
+from scheduling.kit.base import JobContext
 from scheduling.models import Job, JobLog, JobLogTally
-from scheduling.processors.base import JobContext
-from scheduling.services.job_logs import LogWrite
-from scheduling.worker import job_log, log_buffer, settling
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -108,7 +110,7 @@ def test_lines_and_settlement_are_one_transaction(
 ) -> None:
     begun: list[str] = []
     for name in ("all_tenants", "tenant_context"):
-        monkeypatch.setattr(f"scheduling.services.job_logs.{name}", lambda *_, name=name: begun.append(name))
+        monkeypatch.setattr(f"scheduling.execution.logs.service.{name}", lambda *_, name=name: begun.append(name))
     together: list[Any] = []
     monkeypatch.setattr(settling, "settle_together", together.append)
     follow(lambda context: context.log("done"))
@@ -155,7 +157,7 @@ def test_effects_see_the_line_that_was_logged_before_them(acme: Tenant, run_merg
 def test_each_log_is_bounded_by_itself(
     acme: Tenant, globex: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("scheduling.services.job_logs.MAX_LOG_BYTES", 300)
+    monkeypatch.setattr("scheduling.execution.logs.service.MAX_LOG_BYTES", 300)
 
     def process(context: JobContext) -> None:
         for number in range(10 if context.payload["n"] == 1 else 1):
@@ -174,7 +176,7 @@ def test_each_log_is_bounded_by_itself(
 def test_many_lines_are_written_before_the_end(
     acme: Tenant, run_merged: RunMerged, follow: Follow, monkeypatch: pytest.MonkeyPatch, writes: Writes
 ) -> None:
-    monkeypatch.setattr("scheduling.worker.turns.MAX_BUFFERED_LINES", 5)
+    monkeypatch.setattr("scheduling.execution.turns.MAX_BUFFERED_LINES", 5)
     follow(lambda context: [context.log(f"{n}") for n in range(3)] and None)
     done = run_merged(submit(acme, 3, kind="scripted"))
     assert [len(given) for given in writes] == [2, 1]

@@ -10,11 +10,11 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.message import execute
+from scheduling.kit import registry
+from scheduling.kit.base import Complete, Discard, JobContext, PermanentError
 from scheduling.models import DeadLetter, Job, JobDue, LiveExecution, WorkerPool
-from scheduling.processors import registry
-from scheduling.processors.base import Complete, Discard, JobContext, PermanentError
-from scheduling.services.dispatching import run_tick
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from django.db import OperationalError, transaction
 
+from scheduling.execution import runtime
+from scheduling.execution.logs import job_log
+from scheduling.kit.base import Interrupted, JobContext, Yielded
 from scheduling.models import Job, JobLog
-from scheduling.processors.base import Interrupted, JobContext, Yielded
-from scheduling.worker import job_log, runtime
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from django.db.models.functions import Now
 
+from scheduling.dispatch.tick import run_tick
+from scheduling.kit.base import Dependency, DependencyRefusedError, JobContext
 from scheduling.models import Circuit, DeadLetter, Job, JobDue, WorkerPool
-from scheduling.processors.base import Dependency, DependencyRefusedError, JobContext
-from scheduling.services.dispatching import run_tick
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import reload, submit

@@ -13,17 +13,16 @@ import pytest
 from django.db.models import F
 
 from scheduling.conf import lease_seconds
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import start_execution
+from scheduling.kit import registry
 from scheduling.models import Charge, Execution, LiveExecution, WorkerPool
-from scheduling.processors import registry
-from scheduling.services.dispatching import run_tick
-from scheduling.services.execution import start_execution
-from scheduling.services.rescue import run_sweep
-from scheduling.services.rollups import fold_tallies
-from scheduling.services.settlement import settle
+from scheduling.statistics.rollups import fold_tallies
+from scheduling.worker.child_exit import Finding, settlements_of
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.ending import settlements_of
 from scheduling.worker.registration import LocalWorker
-from scheduling.worker.watch import Finding
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.checks import faults_of

@@ -16,17 +16,20 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
+from scheduling.execution import message as execution
+from scheduling.execution import performing, settling, turns
+from scheduling.execution.logs import job_log
+from scheduling.execution.message import SlotUse
+from scheduling.execution.settlement import Settled, Settlement
+from scheduling.fleet.workers import register_worker
+from scheduling.kit import registry
+from scheduling.kit.base import JobContext
 from scheduling.models import Execution, JobEvent, LiveExecution, Queue, QueueClock
-from scheduling.processors import registry
-from scheduling.processors.base import JobContext
-from scheduling.services.settlement import Settled, Settlement
-from scheduling.services.topology import update_queue
-from scheduling.services.workers import register_worker
-from scheduling.worker import execution, heartbeat, job_log, performing, settling, turns
-from scheduling.worker.execution import SlotUse
+from scheduling.topology.service import update_queue
+from scheduling.worker import heartbeat
+from scheduling.worker.child_exit import Finding
 from scheduling.worker.heartbeat import HeartbeatThread
 from scheduling.worker.registration import LocalWorker
-from scheduling.worker.watch import Finding
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.acceptance.processes import eventually

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from django.test import override_settings
 
-from scheduling.services.consistency.verification import verify
+from scheduling.consistency.verification import verify
 from tenants.context import tenant_context
 from tests.integration.scheduling.acts import submit
 from tests.integration.workloads.documents.conftest import add_document

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import tenant_context
 from tests.integration.workloads.documents.conftest import add_document
 from workloads.documents import state_checks

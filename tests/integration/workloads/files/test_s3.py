@@ -15,7 +15,7 @@ from django.test import override_settings
 from moto.server import ThreadedMotoServer
 
 from jobsplatform.settings.files import S3, S3_OPTIONS
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.files import upkeep

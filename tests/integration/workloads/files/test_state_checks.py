@@ -7,7 +7,7 @@ from django.core.files.storage import default_storage
 from django.db.models import F
 from django.db.models.functions import Now
 
-from scheduling.services.consistency.verification import verify
+from scheduling.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.files.conftest import refer

@@ -12,7 +12,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.usage import stored

@@ -14,13 +14,12 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from scheduling.execution import policy, verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution
+from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Json
 from scheduling.models import Job, LiveExecution
-from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
-from scheduling.services import verdicts
-from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.execution import StartedExecution
-from scheduling.services.settlement import settle
-from scheduling.worker import policy
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin

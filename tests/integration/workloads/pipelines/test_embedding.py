@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scheduling.lifecycle import JobState
-from scheduling.processors.base import Dependency
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.base import Dependency
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, paragraphs, run_of, text

@@ -10,7 +10,7 @@ import pytest
 from django.db.models.functions import Now
 from pytest_django import Settings
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
 from scheduling.models import JobDue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.base import Dependency, TransientError
 from scheduling.models import Job
-from scheduling.processors.base import Dependency, TransientError
 from tenants.context import all_tenants, tenant_context
 from tenants.limits import Limit
 from tenants.models import Tenant

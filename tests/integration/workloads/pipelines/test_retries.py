@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.retries import retry_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.retries import retry_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, chunks_of, entities_of, run_of, text

@@ -9,10 +9,10 @@ from uuid import UUID
 
 import pytest
 
-from scheduling.lifecycle import JobState
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.suspension import suspend_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.suspension import suspend_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import (

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from rest_framework.test import APIClient
 
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, definition, entities_of, run_of, text, upload

@@ -12,10 +12,10 @@ from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from scheduling.consistency.verification import verify
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.consistency.verification import verify
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, entities_of, paragraphs, run_of, text

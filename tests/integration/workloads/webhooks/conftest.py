@@ -10,10 +10,10 @@ from django.contrib.auth.models import User
 from django.db.models.functions import Now
 from rest_framework.test import APIClient
 
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.message import execute
+from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
-from scheduling.services.dispatching import run_tick
-from scheduling.services.workers import register_worker
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.conftest import session_of

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
+from scheduling.jobs.batches.firing import fire_batches
+from scheduling.jobs.batches.folding import fold_batches
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Batch, DeadLetter, Job
-from scheduling.services.batches.firing import fire_batches
-from scheduling.services.batches.folding import fold_batches
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tenants.selectors.tenants import find_tenant
@@ -224,7 +224,7 @@ def test_the_example_of_the_documentation_verifies(acme_api: APIClient, run: Run
 def test_old_attempts_are_removed(acme_api: APIClient, run: Run, server: WebServer) -> None:
     from datetime import timedelta
 
-    from scheduling.services.upkeep.registry import Budget
+    from scheduling.upkeep.registry import Budget
     from workloads.webhooks import upkeep
 
     shown = make(acme_api, f"{server.url}/hook")

@@ -12,7 +12,7 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from scheduling.services.subscriptions.relay import EventRelayer
+from scheduling.subscriptions.relay import EventRelayer
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tests.integration.api.test_access import API, assert_problem

@@ -8,12 +8,12 @@ from uuid import UUID
 
 from django.db import connection
 
+from scheduling.execution import policy
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.settlement import Settlement, settle
+from scheduling.execution.start import StartedExecution
+from scheduling.kit.base import Effects, JobContext, Json
 from scheduling.models import Job
-from scheduling.processors.base import Effects, JobContext, Json
-from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.execution import StartedExecution
-from scheduling.services.settlement import Settlement, settle
-from scheduling.worker import policy
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.models import Tenant

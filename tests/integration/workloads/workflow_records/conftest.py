@@ -14,9 +14,9 @@ from django.contrib.auth.models import User
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
 
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.submission import submit_job
 from tenants.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too

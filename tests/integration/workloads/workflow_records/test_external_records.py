@@ -15,9 +15,9 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduling.consistency.verification import verify
+from scheduling.kit import registry
 from scheduling.models import Job
-from scheduling.processors import registry
-from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.ids import uuid7
 from tenants.models import Tenant

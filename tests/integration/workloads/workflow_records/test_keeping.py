@@ -9,9 +9,9 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from scheduling.consistency.verification import verify
 from scheduling.models import Job
-from scheduling.services.consistency.verification import verify
-from scheduling.services.upkeep.runs import run_upkeep
+from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.ids import uuid7, uuid7_floor
 from tenants.models import Tenant

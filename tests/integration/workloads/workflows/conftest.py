@@ -11,11 +11,11 @@ from django.db.models.functions import Now
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from scheduling.dispatch import leadership
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution.message import execute
+from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, LiveExecution, Worker, WorkerPool
-from scheduling.services import leadership
-from scheduling.services.dispatching import run_tick
-from scheduling.services.workers import register_worker
-from scheduling.worker.execution import execute
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant

@@ -10,12 +10,12 @@ from collections import Counter
 
 import pytest
 
+from scheduling.execution import verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution, start_execution
+from scheduling.kit.base import Complete, Effects, JobContext, Json, Yielded
 from scheduling.models import LiveExecution
-from scheduling.processors.base import Complete, Effects, JobContext, Json, Yielded
-from scheduling.services import verdicts
-from scheduling.services.checkpoints import save_checkpoint
-from scheduling.services.execution import StartedExecution, start_execution
-from scheduling.services.settlement import settle
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from scheduling.execution.rescue import run_sweep
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import DeadLetter, Execution, Job, JobDue, JobSuspended
-from scheduling.services.cancellation import cancel_job
-from scheduling.services.rescue import run_sweep
-from scheduling.services.upkeep.registry import Budget
+from scheduling.upkeep.registry import Budget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tenants.services.settings import change_settings

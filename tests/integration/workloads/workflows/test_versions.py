@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
-from scheduling.services.due_versions import apply_due_versions
+from scheduling.plans.due_versions import apply_due_versions
 from tenants.context import acting_as, all_tenants, current_actor, tenant_context
 from tenants.exceptions import VersionNotWaitingError
 from tenants.models import AuditLogEntry, Tenant

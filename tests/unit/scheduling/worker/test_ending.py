@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.services.settlement import Settlement
+from scheduling.execution.settlement import Settlement
+from scheduling.worker.child_exit import Finding, settlements_of
 from scheduling.worker.control_block import ControlBlock, Seat
-from scheduling.worker.ending import settlements_of
-from scheduling.worker.watch import Finding
 from tests.unit.scheduling.worker.test_control_block import MEMBERS, begin, begin_message, only
 
 

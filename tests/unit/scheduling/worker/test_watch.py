@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
+from scheduling.worker.child_exit import Finding, find, is_child_alive
 from scheduling.worker.control_block import Cause, HeldSlot
-from scheduling.worker.watch import Finding, find, is_child_alive
 
 SECOND = 1_000_000_000
 HELD = HeldSlot(

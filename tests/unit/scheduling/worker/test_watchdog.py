@@ -15,8 +15,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from scheduling.worker import watchdog as module
-from scheduling.worker.heartbeat_file import HeartbeatFile, read_heartbeat_age
-from scheduling.worker.watchdog import EXIT_STATUS, LOOK_SECONDS, Loop, Watchdog
+from scheduling.worker.watchdog import EXIT_STATUS, LOOK_SECONDS, HeartbeatFile, Loop, Watchdog, read_heartbeat_age
 
 LIMIT = 30.0
 PATIENCE_SECONDS = 60.0

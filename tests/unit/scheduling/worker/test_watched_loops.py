@@ -13,10 +13,13 @@ from django.db import OperationalError
 from django.http import HttpRequest
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from scheduling.bulk import runner as bulk_runner
+from scheduling.celery import beat
+from scheduling.dispatch import duties as duty_runner
 from scheduling.models import ProcessHeartbeat
 from scheduling.streams import feed as event_feed
 from scheduling.streams.subscriptions import Subscription
-from scheduling.worker import auditor, beat, bulk_runner, duty_runner
+from scheduling.upkeep import auditor
 from scheduling.worker.watchdog import Loop
 from tenants.database.errors import ConnectionLostError
 from tenants.permissions import Permission

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduling.outgoing_http import Answer, NoAnswerError
-from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.http import Answer, NoAnswerError
 from workloads.documents import embedding
 from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from tests.model_server import embed_text, model_server
 from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, RateLimitedError
 

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from scheduling.conf import MAX_RESULT_BYTES
-from scheduling.processors.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
-from scheduling.worker.storable import storable_result
+from scheduling.execution.storable import storable_result
+from scheduling.kit.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
 from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import MAX_PREVIEW_CHARACTERS, HttpCall
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from scheduling.outgoing_http import AddressRefusedError, Limits, NoAnswerError
-from scheduling.processors.base import Dependency, DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.base import Dependency, DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError
 from tests.model_server import ModelServer, model_server
 from workloads.model_endpoints import event_loop
 from workloads.model_endpoints.chat import Chat, ChatAnswer, chat

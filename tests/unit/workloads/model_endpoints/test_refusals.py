@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from scheduling.processors.base import DependencyRefusedError, PermanentError, TransientError
+from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 NAME = EndpointName("model endpoint", "model", "sk-very-secret-key-0123456789")

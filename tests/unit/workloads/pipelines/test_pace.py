@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scheduling.processors.base import PermanentError, TransientError
+from scheduling.kit.base import PermanentError, TransientError
 from workloads.pipelines.pace import Pace
 from workloads.pipelines.performance import is_push_back
 

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import numpy as np
 import pytest
 
-from scheduling.processors.base import Dependency, Interrupted, JobContext, TransientError
+from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
 from tests.web_server import WebServer, web_server
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import DocumentStatus

@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from scheduling.outgoing_http import NoAnswerError
-from scheduling.processors.base import Dependency, TransientError
-from scheduling.worker.dependencies import DependencyUse
+from scheduling.execution.dependencies import DependencyUse
+from scheduling.kit.base import Dependency, TransientError
+from scheduling.kit.http import NoAnswerError
 from workloads.model_endpoints.chat import CHAT_LIMITS
 from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.running.lanes import _within

@@ -14,7 +14,7 @@ from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.outgoing_http import UrlRefusedError
+from scheduling.kit.http import UrlRefusedError
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet

@@ -15,12 +15,12 @@ from django.db import connection
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from scheduling.execution import policy
+from scheduling.execution.checkpoints import save_checkpoint, save_progress
+from scheduling.execution.settlement import Progress, settle
+from scheduling.execution.start import StartedExecution
+from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Json
 from scheduling.models import Job
-from scheduling.processors.base import Dependency, Effects, Interrupted, JobContext, Json
-from scheduling.services.checkpoints import save_checkpoint, save_progress
-from scheduling.services.execution import StartedExecution
-from scheduling.services.settlement import Progress, settle
-from scheduling.worker import policy
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.selectors.settings import tenant_setting

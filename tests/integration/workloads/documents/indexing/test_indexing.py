@@ -9,13 +9,13 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from scheduling.lifecycle import JobState
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import submit_job
+from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import DeadLetter, Job, LiveExecution
-from scheduling.selectors.waiting import why_waiting
-from scheduling.services import verdicts
-from scheduling.services.job_requests import JobRequest
-from scheduling.services.settlement import settle
-from scheduling.services.submission import submit_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import PlanLimit, Tenant
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from scheduling.lifecycle import JobState
-from scheduling.processors.base import Dependency
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.base import Dependency
 from tenants.context import all_tenants
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload
 from tests.integration.workloads.documents.indexing.test_indexing import SENTENCES, document_of, positions_of

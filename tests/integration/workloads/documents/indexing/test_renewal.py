@@ -12,8 +12,8 @@ from django.core.files.storage import default_storage
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from scheduling.consistency.verification import verify
 from scheduling.models import Batch, Job
-from scheduling.services.consistency.verification import verify
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant

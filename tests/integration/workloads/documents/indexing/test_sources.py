@@ -11,8 +11,8 @@ import pytest
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from scheduling.consistency.verification import verify
 from scheduling.models import Job
-from scheduling.services.consistency.verification import verify
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload

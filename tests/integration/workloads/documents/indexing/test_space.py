@@ -10,8 +10,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from scheduling.consistency.verification import verify
 from scheduling.models import DeadLetter, Job
-from scheduling.services.consistency.verification import verify
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import SpaceExceededError
 from tenants.limits import Limit

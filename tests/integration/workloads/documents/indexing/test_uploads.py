@@ -9,8 +9,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from rest_framework.test import APIClient
 
+from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Batch, Job
-from scheduling.services.cancellation import cancel_job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import Hands, stored_files, upload

@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from scheduling.processors.base import Interrupted
+from scheduling.kit.base import Interrupted
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf, rewrite_docx
 from workloads.documents.blocks import Block
 from workloads.documents.extraction import child, extractor

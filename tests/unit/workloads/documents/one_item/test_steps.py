@@ -10,8 +10,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from scheduling.outgoing_http import Limits
-from scheduling.processors.base import Dependency, Interrupted, PermanentError, TransientError
+from scheduling.kit.base import Dependency, Interrupted, PermanentError, TransientError
+from scheduling.kit.http import Limits
 from tests.web_server import WebServer, web_server
 from workloads.documents.blocks import Block
 from workloads.documents.embedding import DIMENSIONS, RateLimitedError

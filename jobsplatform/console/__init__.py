@@ -1,0 +1,1 @@
+"""The console's site: menu, pages of refusals, log-in."""

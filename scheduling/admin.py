@@ -1,0 +1,41 @@
+"""The console's pages of jobs, queues, plans and their history."""
+
+from scheduling.breakers import admin as circuits
+from scheduling.bulk import admin as bulk_operations
+from scheduling.execution import admin as history
+from scheduling.fleet import admin as workers
+from scheduling.jobs import admin as jobs
+from scheduling.jobs.batches import admin as batches
+from scheduling.jobs.dead_letters import admin as dead_letters
+from scheduling.jobs.routing import admin as routing
+from scheduling.plans import admin as cfs_plans
+from scheduling.plans import admin as plans
+from scheduling.schedules import admin as schedules
+from scheduling.schedules import beat_admin as beat
+from scheduling.shares import admin as fair_share
+from scheduling.stops import admin as kind_pauses
+from scheduling.topology import admin as topology
+from scheduling.topology import queues_admin as queues
+from scheduling.upkeep import admin as tenant_upkeep
+from scheduling.upkeep import admin as upkeep
+
+__all__ = [
+    "batches",
+    "beat",
+    "bulk_operations",
+    "cfs_plans",
+    "circuits",
+    "dead_letters",
+    "fair_share",
+    "history",
+    "jobs",
+    "kind_pauses",
+    "plans",
+    "queues",
+    "routing",
+    "schedules",
+    "tenant_upkeep",
+    "topology",
+    "upkeep",
+    "workers",
+]

@@ -1,0 +1,174 @@
+"""Circuit breakers in the console: what failed, until when its jobs wait, and deciding by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from scheduling.breakers.rules import CircuitState
+from scheduling.breakers.service import REASON_LIMIT, force_circuit, reset_circuit
+from scheduling.console.filters import KindFilter, TenantFilter
+from scheduling.console.help_texts import HelpfulMixin
+from scheduling.console.tags import badge
+from scheduling.kit import registry
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from scheduling.models import Circuit
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.post_actions import post_action, until_of
+from tenants.models import Tenant
+from tenants.permissions import Permission
+
+STATES = [
+    (CircuitState.FORCED_OPEN.value, gettext_lazy("held open: its jobs wait")),
+    (CircuitState.FORCED_CLOSED.value, gettext_lazy("held closed: its jobs run, whatever fails")),
+]
+
+
+class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A breaker that is to be held by hand before, or whether or not, anything fails."""
+
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminSelectWidget())
+    dependency = forms.CharField(
+        label=gettext_lazy("Dependency"),
+        required=False,
+        max_length=MAX_DEPENDENCY_CHARACTERS,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("As the kind's processor calls it, such as an API's host; empty: all jobs of the kind."),
+    )
+    state = forms.ChoiceField(label=gettext_lazy("State"), choices=STATES, widget=UnfoldAdminSelectWidget())
+    until = forms.DateTimeField(
+        required=False,
+        label=gettext_lazy("Until (UTC)"),
+        widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
+        help_text=gettext_lazy("It is left to itself again at this time; empty: by a person."),
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=REASON_LIMIT,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
+    )
+
+    class Meta:
+        model = Circuit
+        fields = ("kind", "dependency", "state", "until")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
+        if "tenant" in self.fields:
+            self.fields["tenant"].required = False
+            self.fields["tenant"].help_text = gettext("Whose jobs; empty: everybody's that need the dependency.")
+            self.fields["tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
+
+    def _post_clean(self) -> None:
+        """A service makes the row; there is none to be checked here."""
+
+
+@admin.register(Circuit)
+class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
+    """Breakers of the scope of the moment; there is none while nothing fails."""
+
+    view_permission = Permission.JOBS_VIEW
+    add_permission = Permission.TENANT_PAUSE
+    form = CircuitForm
+    list_display = ("kind", "needed", "state_badge", "failures", "error", "opened_at", "until")
+    list_filter = (KindFilter, TenantFilter)
+    ordering = ("kind", "dependency", "id")
+    sortable_by = ()
+    readonly_fields = ("needed", "state_badge", "error")
+    post_actions = ("reset", "force_open", "force_closed")
+    empty_title = gettext_lazy("No jobs fail in a row")
+    empty_text = gettext_lazy(
+        "Where jobs fail one after another of one cause, or what they need is down, the rest waits until one of them"
+        " works again. Nothing of them is lost."
+    )
+
+    def get_fields(self, request: HttpRequest, obj: Circuit | None = None) -> Any:
+        if obj is None:
+            own = () if self.access(request).tenant is not None else ("tenant",)
+            return (*own, "kind", "dependency", "state", "until", "reason")
+        counted = ("failures", "fingerprint", "error", "counted_from", "opened_at", "until")
+        return ("kind", "tenant", "needed", "state_badge", *counted, "forced_by", "forced_reason")
+
+    def save_model(self, request: HttpRequest, obj: Circuit, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        tenant = self.access(request).tenant or values.get("tenant")
+        held = force_circuit(
+            kind=values["kind"],
+            tenant_id=tenant.pk if tenant is not None else None,
+            dependency=values["dependency"],
+            is_open=values["state"] == CircuitState.FORCED_OPEN,
+            until=values["until"],
+            reason=values["reason"],
+        )
+        obj.pk, obj.kind, obj.dependency = held.pk, held.kind, held.dependency
+
+    @post_action(
+        label=gettext_lazy("Leave it to itself"),
+        permission=Permission.JOBS_RETRY,
+        asks_reason=True,
+        is_offered=lambda circuit: circuit.state != CircuitState.CLOSING,
+    )
+    def reset(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
+        tenant_id, dependency = circuit.tenant_id, circuit.dependency
+        reset_circuit(kind=circuit.kind, tenant_id=tenant_id, dependency=dependency, reason=reason)
+        return gettext("Jobs of kind %(kind)s come back, and what failed is forgotten.") % {"kind": circuit.kind}
+
+    @post_action(
+        label=gettext_lazy("Hold open"),
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda circuit: circuit.state != CircuitState.FORCED_OPEN,
+    )
+    def force_open(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
+        self._force(request, circuit, reason, is_open=True)
+        return gettext("Jobs of kind %(kind)s that need this wait until it is left to itself.") % {"kind": circuit.kind}
+
+    @post_action(
+        label=gettext_lazy("Hold closed"),
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda circuit: circuit.state != CircuitState.FORCED_CLOSED,
+    )
+    def force_closed(self, request: HttpRequest, circuit: Circuit, reason: str) -> str:
+        self._force(request, circuit, reason, is_open=False)
+        return gettext("Jobs of kind %(kind)s run, whatever fails, until it is left to itself.") % {
+            "kind": circuit.kind
+        }
+
+    @admin.display(description=gettext_lazy("Needs"))
+    def needed(self, circuit: Circuit) -> str:
+        return circuit.dependency or gettext("(the kind itself)")
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, circuit: Circuit) -> SafeString:
+        return badge(circuit.state)
+
+    @admin.display(description=gettext_lazy("Last failure"))
+    def error(self, circuit: Circuit) -> str:
+        if circuit.forced_reason:
+            return gettext("by hand: %(reason)s") % {"reason": circuit.forced_reason}
+        return f"{circuit.error_type}: {circuit.error_message[:90]}"
+
+    def _force(self, request: HttpRequest, circuit: Circuit, reason: str, *, is_open: bool) -> None:
+        force_circuit(
+            kind=circuit.kind,
+            tenant_id=circuit.tenant_id,
+            dependency=circuit.dependency,
+            is_open=is_open,
+            until=until_of(request),
+            reason=reason,
+        )
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:scheduling_circuit_changelist")

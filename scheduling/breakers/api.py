@@ -1,0 +1,178 @@
+"""`circuits/` and `shared-circuits/`: circuit breakers before dependencies of jobs, and forcing one by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.responses import page_response
+from scheduling.breakers.models import STATE_CHOICES
+from scheduling.breakers.queries import list_circuits, list_circuits_before
+from scheduling.breakers.service import REASON_LIMIT, force_circuit, reset_circuit
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from scheduling.models import Circuit
+from scheduling.stops.api import NAME_PATTERN
+from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.pagination import OldestFirstPagination
+from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.context import all_tenants
+from tenants.permissions import Permission
+
+# What a shared breaker says of other tenants.
+_OF_OTHERS = {"failures": None, "fingerprint": "", "error_type": "", "error_message": ""}
+
+
+class CircuitSerializer(serializers.Serializer[Circuit]):
+    """The breaker before what a tenant's jobs of one kind need; there is none while nothing fails."""
+
+    tenant = serializers.CharField(source="tenant.slug", allow_null=True, help_text="Null: shared by all tenants.")
+    kind = serializers.CharField()
+    dependency = serializers.CharField(help_text="What is needed; empty for the kind itself.")
+    state = serializers.ChoiceField(choices=STATE_CHOICES)
+    failures = serializers.IntegerField(
+        allow_null=True, help_text="In a row. Null where they are not this tenant's alone."
+    )
+    fingerprint = serializers.CharField()
+    error_type = serializers.CharField()
+    error_message = serializers.CharField(help_text="Of the last failure, its beginning.")
+    opened_at = serializers.DateTimeField(allow_null=True)
+    until = serializers.DateTimeField(
+        allow_null=True, help_text="When one job tries, or when it is no longer held by hand; null: nobody knows."
+    )
+    reason = serializers.CharField(source="forced_reason", help_text="Why it is held by hand.")
+
+    def to_representation(self, instance: Circuit) -> dict[str, Any]:
+        answer: dict[str, Any] = super().to_representation(instance)
+        return answer if instance.tenant_id is not None else answer | _OF_OTHERS
+
+
+class SharedCircuitSerializer(CircuitSerializer):
+    """The breaker before what jobs of one kind need, of whatever tenant."""
+
+    tenants = serializers.SerializerMethodField()
+
+    def get_tenants(self, circuit: Circuit) -> int:
+        """Of how many tenants the failures were that are counted."""
+        return len(circuit.tenants)
+
+    def to_representation(self, instance: Circuit) -> dict[str, Any]:
+        answer: dict[str, Any] = serializers.Serializer.to_representation(self, instance)
+        return answer
+
+
+class ResetCircuitSerializer(StrictSerializer):
+    """Which breaker of a kind is left to itself again, and why."""
+
+    dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class ForceCircuitSerializer(StrictSerializer):
+    """Which breaker of a kind is held, how, why, and until when."""
+
+    dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
+    state = serializers.ChoiceField(
+        choices=["open", "closed"], help_text="`open`: its jobs wait. `closed`: they run, whatever fails."
+    )
+    reason = NameField(max_length=REASON_LIMIT)
+    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+
+
+class CircuitViewSet(TenantViewSet):
+    """Breakers that count failures, or hold a kind's jobs back."""
+
+    model = Circuit
+    serializer_class = CircuitSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "reset": Permission.JOBS_RETRY,
+        "force": Permission.TENANT_PAUSE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = OldestFirstPagination
+    lookup_field = "kind"
+    lookup_value_regex = NAME_PATTERN
+
+    @extend_schema(operation_id="circuits_list", parameters=PAGING_PARAMETERS, responses=CircuitSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List the breakers of kinds whose jobs have failed lately, and the shared ones that hold jobs back."""
+        NoQuerySerializer.parse(request.query_params)
+        with all_tenants():
+            return page_response(self, list_circuits_before(self.tenant.pk), CircuitSerializer)
+
+    @extend_schema(operation_id="circuits_reset", request=ResetCircuitSerializer, responses=CircuitSerializer)
+    @action(detail=True, methods=["post"])
+    def reset(self, request: Request, kind: str) -> Response:
+        """Close a breaker now, or let go of one held by hand: its jobs come back, what it counted is forgotten."""
+        return Response(CircuitSerializer(_reset(request, kind, self.tenant.pk)).data)
+
+    @extend_schema(operation_id="circuits_force", request=ForceCircuitSerializer, responses=CircuitSerializer)
+    @action(detail=True, methods=["post"])
+    def force(self, request: Request, kind: str) -> Response:
+        """Hold a breaker open or closed, whatever fails. Again: a new state, reason and end; `reset` ends it."""
+        return Response(CircuitSerializer(_force(request, kind, self.tenant.pk)).data)
+
+
+class SharedCircuitViewSet(StaffViewSet):
+    """Breakers of what the platform provides to all tenants."""
+
+    model = Circuit
+    serializer_class = SharedCircuitSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PLATFORM_VIEW,
+        "reset": Permission.QUEUES_OPERATE,
+        "force": Permission.QUEUES_OPERATE,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = OldestFirstPagination
+    lookup_field = "kind"
+    lookup_value_regex = NAME_PATTERN
+
+    @extend_schema(
+        operation_id="shared_circuits_list",
+        parameters=PAGING_PARAMETERS,
+        responses=SharedCircuitSerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """List the shared breakers, those that count failures included."""
+        NoQuerySerializer.parse(request.query_params)
+        with all_tenants():
+            return page_response(self, list_circuits().filter(tenant=None), SharedCircuitSerializer)
+
+    @extend_schema(
+        operation_id="shared_circuits_reset", request=ResetCircuitSerializer, responses=SharedCircuitSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def reset(self, request: Request, kind: str) -> Response:
+        """Close a shared breaker now, or let go of one held by hand."""
+        return Response(SharedCircuitSerializer(_reset(request, kind, None)).data)
+
+    @extend_schema(
+        operation_id="shared_circuits_force", request=ForceCircuitSerializer, responses=SharedCircuitSerializer
+    )
+    @action(detail=True, methods=["post"])
+    def force(self, request: Request, kind: str) -> Response:
+        """Hold a shared breaker open or closed for all tenants."""
+        return Response(SharedCircuitSerializer(_force(request, kind, None)).data)
+
+
+def _reset(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
+    body = ResetCircuitSerializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return reset_circuit(kind=kind, tenant_id=tenant_id, **body.validated_data)
+
+
+def _force(request: Request, kind: str, tenant_id: UUID | None) -> Circuit:
+    body = ForceCircuitSerializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    values = dict(body.validated_data)
+    is_open = values.pop("state") == "open"
+    return force_circuit(kind=kind, tenant_id=tenant_id, is_open=is_open, **values)

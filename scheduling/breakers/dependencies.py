@@ -1,0 +1,72 @@
+"""What a running job asks of the breakers before what it depends on, and what it tells them at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.execution.settlement import DependencyReport, storable_text
+from scheduling.models import JobEvent
+from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+
+_SQL = load_sql(__file__)
+_STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]
+
+
+# Under this name the event of an execution that was asked and refused says whether its breaker was closed.
+WAS_CLOSED = "was_closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Whether a job may go on to its dependency, and whether others wait for what becomes of it there."""
+
+    is_barred: bool = False
+    is_probe: bool = False
+    until: datetime | None = None
+
+
+def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> Passage:
+    """Whether a breaker stands before what a running job needs; one statement, two probes of an index."""
+    values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_STANDINGS, values)
+        rows = cursor.fetchall()
+    barring = [row.until for row in rows if row.probe_job_id != job_id]
+    if not barring:
+        return Passage(is_probe=bool(rows))
+    ends = [until for until in barring if until is not None]
+    return Passage(is_barred=True, until=max(ends) if len(ends) == len(barring) else None)
+
+
+def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
+    """What the job that tries has found, before it ends: all that wait behind the breaker wait for this."""
+    values: dict[str, Any] = {
+        "tenant_id": tenant_id,
+        "kind": kind,
+        "job_id": job_id,
+        "name": report.name,
+        "is_shared": report.is_shared and not report.is_own_timeout,
+        "fingerprint": report.fingerprint,
+        "error_type": storable_text(report.error_type),
+        "error_message": storable_text(report.error_message)[:200],
+        "retry_after_seconds": report.retry_after_seconds,
+    }
+    with all_tenants(), planned_cursor() as cursor:
+        cursor.execute(_TELL, values)
+        wake_on_commit()
+
+
+def earlier_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
+    """How often a job was asked and refused, and how often of these the breaker was closed: others had got through."""
+    with tenant_context(tenant_id):
+        events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
+        told = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))
+    return len(told), sum(told)

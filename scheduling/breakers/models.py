@@ -1,0 +1,132 @@
+"""Circuit breakers: while what jobs need fails, jobs that need it wait until it is back."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.breakers.rules import BLOCKING, FORCED, CircuitState
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from tenants.managers import TenantManager
+
+STATE_CHOICES = [
+    (CircuitState.COUNTING.value, _("counting failures")),
+    (CircuitState.OPEN.value, _("open")),
+    (CircuitState.HALF_OPEN.value, _("half open: one job tries")),
+    (CircuitState.CLOSING.value, _("closing: its jobs come back")),
+    (CircuitState.FORCED_OPEN.value, _("held open by hand")),
+    (CircuitState.FORCED_CLOSED.value, _("held closed by hand")),
+]
+
+
+class Circuit(models.Model):
+    """The breaker before what jobs of one kind need: the kind's own work, or a dependency that its processor names.
+
+    It is a tenant's own, or without a tenant shared by all. There is no row while nothing fails. The meaning of the
+    states is in ``scheduling.breakers.rules``; ticks alone move them, but for ``closing`` and the forced ones, which
+    people ask for.
+    """
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        models.PROTECT,
+        verbose_name=_("tenant"),
+        null=True,
+        db_index=False,
+        related_name="+",
+        help_text=_("Whose jobs stand behind it; empty: everybody's."),
+    )
+    kind = models.CharField(_("kind"), max_length=64)
+    dependency = models.CharField(
+        _("dependency"),
+        max_length=MAX_DEPENDENCY_CHARACTERS,
+        blank=True,
+        help_text=_("What is needed; empty for the kind itself."),
+    )
+    holds_all = models.BooleanField(
+        _("holds all"), help_text=_("Every job of the kind needs it; else those that have named it.")
+    )
+    state = models.CharField(_("state"), max_length=13, choices=STATE_CHOICES)
+    failures = models.PositiveIntegerField(
+        _("failures"), help_text=_("In a row; of one fingerprint where no dependency is named.")
+    )
+    tenants = models.JSONField(
+        _("tenants"), default=dict, help_text=_("How many of the failures are whose, where it is shared.")
+    )
+    fingerprint = models.CharField(_("fingerprint"), max_length=16)
+    error_type = models.CharField(_("error type"), max_length=100)
+    error_message = models.CharField(_("error message"), max_length=200)
+    counted_from = models.DateTimeField(_("counted from"), help_text=_("When the first failure of the row happened."))
+    opened_at = models.DateTimeField(_("opened at"), null=True)
+    until = models.DateTimeField(
+        _("until"), null=True, help_text=_("When one job tries, or another does; when what is forced ends.")
+    )
+    probe_job_id = models.UUIDField(_("probe job id"), null=True, help_text=_("The job that tries."))
+    probe_tenant_id = models.UUIDField(
+        _("probe tenant id"), null=True, help_text=_("Whose job tries, or tried last: the next is another's.")
+    )
+    forced_by = models.CharField(_("forced by"), max_length=200, blank=True, help_text=_("Who holds it by hand."))
+    forced_reason = models.CharField(
+        _("forced reason"), max_length=200, blank=True, help_text=_("Why it is held by hand.")
+    )
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_circuit_breaker"
+        verbose_name = _("circuit breaker")
+        verbose_name_plural = _("circuit breakers")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant", "kind", "dependency"], nulls_distinct=False, name="circuit_breaker_name"
+            )
+        ]
+        indexes = [
+            # Before each job that is read: whether anything of its kind stands in the way at all, then what does.
+            models.Index(fields=["kind"], condition=Q(state__in=BLOCKING), name="circuit_breaker_blocking"),
+            models.Index(
+                fields=["kind", "tenant"],
+                condition=Q(state__in=BLOCKING, holds_all=True),
+                name="circuit_breaker_holds_all",
+            ),
+            # What a tick looks for: those whose time has come, and those on their way back.
+            models.Index(fields=["until"], condition=Q(state="open"), name="circuit_breaker_until"),
+            models.Index(
+                fields=["id"],
+                condition=Q(state__in=["half_open", "closing", "forced_closed"]),
+                name="circuit_breaker_moving",
+            ),
+            models.Index(fields=["until"], condition=Q(state__in=FORCED), name="circuit_breaker_forced"),
+            models.Index(fields=["counted_from"], condition=Q(state="counting"), name="circuit_breaker_counting"),
+        ]
+
+    def __str__(self) -> str:
+        needed = f"{self.kind}: {self.dependency}" if self.dependency else self.kind
+        return needed if self.tenant_id is None else f"{needed} of {self.tenant_id}"
+
+
+class CircuitNews(models.Model):
+    """How an execution ended, or what it needed has answered, where that may move a breaker; emptied by ticks."""
+
+    id = models.BigAutoField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    kind = models.CharField(max_length=64)
+    dependency = models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS, blank=True, db_default="")
+    is_shared = models.BooleanField(db_default=False, help_text="It moves the breaker of all tenants too.")
+    job_id = models.UUIDField()
+    fingerprint = models.CharField(max_length=16, help_text="Of the error; empty for a success.")
+    error_type = models.CharField(max_length=100)
+    error_message = models.CharField(max_length=200)
+    retry_after_seconds = models.FloatField(null=True, help_text="For how long the other side wants to be left alone.")
+    at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_circuit_news"
+        indexes = [
+            models.Index(fields=["tenant", "kind"], name="circuit_news_tenant_kind"),
+            models.Index(fields=["kind", "dependency"], condition=Q(is_shared=True), name="circuit_news_shared"),
+        ]

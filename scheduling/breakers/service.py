@@ -1,0 +1,142 @@
+"""Circuit breakers by hand: held open, held closed, and back to themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import namedtuple_row
+
+from scheduling.breakers.rules import CircuitState
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
+from scheduling.kit import registry
+from scheduling.kit.base import Dependency
+from scheduling.models import Circuit
+from tenants.context import all_tenants, tenant_context
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.pausing import actor_words, check_until, expect_reason
+
+# What fits beside a breaker in every list.
+REASON_LIMIT = 200
+BECAUSE = "its time was over"
+_LET_GO = load_sql(__file__)["release_due"]
+
+
+@transaction.atomic
+def reset_circuit(*, kind: str, tenant_id: UUID | None, dependency: str = "", reason: str = "") -> Circuit:
+    """Close a breaker and forget what it counted; its jobs come back at once. One held by hand is let go.
+
+    It is the tenant's own, or without a tenant the one that all share.
+    """
+    with _scope_of(tenant_id):
+        circuit = _find(kind, tenant_id, dependency)
+        if circuit is None:
+            raise CircuitNotFoundError
+        before = {"state": circuit.state, "failures": circuit.failures}
+        circuit.state, circuit.until, circuit.probe_job_id = CircuitState.CLOSING, None, None
+        circuit.forced_by = circuit.forced_reason = ""
+        circuit.save(update_fields=["state", "until", "probe_job_id", "forced_by", "forced_reason"])
+        _record("circuit.reset", circuit, before, {"state": circuit.state}, reason)
+    wake_on_commit()
+    return circuit
+
+
+@transaction.atomic
+def force_circuit(
+    *,
+    kind: str,
+    tenant_id: UUID | None,
+    is_open: bool,
+    dependency: str = "",
+    until: datetime | None = None,
+    reason: str = "",
+) -> Circuit:
+    """Hold a breaker open, so that its jobs wait, or closed, so that they run whatever fails, until somebody resets it.
+
+    It is the tenant's own, or without a tenant the one that all share. Again: a new state, reason and end.
+    """
+    registry.get(kind)
+    _check_name(dependency, is_shared=tenant_id is None)
+    kept = expect_reason(reason, max_length=REASON_LIMIT)
+    state = CircuitState.FORCED_OPEN if is_open else CircuitState.FORCED_CLOSED
+    with _scope_of(tenant_id):
+        now = check_until(until)
+        values: dict[str, Any] = {
+            "holds_all": registry.is_needed_by_all(kind, dependency, is_shared=tenant_id is None),
+            "state": state,
+            "until": until,
+            "probe_job_id": None,
+            "forced_by": actor_words(),
+            "forced_reason": kept,
+        }
+        before = None
+        circuit = _find(kind, tenant_id, dependency)
+        if circuit is None:
+            counts = {"failures": 0, "counted_from": now, "opened_at": now if is_open else None}
+            circuit = Circuit.objects.create(tenant_id=tenant_id, kind=kind, dependency=dependency, **values, **counts)
+        else:
+            before = {"state": circuit.state, "until": circuit.until}
+            for name, value in values.items():
+                setattr(circuit, name, value)
+            circuit.save(update_fields=list(values))
+        _record(f"circuit.{state.value}", circuit, before, {"state": state, "until": until}, reason)
+    wake_on_commit()
+    return circuit
+
+
+def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
+    """What the audit log calls a breaker: a tenant's own, or one that is the platform's."""
+    return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
+
+
+def let_go_due_circuits() -> int:
+    """End what is held by hand beyond its time; how many. The caller leads, and sees all tenants."""
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LET_GO)
+        ended = cursor.fetchall()
+    for row in ended:  # seldom more than one
+        circuit = Circuit(tenant_id=row.tenant_id, kind=row.kind, dependency=row.dependency)
+        _record("circuit.reset", circuit, None, {"state": CircuitState.CLOSING}, BECAUSE)
+    return len(ended)
+
+
+def _find(kind: str, tenant_id: UUID | None, dependency: str) -> Circuit | None:
+    """The breaker, held for this transaction."""
+    named = Circuit.objects.select_for_update(no_key=True).filter(kind=kind, dependency=dependency)
+    return (named.filter(tenant=None) if tenant_id is None else named.filter(tenant_id=tenant_id)).first()
+
+
+def _check_name(dependency: str, *, is_shared: bool) -> None:
+    """Refuse what no processor could name; what all tenants share is always a dependency."""
+    if dependency:
+        try:
+            Dependency(dependency)
+        except ValueError as error:
+            raise DependencyNameError(str(error)) from error
+    elif is_shared:
+        raise DependencyNameError("Name the dependency: to hold back a kind of all tenants, pause the kind.")
+
+
+def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after: dict[str, Any], reason: str) -> None:
+    name = {"dependency": circuit.dependency, "is_shared": circuit.tenant_id is None} if circuit.dependency else {}
+    record_audit(
+        action=action,
+        target=circuit_target(circuit.kind, circuit.tenant_id),
+        before=before,
+        after=after | name,
+        reason=reason,
+    )
+
+
+@contextmanager
+def _scope_of(tenant_id: UUID | None) -> Iterator[None]:
+    """A tenant's own breaker is seen as the tenant; what all share is nobody's."""
+    with all_tenants() if tenant_id is None else tenant_context(tenant_id):
+        yield

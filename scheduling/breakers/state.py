@@ -1,0 +1,226 @@
+"""Move circuit breakers by what ended, and their jobs with them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling import signals
+from scheduling.breakers.rules import CircuitName, CircuitPolicy, CircuitStanding, CircuitState, Ending, follow
+from scheduling.breakers.service import circuit_target
+from scheduling.conf import STAGE_ROWS, circuit_policy
+from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import KindUnknownError
+from scheduling.kit import registry
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import record_audit
+
+# Most breakers that one turn lets try again, or forgets.
+PROBES = 500
+# Well beyond the longest delay of a retry by default: what failed comes back to a breaker that is still there.
+IDLE_SECONDS = 3600.0
+_SQL = load_sql(__file__)
+_TAKE_NEWS, _LOCK_STANDINGS = _SQL["take_news"], _SQL["lock_standings"]
+_PUT_STANDINGS, _FORGET = _SQL["put_standings"], _SQL["forget"]
+_TRY_AGAIN, _CLOSE_UNNEEDED, _RETURN_JOBS = _SQL["try_again"], _SQL["close_unneeded"], _SQL["return_jobs"]
+_FORGET_IDLE, _RETURN_ORPHANS = _SQL["forget_idle"], _SQL["return_orphans"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A breaker as it was read, and where."""
+
+    id: int
+    standing: CircuitStanding
+
+
+def follow_circuits(free: list[UUID] | None = None) -> int:
+    """Count what ended, open and close breakers, and give their jobs back; how many. One process at a time.
+
+    A careful tick counts what ended of the tenants in ``free`` alone.
+    """
+    if not lead(LockClass.CIRCUITS):
+        return 0
+    _fold_news(circuit_policy(), free)
+    _run(_CLOSE_UNNEEDED)
+    return _run(_TRY_AGAIN) + _run(_RETURN_JOBS)
+
+
+def tend_circuits() -> int:
+    """Forget breakers that nobody waits behind, give back jobs whose breaker is gone; how many came back.
+
+    Any number of dispatchers may call this, and one does it.
+    """
+    with all_tenants():
+        if not lead(LockClass.CIRCUITS_TENDED):
+            return 0
+        _run(_FORGET_IDLE)
+        returned = _run(_RETURN_ORPHANS)
+        if returned:
+            wake_on_commit()
+        return returned
+
+
+def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
+    endings, now = _take_news(free)
+    if now is None:
+        return
+    before = _read_standings([name for name in endings if _has_circuit(name)])
+    after = {
+        name: follow(name, before[name].standing if name in before else None, news, policy, now)
+        for name, news in endings.items()
+        if _has_circuit(name)
+    }
+    _write(before, after)
+    for name, standing in after.items():
+        was = before[name].standing if name in before else None
+        if standing is not None and standing.state is CircuitState.OPEN and standing != was:
+            _tell_opened(name, standing, again=was is not None and was.state is CircuitState.HALF_OPEN)
+
+
+def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Ending]], datetime | None]:
+    """The oldest news by breaker, and the database's time. What is shared moves the tenant's own and that of all."""
+    endings: dict[CircuitName, list[Ending]] = defaultdict(list)
+    now = None
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TAKE_NEWS, {"limit": STAGE_ROWS, "free": free})
+        for row in cursor.fetchall():
+            now = row.now
+            ending = Ending(
+                tenant_id=row.tenant_id,
+                job_id=row.job_id,
+                fingerprint=row.fingerprint,
+                error_type=row.error_type,
+                error_message=row.error_message,
+                at=row.at,
+                retry_after_seconds=row.retry_after_seconds,
+            )
+            for owner in (row.tenant_id, None) if row.is_shared else (row.tenant_id,):
+                endings[CircuitName(owner, row.kind, row.dependency)].append(ending)
+    return endings, now
+
+
+def _read_standings(names: list[CircuitName]) -> dict[CircuitName, _Row]:
+    if not names:
+        return {}
+    values: dict[str, Any] = {
+        "tenant_ids": [name.tenant_id for name in names],
+        "kinds": [name.kind for name in names],
+        "dependencies": [name.dependency for name in names],
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LOCK_STANDINGS, values)
+        return {
+            CircuitName(row.tenant_id, row.kind, row.dependency): _Row(row.id, _standing_of(row))
+            for row in cursor.fetchall()
+        }
+
+
+def _standing_of(row: Any) -> CircuitStanding:
+    return CircuitStanding(
+        state=CircuitState(row.state),
+        failures=row.failures,
+        fingerprint=row.fingerprint,
+        error_type=row.error_type,
+        error_message=row.error_message,
+        counted_from=row.counted_from,
+        opened_at=row.opened_at,
+        until=row.until,
+        probe_job_id=row.probe_job_id,
+        tenants=_parsed(row.tenants),
+    )
+
+
+def _write(before: Mapping[CircuitName, _Row], after: Mapping[CircuitName, CircuitStanding | None]) -> None:
+    put = {
+        name: standing
+        for name, standing in after.items()
+        if standing is not None and (name not in before or standing != before[name].standing)
+    }
+    gone = [before[name].id for name, standing in after.items() if standing is None and name in before]
+    with prepared_cursor() as cursor:
+        if put:
+            cursor.execute(_PUT_STANDINGS, _columns_of(put))
+        if gone:
+            cursor.execute(_FORGET, {"ids": gone})
+
+
+def _columns_of(standings: Mapping[CircuitName, CircuitStanding]) -> dict[str, list[Any]]:
+    """Return the parameters of ``put_standings``."""
+    return {
+        "tenant_ids": [name.tenant_id for name in standings],
+        "kinds": [name.kind for name in standings],
+        "dependencies": [name.dependency for name in standings],
+        "hold_all": [
+            registry.is_needed_by_all(name.kind, name.dependency, is_shared=name.is_shared) for name in standings
+        ],
+        "states": [standing.state for standing in standings.values()],
+        "failures": [standing.failures for standing in standings.values()],
+        "fingerprints": [standing.fingerprint for standing in standings.values()],
+        "error_types": [standing.error_type for standing in standings.values()],
+        "error_messages": [standing.error_message for standing in standings.values()],
+        "counted_from": [standing.counted_from for standing in standings.values()],
+        "opened_at": [standing.opened_at for standing in standings.values()],
+        "until": [standing.until for standing in standings.values()],
+        "probe_job_ids": [standing.probe_job_id for standing in standings.values()],
+        "tenants": [json.dumps(dict(standing.tenants)) for standing in standings.values()],
+    }
+
+
+def _tell_opened(name: CircuitName, standing: CircuitStanding, *, again: bool) -> None:
+    record_audit(
+        action="circuit.opened",
+        target=circuit_target(name.kind, name.tenant_id),
+        after={
+            "failures": standing.failures,
+            "fingerprint": standing.fingerprint,
+            "until": standing.until,
+            **({"dependency": name.dependency, "is_shared": name.is_shared} if name.dependency else {}),
+        },
+        reason=f"{standing.error_type}: {standing.error_message}"[:200],
+    )
+    facts = {
+        "tenant_id": name.tenant_id,
+        "kind": name.kind,
+        "dependency": name.dependency,
+        "is_again": again,
+    }
+    transaction.on_commit(lambda: signals.circuit_opened.send(None, **facts))
+
+
+def _has_circuit(name: CircuitName) -> bool:
+    try:
+        kind = registry.get(name.kind)
+    except (KindUnknownError, registry.ProcessorInvalidError):
+        return False  # its plug-in is gone or broken, and nothing more of it is submitted
+    return bool(name.dependency) or kind.has_circuit
+
+
+def _run(statement: str) -> int:
+    values: dict[str, Any] = {
+        "limit": STAGE_ROWS,
+        "probes": PROBES,
+        "idle_seconds": IDLE_SECONDS,
+        "cool_down_seconds": circuit_policy().cool_down_seconds,
+    }
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(statement, values)
+        return int(cursor.fetchone())
+
+
+def _parsed(value: Any) -> Mapping[str, int]:
+    """A JSON column as a cursor of Django's gives it."""
+    parsed: Mapping[str, int] = json.loads(value) if isinstance(value, str) else value
+    return parsed

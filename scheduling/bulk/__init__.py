@@ -1,0 +1,1 @@
+"""Bulk operations: one act on all jobs of a filter."""

@@ -1,0 +1,222 @@
+"""What a bulk operation does to the jobs of one turn: each act by the service that one job has."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from django.db.models import Q
+
+from scheduling.bulk.effect import Shift
+from scheduling.bulk.moves import move_jobs
+from scheduling.bulk.priorities import set_priorities
+from scheduling.bulk.queries import UNCHANGED
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.execution.verdicts import Failure
+from scheduling.jobs.cancellation import cancel_here
+from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
+from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.waiting import look_again, take_out
+from scheduling.models import DeadLetter, Job, Queue
+from tenants.context import current_actor
+from tenants.encryption.fields import open_readable_rows
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+
+PRIORITY_NOT_ALLOWED, QUEUE_NOT_ALLOWED = "priority_not_allowed", "queue_not_allowed"
+_STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of the jobs of a turn.
+
+    ``formers`` are what changed ones had before, where that can be given back. ``put_off`` are the last of them, from
+    the first that a limit of their tenant keeps back for ``retry_after_seconds``; some may be changed nevertheless.
+    """
+
+    changed: set[UUID] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
+    formers: dict[UUID, int] = field(default_factory=dict)
+    put_off: Sequence[UUID] = ()
+    retry_after_seconds: int | None = None
+
+
+class Act(Protocol):
+    """One of the operations with its parameters; jobs in other ``states`` are passed by."""
+
+    @property
+    def states(self) -> frozenset[JobState]: ...
+
+    @property
+    def permission(self) -> Permission: ...
+
+    @property
+    def shift(self) -> Shift:
+        """What it does to the lines of waiting jobs."""
+        ...
+
+    def unchanged(self) -> Q | None:
+        """Jobs that are already as they are to be."""
+        ...
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        """Return why a job in one of the states would be refused, as far as its own row shows it."""
+        ...
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        """Do it to these jobs of the scope, in the caller's transaction; the audit entry is the caller's."""
+        ...
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
+        """Give jobs back what they had before, but for those that have changed again since."""
+        ...
+
+
+class Plain:
+    """What refuses no job by its own row."""
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        return None
+
+
+class Final(Plain):
+    """What cannot be taken back."""
+
+    def unchanged(self) -> Q | None:
+        return None
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
+        raise TypeError(f"{type(self).__name__} is not undone.")
+
+
+class Cancel(Final):
+    """At once where a job waits, at its next safe point where it runs."""
+
+    states = frozenset(JobState) - TERMINAL_STATES
+    permission = Permission.JOBS_CANCEL
+    shift = Shift(takes=WAITING_STATES)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        return Done(cancel_here(job_ids, reason=reason))
+
+
+class Discard(Final):
+    """Give up jobs that wait: they stand among the dead letters, from where they can be requeued."""
+
+    states = _STOPPABLE
+    permission = Permission.JOBS_CANCEL
+    shift = Shift(takes=WAITING_STATES)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        failure = Failure("discarded", "Somebody has discarded the job.", "")
+        discarded = look_again(
+            lambda ids: take_out(
+                ids,
+                state=JobState.DISCARDED,
+                event="job.discarded",
+                data={"reason": reason},
+                error_type=failure.type,
+                error_message=failure.message,
+                error_fingerprint=failure.fingerprint,
+                dead_letter_reason=DeadLetter.Reason.DISCARDED,
+            ),
+            job_ids,
+            states=self.states,
+        )
+        wake_on_commit()
+        return Done(discarded)
+
+
+@dataclass(frozen=True, slots=True)
+class Reprioritise(Plain):
+    """Another priority, and with it another place among the tenant's own jobs."""
+
+    priority: int
+    states = _STOPPABLE
+    permission = Permission.JOBS_BULK
+    shift = Shift()
+
+    def unchanged(self) -> Q | None:
+        return Q(priority=self.priority)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "priority", "tenant__plan__max_priority")
+        refused: Counter[str] = Counter()
+        wanted: dict[UUID, int] = {}
+        for job_id, priority, most in rows:
+            if priority == self.priority:
+                refused[UNCHANGED] += 1
+            elif abs(self.priority) > most:
+                refused[PRIORITY_NOT_ALLOWED] += 1
+            else:
+                wanted[job_id] = self.priority
+        formers = _persistently(wanted, lambda left: set_priorities(left, reason=reason), self.states)
+        return Done(set(formers), refused, formers)
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
+        still = Job.objects.filter(pk__in=formers, priority=self.priority).values_list("pk", flat=True)
+        wanted = {job_id: formers[job_id] for job_id in still}
+        return Done(set(_persistently(wanted, lambda left: set_priorities(left, reason=reason), self.states)))
+
+
+@dataclass(frozen=True, slots=True)
+class MoveQueue(Plain):
+    """Another queue; a tenant's own people and keys move their jobs only to where routing lets them name it."""
+
+    queue: Queue
+    states = _STOPPABLE
+    permission = Permission.JOBS_BULK
+
+    @property
+    def shift(self) -> Shift:
+        return Shift(takes=WAITING_STATES, brings=WAITING_STATES, queue_id=self.queue.pk)
+
+    def unchanged(self) -> Q | None:
+        return Q(queue_id=self.queue.pk)
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        found = list(Job.objects.filter(pk__in=job_ids).exclude(queue=self.queue).values_list("pk", flat=True))
+        refused = Counter({UNCHANGED: len(job_ids) - len(found)})
+        allowed = self._allowed(found) if current_actor().is_of_tenant else set(found)
+        refused[QUEUE_NOT_ALLOWED] = len(found) - len(allowed)
+        wanted = dict.fromkeys(allowed, self.queue.pk)
+        formers = _persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)
+        return Done(set(formers), +refused, formers)
+
+    def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
+        still = Job.objects.filter(pk__in=formers, queue=self.queue).values_list("pk", flat=True)
+        queues = set(Queue.objects.filter(pk__in=set(formers.values())).values_list("pk", flat=True))
+        wanted = {job_id: formers[job_id] for job_id in still if formers[job_id] in queues}
+        return Done(set(_persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)))
+
+    def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
+        """Those that their tenant might have sent there itself."""
+        jobs = Job.objects.filter(pk__in=job_ids)
+        about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
+        routes = Routes.load_all()
+        # A job whose payload cannot be opened here stays where it is.
+        return {
+            job_id
+            for job_id, payload in open_readable_rows(Job, "payload", jobs.values_list("pk", "tenant_id", "payload"))
+            for kind, tier_id in [about[job_id]]
+            if tier_id in routes and self.queue.name in routes[tier_id].choices(kind, payload)
+        }
+
+
+def _persistently(
+    wanted: Mapping[UUID, int], change: Callable[[Mapping[UUID, int]], dict[UUID, int]], states: frozenset[JobState]
+) -> dict[UUID, int]:
+    """Change jobs, and look again at those that changed hands meanwhile; what they had before."""
+    formers: dict[UUID, int] = {}
+
+    def step(left: Sequence[UUID]) -> set[UUID]:
+        found = change({job_id: wanted[job_id] for job_id in left})
+        formers.update(found)
+        return set(found)
+
+    look_again(step, list(wanted), states=states)
+    return formers

@@ -1,0 +1,221 @@
+"""Bulk operations in the console: previewed and started by a filter, followed to their end, aborted, undone."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+    QueryDict,
+)
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_safe
+
+from scheduling.bulk.asking import OF_FILTERS, permission_of
+from scheduling.bulk.forms import BulkForm
+from scheduling.bulk.page import bulk_line, what_words
+from scheduling.bulk.queries import find_operations
+from scheduling.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
+from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from scheduling.console.filters import TenantFilter
+from scheduling.console.tags import badge
+from scheduling.jobs.filters import FIELDS
+from scheduling.jobs.filters.terms import write_value
+from scheduling.models import BulkOperation
+from tenants.admin.audit_filters import told_actor
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.post_actions import post_action
+from tenants.clock import read_moment
+from tenants.exceptions import DomainError
+from tenants.live import answer_part, tag_of
+from tenants.permissions import Permission
+
+BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
+START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
+# What the jobs' list is asked for by: its query box, and parameters that are named like a field.
+QUERY = "q"
+
+
+def start_url(query: QueryDict) -> str:
+    """Where all the jobs of a list are acted on: its address' conditions, in the words of the form."""
+    terms = [query.get(QUERY, "").strip()]
+    terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
+    text = " ".join(filter(None, terms))
+    url = reverse("admin:scheduling_bulkoperation_start")
+    return f"{url}?{urlencode({'filter': text})}" if text else url
+
+
+@admin.register(BulkOperation)
+class BulkOperationAdmin(KeysetAdmin):
+    """The bulk operations of the scope of the moment, newest first."""
+
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("what", "asked_filter", "state_badge", "progress", "started_by", "created_at")
+    list_display_links = ("what",)
+    list_filter = (TenantFilter,)
+    list_before_template = "scheduling/dashboards/parts/bulk_links.html"
+    search_fields = ("id",)
+    search_help_text = gettext_lazy("Id of a bulk operation")
+    change_form_before_template = "scheduling/dashboards/bulk_operation.html"
+    empty_title = gettext_lazy("No bulk operation yet")
+    empty_text = gettext_lazy(
+        "Filter the jobs' list and press “Act on all of these”, or start one from the button above."
+    )
+    fieldsets = (
+        (None, {"fields": ("what", "asked_filter", "filter", "reason", "started_by")}),
+        (gettext_lazy("Times"), {"fields": ("frozen_at", "created_at", "started_at", "finished_at")}),
+    )
+    readonly_fields = ("what", "state_badge", "progress", "started_by")
+    post_actions = ("abort", "undo")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return find_operations()
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        wanted = parse_uuid(search_term)
+        return (queryset.filter(pk=wanted) if wanted else queryset.none()) if search_term.strip() else queryset, False
+
+    def get_urls(self) -> list[URLPattern]:
+        start = self.guard(self.start_view, Permission.JOBS_BULK)
+        part = self.guard(require_safe(self.part_view), Permission.JOBS_VIEW)
+        return [
+            path("start/", start, name="scheduling_bulkoperation_start"),
+            path("<uuid:pk>/part/", part, name="scheduling_bulkoperation_part"),
+            *super().get_urls(),
+        ]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {**(extra_context or {}), "may_start": self.access(request).may(Permission.JOBS_BULK)}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        context = dict(extra_context or {})
+        if object_id is not None and self.has_view_permission(request):
+            operation = self.get_object(request, object_id)
+            if operation is not None:
+                body = _render_body(request, operation)
+                context |= {"operation": operation, "body": body, "body_etag": tag_of(body)}
+        return super().changeform_view(request, object_id, form_url, context)
+
+    def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        """What of the page changes while the operation goes on."""
+        operation = self.get_queryset(request).filter(pk=pk).first()
+        if operation is None:
+            raise Http404
+        return answer_part(request, _render_body(request, operation))
+
+    def start_view(self, request: HttpRequest) -> HttpResponse:
+        """Say what an operation would do to a filter's jobs; on the second press start it."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+        access = self.access(request)
+        operations = [name for name in OF_FILTERS if access.may(permission_of(name))]
+        given = request.POST if request.method == "POST" else request.GET
+        is_bound = "filter" in given and "operation" in given
+        reveals = access.may(Permission.JOBS_REVEAL)
+        form = BulkForm(given if is_bound else None, initial=given.dict(), operations=operations, may_edit=reveals)
+        plan: BulkPlan | None = None
+        if is_bound and form.is_valid():
+            try:
+                if request.method == "POST" and "run" in request.POST:
+                    return self._start(request, form)
+            except DomainError as refusal:
+                form.add_error("number" if refusal.code == "bulk_number" else None, refusal.detail)
+            plan = self._plan(form)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("Act on all jobs of a filter"),
+            "opts": self.opts,
+            "form": form,
+            "plan": plan,
+            "sample": [(item.job, item.refusal_words(reveals=reveals)) for item in plan.sample] if plan else [],
+        }
+        response = TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
+        # A patch that was typed stands in it.
+        add_never_cache_headers(response)
+        return response
+
+    def _start(self, request: HttpRequest, form: BulkForm) -> HttpResponse:
+        given = form.cleaned_data
+        operation = start_bulk_operation(
+            **form.asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
+        )
+        messages.success(request, _("It has begun; this is its page."))
+        return HttpResponseRedirect(self._page_of(operation))
+
+    def _plan(self, form: BulkForm) -> BulkPlan | None:
+        try:
+            plan = plan_bulk_operation(**form.asked)
+        except DomainError as refusal:
+            if not form.non_field_errors():
+                form.add_error(None, refusal.detail)
+            return None
+        form.put_ticket(plan.ticket)
+        return plan
+
+    @post_action(
+        label=gettext_lazy("Abort"),
+        permission=Permission.JOBS_BULK,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda operation: operation.is_open and operation.operation in OF_FILTERS,
+    )
+    def abort(self, request: HttpRequest, operation: BulkOperation, reason: str) -> str:
+        abort_bulk_operation(operation_id=operation.pk, reason=reason)
+        return _("It is aborted; what it has done stays done.")
+
+    @post_action(
+        label=gettext_lazy("Undo"),
+        permission=Permission.JOBS_BULK,
+        asks_reason=True,
+        is_offered=lambda operation: operation.is_undoable,
+    )
+    def undo(self, request: HttpRequest, operation: BulkOperation, reason: str) -> HttpResponse:
+        undoing = undo_bulk_operation(operation_id=operation.pk, reason=reason)
+        messages.success(request, _("What it did is being taken back; this is the page of that."))
+        return HttpResponseRedirect(self._page_of(undoing))
+
+    @admin.display(description=gettext_lazy("Operation"))
+    def what(self, operation: BulkOperation) -> str:
+        return what_words(operation)
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, operation: BulkOperation) -> SafeString:
+        return badge(f"bulk_{operation.state}")
+
+    @admin.display(description=gettext_lazy("Done"))
+    def progress(self, operation: BulkOperation) -> str:
+        more = "+" if operation.is_expected_capped else ""
+        return f"{operation.seen:,} / {operation.expected:,}{more}"
+
+    @admin.display(description=gettext_lazy("Started by"))
+    def started_by(self, operation: BulkOperation) -> str:
+        return told_actor(operation)
+
+
+def _render_body(request: HttpRequest, operation: BulkOperation) -> str:
+    context = {
+        "line": bulk_line(operation, read_moment()),
+        "operation": operation,
+        "mark": badge(f"bulk_{operation.state}"),
+        "ineligible": sorted(operation.ineligible.items()),
+    }
+    return render_to_string(BODY_TEMPLATE, context, request)

@@ -1,0 +1,140 @@
+"""`bulk-operations/`: one act on all the jobs of a filter, previewed, started, followed, aborted and undone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.bulk.asking import permission_of
+from scheduling.bulk.queries import find_operations, get_operation
+from scheduling.bulk.reroute import start_reroute
+from scheduling.bulk.serializers import (
+    BulkOperationSerializer,
+    BulkPreviewSerializer,
+    BulkReasonSerializer,
+    BulkRequestSerializer,
+)
+from scheduling.bulk.starting import plan_bulk_operation, start_bulk_operation
+from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
+from scheduling.models import BulkOperation
+from tenants.api.viewsets import TenantViewSet
+from tenants.clock import read_moment
+from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
+
+
+class BulkOperationViewSet(TenantViewSet):
+    """Acts on all the jobs of a filter."""
+
+    model = BulkOperation
+    serializer_class = BulkOperationSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "create": Permission.JOBS_BULK,
+        "abort": Permission.JOBS_BULK,
+        "undo": Permission.JOBS_BULK,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": HEAVY}
+    over_all_tenants: ClassVar[frozenset[str]] = frozenset({"create", "abort", "undo"})
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(
+        operation_id="bulk_operations_list", parameters=PAGING_PARAMETERS, responses=BulkOperationSerializer(many=True)
+    )
+    def list(self, request: Request) -> Response:
+        """List bulk operations, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        page = self.paginate_queryset(find_operations())
+        serializer = BulkOperationSerializer(page, many=True, context={"now": read_moment()})
+        return self.get_paginated_response(serializer.data)
+
+    @extend_schema(
+        operation_id="bulk_operations_create",
+        request=BulkRequestSerializer,
+        responses={
+            200: OpenApiResponse(BulkPreviewSerializer, description="A dry run: what would be done."),
+            201: OpenApiResponse(BulkOperationSerializer, description="Started; a dispatcher goes on with it."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Start an operation on the jobs of a filter, or with `dry_run` say what it would do.
+
+        Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`, with a
+        `payload_patch` `jobs.reveal` too. Above 1,000
+        jobs, or where they are of several tenants, the request names their `number`; 409 `bulk_number` says which one
+        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs. `reroute` has no filter: it
+        moves what waits to the queues that routing names now, for platform roles with `fairness.manage`.
+        """
+        body = BulkRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        self._check(given["operation"], given["payload_patch"])
+        if given["operation"] == BulkOperation.Operation.REROUTE:
+            return self._started(start_reroute(reason=given["reason"]), request)
+        asked = {
+            "filter_text": given["filter"],
+            "operation": given["operation"],
+            "parameters": body.parameters,
+            "payload_patch": given["payload_patch"],
+        }
+        if given["dry_run"]:
+            context = {"reveals": self.access.may(Permission.JOBS_REVEAL)}
+            return Response(BulkPreviewSerializer(plan_bulk_operation(**asked), context=context).data)
+        operation = start_bulk_operation(
+            **asked, reason=given["reason"], number=given["number"], ticket=given["ticket"]
+        )
+        return self._started(operation, request)
+
+    @extend_schema(operation_id="bulk_operations_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show an operation, how far it is, and to how many jobs it could not be done."""
+        return self._answer(UUID(pk))
+
+    @extend_schema(operation_id="bulk_operations_abort", request=BulkReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def abort(self, request: Request, pk: str) -> Response:
+        """End an operation where it is: what it has done stays done."""
+        abort_bulk_operation(operation_id=UUID(pk), reason=self._reason(request))
+        return self._answer(UUID(pk))
+
+    @extend_schema(
+        operation_id="bulk_operations_undo",
+        request=BulkReasonSerializer,
+        responses={201: OpenApiResponse(BulkOperationSerializer, description="The operation that takes it back.")},
+    )
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        """Give the jobs back the priority or the queue that they had, but for those that have changed since."""
+        return self._started(undo_bulk_operation(operation_id=UUID(pk), reason=self._reason(request)), request)
+
+    def _check(self, operation: str, payload_patch: Mapping[str, Any] | None) -> None:
+        """Raise PermissionDenied without the rights to do the same to one job."""
+        needed = [permission_of(operation), *([Permission.JOBS_REVEAL] if payload_patch is not None else ())]
+        for right in needed:
+            if not self.access.may(right):
+                raise PermissionDenied(gettext("This operation needs the right %(needed)s.") % {"needed": right})
+
+    def _reason(self, request: Request) -> str:
+        body = BulkReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return str(body.validated_data["reason"])
+
+    def _started(self, operation: BulkOperation, request: Request) -> Response:
+        answer = self._answer(operation.pk, status=201)
+        answer["Location"] = reverse("bulk-operation-detail", args=[operation.pk], request=request)
+        return answer
+
+    def _answer(self, operation_id: UUID, *, status: int = 200) -> Response:
+        serializer = BulkOperationSerializer(get_operation(operation_id), context={"now": read_moment()})
+        return Response(serializer.data, status=status)

@@ -1,0 +1,218 @@
+"""What a bulk operation would do to everybody's waits: an estimate of predicted costs and fair shares.
+
+Every read is bounded: the matching jobs come counted by group, up to the preview's limit; tenants with little waiting
+work are added up in the database; what is in flight is never more than there are slots.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import inf, isinf
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from scheduling.bulk.queries import MatchingGroup
+from scheduling.conf import lease_seconds
+from scheduling.fairness.waits import QueueWork, TenantWork, WaitChange, project_waits
+from scheduling.jobs.lifecycle import JobState
+from scheduling.models import CFSPlan, Queue
+from scheduling.shares.entitlements import effective_weights
+from scheduling.shares.raw import fetch_rows
+from tenants.context import all_tenants, require_scope
+from tenants.database.sql import load_sql
+
+MOST_AFFECTED = 10
+# Of each pool, so many tenants with most waiting work are reckoned one by one, beside those whose work changes.
+NAMED_TENANTS = 40
+# Tenants and queues whose work changes, those with most of it first; the work of others is left out.
+CHANGED_LINES = 100
+# A wait that changes by less is the same.
+LEAST_SECONDS = 0.1
+
+ESTIMATE, CAPPED, OWN_ORDER, NO_SLOTS, ROUTED, WAITING, FIFO, OWN_ONLY = (
+    "estimate",
+    "capped",
+    "own_order",
+    "no_slots",
+    "routed",
+    "waiting",
+    "fifo",
+    "own_only",
+)
+# What each answer leaves out, by its code.
+EFFECT_NOTES = {
+    ESTIMATE: gettext_noop(
+        "An estimate by predicted costs and fair shares, as if nothing more arrived. What is paused, suspended or"
+        " held by a breaker is left out, and so are rates; tenants with little work are reckoned together."
+    ),
+    CAPPED: gettext_noop(
+        "Only the first of the matching jobs were counted: what is beyond them changes waits further."
+    ),
+    OWN_ORDER: gettext_noop("Only the order of a tenant's own jobs changes: nobody else waits longer."),
+    NO_SLOTS: gettext_noop("A pool has no slots now: what waits there does not start."),
+    ROUTED: gettext_noop("New jobs are taken to go to the queues of the old ones; routing may send them elsewhere."),
+    WAITING: gettext_noop(
+        "Jobs that run or are suspended do not count; those that wait for their time count as if it had come."
+    ),
+    FIFO: gettext_noop("Jobs start in the order of their arrival: shares count for nothing."),
+    OWN_ONLY: gettext_noop("Of other tenants nothing is told."),
+}
+
+_SQL = load_sql(__file__)
+_COSTS, _LINES, _SLOTS = _SQL["predict_costs"], _SQL["find_lines"], _SQL["count_slots"]
+_RUNNING = _SQL["find_running"]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What an act does to the lines of waiting jobs: from jobs in which states it takes work away, for which it brings
+    some, and into which queue, where that is not their own."""
+
+    takes: frozenset[JobState] = frozenset()
+    brings: frozenset[JobState] = frozenset()
+    queue_id: int | None = None
+    makes_new_jobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaitLine:
+    """How long what a tenant submits now would wait in a pool, in seconds, now and after; None: for ever."""
+
+    tenant: str
+    pool: str
+    now_seconds: float | None
+    after_seconds: float | None
+
+    @property
+    def verdict(self) -> str:
+        """Who waits longer `loses`, who waits less long `gains`."""
+        now, after = (inf if side is None else side for side in (self.now_seconds, self.after_seconds))
+        if now == after or abs(after - now) < LEAST_SECONDS:
+            return "unchanged"
+        return "loses" if after > now else "gains"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkEffect:
+    """The most affected tenants, who waits longer first; ``notes`` are codes of `EFFECT_NOTES`."""
+
+    lines: Sequence[WaitLine] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class _Change:
+    """Of one tenant in one queue: ready jobs that go, with what they are predicted to cost, and work that comes."""
+
+    taken_jobs: int = 0
+    taken_us: float = 0.0
+    brought_us: float = 0.0
+
+    @property
+    def size_us(self) -> float:
+        return self.taken_us + self.brought_us
+
+    def after_us(self, jobs: float, now_us: float) -> float:
+        """What is left of a line; of one whose jobs all go nothing, whatever they are predicted to cost."""
+        left_us = 0.0 if self.taken_jobs >= jobs else max(0.0, now_us - self.taken_us)
+        return left_us + self.brought_us
+
+
+@dataclass(slots=True)
+class _Pool:
+    """One pool's queues with the tenants' work in them."""
+
+    work: dict[int, list[TenantWork[UUID]]] = field(default_factory=lambda: defaultdict(list))
+    slugs: dict[UUID, str] = field(default_factory=dict)
+
+
+def read_effect(shift: Shift, groups: Iterable[MatchingGroup], *, is_capped: bool) -> BulkEffect:
+    """The waits before and after an act on these jobs, at most eight statements; a tenant is told its own alone."""
+    if not (shift.takes or shift.brings):
+        return BulkEffect(notes=[OWN_ORDER])
+    groups = [group for group in groups if group.state in shift.takes | shift.brings]
+    own_id = require_scope().tenant_id
+    notes = [ESTIMATE, *([CAPPED] if is_capped else ()), *([OWN_ONLY] if own_id is not None else ())]
+    notes += [*([WAITING] if shift.takes else ()), *([ROUTED] if shift.makes_new_jobs else ())]
+    if not groups:
+        return BulkEffect(notes=notes)
+    with all_tenants():  # everybody's work decides how long one waits; a tenant is told no other's
+        return _project(_changes(shift, groups), own_id, notes)
+
+
+def _changes(shift: Shift, groups: Sequence[MatchingGroup]) -> dict[tuple[UUID, int], _Change]:
+    values = {
+        "tenants": [group.tenant_id for group in groups],
+        "kinds": [group.kind for group in groups],
+        "queues": [group.queue_id for group in groups],
+    }
+    changes: dict[tuple[UUID, int], _Change] = defaultdict(_Change)
+    for group, cost in zip(groups, fetch_rows(_COSTS, values), strict=True):
+        if group.state in shift.takes:
+            change = changes[group.tenant_id, group.queue_id]
+            change.taken_jobs += group.count
+            change.taken_us += group.count * cost.cost_us
+        if group.state in shift.brings:
+            queue_id = group.queue_id if shift.queue_id is None else shift.queue_id
+            changes[group.tenant_id, queue_id].brought_us += group.count * cost.cost_us
+    greatest = sorted(changes.items(), key=lambda item: -item[1].size_us)
+    return dict(greatest[:CHANGED_LINES])
+
+
+def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, notes: list[str]) -> BulkEffect:
+    pools = _read_pools(changes)
+    if not pools:
+        return BulkEffect(notes=notes)
+    values = {"pools": list(pools), "lease_seconds": lease_seconds()}
+    slots = {row.pool_id: row for row in fetch_rows(_SLOTS, values)}
+    running: dict[int, list[float]] = defaultdict(list)
+    for row in fetch_rows(_RUNNING, values):
+        running[row.pool_id].append(row.left_us)
+    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
+    queues = list(Queue.objects.filter(pool_id__in=list(pools)))
+    weights = effective_weights(queues, plan)
+    is_fifo = plan is not None and plan.strategy == CFSPlan.Strategy.NOP
+    found: list[tuple[WaitChange[UUID], str, str]] = []
+    for pool_id, pool in pools.items():
+        work = [
+            QueueWork(weights[queue.pk], pool.work[queue.pk], inf if queue.cap is None else queue.cap)
+            for queue in queues
+            if queue.pk in pool.work
+        ]
+        waits = project_waits(slots[pool_id].slots, work, running[pool_id], is_fifo=is_fifo)
+        name = slots[pool_id].name
+        found += [(change, pool.slugs[change.tenant], name) for change in waits if own_id in (None, change.tenant)]
+    lines = [_line(*each) for each in sorted(found, key=lambda each: (each[0].longer_us <= 0, -abs(each[0].longer_us)))]
+    # A tenant's own people are told where it stands all the same.
+    told = [line for line in lines if own_id is not None or line.verdict != "unchanged"]
+    notes += [*([NO_SLOTS] if not all(row.slots for row in slots.values()) else ()), *([FIFO] if is_fifo else ())]
+    return BulkEffect(told[:MOST_AFFECTED], notes)
+
+
+def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]:
+    """The pools of the queues whose work changes, with the work that waits there now and after."""
+    values = {
+        "tenants": [tenant_id for tenant_id, _ in changes],
+        "queues": [queue_id for _, queue_id in changes],
+        "named": NAMED_TENANTS,
+    }
+    pools: dict[int, _Pool] = {}
+    for row in fetch_rows(_LINES, values):
+        change = changes.get((row.tenant_id, row.queue_id))
+        after_us = row.work_us if change is None else change.after_us(row.jobs, row.work_us)
+        pool = pools.setdefault(row.pool_id, _Pool())
+        pool.work[row.queue_id].append(TenantWork(row.tenant_id, row.weight, row.work_us, after_us, row.cap))
+        if row.tenant_id is not None:
+            pool.slugs[row.tenant_id] = row.slug
+    return pools
+
+
+def _line(change: WaitChange[UUID], tenant: str, pool: str) -> WaitLine:
+    return WaitLine(tenant, pool, _seconds(change.now_us), _seconds(change.after_us))
+
+
+def _seconds(wait_us: float) -> float | None:
+    return None if isinf(wait_us) else round(wait_us / 1e6, 3)

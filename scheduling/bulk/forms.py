@@ -1,0 +1,84 @@
+"""The form of a bulk operation: which jobs, what is done to them, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from scheduling.jobs.payload_editor import PayloadObjectField
+from scheduling.models import BulkOperation
+from tenants.admin.post_actions import REASON_LIMIT
+
+
+class BulkForm(forms.Form):
+    """What is asked for, and what a preview has put into it."""
+
+    filter = forms.CharField(
+        label=_("Which jobs"),
+        max_length=10_000,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Such as: state:discarded queue:pipeline age:>1h"),
+    )
+    operation = forms.ChoiceField(label=_("What is done to them"), widget=UnfoldAdminSelectWidget())
+    priority = forms.IntegerField(
+        label=_("The priority"),
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Where the priority is changed."),
+    )
+    queue = forms.SlugField(
+        label=_("The queue"),
+        required=False,
+        max_length=60,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Where they are moved to another queue: its name."),
+    )
+    payload_patch = PayloadObjectField(
+        label=_("Change of the payloads"),
+        required=False,
+        help_text=_(
+            'For retry and requeue, of one tenant: merged into each payload, such as {"url": "https://new.example"};'
+            " null removes a member."
+        ),
+    )
+    reason = forms.CharField(
+        label=_("Why"),
+        required=False,
+        max_length=REASON_LIMIT,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=_("Kept in the audit log; needed to start."),
+    )
+    number = forms.IntegerField(label=_("Number"), required=False, widget=UnfoldAdminTextInputWidget())
+    ticket = forms.CharField(required=False, max_length=2_000, widget=forms.HiddenInput())
+
+    def __init__(self, *args: Any, operations: Collection[str], may_edit: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not may_edit:
+            del self.fields["payload_patch"]
+        offered = [choice for choice in BulkOperation.Operation.choices if choice[0] in operations]
+        self.fields["operation"].choices = offered  # type: ignore[attr-defined]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """As the services take it."""
+        given = self.cleaned_data
+        parameters: dict[str, Any] = {}
+        if given["operation"] == BulkOperation.Operation.REPRIORITISE and given["priority"] is not None:
+            parameters["priority"] = given["priority"]
+        if given["operation"] == BulkOperation.Operation.MOVE_QUEUE and given["queue"]:
+            parameters["queue"] = given["queue"]
+        return {
+            "filter_text": given["filter"],
+            "operation": given["operation"],
+            "parameters": parameters,
+            "payload_patch": given.get("payload_patch"),
+        }
+
+    def put_ticket(self, ticket: str) -> None:
+        """What a preview has shown is what the next press starts."""
+        self.data = self.data.copy()  # type: ignore[attr-defined] # a QueryDict
+        self.data["ticket"] = ticket  # type: ignore[index]

@@ -1,0 +1,86 @@
+"""Move waiting jobs to other queues: what reroutes and bulk operations share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import class_row, scalar_row
+
+from scheduling import signals
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.jobs.events import actor_label
+from tenants.context import current_actor
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_FIND_PLACES = _SQL["find_places"]
+# In this order and each a statement of its own, so that one reads what the one before has inserted.
+_PUT_LINES = (_SQL["hold_lines"], _SQL["put_tenant_lines"], _SQL["put_key_lines"])
+# The parts of the backlog: a waiting job has a row in one of the first three, a suspended one in none.
+TABLES = ("ready", "due", "held", "suspended")
+_MOVE = {table: _SQL[f"move_{table}"] for table in TABLES}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a job waits: the line of its queue and its rank there."""
+
+    job_id: UUID
+    queue_id: int
+    entity_id: int
+    rank: int
+
+
+def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
+    """Move waiting and suspended jobs of the scope to these queues; return the former queues of the moved ones.
+
+    Pass over jobs that are there already, that another transaction has locked or that no longer wait.
+    """
+    if not targets:
+        return {}
+    with prepared_cursor(class_row(Place)) as cursor:
+        cursor.execute(_FIND_PLACES, {"job_ids": list(targets)})
+        places: list[Place] = cursor.fetchall()
+    wanted = [(place, targets[place.job_id]) for place in places if place.queue_id != targets[place.job_id]]
+    moved = move_places(wanted, TABLES, cause=reason)
+    if moved:
+        announce_moves(len(moved))
+    return {place.job_id: place.queue_id for place, _ in wanted if place.job_id in moved}
+
+
+def move_places(wanted: Sequence[tuple[Place, int]], tables: Iterable[str], *, cause: str) -> set[UUID]:
+    """Move the jobs that still wait at these places in ``tables`` to a queue each; return the moved ones."""
+    if not wanted:
+        return set()
+    parameters: dict[str, Any] = {
+        "job_ids": [place.job_id for place, _ in wanted],
+        "entity_ids": [place.entity_id for place, _ in wanted],
+        "ranks": [place.rank for place, _ in wanted],
+        "queue_ids": [queue_id for _, queue_id in wanted],
+        "event_ids": uuid7s(len(wanted)),
+        "cause": cause,
+        "actor": actor_label(current_actor()),
+        "lines_lock": LockClass.LINES.value,
+    }
+    moved: set[UUID] = set()
+    with prepared_cursor(scalar_row) as cursor:
+        for statement in _PUT_LINES:
+            cursor.execute(statement, parameters)
+        for table in tables:
+            cursor.execute(_MOVE[table], parameters)
+            moved.update(cursor.fetchall())
+    return moved
+
+
+def announce_moves(count: int) -> None:
+    """Wake the dispatcher and notify observers of moved jobs when this transaction commits."""
+    wake_on_commit()
+    facts = {"event": "job.moved", "state": "", "count": count}
+    transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))

@@ -1,0 +1,95 @@
+"""Bulk operations in words: what one does, how far it is, and why it was not done to some jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from scheduling.bulk.effect import EFFECT_NOTES
+from scheduling.bulk.queries import progress_of
+from scheduling.console.wording import MARKS, duration_words, mark_of
+from scheduling.models import BulkOperation
+
+# Why it was not done to a job, where that is not the state of the job.
+BULK_REASONS = {
+    "unchanged": gettext_noop("it was so already"),
+    "changed_meanwhile": gettext_noop("it changed hands meanwhile"),
+    "invalid_transition": gettext_noop("its state does not allow it, or it was requeued before"),
+    "priority_not_allowed": gettext_noop("the plan does not allow this priority"),
+    "queue_not_allowed": gettext_noop("routing does not let the tenant name this queue"),
+    "quota_exceeded": gettext_noop("a limit of the plan is reached"),
+    "rate_limited": gettext_noop("the plan does not allow so many submissions"),
+    "tenant_suspended": gettext_noop("its tenant is suspended"),
+    "draining": gettext_noop("what it needs drains and takes nothing new"),
+    "kind_unknown": gettext_noop("there is no such kind any more"),
+    "kind_internal": gettext_noop("the platform alone submits jobs of its kind"),
+    "payload_invalid": gettext_noop("its payload does not fit the kind any more"),
+    "payload_unreadable": gettext_noop("its payload cannot be decrypted"),
+    "payload_too_large": gettext_noop("its payload is too large"),
+    "route_missing": gettext_noop("no routing rule sends it to a queue"),
+    "memory_class": gettext_noop("no worker has the memory that it needs"),
+}
+
+WAIT_VERDICTS = {
+    "loses": gettext_noop("waits longer"),
+    "gains": gettext_noop("waits less long"),
+    "unchanged": gettext_noop("about the same"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BulkLine:
+    """An operation as its page and the Overview show it; ``percent`` is None where nobody knows how many there are."""
+
+    operation: BulkOperation
+    what: str
+    percent: int | None
+    rate: str
+    took: str
+    eta: str
+
+
+def bulk_line(operation: BulkOperation, now: datetime) -> BulkLine:
+    """How far an operation is, from its row alone."""
+    progress = progress_of(operation, now)
+    return BulkLine(
+        operation=operation,
+        what=what_words(operation),
+        percent=None if progress.share is None else round(100 * progress.share),
+        rate=f"{progress.rate:,.0f}",
+        took=duration_words(progress.seconds),
+        eta="" if progress.eta_seconds is None else duration_words(progress.eta_seconds),
+    )
+
+
+def what_words(operation: BulkOperation) -> str:
+    """What it does, such as `change the priority: 3`."""
+    told = operation.get_operation_display()
+    given = ", ".join(str(value) for value in operation.parameters.values())
+    words = f"{told}: {given}" if given else told
+    return _("take back: %(what)s") % {"what": words} if operation.undo_of_id else words
+
+
+def reason_words(code: str) -> str:
+    """Why it is not done to a job: the job's state, or what stands in its way."""
+    if code in BULK_REASONS:
+        return _(BULK_REASONS[code])
+    return mark_of(code).word if code in MARKS else code.replace("_", " ")
+
+
+def verdict_words(verdict: str) -> str:
+    """Whether somebody would wait longer."""
+    return _(WAIT_VERDICTS[verdict])
+
+
+def wait_words(seconds: float | None) -> str:
+    """A wait; None is one without end."""
+    return _("for ever") if seconds is None else duration_words(seconds)
+
+
+def note_words(code: str) -> str:
+    """What an estimate leaves out."""
+    return _(EFFECT_NOTES[code])

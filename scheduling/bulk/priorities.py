@@ -1,0 +1,47 @@
+"""Changing the priority of jobs that wait, and with it their place among their tenant's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+from psycopg.types.json import Jsonb
+
+from scheduling.conf import ageing_seconds
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.jobs.events import actor_label
+from tenants.context import current_actor
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
+
+EVENT = "job.reprioritised"
+_SET_PRIORITIES = load_sql(__file__)["set_priorities"]
+
+
+def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
+    """Give waiting and suspended jobs of the scope these priorities; return the former ones of the changed jobs.
+
+    Pass over jobs that have their priority already or that no longer wait.
+    """
+    if not priorities:
+        return {}
+    actor = current_actor()
+    values: dict[str, Any] = {
+        "job_ids": list(priorities),
+        "priorities": list(priorities.values()),
+        "event_ids": uuid7s(len(priorities)),
+        "ageing_us": int(ageing_seconds() * 1_000_000),
+        "event": EVENT,
+        "actor": actor_label(actor),
+        "request_id": actor.request_id,
+        "data": Jsonb({"reason": reason} if reason else {}),
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_SET_PRIORITIES, values)
+        formers = {row.id: row.former for row in cursor.fetchall()}
+    if formers:
+        wake_on_commit()
+    return formers

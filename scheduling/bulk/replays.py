@@ -1,0 +1,108 @@
+"""Bulk retries: jobs in back-off become available, ended jobs are replayed as new jobs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from scheduling.bulk.acts import Done, Final
+from scheduling.bulk.effect import Shift
+from scheduling.jobs.lifecycle import DEAD_STATES, REPLAYABLE_STATES, JobState
+from scheduling.jobs.payload_patches import patched_payload
+from scheduling.jobs.requests import JobRequest, check_request
+from scheduling.jobs.retries import BulkRetry, refusal_of_replay, retry_jobs
+from scheduling.models import Job
+from tenants.clock import read_clock
+from tenants.context import current_actor
+from tenants.encryption.fields import open_readable_rows
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+from tenants.services.audit import part_of_act
+
+type Payload = Mapping[str, Any]
+PAYLOAD_UNREADABLE = "payload_unreadable"
+
+
+@dataclass(frozen=True)
+class Retry(Final):
+    """End the back-off of jobs, and replay those that have ended without success as new jobs.
+
+    A ``payload_patch`` (RFC 7396) is merged into the payload of each replay; jobs in back-off are then passed by.
+    """
+
+    payload_patch: Payload | None = field(default=None, repr=False)
+    permission = Permission.JOBS_RETRY
+    # What backs off stands in its line already.
+    shift = Shift(brings=REPLAYABLE_STATES, makes_new_jobs=True)
+
+    @property
+    def states(self) -> frozenset[JobState]:
+        return REPLAYABLE_STATES if self.payload_patch is not None else REPLAYABLE_STATES | {JobState.RETRYABLE}
+
+    def refusal_of(self, job: Job) -> DomainError | None:
+        if job.state == JobState.RETRYABLE:
+            return None
+        if (refusal := refusal_of_replay(job.kind)) is not None:
+            return refusal
+        try:
+            request = JobRequest(
+                kind=job.kind, payload=self._patched(job.payload), is_internal=self.payload_patch is None
+            )
+            check_request(request, now=read_clock(), plan=job.tenant.plan)
+        except DomainError as refusal:
+            return refusal
+        return None
+
+    def _patched(self, payload: Payload) -> Payload:
+        return payload if self.payload_patch is None else patched_payload(payload, self.payload_patch)
+
+    def _payloads(self, job_ids: Sequence[UUID]) -> dict[UUID, Payload]:
+        if self.payload_patch is None:
+            return {}
+        rows = Job.objects.filter(pk__in=job_ids).values_list("pk", "tenant_id", "payload")
+        return {job_id: self._patched(payload) for job_id, payload in open_readable_rows(Job, "payload", rows)}
+
+    def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
+        payloads = self._payloads(job_ids)
+        # Without its payload a job would be replayed unpatched.
+        unreadable: set[UUID] = set() if self.payload_patch is None else set(job_ids) - payloads.keys()
+        with part_of_act():
+            chosen = [job_id for job_id in job_ids if job_id not in unreadable]
+            bulk = retry_jobs(job_ids=chosen, reason=reason, payloads=payloads)
+        put_off, wait = _put_off(job_ids, bulk)
+        kept_back = set(put_off)
+        refused = Counter(error.code for job_id, error in bulk.refused.items() if job_id not in kept_back)
+        refused[PAYLOAD_UNREADABLE] = len(unreadable - kept_back)
+        return Done(bulk.hastened | set(bulk.replayed), +refused, put_off=put_off, retry_after_seconds=wait)
+
+
+class Requeue(Retry):
+    """Replay the jobs of dead letters, each once."""
+
+    shift = Shift(brings=DEAD_STATES, makes_new_jobs=True)
+
+    @property
+    def states(self) -> frozenset[JobState]:
+        return DEAD_STATES
+
+
+def _put_off(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
+    """Return the jobs from the first one that a limit refused, and the seconds until the limit allows it.
+
+    They are acted on again in a later turn, so none of them may be replayed already.
+    """
+    if not current_actor().is_of_tenant:
+        return (), None
+    after_replayed = max((n for n, job_id in enumerate(job_ids, start=1) if job_id in bulk.replayed), default=0)
+    limited = (n for n in range(after_replayed, len(job_ids)) if _is_limited(bulk.refused.get(job_ids[n])))
+    first = next(limited, None)
+    if first is None:
+        return (), None
+    return job_ids[first:], bulk.refused[job_ids[first]].retry_after_seconds or 1
+
+
+def _is_limited(refusal: DomainError | None) -> bool:
+    return refusal is not None and refusal.category == "limited"

@@ -1,0 +1,210 @@
+"""Reroute what waits to the queues that routing names now: in turns, resumable, while everything goes on.
+
+A turn looks at some waiting jobs from where the last one stopped, moves those that belong elsewhere by set statements,
+and stores how far it came. A waiting row is locked before its job's row, as everywhere; a row that another session
+holds is left for the next pass. What is dispatched or runs stays in its queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import class_row, scalar_row
+
+from scheduling.bulk.moves import TABLES, Place, announce_moves, move_places
+from scheduling.bulk.queries import FrozenJobs
+from scheduling.bulk.records import create_operation, end_operation
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.queries import CappedCount
+from scheduling.jobs.routing.service import Routes
+from scheduling.models import BulkOperation, Job, Queue
+from tenants.clock import read_clock, read_moment
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+from tenants.encryption.fields import open_readable_rows
+from tenants.exceptions import FieldInvalidError
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import part_of_act
+from tenants.services.pausing import require_reason
+
+# Of one turn: a tick waits for its rows at most 200 ms, and passes over them.
+MOVE_ROWS = 1_000
+LOOK_ROWS = 5_000
+# With their payloads, which may be large.
+PAYLOAD_ROWS = 200
+TURN_SECONDS = 0.1
+# Submissions by the old routes that were open at the request have committed by then.
+SETTLE_SECONDS = 5.0
+MAX_CAUSE = 500
+# What became ready between the first look and the one at its former table is found by the second look at "ready".
+_PHASES = (*TABLES, "again")
+_TABLE_OF = {phase: "ready" if phase == "again" else phase for phase in _PHASES}
+_OF_READY = ("ready", "again")
+# Before every row, in the order of the key by which a table is looked at.
+_BEGINNING = (0, -(2**63), str(UUID(int=0)))
+_SQL = load_sql(__file__)
+_LOCK_REROUTES, _COUNT_WAITING = _SQL["lock_reroutes"], _SQL["count_waiting"]
+_LOOK = {phase: _SQL[f"look_{table}"] for phase, table in _TABLE_OF.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Place):
+    """A job as a turn reads it, and whether it waits."""
+
+    kind: str
+    tier_id: str
+    is_waiting: bool
+
+    def place(self, phase: str) -> list[Any]:
+        """Return the key after which the next look begins."""
+        return [self.entity_id, self.rank, str(self.job_id)] if phase in _OF_READY else [str(self.job_id)]
+
+
+@dataclass(slots=True)
+class Position:
+    """Where the next turn goes on: the position of the operation's row. A pass goes over all phases."""
+
+    phase: str = _PHASES[0]
+    after: list[Any] = field(default_factory=list)
+    pass_began_at: str | None = None
+    found: int = 0
+    passes: int = 0
+
+    @property
+    def is_in_pass(self) -> bool:
+        return self.pass_began_at is not None
+
+
+def start_reroute(*, reason: str) -> BulkOperation:
+    """Move what waits to where the rules send it now: rules that were edited count for new jobs only, till then.
+
+    Raises ReasonRequiredError, and FieldInvalidError in the scope of one tenant.
+    """
+    reason = require_reason(reason)
+    if not require_scope().is_all_tenants:
+        raise FieldInvalidError("A reroute reaches the jobs of all tenants: name no tenant.")
+    with transaction.atomic():
+        return _replace_open(reason)
+
+
+def request_reroute(*, cause: str) -> None:
+    """Move what waits from the commit of this transaction on, as a part of the caller's act, over all tenants."""
+    with part_of_act():
+        _replace_open(cause[:MAX_CAUSE])
+    wake_on_commit()
+
+
+def _replace_open(reason: str) -> BulkOperation:
+    """Create the operation; one that is open ends, since its passes know the former routes."""
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
+        cursor.execute(_COUNT_WAITING)
+        waiting = cursor.fetchone()
+    rows = BulkOperation.objects.select_for_update(no_key=True)
+    for former in rows.filter(operation=BulkOperation.Operation.REROUTE, finished_at__isnull=True):
+        with part_of_act():
+            end_operation(former, BulkOperation.State.ABORTED)
+    return create_operation(
+        FrozenJobs(JobFilter(), read_clock(), None),
+        CappedCount(waiting, is_capped=False),
+        operation=BulkOperation.Operation.REROUTE,
+        asked_filter="",
+        reason=reason,
+    )
+
+
+def take_steps(operation: BulkOperation) -> bool:
+    """Take the steps of one turn; return whether a pass that began late enough has found nothing to move.
+
+    Between the first pass and the time at which open submissions have settled the operation rests.
+    """
+    at, now, until = Position(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
+    if at.pass_began_at is None:
+        at.pass_began_at, at.found = now.isoformat(), 0
+    began_at, settled_at = datetime.fromisoformat(at.pass_began_at), operation.created_at + _settle_time()
+    routes = Routes.load_all()
+    moved = _take_step(operation, at, routes)
+    while not moved and at.is_in_pass and time.monotonic() < until:
+        moved = _take_step(operation, at, routes)
+    operation.changed += moved
+    operation.position = asdict(at)
+    if moved:
+        # The next turn at once, and a tick that sees the jobs in their new place.
+        announce_moves(moved)
+    if at.is_in_pass:
+        return False
+    if settled_at > now:
+        operation.resume_at = settled_at
+    return began_at >= settled_at and not at.found
+
+
+def _settle_time() -> timedelta:
+    return timedelta(seconds=SETTLE_SECONDS)
+
+
+def _take_step(operation: BulkOperation, at: Position, routes: Mapping[str, Routes]) -> int:
+    """Look at the next rows and move those that belong elsewhere, or go on to the next phase; return how many moved."""
+    reads_payloads = any(rule.condition for route in routes.values() for rule in route.rules)
+    rows = _look(at, is_narrow=reads_payloads)
+    if not rows:
+        _end_phase(at)
+        return 0
+    payloads = _read_payloads(rows, routes) if reads_payloads else {}
+    wanted: list[tuple[Waiting, int]] = []
+    for row in rows:
+        target = _better_queue(row, routes, payloads.get(row.job_id, {}))
+        if target is not None:
+            wanted.append((row, target.pk))
+        at.after = row.place(at.phase)
+        operation.seen += row.is_waiting
+        if len(wanted) == MOVE_ROWS:
+            break
+    at.found += len(wanted)
+    return len(move_places(wanted, [_TABLE_OF[at.phase]], cause=operation.reason))
+
+
+def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[str, Any] | None) -> Queue | None:
+    # A job whose payload cannot be opened here stays where it is.
+    if not row.is_waiting or row.tier_id not in routes or payload is None:
+        return None
+    return routes[row.tier_id].better_queue(row.kind, payload, row.queue_id)
+
+
+def _look(at: Position, *, is_narrow: bool) -> list[Waiting]:
+    """Return the next rows, few of them if their payloads must be read too."""
+    names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
+    after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
+    limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS
+    with prepared_cursor(class_row(Waiting)) as cursor:
+        cursor.execute(_LOOK[at.phase], {**after, "limit": limit})
+        rows: list[Waiting] = cursor.fetchall()
+    return rows[:PAYLOAD_ROWS] if is_narrow else rows
+
+
+def _read_payloads(rows: Sequence[Waiting], routes: Mapping[str, Routes]) -> Mapping[UUID, Any]:
+    asked = [
+        row.job_id
+        for row in rows
+        if row.is_waiting and row.tier_id in routes and routes[row.tier_id].depends_on_payload(row.kind)
+    ]
+    if not asked:
+        return {}
+    rows_with_payloads = Job.objects.filter(pk__in=asked).values_list("pk", "tenant_id", "payload")
+    return dict.fromkeys(asked) | dict(open_readable_rows(Job, "payload", rows_with_payloads))
+
+
+def _end_phase(at: Position) -> None:
+    following = _PHASES.index(at.phase) + 1
+    at.after = []
+    if following < len(_PHASES):
+        at.phase = _PHASES[following]
+    else:
+        at.phase, at.passes, at.pass_began_at = _PHASES[0], at.passes + 1, None

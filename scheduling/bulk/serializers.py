@@ -1,0 +1,190 @@
+"""Bulk operations as they are answered, what one would do, and requests to start and to end one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect, WaitLine
+from scheduling.bulk.queries import BulkProgress, progress_of
+from scheduling.bulk.starting import BulkPlan, SampledJob
+from scheduling.models import BulkOperation
+from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.services.pausing import REASON_LIMIT
+
+_MAX_TICKET_CHARACTERS = 2_000
+_MAX_FILTER_CHARACTERS = 10_000
+
+
+class BulkRequestSerializer(StrictSerializer):
+    """Which jobs, what is done to them, and why."""
+
+    filter = TextField(
+        max_length=_MAX_FILTER_CHARACTERS,
+        required=False,
+        default="",
+        help_text=(
+            "Needed but for `reroute`, such as `state:discarded queue:pipeline age:>1h`; docs/reference/filters.md."
+        ),
+    )
+    operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
+    priority = WholeNumberField(required=False, help_text="For `reprioritise`: within what the plan allows.")
+    queue = NameField(
+        max_length=60, required=False, help_text="For `move_queue`: one that routing lets the tenant name."
+    )
+    payload_patch = serializers.DictField(
+        default=None,
+        allow_null=True,
+        help_text="For `retry` and `requeue` of one tenant's jobs: merged into each payload (RFC 7396: null removes a"
+        " member); needs the right `jobs.reveal`.",
+    )
+    reason = NameField(
+        max_length=REASON_LIMIT, required=False, allow_blank=True, default="", help_text="Needed unless `dry_run`."
+    )
+    dry_run = serializers.BooleanField(default=False, help_text="Only say what would be done.")
+    number = WholeNumberField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="How many jobs match, where they are more than 1,000; of the preview, if its `ticket` is given.",
+    )
+    ticket = TextField(
+        max_length=_MAX_TICKET_CHARACTERS,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="From a dry run: exactly what that has shown is acted on. Good for 15 minutes.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what a reroute does not take."""
+        if attrs["operation"] == BulkOperation.Operation.REROUTE:
+            taken = ("operation", "reason")
+            unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
+            if unfit:
+                fault = serializers.ErrorDetail(gettext("It does not belong to this operation."), code="invalid")
+                raise serializers.ValidationError({name: [fault] for name in unfit})
+        return attrs
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The operation's own, as the service takes them."""
+        return {name: self.validated_data[name] for name in ("priority", "queue") if name in self.validated_data}
+
+
+class BulkReasonSerializer(StrictSerializer):
+    """Why it is aborted or undone."""
+
+    reason = NameField(max_length=REASON_LIMIT, help_text="For the audit log.")
+
+
+class BulkRefusalSerializer(serializers.Serializer[Any]):
+    """Why a job would be refused."""
+
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class SampledJobSerializer(serializers.Serializer[SampledJob]):
+    """One of the first jobs that match; ``context["reveals"]``: its payload may be quoted."""
+
+    id = serializers.UUIDField(source="job.id")
+    kind = serializers.CharField(source="job.kind")
+    state = serializers.CharField(source="job.state")
+    queue = serializers.CharField(source="job.queue.name")
+    created_at = serializers.DateTimeField(source="job.created_at")
+    refusal = serializers.SerializerMethodField(help_text="Why it would be refused, such as by its payload; or null.")
+
+    @extend_schema_field(BulkRefusalSerializer(allow_null=True))
+    def get_refusal(self, item: SampledJob) -> Any:
+        if item.refusal is None:
+            return None
+        return {"code": item.refusal.code, "detail": item.refusal_words(reveals=self.context["reveals"])}
+
+
+class WaitLineSerializer(serializers.Serializer[WaitLine]):
+    """A tenant's wait in one pool: that of what it submits now, if nothing more arrives."""
+
+    tenant = serializers.CharField()
+    pool = serializers.CharField()
+    now_seconds = serializers.FloatField(allow_null=True, help_text="Null: for ever, as things stand.")
+    after_seconds = serializers.FloatField(allow_null=True)
+
+
+class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
+    """The projected waits; of a tenant's own people and keys, its own alone."""
+
+    lines = WaitLineSerializer(many=True, help_text="The most affected tenants, who waits longer first.")
+    notes = serializers.SerializerMethodField(help_text="What is left out: code and sentence.")
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_notes(self, effect: BulkEffect) -> dict[str, str]:
+        return {code: EFFECT_NOTES[code] for code in effect.notes}
+
+
+class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
+    """What an operation would do now."""
+
+    words = serializers.CharField(source="preview.words", help_text="The filter in words.")
+    filter = serializers.CharField(source="jobs.job_filter.text", help_text="As it would be frozen.")
+    count = serializers.IntegerField(source="preview.count.value", help_text="Matching jobs, counted up to 10,000.")
+    count_is_more = serializers.BooleanField(source="preview.count.is_capped")
+    eligible = serializers.IntegerField(source="preview.eligible", help_text="Of them, those that it can be done to.")
+    ineligible = serializers.DictField(
+        source="preview.ineligible", child=serializers.IntegerField(), help_text="Why not to the others: by reason."
+    )
+    by_state = serializers.DictField(source="preview.by_state", child=serializers.IntegerField())
+    by_queue = serializers.DictField(source="preview.by_queue", child=serializers.IntegerField())
+    sample = SampledJobSerializer(many=True)
+    effect = BulkEffectSerializer(help_text="Who would wait longer or less long, by predicted costs.")
+    needs_number = serializers.BooleanField()
+    ticket = serializers.CharField()
+
+
+class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
+    """How far it is, and how fast."""
+
+    seconds = serializers.FloatField()
+    rate = serializers.FloatField(help_text="Jobs a second, over all its time.")
+    share = serializers.FloatField(allow_null=True, help_text="0 to 1; null where nobody knows how many there are.")
+    eta_seconds = serializers.FloatField(allow_null=True)
+
+
+class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
+    """One act on all the jobs of a filter; ``context["now"]`` is the database's time."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")
+    operation = serializers.ChoiceField(choices=BulkOperation.Operation.choices)
+    parameters = serializers.DictField()
+    has_payload_patch = serializers.BooleanField(help_text="Whether it changes payloads; how is not shown.")
+    filter = serializers.CharField(help_text="As it was frozen.")
+    asked_filter = serializers.CharField()
+    state = serializers.ChoiceField(choices=BulkOperation.State.choices)
+    expected = serializers.IntegerField(help_text="Jobs that matched when it was started, counted up to 10,000.")
+    expected_is_more = serializers.BooleanField(source="is_expected_capped")
+    seen = serializers.IntegerField()
+    changed = serializers.IntegerField()
+    ineligible = serializers.DictField(child=serializers.IntegerField(), help_text="By reason.")
+    progress = serializers.SerializerMethodField()
+    resume_at = serializers.DateTimeField(allow_null=True, help_text="When a limit of the tenant lets it go on.")
+    error = serializers.CharField(help_text="Of the last turn, where that failed.")
+    reason = serializers.CharField()
+    actor = serializers.SerializerMethodField()
+    undo_of = serializers.UUIDField(source="undo_of_id", allow_null=True)
+    batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="The batch that it cancels, or null.")
+    is_undoable = serializers.BooleanField(help_text="Whether what it did can be taken back at all.")
+    frozen_at = serializers.DateTimeField(help_text="Jobs that were submitted later are not touched.")
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+    @extend_schema_field(BulkProgressSerializer)
+    def get_progress(self, operation: BulkOperation) -> Any:
+        return BulkProgressSerializer(progress_of(operation, self.context["now"])).data
+
+    def get_actor(self, operation: BulkOperation) -> str:
+        return f"{operation.actor_kind}:{operation.actor_label or operation.actor_id}"

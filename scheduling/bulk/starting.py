@@ -1,0 +1,240 @@
+"""Previewing and starting a bulk operation: what is meant is frozen, and many jobs want their number typed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.core import signing
+from django.db import transaction
+from django.db.models import Q
+
+from scheduling.bulk.asking import check_patch_tenant, read_act
+from scheduling.bulk.effect import BulkEffect, read_effect
+from scheduling.bulk.queries import BulkPreview, FrozenJobs, preview_jobs
+from scheduling.bulk.records import create_operation
+from scheduling.bulk.replays import Payload
+from scheduling.bulk.running import take_first_turn
+from scheduling.exceptions import (
+    BulkFilterEmptyError,
+    BulkNumberError,
+    BulkPreviewStaleError,
+    TooManyBulkOperationsError,
+)
+from scheduling.jobs.filters import JobFilter, parse
+from scheduling.jobs.queries import CappedCount
+from scheduling.models import BulkOperation, Job
+from tenants.clock import read_clock
+from tenants.context import require_scope
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.services.pausing import require_reason
+
+# More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
+UNTYPED_JOBS = 1_000
+# A person reads and types within it; what is counted is then still about what is there.
+TICKET_SECONDS = 900
+# Of one tenant at a time, and of the platform: turns go round, and each further one makes all others slower.
+MAX_OPEN = 20
+_SALT = "scheduling.bulk.preview"
+
+
+@dataclass(frozen=True, slots=True)
+class SampledJob:
+    """One of the first jobs of a preview; ``refusal`` is why it would be refused."""
+
+    job: Job
+    refusal: DomainError | None
+
+    def refusal_words(self, *, reveals: bool) -> str:
+        """Return the refusal in words; its faults quote the payload, and are for readers that may see it."""
+        if self.refusal is None:
+            return ""
+        faults = (self.refusal.errors if reveals else None) or [{"detail": self.refusal.detail}]
+        return "; ".join(f"{fault.get('field', '')} {fault['detail']}".strip() for fault in faults)
+
+
+@dataclass(frozen=True, slots=True)
+class BulkPlan:
+    """What would be done, as a preview shows it: ``ticket`` lets exactly this be started within `TICKET_SECONDS`."""
+
+    operation: str
+    parameters: Mapping[str, Any]
+    jobs: FrozenJobs
+    preview: BulkPreview
+    sample: Sequence[SampledJob]
+    effect: BulkEffect
+    ticket: str
+
+    @property
+    def number(self) -> int:
+        """What must be typed where `needs_number`."""
+        return self.preview.count.value
+
+    @property
+    def needs_number(self) -> bool:
+        return needs_number(self.preview.count, self.preview.tenants)
+
+
+@dataclass(frozen=True, slots=True)
+class _Frozen:
+    """Which jobs an operation is to reach, and how many they were."""
+
+    jobs: FrozenJobs
+    count: CappedCount
+    tenants: int
+
+
+def needs_number(count: CappedCount, tenants: int) -> bool:
+    """Whether the number of jobs must be typed."""
+    return count.is_capped or count.value > UNTYPED_JOBS or tenants > 1
+
+
+def plan_bulk_operation(
+    *, filter_text: str, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None
+) -> BulkPlan:
+    """Return what an operation would do to the jobs of the scope now; nothing is changed.
+
+    Raises FilterSyntaxError, BulkFilterEmptyError, and what the operation says of its parameters.
+    """
+    act = read_act(operation, parameters, payload_patch)
+    job_filter = _read_filter(filter_text)
+    check_patch_tenant(_tenant_of(job_filter), payload_patch)
+    jobs = _freeze(job_filter)
+    preview = preview_jobs(jobs, act.states, act.unchanged())
+    ticket = {
+        **_subject(job_filter, operation, parameters, payload_patch),
+        "at": jobs.frozen_at.isoformat(),
+        "newest": str(jobs.newest_id or ""),
+        "count": preview.count.value,
+        "capped": preview.count.is_capped,
+        "tenants": preview.tenants,
+    }
+    changing = [group for group in preview.groups if group.state in act.states and not group.is_same]
+    effect = read_effect(act.shift, changing, is_capped=preview.count.is_capped)
+    sample = [SampledJob(job, act.refusal_of(job) if job.state in act.states else None) for job in preview.sample]
+    return BulkPlan(operation, parameters, jobs, preview, sample, effect, signing.dumps(ticket, salt=_SALT))
+
+
+@transaction.atomic
+def start_bulk_operation(
+    *,
+    filter_text: str,
+    operation: str,
+    parameters: Mapping[str, Any],
+    reason: str,
+    number: int | None = None,
+    ticket: str = "",
+    payload_patch: Payload | None = None,
+    takes_first_turn: bool = False,
+) -> BulkOperation:
+    """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
+
+    With the ``ticket`` of a preview it reaches the jobs that were shown there, and ``number`` is the one that was
+    shown; without one they are counted now. With ``takes_first_turn`` its first thousand jobs are done in this
+    transaction; such operations are few and small, and are not limited. Raises what `plan_bulk_operation` does,
+    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
+    """
+    act = read_act(operation, parameters, payload_patch)
+    reason = require_reason(reason)
+    job_filter = _read_filter(filter_text)
+    tenant_id = _tenant_of(job_filter)
+    check_patch_tenant(tenant_id, payload_patch)
+    if ticket:
+        frozen = _read_ticket(ticket, job_filter, _subject(job_filter, operation, parameters, payload_patch))
+    else:
+        jobs = _freeze(job_filter)
+        preview = preview_jobs(jobs, act.states, act.unchanged())
+        frozen = _Frozen(jobs, preview.count, preview.tenants)
+    _check_number(number, frozen)
+    if not takes_first_turn:
+        _check_open(tenant_id)
+    row = create_operation(
+        frozen.jobs,
+        frozen.count,
+        tenant_id=tenant_id,
+        operation=operation,
+        parameters=dict(parameters),
+        payload_patch=payload_patch,
+        asked_filter=job_filter.text,
+        reason=reason,
+    )
+    if takes_first_turn:
+        take_first_turn(row)
+    return row
+
+
+def _check_open(tenant_id: UUID | None) -> None:
+    """Raise TooManyBulkOperationsError if people have started as many as may be open."""
+    whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
+    rows = BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True)
+    if rows.exclude(operation=BulkOperation.Operation.REROUTE).count() >= MAX_OPEN:
+        raise TooManyBulkOperationsError
+
+
+def _read_filter(text: str) -> JobFilter:
+    job_filter = parse(text)
+    if job_filter.is_empty:
+        raise BulkFilterEmptyError
+    return job_filter
+
+
+def _tenant_of(job_filter: JobFilter) -> UUID | None:
+    """Whose operation it is: also where the platform acts, but on the jobs of one tenant that the filter names."""
+    scope = require_scope()
+    named = job_filter.values_of("tenant")
+    if not scope.is_all_tenants or len(named) != 1:
+        return scope.tenant_id
+    return Tenant.objects.filter(slug=named[0]).values_list("pk", flat=True).first()
+
+
+def _freeze(job_filter: JobFilter) -> FrozenJobs:
+    now = read_clock()
+    newest_id = Job.objects.order_by("-id").values_list("id", flat=True).first()
+    return FrozenJobs(job_filter.frozen(now), now, newest_id)
+
+
+def _subject(
+    job_filter: JobFilter, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None
+) -> dict[str, Any]:
+    """Return what a ticket is for: hashes of what may be long, or may not be shown."""
+    return {
+        "scope": str(require_scope().tenant_id or ""),
+        "filter": _hash(job_filter.text),
+        "operation": operation,
+        "parameters": dict(parameters),
+        "patch": "" if payload_patch is None else _hash(json.dumps(payload_patch, sort_keys=True)),
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_ticket(ticket: str, job_filter: JobFilter, subject: Mapping[str, Any]) -> _Frozen:
+    try:
+        told = signing.loads(ticket, salt=_SALT, max_age=TICKET_SECONDS)
+    except signing.BadSignature as error:
+        raise BulkPreviewStaleError from error
+    if any(told[name] != value for name, value in subject.items()):
+        raise BulkPreviewStaleError
+    frozen_at = datetime.fromisoformat(told["at"])
+    newest_id = UUID(told["newest"]) if told["newest"] else None
+    jobs = FrozenJobs(job_filter.frozen(frozen_at), frozen_at, newest_id)
+    return _Frozen(jobs, CappedCount(told["count"], told["capped"]), told["tenants"])
+
+
+def _check_number(number: int | None, frozen: _Frozen) -> None:
+    wanted = frozen.count.value
+    if number == wanted or (number is None and not needs_number(frozen.count, frozen.tenants)):
+        return
+    raise BulkNumberError(
+        "%(count)s jobs match: type %(wanted)s to act on them.",
+        {"count": frozen.count, "wanted": wanted},
+        number=wanted,
+    )

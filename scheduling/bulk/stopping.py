@@ -1,0 +1,76 @@
+"""Aborting a bulk operation, and taking back what one has done."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import transaction
+
+from scheduling.bulk.records import actor_columns, end_operation
+from scheduling.exceptions import (
+    BulkNotUndoableError,
+    BulkOperationEndedError,
+    BulkOperationNotFoundError,
+    InvalidTransitionError,
+)
+from scheduling.models import BulkFormer, BulkOperation
+from tenants.services.audit import record_audit
+from tenants.services.pausing import require_reason
+
+
+@transaction.atomic
+def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
+    """End an operation of the scope where it is: what it has done stays done.
+
+    A turn that is being taken ends first, within a second or so. Raises BulkOperationNotFoundError,
+    BulkOperationEndedError, ReasonRequiredError, and InvalidTransitionError for a reroute, without which jobs would
+    stay where routing no longer sends them.
+    """
+    reason = require_reason(reason)
+    operation = _lock(operation_id)
+    if operation.operation == BulkOperation.Operation.REROUTE:
+        raise InvalidTransitionError("A reroute ends by itself.")
+    if not operation.is_open:
+        raise BulkOperationEndedError
+    end_operation(operation, BulkOperation.State.ABORTED, action="bulk_operation.aborted", reason=reason)
+    return operation
+
+
+@transaction.atomic
+def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
+    """Start an operation that gives the jobs back what they had before, but for those that have changed since.
+
+    Once for each operation that changed priorities or queues, and as long as what they were is kept. Raises
+    BulkOperationNotFoundError, BulkNotUndoableError, ReasonRequiredError.
+    """
+    reason = require_reason(reason)
+    operation = _lock(operation_id)
+    if not operation.is_undoable:
+        raise BulkNotUndoableError
+    if BulkOperation.objects.filter(undo_of=operation).exists():
+        raise BulkNotUndoableError("It has been undone already.")
+    if not BulkFormer.objects.filter(operation=operation).exists():
+        raise BulkNotUndoableError("What the jobs had before is kept no longer.")
+    undo = BulkOperation.objects.create(
+        tenant_id=operation.tenant_id,
+        undo_of=operation,
+        operation=operation.operation,
+        parameters=operation.parameters,
+        filter=operation.filter,
+        asked_filter=operation.asked_filter,
+        frozen_at=operation.frozen_at,
+        newest_id=operation.newest_id,
+        expected=operation.changed,
+        reason=reason,
+        **actor_columns(),
+    )
+    after = {"operation": operation.operation, "jobs": operation.changed, "undone_by": str(undo.pk)}
+    record_audit(action="bulk_operation.undone", target=operation, after=after, reason=reason)
+    return undo
+
+
+def _lock(operation_id: UUID) -> BulkOperation:
+    operation = BulkOperation.objects.select_for_update(no_key=True).filter(pk=operation_id).first()
+    if operation is None:
+        raise BulkOperationNotFoundError
+    return operation

@@ -1,0 +1,1 @@
+"""Celery: fair tasks, messages, tasks of workers and beat."""

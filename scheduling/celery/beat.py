@@ -1,0 +1,84 @@
+"""Beat with a heartbeat, so that everybody can see whether the platform's upkeep is asked for at all."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from celery.beat import ScheduleEntry, Service
+from celery.signals import beat_init
+from django.db import connection
+from django_celery_beat.schedulers import DatabaseScheduler
+
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID, heartbeat_seconds
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.models import ProcessHeartbeat
+from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.watchdog import Watchdog
+from tenants.starting import UnfitStartError, require_fit_start
+
+logger = logging.getLogger(__name__)
+
+
+class BeatingScheduler(DatabaseScheduler):
+    """The schedule of the database, which outlives an outage, and a row that says when beat last looked at it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._known: dict[str, ScheduleEntry] | None = None
+        self._is_outdated = False
+        self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
+        self._next_beat = 0.0
+        self._turn: Callable[[], None] = lambda: None
+        # Celery makes one more for its banner, which reads nothing.
+        if not kwargs.get("lazy"):
+            _require_fit_start()
+        super().__init__(*args, **kwargs)
+
+    def watch(self) -> None:
+        """Have the process exit if the schedule is no longer looked at."""
+        self._turn = Watchdog(ProcessHeartbeat.Role.BEAT).add("beat").turn
+
+    def all_as_schedule(self) -> dict[str, ScheduleEntry]:
+        """Return the entries that the database has; while it is away, those that were read last."""
+        try:
+            self._known = super().all_as_schedule()
+            self._is_outdated = False
+        except CONNECTION_ERRORS:
+            if self._known is None:
+                raise
+            logger.warning("beat.database_away", exc_info=True)
+            connection.close()
+            self._is_outdated = True
+        return self._known
+
+    def schedule_changed(self) -> bool:
+        """Return whether the entries must be read: they were changed, or could not be read before."""
+        return bool(super().schedule_changed()) or self._is_outdated
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Ask for what is due; beat, whatever comes of it."""
+        self._turn()
+        now = time.monotonic()
+        if now >= self._next_beat:
+            self._next_beat = now + heartbeat_seconds()
+            try:
+                self._pulse.beat()
+            except CONNECTION_ERRORS:
+                logger.warning("beat.database_away", exc_info=True)
+                connection.close()
+        return float(super().tick(*args, **kwargs))
+
+
+@beat_init.connect(dispatch_uid="scheduling.celery.beat.watch")
+def _watch(sender: Service, **_: object) -> None:
+    if isinstance(sender.scheduler, BeatingScheduler):
+        sender.scheduler.watch()
+
+
+def _require_fit_start() -> None:
+    try:
+        require_fit_start(bears={PROCESSOR_INVALID, SCHEMA_INVALID})
+    except UnfitStartError as error:
+        raise SystemExit(str(error)) from error

@@ -1,0 +1,106 @@
+"""Whether what beat sends can be delivered: a worker of the platform must read the queue, and accept the task."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from celery import current_app
+from django.utils.translation import gettext
+from django_celery_beat.models import PeriodicTask
+
+from scheduling.celery.message_signing import OWN_PREFIX, SUBMIT_TASK
+from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.fleet.queries import read_liveness
+from scheduling.kit import registry
+from scheduling.models import Queue
+from scheduling.upkeep import registry as upkeep_registry
+from tenants.context import all_tenants
+
+# Messages of the dispatcher and of workers to themselves.
+_NOT_BEATS = frozenset({EXECUTE_TASK, CANARY_TASK})
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFault:
+    """Why a periodic task cannot be delivered: the field that is wrong, and what is wrong with the cure."""
+
+    field: str
+    detail: str
+
+
+def find_fault(task: PeriodicTask) -> DeliveryFault | None:
+    """Return why workers would not perform what beat sends for the task; None if they would."""
+    if fault := _task_fault(task.task):
+        return DeliveryFault("task", fault)
+    if task.task == RUN_UPKEEP_TASK and (fault := _upkeep_fault(task.args)):
+        return DeliveryFault("args", fault)
+    if task.exchange or task.routing_key:
+        detail = gettext("Leave exchange and routing key empty: a message goes to a queue by its name.")
+        return DeliveryFault("exchange" if task.exchange else "routing_key", detail)
+    if task.queue and not Queue.objects.filter(name=task.queue).exists():
+        detail = gettext("There is no queue %(name)s, so no worker would read it. Leave it empty for %(default)s.") % {
+            "name": task.queue,
+            "default": UPKEEP_QUEUE,
+        }
+        return DeliveryFault("queue", detail)
+    return None
+
+
+def find_undelivered() -> list[str]:
+    """Return a sentence for each enabled task that cannot be delivered, and for each queue of them without a worker."""
+    with all_tenants():
+        tasks = list(PeriodicTask.objects.filter(enabled=True).order_by("name"))
+        faults = {task.name: fault for task in tasks if (fault := find_fault(task)) is not None}
+        unread = {queue: pool.name for pool in read_liveness().pools if not pool.workers for queue in pool.queues}
+    sentences = [f"{name}: {fault.detail}" for name, fault in faults.items()]
+    used = {task.queue or UPKEEP_QUEUE for task in tasks if task.name not in faults}
+    return sentences + [
+        gettext("Tasks for the queue %(queue)s wait: no worker reads it. Start `manage.py run_worker --pool=%(pool)s`.")
+        % {"queue": queue, "pool": unread[queue]}
+        for queue in sorted(used & unread.keys())
+    ]
+
+
+def _task_fault(name: str) -> str:
+    values = {"task": name, "submit": SUBMIT_TASK}
+    if name in _NOT_BEATS:
+        return gettext("Only the platform itself sends %(task)s. To run a job choose %(submit)s.") % values
+    if name not in current_app.tasks:
+        return gettext("No worker has a task of the name %(task)s. Choose one of the registered tasks.") % values
+    if name.startswith(OWN_PREFIX):
+        return ""
+    if kind := _kind_of(name):
+        cure = {**values, "kwargs": json.dumps({"tenant": "…", "kind": kind, "payload": {}}, ensure_ascii=False)}
+        return (
+            gettext(
+                "Workers run %(task)s as a tenant's job only. Choose %(submit)s with the keyword arguments %(kwargs)s."
+            )
+            % cure
+        )
+    return (
+        gettext(
+            "Workers refuse %(task)s: they run jobs and the platform's own tasks. Decorate it with @fair_task and"
+            " choose %(submit)s, or run it in a Celery application of your own."
+        )
+        % values
+    )
+
+
+def _kind_of(task_name: str) -> str:
+    """Return the kind of the jobs that run the Celery task; empty if there is none."""
+    for kind in registry.kinds():
+        if getattr(getattr(registry.get(kind), "task", None), "name", None) == task_name:
+            return kind
+    return ""
+
+
+def _upkeep_fault(args: str) -> str:
+    known = [task.name for task in upkeep_registry.tasks()]
+    try:
+        given = json.loads(args or "[]")
+    except ValueError:
+        given = None
+    if isinstance(given, list) and len(given) == 1 and given[0] in known:
+        return ""
+    return gettext('The arguments name one upkeep task, such as ["%(name)s"].') % {"name": known[0]}

@@ -1,0 +1,17 @@
+"""Celery tasks as tenants' jobs: `@fair_task` on a task that there is already."""
+
+from scheduling.celery.fair_tasks.decorator import FairTask, FairTaskUnlistedError, TenantTask, fair_task
+from scheduling.celery.fair_tasks.processor import current_job
+from scheduling.celery.fair_tasks.sending import CanvasUnsupportedError, TenantMissingError
+from scheduling.celery.fair_tasks.signatures import SignatureUnfitError
+
+__all__ = [
+    "CanvasUnsupportedError",
+    "FairTask",
+    "FairTaskUnlistedError",
+    "SignatureUnfitError",
+    "TenantMissingError",
+    "TenantTask",
+    "current_job",
+    "fair_task",
+]

@@ -1,0 +1,111 @@
+"""The kind of job that a Celery task is: its function runs under the platform's rules.
+
+What Celery's own worker would do after a run, the platform does: a retry is an outcome and publishes nothing, and an
+error that the task does not retry is final, as it is in Celery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from celery.app.task import Task
+from celery.exceptions import Ignore, Reject
+from celery.exceptions import Retry as CeleryRetry
+
+from scheduling.celery.fair_tasks.signatures import CallSignature
+from scheduling.kit.base import (
+    Complete,
+    Discard,
+    JobContext,
+    Outcome,
+    PermanentError,
+    Retry,
+    TaskProcessor,
+    TransientError,
+)
+from tenants.exceptions import DomainError
+
+_job: ContextVar[JobContext | None] = ContextVar("fair_task_job", default=None)
+# These say themselves whether time may heal them.
+_PLATFORM_ERRORS = (PermanentError, TransientError, DomainError)
+
+
+def current_job() -> JobContext | None:
+    """The job that the running task is; None where Celery or a plain call runs it."""
+    return _job.get()
+
+
+class FairTaskProcessor(TaskProcessor):
+    """Runs a Celery task's function as a job; `FairTask.kind_class` makes a subclass for each task."""
+
+    task: ClassVar[Task]
+    call: ClassVar[CallSignature]
+
+    def process(self, context: JobContext) -> Outcome:
+        args, kwargs = self.call.call_of(context.payload)
+        token = _job.set(context)
+        self._push_request(context, args, kwargs)
+        try:
+            # Not the task itself, which would begin a request of its own that knows of no retries.
+            answer = self.task.run(*args, **kwargs)
+        finally:
+            self.task.pop_request()
+            _job.reset(token)
+        # `retry(throw=False)` answers with what it would raise.
+        return self._retried(answer) if isinstance(answer, CeleryRetry) else completed(answer)
+
+    def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
+        match error:
+            case CeleryRetry():
+                return self._retried(error)
+            case Reject(requeue=True):
+                return Retry(error)
+            case Reject():
+                return Discard(str(error.reason or "The task rejected the job."), error)
+            case Ignore():
+                return Complete()
+            case _ if isinstance(error, _PLATFORM_ERRORS):
+                return None
+            case _ if context.attempt > self.max_retries:
+                # Celery raises the last error itself once its retries are used up: so do ours end.
+                return Retry(error)
+        return Discard(str(error) or type(error).__name__, error)
+
+    def _push_request(self, context: JobContext, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        job_id = str(context.job_id)
+        self.task.push_request(
+            id=job_id,
+            root_id=job_id,
+            correlation_id=job_id,
+            task=self.task.name,
+            args=args,
+            kwargs=dict(kwargs),
+            retries=context.attempt - 1,
+            called_directly=False,
+            # So that `retry` raises what it asks for, and sends no message.
+            is_eager=True,
+            expires=context.deadline_at,
+            job=context,
+        )
+
+    def _retried(self, asked: CeleryRetry) -> Outcome:
+        error = asked.exc if isinstance(asked.exc, BaseException) else asked
+        return Retry(error, after_seconds=seconds_until(asked.when))
+
+
+def completed(answer: Any) -> Complete:
+    """The result of a task's answer: a mapping is one, what else is not None becomes its `value`."""
+    if answer is None or isinstance(answer, Mapping):
+        return Complete(answer)
+    return Complete({"value": answer})
+
+
+def seconds_until(when: float | datetime | None) -> float | None:
+    """A wait as Celery writes it; a time without a zone is UTC."""
+    if isinstance(when, datetime):
+        aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    return when

@@ -1,0 +1,133 @@
+"""From a function's signature to a payload's schema, from a call to a payload, and back. Pure.
+
+A payload holds the arguments by their names, so that clients of the API write what a caller in Python writes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
+
+from scheduling.kit.base import Json
+
+_KINDS = inspect._ParameterKind  # noqa: SLF001 - the only name that its type has
+# `True` is the schema that takes any value.
+_PLAIN: Mapping[Any, Any] = {
+    inspect.Parameter.empty: True,
+    Any: True,
+    object: True,
+    None: {"type": "null"},
+    NoneType: {"type": "null"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+}
+_ARRAYS = (list, Sequence)
+_OBJECTS = (dict, Mapping)
+
+
+class SignatureUnfitError(TypeError):
+    """A function takes what no JSON says, so that a job could not carry its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSignature:
+    """How a function is called, and the schema of payloads that are such calls."""
+
+    signature: inspect.Signature
+    schema: Json
+
+    @classmethod
+    def of(cls, function: Callable[..., Any]) -> Self:
+        """The signature of a function; SignatureUnfitError where an argument could not be JSON."""
+        signature = inspect.signature(function, eval_str=True)
+        parameters = list(signature.parameters.values())
+        named = [parameter for parameter in parameters if parameter.kind is not _KINDS.VAR_KEYWORD]
+        rest = next((parameter for parameter in parameters if parameter.kind is _KINDS.VAR_KEYWORD), None)
+        if rest is not None and any(one.kind in (_KINDS.POSITIONAL_ONLY, _KINDS.VAR_POSITIONAL) for one in named):
+            raise SignatureUnfitError(
+                f"{function.__qualname__} takes **{rest.name} beside arguments without a keyword; in a payload, where "
+                "all have names, the two could not be told apart."
+            )
+        schema = {
+            "type": "object",
+            "properties": {parameter.name: _schema_of_parameter(parameter) for parameter in named},
+            "required": [
+                parameter.name
+                for parameter in named
+                if parameter.default is parameter.empty and parameter.kind is not _KINDS.VAR_POSITIONAL
+            ],
+            "additionalProperties": False if rest is None else _schema_of_parameter(rest),
+        }
+        return cls(signature, schema)
+
+    def payload_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The payload of a call; TypeError, in Python's own words, for one that does not fit the signature.
+
+        What was left out stays out: the job takes the function's default of the time when it runs.
+        """
+        payload: dict[str, Any] = {}
+        for name, value in self.signature.bind(*args, **kwargs).arguments.items():
+            match self.signature.parameters[name].kind:
+                case _KINDS.VAR_KEYWORD:
+                    payload |= value
+                case _KINDS.VAR_POSITIONAL:
+                    payload[name] = list(value)
+                case _:
+                    payload[name] = value
+        return payload
+
+    def call_of(self, payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Positional and keyword arguments of a payload that fits the schema."""
+        bound = inspect.BoundArguments(self.signature, {})
+        rest = dict(payload)
+        for parameter in self.signature.parameters.values():
+            if parameter.kind is _KINDS.VAR_KEYWORD:
+                bound.arguments[parameter.name] = rest
+            elif parameter.name in rest:
+                value = rest.pop(parameter.name)
+                bound.arguments[parameter.name] = tuple(value) if parameter.kind is _KINDS.VAR_POSITIONAL else value
+        bound.apply_defaults()
+        return bound.args, bound.kwargs
+
+
+def _schema_of_parameter(parameter: inspect.Parameter) -> Any:
+    try:
+        schema = _schema_of(parameter.annotation)
+    except SignatureUnfitError as error:
+        raise SignatureUnfitError(
+            f"{parameter.name}: {error} Annotate it with what JSON has, or give fair_task a payload_schema."
+        ) from None
+    return {"type": "array", "items": schema} if parameter.kind is _KINDS.VAR_POSITIONAL else schema
+
+
+def _schema_of(annotation: Any) -> Any:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is None:
+        return _schema_of_plain(annotation)
+    if origin is Annotated:
+        return _schema_of(arguments[0])
+    if origin is Literal:
+        return {"enum": list(arguments)}
+    if origin in (Union, UnionType):
+        return {"anyOf": [_schema_of(one) for one in arguments]}
+    if origin in _ARRAYS:
+        return {"type": "array", "items": _schema_of(arguments[0])}
+    if origin in _OBJECTS and arguments[0] is str:
+        return {"type": "object", "additionalProperties": _schema_of(arguments[1])}
+    raise SignatureUnfitError(f"{annotation} is nothing that JSON has.")
+
+
+def _schema_of_plain(annotation: Any) -> Any:
+    if annotation in _ARRAYS:
+        return {"type": "array"}
+    if annotation in _OBJECTS:
+        return {"type": "object"}
+    try:
+        return _PLAIN[annotation]
+    except (KeyError, TypeError):
+        raise SignatureUnfitError(f"{annotation!r} is nothing that JSON has.") from None

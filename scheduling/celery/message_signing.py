@@ -1,0 +1,83 @@
+"""Signatures of the platform's Celery messages: an HMAC over task, id, time and body, made by whatever publishes them.
+
+A worker accepts no message without one (scheduling.celery.strangers). The signature covers what decides about the
+work; headers that Celery acts upon besides are removed by the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from celery.signals import before_task_publish
+from kombu.serialization import dumps
+
+from tenants import redis_signing
+
+OWN_PREFIX: Final = "scheduling."
+SUBMIT_TASK: Final = "scheduling.submit"
+PURPOSE: Final = "message"
+CODE_HEADER, TIME_HEADER = "signature", "signed_at"
+# Beat's row, by which one due time submits one job.
+SIGNED_HEADERS: Final = ("task", "id", TIME_HEADER, "periodic_task_name")
+# Idempotency keys of jobs live at least as long: see scheduling.upkeep.retention.rules.
+MAX_AGE_SECONDS: Final = 86_400.0
+
+
+def sign_messages() -> None:
+    """Sign every message of the platform's tasks that this process publishes."""
+    before_task_publish.connect(_sign, dispatch_uid="scheduling.message_signing")
+
+
+def _sign(sender: Any = None, body: Any = None, headers: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is None or not str(sender).startswith(OWN_PREFIX):
+        return
+    headers[TIME_HEADER] = f"{time.time():.3f}"
+    _, _, text = dumps(body, "json")
+    headers[CODE_HEADER] = redis_signing.sign(PURPOSE, *_signed_parts(headers, text.encode())).hex()
+
+
+def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
+    """Return why a message is not to be trusted; None if it is.
+
+    That is "unsigned", "unreadable", "wrong signature" or "too old".
+    """
+    code = headers.get(CODE_HEADER)
+    if not isinstance(code, str) or not code:
+        return "unsigned"
+    try:
+        raw = body.encode() if isinstance(body, str) else body
+    except UnicodeEncodeError:
+        return "unreadable"
+    if not isinstance(raw, bytes):
+        return "unreadable"
+    if not redis_signing.is_signed(PURPOSE, _bytes_of(code), *_signed_parts(headers, raw)):
+        return "wrong signature"
+    return "too old" if is_late(signing_time(headers)) else None
+
+
+def is_late(signed_at: float) -> bool:
+    """Say whether a message that was signed then comes too late to be performed."""
+    return time.time() - signed_at > MAX_AGE_SECONDS
+
+
+def is_submission_of_beat(headers: Mapping[str, Any]) -> bool:
+    """Say whether a signed message asks for the job of a row of beat's."""
+    return headers.get("task") == SUBMIT_TASK and bool(headers.get("periodic_task_name"))
+
+
+def signing_time(headers: Mapping[str, Any]) -> float:
+    """Return when a signed message was published, as seconds since the epoch."""
+    return float(headers[TIME_HEADER])
+
+
+def _signed_parts(headers: Mapping[str, Any], body: bytes) -> list[bytes]:
+    return [*(str(headers.get(name) or "").encode(errors="replace") for name in SIGNED_HEADERS), body]
+
+
+def _bytes_of(code: str) -> bytes:
+    try:
+        return bytes.fromhex(code)
+    except ValueError:
+        return b""

@@ -1,0 +1,148 @@
+"""Celery tasks of workers: execute, canary, upkeep and submissions by beat."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from billiard import current_process
+from celery import shared_task
+from celery.exceptions import Reject
+
+from scheduling.celery.foreign import PlatformTask
+from scheduling.celery.message_signing import SUBMIT_TASK, TIME_HEADER, signing_time
+from scheduling.conf import CANARY_TASK, EXECUTE_TASK, MAX_MESSAGE_JOBS, RUN_UPKEEP_TASK
+from scheduling.dispatch.broker import publish_upkeep
+from scheduling.exceptions import UpkeepBusyError
+from scheduling.execution.message import execute as execute_message
+from scheduling.models import UpkeepRun
+from scheduling.schedules.beat_submissions import read_request, submit_for_beat
+from scheduling.upkeep.partitions import maintain_partitions as make_partitions
+from scheduling.upkeep.runs import UpkeepTakenOverError, has_begun_since
+from scheduling.upkeep.runs import run_upkeep as start_upkeep
+from scheduling.upkeep.tenant_runs import run_tenant_upkeep
+from scheduling.worker.connections import check_connection
+from scheduling.worker.registration import local_worker
+from tenants.context import Actor, acting_as
+from tenants.selectors.tenants import find_tenant
+
+
+@shared_task(base=PlatformTask, name=CANARY_TASK)
+def canary(*args: Any, **kwargs: Any) -> None:
+    """Note in the worker's shared memory that a child has read canary number ``args[0]``; a stranger's says nothing."""
+    match args:
+        case (int(number),) if not kwargs:
+            local_worker().block.answer_canary(number)
+
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(base=PlatformTask, name=EXECUTE_TASK)
+def execute(*args: Any, **kwargs: Any) -> None:
+    """Run the executions that a message names: ``(execution_ids, token)``.
+
+    A worker accepts no message without the platform's signature. One that is sent again, or late, does nothing: the
+    arguments mean nothing beyond ids, and an execution begins once, by its token.
+    """
+    hint = read_hint(args, kwargs)
+    if hint is None:
+        logger.warning("message.malformed")
+        return
+    worker = local_worker()
+    if worker.block.is_stopping:
+        raise Reject("the worker stops", requeue=True)
+    execution_ids, token = hint
+    execute_message(execution_ids=execution_ids, token=token, child_index=current_process().index, worker=worker)
+
+
+def read_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[UUID], UUID] | None:
+    """The ids and the token of a message; None for anything that the dispatcher does not send."""
+    match args:
+        case ([*texts], str(token)) if not kwargs and 0 < len(texts) <= MAX_MESSAGE_JOBS:
+            ids = [_uuid(text) for text in texts]
+            token_id = _uuid(token)
+            if token_id is None or None in ids:
+                return None
+            return [id_ for id_ in ids if id_ is not None], token_id
+    return None
+
+
+def _uuid(text: Any) -> UUID | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+# Most that the clocks of two machines may differ before a run is taken for an answer to a message that it came before.
+CLOCKS_APART_SECONDS = 60.0
+
+
+@shared_task(base=PlatformTask, name=SUBMIT_TASK, bind=True)
+def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = None, **options: Any) -> str:
+    """Submit one job of a tenant, named by its slug; the job's id. ``options`` are those of the API.
+
+    Beat names its own row in the message's headers: of two beats' messages for one due time, one submits.
+    """
+    check_connection()
+    with acting_as(Actor(kind="system", id="beat", label="beat")):
+        job = submit_for_beat(
+            task_name=self.request.get("periodic_task_name") or "",
+            tenant=find_tenant(slug=tenant),
+            request=read_request(kind, payload or {}, options),
+            message_id=self.request.id or "",
+            asked_at=_asked_at(self.request),
+        )
+        return str(job.id)
+
+
+@shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)
+def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
+    """Run one upkeep task within its time, publish it again while there is more to do, and return how it ended.
+
+    With a tenant's id continue the run that was requested over it. A message of the platform's upkeep that was signed
+    long before the last run began asks for nothing new: it is late, or sent once more.
+    """
+    check_connection()
+    if tenant is not None:
+        return _continue_run(name, UUID(tenant))
+    asked_at = _asked_at(self.request)
+    if asked_at is not None:
+        moment = datetime.fromtimestamp(asked_at + CLOCKS_APART_SECONDS, UTC)
+        if has_begun_since(name=name, moment=moment):
+            return "answered"
+    try:
+        run = start_upkeep(name=name, is_paced=True)
+    except UpkeepBusyError:
+        return "busy"
+    if run.outcome == UpkeepRun.Outcome.PARTIAL:
+        publish_upkeep(name)
+    return str(run.outcome)
+
+
+def _continue_run(name: str, tenant_id: UUID) -> str:
+    try:
+        run = run_tenant_upkeep(name=name, tenant_id=tenant_id)
+    except UpkeepBusyError:
+        return "busy"
+    except UpkeepTakenOverError:
+        return "taken over"  # or its tenant was erased
+    if run.is_open:
+        publish_upkeep(name, tenant_id)
+    return str(run.outcome)
+
+
+@shared_task(base=PlatformTask, name="scheduling.maintain_partitions")
+def maintain_partitions() -> list[str]:
+    """Make the partitions of the days to come; the names of those that were made."""
+    return make_partitions()
+
+
+def _asked_at(request: Any) -> float | None:
+    """Return when the message was signed; None where the task is called without one."""
+    return None if request.get(TIME_HEADER) is None else signing_time({TIME_HEADER: request.get(TIME_HEADER)})

@@ -1,0 +1,67 @@
+"""Batches against the jobs that they count, and settled rows that no tick could fold."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.utils.translation import gettext_noop
+
+from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import Table
+from scheduling.dispatch.refused import put_back
+from tenants.database.sql import load_sql
+
+BATCH_SHORT = FaultKind(
+    "batch_short", gettext_noop("A batch has fewer jobs than it was made with, those kept no longer counted.")
+)
+BATCH_OVER = FaultKind(
+    "batch_over",
+    gettext_noop("A batch says fewer jobs than it has."),
+    "Writes the number of its jobs, those kept no longer counted.",
+)
+_BATCH_RECOUNT = "Writes what is recounted, and has a dispatcher look whether the batch is over."
+BATCH_COUNTER = FaultKind(
+    "batch_counter", gettext_noop("A batch counts other than what has ended of its jobs."), _BATCH_RECOUNT
+)
+BATCH_UNENDED = FaultKind(
+    "batch_unended", gettext_noop("A batch is closed, all its jobs have ended, and it has not."), _BATCH_RECOUNT
+)
+SETTLED_REFUSED = FaultKind(
+    "settled_refused",
+    gettext_noop("A settled execution could not be counted into the fair order and the worker time of its month."),
+    "Counts it once more, with the time that it can have used at most; it comes back if its cause is still there.",
+)
+# A batch is made before its jobs, perhaps in a transaction of its own; and what has ended is folded a moment later.
+BATCH_GRACE_SECONDS = 60
+# Each counts its jobs, of which there may be many.
+BATCH_ROWS = 500
+_SQL = load_sql(__file__)
+_BATCHES, _LOCK_BATCHES, _COUNT_BATCHES = _SQL["look_at_batches"], _SQL["lock_batches"], _SQL["count_batches"]
+_REFUSED = _SQL["look_at_refused"]
+
+
+def look(piece: Piece) -> Look:
+    """Compare the numbers of batches with their jobs, and find batches that should have ended."""
+    parameters = {"grace": BATCH_GRACE_SECONDS}
+    return Table("scheduling_batch").look(_BATCHES, piece, parameters=parameters, rows=BATCH_ROWS)
+
+
+def repair(order: RepairOrder) -> None:
+    """Write the recounted numbers, and have the next fold look at the batch."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_BATCHES, {"ids": order.subjects})
+        cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
+
+
+def look_at_refused(piece: Piece) -> Look:
+    """Return the settled rows that a tick has set aside, each with its error."""
+    return Table("scheduling_settled_refused").look(_REFUSED, piece)
+
+
+def repair_refused(order: RepairOrder) -> None:
+    """Put the rows back among those that the next tick folds."""
+    assert order.tenant_id is not None  # every row has one
+    put_back(tenant_id=order.tenant_id, ids=order.subjects)
+
+
+BATCHES = StateCheck("batches", (BATCH_SHORT, BATCH_OVER, BATCH_COUNTER, BATCH_UNENDED), look, repair)
+REFUSED = StateCheck("refused", (SETTLED_REFUSED,), look_at_refused, repair_refused)

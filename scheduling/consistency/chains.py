@@ -1,0 +1,103 @@
+"""Chains of the audit log against their entries and signed heads, and erased tenants against their proofs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from scheduling.consistency.registry import NEVER, NOT_PROVED, Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.exceptions import BrokerAwayError
+from tenants.chain import PLATFORM_CHAIN
+from tenants.chain_check import Finding
+from tenants.context import all_tenants
+from tenants.exceptions import CursorInvalidError
+from tenants.models import ErasureStatus, Tenant, TenantErasure
+from tenants.permissions import Permission
+from tenants.services.audit_verification import verify_chains
+from tenants.services.erasure.proof import verify_erasure
+from tenants.translation import LocalizableText
+
+logger = logging.getLogger(__name__)
+
+AUDIT = FaultKind("audit_chain", gettext_noop("A chain of the audit log was edited, cut, reordered or re-hashed."))
+# The sequence or the entry of a finding that has none.
+NO_PLACE: Final = "–"
+ERASURE_LEFT = FaultKind("erasure_left", gettext_noop("Rows or files of an erased tenant are there."))
+ERASURE_PROOF = FaultKind("erasure_proof", gettext_noop("The proof of an erasure is not what was written."))
+
+
+def look_at_audit(piece: Piece) -> Look:
+    """Verify one batch of a chain; the option ``heads`` has exported heads that were kept elsewhere."""
+    tenant = None
+    if piece.tenant_id is not None:
+        with all_tenants():
+            tenant = Tenant.objects.get(pk=piece.tenant_id)
+    heads = piece.options.get("heads", ())
+    # The deadline has passed: one batch a look.
+    try:
+        verified = verify_chains(tenant=tenant, deadline=0.0, after=piece.after.get("chain"), heads=heads)
+    except CursorInvalidError:
+        # Another release has written the cursor.
+        verified = verify_chains(tenant=tenant, deadline=0.0, heads=heads)
+    counts = {name: count for name, count in verified.counts().items() if name != "findings"}
+    following = None if verified.next is None else {"chain": verified.next}
+    for finding in verified.findings:
+        # The reader of a tenant's run may not be the person who must know.
+        logger.error("audit.altered", extra=finding.as_dict())
+    return Look(piece, [_chain_fault(finding) for finding in verified.findings], following, counts)
+
+
+def look_at_erasures(piece: Piece) -> Look:
+    """Count again, for one completed erasure, what is there of the tenant, and compare the proof with its hash."""
+    with all_tenants():
+        completed = TenantErasure.objects.filter(status=ErasureStatus.COMPLETED).order_by("pk")
+        erasure = completed.filter(pk__gt=piece.after.get("id", UUID(int=0))).first()
+    if erasure is None:
+        return Look(piece)
+    end = {"id": str(erasure.pk)}
+    try:
+        found = verify_erasure(erasure_id=erasure.pk)
+    except BrokerAwayError as error:
+        away = Fault(NOT_PROVED.code, erasure.subject_id, f"erasure {erasure.pk}", str(error))
+        return Look(replace(piece, until=end), [away], end)
+    faults: list[Fault] = []
+    if found.left:
+        left = ", ".join(f"{name} ({number})" for name, number in sorted(found.left.items()))
+        faults.append(Fault(ERASURE_LEFT.code, erasure.subject_id, f"erasure {erasure.pk}", left))
+    if not found.is_proof_intact:
+        faults.append(Fault(ERASURE_PROOF.code, erasure.subject_id, f"erasure {erasure.pk}"))
+    return Look(replace(piece, until=end), faults, end, {"erasures": 1})
+
+
+def _chain_fault(finding: Finding) -> Fault:
+    subject = f"{finding.kind} of {finding.chain} at {finding.sequence}, entry {finding.entry_id}"
+    values = {
+        "chain": finding.chain,
+        "sequence": NO_PLACE if finding.sequence is None else finding.sequence,
+        "entry": finding.entry_id or NO_PLACE,
+        "kind": finding.kind,
+        "detail": LocalizableText(finding.text, finding.values),
+    }
+    detail = LocalizableText("Chain %(chain)s, seal %(sequence)s, entry %(entry)s: %(kind)s. %(detail)s", values)
+    tenant_id = None if finding.chain == PLATFORM_CHAIN else finding.chain
+    return Fault(AUDIT.code, tenant_id, subject, detail)
+
+
+CHECKS = (
+    StateCheck(
+        "audit",
+        (AUDIT,),
+        look_at_audit,
+        interval=timedelta(days=1),
+        title=gettext_noop("Audit chains"),
+        text=gettext_noop("Verifies every chain of the audit log against its entries and the signed heads."),
+        options=("heads",),
+        tenant_permission=Permission.AUDIT_VIEW,
+    ),
+    StateCheck("erasures", (ERASURE_LEFT, ERASURE_PROOF), look_at_erasures, interval=NEVER, knows_tenants=False),
+)

@@ -1,0 +1,20 @@
+"""List of the core's checks, in the order of their repairs."""
+
+from __future__ import annotations
+
+from scheduling.consistency import batches, chains, counters, executions, history, jobs, rollups, sums, waiting
+
+# Places and executions first: wrong ones are gone before a job is put anywhere. Counters count what is left.
+CHECKS = (
+    *waiting.CHECKS,
+    *executions.CHECKS,
+    *jobs.CHECKS,
+    batches.BATCHES,
+    *history.CHECKS,
+    batches.REFUSED,
+    *counters.CHECKS,
+    sums.USAGE_CHECK,
+    *rollups.CHECKS,
+    sums.LEDGER_CHECK,
+    *chains.CHECKS,
+)

@@ -1,0 +1,119 @@
+"""Counters of the dispatcher against a recount of what they count, and their rewriting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import connection
+from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
+
+from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import look_at_page
+from scheduling.dispatch.tick import stop_ticks
+from scheduling.dispatch.wakes import wake_tenants
+from scheduling.models import WorkerPool
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
+from tenants.translation import LocalizableText
+
+MAX_DIFFERENCES = 50
+_RECOUNT = "Writes what is recounted, while no dispatcher ticks, and has the next tick look at the tenant anew."
+KINDS: Mapping[str, FaultKind] = {
+    gettext_noop("waiting jobs"): FaultKind(
+        "waiting_counter", gettext_noop("A line counts other than its waiting jobs."), _RECOUNT
+    ),
+    gettext_noop("in flight by queue"): FaultKind(
+        "in_flight_counter", gettext_noop("A line of a queue counts other than what it has in flight."), _RECOUNT
+    ),
+    gettext_noop("waiting jobs of the keys"): FaultKind(
+        "keys_waiting_counter", gettext_noop("A tenant's line sums other than the waiting jobs of its keys."), _RECOUNT
+    ),
+    gettext_noop("in flight of the keys"): FaultKind(
+        "keys_in_flight_counter",
+        gettext_noop("A tenant's line sums other than what its keys have in flight."),
+        _RECOUNT,
+    ),
+    gettext_noop("in flight by tenant"): FaultKind(
+        "capacity_counter", gettext_noop("A tenant's capacity counts other than what it has in flight."), _RECOUNT
+    ),
+    gettext_noop("capacities"): FaultKind(
+        "capacity_missing", gettext_noop("A tenant has lines and no capacity, so nothing of it starts."), _RECOUNT
+    ),
+}
+COUNTER_NAMES = tuple(KINDS)
+# The row that a statement names, before its id.
+ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
+_SQL = load_sql(__file__)
+# Each statement is one snapshot of a page of tenants, with the wakes that no tick has folded yet: a message is in
+# flight until a tick has read that its last execution ended. Waiting jobs are counted in the small tables of places,
+# so that ended jobs cost nothing.
+_RECOUNTS = {
+    "waiting jobs": _SQL["find_waiting"],
+    "in flight by queue": _SQL["find_in_flight"],
+    "waiting jobs of the keys": _SQL["find_keys_waiting"],
+    "in flight of the keys": _SQL["find_keys_in_flight"],
+    "in flight by tenant": _SQL["find_capacity"],
+    "capacities": _SQL["find_missing_capacity"],
+}
+_LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_capacity"]
+
+
+def look(piece: Piece) -> Look:
+    """Recount waiting jobs and messages in flight; at most MAX_DIFFERENCES faults of each counter and page."""
+    return look_at_page(piece, _find_differences)
+
+
+def repair(order: RepairOrder) -> None:
+    """Rewrite all counters of the tenant, and wake it.
+
+    Only ticks write them, so ticks wait until this is committed; each statement then sees the result of the last one.
+    """
+    assert order.tenant_id is not None  # every counter has one
+    pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+    stop_ticks(pools)
+    with connection.cursor() as cursor:
+        for statement in (_LINES, _KEYS, _CAPACITY):
+            cursor.execute(statement, {"tenant_id": order.tenant_id})
+    wake_tenants(tenant_ids=[order.tenant_id])
+
+
+def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> Fault:
+    """Return the fault of a counter that differs; ``row`` is a noun of ROW_WORDS and an id."""
+    noun, _, row_id = row.partition(" ")
+    values = {
+        "counter": LocalizableText(counter),
+        "row": LocalizableText(ROW_WORDS[noun], {"id": row_id}),
+        "counted": counted,
+        "recounted": recounted,
+    }
+    detail = LocalizableText("%(counter)s of %(row)s: %(counted)s, recounted %(recounted)s.", values)
+    return Fault(KINDS[counter].code, tenant_id, row, detail)
+
+
+def _find_differences(page: TenantPage) -> list[Fault]:
+    faults: list[Fault] = []
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        for counter, statement in _RECOUNTS.items():
+            cursor.execute(statement, {**page.parameters(), "limit": MAX_DIFFERENCES})
+            faults += [
+                fault_of(counter, row.tenant_id, row.row, row.counted, row.recounted) for row in cursor.fetchall()
+            ]
+    return faults
+
+
+CHECKS = (
+    StateCheck(
+        "counters",
+        tuple(KINDS.values()),
+        look,
+        repair,
+        interval=timedelta(hours=1),
+        title=gettext_noop("Counters"),
+        text=gettext_noop("Recounts what waits and what is in flight."),
+    ),
+)

@@ -1,0 +1,132 @@
+"""Executions in flight against their jobs: the state, the fence, the phase and the lease."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
+
+from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.waiting import append_repair_events
+from scheduling.consistency.walk import Table
+from scheduling.dispatch.wakes import append_wakes
+from scheduling.execution import verdicts
+from scheduling.execution.rescue import rescue_lost
+from scheduling.execution.settlement import Settlement, settle_here
+from scheduling.jobs.lifecycle import WAITING_STATES, JobState
+from scheduling.models import Execution
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+
+EXECUTION_ASTRAY = FaultKind(
+    "execution_astray",
+    gettext_noop("An execution is in flight whose job is gone, has ended or waits."),
+    "Closes the execution and charges it up to its worker's last heartbeat; its worker's writes change nothing more.",
+)
+EXECUTION_PHASE_DIFFERS = FaultKind(
+    "execution_phase_differs",
+    gettext_noop("A job is executing though its execution was not begun, or dispatched though it was."),
+    "Makes the job executing if its execution has begun; else hands it back as available.",
+)
+FENCE_DIFFERS = FaultKind(
+    "fence_differs",
+    gettext_noop("The fence of a job is not that of its execution in flight."),
+    "Raises the lower one; a worker whose fence was below writes nothing more, and the sweep rescues its job.",
+)
+LEASE_LONG_PAST = FaultKind(
+    "lease_long_past",
+    gettext_noop("A worker's lease ran out minutes ago, and no sweep has taken its job back."),
+    "Rescues it as the sweep does after any crash.",
+)
+LIVE = Table("scheduling_execution_live")
+# The sweep looks each second, and waits a lease after it had lost the database.
+LEASE_GRACE_SECONDS = 300
+CLOSED_EVENT = "execution.closed"
+_CAUSE = "Its job did not run it any more."
+_SQL = load_sql(__file__)
+_LOOK, _LOCK, _LOCK_JOBS = _SQL["look_at_executions"], _SQL["lock_executions"], _SQL["lock_jobs"]
+_RAISE_FENCES = (_SQL["raise_fences_of_jobs"], _SQL["raise_fences_of_executions"])
+_BEGIN = _SQL["begin_jobs"]
+_OUTCOME = Execution.Outcome
+
+
+def look(piece: Piece) -> Look:
+    """Find executions in flight whose jobs do not agree with them."""
+    return LIVE.look(_LOOK, piece, parameters={"grace": LEASE_GRACE_SECONDS})
+
+
+def repair(order: RepairOrder) -> None:
+    """Close, raise the fence, begin or rescue, under the locks of the executions and then of their jobs."""
+    if order.code == LEASE_LONG_PAST.code:
+        rescue_lost()
+        return
+    ids = {"ids": order.subjects}
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LOCK, ids)
+        live = cursor.fetchall()
+        cursor.execute(_LOCK_JOBS, {"job_ids": [row.job_id for row in live]})
+        states = {job.id: job.state for job in cursor.fetchall()}
+        if order.code == FENCE_DIFFERS.code:
+            for statement in _RAISE_FENCES:
+                cursor.execute(statement, ids)
+    if order.code == EXECUTION_ASTRAY.code:
+        _close(live, states)
+    elif order.code == EXECUTION_PHASE_DIFFERS.code:
+        _agree_on_phase(live, states)
+
+
+def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
+    """Settle executions that no job runs: the job stays as it is, the slot is freed, the time is charged."""
+    astray = [row for row in live if states.get(row.job_id) not in (JobState.DISPATCHED, JobState.EXECUTING)]
+    settle_here(
+        [
+            Settlement(
+                row.id,
+                row.fence,
+                outcome=_OUTCOME.CANCELLED,
+                state=states.get(row.job_id, JobState.CANCELLED.value),
+                event=CLOSED_EVENT,
+                is_lost=True,
+                event_data={"cause": _CAUSE},
+            )
+            for row in astray
+        ],
+        actor="system",
+    )
+    # A settlement counts whose job goes back to wait; these waited already.
+    waiting = [row for row in astray if states.get(row.job_id) in (WAITING_STATES - {JobState.SCHEDULED})]
+    if waiting:
+        append_wakes([(row.tenant_id, row.entity_id, row.queue_id, -1) for row in waiting])
+
+
+def _agree_on_phase(live: Sequence[Any], states: dict[UUID, str]) -> None:
+    begun = [row.job_id for row in live if row.has_begun and states.get(row.job_id) == JobState.DISPATCHED]
+    with planned_cursor() as cursor:
+        cursor.execute(_BEGIN, {"job_ids": begun})
+    append_repair_events(begun, code=EXECUTION_PHASE_DIFFERS.code)
+    settle_here(
+        [
+            verdicts.returned(row.id, row.fence, cause="Its job was said to run, and nobody had begun it.")
+            for row in live
+            if not row.has_begun and states.get(row.job_id) == JobState.EXECUTING
+        ],
+        actor="system",
+    )
+
+
+CHECKS = (
+    StateCheck(
+        "executions",
+        (
+            EXECUTION_ASTRAY,
+            FENCE_DIFFERS,
+            EXECUTION_PHASE_DIFFERS,
+            LEASE_LONG_PAST,
+        ),
+        look,
+        repair,
+    ),
+)

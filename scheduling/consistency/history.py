@@ -1,0 +1,109 @@
+"""History against jobs: jobs that are gone, charges without executions, and sequences of events that are illegal.
+
+History outlives its jobs, and is removed itself, whole or in part. So it is compared where all of it is kept: with jobs
+that are younger than the shortest time for which any plan keeps events, and where a row misses another, within a day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
+
+from scheduling.consistency.executions import CLOSED_EVENT
+from scheduling.consistency.jobs import JOBS
+from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.walk import Table, look_at_page
+from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS
+from scheduling.upkeep.retention.history import day_of
+from scheduling.upkeep.retention.rules import Kept, least_cutoff
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
+
+HISTORY_MISSING = FaultKind(
+    "history_missing", gettext_noop("A job has no history, though it is too young to have lost it.")
+)
+HISTORY_DIFFERS = FaultKind("history_differs", gettext_noop("A job is in a state that its history does not lead to."))
+HISTORY_ILLEGAL = FaultKind("history_illegal", gettext_noop("A job's history takes a step that no job may take."))
+ENDED_TWICE = FaultKind("ended_twice", gettext_noop("A job's history ends more than once."))
+JOB_LOST = FaultKind("job_lost", gettext_noop("A job was accepted within the last day, has not ended, and is gone."))
+CHARGE_WITHOUT_EXECUTION = FaultKind(
+    "charge_without_execution", gettext_noop("A charge's execution is neither ended nor in flight.")
+)
+LOG_WITHOUT_JOB = FaultKind("log_without_job", gettext_noop("Lines of a log belong to a job that is gone."))
+HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", gettext_noop("History belongs to a tenant that is gone."))
+# Nothing younger than this is ever removed.
+YOUNG = timedelta(days=1)
+# A process' clock dates the ids of what it writes.
+CLOCK_SLACK = timedelta(days=1)
+_STEPS = sorted(f"{before}>{after}" for before, allowed in ALLOWED_TRANSITIONS.items() for after in (before, *allowed))
+_SQL = load_sql(__file__)
+_STORIES, _LOST, _CHARGES = _SQL["look_at_stories"], _SQL["find_lost_jobs"], _SQL["find_stray_charges"]
+_LOGS, _GAPS = _SQL["find_stray_logs"], _SQL["find_ghosts"]
+
+
+def look_at_stories(piece: Piece) -> Look:
+    """Find jobs whose events do not lead to their state."""
+    with all_tenants():
+        since = day_of(least_cutoff(Kept.EVENTS)) + timedelta(days=1)
+    parameters = {
+        "closed": CLOSED_EVENT,
+        "events_since": uuid7_floor(since - CLOCK_SLACK),
+        "steps": _STEPS,
+    }
+    return JOBS.look(_STORIES, _beginning_at(piece, uuid7_floor(since)), parameters=parameters)
+
+
+def _look_at_young(table: str, statement: str, piece: Piece) -> Look:
+    since = uuid7_floor(read_clock() - YOUNG)
+    return Table(table).look(statement, _beginning_at(piece, since), parameters={"since": since})
+
+
+def look_for_lost_jobs(piece: Piece) -> Look:
+    """Find jobs that were accepted, have not ended, and are gone."""
+    return _look_at_young("scheduling_jobevent", _LOST, piece)
+
+
+def look_at_charges(piece: Piece) -> Look:
+    """Find charges whose executions do not exist."""
+    return _look_at_young("scheduling_charge", _CHARGES, piece)
+
+
+def look_at_logs(piece: Piece) -> Look:
+    """Find log lines whose jobs are gone."""
+    return _look_at_young("scheduling_joblog", _LOGS, piece)
+
+
+def look_for_ghosts(piece: Piece) -> Look:
+    """Find history whose tenants are gone."""
+    return look_at_page(piece, _find_ghosts)
+
+
+def _find_ghosts(page: TenantPage) -> list[Fault]:
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_GAPS, page.parameters())
+        return [Fault(HISTORY_WITHOUT_TENANT.code, row.tenant_id, row.name) for row in cursor.fetchall()]
+
+
+def _beginning_at(piece: Piece, least: UUID) -> Piece:
+    return piece if piece.after else replace(piece, after={"id": str(least)})
+
+
+CHECKS = (
+    StateCheck(
+        "history",
+        (HISTORY_MISSING, HISTORY_DIFFERS, HISTORY_ILLEGAL, ENDED_TWICE),
+        look_at_stories,
+    ),
+    StateCheck("lost_jobs", (JOB_LOST,), look_for_lost_jobs),
+    StateCheck("charges", (CHARGE_WITHOUT_EXECUTION,), look_at_charges),
+    StateCheck("logs", (LOG_WITHOUT_JOB,), look_at_logs),
+    StateCheck("history_tenants", (HISTORY_WITHOUT_TENANT,), look_for_ghosts, knows_tenants=False),
+)

@@ -1,0 +1,112 @@
+"""Jobs against the one place of their state, their executions, dead letters and deadlines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection
+from django.utils.translation import gettext_noop
+from psycopg.rows import scalar_row
+
+from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.waiting import append_repair_events, put_where_they_wait
+from scheduling.consistency.walk import Table
+from scheduling.execution import verdicts
+from scheduling.jobs.lifecycle import DEAD_STATES
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.prepared import planned_cursor
+
+JOB_NOWHERE = FaultKind(
+    "job_nowhere",
+    gettext_noop("A job waits in no place, so that nothing will ever start it."),
+    "Puts it where its state waits; one that waited for a time now lost is due at once.",
+)
+JOB_IN_TWO_PLACES = FaultKind(
+    "job_in_two_places",
+    gettext_noop("A job stands in two places and would run twice."),
+    "Keeps the place of its state, ready before set aside, and removes the other.",
+)
+JOB_WITHOUT_EXECUTION = FaultKind(
+    "job_without_execution",
+    gettext_noop("A job is dispatched or executing, and no execution of it is in flight."),
+    "Makes it available again, at its last checkpoint; no attempt is burned.",
+)
+ATTEMPTS_OVER = FaultKind("attempts_over", gettext_noop("A job has used more attempts than it may."))
+DEAD_LETTER_MISSING = FaultKind(
+    "dead_letter_missing",
+    gettext_noop("A discarded or quarantined job has no dead letter."),
+    "Writes the letter from the job's error and the reason that its history tells.",
+)
+DEAD_LETTER_UNFOUNDED = FaultKind("dead_letter_unfounded", gettext_noop("A job has a dead letter and is not dead."))
+DEADLINE_MISSING = FaultKind(
+    "deadline_missing",
+    gettext_noop("A job has a deadline that nobody keeps."),
+    "Writes it where the sweep looks; one that has passed discards the job.",
+)
+JOBS = Table("scheduling_job")
+_STATES = {"dead": sorted(state.value for state in DEAD_STATES)}
+_SQL = load_sql(__file__)
+_LOOK = _SQL["look_at_jobs"]
+# Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job that
+# is in none of them cannot move, because a move locks the job's row.
+_LOCK = tuple(_SQL[f"lock_{place}"] for place in ("ready", "due", "held", "executions", "jobs"))
+_MAKE_AVAILABLE, _KEEP_ONE, _WRITE_LETTERS = _SQL["make_available"], _SQL["keep_one_place"], _SQL["write_letters"]
+_WRITE_DEADLINES = _SQL["write_deadlines"]
+_STATEMENTS = {
+    JOB_IN_TWO_PLACES.code: _KEEP_ONE,
+    DEAD_LETTER_MISSING.code: _WRITE_LETTERS,
+    DEADLINE_MISSING.code: _WRITE_DEADLINES,
+}
+
+
+def look(piece: Piece) -> Look:
+    """Find jobs that are in no place, in two, or without the rows of their state."""
+    return JOBS.look(_LOOK, piece, parameters=_STATES)
+
+
+def repair(order: RepairOrder) -> None:
+    """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
+    assert order.tenant_id is not None  # every job has one
+    values: dict[str, Any] = {
+        **_STATES,
+        "job_ids": order.subjects,
+        "letter_ids": uuid7s(len(order.subjects)),
+        "late": verdicts.DEADLINE_PASSED.fingerprint,
+    }
+    with connection.cursor() as cursor:
+        for statement in _LOCK:
+            cursor.execute(statement, values)
+        if order.code in _STATEMENTS:
+            cursor.execute(_STATEMENTS[order.code], values)
+    if order.code == JOB_NOWHERE.code:
+        put_where_they_wait(order.tenant_id, order.subjects)
+    elif order.code == JOB_WITHOUT_EXECUTION.code:
+        put_where_they_wait(order.tenant_id, _make_available(values))
+
+
+def _make_available(values: dict[str, Any]) -> Sequence[str]:
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_MAKE_AVAILABLE, values)
+        job_ids = [str(job_id) for job_id in cursor.fetchall()]
+    append_repair_events(job_ids, code=JOB_WITHOUT_EXECUTION.code)
+    return job_ids
+
+
+CHECKS = (
+    StateCheck(
+        "jobs",
+        (
+            JOB_NOWHERE,
+            JOB_IN_TWO_PLACES,
+            JOB_WITHOUT_EXECUTION,
+            ATTEMPTS_OVER,
+            DEAD_LETTER_MISSING,
+            DEAD_LETTER_UNFOUNDED,
+            DEADLINE_MISSING,
+        ),
+        look,
+        repair,
+    ),
+)

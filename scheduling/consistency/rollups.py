@@ -1,0 +1,172 @@
+"""Rollups against a recount of history: by pages of tenants, then the sums of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from django.utils import timezone
+from django.utils.translation import gettext_noop
+from psycopg.rows import class_row, namedtuple_row, scalar_row
+
+from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, StateCheck
+from scheduling.consistency.walk import look_at_page
+from scheduling.models import RollupClock
+from scheduling.statistics.rollups import outcomes
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
+from tenants.translation import LocalizableText
+
+ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours is not what history says."))
+HOURS, MAX_HOURS = 2, 48
+# A walk that stopped longer ago begins again, because rollups by the minute are kept for days only.
+OLDEST_WALK = timedelta(days=1)
+# Longest time from the making of an execution's id to its end that a recount looks for.
+LONGEST_FLIGHT = timedelta(days=2)
+# Executions that ended in an hour are committed this long after it at the latest. One that had to wait longer for the
+# database, or for a sweep that found it lost, and is committed just between its page and the end of the walk, is a
+# false alarm, which the next walk takes back.
+LONGEST_COMMIT_SECONDS = 300
+_SQL = load_sql(__file__)
+_KIND_RECOUNT, _KIND_ROLLED = _SQL["recount_kinds"], _SQL["sum_kinds"]
+_TENANTS, _BUSY, _QUEUES = _SQL["compare_tenants"], _SQL["compare_busy"], _SQL["compare_queues"]
+# Executions and microseconds by kind, outcome and hour.
+type KindSums = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RollupDifference:
+    """A row of a rollup that differs from its recount."""
+
+    rollup: str
+    row: str
+    rolled: str
+    recounted: str
+
+    @property
+    def sentence(self) -> LocalizableText:
+        values = {
+            "rollup": self.rollup,
+            "row": self.row,
+            "rolled": self.rolled or LocalizableText("nothing"),
+            "recounted": self.recounted or LocalizableText("nothing"),
+        }
+        return LocalizableText("%(rollup)s of %(row)s: %(rolled)s, recounted %(recounted)s.", values)
+
+    @property
+    def fault(self) -> Fault:
+        return Fault(ROLLUPS.code, None, f"{self.rollup} of {self.row}", self.sentence)
+
+
+@dataclass(slots=True)
+class RollupCheck:
+    """A walk over the hours of [since, until); ``kinds`` has the sums of the pages so far.
+
+    ``is_whole``: no page was passed over, so kinds can be compared.
+    """
+
+    since: datetime
+    until: datetime
+    kinds: KindSums = field(default_factory=dict)
+    is_whole: bool = True
+
+    @classmethod
+    def from_cursor(cls, cursor: Mapping[str, Any]) -> Self:
+        """Return the walk that ``as_cursor`` stored."""
+        kinds = {name: (sums[0], sums[1]) for name, sums in cursor["kinds"].items()}
+        since, until = (datetime.fromisoformat(cursor[name]) for name in ("since", "until"))
+        return cls(since, until, kinds, is_whole=cursor.get("is_whole", True))
+
+    def as_cursor(self) -> dict[str, Any]:
+        """Return the walk as JSON stores it."""
+        until, since = self.until.isoformat(), self.since.isoformat()
+        return {"since": since, "until": until, "kinds": dict(self.kinds), "is_whole": self.is_whole}
+
+    def check_page(self, page: TenantPage) -> list[RollupDifference]:
+        """Compare the minutes of a page of tenants, and count its executions by kind."""
+        parameters = {**self._parameters(), **page.parameters()}
+        # Until it is counted: a statement timeout leaves the page here.
+        was_whole, self.is_whole = self.is_whole, False
+        with all_tenants():
+            differences = [*_compare(_TENANTS, parameters), *_compare(_BUSY, parameters)]
+            for name, (executions, worker_us) in _sums(_KIND_RECOUNT, parameters).items():
+                before = self.kinds.get(name, (0, 0))
+                self.kinds[name] = (before[0] + executions, before[1] + worker_us)
+        self.is_whole = was_whole
+        return differences
+
+    def finish(self) -> list[RollupDifference]:
+        """Compare queues with tenants after the last page, and kinds with their recount if no page was passed over."""
+        with all_tenants():
+            differences = _compare(_QUEUES, self._parameters())
+            if not self.is_whole:
+                return differences
+            rolled = _sums(_KIND_ROLLED, self._parameters())
+        for name in sorted(rolled.keys() | self.kinds.keys()):
+            if rolled.get(name) != self.kinds.get(name):
+                sums = ("/".join(map(str, of.get(name, ()))) for of in (rolled, self.kinds))
+                differences.append(RollupDifference("kind-hour", name, *sums))
+        return differences
+
+    def _parameters(self) -> dict[str, Any]:
+        floor = uuid7_floor(self.since - LONGEST_FLIGHT)
+        return {"since": self.since, "before": self.until, "floor": floor, **outcomes()}
+
+
+def _compare(statement: str, parameters: Mapping[str, Any]) -> list[RollupDifference]:
+    with planned_cursor(class_row(RollupDifference)) as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(statement, parameters)
+        return {row.name: (row.executions, row.worker_us) for row in cursor.fetchall()}
+
+
+def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
+    """Return a walk over the last whole hours, without those in which counting began; None if none is left."""
+    clock = RollupClock.objects.get()
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
+        until = cursor.fetchone()
+    # While a release is rolled out, workers of the one before settle without a tally.
+    counted_since = clock.counting_since + timedelta(hours=2)
+    since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))
+    return RollupCheck(since, until) if since < until else None
+
+
+def look_at_rollups(piece: Piece) -> Look:
+    """Compare the last whole hours: a page of tenants, and on the last page also the sums of them all."""
+    check = RollupCheck.from_cursor(piece.after["check"]) if piece.after else None
+    if check is None or check.until < timezone.now() - OLDEST_WALK:
+        check, piece = begin_recent_check(hours=piece.options.get("hours", HOURS)), replace(piece, after={})
+    if check is None:
+        return Look(piece, counts={"skipped": 1})
+    page = piece.after.get("page", {})
+    # A second look begins where this one did, not behind what this one has counted.
+    begun = replace(piece, after={"check": check.as_cursor(), "page": page})
+    look = look_at_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
+    if look.next is not None:
+        return Look(begun, look.faults, {"check": check.as_cursor(), "page": look.next}, look.counts)
+    return Look(begun, [*look.faults, *(row.fault for row in check.finish())], counts=look.counts)
+
+
+CHECKS = (
+    StateCheck(
+        "rollups",
+        (ROLLUPS,),
+        look_at_rollups,
+        interval=timedelta(hours=1),
+        title=gettext_noop("Rollup recount"),
+        text=gettext_noop("Recounts the last whole hours of history and compares the rollups with it."),
+        options=("hours",),
+        knows_tenants=False,
+    ),
+)

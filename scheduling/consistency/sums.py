@@ -1,0 +1,146 @@
+"""Sums of microseconds: the charges of tenants, the worker time of the month, the charges of each execution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils.translation import gettext_noop
+from psycopg.rows import namedtuple_row
+
+from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import look_at_page, page_of_one
+from scheduling.dispatch.tick import stop_ticks
+from scheduling.limits.declared import WORKER_SECONDS
+from scheduling.models import WorkerPool
+from scheduling.upkeep.retention.rules import Kept, least_cutoff
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from tenants.limits import month_of
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import TenantPage
+from tenants.translation import LocalizableText
+
+LEDGER = FaultKind(
+    "ledger", gettext_noop("A tenant's charges are not what its executions measured and are predicted to take.")
+)
+USAGE = FaultKind(
+    "usage_counter",
+    gettext_noop("A tenant's worker time of the month is not what its executions measured."),
+    "Writes the measured time, while no dispatcher ticks.",
+)
+EXECUTION_CHARGE = FaultKind(
+    "execution_charge", gettext_noop("The charges of an execution are not what was measured of it.")
+)
+# Nothing younger than this is ever removed.
+YOUNG = timedelta(days=1)
+MAX_CHARGES = 50
+_SQL = load_sql(__file__)
+_BALANCES, _DIFFERENCES, _CHARGES = _SQL["find_unbalanced"], _SQL["find_wrong_months"], _SQL["find_wrong_charges"]
+_REPAIR = _SQL["write_months"]
+
+
+def look_at_ledger(piece: Piece) -> Look:
+    """Compare charges with the measured time of ended executions and the predicted time of those in flight."""
+    return look_at_page(piece, _find_unbalanced)
+
+
+def look_at_usage(piece: Piece) -> Look:
+    """Compare the worker time of this month, and the charges of the last day, while all executions are kept."""
+    with all_tenants():
+        all_kept_since = least_cutoff(Kept.EXECUTIONS)
+    if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
+        return Look(replace(piece, until={}), counts={"skipped": 1})
+    return look_at_page(piece, find_usage)
+
+
+def repair_usage(order: RepairOrder) -> None:
+    """Write the measured time of the tenant's month, while no dispatcher ticks."""
+    assert order.tenant_id is not None  # every counter has one
+    pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+    stop_ticks(pools)
+    with connection.cursor() as cursor:
+        cursor.execute(_REPAIR, _parameters(page_of_one(order.tenant_id)))
+
+
+def find_usage(page: TenantPage) -> list[Fault]:
+    """Return the months of a page of tenants that are counted wrong, and the executions that are charged wrong."""
+    parameters = _parameters(page)
+    executions_since = read_clock() - YOUNG
+    charges = {
+        **parameters,
+        "executions_since": uuid7_floor(executions_since),
+        "charges_since": uuid7_floor(executions_since - YOUNG),
+        "limit": MAX_CHARGES,
+    }
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_DIFFERENCES, parameters)
+        months = cursor.fetchall()
+        cursor.execute(_CHARGES, charges)
+        executions = cursor.fetchall()
+    return [
+        *(usage_fault(USAGE, row.tenant_id, f"{row.period:%Y-%m}", row.counted_us, row.measured_us) for row in months),
+        *(
+            usage_fault(EXECUTION_CHARGE, row.tenant_id, f"execution {row.id}", row.counted_us, row.measured_us)
+            for row in executions
+        ),
+    ]
+
+
+def usage_fault(kind: FaultKind, tenant_id: UUID, subject: str, counted_us: int, measured_us: int) -> Fault:
+    """Return the fault of a month or an execution whose microseconds differ."""
+    values = {
+        "tenant": tenant_id,
+        "counted": f"{counted_us:,}",
+        "month": subject,
+        "measured": f"{measured_us:,}",
+    }
+    detail = LocalizableText(
+        "Tenant %(tenant)s is counted %(counted)s µs for %(month)s, measured %(measured)s.", values
+    )
+    return Fault(kind.code, tenant_id, subject, detail)
+
+
+def _find_unbalanced(page: TenantPage) -> Iterator[Fault]:
+    with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_BALANCES, page.parameters())
+        rows = cursor.fetchall()
+    for row in rows:
+        values = {"tenant": row.tenant_id, "microseconds": f"{row.us:,}"}
+        detail = LocalizableText("The ledger of tenant %(tenant)s is off by %(microseconds)s µs.", values)
+        yield Fault(LEDGER.code, row.tenant_id, "", detail)
+
+
+def _parameters(page: TenantPage) -> dict[str, Any]:
+    period: date = month_of(datetime.now(UTC))
+    return {
+        **page.parameters(),
+        "key": WORKER_SECONDS.key,
+        "period": period,
+        "since": datetime.combine(period, time(), tzinfo=UTC),
+    }
+
+
+USAGE_CHECK = StateCheck(
+    "usage",
+    (USAGE, EXECUTION_CHARGE),
+    look_at_usage,
+    repair_usage,
+    interval=timedelta(days=1),
+    title=gettext_noop("Usage"),
+    text=gettext_noop("Compares this month's counted worker time with what executions measured."),
+)
+LEDGER_CHECK = StateCheck(
+    "ledger",
+    (LEDGER,),
+    look_at_ledger,
+    interval=timedelta(hours=1),
+    title=gettext_noop("Ledger"),
+    text=gettext_noop("Compares every tenant's charges with measured and predicted time."),
+)

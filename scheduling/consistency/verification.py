@@ -1,0 +1,213 @@
+"""Verification of the state: every fault is confirmed by a second look, and repaired on request.
+
+A piece is one short transaction, so a walk over millions of rows holds no lock and no old snapshot. A repair is one
+transaction for each tenant and kind of fault, with an entry in the audit log. The piece is then looked at once more,
+and only a fault that is gone counts as repaired.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, OperationalError, connection
+
+from scheduling.consistency.registry import Fault, FaultKind, Look, RepairOrder, StateCheck, fault_kinds, find_checks
+from scheduling.consistency.walk import walk
+from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError
+from tenants.models import Tenant
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.translation import LocalizableText
+
+logger = logging.getLogger(__name__)
+
+MAX_EXAMPLES = 10
+# Different findings that are reported one by one; the faults of further ones are counted.
+MAX_FINDINGS = 1_000
+# A repair waits no longer than this for a lock; the next run repairs what is left.
+_LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+
+
+@dataclass(slots=True)
+class Finding:
+    """Faults of one kind of one tenant: their number, a few of them, and how many were repaired."""
+
+    kind: FaultKind
+    tenant_id: UUID | None
+    number: int = 0
+    repaired: int = 0
+    examples: list[str | LocalizableText] = field(default_factory=list)
+
+    @property
+    def is_repairable(self) -> bool:
+        return bool(self.kind.repair)
+
+    @property
+    def is_repaired(self) -> bool:
+        return self.repaired == self.number
+
+    def add(self, fault: Fault, *, is_repaired: bool) -> None:
+        """Count one more fault."""
+        self.number += 1
+        self.repaired += is_repaired
+        if len(self.examples) < MAX_EXAMPLES:
+            self.examples.append(fault.example)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON."""
+        return {
+            "code": self.kind.code,
+            "tenant": None if self.tenant_id is None else str(self.tenant_id),
+            "number": self.number,
+            "examples": [str(example) for example in self.examples],
+            "text": self.kind.text,
+            "is_repairable": self.is_repairable,
+            "repair": self.kind.repair,
+            "repaired": self.repaired,
+        }
+
+    @property
+    def sentence(self) -> LocalizableText:
+        """The finding for people, with the first of its examples."""
+        return self.sentence_with(3)
+
+    def sentence_with(self, examples: int) -> LocalizableText:
+        """Return the finding for people with as many of its examples."""
+        values = {
+            "code": self.kind.code,
+            "count": self.number,
+            "fault": LocalizableText(self.kind.text),
+            "examples": self.examples[:examples],
+        }
+        if self.tenant_id is None:
+            return LocalizableText("%(code)s: %(count)s. %(fault)s %(examples)s", values)
+        whose = {"tenant": str(self.tenant_id)}
+        return LocalizableText("%(code)s of tenant %(tenant)s: %(count)s. %(fault)s %(examples)s", values | whose)
+
+    def __str__(self) -> str:
+        return str(self.sentence)
+
+
+@dataclass(slots=True)
+class StateReport:
+    """The findings of all looks, and what each check has compared; ``untold`` counts faults beyond MAX_FINDINGS."""
+
+    findings: dict[tuple[str, UUID | None], Finding] = field(default_factory=dict)
+    counts: dict[str, Counter[str]] = field(default_factory=dict)
+    untold: int = 0
+
+    @property
+    def checks(self) -> list[str]:
+        return list(self.counts)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether no fault was found, or none is left."""
+        return not self.untold and all(finding.is_repaired for finding in self.findings.values())
+
+    @property
+    def left(self) -> int:
+        """The number of faults that were not repaired."""
+        return sum(finding.number - finding.repaired for finding in self.findings.values()) + self.untold
+
+    def add(self, faults: Sequence[Fault], *, left: Sequence[Fault]) -> None:
+        """Count the faults of a piece, of which ``left`` are not repaired."""
+        kinds, still = fault_kinds(), {fault.key for fault in left}
+        for fault in faults:
+            key = (fault.code, fault.tenant_id)
+            if key not in self.findings and len(self.findings) >= MAX_FINDINGS:
+                self.untold += 1
+                continue
+            finding = self.findings.setdefault(key, Finding(kinds[fault.code], fault.tenant_id))
+            finding.add(fault, is_repaired=fault.key not in still)
+
+
+def verify(
+    names: Sequence[str] = (),
+    *,
+    repair: bool = False,
+    tenant: Tenant | None = None,
+    reason: str = "",
+    options: Mapping[str, Any] | None = None,
+) -> StateReport:
+    """Run the checks of these names, or all, over all tenants or one; ``repair`` repairs what can be.
+
+    Raises CheckUnknownError for a name of no check, FieldInvalidError for an option that none of them takes.
+    """
+    given = {name: value for name, value in (options or {}).items() if value is not None}
+    checks = _chosen(names, tenant, given)
+    report = StateReport()
+    for check in checks:
+        counts = report.counts.setdefault(check.name, Counter())
+        own = {name: given[name] for name in check.options if name in given}
+        for look in walk(check, tenant_id=tenant.pk if tenant else None, options=own):
+            counts.update(look.counts)
+            if repair:
+                _repair_piece(check, look, report, reason=reason)
+            else:
+                report.add(look.faults, left=look.faults)
+    return report
+
+
+def repair_faults(check: StateCheck, look: Look, *, reason: str) -> Sequence[Fault]:
+    """Repair the faults of a piece that can be repaired, and look again; return the faults that are left."""
+    kinds: Mapping[str, FaultKind] = fault_kinds()
+    repairable = [fault for fault in look.faults if kinds[fault.code].repair]
+    if check.repair is None or not repairable:
+        return look.faults
+    groups: dict[tuple[str, UUID | None], list[Fault]] = {}
+    for fault in repairable:
+        groups.setdefault((fault.code, fault.tenant_id), []).append(fault)
+    for (code, tenant_id), faults in groups.items():
+        _repair(check, RepairOrder(code, tenant_id, faults, look.piece, reason))
+    return check.look(look.piece).faults
+
+
+def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, Any]) -> list[StateCheck]:
+    checks = find_checks(names)
+    unused = options.keys() - {name for check in checks for name in check.options}
+    if tenant is not None:
+        checks = [check for check in checks if check.knows_tenants]
+        if not checks:
+            unused.add("tenant")
+    if unused:
+        raise FieldInvalidError("No chosen check takes the option %(option)s.", {"option": ", ".join(sorted(unused))})
+    return checks
+
+
+def _repair_piece(check: StateCheck, look: Look, report: StateReport, *, reason: str) -> None:
+    """Repair the faults of a piece, and those beyond the most that one look reports."""
+    known: set[Any] = set()
+    faults = look.faults
+    while faults:
+        left = repair_faults(check, replace(look, faults=faults), reason=reason)
+        report.add(faults, left=left)
+        known |= {fault.key for fault in faults}
+        faults = [fault for fault in left if fault.key not in known]
+
+
+def _repair(check: StateCheck, order: RepairOrder) -> None:
+    """Run one repair with its entry in the audit log; roll back and log one that the database refuses."""
+    assert check.repair is not None  # the caller asked
+    try:
+        with all_tenants():
+            with connection.cursor() as cursor:
+                cursor.execute(_LOCK_TIMEOUT)
+            check.repair(order)
+            # The rows of a tenant that is gone are recorded in the platform's own chain.
+            tenant_id = Tenant.objects.filter(pk__in=[order.tenant_id]).values_list("pk", flat=True).first()
+            examples = [str(fault.example) for fault in order.faults[:MAX_EXAMPLES]]
+            record_audit(
+                action="state.repaired",
+                target=AuditTarget("scheduling.state", order.code, tenant_id),
+                before={"number": len(order.faults), "examples": examples},
+                after={"repair": fault_kinds()[order.code].repair},
+                reason=order.reason,
+            )
+    except (OperationalError, IntegrityError):
+        logger.exception("state.repair_failed", extra={"code": order.code, "tenant_id": str(order.tenant_id)})

@@ -1,0 +1,130 @@
+"""Places where jobs wait against the jobs that wait in them, and putting jobs into the places of their states."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection
+from django.utils.translation import gettext_noop
+
+from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
+from scheduling.consistency.walk import Table
+from scheduling.dispatch.wakes import wake_tenants
+from scheduling.jobs.events import actor_label
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.lines import line_ids
+from scheduling.models import Job, JobEvent
+from tenants.clock import read_clock
+from tenants.context import current_actor, tenant_context
+from tenants.database.sql import load_sql
+from tenants.models import Tenant
+
+PLACE_WITHOUT_JOB = FaultKind(
+    "place_without_job",
+    gettext_noop("A place among what waits belongs to no job."),
+    "Removes the place; nothing could run from it.",
+)
+PLACE_OF_ANOTHER_STATE = FaultKind(
+    "place_of_another_state",
+    gettext_noop(
+        "A job stands in a place that is not one of its state: an ended one still waits, one that runs is"
+        " ready as well."
+    ),
+    "Removes the place; the job keeps its state, and the place of its state.",
+)
+PLACE_IN_WRONG_LINE = FaultKind(
+    "place_in_wrong_line",
+    gettext_noop("A job waits in the line of another tenant, queue, key or rank than its own."),
+    "Moves it to its own line.",
+)
+DEADLINE_OF_ENDED_JOB = FaultKind(
+    "deadline_of_ended_job", gettext_noop("A deadline is kept for a job that has ended."), "Removes it."
+)
+REPAIRED_EVENT = "job.repaired"
+_SQL = load_sql(__file__)
+_LOCK_JOBS = _SQL["lock_jobs"]
+_PUT = (_SQL["put_ready"], _SQL["put_due"], _SQL["put_suspended"])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A table of places, and the states whose jobs stand in it."""
+
+    table: Table
+    states: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """Return the last word of the table; the names of the place's statements end with it."""
+        return self.table.name.rpartition("_")[2]
+
+    def look(self, piece: Piece) -> Look:
+        """Find places without a job, of another state or in a wrong line."""
+        return self.table.look(_SQL[f"look_{self.name}"], piece, parameters={"states": list(self.states)})
+
+    def repair(self, order: RepairOrder) -> None:
+        """Remove wrong places; move a job of a wrong line to its own."""
+        is_in_wrong_line = order.code == PLACE_IN_WRONG_LINE.code
+        wrong = _SQL[f"displace_{self.name}"] if is_in_wrong_line else _SQL[f"remove_{self.name}"]
+        values = {**self.table.values_of(order.piece), "job_ids": order.subjects, "states": list(self.states)}
+        with connection.cursor() as cursor:
+            for statement in (_SQL[f"lock_{self.name}"], _LOCK_JOBS, wrong):
+                cursor.execute(statement, values)
+        if is_in_wrong_line and order.tenant_id is not None:
+            put_where_they_wait(order.tenant_id, order.subjects)
+
+
+def put_where_they_wait(tenant_id: UUID, job_ids: Sequence[str]) -> None:
+    """Put a tenant's jobs, whose rows are locked, into the places of their states, and have a tick look at them.
+
+    Counters are left as they are: they may count the jobs already, and are compared once everything is in its place.
+    """
+    with tenant_context(tenant_id):
+        tenant = Tenant.objects.get(pk=tenant_id)
+        line_ids(tenant, set(Job.objects.filter(pk__in=job_ids).values_list("queue_id", "fair_key")))
+        with connection.cursor() as cursor:
+            for statement in _PUT:
+                cursor.execute(statement, {"job_ids": list(job_ids)})
+        wake_tenants(tenant_ids=[tenant_id])
+
+
+def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
+    """Append an event to each of the jobs, in the state that it has by now."""
+    actor, at = current_actor(), read_clock()
+    JobEvent.objects.bulk_create(
+        JobEvent(
+            tenant_id=job.tenant_id,
+            job_id=job.pk,
+            at=at,
+            name=REPAIRED_EVENT,
+            state=job.state,
+            actor=actor_label(actor),
+            request_id=actor.request_id,
+            data={"fault": code},
+        )
+        for job in Job.objects.filter(pk__in=job_ids).only("id", "tenant_id", "state")
+    )
+
+
+_BY_JOB = ("job_id",)
+PLACES: Mapping[str, Place] = {
+    "ready": Place(Table("scheduling_job_ready", ("entity_id", "rank", "job_id")), [JobState.AVAILABLE.value]),
+    "held": Place(Table("scheduling_job_held", _BY_JOB), [JobState.AVAILABLE.value]),
+    "due": Place(Table("scheduling_job_due", _BY_JOB), [JobState.SCHEDULED.value, JobState.RETRYABLE.value]),
+    "suspended": Place(Table("scheduling_job_suspended", _BY_JOB), [JobState.SUSPENDED.value]),
+    "deadlines": Place(
+        Table("scheduling_job_deadline", _BY_JOB),
+        sorted(state.value for state in JobState if state not in TERMINAL_STATES),
+    ),
+}
+_OF_ALL = (PLACE_WITHOUT_JOB, PLACE_OF_ANOTHER_STATE)
+_KINDS = {
+    "ready": (*_OF_ALL, PLACE_IN_WRONG_LINE),
+    "held": (*_OF_ALL, PLACE_IN_WRONG_LINE),
+    "due": (*_OF_ALL, PLACE_IN_WRONG_LINE),
+    "suspended": _OF_ALL,
+    "deadlines": (DEADLINE_OF_ENDED_JOB,),
+}
+CHECKS = tuple(StateCheck(name, _KINDS[name], place.look, place.repair) for name, place in PLACES.items())

@@ -1,0 +1,134 @@
+"""Walks through tables by a key, and through tenants by the page: each piece is one short transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError, connection
+from psycopg.errors import QueryCanceled
+from psycopg.rows import class_row
+
+from scheduling.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
+from tenants.context import all_tenants
+from tenants.prepared import planned_cursor
+from tenants.selectors.tenant_pages import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
+from tenants.translation import LocalizableText
+
+# Few enough that a piece is a fraction of a second, many enough that pieces of a million rows are few.
+PIECE_ROWS = 5_000
+_FIRST, _LAST = -(2**63), 2**63 - 1
+# The rows of a piece are looked up elsewhere one by one: another plan would read the whole of a table for each piece.
+_PLANNING = """
+SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with the key that orders its walk; all columns of the key are ids or numbers."""
+
+    name: str
+    key: tuple[str, ...] = ("id",)
+
+    def look(
+        self, statement: str, piece: Piece, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
+    ) -> Look:
+        """Return the faults of a piece that ``statement`` finds; it includes the fragment of a piece by this key."""
+        with all_tenants(), planned_cursor(class_row(Fault)) as cursor:
+            if piece.until is None:
+                piece = replace(piece, until=self._find_end(piece, rows))
+            cursor.execute(_PLANNING)
+            cursor.execute(statement, {**(parameters or {}), **self.values_of(piece)})
+            faults = cursor.fetchall()
+        return Look(piece, faults, piece.until or None)
+
+    def values_of(self, piece: Piece) -> dict[str, Any]:
+        """Return the parameters of a piece that has an end."""
+        bounds = {**self._values("after", piece.after), **self._values("until", piece.until)}
+        return {**bounds, "tenant_id": piece.tenant_id}
+
+    def _find_end(self, piece: Piece, rows: int) -> Cursor:
+        """Return the key of the last row of a full piece; an empty one if the rest of the table is less."""
+        key = ", ".join(self.key)
+        marks = ", ".join(f"%(after_{column})s::{_type_of(column)}" for column in self.key)
+        of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
+        statement = f"SELECT {key} FROM {self.name} WHERE ({key}) > ({marks}){of_tenant}"  # noqa: S608 - names
+        values = {**self._values("after", piece.after), "tenant_id": piece.tenant_id, "before_last": rows - 1}
+        with connection.cursor() as cursor:
+            cursor.execute(f"{statement} ORDER BY {key} OFFSET %(before_last)s LIMIT 1", values)
+            row = cursor.fetchone()
+        return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
+
+    def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
+        """Return the bounds; an empty end lies after all rows, an empty beginning before them."""
+        ends = {"uuid": (str(BEFORE_ALL), str(BEHIND_ALL)), "bigint": (str(_FIRST), str(_LAST))}
+        is_end = name == "until"
+        return {f"{name}_{column}": (cursor or {}).get(column, ends[_type_of(column)][is_end]) for column in self.key}
+
+
+def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) -> Look:
+    """Return the faults that ``find`` returns for the page of tenants that the piece is.
+
+    A page whose statement hits the statement timeout is one fault, ``not_proved``, and the walk goes on behind it.
+    """
+    page = _page_of(piece)
+    try:
+        faults = list(find(page))
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        faults = [_not_proved(page)]
+    until = {"tenant": str(page.until)}
+    is_last = page.is_last or piece.tenant_id is not None
+    return Look(replace(piece, until=until), faults, None if is_last else until, {"tenants": page.tenants})
+
+
+def page_of_one(tenant_id: UUID) -> TenantPage:
+    """Return the page of one tenant alone."""
+    return TenantPage(UUID(int=tenant_id.int - 1), tenant_id, 1)
+
+
+def walk(
+    check: StateCheck, *, tenant_id: UUID | None = None, options: Mapping[str, Any] | None = None
+) -> Iterator[Look]:
+    """Yield a look at every piece of a check, with its confirmed faults."""
+    piece = Piece(tenant_id=tenant_id, options=options or {})
+    look = look_twice(check, piece)
+    yield look
+    while look.next is not None:
+        look = look_twice(check, replace(piece, after=look.next))
+        yield look
+
+
+def look_twice(check: StateCheck, piece: Piece) -> Look:
+    """Look at a piece, and again if it has faults; only those of both looks count, or those of a timeout."""
+    look = check.look(piece)
+    if all(fault.code == NOT_PROVED.code for fault in look.faults):
+        return look
+    again = {fault.key for fault in check.look(look.piece).faults}
+    confirmed = [fault for fault in look.faults if fault.key in again or fault.code == NOT_PROVED.code]
+    return replace(look, faults=confirmed)
+
+
+def _page_of(piece: Piece) -> TenantPage:
+    if piece.tenant_id is not None:
+        return page_of_one(piece.tenant_id)
+    after = UUID(str(piece.after.get("tenant", BEFORE_ALL)))
+    if piece.until is not None:
+        return TenantPage(after, UUID(str(piece.until["tenant"])), 0)
+    return read_page(after=after)
+
+
+def _not_proved(page: TenantPage) -> Fault:
+    span = {"after": page.after, "until": page.until}
+    detail = LocalizableText(
+        "Nothing is proved of the tenants beyond %(after)s up to %(until)s: it took too long.", span
+    )
+    return Fault(NOT_PROVED.code, None, f"{page.after}..{page.until}", detail)
+
+
+def _type_of(column: str) -> str:
+    return "bigint" if column in ("entity_id", "rank") else "uuid"

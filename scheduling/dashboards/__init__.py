@@ -1,1 +1,0 @@
-"""The console's own pages, drawn from selectors."""

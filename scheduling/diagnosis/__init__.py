@@ -1,0 +1,1 @@
+"""Self-diagnosis: what must hold for the platform to work."""

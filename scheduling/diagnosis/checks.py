@@ -1,0 +1,169 @@
+"""Checks of the self-diagnosis: flow of jobs, locked tenants, refused rows, sandbox."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils.translation import gettext
+
+from scheduling.diagnosis.starts import STALLED_AFTER, find_stalled_pools
+from scheduling.dispatch.locked_tenants import LockedTenant
+from scheduling.jobs.waits.missing_keys import MissingKey, find_missing_keys
+from scheduling.jobs.waits.standing import TICK_AGE
+from scheduling.models import PoolClock, SettledRefused, Worker
+from scheduling.sandbox.layers import missing_of
+from tenants.context import all_tenants
+from tenants.write_probe import write_watch
+
+
+class State(StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question: what was measured, and what to do if it is not as it should be."""
+
+    name: str
+    state: State
+    measured: str
+    hint: str = ""
+
+
+# Before a stall is looked at again: a job that was made ready this moment is none.
+SECOND_LOOK_SECONDS = 1.0
+
+
+def check_flow() -> Iterator[Check]:
+    """Yield whether writes, messages and starts go on."""
+    yield _check_writes()
+    with all_tenants():
+        recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
+        refused = dict(recent.values_list("pool__name", "publish_fault"))
+        missing = find_missing_keys()
+    yield _check_publishing(refused)
+    yield _check_starts()
+    yield _check_keys(missing)
+
+
+def _check_writes() -> Check:
+    if fault := write_watch.read():
+        hint = gettext(
+            "Make room on the disks of PostgreSQL, or point DATABASE_URL at the primary. No job is accepted."
+        )
+        return Check(gettext("writes"), State.FAILURE, fault, hint)
+    return Check(gettext("writes"), State.OK, gettext("the database takes them"))
+
+
+def _check_publishing(refused: dict[str, str]) -> Check:
+    if not refused:
+        return Check(gettext("publishing"), State.OK, gettext("the broker took every message of the last seconds"))
+    faults = ", ".join(f"{pool} ({fault})" for pool, fault in refused.items())
+    return Check(
+        gettext("publishing"),
+        State.FAILURE,
+        gettext("the broker takes no messages of %(faults)s") % {"faults": faults},
+        gettext("Mend what Redis answers: memory, disk, role of a replica, rights of the user. No job is lost."),
+    )
+
+
+def _check_starts() -> Check:
+    seconds = f"{STALLED_AFTER.total_seconds():.0f}"
+    stalled = set(find_stalled_pools())
+    if stalled:
+        time.sleep(SECOND_LOOK_SECONDS)
+        stalled &= set(find_stalled_pools())
+    if not stalled:
+        return Check(
+            gettext("starts"),
+            State.OK,
+            gettext("no job waits %(seconds)s s beside free slots or without a worker") % {"seconds": seconds},
+        )
+    return Check(
+        gettext("starts"),
+        State.FAILURE,
+        gettext("jobs wait, and none has begun for %(seconds)s s beside free slots or without a worker in %(pools)s")
+        % {"seconds": seconds, "pools": ", ".join(sorted(stalled))},
+        gettext("See the other checks; else restart the workers of the pool, then its dispatchers. No job is lost."),
+    )
+
+
+def _check_keys(missing: Sequence[MissingKey]) -> Check:
+    name = gettext("data keys")
+    if not missing:
+        return Check(name, State.OK, gettext("no job waits for one"))
+    waits = [
+        gettext("%(count)s jobs of %(tenant)s wait for data key %(key)s")
+        % {"count": each.jobs, "tenant": each.tenant, "key": each.key_id}
+        for each in missing
+    ]
+    hint = gettext(
+        "Restore the row of tenants_tenantdatakey, or the master key in ENCRYPTION_MASTER_KEYS: the jobs run again"
+        " within ten minutes. Or cancel them, or set DATA_KEY_MISSING_HOURS."
+    )
+    return Check(name, State.FAILURE, "; ".join(waits), hint)
+
+
+def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
+    """Check that no transaction holds rows of a tenant, so that the dispatchers leave it out."""
+    name = gettext("locked tenants")
+    if not locked:
+        return Check(name, State.OK, gettext("no transaction holds up a tenant"))
+    held = [f"{one.slug} ({one.since.isoformat(timespec='seconds')}, pid {one.server_pid or '?'})" for one in locked]
+    return Check(
+        name,
+        State.WARNING,
+        gettext("rows are locked by another transaction since: %(tenants)s") % {"tenants": ", ".join(held)},
+        gettext("Find the server's process in pg_stat_activity, and end it if it is not needed. Other tenants go on."),
+    )
+
+
+def check_refused() -> Check:
+    """Check that no settled execution is set aside."""
+    with all_tenants():
+        count = SettledRefused.objects.count()
+        error = SettledRefused.objects.order_by("-id").values_list("error", flat=True).first()
+    name = gettext("settled executions")
+    if error is None:
+        return Check(name, State.OK, gettext("all are counted"))
+    return Check(
+        name,
+        State.FAILURE,
+        gettext("%(count)s could not be counted: %(error)s") % {"count": count, "error": error.splitlines()[0]},
+        gettext("Mend the cause, then run `manage.py verify refused --repair`. Dispatching goes on without them."),
+    )
+
+
+def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
+    """Yield one check that lists the layers of the workers' hosts; none if no worker has reported any finding."""
+    reporting = [worker for worker in workers if worker.sandbox]
+    if not reporting:
+        return
+    name = gettext("extraction sandbox")
+    missing_by_worker = {str(worker): missing_of(worker.sandbox["protections"]) for worker in reporting}
+    unprotected = sorted(worker for worker, missing in missing_by_worker.items() if missing)
+    if not unprotected:
+        layers = ", ".join(sorted({layer for worker in reporting for layer in worker.sandbox["layers"]}))
+        values = {"layers": layers, "workers": len(reporting)}
+        yield Check(name, State.OK, gettext("%(layers)s on %(workers)s workers") % values)
+        return
+    missing = ", ".join(sorted({each for found in missing_by_worker.values() for each in found}))
+    measured = gettext("%(missing)s not protected on %(workers)s") % {
+        "missing": missing,
+        "workers": ", ".join(unprotected),
+    }
+    if settings.EXTRACTION_WITHOUT_SANDBOX:
+        hint = gettext("Files are read all the same: EXTRACTION_WITHOUT_SANDBOX is set.")
+        yield Check(name, State.WARNING, measured, hint)
+        return
+    hint = gettext("Extraction waits there. Use a kernel with Landlock and seccomp, or set EXTRACTION_WITHOUT_SANDBOX.")
+    yield Check(name, State.FAILURE, measured, hint)

@@ -1,0 +1,32 @@
+"""The console's self-diagnosis: what must hold, what was found, what to do."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext, gettext_noop
+from django.views.decorators.http import require_safe
+
+from scheduling.diagnosis.service import State, diagnose
+
+TEMPLATE = "scheduling/dashboards/diagnosis.html"
+# The console's badges for the states of a check.
+STATE_WORDS = {
+    State.OK: gettext_noop("ok"),
+    State.WARNING: gettext_noop("warning"),
+    State.FAILURE: gettext_noop("failure"),
+}
+MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
+
+
+@require_safe
+def diagnosis_page(request: HttpRequest) -> HttpResponse:
+    """Asked anew at each visit."""
+    diagnosis = diagnose()
+    context = admin.site.each_context(request) | {
+        "title": gettext("Self-diagnosis"),
+        "rows": [(check, MARKS[check.state], gettext(STATE_WORDS[check.state])) for check in diagnosis.checks],
+        "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),
+    }
+    return render(request, TEMPLATE, context)

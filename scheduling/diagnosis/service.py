@@ -1,0 +1,292 @@
+"""Self-diagnosis: what must hold for the platform to work, asked piece by piece, each with what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import DatabaseError, connection
+from django.utils.translation import gettext
+
+from scheduling.breakers.queries import count_open_circuits
+from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
+from scheduling.diagnosis.checks import Check, State, check_flow, check_locked_tenants, check_refused, check_sandboxes
+from scheduling.dispatch import broker
+from scheduling.dispatch.locked_tenants import read_locked_tenants
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
+from scheduling.fleet.auditors import read_audit_lapse
+from scheduling.fleet.queries import Liveness, LivePool, find_foreign_process, live_workers, read_liveness
+from scheduling.fleet.standings import queues_without_consumer
+from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerPool
+from scheduling.statistics.throughput import STALE_AFTER
+from scheduling.upkeep.status import UpkeepLine, read_upkeep, warning_of
+from tenants.checks import find_role_faults
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.pending_migrations import count_pending_migrations
+
+__all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
+
+# The upkeep tasks that recount what is counted as it happens.
+RECOUNTS = ("verify_counters", "verify_rollups")
+
+# Time in every decision is the database's; a process's own clock dates its ids and its logs.
+SKEW_WARNING_SECONDS = 2.0
+SKEW_FAILURE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """All the checks, in the order in which one thing rests on another."""
+
+    checks: list[Check]
+
+    @property
+    def state(self) -> State:
+        """The worst of them."""
+        states = {check.state for check in self.checks}
+        return next(state for state in (State.FAILURE, State.WARNING, State.OK) if state in states)
+
+
+def diagnose() -> Diagnosis:
+    """Ask everything. Without a database only the broker can be asked."""
+    try:
+        checks = [*_database_checks(), *check_flow(), *_liveness_checks(), *_number_checks()]
+    except DatabaseError as error:
+        connection.close()
+        hint = gettext("Start PostgreSQL, or correct DATABASE_URL.")
+        checks = [
+            Check(
+                gettext("database"),
+                State.FAILURE,
+                gettext("does not answer: %(error)s") % {"error": type(error).__name__},
+                hint,
+            )
+        ]
+    return Diagnosis([*checks, *_broker_checks()])
+
+
+def _database_checks() -> Iterator[Check]:
+    connection.ensure_connection()
+    yield Check(gettext("database"), State.OK, gettext("answers"))
+    faults = find_role_faults(connection)
+    yield Check(
+        gettext("database role"),
+        State.FAILURE if faults else State.OK,
+        " ".join(faults) or gettext("is bound by row-level security"),
+        gettext("Log in as the application's role: `manage.py bootstrap_database` makes it.") if faults else "",
+    )
+    pending = count_pending_migrations()
+    yield Check(
+        gettext("migrations"),
+        State.FAILURE if pending else State.OK,
+        gettext("%(count)s are not applied") % {"count": pending} if pending else gettext("all are applied"),
+        gettext("Run `manage.py migrate` with DATABASE_OWNER_URL set.") if pending else "",
+    )
+
+
+def _broker_checks() -> Iterator[Check]:
+    try:
+        policy = broker.read_eviction_policy()
+    except BrokerUnavailableError:
+        yield Check(
+            gettext("broker"),
+            State.FAILURE,
+            gettext("does not answer"),
+            gettext("Start Redis, or correct REDIS_URL. Jobs are accepted meanwhile, and wait."),
+        )
+        return
+    yield Check(gettext("broker"), State.OK, gettext("answers"))
+    is_safe = policy == "noeviction"
+    yield Check(
+        gettext("eviction policy"),
+        State.OK if is_safe else State.FAILURE,
+        policy,
+        "" if is_safe else gettext("Set maxmemory-policy noeviction: under pressure the broker would drop messages."),
+    )
+
+
+def _liveness_checks() -> Iterator[Check]:
+    with all_tenants():
+        liveness = read_liveness()
+        workers = list(live_workers())
+        circuits = count_open_circuits()
+        locked = read_locked_tenants()
+        unknown = unknown_kinds_of(WorkerPool.objects.all(), read_clock())
+        foreign = find_foreign_process()
+        lapse = read_audit_lapse()
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.DISPATCHER, gettext("Start `manage.py dispatch_jobs`."))
+    yield _heartbeat_check(liveness, ProcessHeartbeat.Role.BEAT, gettext("Start `celery --app jobsplatform beat`."))
+    yield Check(
+        gettext("auditor"),
+        State.FAILURE if lapse else State.OK,
+        lapse or gettext("seals and signs the audit log"),
+        gettext("Start `manage.py run_auditor` with DATABASE_AUDITOR_URL and AUDIT_SIGNING_KEY.") if lapse else "",
+    )
+    for pool in liveness.pools:
+        yield _workers_check(pool)
+        if pool.workers and canary_interval_seconds():
+            yield _canary_check(pool)
+    yield check_consumers()
+    yield _kinds_check(unknown)
+    yield check_locked_tenants(locked)
+    yield from check_sandboxes(workers)
+    yield _foreign_check(foreign)
+    yield _circuits_check(circuits)
+    yield check_clock(liveness.worst_skew_seconds)
+
+
+def _number_checks() -> Iterator[Check]:
+    """Whether what the console shows is young, and equals a recount."""
+    with all_tenants():
+        now = read_clock()
+        folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
+        sampled_at = QueueGauge.objects.order_by("-minute").values_list("sampled_at", flat=True).first()
+        recounts = [line for line in read_upkeep() if line.task.name in RECOUNTS]
+    yield _age_check(gettext("rollup lag"), now, folded_at)
+    yield _age_check(gettext("gauge lag"), now, sampled_at)
+    for line in recounts:
+        yield _recount_check(line)
+    yield check_refused()
+
+
+def _age_check(name: str, now: datetime, written_at: datetime | None) -> Check:
+    hint = gettext("Start `manage.py dispatch_jobs`: a dispatcher counts and samples every second or two.")
+    if written_at is None:
+        return Check(name, State.WARNING, gettext("nothing has been counted yet"), hint)
+    is_young = now - written_at <= STALE_AFTER
+    measured = _ago((now - written_at).total_seconds())
+    return Check(name, State.OK if is_young else State.FAILURE, measured, "" if is_young else hint)
+
+
+def _recount_check(line: UpkeepLine) -> Check:
+    name = gettext("recount: %(task)s") % {"task": gettext(line.task.title).lower()}
+    warning = warning_of(line)
+    if warning is not None:
+        state = State.FAILURE if warning.code == "failed" else State.WARNING
+        hint = gettext("See Assure → Upkeep, or `manage.py run_upkeep %(task)s`; then `manage.py verify`.") % {
+            "task": line.task.name
+        }
+        return Check(name, state, warning.detail, hint)
+    if line.succeeded_at is None:
+        return Check(name, State.OK, gettext("not yet: beat asks for it within the hour"))
+    minutes = (line.now - line.succeeded_at).total_seconds() / 60
+    return Check(name, State.OK, gettext("equal, %(minutes)s min ago") % {"minutes": f"{minutes:.0f}"})
+
+
+def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str) -> Check:
+    age = liveness.process_ages.get(role)
+    if age is None:
+        return Check(_role_words(role), State.FAILURE, gettext("was not heard of for a day"), hint)
+    is_alive = age <= lease_seconds()
+    return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
+
+
+def _role_words(role: ProcessHeartbeat.Role) -> str:
+    return gettext("dispatcher") if role is ProcessHeartbeat.Role.DISPATCHER else gettext("beat")
+
+
+def _workers_check(pool: LivePool) -> Check:
+    name = gettext("workers of %(pool)s") % {"pool": pool.name}
+    if pool.workers:
+        return Check(
+            name, State.OK, gettext("%(workers)s with %(slots)s slots") % {"workers": pool.workers, "slots": pool.slots}
+        )
+    if not pool.queues:
+        return Check(name, State.OK, gettext("none, and no queue needs one"))
+    queues = gettext("no worker reads %(queues)s") % {"queues": ", ".join(pool.queues)}
+    return Check(name, State.FAILURE, queues, _start_worker(pool.name))
+
+
+def _start_worker(pool: str) -> str:
+    return gettext("Start `manage.py run_worker --pool=%(pool)s`.") % {"pool": pool}
+
+
+def check_consumers() -> Check:
+    """Whether live workers read every queue that is needed, as a dispatcher last measured it."""
+    unread = queues_without_consumer()
+    if not unread:
+        return Check(gettext("queue consumers"), State.OK, gettext("every queue that is needed is read"))
+    names = ", ".join(standing.queue.name for standing in unread)
+    pools = sorted({standing.queue.pool.name for standing in unread})
+    hint = " ".join(map(_start_worker, pools))
+    return Check(
+        gettext("queue consumers"), State.FAILURE, gettext("no live worker reads %(queues)s") % {"queues": names}, hint
+    )
+
+
+def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
+    """Check that some live worker announces every kind of which jobs have waited for five minutes."""
+    name = gettext("job kinds")
+    if not unknown:
+        return Check(name, State.OK, gettext("every kind that has waiting jobs is announced by a worker"))
+    kinds = ", ".join(f"{each.kind} ({each.pool})" for each in unknown)
+    return Check(
+        name,
+        State.FAILURE,
+        gettext("no live worker of the pool has %(kinds)s") % {"kinds": kinds},
+        gettext("Start workers of a release that has these kinds, or cancel their jobs."),
+    )
+
+
+def _foreign_check(process: str) -> Check:
+    """Whether a Celery process that is not the platform's was given its messages within the last minutes."""
+    name = gettext("foreign consumers")
+    if not process:
+        return Check(name, State.OK, gettext("only workers of the platform read its queues"))
+    hint = gettext(
+        "Stop it, or let it read other queues: only `manage.py run_worker` runs jobs. What it gets it returns."
+    )
+    return Check(name, State.FAILURE, gettext("%(process)s takes the platform's messages") % {"process": process}, hint)
+
+
+def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
+    """What jobs need and do not get: one line for each kind, or shared dependency of it."""
+    if not circuits:
+        return Check(gettext("circuit breakers"), State.OK, gettext("none holds jobs back"))
+    held = [
+        gettext("%(count)s of %(kind)s") % {"count": count, "kind": f"{kind} ({dependency})" if dependency else kind}
+        for (kind, dependency), count in circuits.items()
+    ]
+    hint = gettext(
+        "See Operate → Circuit breakers, or `manage.py list_circuits`: what failed, and when it is tried again."
+    )
+    return Check(
+        gettext("circuit breakers"), State.WARNING, gettext("open: %(held)s") % {"held": ", ".join(sorted(held))}, hint
+    )
+
+
+def _canary_check(pool: LivePool) -> Check:
+    name = gettext("canary of %(pool)s") % {"pool": pool.name}
+    age = pool.oldest_canary_seconds
+    if age is None:
+        return Check(
+            name,
+            State.WARNING,
+            gettext("has not come back yet"),
+            gettext("A worker that just started needs a few seconds."),
+        )
+    if age <= canary_limit_seconds() + lease_seconds():
+        return Check(name, State.OK, _ago(age))
+    # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
+    hint = gettext("Its children are all busy, or it is about to restart itself.")
+    return Check(name, State.WARNING, _ago(age), hint)
+
+
+def check_clock(skew: float | None) -> Check:
+    """Whether a clock that is so many seconds ahead of the database's will do."""
+    if skew is None:
+        return Check(gettext("clocks"), State.OK, gettext("nobody runs whose clock could be wrong"))
+    state = State.OK
+    if abs(skew) > SKEW_WARNING_SECONDS:
+        state = State.FAILURE if abs(skew) > SKEW_FAILURE_SECONDS else State.WARNING
+    hint = "" if state is State.OK else gettext("Synchronise that machine's clock (chrony, systemd-timesyncd).")
+    return Check(
+        gettext("clocks"), state, gettext("the worst is %(skew)s s off the database's") % {"skew": f"{skew:+.2f}"}, hint
+    )
+
+
+def _ago(seconds: float) -> str:
+    return gettext("%(seconds)s s ago") % {"seconds": f"{seconds:.1f}"}

@@ -1,0 +1,35 @@
+"""Written down for those who ask why a job waits: nothing is claimed because the broker is away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from scheduling.dispatch import broker
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_NOTE = _SQL["note_broker_away"]
+_NOTE_REFUSAL = _SQL["note_refused_hints"]
+_NOTE_REFUSED_QUEUES = _SQL["note_refused_queues"]
+
+
+def note_broker_away(pool_ids: Sequence[int]) -> None:
+    """This dispatcher cannot publish, so it does not tick these pools; to be said again while that is so."""
+    with all_tenants(), prepared_cursor() as cursor:
+        cursor.execute(_NOTE, {"pool_ids": list(pool_ids)})
+
+
+def note_refused_hints(pool_id: int) -> None:
+    """A tick of this pool claimed and could not publish; it is not ticked until the broker answers."""
+    with all_tenants(), prepared_cursor() as cursor:
+        cursor.execute(_NOTE_REFUSAL, {"fault": broker.fault_of_last_failure(), "pool_id": pool_id})
+
+
+def note_refused_again(queue_names: Collection[str]) -> None:
+    """Note that messages of these queues were to be published again, and the broker took them not."""
+    with all_tenants(), prepared_cursor() as cursor:
+        values: dict[str, Any] = {"fault": broker.fault_of_last_failure(), "queues": list(queue_names)}
+        cursor.execute(_NOTE_REFUSED_QUEUES, values)

@@ -1,0 +1,283 @@
+"""The publisher of hints to workers, and the dispatcher's wake-up channel.
+
+Everything here may be lost without losing work; PostgreSQL holds every job. The module keeps
+one Redis client and asks through the process's breaker, so that a broker that is away
+does not slow the requests that submit jobs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from uuid import UUID, uuid4
+
+import redis
+from celery import current_app
+from django.conf import settings
+from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
+from scheduling.dispatch.one_way import Command, OneWay
+from scheduling.exceptions import BrokerUnavailableError
+from tenants.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
+from tenants.redis_signing import RefusalCount
+
+WAKE_KEY = "jobsplatform:dispatch:wake"
+# What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
+NEWS_KEY = "jobsplatform:dispatch:news"
+EVERYTHING = "*"
+FILLED_KEY = "jobsplatform:dispatch:filled"
+MOST_NEWS = 1_000
+# Per pool: a wake that came while its tick was running, which must look once more.
+LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
+LATE_WAKE_KEPT_SECONDS = 10
+# Tokens of messages whose work is done and whose settlement is under way.
+ENDING_KEY = "jobsplatform:dispatch:ending"
+MOST_ENDINGS = 1_000
+# Gone after the broker came back empty; its absence says that every message is lost.
+EPOCH_KEY = "jobsplatform:broker:epoch"
+CONNECT_TIMEOUT_SECONDS = 0.5
+SOCKET_TIMEOUT_SECONDS = 5.0
+
+BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The body of a message: begin these executions, one after another, if ``token`` is still their own."""
+
+    queue_name: str
+    execution_ids: Sequence[UUID]
+    token: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Queues to which something happened, and those to which only jobs came. ``endings`` are the tokens of messages
+    whose work is done.
+    """
+
+    is_everything: bool = False
+    queues: frozenset[str] = frozenset()
+    filled: frozenset[str] = frozenset()
+    endings: tuple[UUID, ...] = ()
+
+
+@cache
+def _impatient_client() -> redis.Redis:
+    """For what is worth less than a moment's waiting."""
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        socket_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+@cache
+def _client() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL,
+        socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+    )
+
+
+def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
+    """Return what the broker answers, or ``otherwise`` while it is away."""
+    if _breaker().is_open():
+        return otherwise
+    try:
+        answer = command()
+    except BROKER_ERRORS:
+        _breaker().note_failure()
+        return otherwise
+    _breaker().note_success()
+    return answer
+
+
+def _breaker() -> RedisBreaker:
+    return breaker_of(settings.REDIS_URL)
+
+
+_one_way = OneWay(_impatient_client)
+_refused_messages = RefusalCount("broker.publishing_failed")
+# Of the last message that was not taken.
+MOST_FAULT_CHARACTERS = 200
+_last_fault = ""
+
+
+def fault_of_last_failure() -> str:
+    """Return why the broker last took no message from this process; empty if it took them all."""
+    return _last_fault
+
+
+def _note_fault(error: Exception) -> None:
+    global _last_fault  # noqa: PLW0603 - of this process
+    # PostgreSQL stores it, and what comes from Redis may hold anything.
+    _last_fault = f"{type(error).__name__}: {error}"[:MOST_FAULT_CHARACTERS].replace("\0", " ")
+    _refused_messages.note(_last_fault)
+
+
+def app_name() -> str:
+    """The Celery application's name, by which its own command line finds it."""
+    name: str = current_app.main
+    return name
+
+
+def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
+    """Send the hints in order; those that the broker did not take, empty when all went out."""
+    sent = 0
+    try:
+        with current_app.producer_or_acquire() as producer:
+            try:
+                for hint in hints:
+                    current_app.signature(EXECUTE_TASK).apply_async(
+                        args=[[str(execution_id) for execution_id in hint.execution_ids], str(hint.token)],
+                        queue=hint.queue_name,
+                        producer=producer,
+                        ignore_result=True,
+                        retry=False,
+                    )
+                    sent += 1
+            except BROKER_ERRORS:
+                # It may be half-open: the next publish connects anew. The pool stays: closed, it would refuse for
+                # ever, and emptied, it would block.
+                producer.connection.collect()
+                raise
+    except BROKER_ERRORS as error:
+        _note_fault(error)
+        return hints[sent:]
+    return ()
+
+
+def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
+    """Publish a run of an upkeep task, of the platform or over a tenant, to the maintenance pool.
+
+    Raises BrokerUnavailableError if the broker does not take it.
+    """
+    arguments = [name] if tenant_id is None else [name, str(tenant_id)]
+    try:
+        current_app.signature(RUN_UPKEEP_TASK).apply_async(
+            args=arguments, queue=UPKEEP_QUEUE, ignore_result=True, retry=False
+        )
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
+    """Tell the dispatcher that there is something to do; coalesced, and a no-op while away.
+
+    Without the names of the ``queues`` it looks everywhere. ``is_filled``: jobs came to them, and nothing else.
+    """
+    names = list(queues)
+    # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
+    _tell(*_news(names, FILLED_KEY if is_filled and names else NEWS_KEY))
+
+
+def announce_ending(token: UUID, queue: str) -> None:
+    """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
+    ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
+    _tell(*ending, *_news([queue], NEWS_KEY))
+
+
+def _tell(*commands: Command) -> None:
+    if _breaker().is_open():
+        return
+    try:
+        is_answered = _one_way.tell(*commands, ask=_impatient_client)
+    except BROKER_ERRORS:
+        _breaker().note_failure()
+    else:
+        # That a command was sent says nothing of the server.
+        if is_answered:
+            _breaker().note_success()
+
+
+def _news(names: Sequence[str], key: str) -> list[Command]:
+    """Return the commands of a wake; the names are stored first, so that the dispatcher that it wakes finds them."""
+    return [("SADD", key, *(names or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
+
+
+def take_news() -> News:
+    """Return the news since the last call, and remove them; everything while the broker does not answer."""
+    if _breaker().is_open():
+        return News(is_everything=True)
+    try:
+        with _client().pipeline(transaction=False) as pipe:
+            # What a wake before this is about was there before it, so that it is heard now.
+            pipe.delete(WAKE_KEY)
+            pipe.spop(NEWS_KEY, MOST_NEWS)
+            pipe.spop(FILLED_KEY, MOST_NEWS)
+            pipe.lpop(ENDING_KEY, MOST_ENDINGS)
+            _, found, filled, endings = pipe.execute()
+    except BROKER_ERRORS:
+        # What was taken may be lost.
+        _breaker().note_failure()
+        return News(is_everything=True)
+    tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
+    names = _texts_of(found)
+    return News(EVERYTHING in names, names - {EVERYTHING}, _texts_of(filled), tokens)
+
+
+def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
+    return frozenset(name.decode(errors="replace") for name in names)
+
+
+def wait_for_wake(timeout_seconds: float) -> bool:
+    """Block until woken or until the time is up; whether somebody woke us."""
+    if not _breaker().is_open():
+        try:
+            return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
+        except BROKER_ERRORS:
+            _breaker().note_failure()
+    time.sleep(timeout_seconds)
+    return False
+
+
+def leave_late_wake(pool_id: int) -> None:
+    """Hand a wake on to whoever ticks the pool at this moment: it looks once more when it is done."""
+    _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
+
+
+def take_late_wake(pool_id: int) -> bool:
+    """Whether a wake for the pool was left during a tick; it is left no more."""
+    return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
+
+
+def probe() -> None:
+    """Raise BrokerUnavailableError unless the broker answers now."""
+    try:
+        _client().ping()
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+    _breaker().note_success()
+
+
+def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
+    """Return what a script answers; raises one of BROKER_ERRORS."""
+    return _client().eval(script, len(keys), *keys, *arguments)
+
+
+def read_eviction_policy() -> str:
+    """What the broker does when its memory is full; raises BrokerUnavailableError."""
+    try:
+        memory: dict[str, Any] = _client().info("memory")
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+    return str(memory.get("maxmemory_policy", "unknown"))
+
+
+def is_epoch_new() -> bool:
+    """Whether the broker came up empty since this was last asked; marks it as seen."""
+    try:
+        is_new = bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
+    except BROKER_ERRORS as error:
+        raise BrokerUnavailableError(str(error)) from error
+    _breaker().note_success()
+    return is_new

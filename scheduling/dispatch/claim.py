@@ -1,0 +1,119 @@
+"""Claim the picked jobs: from ready to dispatched, with their charge, in one transaction."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID, uuid4
+
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling.dispatch.broker import Hint
+from scheduling.dispatch.read import PoolReading
+from scheduling.fairness.shares import Pick, PoolShare
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_RESERVE = _SQL["reserve_capacity"]
+_CLAIM = _SQL["claim_jobs"]
+_RETURN_CAPACITY = _SQL["return_capacity"]
+
+
+class Claim(NamedTuple):
+    """A picked job that is dispatched now, or about to be, and the message that it travels in."""
+
+    pick: Pick
+    queue_name: str
+    execution_id: UUID
+    message_id: UUID
+    token: UUID
+    fence: int = 0
+    traceparent: str | None = None
+
+
+def count_messages[K](picks: Iterable[Pick], key: Callable[[Pick], K]) -> Counter[K]:
+    """In how many messages of these picks each tenant, or whatever else ``key`` says, is."""
+    return Counter(who for who, _ in {(key(pick), pick.message) for pick in picks})
+
+
+def hints_of(claims: Sequence[Claim]) -> list[Hint]:
+    """The messages that the claimed jobs travel in, in the order of the picks."""
+    messages: dict[UUID, list[Claim]] = defaultdict(list)
+    for claim in claims:
+        messages[claim.message_id].append(claim)
+    return [
+        Hint(members[0].queue_name, [member.execution_id for member in members], members[0].token)
+        for members in messages.values()
+    ]
+
+
+def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
+    """Take each tenant's cap for its messages; the picks of a tenant whose cap was taken meanwhile go."""
+    counts = count_messages(picks, lambda pick: pick.tenant_id)
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
+        reserved = set(cursor.fetchall())
+    return [pick for pick in picks if pick.tenant_id in reserved]
+
+
+def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
+    """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
+    claims = _claims_of(reading, picks)
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
+        claimed = {row.execution_id: row for row in cursor.fetchall()}
+        kept = [claim.pick for claim in claims if claim.execution_id in claimed]
+        lost = count_messages(picks, lambda pick: pick.tenant_id) - count_messages(kept, lambda pick: pick.tenant_id)
+        if lost:
+            cursor.execute(_RETURN_CAPACITY, {"tenant_ids": list(lost), "counts": list(lost.values())})
+    return [
+        claim._replace(fence=row.fence, traceparent=row.traceparent)
+        for claim in claims
+        if (row := claimed.get(claim.execution_id)) is not None
+    ]
+
+
+def _claims_of(reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
+    """The picks with ids of their executions; a message has the id of its first one, and one token."""
+    messages: dict[int, tuple[UUID, UUID]] = {}
+    claims = []
+    for pick, execution_id in zip(picks, uuid7s(len(picks)), strict=True):
+        message_id, token = messages.get(pick.message) or messages.setdefault(pick.message, (execution_id, uuid4()))
+        claims.append(Claim(pick, reading.queue_names[pick.queue_id], execution_id, message_id, token))
+    return claims
+
+
+def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -> dict[str, Any]:
+    queue_weights = {queue.queue_id: queue.weight_milli for queue in share.queues}
+    tenants = {tenant.entity_id: tenant for queue in share.queues for tenant in queue.tenants}
+    picks = [claim.pick for claim in claims]
+    return {
+        "pool_id": pool_id,
+        "entity_ids": [pick.entity_id for pick in picks],
+        "ranks": [pick.job.rank for pick in picks],
+        "job_ids": [pick.job.job_id for pick in picks],
+        "queue_ids": [pick.queue_id for pick in picks],
+        "costs": [pick.job.cost_us for pick in picks],
+        "predictions": [pick.job.whole_us for pick in picks],
+        "execution_ids": [claim.execution_id for claim in claims],
+        "message_ids": [claim.message_id for claim in claims],
+        "tokens": [claim.token for claim in claims],
+        "charge_ids": uuid7s(len(claims)),
+        "event_ids": uuid7s(len(claims)),
+        "weights": [tenants[pick.tenant_entity_id].weight_milli for pick in picks],
+        "queue_weights": [queue_weights[pick.queue_id] for pick in picks],
+        "start_tags": [pick.start_tag for pick in picks],
+        "queue_tags": [pick.queue_start_tag for pick in picks],
+        "key_tags": [pick.key_start_tag if tenants[pick.tenant_entity_id].keys else None for pick in picks],
+        # In order of arrival the first number of a turn is a rank, which is no tag.
+        "runner_up_tags": [pick.runner_up[0] if pick.runner_up and not pick.is_fifo else None for pick in picks],
+        "queue_runner_up_tags": [pick.queue_runner_up for pick in picks],
+        "key_runner_up_tags": [pick.key_runner_up for pick in picks],
+        "in_flights": [pick.turn[1] for pick in picks],
+        "waitings": [tenants[pick.tenant_entity_id].waiting for pick in picks],
+        "levels": [pick.level.value if pick.level else None for pick in picks],
+        "reasons": [pick.reason.value for pick in picks],
+    }

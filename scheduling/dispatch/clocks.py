@@ -1,0 +1,222 @@
+"""Write what the picks left behind: virtual times, counts and the ranks of what is next, at every level of the tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from scheduling.dispatch.claim import Claim, count_messages
+from scheduling.dispatch.pick import Picked
+from scheduling.dispatch.read import PoolReading
+from scheduling.dispatch.wakes import append_wakes
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI
+from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
+from scheduling.fairness.virtual_time import virtual_service
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_UPDATE_KEYS = _SQL["update_keys"]
+_UPDATE_TENANTS = _SQL["update_tenants"]
+_HOLD_FULL = _SQL["hold_full_tenants"]
+_UPDATE_CLOCKS = _SQL["update_clocks"]
+_CHARGE_QUEUES = _SQL["charge_queues"]
+# The parameters of _UPDATE_KEYS and _UPDATE_TENANTS, in the order of `_LineMove.key_row` and `_tenant_row`.
+_KEY_COLUMNS = ("ids", "vruntimes", "claimed", "messages", "ranks", "estimates")
+_TENANT_COLUMNS = (
+    "ids",
+    "vruntimes",
+    "virtual_times",
+    "own_vruntimes",
+    "claimed",
+    "keys_claimed",
+    "messages",
+    "keys_messages",
+    "own_ranks",
+    "estimates",
+    "have_room",
+    "are_keyed",
+)
+
+
+type _Row = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tick read, picked and claimed. ``is_whole`` is False for one that saw some entities and one kind only."""
+
+    reading: PoolReading
+    picked: Picked
+    claims: Sequence[Claim]
+    is_whole: bool
+
+    @property
+    def result(self) -> PickResult:
+        return self.picked.result
+
+    def next_rank(self, line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
+        """The rank of the line's next job, and whether that is a guess."""
+        if not self.is_whole or line.entity_id in self.picked.passed_over:
+            return line.head_rank, True
+        if claimed < len(read.jobs):
+            return read.jobs[claimed].rank, False
+        if len(read.jobs) < read.asked:
+            return None, False
+        return (read.jobs[-1].rank if read.jobs else line.head_rank), True
+
+
+@dataclass(frozen=True, slots=True)
+class _LineMove:
+    """A line of jobs after the picks. ``rank`` is its next job's, None for none; a guess where that was not read."""
+
+    entity_id: int
+    vruntime: int
+    claimed: int
+    messages: int
+    rank: int | None
+    estimate_us: int | None
+    is_guess: bool
+
+    def key_row(self) -> _Row:
+        return (self.entity_id, self.vruntime, self.claimed, self.messages, self.rank, self.estimate_us)
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    """What of each line was claimed."""
+
+    jobs: Counter[int]
+    messages: Counter[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Undone:
+    """Service of picks that were not claimed, which nobody is charged for: by line, tenant's entity and queue."""
+
+    lines: Counter[int]
+    tenants: Counter[int]
+    queues: Counter[int]
+
+
+def advance_clocks(pool_id: int, outcome: Outcome) -> None:
+    """Write the clocks that the picks left behind, less the charge of picks that were not claimed.
+
+    A tick that was not whole charges whom it served and leaves it to the next to see what is left of them.
+    """
+    undone = _undone(outcome)
+    _write_entities(pool_id, outcome, undone)
+    with prepared_cursor() as cursor:
+        if not outcome.is_whole:
+            cursor.execute(_CHARGE_QUEUES, _columns(("queues", "services"), _charged_queues(outcome)))
+            return
+        floors = outcome.reading.floors
+        queues = [
+            (id_, tags.vruntime - undone.queues[id_], tags.virtual_time, tags.is_backlogged, floors.get(id_))
+            for id_, tags in outcome.result.queues.items()
+        ]
+        columns = _columns(("queues", "vruntimes", "virtual_times", "are_backlogged", "seen"), queues)
+        cursor.execute(_UPDATE_CLOCKS, {"pool_id": pool_id, "virtual_time": outcome.result.virtual_time, **columns})
+
+
+def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
+    picks = [claim.pick for claim in outcome.claims]
+    room = Counter(outcome.reading.share.tenant_room)
+    room.subtract(count_messages(picks, lambda pick: pick.tenant_id))
+    claimed = _Claimed(Counter(pick.entity_id for pick in picks), count_messages(picks, lambda pick: pick.entity_id))
+    tenants: list[_Row] = []
+    keys: list[_Row] = []
+    guessed: list[tuple[UUID, int, int, int]] = []
+    for queue in outcome.reading.share.queues:
+        for tenant in queue.tenants:
+            moves = list(_moves(outcome, tenant, claimed, undone))
+            has_room = room[tenant.tenant_id] > 0
+            if not moves and has_room:
+                continue
+            tenants.append(_tenant_row(outcome, tenant, moves, undone, has_room=has_room))
+            keys += [move.key_row() for move in moves if move.entity_id != tenant.entity_id]
+            guessed += [(tenant.tenant_id, move.entity_id, queue.queue_id, 0) for move in moves if move.is_guess]
+    with prepared_cursor() as cursor:
+        if keys:
+            cursor.execute(_UPDATE_KEYS, _columns(_KEY_COLUMNS, keys))
+        if tenants:
+            cursor.execute(_UPDATE_TENANTS, _columns(_TENANT_COLUMNS, tenants))
+        if full := [tenant_id for tenant_id, left in room.items() if left <= 0]:
+            cursor.execute(_HOLD_FULL, {"tenants": full, "pool_id": pool_id})
+    if guessed:
+        append_wakes(guessed)
+
+
+def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
+    """The tenant's lines that changed."""
+    tags = outcome.result.tenants.get(tenant.entity_id)
+    for line in tenant.lines:
+        id_, read = line.entity_id, outcome.picked.rows.get(line.entity_id)
+        if read is None:
+            continue
+        jobs = claimed.jobs[id_]
+        rank, is_guess = outcome.next_rank(line, read, jobs)
+        if not jobs and rank == line.head_rank:
+            continue
+        before = tenant.own_vruntime if id_ == tenant.entity_id else line.vruntime
+        vruntime = (tags.keys.get(id_, before) if tags else before) - undone.lines[id_]
+        estimate = read.jobs[jobs - 1].whole_us if jobs else None
+        yield _LineMove(id_, vruntime, jobs, claimed.messages[id_], rank, estimate, is_guess)
+
+
+def _tenant_row(
+    outcome: Outcome, tenant: TenantShare, moves: Sequence[_LineMove], undone: _Undone, *, has_room: bool
+) -> _Row:
+    """As _UPDATE_TENANTS wants it."""
+    own = next((move for move in moves if move.entity_id == tenant.entity_id), None)
+    tags = outcome.result.tenants.get(tenant.entity_id)
+    claimed, messages = (own.claimed, own.messages) if own else (0, 0)
+    own_lines = [line.head_rank for line in tenant.lines if line.entity_id == tenant.entity_id]
+    return (
+        tenant.entity_id,
+        (tags.vruntime if tags else tenant.vruntime) - undone.tenants[tenant.entity_id],
+        tags.virtual_time if tags else tenant.virtual_time,
+        own.vruntime if own else tenant.own_vruntime,
+        claimed,
+        sum(move.claimed for move in moves) - claimed,
+        messages,
+        sum(move.messages for move in moves) - messages,
+        own.rank if own else next(iter(own_lines), None),
+        next((move.estimate_us for move in reversed(moves) if move.estimate_us is not None), None),
+        has_room,
+        bool(tenant.keys),
+    )
+
+
+def _undone(outcome: Outcome) -> _Undone:
+    done = {claim.pick.job.job_id for claim in outcome.claims}
+    queue_weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
+    weights = {
+        tenant.entity_id: tenant.weight_milli for queue in outcome.reading.share.queues for tenant in queue.tenants
+    }
+    undone = _Undone(Counter(), Counter(), Counter())
+    for pick in outcome.result.picks:
+        if pick.job.job_id not in done:
+            cost_us, entity_id = pick.job.cost_us, pick.tenant_entity_id
+            undone.lines[pick.entity_id] += virtual_service(cost_us, KEY_WEIGHT_MILLI)
+            undone.tenants[entity_id] += virtual_service(cost_us, weights[entity_id])
+            undone.queues[pick.queue_id] += virtual_service(cost_us, queue_weights[pick.queue_id])
+    return undone
+
+
+def _charged_queues(outcome: Outcome) -> list[_Row]:
+    """(queue, service) of the jobs claimed."""
+    weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
+    service: Counter[int] = Counter()
+    for claim in outcome.claims:
+        queue_id = claim.pick.queue_id
+        service[queue_id] += virtual_service(claim.pick.job.cost_us, weights[queue_id])
+    return list(service.items())
+
+
+def _columns(names: Sequence[str], rows: Sequence[_Row]) -> dict[str, list[object]]:
+    """Return the columns of rows by name; with no rows, empty ones."""
+    columns: Iterable[tuple[object, ...]] = zip(*rows, strict=True) if rows else [()] * len(names)
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}

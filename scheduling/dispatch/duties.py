@@ -1,0 +1,165 @@
+"""Duties of a dispatcher, and their runner on a thread and a connection of its own beside the loop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from scheduling import signals
+from scheduling.breakers.state import tend_circuits
+from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, lease_seconds, sweep_seconds
+from scheduling.dispatch.slices import ask_for_slices
+from scheduling.execution.rescue import run_sweep
+from scheduling.fleet.announced_kinds import tend_announced_kinds
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.fleet.standings import QueueMeasurer
+from scheduling.jobs.batches.cancelling import tend_cancellations
+from scheduling.jobs.batches.firing import fire_batches
+from scheduling.jobs.batches.folding import fold_batches
+from scheduling.limits.quotas import keep_limits
+from scheduling.models import ProcessHeartbeat
+from scheduling.plans.due_versions import apply_due_versions
+from scheduling.schedules.firing import fire_due_schedules
+from scheduling.shares.samples import ShareSampler
+from scheduling.statistics.gauges import GaugeSampler
+from scheduling.statistics.rollups import TallyFolder
+from scheduling.stops.drains import note_drained
+from scheduling.stops.expiry import lift_due
+from scheduling.subscriptions.relay import EventRelayer
+from tenants.database.errors import ConnectionLostError, session_errors
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """Something to do every ``interval_seconds()``; ``waits_for_leases`` puts it off by a lease after an outage."""
+
+    name: str
+    interval_seconds: Callable[[], float]
+    run: Callable[[], object]
+    waits_for_leases: bool = False
+
+
+_measurer = QueueMeasurer()
+_sampler = ShareSampler()
+_gauges = GaugeSampler()
+_folder = TallyFolder()
+_relayer = EventRelayer()
+_pulse = ProcessPulse(ProcessHeartbeat.Role.DISPATCHER)
+# A pause ends at most a second late.
+LIFT_SECONDS = 0.5
+DRAIN_LOOK_SECONDS = 2.0
+STANDING_SECONDS = 1.0
+# A version takes effect at most a second late.
+VERSION_SECONDS = 0.25
+SLICE_LOOK_SECONDS = 1.0
+CIRCUIT_LOOK_SECONDS = 5.0
+# A worker announces its kinds when it registers; this notes those of workers that have gone.
+KINDS_SECONDS = 1.0
+# A batch is over, and whoever waits for it goes on, half a second late at most.
+BATCH_SECONDS = 0.5
+CANCEL_SECONDS = 1.0
+
+# By the thread that ticks, so that it says of ticks that they go on.
+HEARTBEAT = Duty("heartbeat", heartbeat_seconds, _pulse.beat)
+DUTIES: tuple[Duty, ...] = (
+    Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
+    Duty("limits", lambda: 1.0, keep_limits),
+    Duty("rollups", _folder.interval_seconds, _folder.take_turn),
+    Duty("batches", lambda: BATCH_SECONDS, fold_batches),
+    Duty("completions", lambda: BATCH_SECONDS, fire_batches),
+    Duty("cancelled_batches", lambda: CANCEL_SECONDS, tend_cancellations),
+    Duty("relay", _relayer.interval_seconds, _relayer.take_turn),
+    Duty("shares", _sampler.interval_seconds, _sampler.take_turn),
+    Duty("gauges", _gauges.interval_seconds, _gauges.take_turn),
+    Duty("schedules", lambda: FIRE_INTERVAL_SECONDS, fire_due_schedules),
+    Duty("standings", lambda: STANDING_SECONDS, _measurer.take_turn),
+    Duty("versions", lambda: VERSION_SECONDS, apply_due_versions),
+    Duty("lift", lambda: LIFT_SECONDS, lift_due),
+    Duty("slices", lambda: SLICE_LOOK_SECONDS, ask_for_slices),
+    Duty("circuits", lambda: CIRCUIT_LOOK_SECONDS, tend_circuits),
+    Duty("kinds", lambda: KINDS_SECONDS, tend_announced_kinds),
+    Duty("drained", lambda: DRAIN_LOOK_SECONDS, note_drained),
+)
+
+
+class DutyRoster:
+    """When each duty is due next."""
+
+    def __init__(self, duties: Sequence[Duty], turn: Callable[[], None] = lambda: None) -> None:
+        self._turn = turn
+        self._due_at = dict.fromkeys(duties, 0.0)
+
+    def run_due(self) -> None:
+        """Do what is due. The loss of the connection is the caller's; a lock that was not to be had is no loss."""
+        for duty, due_at in self._due_at.items():
+            now = time.monotonic()
+            if now >= due_at:
+                self._run(duty, now)
+
+    def _run(self, duty: Duty, now: float) -> None:
+        self._turn()
+        is_failed = True
+        try:
+            with session_errors(connection):
+                duty.run()
+            is_failed = False
+        except ConnectionLostError:
+            raise
+        except Exception:
+            logger.exception("duty.failed", extra={"duty": duty.name})
+        finally:
+            # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
+            self._due_at[duty] = now + duty.interval_seconds()
+            seconds = time.monotonic() - now
+            signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
+
+    def put_off_rescue(self, seconds: float) -> None:
+        """Let workers renew what an outage kept them from renewing before anybody is declared dead."""
+        for duty in self._due_at:
+            if duty.waits_for_leases:
+                self._due_at[duty] = time.monotonic() + seconds
+
+
+# No duty is later than this by the loop alone.
+LOOK_SECONDS = 0.05
+MIN_BACK_OFF_SECONDS = 0.1
+MAX_BACK_OFF_SECONDS = 2.0
+
+
+class DutyRunner:
+    """One loop; :meth:`run` returns once ``stopped`` is set, after the duty that it is in."""
+
+    def __init__(
+        self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES, turn: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stopped = stopped
+        self._turn = turn
+        self._duties = DutyRoster(duties, turn)
+        self._back_off_seconds = MIN_BACK_OFF_SECONDS
+
+    def run(self) -> None:
+        """Do duties until stopped; wait out a database that is away."""
+        self._duties.put_off_rescue(lease_seconds())
+        while not self._stopped.is_set():
+            self._turn()
+            try:
+                self._duties.run_due()
+                self._back_off_seconds = MIN_BACK_OFF_SECONDS
+            except ConnectionLostError:
+                logger.warning("duties.database_away", exc_info=True)
+                self._reconnect_later()
+            self._stopped.wait(LOOK_SECONDS)
+        connection.close()
+
+    def _reconnect_later(self) -> None:
+        connection.close()
+        self._stopped.wait(self._back_off_seconds)
+        self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
+        self._duties.put_off_rescue(lease_seconds())

@@ -1,0 +1,91 @@
+"""Tenants whose rows another transaction holds: a tick leaves them out, and serves them once they are free.
+
+A tick waits at most LOCK_TIMEOUT_MS for a lock. After a longer wait it is rolled back and repeated carefully: it probes
+first which tenants it can lock, and touches the rows of these alone. The others are noted with the pool, and each tick
+of the pool is careful while any is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import OperationalError, transaction
+from psycopg.rows import namedtuple_row
+
+from scheduling import signals
+from scheduling.conf import STAGE_ROWS, TICK_JOBS, WAKE_ROWS
+from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+# So long after the last lock that was met the ticks of a pool stay careful: to be careless costs a lock's time-out.
+CAREFUL_SECONDS = 5.0
+# A tenant that was left out for so long comes back as from a pause, without credit.
+PAUSE_SECONDS = 1.0
+
+_SQL = load_sql(__file__)
+_PROBE = _SQL["probe_tenants"]
+_HOLDERS_OF_CAPACITY = _SQL["find_capacity_holders"]
+_NOTE = _SQL["note_locked_tenants"]
+_COME_BACK = _SQL["return_free_tenants"]
+
+
+def is_lock_timeout(error: OperationalError) -> bool:
+    """Return whether the statement gave up waiting for a lock."""
+    return isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
+
+
+def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
+    """Lock the tenants that this tick may touch, note the others; whether any of the first has come back."""
+    values: dict[str, Any] = {
+        "pool_id": pool_id,
+        "wakes": WAKE_ROWS,
+        "jobs": TICK_JOBS,
+        "news": STAGE_ROWS,
+        "keys": [WORKER_SECONDS.key, PEAK_MEMORY.key],
+        "tick_lock": LockClass.TICK.value,
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_PROBE, values)
+        rows = cursor.fetchall()
+        free = [row.tenant_id for row in rows if not row.is_held]
+        cursor.execute(_COME_BACK, {"pool_id": pool_id, "free": free, "pause_seconds": PAUSE_SECONDS})
+        has_come_back = cursor.rowcount > 0
+    held = {row.tenant_id: row.pid for row in rows if row.is_held}
+    note_locked(pool_id, held, free=free)
+    new = {row.tenant_id: row.pid for row in rows if row.is_held and not row.is_noted}
+    if new:
+        transaction.on_commit(lambda: signals.tenants_left_out.send(None, pool_id=pool_id, holders=new))
+    return free, has_come_back
+
+
+def note_locked(
+    pool_id: int, holders: Mapping[UUID, int | None], *, free: Sequence[UUID] = (), is_whole: bool = True
+) -> None:
+    """Note tenants whose rows are held, with the server processes that hold them; forget what was long ago.
+
+    ``is_whole`` False: of some of their jobs only.
+    """
+    values: dict[str, Any] = {
+        "pool_id": pool_id,
+        "tenants": list(holders),
+        "pids": list(holders.values()),
+        "is_whole": is_whole,
+        "free": list(free),
+        "careful_seconds": CAREFUL_SECONDS,
+    }
+    with prepared_cursor() as cursor:
+        cursor.execute(_NOTE, values)
+
+
+def note_held_capacities(pool_id: int, tenant_ids: Collection[UUID]) -> None:
+    """Note the tenants whose capacity is held by another transaction than a tick; the next tick leaves them out."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_HOLDERS_OF_CAPACITY, {"tenants": list(tenant_ids), "tick_lock": LockClass.TICK.value})
+        holders = {row.tenant_id: row.pid for row in cursor.fetchall()}
+    if holders:
+        note_locked(pool_id, holders)

@@ -1,0 +1,223 @@
+"""Loop of the dispatcher: tick when woken, back off from a pool whose ticks fail. Duties have a thread of their own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from scheduling import signals
+from scheduling.conf import TICK_JOBS, dispatch_interval_seconds
+from scheduling.dispatch import broker
+from scheduling.dispatch.absence import note_broker_away
+from scheduling.dispatch.broker_types import remove_wrong_types
+from scheduling.dispatch.duties import HEARTBEAT, Duty, DutyRoster
+from scheduling.dispatch.pools_due import PoolsDue
+from scheduling.dispatch.refused import set_aside_refused
+from scheduling.dispatch.republish import republish_unstarted
+from scheduling.dispatch.tick import TickResult, run_tick
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.models import Queue, WorkerPool
+from tenants.database.errors import ConnectionLostError, session_errors
+
+logger = logging.getLogger(__name__)
+
+# What is no pool's: a round outside of ticks.
+ROUND = 0
+MIN_BACK_OFF_SECONDS = 0.1
+MAX_BACK_OFF_SECONDS = 2.0
+# So many ticks fail in a row, some three seconds, before the rows that they fold are halved; and again after as many.
+HALVED_AFTER = 5
+
+
+class FailingPools:
+    """The pools whose last ticks failed, and how many these were."""
+
+    def __init__(self) -> None:
+        self._failures: Counter[int] = Counter()
+        self._until: dict[int, float] = {}
+
+    def seconds_left(self, pool_id: int, now: float) -> float:
+        """Return how long the pool still waits; 0.0 if it may be ticked now."""
+        return max(0.0, self._until.get(pool_id, now) - now)
+
+    def back_off_seconds(self, pool_id: int) -> float:
+        """Return how long the pool waits after its last failure."""
+        return min(MAX_BACK_OFF_SECONDS, MIN_BACK_OFF_SECONDS * 2.0 ** min(self._failures[pool_id] - 1, 10))
+
+    def note_failure(self, pool_id: int, now: float, error: Exception) -> bool:
+        """Count a failure, log the first with its error, and return whether to look for bad rows now."""
+        self._failures[pool_id] += 1
+        self._until[pool_id] = now + self.back_off_seconds(pool_id)
+        if self._failures[pool_id] == 1:
+            logger.error("dispatcher.failed", extra={"pool_id": pool_id}, exc_info=error)
+        return self._failures[pool_id] % HALVED_AFTER == 0
+
+    def note_success(self, pool_id: int) -> None:
+        """Forget the failures of a pool, and log how many there were."""
+        if failures := self._failures.pop(pool_id, 0):
+            logger.warning("dispatcher.recovered", extra={"pool_id": pool_id, "failures": failures})
+            del self._until[pool_id]
+
+
+PROBE_SECONDS = 1.0
+SHORTEST_WAIT_SECONDS = 0.001
+# What a statement, a row or a value that is stored can bring about; anything else is a fault of the program.
+TICK_ERRORS = (DatabaseError, InterfaceError, ValueError)
+
+
+class Dispatcher:
+    """One loop; :meth:`run` returns once ``stopped`` is set."""
+
+    def __init__(
+        self, stopped: threading.Event, duties: Sequence[Duty] = (HEARTBEAT,), turn: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stopped = stopped
+        self._turn = turn
+        self._is_broker_away = False
+        # By a wake that nobody else will hear of, since it was taken from the channel.
+        self._is_woken = False
+        self._failed_pools: set[int] = set()
+        self._next_probe = 0.0
+        self._duties = DutyRoster(duties, turn)
+        self._back_off_seconds = MIN_BACK_OFF_SECONDS
+        self._pool_ids: list[int] = []
+        self._queue_names: list[str] = []
+        # Tokens of messages that are ending, until a tick has counted them.
+        self._endings: list[UUID] = []
+        self._failing = FailingPools()
+        self._due = PoolsDue(dispatch_interval_seconds())
+
+    def run(self) -> None:
+        """Dispatch until stopped."""
+        while not self._stopped.is_set():
+            self._turn()
+            try:
+                with session_errors(connection):
+                    self._round()
+                self._back_off_seconds = MIN_BACK_OFF_SECONDS
+                self._failing.note_success(ROUND)
+            except TICK_ERRORS as error:
+                # Nobody is told again of what this round had been told of.
+                self._due.hear(broker.News(is_everything=True), time.monotonic())
+                if isinstance(error, ConnectionLostError):
+                    logger.warning("dispatcher.database_away", exc_info=True)
+                    self._reconnect_later()
+                else:
+                    # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
+                    self._failing.note_failure(ROUND, time.monotonic(), error)
+                    self._stopped.wait(self._failing.back_off_seconds(ROUND))
+        if self._is_woken or self._due.is_owing:
+            broker.wake_dispatcher()
+        connection.close()
+
+    def _round(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_probe:
+            self._next_probe = now + PROBE_SECONDS
+            self._probe_broker()
+            self._pool_ids = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
+            pool_of_queue = dict(Queue.objects.order_by().values_list("name", "pool_id"))
+            self._queue_names = list(pool_of_queue)
+            self._due.know(self._pool_ids, pool_of_queue)
+            if self._is_broker_away:
+                note_broker_away(self._pool_ids)
+        news = broker.take_news() if self._is_woken else broker.News()
+        if self._is_woken:
+            self._due.hear(news, now)
+        self._endings += news.endings
+        self._tick_due(now)
+        self._is_woken = False
+        self._duties.run_due()
+        seconds = self._due.seconds_left(time.monotonic())
+        if seconds and not self._stopped.is_set():
+            # The broker takes no time at all for all time.
+            self._is_woken = broker.wait_for_wake(max(seconds, SHORTEST_WAIT_SECONDS))
+
+    def _tick_due(self, now: float) -> None:
+        """Tick the pools that are due. What is ending counts in these ticks, and in none after them."""
+        if not (due := self._due.take(now)):
+            return
+        endings, self._endings = self._endings, []
+        for pool_id, is_heard_of in due.items():
+            if self._may_claim(pool_id):
+                self._turn()
+                self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of)
+
+    def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, is_heard_of: bool) -> None:
+        """Tick one pool, unless its last tick failed just now; the failure of one does not concern the others."""
+        if seconds := self._failing.seconds_left(pool_id, now := time.monotonic()):
+            self._due.put_off(pool_id, seconds, now)
+            return
+        try:
+            result = self._tick(pool_id, endings, is_heard_of=is_heard_of)
+        except ConnectionLostError:
+            raise
+        except TICK_ERRORS as error:
+            self._follow_failure(pool_id, error)
+            return
+        self._failing.note_success(pool_id)
+        self._due.note(pool_id, result, time.monotonic())
+
+    def _follow_failure(self, pool_id: int, error: Exception) -> None:
+        """Let the pool wait; after some failures set aside the rows that no tick can fold."""
+        if self._failing.note_failure(pool_id, time.monotonic(), error):
+            try:
+                set_aside_refused(pool_id)
+            except ConnectionLostError:
+                raise
+            except TICK_ERRORS:
+                logger.exception("dispatcher.rows_not_halved", extra={"pool_id": pool_id})
+        self._due.put_off(pool_id, self._failing.back_off_seconds(pool_id), time.monotonic())
+
+    def _may_claim(self, pool_id: int) -> bool:
+        return not self._is_broker_away and pool_id not in self._failed_pools
+
+    def _tick(self, pool_id: int, ending: Sequence[UUID], *, is_heard_of: bool) -> TickResult:
+        """Tick one pool."""
+        result = run_tick(pool_id, ending=ending)
+        if is_heard_of and not result.was_led:
+            # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
+            # end; if it had ended already, the lock is free. So the wake is lost by nobody, and nobody waits in a loop.
+            broker.leave_late_wake(pool_id)
+            result = run_tick(pool_id, ending=ending)
+        if result.unpublished:
+            # The claims are undone; the next ones wait for the broker to answer a probe.
+            logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})
+            self._failed_pools.add(pool_id)
+            self._next_probe = time.monotonic() + PROBE_SECONDS
+        return result
+
+    def _probe_broker(self) -> None:
+        """Ask whether the broker answers, and whether it came back empty or after an absence."""
+        try:
+            remove_wrong_types(self._queue_names)
+            is_new = broker.is_epoch_new()
+        except BrokerUnavailableError:
+            if not self._is_broker_away:
+                logger.warning("dispatcher.broker_away", exc_info=True)
+            self._is_broker_away = True
+            return
+        was_away = self._is_broker_away or bool(self._failed_pools)
+        self._is_broker_away = False
+        self._failed_pools.clear()
+        if is_new:
+            signals.broker_emptied.send(None)
+        if is_new or was_away:
+            logger.info("dispatcher.broker_back", extra={"is_empty": is_new})
+            self._republish_all()
+
+    def _republish_all(self) -> None:
+        while republish_unstarted(is_epoch_new=True) == TICK_JOBS:
+            self._turn()
+            logger.info("dispatcher.republished", extra={"count": TICK_JOBS})
+
+    def _reconnect_later(self) -> None:
+        connection.close()
+        self._stopped.wait(self._back_off_seconds)
+        self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)

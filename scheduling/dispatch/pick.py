@@ -1,0 +1,91 @@
+"""Pick among what was read, and lock what is picked; whose row somebody else holds is passed over.
+
+A mover of the backlog or a cancellation of very many holds the rows of waiting jobs for as long as it is open. A tick
+that waited for it would keep all tenants waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from scheduling.dispatch.rows import RowsReading
+from scheduling.fairness.run_queue import ReadSupply, pick_fair
+from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+# Rounds of a pick in which rows turned out to be held.
+ROUNDS = 4
+_SQL = load_sql(__file__)
+_LOCK = _SQL["lock_picks"]
+_LOCK_WITH_JOBS = _SQL["lock_picks_and_jobs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """``picks`` are those of ``result`` whose rows are locked.
+
+    ``rows`` are what the last round picked from. ``passed_over`` are the lines of which jobs were left to whoever
+    holds them: what is next there, nobody knows yet. ``dropped`` are the picks of such jobs.
+    """
+
+    result: PickResult
+    picks: Sequence[Pick]
+    rows: Mapping[int, ReadRows]
+    passed_over: Collection[int]
+    dropped: Sequence[Pick] = ()
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether another pick at once may find more."""
+        return self.result.is_cut_short or len(self.picks) < len(self.result.picks)
+
+
+def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = False) -> Picked:
+    """Pick in fair order among the jobs that nobody else holds; one statement, and one more for each round.
+
+    If ``is_careful``, jobs are passed over whose own rows are held, as well.
+    """
+    rows, passed_over = dict(found.rows), set(found.kept)
+    result = pick_fair(share, ReadSupply(rows))
+    locked: set[UUID | None] = set()
+    dropped: list[Pick] = []
+    for _ in range(ROUNDS):
+        locked |= _lock([pick for pick in result.picks if pick.job.job_id not in locked], is_careful=is_careful)
+        left = [pick for pick in result.picks if pick.job.job_id not in locked]
+        if not left:
+            break
+        dropped += left
+        lost = {pick.job.job_id: pick.entity_id for pick in left}
+        passed_over.update(lost.values())
+        for entity_id in set(lost.values()):
+            # Fewer than were asked for: so the others of the line are picked, and then other lines.
+            rows[entity_id] = _without(rows[entity_id], lost)
+        result = pick_fair(share, ReadSupply(rows))
+    picks = [pick for pick in result.picks if pick.job.job_id in locked]
+    return Picked(result, picks, rows, passed_over, dropped)
+
+
+def _without(read: ReadRows, job_ids: Collection[UUID | None]) -> ReadRows:
+    jobs = [job for job in read.jobs if job.job_id not in job_ids]
+    return replace(read, asked=max(read.asked, len(jobs) + 1), jobs=jobs)
+
+
+def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
+    """The jobs of these that this transaction now holds."""
+    wanted = list(picks)
+    if not wanted:
+        return set()
+    values: dict[str, Any] = {
+        "entity_ids": [pick.entity_id for pick in wanted],
+        "ranks": [pick.job.rank for pick in wanted],
+        "job_ids": [pick.job.job_id for pick in wanted],
+    }
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LOCK_WITH_JOBS if is_careful else _LOCK, values)
+        return set(cursor.fetchall())

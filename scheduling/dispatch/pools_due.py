@@ -1,0 +1,101 @@
+"""Which pools a dispatcher ticks when: where something can start by what happened, at once; every pool now and then."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+from scheduling.dispatch.awaited import Awaited
+from scheduling.dispatch.broker import News
+from scheduling.dispatch.tick import TickResult
+
+# Jobs that come within this time of others that a tick has looked for are handed out together, since a tick costs as
+# much as some of them. A slot for which somebody waits wakes by itself; where nobody does, ends are folded with them.
+MORE_WORK_SECONDS = 0.03
+# Jobs that come while every slot is taken are looked at for whoever asks how many wait.
+NO_SLOT_SECONDS = 0.1
+
+
+class PoolsDue:
+    """Moments are seconds by one clock. No pool waits longer than ``interval_seconds``, whatever is told or lost."""
+
+    def __init__(self, interval_seconds: float) -> None:
+        self._interval_seconds = interval_seconds
+        self._pool_of_queue: Mapping[str, int] = {}
+        self._due_at: dict[int, float] = {}
+        # Of whom something was heard since their last tick; where jobs came, and when a tick last looked for such.
+        self._heard: set[int] = set()
+        self._filled: set[int] = set()
+        self._filled_at: dict[int, float] = {}
+        # What the last ticks of pools saw is awaited there.
+        self._awaited: dict[int, Awaited] = {}
+
+    @property
+    def is_owing(self) -> bool:
+        """Whether something was heard that no tick has followed yet."""
+        return bool(self._heard)
+
+    def know(self, pool_ids: Iterable[int], pool_of_queue: Mapping[str, int]) -> None:
+        """The pools that there are, by their ids, and whose each queue is, by its name; new pools are due."""
+        self._pool_of_queue = pool_of_queue
+        self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
+
+    def hear(self, news: News, now: float) -> None:
+        """A wake came. One for everything, or that names a queue which is not known, is for every pool."""
+        if news.is_everything:
+            self._heard.update(self._due_at)
+            self._be_due(self._due_at, now)
+        ended, filled = self._pools_of(news.queues), self._pools_of(news.filled)
+        self._heard.update(ended, filled)
+        for pool_id in ended:
+            at = self._after(pool_id, MORE_WORK_SECONDS, now) if self._awaited.get(pool_id) is Awaited.JOBS else now
+            self._be_due([pool_id], at)
+        for pool_id in filled:
+            self._filled.add(pool_id)
+            is_full = self._awaited.get(pool_id) is Awaited.ENDS
+            self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
+
+    def take(self, now: float) -> dict[int, bool]:
+        """The pools to tick now, which are due again after the interval; for each whether something was heard of it."""
+        due = {pool_id: pool_id in self._heard for pool_id, due_at in self._due_at.items() if due_at <= now}
+        for pool_id in due:
+            self._due_at[pool_id] = now + self._interval_seconds
+            if pool_id in self._filled:
+                self._filled_at[pool_id] = now
+        self._heard.difference_update(due)
+        self._filled.difference_update(due)
+        return due
+
+    def note(self, pool_id: int, result: TickResult, now: float) -> None:
+        """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""
+        if result.was_led and result.awaited is not None:
+            self._awaited[pool_id] = result.awaited
+        elif not result.was_led or self._awaited.get(pool_id) is Awaited.ENDS:
+            # Somebody else looked; or something ended, and nobody waits any more.
+            self._awaited.pop(pool_id, None)
+        due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()
+        self._heard.update(due)
+        self._be_due(due, now)
+
+    def put_off(self, pool_id: int, seconds: float, now: float) -> None:
+        """Have a pool whose tick failed wait so long, an interval at most: by then duties are due."""
+        self._heard.add(pool_id)
+        self._due_at[pool_id] = now + min(seconds, self._interval_seconds)
+
+    def seconds_left(self, now: float) -> float:
+        """Until some pool is due; 0.0 when one is."""
+        return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)
+
+    def _after(self, pool_id: int, seconds: float, now: float) -> float:
+        """So long after a tick last looked for jobs that came, or now."""
+        return max(now, self._filled_at.get(pool_id, 0.0) + seconds)
+
+    def _pools_of(self, queues: Collection[str]) -> Collection[int]:
+        try:
+            return {self._pool_of_queue[name] for name in queues}
+        except KeyError:
+            return self._due_at
+
+    def _be_due(self, pool_ids: Iterable[int], at: float) -> None:
+        for pool_id in list(pool_ids):
+            if pool_id in self._due_at:
+                self._due_at[pool_id] = min(self._due_at[pool_id], at)

@@ -1,0 +1,294 @@
+"""Read what a pick decides upon: free slots, clocks, the first entities of each queue, their jobs."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nsmallest
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS, lease_seconds
+from scheduling.dispatch.keys import read_keys
+from scheduling.dispatch.reserve import with_reserve
+from scheduling.fairness.run_queue import rows_to_read
+from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
+from scheduling.models import CFSPlan
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_POOL, _TENANTS_FAIR, _TENANTS_FIFO = _SQL["read_pool"], _SQL["read_tenants_fair"], _SQL["read_tenants_fifo"]
+# More messages than any pool has slots.
+UNCAPPED = 1 << 31
+MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolReading:
+    """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
+
+    ``rated`` are the queues with a rate. ``slice_us`` is the most that a hand-out is charged, None where no time is
+    sliced. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are left, and somebody that has
+    jobs is held at its cap.
+    """
+
+    share: PoolShare
+    slots: int
+    in_flight: int
+    queue_names: Mapping[int, str]
+    floors: Mapping[int, int]
+    unread: Collection[int] = ()
+    slice_us: int | None = None
+    rated: Collection[int] = ()
+    is_anybody_capped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _QueueRow:
+    queue_id: int
+    name: str
+    weight: int
+    vruntime: int
+    virtual_time: int
+    floor: int
+    was_backlogged: bool
+    cap: int | None
+    in_flight: int
+    has_rate: bool
+
+    def start_tag(self, virtual_time: int) -> int:
+        """Where it stands among the queues of its pool, whose clock is ``virtual_time``."""
+        return self.vruntime if self.was_backlogged else max(self.vruntime, virtual_time)
+
+    def share(self, tenants: Sequence[TenantShare], most: int, *, is_fifo: bool) -> QueueShare:
+        """As a pick sees it, with its first ``most`` tenants or all that there are."""
+        return QueueShare(
+            queue_id=self.queue_id,
+            weight_milli=self.weight * 1_000,
+            vruntime=self.vruntime,
+            virtual_time=self.virtual_time,
+            was_backlogged=self.was_backlogged,
+            room=UNCAPPED if self.cap is None else self.cap - self.in_flight,
+            is_fifo=is_fifo,
+            tenants=tenants,
+            in_flight=self.in_flight,
+            has_more=len(tenants) >= most,
+        )
+
+
+def read_pool(
+    pool_id: int,
+    *,
+    limit: int = TICK_JOBS,
+    only_entities: Collection[int] | None = None,
+    freed: int = 0,
+    ending: Collection[UUID] = (),
+    is_wide: bool = False,
+    free: list[UUID] | None = None,
+) -> PoolReading:
+    """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
+    slots and where tenants have keys.
+
+    At most as many entities a queue are read as jobs may be picked of it: the k least start tags belong
+    to the k entities of least virtual time, so nothing is lost. Of queues whose turn will hardly come that is no more
+    than there are slots; if it comes all the same, and their small jobs share a slot, ``is_wide`` is asked for. Who is
+    below its entitlement is told by no order, so where slots are reserved as many are read as a tick ever does, and
+    where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
+    slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
+    are, their work is done, but where a cap or the reserve keeps whoever had them from having them again. A
+    careful tick reads the tenants in ``free`` alone.
+    """
+    has, queues = _read_pool(pool_id, ending, free)
+    unused = has.slots - has.in_flight + freed
+    if (room := max(0, min(unused, limit))) == 0:
+        return PoolReading(PoolShare(has.virtual_time, 0, [], {}), has.slots, has.in_flight, {}, {})
+    is_fifo, slice_us = has.is_fifo, has.slice_us
+    sees_the_least = not is_fifo and only_entities is None
+    has_reserve = sees_the_least and has.reserved > 0
+    depths = dict.fromkeys(queues, limit if has_reserve or is_wide else room)
+    tenants = _read_tenants(depths, only_entities, slice_us, free, is_fifo=is_fifo)
+    if wider := _filling_messages(depths, tenants, room, limit, virtual_time=has.virtual_time):
+        depths |= wider
+        tenants = tenants.and_more(_read_tenants(wider, only_entities, slice_us, free, is_fifo=is_fifo))
+    shares = [queue.share(tenants.by_queue.get(queue.queue_id, []), n, is_fifo=is_fifo) for queue, n in depths.items()]
+    most = max(depths.values(), default=room)
+    share = PoolShare(has.virtual_time, room, shares, tenants.room, limit=most, merging=MERGING)
+    if has_reserve:
+        caps = {queue.queue_id: queue.cap for queue in queues}
+        share = with_reserve(share, pool_id, slots=has.slots, free=unused, reserved=has.reserved, queue_caps=caps)
+    share, unread = read_keys(share, tenants.own_lines, only_entities, is_fifo=is_fifo)
+    return PoolReading(
+        share=share,
+        slots=has.slots,
+        in_flight=has.in_flight,
+        queue_names={queue.queue_id: queue.name for queue in queues},
+        floors=_floors(shares) if sees_the_least and free is None else {},
+        unread=unread,
+        slice_us=slice_us,
+        rated=[queue.queue_id for queue in queues if queue.has_rate],
+        is_anybody_capped=has.is_anybody_capped,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Capacity:
+    """A pool's slots, and what the active plan says of them."""
+
+    slots: int
+    in_flight: int
+    strategy: str | None
+    reserved: int
+    slice_seconds: int | None
+    virtual_time: int
+    is_anybody_capped: bool
+
+    @property
+    def is_fifo(self) -> bool:
+        return self.strategy == CFSPlan.Strategy.NOP
+
+    @property
+    def slice_us(self) -> int | None:
+        return None if self.slice_seconds is None else self.slice_seconds * 1_000_000
+
+
+def _read_pool(pool_id: int, ending: Collection[UUID], free: list[UUID] | None) -> tuple[_Capacity, list[_QueueRow]]:
+    with prepared_cursor(namedtuple_row) as cursor:
+        values: dict[str, Any] = {
+            "pool_id": pool_id,
+            "lease_seconds": lease_seconds(),
+            "ending": list(ending),
+            "free": free,
+        }
+        cursor.execute(_POOL, values)
+        rows = cursor.fetchall()
+    return _capacity_of(rows[0]), [_queue_of(row) for row in rows if row.queue_id is not None]
+
+
+def _capacity_of(row: Any) -> _Capacity:
+    return _Capacity(
+        slots=row.slots,
+        in_flight=row.used_slots,
+        strategy=row.strategy,
+        reserved=row.reserved_slots,
+        slice_seconds=row.slice_seconds,
+        virtual_time=row.pool_virtual_time,
+        is_anybody_capped=row.is_anybody_capped,
+    )
+
+
+def _queue_of(row: Any) -> _QueueRow:
+    return _QueueRow(
+        queue_id=row.queue_id,
+        name=row.name,
+        weight=row.weight,
+        vruntime=row.vruntime,
+        virtual_time=row.virtual_time,
+        floor=row.floor,
+        was_backlogged=row.was_backlogged,
+        cap=row.cap,
+        in_flight=row.in_flight,
+        has_rate=row.has_rate,
+    )
+
+
+def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
+    return {share.queue_id: min(tenant.vruntime for tenant in share.tenants) for share in shares if share.tenants}
+
+
+def rows_wanted(reading: PoolReading) -> dict[int, int]:
+    """How many ready jobs of each line the pick needs; none of a key at which reading ended."""
+    return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
+
+
+@dataclass(frozen=True, slots=True)
+class _Tenants:
+    """Tenants by queue, how many more messages each may have, and of each with keys the line of its jobs without."""
+
+    by_queue: dict[int, list[TenantShare]]
+    room: dict[UUID, int]
+    own_lines: dict[int, KeyShare | None]
+
+    def least_estimate_us(self, queue_id: int) -> int:
+        """What the smallest of the queue's tenants' next jobs may cost; MERGE_BELOW_US where there is none."""
+        return min((tenant.estimate_us for tenant in self.by_queue.get(queue_id, ())), default=MERGE_BELOW_US)
+
+    def and_more(self, wider: _Tenants) -> _Tenants:
+        """With what was read of some of the queues once more, and deeper."""
+        return _Tenants(
+            {**self.by_queue, **wider.by_queue}, {**self.room, **wider.room}, {**self.own_lines, **wider.own_lines}
+        )
+
+
+def _filling_messages(
+    depths: Mapping[_QueueRow, int], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
+) -> dict[_QueueRow, int]:
+    """Of the queues whose turn comes with the next ``room`` messages, those with small jobs, and how many tenants of
+    each fill the messages, with one that tells that they are full; none that was read so deep.
+    """
+    there = [queue for queue in depths if queue.queue_id in tenants.by_queue]
+    wider = {}
+    for queue in nsmallest(room, there, key=lambda queue: queue.start_tag(virtual_time)):
+        least_us = tenants.least_estimate_us(queue.queue_id)
+        depth = min(limit, room * min(MAX_MESSAGE_JOBS, MERGING.total_us // max(1, least_us)) + 1)
+        if least_us < MERGE_BELOW_US and depth > depths[queue]:
+            wider[queue] = depth
+    return wider
+
+
+def _read_tenants(
+    depths: Mapping[_QueueRow, int],
+    only_entities: Collection[int] | None,
+    slice_us: int | None,
+    free: list[UUID] | None,
+    *,
+    is_fifo: bool,
+) -> _Tenants:
+    """The first tenants of each queue, as many as it says."""
+    found = _Tenants(defaultdict(list), {}, {})
+    values = {
+        "queue_ids": [queue.queue_id for queue in depths],
+        "floors": [queue.floor for queue in depths],
+        "limits": list(depths.values()),
+        "only": None if only_entities is None else list(only_entities),
+        "slice_us": slice_us,
+        "free": free,
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TENANTS_FIFO if is_fifo else _TENANTS_FAIR, values)
+        for row in cursor.fetchall():
+            found.by_queue[row.queue_id].append(_tenant_of(row))
+            found.room[row.tenant_id] = row.room
+            if row.keys_waiting > 0:
+                found.own_lines[row.entity_id] = None if row.own_rank is None else _own_line_of(row)
+    return found
+
+
+def _tenant_of(row: Any) -> TenantShare:
+    return TenantShare(
+        entity_id=row.entity_id,
+        tenant_id=row.tenant_id,
+        weight_milli=row.weight_milli,
+        vruntime=row.vruntime,
+        in_flight=row.in_flight,
+        head_rank=row.head_rank,
+        waiting=row.waiting,
+        estimate_us=row.estimate_us,
+        own_vruntime=row.own_vruntime,
+        virtual_time=row.virtual_time,
+    )
+
+
+def _own_line_of(row: Any) -> KeyShare:
+    """Return the line of a tenant's jobs without a key."""
+    return KeyShare(
+        entity_id=row.entity_id,
+        vruntime=row.own_vruntime,
+        in_flight=row.own_in_flight,
+        head_rank=row.own_rank,
+        waiting=row.own_waiting,
+        estimate_us=row.estimate_us,
+    )

@@ -1,0 +1,40 @@
+"""Publish anew what no worker began: the hint may be lost, the job is not."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from psycopg.rows import class_row
+
+from scheduling import signals
+from scheduling.conf import TICK_JOBS, republish_after_seconds
+from scheduling.dispatch import broker
+from scheduling.dispatch.absence import note_refused_again
+from scheduling.dispatch.broker import Hint
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+_RENEW = load_sql(__file__)["renew_unstarted"]
+
+
+def republish_unstarted(*, is_epoch_new: bool = False) -> int:
+    """Publish messages again that no worker took up within REPUBLISH_AFTER_SECONDS; how many.
+
+    With ``is_epoch_new`` the broker came up empty: every unstarted execution at once.
+    """
+    age = 0.0 if is_epoch_new else republish_after_seconds()
+    with all_tenants(), prepared_cursor(class_row(Hint)) as cursor:
+        cursor.execute(
+            _RENEW,
+            {"age": age, "limit": TICK_JOBS, "tokens": [uuid4() for _ in range(TICK_JOBS)]},
+        )
+        hints = cursor.fetchall()
+    if not hints:
+        return 0
+    # What is not taken now is older than the age again after another round.
+    unsent = broker.publish(hints)
+    if unsent:
+        note_refused_again({hint.queue_name for hint in unsent})
+    signals.messages_republished.send(None, count=len(hints) - len(unsent))
+    return len(hints)

@@ -1,0 +1,34 @@
+"""Charge what goes on beyond what it was charged, a slice at a time.
+
+Under time slices a hand-out is charged at most a slice, as it may end there. Whoever keeps its slot is charged another
+when that is used, as if it had been handed out again: clocks follow what runs, not what was once predicted, and
+whoever comes back meanwhile starts where the others really are.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from scheduling.execution.settlement import longest_us
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_USED = _SQL["find_used_slices"]
+_CHARGE = _SQL["charge_slices"]
+
+
+def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
+    """Charge another slice to each of the pool's executions that have run for what they were charged.
+
+    A careful tick charges those of the tenants in ``free`` alone.
+    """
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_USED, {"pool_id": pool_id, "free": free, "most_us": longest_us()})
+        ids = cursor.fetchall()
+        if ids:
+            charge_ids = uuid7s(len(ids))
+            cursor.execute(_CHARGE, {"pool_id": pool_id, "ids": ids, "charge_ids": charge_ids, "most_us": longest_us()})

@@ -1,0 +1,124 @@
+"""Time slices: once a second, ask for the slots of those whose turn is over because somebody else's has come.
+
+Decided from load, beside the ticks and like them: under a lock of the pool's, from what the database knows now.
+What is not worth asking for any more is taken back, so that a request never outlives its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling import signals
+from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.rates import limit_rates, tokens
+from scheduling.dispatch.read import read_pool, rows_wanted
+from scheduling.dispatch.rows import read_rows
+from scheduling.fairness.run_queue import ReadSupply
+from scheduling.fairness.shares import KeyShare, TenantShare
+from scheduling.fairness.slices import Running, choose_yields
+from scheduling.kit import registry
+from scheduling.models import CFSPlan
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_POOLS = _SQL["find_sliced_pools"]
+_RUNNING = _SQL["read_running"]
+_ASK = _SQL["request_yields"]
+
+
+def ask_for_slices() -> None:
+    """A duty: decide for each pool in which a slice is used, or was asked for."""
+    with all_tenants(), prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
+        pool_ids = cursor.fetchall()
+    for pool_id in pool_ids:
+        ask_in_pool(pool_id)
+
+
+def ask_in_pool(pool_id: int) -> None:
+    """Decide anew who is asked to yield in a pool; one process at a time."""
+    # Plug-ins are imported before the transaction, which must not be idle for long.
+    registry.memory_needs()
+    with all_tenants():
+        if not lead(LockClass.SLICES, pool_id):
+            return
+        changes = _ask(pool_id, _choose(pool_id))
+    if changes:
+        signals.yields_decided.send(None, asked=sum(changes), withdrawn=len(changes) - sum(changes))
+
+
+def _choose(pool_id: int) -> Sequence[UUID]:
+    running = _read_running(pool_id)
+    used = sum(one.is_used for one in running)
+    if not used:
+        return []
+    reading, rates = limit_rates(read_pool(pool_id, freed=used))
+    # A slot that is given back grants no token: where none is left, nobody could start in its place.
+    spent = {queue_id for queue_id, rate in rates.items() if not tokens(rate, 1)}
+    share = replace(reading.share, queues=[queue for queue in reading.share.queues if queue.queue_id not in spent])
+    reading = replace(reading, share=share)
+    # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
+    rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
+    # While one is settled, another may be on its way to its slot.
+    free = max(0, reading.slots - reading.in_flight)
+    return choose_yields(reading.share, ReadSupply(rows), running, free=free)
+
+
+def _read_running(pool_id: int) -> list[Running]:
+    """What runs in the pool; nothing where the active plan slices no time."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
+        return [_running_of(row) for row in cursor.fetchall()]
+
+
+def _running_of(row: Any) -> Running:
+    """Return an execution of a row of ``read_running``."""
+    owner = TenantShare(
+        entity_id=row.tenant_entity_id,
+        tenant_id=row.tenant_id,
+        weight_milli=row.tenant_weight_milli,
+        vruntime=row.vruntime,
+        in_flight=row.in_flight,
+        head_rank=row.head_rank,
+        waiting=row.waiting,
+        estimate_us=row.estimate_us,
+        own_vruntime=row.own_vruntime,
+        virtual_time=row.virtual_time,
+    )
+    line = KeyShare(
+        entity_id=row.line_id,
+        vruntime=row.line_vruntime,
+        in_flight=row.line_in_flight,
+        head_rank=row.line_head_rank,
+        waiting=row.line_waiting,
+        estimate_us=row.line_estimate_us,
+    )
+    return Running(
+        owner=owner,
+        line=line,
+        execution_id=row.execution_id,
+        queue_id=row.queue_id,
+        rank=row.rank,
+        weight_milli=row.weight_milli,
+        queue_weight_milli=row.queue_weight_milli,
+        charged_us=row.predicted_us,
+        elapsed_us=row.elapsed_us,
+        is_used=row.is_used,
+        is_asked=row.is_asked,
+    )
+
+
+def _ask(pool_id: int, execution_ids: Sequence[UUID]) -> list[bool]:
+    """Make the requests those of ``execution_ids``: True for each new one, False for each that was taken back."""
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_ASK, {"pool_id": pool_id, "execution_ids": list(execution_ids)})
+        asked: list[bool] = cursor.fetchall()
+        return asked

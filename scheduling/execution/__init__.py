@@ -1,0 +1,1 @@
+"""Execution: start, run, checkpoint, settle, rescue."""

@@ -1,0 +1,116 @@
+"""What has been: executions ended and in flight, events, charges. Read, and nothing else."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib import admin
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
+
+from scheduling.console.filters import KindFilter, OutcomeFilter, QueueFilter, TenantFilter
+from scheduling.console.links import job_link
+from scheduling.console.tags import badge, told_facts
+from scheduling.console.wording import duration_words
+from scheduling.models import Charge, Execution, JobEvent, LiveExecution
+from tenants.admin.keyset import KeysetAdmin
+from tenants.permissions import Permission
+
+
+class HistoryAdmin(KeysetAdmin):
+    """Rows of a job that are written once."""
+
+    empty_text = gettext_lazy("They are written while jobs run; submit one, and start a dispatcher and a worker.")
+
+    list_select_related: tuple[str, ...] = ("queue",)
+    walked_filters = frozenset({"outcome", "kind", "queue"})
+
+    @admin.display(description=gettext_lazy("Job"))
+    def of_job(self, row: Execution | LiveExecution | JobEvent | Charge) -> SafeString | str:
+        return job_link(row.job_id)
+
+
+@admin.register(Execution)
+class ExecutionAdmin(HistoryAdmin):
+    """Hand-outs that are over, with what they cost."""
+
+    # The page of one shows its traceback.
+    empty_title = gettext_lazy("No execution has ended yet")
+    view_permission = Permission.LOGS_VIEW
+    list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
+    list_filter = (OutcomeFilter, KindFilter, QueueFilter, TenantFilter)
+    exclude = ("job", "measured_us", "predicted_us", "outcome")
+    readonly_fields = ("how", "of_job", "measured", "predicted")
+
+    @admin.display(description=gettext_lazy("Outcome"))
+    def how(self, execution: Execution) -> SafeString:
+        return badge(execution.outcome)
+
+    @admin.display(description=gettext_lazy("Measured"))
+    def measured(self, execution: Execution) -> str:
+        return duration_words(execution.measured_us / 1_000_000)
+
+    @admin.display(description=gettext_lazy("Predicted"))
+    def predicted(self, execution: Execution) -> str:
+        return duration_words(execution.predicted_us / 1_000_000)
+
+
+@admin.register(LiveExecution)
+class LiveExecutionAdmin(HistoryAdmin):
+    """What is with the workers now."""
+
+    empty_title = gettext_lazy("Nothing is in flight")
+    empty_text = gettext_lazy("An execution is here from the moment it is handed to a worker until it ends.")
+
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
+    list_filter = (KindFilter, QueueFilter, TenantFilter)
+    # The token lets its holder begin the execution: it is for the worker alone.
+    exclude = ("job", "token", "predicted_us", "whole_us")
+    hidden_fields = frozenset({"token"})
+    readonly_fields = ("phase_badge", "of_job", "predicted")
+
+    @admin.display(description=gettext_lazy("Phase"))
+    def phase_badge(self, execution: LiveExecution) -> SafeString:
+        return badge(execution.phase)
+
+    @admin.display(description=gettext_lazy("Predicted"))
+    def predicted(self, execution: LiveExecution) -> str:
+        return duration_words(execution.expected_us / 1_000_000)
+
+
+@admin.register(JobEvent)
+class JobEventAdmin(HistoryAdmin):
+    """Each change of each job."""
+
+    empty_title = gettext_lazy("Nothing has happened yet")
+    view_permission = Permission.JOBS_VIEW
+    list_display = ("name", "state_badge", "of_job", "at", "actor")
+    list_select_related = ()
+    list_filter = (TenantFilter,)
+    exclude = ("job", "state", "data")
+    readonly_fields = ("state_badge", "of_job", "facts")
+
+    @admin.display(description=gettext_lazy("Data"))
+    def facts(self, event: JobEvent) -> str:
+        return json.dumps(told_facts(event.data), ensure_ascii=False)
+
+    @admin.display(description=gettext_lazy("State after it"))
+    def state_badge(self, event: JobEvent) -> SafeString:
+        return badge(event.state)
+
+
+@admin.register(Charge)
+class ChargeAdmin(HistoryAdmin):
+    """The ledger: predicted at dispatch, corrected to the measured time at the end."""
+
+    empty_title = gettext_lazy("Nothing was charged yet")
+    view_permission = Permission.TENANT_VIEW
+    list_display = ("amount", "reason", "of_job", "queue", "at")
+    list_filter = (QueueFilter, TenantFilter)
+    exclude = ("job",)
+    readonly_fields = ("of_job", "amount")
+
+    @admin.display(description=gettext_lazy("Slot time"))
+    def amount(self, charge: Charge) -> str:
+        return f"{charge.microseconds / 1_000_000:+.6f} s"

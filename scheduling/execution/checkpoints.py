@@ -1,0 +1,82 @@
+"""What a running job leaves behind on the way: its state with effects, and its progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
+
+from scheduling.conf import MAX_PAYLOAD_BYTES
+from scheduling.exceptions import FenceLostError, JobLockedError
+from scheduling.execution.settlement import Progress
+from scheduling.kit.base import PermanentError
+from scheduling.models import Job
+from tenants.context import tenant_context
+from tenants.database.sql import load_sql
+from tenants.encryption.fields import sealed_field
+from tenants.prepared import prepared_cursor, set_config
+
+_SQL = load_sql(__file__)
+_CHECKPOINT, _PROGRESS = _SQL["save_checkpoint"], _SQL["save_progress"]
+
+_FIELD = sealed_field(Job, "checkpoint")
+
+
+def save_checkpoint(
+    *,
+    tenant_id: UUID,
+    job_id: UUID,
+    fence: int,
+    state: Mapping[str, Any],
+    effects: Callable[[], object] | None = None,
+) -> None:
+    """Store ``state`` and run ``effects`` in one transaction, as the job's tenant alone.
+
+    The job's row is locked by the fence check first, so nobody can take the job away before
+    the effects are committed. Raises FenceLostError when it was taken already, and JobLockedError when another session
+    holds the row for longer than the lock timeout.
+    """
+    state = dict(state)
+    text = json.dumps(state)
+    if len(text) > MAX_PAYLOAD_BYTES:
+        raise PermanentError(
+            f"The checkpoint has {len(text)} bytes; at most {MAX_PAYLOAD_BYTES} are kept.",
+            code="checkpoint_too_large",
+        )
+    with tenant_context(tenant_id):
+        stored = _FIELD.stored(state, tenant_id=tenant_id, row_id=job_id)
+        text = text if stored is state else json.dumps(stored)
+        _update_under_fence(_CHECKPOINT, {"checkpoint": text, "job_id": job_id, "fence": fence})
+        if effects is not None:
+            effects()
+
+
+def save_progress(
+    *, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress, patience_ms: int | None = None
+) -> None:
+    """Show how far the job is. Raises FenceLostError when the job is not ours any more.
+
+    With ``patience_ms`` it waits no longer for whoever has the job's row, and raises OperationalError.
+    """
+    with tenant_context(tenant_id):
+        if patience_ms is not None:
+            with prepared_cursor() as cursor:
+                cursor.execute(*set_config({"lock_timeout": str(patience_ms)}))
+        shown = {"current": progress.current, "total": progress.total, "message": progress.message}
+        _update_under_fence(_PROGRESS, {**shown, "job_id": job_id, "fence": fence})
+
+
+def _update_under_fence(statement: str, parameters: Mapping[str, Any]) -> None:
+    with prepared_cursor() as cursor:
+        try:
+            cursor.execute(statement, parameters)
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable):
+                raise JobLockedError(*error.args) from error
+            raise
+        if cursor.rowcount == 0:
+            raise FenceLostError("The job was started anew or settled elsewhere.")

@@ -1,0 +1,141 @@
+"""What one execution depends on: asked before each use, and told at its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.db import connection
+
+from scheduling.breakers.dependencies import WAS_CLOSED, ask_passage, earlier_refusals, tell_at_once
+from scheduling.breakers.rules import REFUSED
+from scheduling.execution import policy, verdicts
+from scheduling.execution.settlement import DependencyReport, Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.execution.verdicts import Failure
+from scheduling.kit.base import Dependency, DependencyRefusedError, Interrupted, PermanentError, TransientError
+from scheduling.kit.retry import RetryPolicy
+from scheduling.worker.control_block import Cause
+
+# Breakers are asked at most so often for one dependency of one execution: a loop of quick calls asks no more.
+ASK_SECONDS = 1.0
+# Of one execution; whoever names more is remembered by the last of them.
+MAX_REPORTS = 20
+# Before a job that was refused is handed out again, doubled with each time. Others try meanwhile: what refuses this job
+# may take theirs.
+REFUSED_WAIT_SECONDS = 15.0
+MAX_REFUSED_WAIT_SECONDS = 900.0
+# A job that was refused so often while its breaker was closed is itself what is refused.
+MAX_REFUSALS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A dependency that is down, and until when at least."""
+
+    dependency: Dependency
+    until: datetime | None
+    # The words of a refusal after it was asked; otherwise its breaker is open.
+    answer: str | None = None
+    was_closed: bool = False
+
+
+class DependencyUse:
+    """The dependencies that one execution has named, and how they answered last."""
+
+    def __init__(self, started: StartedExecution) -> None:
+        self._started = started
+        self._reports: dict[Dependency, DependencyReport] = {}
+        self._asked_at: dict[Dependency, float] = {}
+        self._probed: set[Dependency] = set()
+        self._refusal: Refusal | None = None
+
+    def enter(self, dependency: Dependency) -> None:
+        """Let the job go on to it, or stop the job where its breaker is open."""
+        report = DependencyReport(dependency.name, dependency.is_shared)
+        # The last named is the last of the list.
+        self._reports[dependency] = self._reports.pop(dependency, report)
+        if len(self._reports) > MAX_REPORTS:
+            del self._reports[next(iter(self._reports))]
+        now = time.monotonic()
+        if now - self._asked_at.get(dependency, -ASK_SECONDS) < ASK_SECONDS:
+            return
+        started = self._started
+        passage = ask_passage(
+            tenant_id=started.tenant_id,
+            kind=started.kind,
+            job_id=started.job_id,
+            name=dependency.name,
+            is_shared=dependency.is_shared,
+        )
+        if passage.is_barred:
+            self._refusal = Refusal(dependency, passage.until)
+            raise Interrupted(Cause.DEPENDENCY.value)
+        self._asked_at[dependency] = now
+        if passage.is_probe:
+            self._probed.add(dependency)
+
+    def leave(self, dependency: Dependency, error: BaseException | None) -> None:
+        """Note how it answered: an error that no time heals, or an interruption, says nothing about it.
+
+        Raises Interrupted where it refuses every request: the job waits behind the breaker that this opens.
+        """
+        if error is not None and (not isinstance(error, Exception) or policy.is_permanent_error(error)):
+            return
+        report = DependencyReport(dependency.name, dependency.is_shared, is_up=error is None)
+        if error is not None:
+            wait = policy.wait_asked_for(error)
+            failure = Failure.of(error, is_permanent=False, retry_after_seconds=wait)
+            report = replace(
+                report,
+                fingerprint=failure.fingerprint,
+                error_type=failure.type,
+                error_message=failure.message[:200],
+                retry_after_seconds=wait,
+                is_own_timeout=isinstance(error, TransientError) and error.is_own_timeout,
+            )
+        self._reports[dependency] = report
+        was_closed = dependency not in self._probed
+        # Within a transaction of the processor's own it would be told when that ends, or never: then at the end.
+        if dependency in self._probed and not connection.in_atomic_block:
+            self._probed.remove(dependency)
+            started = self._started
+            tell_at_once(tenant_id=started.tenant_id, kind=started.kind, job_id=started.job_id, report=report)
+        if isinstance(error, DependencyRefusedError):
+            self._refusal = Refusal(dependency, None, report.error_message, was_closed=was_closed)
+            raise Interrupted(Cause.DEPENDENCY.value) from error
+
+    def settlement_of(self, cause: str) -> Settlement | None:
+        """How an execution ends that was stopped for this cause."""
+        if cause != Cause.DEPENDENCY or self._refusal is None:
+            return policy.interruption_of(cause, self._started)
+        started, refusal, needed = self._started, self._refusal, self._refusal.dependency
+        if refusal.answer is None:
+            seconds, said = None, {}
+        else:
+            times, while_closed = earlier_refusals(tenant_id=started.tenant_id, job_id=started.job_id, name=needed.name)
+            if while_closed + refusal.was_closed >= MAX_REFUSALS:
+                return self._given_up(needed, refusal.answer)
+            seconds = min(REFUSED_WAIT_SECONDS * 2.0 ** min(times, 10), MAX_REFUSED_WAIT_SECONDS)
+            said = {WAS_CLOSED: refusal.was_closed}
+        return verdicts.snoozed(
+            started.execution_id,
+            started.fence,
+            dependency=needed.name,
+            is_shared=needed.is_shared,
+            until=refusal.until,
+            seconds=seconds,
+            **said,
+        )
+
+    def _given_up(self, dependency: Dependency, answer: str) -> Settlement:
+        """A dead letter; it says nothing against the dependency, which others get through to."""
+        self._reports[dependency] = DependencyReport(dependency.name, dependency.is_shared)
+        message = f"{dependency.name} refused this job {MAX_REFUSALS} times. Its last answer: {answer}"
+        error = PermanentError(message, code=REFUSED)
+        return policy.failure_of(error, self._started, RetryPolicy(max_retries=0), is_permanent=True)
+
+    def told_by(self, settlement: Settlement) -> Settlement:
+        """The settlement with what was named."""
+        return replace(settlement, dependencies=tuple(self._reports.values())) if self._reports else settlement

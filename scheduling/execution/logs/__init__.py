@@ -1,0 +1,1 @@
+"""Logs of jobs: captured in a worker, stored in bounded lines, read by page."""

@@ -1,0 +1,94 @@
+"""A job's log on its page: the newest lines, live while the job runs, and the whole as a file."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from scheduling.execution.logs.queries import read_log_end, stream_log
+from scheduling.execution.logs.service import LEVELS
+from scheduling.jobs.queries import find_jobs
+from scheduling.models import Job
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.live import answer_part, tag_of
+from tenants.permissions import Permission
+from tenants.standing import require_still
+
+SHOWN_LINES = 200
+LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
+
+
+class JobLogPages(KeysetAdmin):
+    """What the admin of jobs takes from here: two addresses, and the panel of its page."""
+
+    def get_urls(self) -> list[URLPattern]:
+        part = self.guard(self.log_view, Permission.LOGS_VIEW, cacheable=True)
+        file = self.guard(self.log_download_view, Permission.LOGS_VIEW)
+        return [
+            path("<uuid:object_id>/log/", part, name="scheduling_job_log"),
+            path("<uuid:object_id>/log/download/", file, name="scheduling_job_log_download"),
+            *super().get_urls(),
+        ]
+
+    def log_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
+        """What the job's page needs to draw the panel; nothing for whoever may not read logs."""
+        if not self.access(request).may(Permission.LOGS_VIEW):
+            return {}
+        part = self._log_part(request, job)
+        chosen = _chosen(request)
+        address = reverse("admin:scheduling_job_log", args=[job.id])
+        is_live = not job.is_terminal and "log_before" not in request.GET
+        return {
+            "log_part": part,
+            "log_etag": tag_of(part),
+            "log_url": f"{address}?{urlencode(chosen)}",
+            "log_is_live": is_live,
+            "log_levels": [{"name": name, "is_chosen": name == chosen["log_level"]} for name in LEVELS],
+        }
+
+    def log_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
+        """The panel's lines alone; 304 when they are what the browser has already."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        return answer_part(request, self._log_part(request, _job(object_id)))
+
+    def log_download_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
+        """The whole log as text, read while it is sent."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        job = _job(object_id)
+        before_page = partial(require_still, request, Permission.LOGS_VIEW)
+        response = StreamingHttpResponse(
+            stream_log(job, before_page=before_page), content_type="text/plain; charset=utf-8"
+        )
+        response.headers["Content-Disposition"] = f'attachment; filename="job-{job.id}.log"'
+        response.headers["Cache-Control"] = "private, no-store"
+        return response
+
+    def _log_part(self, request: HttpRequest, job: Job) -> SafeString:
+        chosen = _chosen(request)
+        before = parse_uuid(request.GET.get("log_before", ""))
+        page = read_log_end(job, before=before, level=LEVELS[chosen["log_level"]], limit=SHOWN_LINES)
+        older = urlencode(chosen | {"log_before": str(page.lines[0].id)}) if page.has_more else ""
+        context = {"job": job, "page": page, "older_query": older, "is_filtered": chosen["log_level"] != "debug"}
+        return render_to_string(LOG_TEMPLATE, context, request)
+
+
+def _chosen(request: HttpRequest) -> dict[str, str]:
+    level = request.GET.get("log_level", "")
+    return {"log_level": level if level in LEVELS else "debug"}
+
+
+def _job(job_id: UUID) -> Job:
+    job = find_jobs().filter(pk=job_id).first()
+    if job is None:
+        raise Http404(gettext("There is no such job."))
+    return job

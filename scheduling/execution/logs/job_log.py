@@ -1,0 +1,142 @@
+"""The log of one execution in a child: a bounded buffer, written by whoever comes first.
+
+The processor's own thread writes at safe points and at the end. A thread of the log's own writes
+what has waited for a second, on a connection of its own: a job that computes for an hour between
+two safe points, or inside a transaction, is read all the same. The logs of a message's small jobs are
+written together when these are settled, and have no thread as long as that is soon.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from scheduling.execution.logs.buffer import LogBuffer, write_buffers
+from scheduling.execution.logs.lines import make_line
+from scheduling.worker.connections import CONNECTION_ERRORS
+
+logger = logging.getLogger(__name__)
+
+# No line waits longer than this to be seen.
+FLUSH_SECONDS = 1.0
+# What is this old is taken along at a safe point, which saves the thread its connection.
+SAFE_POINT_SECONDS = 0.5
+# How long the end of an execution waits for a flush that hangs.
+END_SECONDS = 5.0
+
+
+class JobLogWriter:
+    """Where ``context.log`` leads. Neither :meth:`add` nor :meth:`flush` ever raises.
+
+    ``buffer`` is None until the first line comes: most jobs say nothing. With ``is_shared`` somebody writes it soon,
+    with others': no thread is begun, and its end writes nothing, unless :meth:`write_alone` was called.
+    """
+
+    def __init__(
+        self, *, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int, is_shared: bool = False
+    ) -> None:
+        self.buffer: LogBuffer | None = None
+        self._ids = (tenant_id, job_id, execution_id, attempt)
+        self._is_shared = is_shared
+        self._is_thread_wanted = False
+        self._guard = threading.Lock()
+        self._is_ended = False
+        # Both are made when they are needed.
+        self._thread: threading.Thread | None = None
+        self._end_asked: threading.Event | None = None
+        self._also: Callable[[], bool] | None = None
+
+    def also_write(self, write: Callable[[], bool]) -> None:
+        """Have the thread call ``write`` once a second too: it says whether there was something to write, and may raise
+        what a database that is away raises.
+        """
+        self._also = write
+
+    def write_later(self) -> None:
+        """Something else has come that the thread should write."""
+        with self._guard:
+            self._start_thread()
+
+    def write_alone(self) -> None:
+        """The others do not end soon: from now on it is written as if there were none."""
+        with self._guard:
+            self._is_shared = False
+            if self._is_thread_wanted:
+                self._start_thread()
+
+    def add(self, message: object, level: object, fields: Mapping[str, Any]) -> None:
+        """Keep one line for the next flush."""
+        try:
+            line = make_line(message, level, fields)
+        except Exception:  # noqa: BLE001 - logging never fails a job
+            line = make_line("a line that could not be read", "warning", {})
+        with self._guard:
+            if self.buffer is None:
+                self.buffer = LogBuffer(*self._ids)
+            self.buffer.keep(line)
+            self._start_thread()
+
+    def flush_if_due(self) -> None:
+        """At a safe point: write what has waited, unless a transaction of the job's own is open."""
+        since = self.buffer.waiting_since if self.buffer is not None else 0.0
+        if since and time.monotonic() - since >= SAFE_POINT_SECONDS:
+            self.flush()
+
+    def flush(self, *, wait_seconds: float = 0.0) -> None:
+        """Write what is there with one statement; what the database does not take now is kept, up to the bound."""
+        if self.buffer is not None:
+            write_buffers([self.buffer], wait_seconds=wait_seconds)
+
+    def end_thread(self) -> None:
+        """From now on nobody writes but who asks for it."""
+        self._is_ended = True
+        if self._thread is not None and self._end_asked is not None:
+            self._end_asked.set()
+            self._thread.join(END_SECONDS)
+
+    def end(self) -> None:
+        """The processor is done: stop the thread and write the rest, unless others' is about to be written too."""
+        self.end_thread()
+        if not self._is_shared:
+            self.flush(wait_seconds=END_SECONDS)
+
+    def _start_thread(self) -> None:
+        self._is_thread_wanted = True
+        if self._thread is not None or self._is_ended or self._is_shared:
+            return
+        self._end_asked = threading.Event()
+        thread = threading.Thread(target=self._write_each_second, args=[self._end_asked], name="job-log", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # No thread is to be had: safe points and the end write all the same.
+            logger.warning("job_log.no_thread", exc_info=True)
+        else:
+            self._thread = thread
+
+    def _write_each_second(self, end_asked: threading.Event) -> None:
+        try:
+            # Looked at first: who ended it meanwhile may not have seen this thread.
+            while not self._is_ended and not end_asked.wait(FLUSH_SECONDS):
+                is_idle = self.buffer is None or not self.buffer.waiting_since
+                self.flush(wait_seconds=FLUSH_SECONDS)
+                # Afterwards: it may wait for the job's row.
+                if not self._write_also() and is_idle:
+                    connection.close()
+        finally:
+            connection.close()
+
+    def _write_also(self) -> bool:
+        try:
+            return self._also is not None and self._also()
+        except CONNECTION_ERRORS:
+            connection.close()
+        except Exception:
+            logger.exception("job_log.progress_not_written")
+        return False

@@ -1,0 +1,70 @@
+"""What jobs have logged and which errors they met: append-only history, and one counter a job."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from scheduling.execution.models import HistoryRow
+from tenants.managers import TenantManager
+
+
+class JobLog(HistoryRow):
+    """One line that a processor logged; its id orders it among its job's lines."""
+
+    class Level(models.IntegerChoices):
+        DEBUG = 10, "debug"
+        INFO = 20, "info"
+        WARNING = 30, "warning"
+        ERROR = 40, "error"
+
+    execution_id = models.UUIDField()
+    attempt = models.PositiveSmallIntegerField()
+    level = models.PositiveSmallIntegerField(choices=Level.choices)
+    message = models.TextField()
+    fields = models.JSONField(default=dict)
+    at = models.DateTimeField(help_text="By the worker's clock.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["job", "id"], name="job_log_job"),
+            models.Index(fields=["tenant", "id"], name="job_log_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return self.message[:80]
+
+
+class JobLogTally(models.Model):
+    """How much a job has logged over all its attempts, so that no flush counts anew.
+
+    ``full_line_id`` is the line that says that the log is full, once it is.
+    """
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    offered_bytes = models.BigIntegerField(help_text="Of all lines that were to be kept, also those that were not.")
+    dropped_lines = models.BigIntegerField(default=0)
+    full_line_id = models.UUIDField(null=True)
+
+    objects = TenantManager()
+
+
+class JobError(HistoryRow):
+    """One error that ended an execution or a waiting job; the list of errors groups these by fingerprint."""
+
+    execution_id = models.UUIDField(null=True, help_text="None where the job had not begun.")
+    kind = models.CharField(max_length=64)
+    error_type = models.CharField(max_length=100)
+    error_message = models.CharField(max_length=500, help_text="Its beginning; the whole is with the execution.")
+    error_fingerprint = models.CharField(max_length=16)
+    at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "error"
+        indexes = [
+            models.Index(fields=["tenant", "id"], name="job_error_tenant"),
+            models.Index(fields=["tenant", "error_fingerprint", "id"], name="job_error_fingerprint"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.error_type}: {self.error_message[:80]}"

@@ -1,0 +1,90 @@
+"""Reads of what a job has logged: by key, bounded, and with the line that counts what was not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from scheduling.jobs.filters.rows import CLOCK_SLACK
+from scheduling.models import Job, JobLog, JobLogTally
+from tenants.context import tenant_context
+from tenants.ids import uuid7_floor
+
+DOWNLOAD_LINES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Lines of a job, oldest first; ``has_more``: there are others beyond the end that was asked for."""
+
+    lines: list[JobLog]
+    has_more: bool
+    dropped_lines: int
+
+    @property
+    def mark(self) -> str:
+        """Differs when what is shown differs: lines are written once, and only the count of dropped ones moves."""
+        last = self.lines[-1].id if self.lines else ""
+        return f"{last}:{len(self.lines)}:{self.has_more}:{self.dropped_lines}"
+
+
+def read_log(job: Job, *, after: UUID | None = None, level: int = 0, limit: int) -> LogPage:
+    """The lines after ``after``, or from the first on, at this level or above."""
+    lines = _lines_of(job, level).order_by("id")
+    rows = list((lines.filter(id__gt=after) if after else lines)[: limit + 1])
+    return _page(job, rows[:limit], has_more=len(rows) > limit)
+
+
+def read_log_end(job: Job, *, before: UUID | None = None, level: int = 0, limit: int) -> LogPage:
+    """The newest lines, or those right before ``before``."""
+    lines = _lines_of(job, level).order_by("-id")
+    rows = list((lines.filter(id__lt=before) if before else lines)[: limit + 1])
+    return _page(job, rows[:limit][::-1], has_more=len(rows) > limit)
+
+
+def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[JobLog]:
+    """All lines, in the tenant's own context and a short transaction for each few hundred: for streams.
+
+    ``before_page`` raises where the reader may no longer.
+    """
+    after = None
+    while True:
+        before_page()
+        with tenant_context(job.tenant_id):
+            page = read_log(job, after=after, level=level, limit=DOWNLOAD_LINES)
+        yield from page.lines
+        if not page.has_more:
+            return
+        after = page.lines[-1].id
+
+
+def stream_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[str]:
+    """The whole log as text, a line a line, read while it is sent: the request's own transaction is over by then."""
+    return (f"{format_line(line)}\n" for line in iterate_log(job, level=level, before_page=before_page))
+
+
+def format_line(line: JobLog) -> str:
+    """A line as plain text: time, level, attempt, message, fields."""
+    fields = "".join(f" {name}={value}" for name, value in line.fields.items())
+    text = f"{line.message}{fields}".replace("\r", " ").replace("\n", "\n    ")
+    return f"{line.at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {line.get_level_display():<7} #{line.attempt} {text}"
+
+
+def _lines_of(job: Job, level: int) -> QuerySet[JobLog]:
+    # The job's age keeps away from the partitions of the days before it.
+    since = uuid7_floor(job.created_at - CLOCK_SLACK)
+    lines: QuerySet[JobLog] = JobLog.objects.filter(tenant_id=job.tenant_id, job_id=job.id, id__gte=since)
+    return lines.filter(level__gte=level) if level else lines
+
+
+def _page(job: Job, lines: list[JobLog], *, has_more: bool) -> LogPage:
+    tally = JobLogTally.objects.filter(tenant_id=job.tenant_id, job_id=job.id).first()
+    if tally is None:
+        return LogPage(lines, has_more, 0)
+    for line in lines:
+        if line.id == tally.full_line_id:
+            line.message = f"log is full, {tally.dropped_lines:,} lines dropped"
+    return LogPage(lines, has_more, tally.dropped_lines)

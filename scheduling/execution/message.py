@@ -1,0 +1,205 @@
+"""A message in a child: claim → start → its executions, one after another → settle → announce.
+
+Charging is part of the statement that settles, and what is announced (telemetry, the
+dispatcher's wake-up) is sent when that transaction has committed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from uuid import UUID
+
+import structlog
+
+from scheduling import tracing
+from scheduling.conf import MERGE_BELOW_US
+from scheduling.dispatch.broker import announce_ending
+from scheduling.dispatch.rates import give_back_token
+from scheduling.execution import verdicts
+from scheduling.execution.performing import Work, log_of, see_through
+from scheduling.execution.settling import settle, settle_together
+from scheduling.execution.start import Begun, StartedExecution, announce_starts, start_executions
+from scheduling.execution.turns import Turns
+from scheduling.kit import registry
+from scheduling.worker import exhaustion
+from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
+from scheduling.worker.control_block import Seat
+from scheduling.worker.registration import LocalWorker
+
+logger = logging.getLogger(__name__)
+
+# A start that the database does not take in this time is left to be published again.
+START_PATIENCE_SECONDS = 5.0
+EXIT_SPOILED = 1
+NO_SLOT = "the slot that it was started for did not come free"
+# What is shorter costs about as much as the tick that an announcement asks for, and travels in company if it may.
+SMALL_SECONDS = MERGE_BELOW_US / 1e6
+# Small jobs tell it when so much of their message is left, by the measure of those that have run.
+ANNOUNCED_EARLY_SECONDS = 0.025
+
+
+@dataclass(slots=True)
+class SlotUse:
+    """A message's hold on a slot, which ends with its work, so that the next one begins while it is settled."""
+
+    worker: LocalWorker
+    child_index: int
+    token: UUID
+    queue: str
+    _announced_after: float = -math.inf
+
+    def begin(self) -> float | None:
+        """Wait for the slot; for how many seconds, None where it does not come free in time."""
+        asked = time.monotonic()
+        return time.monotonic() - asked if self.worker.permits.acquire(self.child_index) else None
+
+    def announce_end(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
+        """Tell the dispatcher and our own parent who is to look for the next one, unless it was so little work, or
+        nobody comes here any more.
+
+        It is told once; and again where what was left took longer than it was to.
+        """
+        if after_seconds + left_seconds < SMALL_SECONDS or self.worker.block.is_stopping:
+            return
+        if after_seconds - self._announced_after > 2 * ANNOUNCED_EARLY_SECONDS:
+            announce_ending(self.token, self.queue)
+            self.worker.permits.announce_end(self.child_index)
+            self._announced_after = after_seconds
+
+    def end(self, *, after_seconds: float) -> None:
+        """The work is done, and takes a moment to be settled."""
+        self.announce_end(after_seconds=after_seconds)
+        self.worker.permits.release(self.child_index)
+
+
+def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
+    """Run the executions of a message to their settlement; stale or unknown ones are a logged no-op.
+
+    Raises SystemExit, so that the child is replaced, when a job has spoiled it, and when a message failed in it for
+    another reason than the database's absence.
+    """
+    check_connection()
+    seat = worker.block.take_seat(child_index, execution_ids)
+    try:
+        is_spoiled = run(worker, execution_ids, token, child_index, seat)
+    except Exception as error:
+        # Nobody runs these any more: their lease must not be renewed.
+        seat.release()
+        if exhaustion.has_failed(error):
+            raise SystemExit(EXIT_SPOILED) from error
+        raise
+    finally:
+        worker.permits.finish(child_index)
+    # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
+    seat.release()
+    if is_spoiled or exhaustion.is_exhausted():
+        logger.warning("child.replaced")
+        raise SystemExit(EXIT_SPOILED)
+
+
+def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
+    """Start and run what is to be had of a message; whether a job has spoiled this process."""
+    started = start(worker, execution_ids, token)
+    if len(started) < len(execution_ids):
+        logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
+    if not started:
+        return False
+    seat.note_started({one.execution_id: one.fence for one in started})
+    use = SlotUse(worker, child_index, token, started[0].queue)
+    waited_seconds = use.begin()
+    if waited_seconds is None:
+        hand_back(started, seat)
+        return False
+    if len(execution_ids) == 1:
+        return run_alone(started[0], seat, use, waited_seconds=waited_seconds)
+    return run_merged(Turns(started, seat, waited_seconds=waited_seconds), use)
+
+
+def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
+    """Make the executions ours that are to be had."""
+    return persistently(
+        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.worker_id),
+        give_up_after_seconds=START_PATIENCE_SECONDS,
+    )
+
+
+def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
+    """The slot that was to come free did not: whoever has one begins them anew."""
+    returned = [verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
+    # Jobs of a queue with a rate travel alone.
+    is_alone = len(started) == 1
+    settle_together(returned, before=partial(give_back_token, queue=started[0].queue) if is_alone else None)
+    seat.note_settled([one.execution_id for one in started])
+
+
+def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
+    """The message is one execution; whether it has spoiled this process."""
+    began = time.monotonic()
+    announce_starts([Begun.of(started, after_seconds=waited_seconds)])
+    with observed(started) as span:
+        work = see_through(started, seat, span, log_of(started))
+        # What effects take, nobody knows: they keep the slot until they are settled.
+        if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
+            use.end(after_seconds=time.monotonic() - began)
+        measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
+        settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
+        # What the effects of the settlement logged, or what a database that was away did not take.
+        work.log.flush()
+    return work.is_spoiled
+
+
+def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
+    """Return the slot time of a job that was alone, in microseconds: one that is small enough for company is measured
+    as in company, or it would seem too long for any from now on; others pay for what this worker does for them alone.
+    """
+    is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
+    return int((work.seconds if is_small else elapsed_seconds) * 1e6)
+
+
+def run_merged(turns: Turns, use: SlotUse) -> bool:
+    """Small jobs, one after another; whether one has spoiled this process, which ends the message."""
+    is_spoiled = False
+    try:
+        while not is_spoiled and (started := turns.begin_next()) is not None:
+            check_connection()
+            with observed(started) as span:
+                work = see_through(started, turns.seat, span, turns.log)
+            turns.end(work)
+            is_spoiled = work.is_spoiled
+            # Between two turns, so that it is no part of any.
+            if not is_spoiled and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
+                use.announce_end(after_seconds=turns.elapsed_seconds, left_seconds=turns.seconds_left)
+    except BaseException:
+        # A processor ends the process: the parent settles that one alone, and no other pays for it.
+        drop_open_transaction()
+        turns.finish()
+        raise
+    if not is_spoiled:
+        use.end(after_seconds=turns.elapsed_seconds)
+    turns.finish()
+    return is_spoiled
+
+
+@contextmanager
+def observed(started: StartedExecution) -> Iterator[tracing.Span]:
+    """Logs and traces of what is done inside bear the execution's names."""
+    ids = {
+        "tenant_id": str(started.tenant_id),
+        "job_id": str(started.job_id),
+        "execution_id": str(started.execution_id),
+        "kind": started.kind,
+    }
+    bound = structlog.contextvars.bind_contextvars(**ids)
+    try:
+        with tracing.span(
+            "job.execute", parent=started.traceparent, queue=started.queue, attempt=started.attempt, **ids
+        ) as span:
+            yield span
+    finally:
+        structlog.contextvars.reset_contextvars(**bound)

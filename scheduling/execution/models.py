@@ -1,0 +1,288 @@
+"""Hand-outs of jobs to workers, and the append-only history and ledger behind them.
+
+``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and carry no
+foreign keys: they cost a quarter of the throughput, and the check ``ledger`` finds orphans.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.jobs.models import STATE_CHOICES, Job
+from tenants.managers import TenantManager
+from tenants.models.base import TenantModel
+
+
+class HistoryRow(TenantModel):
+    """A row that is written once; its tenant and job are not foreign keys in the database."""
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.DO_NOTHING, verbose_name=_("tenant"), db_index=False, db_constraint=False
+    )
+    job = models.ForeignKey(
+        Job, models.DO_NOTHING, verbose_name=_("job"), db_index=False, db_constraint=False, related_name="%(class)ss"
+    )
+
+    class Meta:
+        abstract = True
+
+
+class LiveExecution(TenantModel):
+    """An execution in flight: handed to the broker, perhaps begun, not yet settled.
+
+    Its job is there, of the same tenant, for which a foreign key stands, and so are the tenant and the queue of that
+    job: a key of its own to each would be three look-ups and three locks more for every hand-out.
+    """
+
+    class Phase(models.TextChoices):
+        DISPATCHED = "dispatched", _("Dispatched")
+        EXECUTING = "executing", _("Executing")
+
+    tenant = models.ForeignKey(
+        "tenants.Tenant", models.DO_NOTHING, verbose_name=_("tenant"), db_index=False, db_constraint=False
+    )
+    job = models.OneToOneField(
+        Job, models.DO_NOTHING, verbose_name=_("job"), db_constraint=False, related_name="live_execution"
+    )
+    entity_id = models.BigIntegerField(_("entity id"))
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
+    )
+    pool = models.ForeignKey(
+        "scheduling.WorkerPool", models.DO_NOTHING, verbose_name=_("pool"), db_index=False, db_constraint=False
+    )
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"), help_text=_("Which hand-out of the job this is, from 1."))
+    # One that says nothing is a message of its own.
+    message_id = models.UUIDField(
+        _("message id"),
+        db_default=RandomUUID(),
+        help_text=_("The message it travels in; small jobs share one, and with it one slot."),
+    )
+    token = models.UUIDField(_("token"), help_text=_("Dispatch token; only the latest message carries it."))
+    fence = models.BigIntegerField(_("fence"), default=0)
+    predicted_us = models.BigIntegerField(
+        _("predicted us"), help_text=_("Charged in advance, to be corrected when it ends.")
+    )
+    whole_us = models.BigIntegerField(
+        _("whole us"), null=True, help_text=_("Predicted for all of it, where that is not what is charged.")
+    )
+    weight_milli = models.PositiveIntegerField(
+        _("weight milli"), help_text=_("The tenant's weight when this was charged.")
+    )
+    queue_weight_milli = models.PositiveIntegerField(
+        _("queue weight milli"), help_text=_("The queue's weight when this was charged.")
+    )
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    published_at = models.DateTimeField(_("published at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    lease_expires_at = models.DateTimeField(_("lease expires at"), null=True)
+    cancel_requested_at = models.DateTimeField(_("cancel requested at"), null=True)
+    yield_requested_at = models.DateTimeField(
+        _("yield requested at"),
+        null=True,
+        help_text=_("Its time slice is used and somebody with less virtual time waits for the slot."),
+    )
+
+    wake_requested_at = models.DateTimeField(
+        _("wake requested at"),
+        null=True,
+        help_text=_("What it may be about to wait for has come: it is not suspended, but goes on."),
+    )
+
+    class Meta:
+        verbose_name = _("live execution")
+        verbose_name_plural = _("live executions")
+        db_table = "scheduling_execution_live"
+
+    @property
+    def phase(self) -> str:
+        """``dispatched`` until a worker begins it, then ``executing``."""
+        return self.Phase.EXECUTING if self.started_at else self.Phase.DISPATCHED
+
+    @property
+    def expected_us(self) -> int:
+        """The slot time that it is predicted to take, in microseconds."""
+        return self.predicted_us if self.whole_us is None else self.whole_us
+
+
+class Execution(HistoryRow):
+    """An ended execution, with what it cost."""
+
+    class Outcome(models.TextChoices):
+        COMPLETED = "completed", _("Completed")
+        FAILED = "failed", _("Failed")
+        TIMED_OUT = "timed_out", _("Timed Out")
+        YIELDED = "yielded", _("Yielded")
+        SHUTDOWN = "shutdown", _("Shutdown")
+        CRASHED = "crashed", _("Crashed")
+        CANCELLED = "cancelled", _("Cancelled")
+        EXPIRED = "expired", _("Expired")
+        UNPUBLISHED = "unpublished", _("Unpublished")
+        RETURNED = "returned", _("Returned")
+        SNOOZED = "snoozed", _("Snoozed")
+        PUT_OFF = "put_off", _("Put Off")
+
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), db_index=False, db_constraint=False
+    )
+    kind = models.CharField(_("kind"), max_length=64)
+    number = models.PositiveIntegerField(_("number"))
+    fence = models.BigIntegerField(_("fence"))
+    worker_id = models.UUIDField(_("worker id"), null=True)
+    outcome = models.CharField(_("outcome"), max_length=12, choices=Outcome.choices)
+    predicted_us = models.BigIntegerField(_("predicted us"))
+    measured_us = models.BigIntegerField(_("measured us"), help_text=_("Slot time from start to end, microseconds."))
+    peak_memory_kib = models.BigIntegerField(
+        _("peak memory kib"),
+        null=True,
+        help_text=_("Most resident memory of its process, KiB; empty where the system does not tell."),
+    )
+    dispatched_at = models.DateTimeField(_("dispatched at"))
+    started_at = models.DateTimeField(_("started at"), null=True)
+    ended_at = models.DateTimeField(_("ended at"))
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    traceback = models.TextField(_("traceback"), blank=True)
+
+    class Meta:
+        verbose_name = _("execution")
+        verbose_name_plural = _("executions")
+        indexes = [
+            models.Index(fields=["tenant", "job"], name="execution_job"),
+            models.Index(fields=["tenant", "-id"], name="execution_by_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.outcome}"
+
+
+class JobEvent(HistoryRow):
+    """One change of one job: what happened, when by the database's clock, by whom.
+
+    ``at`` is when its statement began, not its transaction: a tick may begin, wait for a lock, and hand out a job that
+    was submitted meanwhile. Events of a job are ordered by ``position``, which the table takes from a sequence while
+    the job is locked, and not by a clock.
+    """
+
+    execution_id = models.UUIDField(_("execution id"), null=True)
+    at = models.DateTimeField(_("at"))
+    name = models.CharField(_("name"), max_length=40)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
+    actor = models.CharField(_("actor"), max_length=200)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+    data = models.JSONField(_("data"), default=dict)
+
+    class Meta:
+        verbose_name = _("job event")
+        verbose_name_plural = _("job events")
+        indexes = [models.Index(fields=["tenant", "job"], name="job_event_job")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Charge(HistoryRow):
+    """One entry of the ledger in integer microseconds of slot time."""
+
+    class Reason(models.TextChoices):
+        PREDICTED = "predicted", _("predicted at dispatch")
+        SLICE = "slice", _("another slice of one that goes on")
+        CORRECTED = "corrected", _("corrected to the measured time")
+        CLOSING = "closing", _("closing of rows that were pruned")
+
+    # A closing row is no job's: it stands for charges and executions that are gone.
+    job = models.ForeignKey(  # type: ignore[assignment] # the base says that every row has one
+        Job,
+        models.DO_NOTHING,
+        verbose_name=_("job"),
+        null=True,
+        db_index=False,
+        db_constraint=False,
+        related_name="charges",
+    )
+    execution_id = models.UUIDField(_("execution id"), null=True)
+    queue = models.ForeignKey(
+        "scheduling.Queue", models.DO_NOTHING, verbose_name=_("queue"), null=True, db_index=False, db_constraint=False
+    )
+    reason = models.CharField(_("reason"), max_length=10, choices=Reason.choices)
+    microseconds = models.BigIntegerField(_("microseconds"))
+    at = models.DateTimeField(_("at"))
+
+    class Meta:
+        verbose_name = _("charge")
+        verbose_name_plural = _("charges")
+        indexes = [models.Index(fields=["tenant", "id"], name="charge_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.microseconds} µs {self.reason}"
+
+
+class FoldedRow(models.Model):
+    """Append-only news for the dispatcher: no index, emptied by each tick of its queue's pool."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
+    entity_id = models.BigIntegerField(primary_key=True)  # for Django's sake; not unique, not a key
+    queue_id = models.BigIntegerField()
+
+    objects = TenantManager()
+
+    class Meta:
+        abstract = True
+        managed = False  # the migration makes these tables without a primary key
+
+
+class Wake(FoldedRow):
+    """Something about the entity changed; look at it anew before the next pick.
+
+    ``waiting_delta`` is the change to the entity's waiting jobs.
+    """
+
+    waiting_delta = models.IntegerField()
+    is_bulk = models.BooleanField(db_default=False, help_text="One of very many: after the others.")
+
+    class Meta(FoldedRow.Meta):
+        abstract = False
+        db_table = "scheduling_wake"
+
+
+class Settled(FoldedRow):
+    """An execution ended: its entity's virtual time wants correcting, and its slot is free once its message is over."""
+
+    message_id = models.UUIDField(null=True, help_text="Empty: its place is free already; only its time is folded.")
+    kind = models.CharField(max_length=64)
+    predicted_us = models.BigIntegerField()
+    whole_us = models.BigIntegerField(null=True)
+    measured_us = models.BigIntegerField()
+    weight_milli = models.PositiveIntegerField()
+    queue_weight_milli = models.PositiveIntegerField()
+    is_sample = models.BooleanField(help_text="Whether the job's time teaches the predictor.")
+    payload_bytes = models.IntegerField()
+    used_us = models.BigIntegerField(help_text="Slot time of the whole job so far, this execution's included.")
+    peak_memory_kib = models.BigIntegerField(null=True)
+    ended_at = models.DateTimeField(help_text="Which month the measured time belongs to.")
+
+    class Meta(FoldedRow.Meta):
+        abstract = False
+        db_table = "scheduling_settled"
+
+
+class SettledRefused(TenantModel):
+    """A settled row that no tick could fold, with its error; the check `refused` reports it and puts it back."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    queue_id = models.BigIntegerField()
+    measured_us = models.BigIntegerField()
+    content = models.JSONField(help_text="The row of scheduling_settled.")
+    error = models.TextField()
+    refused_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_settled_refused"
+        indexes = [models.Index(fields=["tenant", "id"], name="settled_refused_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.error

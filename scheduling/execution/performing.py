@@ -1,0 +1,221 @@
+"""The turn of one execution: the kind's processor does the work, and every way in which that ends is a verdict."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextvars import copy_context
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import connection
+
+from scheduling import tracing
+from scheduling.exceptions import KindUnknownError
+from scheduling.execution import policy, verdicts
+from scheduling.execution.logs.capture import capturing
+from scheduling.execution.logs.job_log import JobLogWriter
+from scheduling.execution.policy import verdict_on_lost_session
+from scheduling.execution.runtime import ExecutionRuntime
+from scheduling.execution.settlement import Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.jobs.kept_results.service import Reuse
+from scheduling.kit import registry
+from scheduling.kit.base import Interrupted, JobContext, Outcome, TaskProcessor
+from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
+from scheduling.worker import exhaustion, memory
+from scheduling.worker.connections import drop_open_transaction
+from scheduling.worker.control_block import Seat
+from scheduling.worker.leftovers import end_processes_of_job
+from tenants.database.errors import session_errors
+from tenants.selectors.settings import settings_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How the execution ends, and the processor's effects that belong into the same transaction."""
+
+    settlement: Settlement | None
+    effects: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An execution that has done its work, for so many ``seconds``, and is not settled yet; ``is_spoiled``: its
+    processor left a transaction open or has used up its process, which no other job shall run in. ``peak_memory_kib``
+    is the most memory that it had, None where nobody knows.
+    """
+
+    started: StartedExecution
+    verdict: Verdict
+    log: JobLogWriter
+    is_spoiled: bool
+    seconds: float
+    peak_memory_kib: int | None = None
+
+    def settled_as(self, *, began_us: int | None = None, measured_us: int | None = None) -> Verdict:
+        """Its verdict with what it has cost."""
+        if self.verdict.settlement is not None:
+            self.verdict.settlement.bill(
+                peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
+            )
+        return self.verdict
+
+
+def log_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWriter:
+    """Where it logs; ``is_shared``: with others that are settled together."""
+    return JobLogWriter(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        attempt=started.attempt,
+        is_shared=is_shared,
+    )
+
+
+def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> Work:
+    """Perform a started execution up to its verdict."""
+    began = time.monotonic()
+    is_peak_known = memory.reset_peak()
+    try:
+        # In a copy of the context: what a processor sets in context variables ends with its job.
+        verdict = copy_context().run(perform, started, seat, log)
+        peak_kib = memory.read_peak_kib() if is_peak_known else None
+        end_processes_of_job(log)
+        is_spoiled = _is_spoiled()
+    finally:
+        seconds = time.monotonic() - began
+        # Whoever sees the job ended finds its log whole.
+        log.end()
+    if verdict.settlement is not None and verdict.settlement.error_type:
+        span.fail(verdict.settlement.error_type)
+    return Work(started, verdict, log, is_spoiled, seconds, peak_kib)
+
+
+def _is_spoiled() -> bool:
+    if drop_open_transaction():
+        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
+        logger.error("processor.left_transaction_open")
+        return True
+    return exhaustion.is_exhausted()
+
+
+def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
+    """Let the kind's processor do the work; every way in which that may end is a verdict."""
+    if started.is_expired:
+        return Verdict(verdicts.expired(started.execution_id, started.fence))
+    if started.unreadable is not None:
+        logger.error("execution.unreadable", extra={"job": str(started.job_id), "cause": started.unreadable.detail})
+        return Verdict(policy.unreadable_of(started, started.unreadable))
+    try:
+        kind = registry.get(started.kind)
+    except KindUnknownError:
+        # Another worker of the pool may have it; without one, the dispatcher holds the job back.
+        logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
+        return Verdict(policy.kind_unknown_of(started))
+    retries = policy.retry_policy(started, kind)
+    seat.note_begun(
+        fence=started.fence,
+        attempt=started.attempt,
+        crash_count=started.crash_count,
+        max_retries=started.max_retries,
+        kind=started.kind,
+        timeout_seconds=kind.timeout_seconds,
+        memory_limit_mib=started.memory_limit_mib,
+        retry_delay_seconds=plain_delay_seconds(retries, started.attempt),
+    )
+    runtime = ExecutionRuntime(started, seat, log)
+    try:
+        with capturing(kind, log):
+            context = _context(started, runtime, _settings(kind, started))
+            settlement = _answer(kind(), context, runtime, started, retries)
+    except Interrupted as interruption:
+        stopped = runtime.dependencies.settlement_of(interruption.cause)
+        return Verdict(None if stopped is None else runtime.with_progress(runtime.dependencies.told_by(stopped)))
+    effects = runtime.settlement_effects(settlement)
+    return Verdict(runtime.with_progress(runtime.dependencies.told_by(settlement)), effects)
+
+
+def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
+    """Another verdict on the same execution, with what it has cost and what it has named."""
+    return replace(
+        after,
+        peak_memory_kib=before.peak_memory_kib,
+        began_us=before.began_us,
+        measured_us=before.measured_us,
+        dependencies=before.dependencies,
+        progress=before.progress,
+    )
+
+
+def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
+    """The settings that the kind asks for, as they are now; a kind that asks for none costs no statement."""
+    if not kind.settings:
+        return {}
+    values = settings_of(started.tenant_id)
+    # Its own: those that are kept are others' too.
+    return {key: deepcopy(values[key]) for key in kind.settings if key in values}
+
+
+def _context(started: StartedExecution, runtime: ExecutionRuntime, settings: Mapping[str, Any]) -> JobContext:
+    return JobContext(
+        tenant_id=started.tenant_id,
+        job_id=started.job_id,
+        execution_id=started.execution_id,
+        kind=started.kind,
+        payload=started.payload,
+        attempt=started.attempt,
+        state=started.checkpoint,
+        fencing_token=started.fence,
+        idempotency_key=started.idempotency_key,
+        deadline_at=started.deadline_at,
+        runtime=runtime,
+        settings=settings,
+    )
+
+
+def _answer(
+    processor: TaskProcessor,
+    context: JobContext,
+    runtime: ExecutionRuntime,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    """Ask the processor, and ask it again about its own error."""
+    reuse = Reuse(type(processor), context)
+    try:
+        with session_errors(connection):
+            answer = reuse.find() or processor.process(context)
+            return reuse.kept(policy.settlement_of(answer, started, retries))
+    except (Interrupted, SystemExit, KeyboardInterrupt):
+        # The last two end the process; the parent settles it as a crash.
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever a plug-in raises is its attempt's error
+        if (returned := verdict_on_lost_session(started, error)) is not None:
+            return returned
+        return _answer_to_error(processor, context, error, started, retries)
+
+
+def _answer_to_error(
+    processor: TaskProcessor,
+    context: JobContext,
+    error: BaseException,
+    started: StartedExecution,
+    retries: RetryPolicy,
+) -> Settlement:
+    try:
+        with session_errors(connection):
+            answer: Outcome | Mapping[str, Any] | None = processor.handle_error(context, error)
+        if answer is not None:
+            return policy.settlement_of(answer, started, retries)
+    except Exception as second:
+        if (returned := verdict_on_lost_session(started, second)) is not None:
+            return returned
+        logger.exception("processor.handle_error_failed")
+        second.__context__ = error
+        return policy.failure_of(second, started, retries)
+    return policy.failure_of(error, started, retries)

@@ -1,0 +1,213 @@
+"""Policy of settlement: from what a processor answered or raised, or a lost database session, to the verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.message import Message
+from typing import Any
+
+from django.db import Error
+from jsonschema.exceptions import ValidationError
+from psycopg.errors import DiskFull
+
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, data_key_missing_hours
+from scheduling.exceptions import JobLockedError
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.execution.storable import storable_json, storable_result
+from scheduling.execution.verdicts import Failure
+from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
+from scheduling.kit.base import (
+    AwaitChildren,
+    Complete,
+    Discard,
+    Outcome,
+    PermanentError,
+    Retry,
+    Snoozed,
+    Suspended,
+    TaskProcessor,
+    Yielded,
+)
+from scheduling.kit.retry import RetryPolicy, retry_after_seconds
+from scheduling.models import Execution
+from scheduling.worker.control_block import Cause
+from tenants.context import tenant_context
+from tenants.database.errors import ConnectionLostError
+from tenants.exceptions import DomainError
+
+# A job that waits longer than this has been forgotten.
+MAX_WAIT_SECONDS = 366 * 86_400.0
+# Until a key that is missing is looked for again: twice as long each time, up to the greatest.
+KEY_WAIT_SECONDS, MAX_KEY_WAIT_SECONDS = 60.0, 600.0
+# Before a job whose kind this worker lacks is handed out again, perhaps to a worker that has it.
+KIND_UNKNOWN_WAIT_SECONDS = 1.0
+
+
+class AnswerInvalidError(PermanentError):
+    """A processor answered with something that is no outcome."""
+
+
+def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> RetryPolicy:
+    """How often a job may be tried again, as was settled when it was submitted; when, as its plan says now."""
+    of_plan = started.plan_retry_delays_seconds
+    return RetryPolicy(
+        max_retries=started.max_retries,
+        delays_seconds=processor.retry_delays_seconds if of_plan is None else of_plan,
+    )
+
+
+def settlement_of(
+    answer: Outcome | Mapping[str, Any] | None, started: StartedExecution, policy: RetryPolicy
+) -> Settlement:
+    """The settlement that an answer asks for; a mapping or None is a result.
+
+    Raises PermanentError for a result or state that cannot be stored.
+    """
+    execution_id, fence = started.execution_id, started.fence
+    match answer:
+        case Retry(error=error, after_seconds=after_seconds):
+            return failure_of(error, started, policy, is_permanent=False, after_seconds=after_seconds)
+        case Discard(reason=reason, error=error):
+            cause = error or PermanentError(reason, code="discarded")
+            return failure_of(cause, started, policy, is_permanent=True, message=reason)
+        case Yielded() | Snoozed() | Suspended() | AwaitChildren():
+            return _pause_of(answer, started)
+        case Complete(result=result):
+            result = storable_result(result, max_bytes=MAX_RESULT_BYTES)
+            return verdicts.completed(execution_id, fence, result, owner=started.owner)
+        case None:
+            return verdicts.completed(execution_id, fence, None)
+        case Mapping():
+            return settlement_of(Complete(answer), started, policy)
+    raise AnswerInvalidError(f"{started.kind} answered with a {type(answer).__name__}.", code="answer_invalid")
+
+
+def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: StartedExecution) -> Settlement:
+    """The settlement of a job that goes on later, from the state that it leaves."""
+    state = storable_json(answer.state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+    execution_id, fence, owner = started.execution_id, started.fence, started.owner
+    match answer:
+        case Snoozed(seconds=seconds, reason=reason):
+            return verdicts.put_off(execution_id, fence, state, seconds=_wait_of(seconds), cause=reason, owner=owner)
+        case Suspended(seconds=seconds):
+            wait = None if seconds is None else _wait_of(seconds)
+            return verdicts.suspended(execution_id, fence, state, seconds=wait, owner=owner)
+        case AwaitChildren():
+            return verdicts.awaits_children(execution_id, fence, state, owner=owner)
+    return verdicts.yielded(execution_id, fence, state, owner=owner)
+
+
+def _wait_of(seconds: float) -> float:
+    """A processor's wait as it is stored: neither negative, nor for ever."""
+    if not math.isfinite(seconds):
+        raise AnswerInvalidError("A job waits for a finite time.", code="answer_invalid")
+    return min(max(0.0, seconds), MAX_WAIT_SECONDS)
+
+
+def failure_of(
+    error: BaseException,
+    started: StartedExecution,
+    policy: RetryPolicy,
+    *,
+    is_permanent: bool | None = None,
+    after_seconds: float | None = None,
+    message: str = "",
+) -> Settlement:
+    """The settlement of an attempt that ended in ``error``."""
+    failure = Failure.of(
+        error,
+        is_permanent=is_permanent_error(error) if is_permanent is None else is_permanent,
+        retry_after_seconds=after_seconds if after_seconds is not None else wait_asked_for(error),
+    )
+    if message:
+        failure = Failure(failure.type, message, failure.traceback, is_permanent=failure.is_permanent)
+    return verdicts.failed(started.execution_id, started.fence, failure, failed_attempts=started.attempt, policy=policy)
+
+
+def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
+    """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up.
+
+    It waits for as long as DATA_KEY_MISSING_HOURS says, from the first time on; 0: without an end.
+    """
+    if error.category != "unavailable":
+        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+    wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
+    if (hours := data_key_missing_hours()) and wait.seconds >= 3_600 * hours:
+        return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
+    return verdicts.not_begun(
+        started.execution_id,
+        started.fence,
+        cause=DATA_KEY_MISSING,
+        seconds=min(KEY_WAIT_SECONDS * 2 ** min(wait.times, 10), MAX_KEY_WAIT_SECONDS),
+        facts={"key": str((error.values or {}).get("key", "")), "detail": str(error)},
+    )
+
+
+def kind_unknown_of(started: StartedExecution) -> Settlement:
+    """Return the settlement of a job whose kind this worker lacks: it waits for another one of the pool."""
+    cause = f"The worker does not have the kind {started.kind!r}."
+    return verdicts.not_begun(started.execution_id, started.fence, cause=cause, seconds=KIND_UNKNOWN_WAIT_SECONDS)
+
+
+def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
+    """The settlement of a job that stopped at a safe point; None where it is not ours to settle."""
+    match cause:
+        case Cause.CANCEL:
+            return verdicts.cancelled(started.execution_id, started.fence)
+        case Cause.DEADLINE:
+            return verdicts.expired(started.execution_id, started.fence)
+        case Cause.SHUTDOWN:
+            return verdicts.shut_down(started.execution_id, started.fence)
+    return None
+
+
+def is_permanent_error(error: BaseException) -> bool:
+    """Whether trying again cannot help. Unknown exceptions are given the benefit of the doubt."""
+    if isinstance(error, DomainError):
+        return error.category != "unavailable" and error.retry_after_seconds is None
+    return isinstance(error, PermanentError | ValidationError)
+
+
+def wait_asked_for(error: BaseException) -> float | None:
+    """The wait that the error asks for, by itself or by the HTTP response that it carries or is."""
+    own = getattr(error, "retry_after_seconds", None)
+    if isinstance(own, int | float):
+        return float(own)
+    # A response whose status is an error may be as good as false.
+    response = getattr(error, "response", None)
+    headers = getattr(error if response is None else response, "headers", None)
+    header = headers.get("Retry-After") if isinstance(headers, Mapping | Message) else None
+    return retry_after_seconds(header, datetime.now(UTC)) if isinstance(header, str) else None
+
+
+# A job that ends its session itself, or its server, or keeps its transaction open for too long, would run for ever
+# without a count.
+MOST_UNCOUNTED = 20
+
+
+def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
+    """Return the job to its queue without counting an attempt; None if the error is the job's own.
+
+    A job's row that another session has locked at a checkpoint is no error of its own either. So is a session that
+    timed out in a transaction: a step of the server's clock ends transactions that have just begun. So is a server
+    whose disk is full. The error is the job's own once it was returned MOST_UNCOUNTED times before.
+    """
+    is_of_server = isinstance(error, (ConnectionLostError, JobLockedError)) or isinstance(error.__cause__, DiskFull)
+    if not is_of_server:
+        return None
+    if count_returns(started) >= MOST_UNCOUNTED:
+        return None
+    return verdicts.shut_down(started.execution_id, started.fence)
+
+
+def count_returns(started: StartedExecution) -> int:
+    """Count the executions of the job that ended without an attempt; 0 while the database does not answer."""
+    try:
+        with tenant_context(started.tenant_id):
+            return Execution.objects.filter(job_id=started.job_id, outcome=Execution.Outcome.SHUTDOWN).count()
+    except Error:
+        return 0

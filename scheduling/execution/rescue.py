@@ -1,0 +1,111 @@
+"""The rescue sweep: what a dead worker left behind, what nobody began, what is too late."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling import signals
+from scheduling.conf import STAGE_ROWS, lease_seconds
+from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.republish import republish_unstarted
+from scheduling.execution import verdicts
+from scheduling.execution.lost_sessions import end_lost_sessions
+from scheduling.execution.settlement import longest_us, settle_here
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.suspension import wake_due
+from scheduling.jobs.waiting import take_out
+from scheduling.models import DeadLetter
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+LOST_WORKER = "The worker's lease ran out."
+
+_SQL = load_sql(__file__)
+_LOST = _SQL["lock_lost"]
+_SILENT_WORKERS = _SQL["stop_silent_workers"]
+_LATE = _SQL["lock_late"]
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What a sweep found; ``was_led`` is False when another dispatcher was sweeping."""
+
+    was_led: bool
+    rescued: int = 0
+    republished: int = 0
+    expired: int = 0
+    woken: int = 0
+
+
+def run_sweep() -> SweepResult:
+    """Rescue executions whose lease ran out, republish lost hints, discard what is too late, wake what waited.
+
+    Each of these has a transaction of its own, so that one that fails undoes no other.
+    """
+    end_lost_sessions()
+    rescued = _lead_and(rescue_lost)
+    if rescued is None:
+        return SweepResult(was_led=False)
+    if rescued:
+        signals.executions_rescued.send(None, count=rescued, reason="lease_expired")
+    republished = republish_unstarted()
+    expired = _lead_and(_discard_expired) or 0
+    woken = _lead_and(lambda: wake_due(STAGE_ROWS)) or 0
+    return SweepResult(was_led=True, rescued=rescued, republished=republished, expired=expired, woken=woken)
+
+
+def _lead_and(act: Callable[[], int]) -> int | None:
+    """Do one part of the sweep in a transaction of its own; None if another dispatcher is sweeping."""
+    with all_tenants():
+        return act() if lead(LockClass.SWEEP) else None
+
+
+def rescue_lost() -> int:
+    """Settle executions whose lease ran out as crashes of their workers; how many. Behind the door."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_LOST, {"limit": STAGE_ROWS})
+        lost = cursor.fetchall()
+        cursor.execute(_SILENT_WORKERS, {"lease_seconds": lease_seconds()})
+    settled = settle_here(
+        [
+            replace(
+                verdicts.crashed(
+                    row.execution_id,
+                    row.fence,
+                    crash_count=row.crash_count,
+                    was_alone=row.was_alone,
+                    cause=LOST_WORKER,
+                    is_lost=True,
+                    was_merged=row.was_merged,
+                ),
+                most_us=longest_us(row.kind),
+            )
+            for row in lost
+        ],
+        actor="system",
+    )
+    return len(settled)
+
+
+def _discard_expired() -> int:
+    """Discard waiting jobs whose deadline passed; those in flight end by their own worker."""
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_LATE, {"limit": STAGE_ROWS})
+        late = cursor.fetchall()
+    return len(
+        take_out(
+            late,
+            state=JobState.DISCARDED,
+            event="job.discarded",
+            data={"reason": DeadLetter.Reason.DEADLINE_PASSED},
+            error_type=verdicts.DEADLINE_PASSED.type,
+            error_message=verdicts.DEADLINE_PASSED.message,
+            error_fingerprint=verdicts.DEADLINE_PASSED.fingerprint,
+            dead_letter_reason=DeadLetter.Reason.DEADLINE_PASSED,
+        )
+    )

@@ -1,0 +1,200 @@
+"""What a running job may ask of its worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+
+from django.db import connection
+
+from scheduling.conf import MAX_PAYLOAD_BYTES
+from scheduling.exceptions import FenceLostError
+from scheduling.execution import verdicts
+from scheduling.execution.checkpoints import save_checkpoint, save_progress
+from scheduling.execution.dependencies import DependencyUse
+from scheduling.execution.logs.job_log import JobLogWriter
+from scheduling.execution.settlement import Progress, Settlement
+from scheduling.execution.start import StartedExecution
+from scheduling.execution.storable import storable_json
+from scheduling.jobs.batches.making import submit_children
+from scheduling.jobs.batches.queries import children_of
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.kit.base import (
+    MAX_CHILDREN,
+    Child,
+    ChildJob,
+    Dependency,
+    Effects,
+    Interrupted,
+    Json,
+    LogLevel,
+    PermanentError,
+)
+from scheduling.worker.connections import CONNECTION_ERRORS
+from scheduling.worker.control_block import Cause, Seat
+from tenants.context import tenant_context
+
+# No report waits longer than this to be seen.
+PROGRESS_SECONDS = 1.0
+# How long the log's thread waits for the job's row before it tries again a second later.
+LATE_PATIENCE_MS = 200
+
+
+class ExecutionRuntime:
+    """The :class:`~scheduling.kit.base.JobRuntime` of one execution."""
+
+    def __init__(self, started: StartedExecution, seat: Seat, log: JobLogWriter) -> None:
+        self._started = started
+        self._seat = seat
+        self._log = log
+        self.dependencies = DependencyUse(started)
+        self._effects: list[Effects] = []
+        self._children: list[JobRequest] = []
+        self._unsaved_progress: Progress | None = None
+        self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
+        # The log's thread writes a report after which nothing came.
+        self._progress_guard = threading.Lock()
+        self._progress_writing = threading.Lock()
+        log.also_write(self._write_progress_late)
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        """Store the state with its effects; then stop here if the platform wants the job back."""
+        clean = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
+        self._under_fence(
+            lambda: save_checkpoint(
+                tenant_id=self._started.tenant_id,
+                job_id=self._started.job_id,
+                fence=self._started.fence,
+                state=clean,
+                effects=effects,
+            )
+        )
+        self._log.flush_if_due()
+        self._stop_if_asked()
+
+    def in_settlement(self, effects: Effects) -> None:
+        """Keep ``effects`` for the transaction that completes this execution."""
+        self._effects.append(effects)
+
+    def report_progress(self, current: int, total: int, message: str) -> None:
+        """Keep the progress, to be written once a second; what is left at the end belongs to the settlement."""
+        progress = Progress.of(current, total, message)
+        with self._progress_guard:
+            self._unsaved_progress = progress
+        # What a transaction of the job's own writes nobody sees, and is gone if that is rolled back.
+        if time.monotonic() >= self._progress_due_at and not connection.in_atomic_block:
+            self._under_fence(self._write_progress)
+        else:
+            self._log.write_later()
+        self._log.flush_if_due()
+
+    def should_yield(self) -> bool:
+        """Whether the slice is used and another waits; stop here if the platform wants the job back for good."""
+        self._log.flush_if_due()
+        self._stop_if_asked()
+        return self._seat.is_yield_requested
+
+    def log(self, message: str, level: LogLevel, fields: Json) -> None:
+        """Keep a line for the job's log."""
+        self._log.add(message, level, fields)
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        """Go on to what is needed, or stop here while it is down."""
+        self.dependencies.enter(dependency)
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        """Note how it answered."""
+        self.dependencies.leave(dependency, error)
+
+    def submit_child(self, child: Child) -> None:
+        """Keep a child for the transaction that ends this execution."""
+        if len(self._children) >= MAX_CHILDREN:
+            raise PermanentError(f"One execution submits {MAX_CHILDREN:,} children at most.", code="too_many_children")
+        self._children.append(JobRequest(**asdict(child)))
+
+    def children(self) -> Sequence[ChildJob]:
+        """What became of those that the job has last waited for."""
+        with tenant_context(self._started.tenant_id):
+            return [
+                ChildJob(job.pk, job.kind, job.state, job.result, job.error_type, job.error_message)
+                for job in children_of(self._started.job_id)
+            ]
+
+    def with_progress(self, settlement: Settlement) -> Settlement:
+        """The settlement with the last report, if nobody has written that."""
+        # So that the thread has none in its hands.
+        self._log.end_thread()
+        progress = self._take_progress()
+        return settlement if progress is None else replace(settlement, progress=progress)
+
+    def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
+        """All that belongs into the transaction of this settlement as one, or None."""
+        is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
+        kept = list(self._effects) if is_completed else []
+        goes_on = settlement.outcome in {verdicts.Outcome.YIELDED, verdicts.Outcome.PUT_OFF}
+        waits = settlement.outcome == verdicts.Outcome.YIELDED and settlement.state == JobState.SUSPENDED
+        if waits or (self._children and (is_completed or goes_on)):
+            kept.append(lambda: submit_children(job_id=self._started.job_id, requests=self._children, waits=waits))
+        if not kept:
+            return None
+
+        def run_all() -> None:
+            for effects in kept:
+                effects()
+
+        return run_all
+
+    def _take_progress(self) -> Progress | None:
+        with self._progress_guard:
+            progress, self._unsaved_progress = self._unsaved_progress, None
+            self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
+        return progress
+
+    def _write_progress(self, *, patience_ms: int | None = None) -> bool:
+        """Whether there was something to write."""
+        # One at a time, so that none overtakes the one before. Nobody waits for the other thread: that may wait for the
+        # job's row, which a transaction of this one may hold.
+        if not self._progress_writing.acquire(blocking=False):
+            return True
+        try:
+            return self._write_taken(self._take_progress(), patience_ms)
+        finally:
+            self._progress_writing.release()
+
+    def _write_taken(self, progress: Progress | None, patience_ms: int | None) -> bool:
+        if progress is None:
+            return False
+        try:
+            save_progress(
+                tenant_id=self._started.tenant_id,
+                job_id=self._started.job_id,
+                fence=self._started.fence,
+                progress=progress,
+                patience_ms=patience_ms,
+            )
+        except CONNECTION_ERRORS:
+            with self._progress_guard:
+                self._unsaved_progress = self._unsaved_progress or progress
+            raise
+        return True
+
+    def _write_progress_late(self) -> bool:
+        try:
+            return self._write_progress(patience_ms=LATE_PATIENCE_MS)
+        except FenceLostError:
+            # The job's own thread learns at its next safe point that the job is not its own any more.
+            return False
+
+    def _stop_if_asked(self) -> None:
+        cause = self._seat.interruption()
+        if cause is not None:
+            raise Interrupted(cause.value)
+
+    def _under_fence(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except FenceLostError as error:
+            raise Interrupted(Cause.FENCE_LOST.value) from error

@@ -1,0 +1,98 @@
+"""Verdicts come true: one with its effects, or those of a whole message in one statement."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from django.db import connection
+
+from scheduling.exceptions import FenceLostError
+from scheduling.execution import policy
+from scheduling.execution.logs.buffer import LogBuffer, taken, write_buffers
+from scheduling.execution.logs.job_log import END_SECONDS
+from scheduling.execution.performing import Verdict, with_costs_of
+from scheduling.execution.settlement import Settled, Settlement
+from scheduling.execution.settlement import settle as settle_executions
+from scheduling.execution.start import StartedExecution
+from scheduling.kit import registry
+from scheduling.worker.connections import CONNECTION_ERRORS, persistently
+from tenants.database.errors import is_session_timeout
+
+logger = logging.getLogger(__name__)
+
+# Work that is done waits this long for a database that is away; then the lease decides.
+SETTLE_PATIENCE_SECONDS = 60.0
+
+
+def settle(verdict: Verdict, started: StartedExecution) -> None:
+    """Make the verdict true, with its effects or not at all."""
+    if verdict.settlement is None:
+        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
+        return
+    settlement = verdict.settlement
+    try:
+        settled = persistently(
+            lambda: settle_executions([settlement], effects=verdict.effects),
+            give_up_after_seconds=SETTLE_PATIENCE_SECONDS,
+        )
+    except FenceLostError:
+        settled = []
+    except Exception as error:
+        is_away = isinstance(error, CONNECTION_ERRORS) and not is_session_timeout(error)
+        if is_away:
+            logger.exception("execution.not_settled", extra={"execution_id": str(started.execution_id)})
+            return
+        if verdict.effects is None:
+            raise
+        # The effects are the processor's own code: their failure is the attempt's.
+        retries = policy.retry_policy(started, registry.get(started.kind))
+        failure = policy.failure_of(error, started, retries)
+        settle(Verdict(with_costs_of(settlement, failure)), started)
+        return
+    if not settled:
+        logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
+
+
+def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer]) -> None:
+    """Settle what travelled in one message together with what it has logged, or one after the other where that fails:
+    whoever sees a job ended finds its log whole.
+    """
+    if settlements and not connection.in_atomic_block and any(log.waiting_since for log in logs):
+        try:
+            with taken(logs, wait_seconds=END_SECONDS) as write:
+                settled = settle_executions(settlements, before=write)
+        except Exception:
+            # One of the two spoils it for the other, or the database is away: they are told apart below.
+            logger.warning("message.not_settled_with_its_logs", exc_info=True)
+        else:
+            _note_superseded(settlements, settled)
+            return
+    write_buffers(logs, wait_seconds=END_SECONDS)
+    settle_together(settlements)
+
+
+def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], object] | None = None) -> None:
+    """Settle what travelled in one message: one statement, or one each where one of them spoils it for the others.
+
+    What is done ``before`` belongs to the transaction.
+    """
+    try:
+        settled = persistently(
+            lambda: settle_executions(settlements, before=before), give_up_after_seconds=SETTLE_PATIENCE_SECONDS
+        )
+    except CONNECTION_ERRORS:
+        logger.exception("message.not_settled", extra={"executions": len(settlements)})
+        return
+    except Exception:
+        logger.exception("message.not_settled", extra={"executions": len(settlements)})
+        if len(settlements) > 1:
+            for settlement in settlements:
+                settle_together([settlement])
+        return
+    _note_superseded(settlements, settled)
+
+
+def _note_superseded(settlements: Sequence[Settlement], settled: Sequence[Settled]) -> None:
+    if len(settled) < len(settlements):
+        logger.warning("message.superseded", extra={"executions": len(settlements) - len(settled)})

@@ -1,0 +1,179 @@
+"""The start of executions: from a hint to the jobs themselves, each under a new fence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import dict_row
+
+from scheduling import signals
+from scheduling.conf import BY_INDEX, lease_seconds
+from scheduling.limits.declared import PEAK_MEMORY
+from scheduling.models import Job
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
+from tenants.encryption.fields import SealedValueBrokenError, sealed_field
+from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
+
+_SQL = load_sql(__file__)
+_START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]
+
+
+@dataclass(frozen=True, slots=True)
+class StartedExecution:
+    """A job in the hands of this worker; ``attempt`` is the one that begins, from 1.
+
+    ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
+    Both, and ``is_expired``, are as of ``started_at``, which all members of a message have in common.
+    ``plan_retry_delays_seconds`` None: the kind's own count. ``unreadable`` says why what it was given cannot be opened
+    here, or what it answers not be sealed.
+    """
+
+    execution_id: UUID
+    job_id: UUID
+    tenant_id: UUID
+    kind: str
+    number: int
+    fence: int
+    payload: Mapping[str, Any]
+    attempt: int
+    crash_count: int
+    max_retries: int
+    checkpoint: Mapping[str, Any]
+    deadline_at: datetime | None
+    is_expired: bool
+    pickup_seconds: float
+    memory_limit_mib: int | None
+    wait_seconds: float | None
+    queue: str
+    tier: str
+    started_at: datetime
+    traceparent: str | None = None
+    plan_retry_delays_seconds: Sequence[float] | None = None
+    unreadable: DataKeyUnavailableError | SealedValueBrokenError | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for every start of the job, for systems outside that recognise repeats."""
+        return str(self.job_id)
+
+    @property
+    def owner(self) -> tuple[UUID, UUID] | None:
+        """Whose the result will be, where results are sealed: the tenant and the job."""
+        return (self.tenant_id, self.job_id) if is_sealing() else None
+
+
+class Begun(NamedTuple):
+    """An execution whose turn has come, as observers are told."""
+
+    tenant_id: UUID
+    job_id: UUID
+    execution_id: UUID
+    kind: str
+    queue: str
+    tier: str
+    pickup_seconds: float
+    wait_seconds: float | None
+
+    @classmethod
+    def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> Begun:
+        """Its turn came so long after its message was begun."""
+        return cls(
+            started.tenant_id,
+            started.job_id,
+            started.execution_id,
+            started.kind,
+            started.queue,
+            started.tier,
+            started.pickup_seconds + after_seconds,
+            None if started.wait_seconds is None else started.wait_seconds + after_seconds,
+        )
+
+
+_SEALED = {name: sealed_field(Job, name) for name in ("payload", "checkpoint")}
+# Columns of jsonb, which Django leaves as text.
+_JSON = ("payload", "checkpoint", "plan_retry_delays_seconds")
+
+
+def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
+    """Begin one execution if ``token`` is its latest and nobody else has begun it.
+
+    None is the normal answer to a message that came twice, late, or from a stranger.
+    """
+    started = start_executions(execution_ids=[execution_id], token=token, worker_id=worker_id)
+    if not started:
+        return None
+    announce_starts([Begun.of(started[0])])
+    return started[0]
+
+
+def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[StartedExecution]:
+    """Begin the executions of a message that carry ``token`` and that nobody has begun; those, in its order.
+
+    One statement, whatever their number.
+    """
+    with all_tenants(BY_INDEX):
+        rows = _start(execution_ids, token, worker_id)
+        # A live execution that its job does not agree with: the half that did match must not stay.
+        astray = {row["execution_id"] for row in rows if row["fence"] is None}
+        if astray:
+            transaction.set_rollback(True)
+        else:
+            # While it can still be undone: keys may have to be read.
+            started = _read_rows(rows)
+    if astray:
+        others = [execution_id for execution_id in execution_ids if execution_id not in astray]
+        return start_executions(execution_ids=others, token=token, worker_id=worker_id) if others else []
+    return started
+
+
+def announce_starts(begun: Sequence[Begun]) -> None:
+    """Tell the observers whose turn has come."""
+    signals.executions_started.send(None, executions=begun)
+
+
+def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[dict[str, Any]]:
+    # A message may name one twice: nothing in a message is trusted.
+    named = list(dict.fromkeys(execution_ids))
+    values: dict[str, Any] = {
+        "execution_ids": named,
+        "event_ids": uuid7s(len(named)),
+        "token": token,
+        "worker_id": worker_id,
+        "lease_seconds": lease_seconds(),
+        "memory_key": PEAK_MEMORY.key,
+        "memory_default": PEAK_MEMORY.default,
+    }
+    with prepared_cursor(dict_row) as cursor:
+        cursor.execute(_START_ONE if len(named) == 1 else _START_MANY, values)
+        rows: list[dict[str, Any]] = cursor.fetchall()
+    return rows
+
+
+def _read_rows(rows: Sequence[dict[str, Any]]) -> list[StartedExecution]:
+    if is_sealing():
+        bring(row["tenant_id"] for row in rows)
+    return [_started(row) for row in rows]
+
+
+def _started(columns: dict[str, Any]) -> StartedExecution:
+    for name in _JSON:
+        columns[name] = None if columns[name] is None else json.loads(columns[name])
+    columns["started_at"] = datetime.fromtimestamp(columns["started_at"], UTC)
+    tenant_id, job_id = columns["tenant_id"], columns["job_id"]
+    try:
+        if is_sealing():
+            require_keys(tenant_id)
+        for name, field in _SEALED.items():
+            columns[name] = field.opened(columns[name], tenant_id=tenant_id, row_id=job_id)
+    except (DataKeyUnavailableError, SealedValueBrokenError) as error:
+        columns |= {"payload": {}, "checkpoint": {}, "unreadable": error}
+    return StartedExecution(**columns)

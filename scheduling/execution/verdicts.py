@@ -1,0 +1,300 @@
+"""From how an execution ended to what is settled: the policy of retries, crashes and deadlines."""
+
+from __future__ import annotations
+
+import random
+import traceback as traceback_module
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from scheduling.conf import MAX_ERROR_CHARACTERS
+from scheduling.errors.fingerprints import fingerprint_of
+from scheduling.execution.settlement import Settlement, storable_text
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.retry import RetryPolicy, is_quarantined, retry_delay_seconds
+from scheduling.models import DeadLetter, Execution
+
+Outcome = Execution.Outcome
+Reason = DeadLetter.Reason
+# The tenant and the job.
+type Owner = tuple[UUID, UUID]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is stored; ``fingerprint`` groups errors that differ in details only."""
+
+    type: str
+    message: str
+    traceback: str
+    is_permanent: bool = False
+    retry_after_seconds: float | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """What the error shares with those of its cause, over the texts as they are stored."""
+        return fingerprint_of(storable_text(self.type), storable_text(self.message))
+
+    @classmethod
+    def of(cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None) -> Failure:
+        """The failure that ``error`` is; its ``code``, if it has one, is its type."""
+        return cls(
+            type=str(getattr(error, "code", "") or type(error).__name__)[:100],
+            message=str(error)[:MAX_ERROR_CHARACTERS],
+            traceback="".join(traceback_module.format_exception(error))[-MAX_ERROR_CHARACTERS:],
+            is_permanent=is_permanent,
+            retry_after_seconds=retry_after_seconds,
+        )
+
+
+DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job was done.", "")
+
+
+def completed(execution_id: UUID, fence: int, result: Any, *, owner: Owner | None = None) -> Settlement:
+    """The job is done."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.COMPLETED,
+        state=JobState.COMPLETED,
+        event="execution.completed",
+        result=result,
+        is_sample=True,
+        owner=owner,
+    )
+
+
+def failed(
+    execution_id: UUID,
+    fence: int,
+    failure: Failure,
+    *,
+    failed_attempts: int,
+    policy: RetryPolicy,
+    outcome: str = Outcome.FAILED,
+    uniform: Callable[[float, float], float] = random.uniform,
+) -> Settlement:
+    """An error of the job's own; ``failed_attempts`` counts this one.
+
+    Transient errors are retried while attempts are left; the rest become dead letters.
+    """
+    delay = None
+    if not failure.is_permanent:
+        delay = retry_delay_seconds(
+            policy,
+            failed_attempts=failed_attempts,
+            uniform=uniform,
+            retry_after_seconds=failure.retry_after_seconds,
+        )
+    reason = "" if delay is not None else Reason.ATTEMPTS_EXHAUSTED
+    if failure.is_permanent:
+        reason = Reason.PERMANENT_ERROR
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=outcome,
+        state=JobState.RETRYABLE if delay is not None else JobState.DISCARDED,
+        event=f"execution.{outcome}",
+        attempt_delta=1,
+        due_in_seconds=delay,
+        error_type=failure.type,
+        error_message=failure.message,
+        error_fingerprint=failure.fingerprint,
+        traceback=failure.traceback,
+        dead_letter_reason=reason,
+        retry_after_seconds=failure.retry_after_seconds,
+        is_sample=True,
+        event_data={"retry_in_seconds": round(delay, 3)} if delay is not None else {},
+    )
+
+
+def yielded(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
+    """The job gave its slot back at a safe point and goes on from ``checkpoint``."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.YIELDED,
+        state=JobState.AVAILABLE,
+        event="execution.yielded",
+        checkpoint=checkpoint,
+        owner=owner,
+    )
+
+
+def awaits_children(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
+    """The job gave its slot back until its children have ended, and goes on from ``checkpoint``."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.YIELDED,
+        state=JobState.SUSPENDED,
+        event="execution.awaits_children",
+        checkpoint=checkpoint,
+        owner=owner,
+    )
+
+
+def shut_down(execution_id: UUID, fence: int) -> Settlement:
+    """The worker stops; the job goes back and burns no attempt."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.SHUTDOWN,
+        state=JobState.AVAILABLE,
+        event="execution.shutdown",
+    )
+
+
+def snoozed(
+    execution_id: UUID, fence: int, *, until: datetime | None, seconds: float | None, **said: str | bool
+) -> Settlement:
+    """What the job needs is down: it goes back, after ``seconds`` if given, and burns no attempt."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.SNOOZED,
+        state=JobState.AVAILABLE if seconds is None else JobState.SCHEDULED,
+        due_in_seconds=seconds,
+        event="execution.snoozed",
+        event_data={**said, "until": until.isoformat() if until else None},
+    )
+
+
+def put_off(
+    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float, cause: str = "", owner: Owner | None = None
+) -> Settlement:
+    """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time; ``cause`` says why."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SCHEDULED,
+        event="execution.put_off",
+        checkpoint=checkpoint,
+        due_in_seconds=seconds,
+        event_data={"seconds": round(seconds, 3)} | ({"cause": cause[:200]} if cause else {}),
+        owner=owner,
+    )
+
+
+def not_begun(
+    execution_id: UUID, fence: int, *, cause: str, seconds: float, facts: Mapping[str, str] | None = None
+) -> Settlement:
+    """The worker lacks what the job needs, its key or its kind: the job waits, and burns no attempt.
+
+    ``facts`` go into the event beside the cause.
+    """
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SCHEDULED,
+        event="execution.put_off",
+        due_in_seconds=seconds,
+        event_data={"seconds": round(seconds, 3), "cause": cause, **(facts or {})},
+    )
+
+
+def suspended(
+    execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float | None, owner: Owner | None = None
+) -> Settlement:
+    """The job gave its slot back by itself, and goes on from ``checkpoint`` once somebody wakes it."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.PUT_OFF,
+        state=JobState.SUSPENDED,
+        event="execution.suspended",
+        checkpoint=checkpoint,
+        due_in_seconds=seconds,
+        event_data={} if seconds is None else {"seconds": round(seconds, 3)},
+        owner=owner,
+    )
+
+
+def cancelled(execution_id: UUID, fence: int, *, reason: str = "") -> Settlement:
+    """Somebody cancelled the job, whether or not it had begun."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.CANCELLED,
+        state=JobState.CANCELLED,
+        event="job.cancelled",
+        event_data={"reason": reason} if reason else {},
+    )
+
+
+def expired(execution_id: UUID, fence: int) -> Settlement:
+    """The job's deadline passed."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.EXPIRED,
+        state=JobState.DISCARDED,
+        event="job.discarded",
+        error_type=DEADLINE_PASSED.type,
+        error_message=DEADLINE_PASSED.message,
+        error_fingerprint=DEADLINE_PASSED.fingerprint,
+        dead_letter_reason=Reason.DEADLINE_PASSED,
+    )
+
+
+def returned(execution_id: UUID, fence: int, *, cause: str) -> Settlement:
+    """The job's turn did not come in the message that it travelled in: it goes back as if it had never left."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.RETURNED,
+        state=JobState.AVAILABLE,
+        event="execution.returned",
+        measured_us=0,
+        event_data={"cause": cause},
+    )
+
+
+def crashed(
+    execution_id: UUID,
+    fence: int,
+    *,
+    crash_count: int,
+    was_alone: bool,
+    cause: str,
+    is_lost: bool,
+    was_merged: bool = False,
+) -> Settlement:
+    """The worker under the job died; ``crash_count`` counts earlier crashes of the job alone.
+
+    Only a job that was alone in its worker is to blame for it. The third lone crash
+    quarantines the job. A merged message leaves open who it was, so that its members travel alone from now on.
+    """
+    blamed = 1 if was_alone else 0
+    quarantined = is_quarantined(crash_count + blamed)
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.CRASHED,
+        state=JobState.QUARANTINED if quarantined else JobState.AVAILABLE,
+        event="job.quarantined" if quarantined else "execution.crashed",
+        crash_delta=blamed,
+        error_type="worker_lost" if blamed else "",
+        error_message=cause if blamed else "",
+        error_fingerprint=Failure("worker_lost", cause, "").fingerprint if blamed else "",
+        dead_letter_reason=Reason.CRASHED_WORKERS if quarantined else "",
+        is_lost=is_lost,
+        travels_alone=was_merged,
+        event_data={"cause": cause},
+    )
+
+
+def unpublished(execution_id: UUID, fence: int) -> Settlement:
+    """The broker did not take the message: the claim is undone."""
+    return Settlement(
+        execution_id,
+        fence,
+        outcome=Outcome.UNPUBLISHED,
+        state=JobState.AVAILABLE,
+        event="execution.unpublished",
+    )

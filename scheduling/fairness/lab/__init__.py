@@ -1,0 +1,32 @@
+"""The fair order while time passes: arrivals replayed on simulated slots by the dispatcher's own tree.
+
+`replay` runs one policy. Workload files, what-if and the measures of `simulate_fairness` stand on it.
+"""
+
+from scheduling.fairness.lab.replay import Arrival, SimulatedStart, SimulatedTenant, replay, simulate
+from scheduling.fairness.lab.terms import (
+    Arrivals,
+    EntityShape,
+    Policy,
+    Predictor,
+    QueueShape,
+    Rules,
+    Timeline,
+    TreeShape,
+)
+
+__all__ = [
+    "Arrival",
+    "Arrivals",
+    "EntityShape",
+    "Policy",
+    "Predictor",
+    "QueueShape",
+    "Rules",
+    "SimulatedStart",
+    "SimulatedTenant",
+    "Timeline",
+    "TreeShape",
+    "replay",
+    "simulate",
+]

@@ -1,0 +1,197 @@
+"""A pool with its terms and its work, and the same pool after a change: what a what-if compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import inf
+
+from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueShape, Rules, TreeShape
+from scheduling.fairness.virtual_time import MILLI
+
+SECOND_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class PlanTerms:
+    """What the tenants of a plan have: weight and cap."""
+
+    weight: float
+    max_concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTerms:
+    """A tenant's plan and what it has beside it; ``max_concurrency`` None: the plan's."""
+
+    slug: str
+    plan: str
+    factor: float = 1.0
+    max_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTerms:
+    """A queue's own weight and cap; ``cap`` None: no cap."""
+
+    name: str
+    weight: float = 1
+    cap: int | None = None
+    expected_seconds: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TierTerms:
+    """The queue and its weight that the CFS plan gives a tier."""
+
+    queue: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A pool and what it has to do. The first ``running`` arrivals hold slots when it begins.
+
+    ``places`` are (queue, tenant) by their numbers, as ``arrivals.entity`` counts them. Each arrival stands for
+    ``stands_for`` of the real ones, and costs as much as they. ``known`` says of whose jobs the scheduler knows the
+    cost; where it is empty, ``arrivals`` say what is predicted. ``turnaround_us`` is how long a real hand-out takes
+    to its start, of jobs that do not cost less than ``small_us``.
+    """
+
+    pool: str
+    slots: int
+    policy: Policy
+    granularity_seconds: int
+    queues: Sequence[QueueTerms]
+    plans: Mapping[str, PlanTerms]
+    tenants: Sequence[TenantTerms]
+    tiers: Mapping[str, TierTerms]
+    places: Sequence[tuple[int, int]]
+    arrivals: Arrivals
+    seconds: float
+    running: int = 0
+    stands_for: int = 1
+    known: Sequence[bool] = ()
+    turnaround_us: int = 0
+    small_us: int = 0
+
+    def shape(self) -> TreeShape:
+        """The tree under these terms."""
+        weights = [self.plans[tenant.plan].weight * tenant.factor for tenant in self.tenants]
+        return TreeShape(
+            queues=[self._queue_shape(queue) for queue in self.queues],
+            caps=[self.cap_of(tenant) for tenant in self.tenants],
+            entities=[
+                EntityShape(queue, tenant, max(1, round(weights[tenant] * MILLI))) for queue, tenant in self.places
+            ],
+        )
+
+    def _queue_shape(self, queue: QueueTerms) -> QueueShape:
+        weight_milli = max(1, round(self.queue_weight(queue) * MILLI))
+        return QueueShape(weight_milli, inf if queue.cap is None else queue.cap, self._is_fifo)
+
+    def rules(self) -> Rules:
+        """How the slots are shared under these terms. Caps hold under every strategy of the platform."""
+        policy = Policy.CFS if self._is_fifo else self.policy
+        return Rules(
+            slots=self.slots,
+            policy=policy,
+            granularity_us=self.granularity_seconds * SECOND_US,
+            until_us=round(self.seconds * SECOND_US),
+            turnaround_us=self.turnaround_us * self.stands_for,
+            small_us=self.small_us * self.stands_for,
+        )
+
+    def queue_weight(self, queue: QueueTerms) -> float:
+        """The plan's word on the queue, else its own."""
+        by_plan = [tier.weight for tier in self.tiers.values() if tier.queue == queue.name]
+        return max(by_plan, default=queue.weight)
+
+    def cap_of(self, tenant: TenantTerms) -> int:
+        """Jobs of the tenant in flight at once."""
+        own = tenant.max_concurrency
+        return self.plans[tenant.plan].max_concurrency if own is None else own
+
+    @property
+    def _is_fifo(self) -> bool:
+        """FIFO queues that share by weight, with caps: what the strategy `nop` means."""
+        return self.policy in {Policy.FIFO, Policy.CAP}
+
+
+class UnknownNameError(ValueError):
+    """A change names something that the load does not have."""
+
+    def __init__(self, field_name: str, name: str) -> None:
+        self.field = field_name
+        self.name = name
+        super().__init__(f"{field_name}: there is no {name!r} in this pool's load")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What would be different; what is not named stays as it is. A cap of None means none of its own."""
+
+    plan_weights: Mapping[str, float] = field(default_factory=dict)
+    plan_caps: Mapping[str, int] = field(default_factory=dict)
+    tenant_factors: Mapping[str, float] = field(default_factory=dict)
+    tenant_caps: Mapping[str, int | None] = field(default_factory=dict)
+    queue_weights: Mapping[str, int] = field(default_factory=dict)
+    queue_caps: Mapping[str, int | None] = field(default_factory=dict)
+    tier_weights: Mapping[str, int] = field(default_factory=dict)
+    policy: Policy | None = None
+    granularity_seconds: int | None = None
+    slots: int | None = None
+
+
+def apply_change(load: Load, change: Change) -> Load:
+    """The same work under the changed terms. Raises UnknownNameError."""
+    _check_names(load, change)
+    return replace(
+        load,
+        slots=load.slots if change.slots is None else change.slots,
+        policy=change.policy or load.policy,
+        granularity_seconds=change.granularity_seconds or load.granularity_seconds,
+        plans={
+            slug: PlanTerms(
+                change.plan_weights.get(slug, terms.weight), change.plan_caps.get(slug, terms.max_concurrency)
+            )
+            for slug, terms in load.plans.items()
+        },
+        tenants=[
+            replace(
+                tenant,
+                factor=change.tenant_factors.get(tenant.slug, tenant.factor),
+                max_concurrency=change.tenant_caps.get(tenant.slug, tenant.max_concurrency),
+            )
+            for tenant in load.tenants
+        ],
+        queues=[
+            replace(
+                queue,
+                weight=change.queue_weights.get(queue.name, queue.weight),
+                cap=change.queue_caps.get(queue.name, queue.cap),
+            )
+            for queue in load.queues
+        ],
+        tiers={
+            slug: TierTerms(tier.queue, change.tier_weights.get(slug, tier.weight)) for slug, tier in load.tiers.items()
+        },
+    )
+
+
+def _check_names(load: Load, change: Change) -> None:
+    tenants = {tenant.slug for tenant in load.tenants}
+    queues = {queue.name for queue in load.queues}
+    known: Mapping[str, set[str]] = {
+        "plan_weights": set(load.plans),
+        "plan_caps": set(load.plans),
+        "tenant_factors": tenants,
+        "tenant_caps": tenants,
+        "queue_weights": queues,
+        "queue_caps": queues,
+        "tier_weights": set(load.tiers),
+    }
+    for field_name, names in known.items():
+        for name in getattr(change, field_name):
+            if name not in names:
+                raise UnknownNameError(field_name, name)

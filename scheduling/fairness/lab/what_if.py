@@ -1,0 +1,290 @@
+"""What would happen: the same work replayed under the terms of now and under changed ones, side by side.
+
+>>> result = what_if(load, Change(plan_weights={"sandbox": 3}))
+>>> [(line.name, line.now.share, line.after.share) for line in result.plans]
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
+from scheduling.fairness.lab import Timeline, replay
+from scheduling.fairness.lab.load import SECOND_US, Change, Load, apply_change
+from scheduling.fairness.lab.workload_costs import predictor_for
+from tenants.translation import translate
+
+# The tenants that a change concerns most, shown one by one.
+MOST_AFFECTED = 10
+# Fewer starts than this say little about percentiles and shares.
+FEW_STARTS = 100
+# Less than these is noise of a simulation, not a loss.
+LOST_PART, LATER_PART, LATER_SECONDS = 0.01, 0.05, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a plan or a tenant gets within the time. ``share`` is a part of 1 of the pool's busy time.
+
+    Waits are from when a job could run to its start; jobs that had not begun at the end count with what they had
+    waited by then, so a wait as long as the time means "longer". None without any job.
+    """
+
+    worker_seconds: float
+    share: float
+    starts: int
+    unstarted: int
+    wait_p50_seconds: float | None
+    wait_p95_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A plan or a tenant (``plan`` is then its plan), under the terms of now and after the change."""
+
+    name: str
+    plan: str
+    now: Outcome
+    after: Outcome
+
+    @property
+    def lost_seconds(self) -> float:
+        """Worker time that the change costs it; negative: gains."""
+        return self.now.worker_seconds - self.after.worker_seconds
+
+    @property
+    def later_seconds(self) -> float:
+        """By how much the wait of its slowest twentieth grows."""
+        return (self.after.wait_p95_seconds or 0.0) - (self.now.wait_p95_seconds or 0.0)
+
+    @property
+    def is_loser(self) -> bool:
+        has_lost = self.lost_seconds > LOST_PART * self.now.worker_seconds
+        is_later = self.later_seconds > max(LATER_SECONDS, LATER_PART * (self.now.wait_p95_seconds or 0.0))
+        return has_lost or is_later
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The pool as a whole. ``jain`` is of worker time over what the weights give for the demand; 1 is exactly fair."""
+
+    worker_seconds: float
+    busy_part: float
+    starts: int
+    unstarted: int
+    jain: float
+
+
+class NoteCode(StrEnum):
+    """What to bear in mind when reading the result."""
+
+    NO_ARRIVALS = "no_arrivals"
+    FEW_STARTS = "few_starts"
+    SAMPLED = "sampled"
+    NO_SLOTS = "no_slots"
+    OTHER_POOLS = "other_pools"
+    PREDICTED_COSTS = "predicted_costs"
+    UNSLICED = "unsliced"
+    RESERVED_SLOTS = "reserved_slots"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One reservation, in words."""
+
+    code: NoteCode
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The answer. ``losers`` come first to lose: the greatest loss of worker time, then of waiting, first.
+
+    ``tenants`` are the ten most affected ones, ``picks`` the decisions simulated on both sides together.
+    """
+
+    pool: str
+    seconds: float
+    arrivals: int
+    picks: int
+    now: Totals
+    after: Totals
+    plans: Sequence[Line]
+    tenants: Sequence[Line]
+    losers: Sequence[Line]
+    notes: Sequence[Note]
+
+
+def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side | None = None) -> WhatIf:
+    """Replay the load now and after the change. Raises UnknownNameError. Pure.
+
+    ``now`` is the load replayed as it is, by whoever has that from another question.
+    """
+    changed = apply_change(load, change)
+    now, after = now or Side(load), Side(changed)
+    names = [tenant.slug for tenant in load.tenants]
+    plans = [tenant.plan for tenant in load.tenants]
+    by_tenant = _lines(now.outcomes(names), after.outcomes(names), dict(zip(names, plans, strict=True)))
+    affected = sorted(by_tenant, key=lambda line: (-abs(line.lost_seconds), -abs(line.later_seconds), line.name))
+    losers = sorted(
+        (line for line in by_tenant if line.is_loser),
+        key=lambda line: (-line.lost_seconds, -line.later_seconds, line.name),
+    )
+    return WhatIf(
+        pool=load.pool,
+        seconds=load.seconds,
+        arrivals=len(load.arrivals) * load.stands_for,
+        picks=len(now.timeline.spans) + len(after.timeline.spans),
+        now=now.totals(),
+        after=after.totals(),
+        plans=_lines(now.outcomes(plans), after.outcomes(plans), {plan: plan for plan in plans}),
+        tenants=affected[:MOST_AFFECTED],
+        losers=losers[:MOST_AFFECTED],
+        notes=[
+            *_notes(load, min(now.starts, after.starts)),
+            *_slice_notes(is_unsliced=now.timeline.is_unsliced or after.timeline.is_unsliced),
+            *notes,
+        ],
+    )
+
+
+class Side:
+    """One replay, counted by tenant; nothing changes it afterwards."""
+
+    def __init__(self, load: Load) -> None:
+        self.load = load
+        predictor = predictor_for(
+            load.arrivals, load.known, [load.queues[queue].expected_seconds for queue, _ in load.places]
+        )
+        self.timeline: Timeline = replay(
+            load.arrivals, load.shape(), load.rules(), predictor=predictor, running=load.running
+        )
+        count = len(load.tenants)
+        self.busy_us = [0] * count
+        self.started = [0] * count
+        self.unstarted = [0] * count
+        self.waits_us: list[list[int]] = [[] for _ in range(count)]
+        self._count()
+
+    def _count(self) -> None:
+        arrivals, end_us = self.load.arrivals, self.timeline.end_us
+        tenant_of = [self.load.places[place][1] for place in arrivals.entity]
+        has_begun = bytearray(len(arrivals))
+        for job in range(self.load.running):
+            has_begun[job] = True
+        for job, start_us, stop_us in self.timeline.spans:
+            tenant = tenant_of[job]
+            self.busy_us[tenant] += max(0, min(stop_us, end_us) - start_us)
+            if not has_begun[job]:
+                has_begun[job] = True
+                self.started[tenant] += 1
+                self.waits_us[tenant].append(start_us - arrivals.at_us[job])
+        for job, tenant in enumerate(tenant_of):
+            if not has_begun[job] and arrivals.at_us[job] < end_us:
+                self.unstarted[tenant] += 1
+                self.waits_us[tenant].append(end_us - arrivals.at_us[job])
+
+    @property
+    def starts(self) -> int:
+        return sum(self.started)
+
+    def outcomes(self, names: Sequence[str]) -> dict[str, Outcome]:
+        """What the tenants got, together by name."""
+        members: dict[str, list[int]] = defaultdict(list)
+        for tenant, name in enumerate(names):
+            members[name].append(tenant)
+        whole = sum(self.busy_us) or 1
+        return {name: self._outcome(tenants, whole) for name, tenants in members.items()}
+
+    def _outcome(self, tenants: Iterable[int], whole_us: int) -> Outcome:
+        tenants = list(tenants)
+        waits = sorted(wait for tenant in tenants for wait in self.waits_us[tenant])
+        busy_us = sum(self.busy_us[tenant] for tenant in tenants)
+        return Outcome(
+            worker_seconds=busy_us / SECOND_US,
+            share=busy_us / whole_us,
+            starts=sum(self.started[tenant] for tenant in tenants) * self.load.stands_for,
+            unstarted=sum(self.unstarted[tenant] for tenant in tenants) * self.load.stands_for,
+            wait_p50_seconds=percentile_seconds(waits, 0.5),
+            wait_p95_seconds=percentile_seconds(waits, 0.95),
+        )
+
+    def totals(self) -> Totals:
+        busy_us = sum(self.busy_us)
+        offered_us = self.load.slots * self.timeline.end_us
+        return Totals(
+            worker_seconds=busy_us / SECOND_US,
+            busy_part=busy_us / offered_us if offered_us else 0.0,
+            starts=self.starts * self.load.stands_for,
+            unstarted=sum(self.unstarted) * self.load.stands_for,
+            jain=self._jain(),
+        )
+
+    def _jain(self) -> float:
+        """Over what the weights would give each tenant of the delivered time, given what it asked for."""
+        load = self.load
+        asked_us: dict[tuple[int, int], int] = defaultdict(int)
+        for place, at_us, cost_us in zip(load.arrivals.entity, load.arrivals.at_us, load.arrivals.cost_us, strict=True):
+            asked_us[load.places[place]] += min(cost_us, max(0, self.timeline.end_us - at_us))
+        by_queue: dict[int, list[TenantDemand[int]]] = defaultdict(list)
+        for (queue, tenant), wanted_us in asked_us.items():
+            terms = load.tenants[tenant]
+            weight = load.plans[terms.plan].weight * terms.factor
+            cap = min(wanted_us, load.cap_of(terms) * self.timeline.end_us)
+            by_queue[queue].append(TenantDemand(tenant, weight, cap))
+        demands = [
+            QueueDemand(queue, load.queue_weight(load.queues[queue]), math.inf, tenants)
+            for queue, tenants in by_queue.items()
+        ]
+        due: dict[int, float] = defaultdict(float)
+        for (_, tenant_id), share in entitlements(sum(self.busy_us), demands).items():
+            due[tenant_id] += share
+        return jain_index([self.busy_us[tenant] / share for tenant, share in due.items() if share > 0])
+
+
+def percentile_seconds(ordered_us: Sequence[int], part: float) -> float | None:
+    """The smallest of ordered waits that at least ``part`` of them do not exceed; None without any."""
+    if not ordered_us:
+        return None
+    return ordered_us[max(0, math.ceil(part * len(ordered_us)) - 1)] / SECOND_US
+
+
+def _lines(now: Mapping[str, Outcome], after: Mapping[str, Outcome], plans: Mapping[str, str]) -> list[Line]:
+    return [Line(name, plans[name], outcome, after[name]) for name, outcome in sorted(now.items())]
+
+
+def _notes(load: Load, starts: int) -> list[Note]:
+    notes: list[Note] = []
+    if not len(load.arrivals):
+        notes.append(
+            Note(NoteCode.NO_ARRIVALS, translate("Nothing arrived and nothing waits: there is nothing to compare."))
+        )
+    elif load.slots == 0:
+        notes.append(Note(NoteCode.NO_SLOTS, translate("The pool has no slots now: nothing would start.")))
+    elif starts < FEW_STARTS:
+        notes.append(
+            Note(
+                NoteCode.FEW_STARTS,
+                translate("Only %(starts)s jobs would start: too few to rely on the percentiles.", {"starts": starts}),
+            )
+        )
+    if load.stands_for > 1:
+        text = translate(
+            "Every %(count)sth arrival was replayed, and stands for %(count)s; waits are coarse.",
+            {"count": load.stands_for},
+        )
+        notes.append(Note(NoteCode.SAMPLED, text))
+    return notes
+
+
+def _slice_notes(*, is_unsliced: bool) -> list[Note]:
+    if not is_unsliced:
+        return []
+    text = translate(
+        "There were too many time slices to replay: from some time on, jobs kept their slots to their end."
+    )
+    return [Note(NoteCode.UNSLICED, text)]

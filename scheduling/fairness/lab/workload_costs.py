@@ -1,0 +1,49 @@
+"""What the platform's predictor believes of a workload's jobs, learning as they end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from scheduling.fairness.lab.terms import Arrivals
+from scheduling.fairness.prediction import CostSums, Sample, cut_outlier, fold, predict
+
+SECOND_US = 1_000_000
+
+
+class WorkloadPredictor:
+    """By tenant, else by all of them, as the tick keeps it. Of entities in ``known`` it knows what jobs cost, of the
+    others the first are believed to take ``expected_seconds``.
+    """
+
+    def __init__(self, arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]) -> None:
+        self._arrivals = arrivals
+        self._known = known
+        self._expected_us = [max(1, round(seconds * SECOND_US)) for seconds in expected_seconds]
+        self._sums: list[CostSums | None] = [None] * len(known)
+        self._all: CostSums | None = None
+        self._samples = 0
+
+    def predict(self, job: int) -> int:
+        tenant = self._arrivals.entity[job]
+        if self._known[tenant]:
+            return self._arrivals.cost_us[job]
+        return predict(self._sums[tenant], self._all, expected_us=self._expected_us[tenant], size=self._size(job))
+
+    def learn(self, job: int, cost_us: int) -> None:
+        tenant = self._arrivals.entity[job]
+        if self._known[tenant]:
+            return
+        sample = Sample(self._size(job), cut_outlier(cost_us, self.predict(job), self._samples))
+        self._sums[tenant] = fold(self._sums[tenant], [sample])
+        self._all = fold(self._all, [sample])
+        self._samples += 1
+
+    def _size(self, job: int) -> int:
+        return 0 if self._arrivals.size is None else self._arrivals.size[job]
+
+
+def predictor_for(
+    arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]
+) -> WorkloadPredictor | None:
+    """By entities' numbers; None where the scheduler knows what every job costs."""
+    return None if all(known) else WorkloadPredictor(arrivals, known, expected_seconds)

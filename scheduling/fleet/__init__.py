@@ -1,0 +1,1 @@
+"""Workers and other processes as rows, their supervision and scaling."""

@@ -1,0 +1,118 @@
+"""Workers in the console: who is there, when it was last heard of, what it runs, and draining it."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from scheduling.conf import lease_seconds
+from scheduling.console.help_texts import HelpfulMixin
+from scheduling.console.tags import badge
+from scheduling.console.wording import duration_words
+from scheduling.fleet.queries import EXECUTION_LIMIT, list_current_executions, list_workers
+from scheduling.fleet.workers import drain_worker, resume_worker
+from scheduling.models import Worker
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.keyset import parse_uuid
+from tenants.admin.live_pages import LiveListMixin, LivePageMixin
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
+
+
+@admin.register(Worker)
+class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
+    """Worker processes with their slots and how long ago they were heard of; each enters itself."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    list_display = (
+        "process",
+        "state_badge",
+        "pool",
+        "slots",
+        "running",
+        "heard",
+        "canary",
+        "skew",
+        "version",
+        "started_at",
+    )
+    change_form_outer_before_template = "scheduling/dashboards/worker_now.html"
+    ordering = ("-id",)
+    sortable_by = ()
+    post_actions = ("drain", "resume")
+    empty_title = gettext_lazy("No worker has ever started")
+    empty_text = gettext_lazy(
+        "Start one with “manage.py run_worker --pool default”, or everything with “manage.py run_platform”."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        return list_workers().order_by("-id")
+
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
+        worker_id = parse_uuid(object_id)
+        worker = list_workers().filter(pk=worker_id).first() if worker_id else None
+        if worker is None:
+            return None
+        context = {
+            "worker": worker,
+            "state": self.state_badge(worker),
+            "heard": self.heard(worker),
+            "canary": self.canary(worker),
+            "executions": list_current_executions(worker.pk),
+            "execution_limit": EXECUTION_LIMIT,
+        }
+        return render_to_string(NOW_TEMPLATE, context, request)
+
+    @post_action(
+        label=gettext_lazy("Drain"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda worker: worker.status == Worker.Status.ONLINE,
+    )
+    def drain(self, request: HttpRequest, worker: Worker, reason: str) -> str:
+        drain_worker(worker_id=worker.pk, reason=reason)
+        return gettext("%(worker)s is handed nothing more; what it runs goes on.") % {"worker": worker}
+
+    @post_action(
+        label=gettext_lazy("Resume"),
+        permission=Permission.QUEUES_OPERATE,
+        is_offered=lambda worker: worker.status == Worker.Status.DRAINING,
+    )
+    def resume(self, request: HttpRequest, worker: Worker, reason: str) -> str:
+        resume_worker(worker_id=worker.pk)
+        return gettext("%(worker)s takes jobs again.") % {"worker": worker}
+
+    @admin.display(description=gettext_lazy("Worker"))
+    def process(self, worker: Worker) -> str:
+        return str(worker)
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, worker: Worker) -> SafeString:
+        silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
+        if worker.stop_reason:
+            return badge("silent", worker.stop_reason.replace("_", " "))
+        return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)
+
+    @admin.display(description=gettext_lazy("Running"))
+    def running(self, worker: Worker) -> str:
+        """Executions that it has begun and not ended."""
+        return f"{worker.running:,}"  # type: ignore[attr-defined] # list_workers counts them
+
+    @admin.display(description=gettext_lazy("Last heartbeat"))
+    def heard(self, worker: Worker) -> str:
+        return f"{duration_words(timezone.now() - worker.heartbeat_at)} ago"
+
+    @admin.display(description=gettext_lazy("Last canary"))
+    def canary(self, worker: Worker) -> str:
+        return f"{duration_words(timezone.now() - worker.canary_at)} ago" if worker.canary_at else "-"
+
+    @admin.display(description=gettext_lazy("Clock off by"))
+    def skew(self, worker: Worker) -> str:
+        return "-" if worker.clock_skew_seconds is None else f"{worker.clock_skew_seconds:+.2f} s"

@@ -1,0 +1,66 @@
+"""Job kinds that workers announce: a pool is handed jobs of the kinds of its live workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from scheduling.conf import lease_seconds
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.models import WorkerPool
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+
+# The gate before their jobs, followed by the id of the pool.
+UNKNOWN = "unknown"
+# A rolling deploy ends before; a kind that is unknown for longer has been forgotten.
+ALARM_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownKind:
+    """A kind whose jobs wait in a pool, and since when a dispatcher has seen them wait."""
+
+    pool: str
+    kind: str
+    since: datetime
+
+
+def unknown_kinds_of(
+    pools: Iterable[WorkerPool], now: datetime, *, waiting_for: timedelta = ALARM_AFTER
+) -> list[UnknownKind]:
+    """Return the kinds whose jobs have waited for so long for a worker that announces them, the longest first."""
+    found = [
+        UnknownKind(pool.name, kind, datetime.fromtimestamp(since, UTC))
+        for pool in pools
+        for kind, since in pool.unknown_kinds.items()
+    ]
+    return sorted((each for each in found if now - each.since >= waiting_for), key=lambda each: each.since)
+
+
+_SQL = load_sql(__file__)
+_REFRESH = _SQL["store_announced_kinds"]
+_NOTE_UNKNOWN = _SQL["note_unknown_kinds"]
+
+
+def tend_announced_kinds() -> None:
+    """Store what live workers announce, and note the kinds with waiting jobs that none announces."""
+    with all_tenants():
+        refresh_announced_kinds()
+        with prepared_cursor() as cursor:
+            cursor.execute(_NOTE_UNKNOWN)
+
+
+def refresh_announced_kinds() -> int:
+    """Store for each pool what its live workers announce; return how many pools changed.
+
+    Wake the dispatcher if one did, so that jobs whose kind is now announced are released at once.
+    """
+    with all_tenants(), prepared_cursor() as cursor:
+        cursor.execute(_REFRESH, {"lease_seconds": lease_seconds()})
+        changed = len(cursor.fetchall())
+        if changed:
+            wake_on_commit()
+    return changed

@@ -1,0 +1,171 @@
+"""Scaling of a pool on this machine: how many workers its work is worth, and starting and stopping them."""
+
+from __future__ import annotations
+
+import logging
+import math
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
+from scheduling.fleet.queries import find_running_workers
+from scheduling.fleet.supervisor import STOP_SECONDS, Service, Watched
+from scheduling.fleet.workers import drain_worker, resume_worker
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleRule:
+    """Between ``least`` and ``most`` workers of ``slots`` slots each, so many that what is ready is done within
+    ``target_seconds``. Fewer only once fewer would have done for ``patience_seconds``.
+
+    Raises ValueError for bounds that leave no number.
+    """
+
+    least: int
+    most: int
+    slots: int
+    target_seconds: float
+    patience_seconds: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.least <= self.most or self.most < 1:
+            raise ValueError(f"Between {self.least} and {self.most} workers there is no number to choose.")
+        if self.slots < 1 or self.target_seconds <= 0 or self.patience_seconds < 0:
+            raise ValueError("Slots and the target are above 0, patience is not below.")
+
+    def wanted(self, *, ready_seconds: float, in_flight: int) -> int:
+        """The workers for ``ready_seconds`` of slot time that wait while ``in_flight`` messages have slots."""
+        by_work = math.ceil(ready_seconds / (self.slots * self.target_seconds))
+        by_flight = math.ceil(in_flight / self.slots)
+        return min(self.most, max(self.least, by_work, by_flight))
+
+
+class Patience:
+    """The greatest number that was wanted within the last ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        # Falling numbers, each with the last moment at which it was wanted.
+        self._wanted: deque[tuple[int, float]] = deque()
+
+    def settle(self, wanted: int, *, now: float) -> int:
+        """``wanted`` at ``now``, in seconds of any clock that only goes on; what to do with it."""
+        while self._wanted and self._wanted[-1][0] <= wanted:
+            self._wanted.pop()
+        self._wanted.append((wanted, now))
+        while now - self._wanted[0][1] > self._seconds:
+            self._wanted.popleft()
+        return self._wanted[0][0]
+
+
+logger = logging.getLogger(__name__)
+
+TOO_MANY = "the pool has less to do"
+WANTED_AGAIN = "the pool has more to do again"
+
+
+@dataclass(slots=True)
+class Member:
+    """A worker of the fleet. ``is_leaving`` since it was told to drain, or to stop before it had begun."""
+
+    watched: Watched
+    is_leaving: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A worker as the database knows it: its id, and how many executions it has in hand."""
+
+    worker_id: UUID
+    in_hand: int
+
+
+class Fleet:
+    """Started and scaled from one thread. ``service_of`` makes the service of the n-th worker, which is to leave by
+    itself when drained.
+    """
+
+    def __init__(self, service_of: Callable[[int], Service], *, pool_name: str) -> None:
+        self._service_of = service_of
+        self._pool_name = pool_name
+        self._members: list[Member] = []
+        self._count = 0
+
+    @property
+    def size(self) -> int:
+        """Workers that are to stay."""
+        return sum(not member.is_leaving for member in self._members)
+
+    def tend(self) -> None:
+        """Restart who has died, and forget who has left."""
+        for member in self._members:
+            if not member.is_leaving:
+                member.watched.keep_running()
+        self._members = [member for member in self._members if not (member.is_leaving and member.watched.has_ended)]
+
+    def scale_to(self, wanted: int) -> None:
+        """Have ``wanted`` workers that stay: recall who is leaving before anybody new is started."""
+        if wanted == self.size:
+            return
+        standings = self._standings()
+        while self.size < wanted:
+            if not self._recall_one(standings):
+                self._start_one()
+        while self.size > wanted:
+            self._send_one(standings)
+
+    def stop(self) -> None:
+        """Ask all to stop, softly, and wait; kill who does not."""
+        for member in self._members:
+            member.watched.ask_to_stop()
+        until = time.monotonic() + STOP_SECONDS
+        for member in self._members:
+            member.watched.wait_or_kill(until)
+
+    def _standings(self) -> Mapping[int, Standing]:
+        """By process id; who has not registered yet is not there."""
+        found = find_running_workers(pool_name=self._pool_name, hostname=platform.node()[:200])
+        return {pid: Standing(worker_id, in_hand) for pid, worker_id, in_hand in found}
+
+    def _start_one(self) -> None:
+        self._count += 1
+        member = Member(Watched(self._service_of(self._count)))
+        self._members.append(member)
+        member.watched.keep_running()
+
+    def _recall_one(self, standings: Mapping[int, Standing]) -> bool:
+        """Whether somebody who was leaving stays."""
+        for member in self._members:
+            standing = standings.get(member.watched.pid or 0)
+            if not member.is_leaving or standing is None:
+                continue
+            try:
+                resume_worker(worker_id=standing.worker_id, reason=WANTED_AGAIN)
+            except (WorkerNotFoundError, WorkerNotRunningError):
+                continue
+            member.is_leaving = False
+            return True
+        return False
+
+    def _send_one(self, standings: Mapping[int, Standing]) -> None:
+        """Let the one go that has least in hand; of these the youngest."""
+        staying = [member for member in reversed(self._members) if not member.is_leaving]
+        member = min(staying, key=lambda one: _in_hand(standings.get(one.watched.pid or 0)))
+        member.is_leaving = True
+        standing = standings.get(member.watched.pid or 0)
+        if standing is None:
+            # It has not come so far as to have a job.
+            member.watched.ask_to_stop()
+            return
+        try:
+            drain_worker(worker_id=standing.worker_id, reason=TOO_MANY)
+        except (WorkerNotFoundError, WorkerNotRunningError):
+            logger.info("fleet.worker_had_left", extra={"worker_id": str(standing.worker_id)})
+
+
+def _in_hand(standing: Standing | None) -> int:
+    return -1 if standing is None else standing.in_hand

@@ -1,0 +1,111 @@
+"""Reads of workers, dispatchers and beat by their heartbeats and the database's clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Now
+from psycopg.rows import class_row
+
+from scheduling.conf import lease_seconds
+from scheduling.exceptions import WorkerNotFoundError
+from scheduling.models import LiveExecution, ProcessHeartbeat, Worker
+from scheduling.shares.raw import fetch_rows
+from tenants.context import all_tenants, require_scope
+from tenants.database.sql import load_sql
+
+WORKER_ROLE = "worker"
+# A Celery process that was given the platform's messages and is none of its workers.
+FOREIGN_ROLE = "foreign"
+# How long after its last message a process that is not the platform's is an alarm.
+FOREIGN_ALARM = timedelta(minutes=5)
+ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
+
+_SQL = load_sql(__file__)
+_POOLS, _PROCESSES = _SQL["read_pools"], _SQL["read_processes"]
+
+
+@dataclass(frozen=True, slots=True)
+class LivePool:
+    """A pool with what its live workers offer; the canary is that of the worker which answered longest ago."""
+
+    name: str
+    queues: list[str]
+    workers: int
+    slots: int
+    oldest_canary_seconds: float | None
+    worst_skew_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Pools, and how long ago the youngest process of each role was heard of."""
+
+    pools: list[LivePool]
+    process_ages: Mapping[str, float]
+    worst_skew_seconds: float | None
+
+
+def read_liveness() -> Liveness:
+    """Two statements over small tables."""
+    values = {"lease": lease_seconds()}
+    pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
+    processes = fetch_rows(_PROCESSES, values)
+    ages = {row.role: row.age for row in processes}
+    told = [*(row.skew for row in processes), *(pool.worst_skew_seconds for pool in pools)]
+    skews = [skew for skew in told if skew is not None]
+    return Liveness(pools, ages, max(skews, key=abs, default=None))
+
+
+def live_workers() -> QuerySet[Worker]:
+    """Workers that were heard of within the lease, those that drain among them."""
+    since = Now() - timedelta(seconds=lease_seconds())
+    return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
+
+
+def find_foreign_process() -> str:
+    """Return the host and process id of a Celery process that was given the platform's messages lately; else empty."""
+    require_scope()
+    since = Now() - FOREIGN_ALARM
+    row = ProcessHeartbeat.objects.filter(role=FOREIGN_ROLE, heartbeat_at__gt=since).first()
+    return "" if row is None else f"{row.hostname}:{row.pid}"
+
+
+# Executions that one page shows of a worker.
+EXECUTION_LIMIT = 200
+
+
+def list_workers() -> QuerySet[Worker]:
+    """Workers with `running`, over the executions of the scope of the moment."""
+    own = LiveExecution.objects.filter(worker_id=OuterRef("pk")).order_by().values("worker_id")
+    running = own.annotate(running=Count("pk")).values("running")
+    return Worker.objects.select_related("pool").annotate(
+        running=Coalesce(Subquery(running, output_field=IntegerField()), 0)
+    )
+
+
+def get_worker(worker_id: UUID) -> Worker:
+    """The worker of this id; `WorkerNotFoundError` for none."""
+    worker = list_workers().filter(pk=worker_id).first()
+    if worker is None:
+        raise WorkerNotFoundError
+    return worker
+
+
+def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:
+    """What the worker runs now of the scope of the moment, the longest first; no more than a page can show."""
+    rows = LiveExecution.objects.filter(worker_id=worker_id).select_related("tenant", "queue").order_by("started_at")
+    return list(rows[:EXECUTION_LIMIT])
+
+
+def find_running_workers(*, pool_name: str, hostname: str) -> list[tuple[int, UUID, int]]:
+    """(process id, id, executions in hand) of a pool's workers on a machine that take jobs or drain."""
+    with all_tenants():
+        rows = list_workers().filter(
+            pool__name=pool_name, hostname=hostname, status__in=(Worker.Status.ONLINE, Worker.Status.DRAINING)
+        )
+        return [(worker.pid, worker.pk, worker.running) for worker in rows]  # type: ignore[attr-defined]

@@ -1,0 +1,137 @@
+"""Workers as rows: who is there, with how many slots, and since when not any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
+
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
+from scheduling.fleet.announced_kinds import refresh_announced_kinds
+from scheduling.kit import registry
+from scheduling.models import Queue, Worker, WorkerPool
+from tenants.context import all_tenants
+from tenants.exceptions import DomainError
+from tenants.ids import uuid7
+from tenants.services.audit import record_audit
+from tenants.translation import LocalizableText
+
+
+class PoolNotFoundError(DomainError):
+    code, category, title = "not_found", "not_found", gettext_noop("There is no such worker pool")
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A worker as it presents itself; ``slots`` is the number of jobs it runs at once."""
+
+    worker_id: UUID
+    pool_id: int
+    queue_names: tuple[str, ...]
+    hostname: str
+    pid: int
+    slots: int
+    version: str
+    kinds: tuple[str, ...] = ()
+    sandbox: Mapping[str, Any] = field(default_factory=dict)
+
+
+def register_worker(
+    *,
+    pool_name: str,
+    hostname: str,
+    pid: int,
+    slots: int,
+    version: str = "",
+    sandbox: Mapping[str, Any] | None = None,
+) -> Registration:
+    """Enter a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
+
+    ``sandbox`` is what its host offers to extraction.
+    """
+    with all_tenants():
+        pool = WorkerPool.objects.filter(name=pool_name).first()
+        if pool is None:
+            known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
+            raise PoolNotFoundError(
+                "There is no worker pool %(name)r; there are: %(known)s.", {"name": pool_name, "known": known}
+            )
+        queue_names = tuple(Queue.objects.filter(pool=pool).values_list("name", flat=True))
+        registration = Registration(
+            uuid7(),
+            pool.pk,
+            queue_names,
+            hostname[:200],
+            pid,
+            slots,
+            version[:40],
+            tuple(registry.kinds()),
+            sandbox or {},
+        )
+        enter_again(registration=registration)
+    return registration
+
+
+def enter_again(*, registration: Registration) -> None:
+    """Put the worker's row there if it is not: at the start, or after a restored backup lost it."""
+    with all_tenants():
+        Worker.objects.bulk_create(
+            [
+                Worker(
+                    id=registration.worker_id,
+                    pool_id=registration.pool_id,
+                    hostname=registration.hostname,
+                    pid=registration.pid,
+                    slots=registration.slots,
+                    version=registration.version,
+                    sandbox=dict(registration.sandbox),
+                    queues=list(registration.queue_names),
+                    kinds=list(registration.kinds),
+                    started_at=Now(),
+                    heartbeat_at=Now(),
+                )
+            ],
+            ignore_conflicts=True,
+        )
+        refresh_announced_kinds()
+
+
+def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """The worker has stopped; its slots are gone. ``reason`` is given where nobody asked it to stop."""
+    with all_tenants():
+        Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)
+
+
+def drain_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """Hand the worker nothing more; what it runs goes on. It stops fetching with its next heartbeat."""
+    _switch(worker_id, Worker.Status.ONLINE, Worker.Status.DRAINING, "worker.draining", reason)
+
+
+def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
+    """Let a draining worker take jobs again."""
+    _switch(worker_id, Worker.Status.DRAINING, Worker.Status.ONLINE, "worker.resumed", reason)
+
+
+def _switch(worker_id: UUID, before: Worker.Status, after: Worker.Status, action: str, reason: str) -> None:
+    with all_tenants():
+        worker = Worker.objects.select_for_update(no_key=True).filter(pk=worker_id).first()
+        if worker is None:
+            raise WorkerNotFoundError
+        if worker.status == after:
+            return
+        if worker.status != before:
+            raise WorkerNotRunningError(
+                "A worker that is %(status)s cannot be switched to %(wanted)s.",
+                {"status": LocalizableText(worker.status), "wanted": LocalizableText(after.value)},
+            )
+        worker.status = after
+        worker.save(update_fields=["status"])
+        record_audit(
+            action=action, target=worker, before={"status": before.value}, after={"status": after.value}, reason=reason
+        )
+        wake_on_commit()

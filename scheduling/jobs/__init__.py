@@ -1,0 +1,1 @@
+"""Jobs: submission, routing, cancellation, retries, filters and reads."""

@@ -1,0 +1,244 @@
+"""`jobs/`: submit, look, cancel, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponseBase, HttpResponseNotModified
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
+from scheduling.api.responses import (
+    RATE_HEADERS,
+    includes_waiting,
+    job_response,
+    masked_faults,
+    new_job_response,
+    page_response,
+    reveals_of,
+    submission_response,
+    with_new_jobs,
+    with_rate,
+)
+from scheduling.execution.api import ExecutionSerializer
+from scheduling.jobs.api_reads import (
+    IF_NONE_MATCH,
+    JobAnswer,
+    JobEndQuerySerializer,
+    JobWaitQuerySerializer,
+    find_answer,
+    has_changed,
+    has_ended,
+    is_same_tag,
+    keep_answer,
+    tag_of_job,
+)
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.history import ExecutionRecord, ended_executions_of, events_of, live_execution_of
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.queries import find_jobs, get_job, walked_jobs
+from scheduling.jobs.retries import retry_job
+from scheduling.jobs.reveals import reveal_payload
+from scheduling.jobs.serializers import (
+    CancellationSerializer,
+    JobAnswerQuerySerializer,
+    JobEventSerializer,
+    JobSerializer,
+    JobSummarySerializer,
+    StoredJobSerializer,
+    show_job,
+)
+from scheduling.jobs.submission import submit_job
+from scheduling.jobs.submission_serializers import JobSubmissionSerializer, parse_idempotency_key, read_request
+from scheduling.models import Job
+from tenants.api.pagination import OldestFirstPagination
+from tenants.api.serializers import NoBodySerializer
+from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
+from tenants.permissions import Permission
+from tenants.request_costs import LIST, NOTHING
+from tenants.waits import Wait, has_waited, wait_for_news
+
+# What a list does not show need not be read.
+UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
+IDEMPOTENCY_HEADER = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    OpenApiParameter.HEADER,
+    description="The same key again answers with the first job (200); with another request it is refused (422).",
+)
+
+
+class JobViewSet(TenantViewSet):
+    """What a tenant asked for: one unit of work each."""
+
+    model = Job
+    serializer_class = JobSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "wait": Permission.JOBS_VIEW,
+        "create": Permission.JOBS_SUBMIT,
+        "cancel": Permission.JOBS_CANCEL,
+        "retry": Permission.JOBS_RETRY,
+        "events": Permission.JOBS_VIEW,
+        "executions": Permission.JOBS_VIEW,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"create": NOTHING, "events": LIST, "executions": LIST}
+    filter_backends: ClassVar[list[Any]] = []
+    pagination_class = WalkedPagination
+
+    @extend_schema(
+        operation_id="jobs_list",
+        parameters=[JobQuerySerializer, *PAGING_PARAMETERS],
+        responses=JobSummarySerializer(many=True),
+    )
+    def list(self, request: Request) -> Response:
+        """List jobs, newest first."""
+        job_filter = JobQuerySerializer.parse(request.query_params).to_filter()
+        jobs = find_jobs(job_filter).select_related("queue", "tenant").defer(*UNLISTED)
+        return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(job_filter))
+
+    @extend_schema(
+        operation_id="jobs_submit",
+        request=JobSubmissionSerializer,
+        parameters=[JobAnswerQuerySerializer, IDEMPOTENCY_HEADER, *RATE_HEADERS],
+        responses={
+            201: OpenApiResponse(StoredJobSerializer, description="Accepted."),
+            200: OpenApiResponse(StoredJobSerializer, description="Accepted before, under the same idempotency key."),
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Submit one job; the answer is the stored job, or with `Prefer: return=minimal` its `id` alone."""
+        has_waiting = includes_waiting(request)
+        key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
+        asked = read_request(request.data, key)
+        # What is refused takes the request's transaction back, in which there is nothing else.
+        submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
+        answer = submission_response(request, submission.job, created=submission.created, has_waiting=has_waiting)
+        return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
+
+    @extend_schema(
+        operation_id="jobs_retrieve",
+        parameters=[JobWaitQuerySerializer, IF_NONE_MATCH],
+        responses={200: JobSerializer, 304: OpenApiResponse(description="It is as it was when it had that ETag.")},
+    )
+    def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
+        """Show one job; its result for callers with `jobs.results`, its payload for those with `jobs.reveal`.
+
+        What an admin of the platform reads so is audited.
+        With `wait` the answer comes once the job has changed or ended, or the seconds are over.
+        """
+        seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            is_known = is_same_tag(request, ended.tag)
+            return HttpResponseNotModified(headers=_headers(ended.tag)) if is_known else self._answer(ended)
+        job = get_job(UUID(pk))
+        headers = self._headers_of(job)
+        is_known = is_same_tag(request, headers["ETag"])
+        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        if seconds and not job.is_terminal and not has_waited(plain) and is_known is not False:
+            return wait_for_news(plain, Wait(seconds, partial(has_changed, plain, job)))
+        if is_known:
+            return HttpResponseNotModified(headers=headers)
+        return self._show(job, headers)
+
+    @extend_schema(operation_id="jobs_wait", parameters=[JobEndQuerySerializer], responses=JobSerializer)
+    @action(detail=True)
+    def wait(self, request: Request, pk: str) -> HttpResponseBase:
+        """Show one job once it has ended, or as it is when the time is over."""
+        seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
+        if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
+            return self._answer(ended)
+        job = get_job(UUID(pk))
+        plain = request._request  # noqa: SLF001 - the middleware reads Django's request
+        if seconds and not job.is_terminal and not has_waited(plain):
+            return wait_for_news(plain, Wait(seconds, partial(has_ended, plain, job)))
+        return self._show(job, self._headers_of(job))
+
+    def _headers_of(self, job: Job) -> dict[str, str]:
+        return _headers(tag_of_job(job, reveals=reveals_of(self.access)))
+
+    def _answer(self, ended: JobAnswer) -> HttpResponseBase:
+        answer: HttpResponseBase = Response(ended.shown, headers=_headers(ended.tag))
+        return answer
+
+    def _show(self, job: Job, headers: dict[str, str]) -> HttpResponseBase:
+        reveals = reveals_of(self.access)
+        if reveals == "everything" and self.access.platform_role is not None:
+            job = reveal_payload(job_id=job.id, reason="Read over the API.").job
+        ended = JobAnswer(headers["ETag"], show_job(job, reveals=reveals))
+        keep_answer(self.access, job, ended, reveals=reveals)
+        return self._answer(ended)
+
+    @extend_schema(
+        operation_id="jobs_cancel",
+        request=CancellationSerializer,
+        parameters=[JobAnswerQuerySerializer],
+        responses={
+            200: OpenApiResponse(StoredJobSerializer, description="Cancelled."),
+            202: OpenApiResponse(StoredJobSerializer, description="It runs, and was asked to stop."),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Cancel a job: at once where it waits, at its next safe point where it runs."""
+        has_waiting = includes_waiting(request)
+        body = CancellationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        job = cancel_job(job_id=UUID(pk), reason=body.validated_data["reason"])
+        is_done = job.state == JobState.CANCELLED
+        return job_response(request, job, has_waiting=has_waiting, status=200 if is_done else 202)
+
+    @extend_schema(
+        operation_id="jobs_retry",
+        request=NoBodySerializer,
+        parameters=[JobAnswerQuerySerializer],
+        responses={
+            200: OpenApiResponse(StoredJobSerializer, description="It waited for its back-off and is available now."),
+            201: OpenApiResponse(StoredJobSerializer, description="It had ended; this is a new job, linked to it."),
+        },
+    )
+    @action(detail=True, methods=["post"])
+    def retry(self, request: Request, pk: str) -> Response:
+        """Run a job again: one that waits for its back-off now, one that ended as a new job."""
+        has_waiting = includes_waiting(request)
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        with masked_faults(self.access):
+            result = retry_job(job_id=UUID(pk))
+        if result.is_new:
+            return new_job_response(request, result.job, has_waiting=has_waiting)
+        return job_response(request, result.job, has_waiting=has_waiting)
+
+    @extend_schema(
+        operation_id="jobs_events_list", parameters=PAGING_PARAMETERS, responses=JobEventSerializer(many=True)
+    )
+    @action(detail=True, pagination_class=OldestFirstPagination)
+    def events(self, request: Request, pk: str) -> Response:
+        """List everything that happened to a job, oldest first."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, events_of(get_job(UUID(pk))), JobEventSerializer)
+
+    @extend_schema(
+        operation_id="jobs_executions_list", parameters=PAGING_PARAMETERS, responses=ExecutionSerializer(many=True)
+    )
+    @action(detail=True)
+    def executions(self, request: Request, pk: str) -> Response:
+        """List a job's executions, newest first; one in flight stands before the first page."""
+        NoQuerySerializer.parse(request.query_params)
+        job = get_job(UUID(pk))
+        live = None if "cursor" in request.query_params else live_execution_of(job)
+        ended = self.paginate_queryset(ended_executions_of(job).defer("traceback"))
+        records = [ExecutionRecord.of_ended(row) for row in ended or []]
+        rows = [live, *records] if live else records
+        return self.get_paginated_response(ExecutionSerializer(rows, many=True).data)
+
+
+def _headers(tag: str) -> dict[str, str]:
+    return {"ETag": tag, "Cache-Control": "private, no-cache"}

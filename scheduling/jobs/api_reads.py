@@ -1,0 +1,130 @@
+"""HTTP reads of one job: answers about ended jobs from memory, entity tags, and how long a read waits for a change."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from django.http import HttpRequest
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from scheduling.api.filters import QuerySerializer
+from scheduling.exceptions import JobNotFoundError
+from scheduling.execution.logs.api import MAX_WAIT_SECONDS, QueryNumberField
+from scheduling.jobs.lifecycle import TERMINAL_STATES
+from scheduling.jobs.queries import read_mark
+from scheduling.jobs.serializers import Reveals
+from scheduling.models import Job
+from tenants.access import Access
+from tenants.bounded_cache import BoundedCache
+from tenants.context import tenant_context
+from tenants.live import tag_of
+from tenants.permissions import Permission
+from tenants.standing import still_may
+
+MAX_PAYLOAD_BYTES: Final = 4 * 1024
+MAX_ANSWER_CHARACTERS: Final = 16 * 1024
+# A job that upkeep has pruned may be answered for so long.
+KEPT_SECONDS: Final = 60.0
+
+_kept: BoundedCache[tuple[UUID, UUID, Reveals], JobAnswer] = BoundedCache(most=500, seconds=KEPT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class JobAnswer:
+    """The representation of a job, and its ETag."""
+
+    tag: str
+    shown: dict[str, Any]
+
+
+def find_answer(access: Access, job_id: UUID, *, reveals: Reveals) -> JobAnswer | None:
+    """Return the kept answer about a job of the caller's own tenant; None if none is kept."""
+    tenant_id = access.own_tenant_id
+    return None if tenant_id is None else _kept.get((tenant_id, job_id, reveals))
+
+
+def keep_answer(access: Access, job: Job, answer: JobAnswer, *, reveals: Reveals) -> None:
+    """Keep the answer about a small ended job of the caller's own tenant.
+
+    The name of a schedule can change, so a job of a schedule is not kept.
+    """
+    tenant_id = access.own_tenant_id
+    if tenant_id is None or tenant_id != job.tenant_id or not job.is_terminal or answer.shown["schedule"] is not None:
+        return
+    if job.payload_bytes > MAX_PAYLOAD_BYTES or len(json.dumps(answer.shown, default=str)) > MAX_ANSWER_CHARACTERS:
+        return
+    _kept.put((tenant_id, job.id, reveals), answer)
+
+
+def clear() -> None:
+    """Remove every kept answer; for tests."""
+    _kept.clear()
+
+
+# Below the time after which proxies give an answer up.
+MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS = 60, 30
+
+
+class JobWaitQuerySerializer(QuerySerializer):
+    """How long to wait."""
+
+    wait = QueryNumberField(
+        min_value=0,
+        max_value=MAX_WAIT_SECONDS,
+        default=0,
+        help_text="Seconds to wait until the job is other than `If-None-Match` says, or than it is now; not for one "
+        "that has ended.",
+    )
+
+
+class JobEndQuerySerializer(QuerySerializer):
+    """How long to wait for the end of a job."""
+
+    timeout = QueryNumberField(
+        min_value=0,
+        max_value=MAX_TIMEOUT_SECONDS,
+        default=DEFAULT_TIMEOUT_SECONDS,
+        help_text="Seconds after which the job is answered as it is by then.",
+    )
+
+
+IF_NONE_MATCH = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of what is known already: 304 if it is so yet."
+)
+
+
+def tag_of_job(job: Job, *, reveals: Reveals) -> str:
+    """A weak tag: two answers with the same one differ in nothing but the outlook of a job that waits."""
+    return f"W/{tag_of(f'{job.mark}:{reveals}')}"
+
+
+def is_same_tag(request: Request, tag: str) -> bool | None:
+    """Whether the caller knows what has this tag; None where it does not say what it knows."""
+    given = parse_etags(request.headers.get("If-None-Match", ""))
+    if not given:
+        return None
+    return given == ["*"] or tag.removeprefix("W/") in {each.removeprefix("W/") for each in given}
+
+
+def has_changed(request: HttpRequest, job: Job) -> bool:
+    """Whether there is something to tell: the job is different, is gone, or the caller may ask no more."""
+    if not still_may(request, Permission.JOBS_VIEW):
+        return True
+    with tenant_context(job.tenant_id):
+        try:
+            return read_mark(job.id) != job.mark
+        except JobNotFoundError:
+            return True
+
+
+def has_ended(request: HttpRequest, job: Job) -> bool:
+    """Whether there is something to tell: the job has ended, is gone, or the caller may ask no more."""
+    if not still_may(request, Permission.JOBS_VIEW):
+        return True
+    with tenant_context(job.tenant_id):
+        return not Job.objects.filter(id=job.id).exclude(state__in=TERMINAL_STATES).exists()

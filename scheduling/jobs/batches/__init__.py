@@ -1,0 +1,1 @@
+"""Batches: jobs of one request, counted as they end, with a completion job."""

@@ -1,0 +1,290 @@
+"""`batches/`: jobs of one request, filled, closed, followed and cancelled as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.utils.translation import gettext
+from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.responses import RATE_HEADERS, page_response, with_rate
+from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS, WEBHOOK_KIND
+from scheduling.jobs.api import UNLISTED
+from scheduling.jobs.batches.cancelling import cancel_batch
+from scheduling.jobs.batches.completion import CompletionJob
+from scheduling.jobs.batches.making import add_jobs, close_batch, open_batch
+from scheduling.jobs.batches.models import MAX_BATCH_LABEL
+from scheduling.jobs.batches.queries import BatchError, count_states, get_batch, group_errors
+from scheduling.jobs.bulk_api import answer_bulk, read_requests
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.queries import find_jobs, walked_jobs
+from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
+from scheduling.jobs.serializers import JobSummarySerializer
+from scheduling.jobs.submission_serializers import (
+    AddedJobsSerializer,
+    BulkSubmissionResultSerializer,
+    JobSubmissionSerializer,
+    parse_bulk,
+)
+from scheduling.limits.quotas import check_bulk_size
+from scheduling.models import Batch
+from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.serializers import NoBodySerializer
+from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
+from tenants.bodies import MAX_TEXT_BYTES
+from tenants.permissions import Permission
+from tenants.request_costs import LIST
+
+BATCH_EVENT = "batch.ended"
+
+
+class CompletionJobSerializer(StrictSerializer):
+    """The job that is submitted when a batch has ended."""
+
+    kind = NameField(max_length=64)
+    payload = serializers.DictField(default=dict, help_text="By the kind's own schema, with the summary in its place.")
+    summary_as = NameField(
+        default="", allow_blank=True, max_length=64, help_text="The key of the payload that gets the batch's summary."
+    )
+    queue = NameField(default=None, allow_null=True, max_length=60, help_text="Only where routing lets you choose one.")
+    priority = WholeNumberField(default=None, allow_null=True)
+    fair_key = NameField(default="", allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
+    tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), default=list, max_length=MAX_TAGS)
+    max_retries = WholeNumberField(default=None, allow_null=True, min_value=0)
+
+
+class CompletionSerializer(StrictSerializer):
+    """What is done when a batch has ended: a job, or the delivery of a webhook."""
+
+    job = CompletionJobSerializer(required=False)
+    webhook = serializers.UUIDField(required=False, help_text="Of `webhooks/`: it is told of the batch's end.")
+    only_if_completed = serializers.BooleanField(
+        default=False, help_text="Not where any of the jobs failed or was cancelled."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("job" in attrs) is ("webhook" in attrs):
+            raise serializers.ValidationError({"job": [gettext("Name a job or a webhook, one of them.")]})
+        return attrs
+
+
+class BatchCreationSerializer(StrictSerializer):
+    """A batch with its first jobs, all of which are taken, or none."""
+
+    label = NameField(max_length=MAX_BATCH_LABEL, help_text="What people call it.")
+    jobs = JobSubmissionSerializer(many=True, default=list, max_length=MAX_BULK_JOBS)
+    closed = serializers.BooleanField(
+        default=None, allow_null=True, help_text="Whether it takes no more; if not given, where it has jobs already."
+    )
+    on_completion = CompletionSerializer(default=None, allow_null=True)
+
+    def to_requests(self) -> list[JobRequest]:
+        """Its jobs as the service takes them."""
+        jobs = self.validated_data["jobs"]
+        return [JobRequest(**job | {"tags": tuple(dict.fromkeys(job["tags"]))}) for job in jobs]
+
+    def to_completion(self) -> CompletionJob | None:
+        """What is done at its end."""
+        asked = self.validated_data["on_completion"]
+        if asked is None:
+            return None
+        only = asked["only_if_completed"]
+        if "job" in asked:
+            return CompletionJob(**asked["job"], only_if_completed=only)
+        payload = {"webhook": str(asked["webhook"]), "event": BATCH_EVENT}
+        return CompletionJob(WEBHOOK_KIND, payload, summary_as="data", only_if_completed=only, is_internal=True)
+
+    @property
+    def closes(self) -> bool:
+        """Whether it takes no more jobs."""
+        closed = self.validated_data["closed"]
+        return bool(self.validated_data["jobs"]) if closed is None else bool(closed)
+
+
+class BatchCancellationSerializer(StrictSerializer):
+    """Why a batch is cancelled, if there is something to say."""
+
+    reason = NameField(default="", allow_blank=True, max_length=200)
+
+
+class BatchSerializer(serializers.Serializer[Batch]):
+    """Jobs that were asked for together."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    label = serializers.CharField()
+    kind = serializers.CharField(help_text="Of its jobs; empty where they are of several.")
+    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    state = serializers.CharField(
+        help_text="`open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."
+    )
+    total = serializers.IntegerField()
+    ended = serializers.IntegerField(help_text="Of them; a second behind the jobs at most, as are the next three.")
+    completed = serializers.IntegerField()
+    failed = serializers.IntegerField(help_text="Discarded and quarantined.")
+    cancelled = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    closed_at = serializers.DateTimeField(allow_null=True, help_text="From then on it takes no more jobs.")
+    ended_at = serializers.DateTimeField(allow_null=True)
+    cancelled_at = serializers.DateTimeField(allow_null=True)
+
+
+class BatchErrorSerializer(serializers.Serializer[BatchError]):
+    """What some of a batch's jobs have failed by."""
+
+    type = serializers.CharField(source="error_type")
+    fingerprint = serializers.CharField()
+    message = serializers.CharField(help_text="Of one of them.")
+    jobs = serializers.IntegerField()
+
+
+class BatchCompletionSerializer(serializers.Serializer[Batch]):
+    """What is done at a batch's end, and how far that is."""
+
+    kind = serializers.SerializerMethodField()
+    only_if_completed = serializers.SerializerMethodField()
+    due_at = serializers.DateTimeField(source="fire_at", allow_null=True, help_text="When it is submitted, or again.")
+    job = serializers.UUIDField(source="fired_job_id", allow_null=True, help_text="Once it is submitted.")
+    error = serializers.CharField(source="fire_error", help_text="Why it could not be submitted.")
+
+    def get_kind(self, batch: Batch) -> str:
+        return str((batch.on_completion or {}).get("kind", ""))
+
+    def get_only_if_completed(self, batch: Batch) -> bool:
+        return bool((batch.on_completion or {}).get("only_if_completed", False))
+
+
+class BatchDetailSerializer(BatchSerializer):
+    """A batch and how far its jobs are; the jobs themselves are at `batches/{id}/jobs/`."""
+
+    pruned = serializers.IntegerField(help_text="Ended jobs that are kept no longer.")
+    cancel_reason = serializers.CharField()
+    waiting_job = serializers.UUIDField(
+        source="waiting_job_id", allow_null=True, help_text="The job that goes on when it has ended."
+    )
+    on_completion = serializers.SerializerMethodField()
+    states = serializers.SerializerMethodField(help_text="How many of its jobs are in which state now.")
+    errors = serializers.SerializerMethodField(help_text="What its jobs have failed by, the most frequent first.")
+
+    @extend_schema_field(BatchCompletionSerializer(allow_null=True))
+    def get_on_completion(self, batch: Batch) -> Any:
+        return None if batch.on_completion is None else BatchCompletionSerializer(batch).data
+
+    @extend_schema_field(serializers.DictField(child=serializers.IntegerField()))
+    def get_states(self, batch: Batch) -> dict[str, int]:
+        return count_states(batch)
+
+    @extend_schema_field(BatchErrorSerializer(many=True))
+    def get_errors(self, batch: Batch) -> Any:
+        return BatchErrorSerializer(group_errors(batch), many=True).data if batch.failed else []
+
+
+class BatchViewSet(TenantViewSet):
+    """Jobs that were asked for together."""
+
+    model = Batch
+    serializer_class = BatchDetailSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+        "jobs": Permission.JOBS_VIEW,
+        "create": Permission.JOBS_SUBMIT,
+        "add": Permission.JOBS_SUBMIT,
+        "close": Permission.JOBS_SUBMIT,
+        "cancel": Permission.JOBS_CANCEL,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"jobs": LIST}
+    filter_backends: ClassVar[list[Any]] = []
+    max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
+
+    @extend_schema(operation_id="batches_list", parameters=PAGING_PARAMETERS, responses=BatchSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List batches, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, self.get_queryset().select_related("tenant"), BatchSerializer)
+
+    @extend_schema(
+        operation_id="batches_create",
+        request=BatchCreationSerializer,
+        parameters=RATE_HEADERS,
+        responses={201: OpenApiResponse(BatchDetailSerializer, description="Made, with all of its jobs.")},
+    )
+    def create(self, request: Request) -> Response:
+        """Make a batch with its first jobs: all of them, or the refusal of one and nothing."""
+        body = BatchCreationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        requests = body.to_requests()
+        check_bulk_size(tenant_id=self.tenant.pk, jobs=len(requests))
+        batch, bulk = open_batch(
+            tenant=self.tenant,
+            label=body.validated_data["label"],
+            requests=requests,
+            on_completion=body.to_completion(),
+            closes=body.closes,
+            is_rated=True,
+        )
+        answer = Response(BatchDetailSerializer(batch).data, status=201)
+        answer["Location"] = reverse("batch-detail", args=[batch.pk], request=request)
+        return with_rate(answer, bulk.rate)
+
+    @extend_schema(operation_id="batches_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a batch, how many of its jobs are in each state, and what they have failed by."""
+        return Response(BatchDetailSerializer(get_batch(UUID(pk))).data)
+
+    @extend_schema(
+        operation_id="batches_jobs_list", parameters=PAGING_PARAMETERS, responses=JobSummarySerializer(many=True)
+    )
+    @action(detail=True, pagination_class=WalkedPagination)
+    def jobs(self, request: Request, pk: str) -> Response:
+        """List the jobs of a batch, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        of_batch = JobFilter.of(batch=get_batch(UUID(pk)).pk)
+        jobs = find_jobs(of_batch).select_related("queue", "tenant").defer(*UNLISTED)
+        return page_response(self, jobs, JobSummarySerializer, walked=walked_jobs(of_batch))
+
+    @extend_schema(
+        operation_id="batches_jobs_add",
+        request=AddedJobsSerializer,
+        parameters=RATE_HEADERS,
+        responses={
+            201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
+        },
+    )
+    @jobs.mapping.post
+    def add(self, request: Request, pk: str) -> Response:
+        """Submit up to 1,000 more jobs under an open batch; each is accepted or rejected for itself."""
+        jobs = parse_bulk(request.data)
+        check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
+        requests, refused = read_requests(jobs)
+        bulk = add_jobs(tenant=self.tenant, batch_id=UUID(pk), requests=[*requests.values()], is_rated=True)
+        return answer_bulk(bulk, [*requests], refused)
+
+    @extend_schema(operation_id="batches_close", request=NoBodySerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: str) -> Response:
+        """Take no more jobs: the batch ends with the last of those that it has."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        return Response(BatchDetailSerializer(close_batch(batch_id=UUID(pk))).data)
+
+    @extend_schema(
+        operation_id="batches_cancel",
+        request=BatchCancellationSerializer,
+        responses={202: OpenApiResponse(BatchDetailSerializer, description="Its jobs are being cancelled.")},
+    )
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Close a batch and cancel its jobs: what waits within seconds, what runs at its next safe point."""
+        body = BatchCancellationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        batch = cancel_batch(batch_id=UUID(pk), reason=body.validated_data["reason"])
+        return Response(BatchDetailSerializer(batch).data, status=202)

@@ -1,0 +1,87 @@
+"""Cancel a batch as a whole: it takes no more jobs, and a bulk operation cancels those that it has."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db.models.functions import Coalesce
+from psycopg.rows import scalar_row
+
+from scheduling.bulk.queries import FrozenJobs
+from scheduling.bulk.records import create_operation
+from scheduling.bulk.running import take_first_turn
+from scheduling.dispatch.leadership import lead
+from scheduling.exceptions import BatchEndedError
+from scheduling.jobs.batches.making import lock_batch, mark_closed
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.queries import CappedCount
+from scheduling.models import Batch, BulkOperation, Job
+from tenants.clock import read_moment
+from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import part_of_act, record_audit
+
+CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
+REASON = "its batch was cancelled"
+# From the end of an operation that left jobs behind to the next one, and how many begin at a time.
+RETRY_SECONDS = 60
+MOST_STARTED = 100
+_OPEN_STATES = sorted(frozenset(JobState) - TERMINAL_STATES)
+_SQL = load_sql(__file__)
+_CANCEL_ORPHANED = _SQL["cancel_orphaned"]
+_LEFT_BEHIND = _SQL["find_unfinished"]
+
+
+def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
+    """Cancel a batch of the current scope; its first thousand jobs at once, the others within seconds.
+
+    Raises BatchNotFoundError, and BatchEndedError when nothing of it is left to cancel.
+    """
+    batch = lock_batch(batch_id)
+    if batch.ended_at is not None:
+        raise BatchEndedError
+    if batch.cancelled_at is None:
+        Batch.objects.filter(pk=batch.pk).update(
+            cancelled_at=TransactionNow(), closed_at=Coalesce("closed_at", TransactionNow()), cancel_reason=reason
+        )
+        mark_closed(batch)
+        record_audit(action="batch.cancelled", target=batch, after={"jobs": batch.total}, reason=reason)
+        with part_of_act():
+            take_first_turn(_start(batch, reason))
+    batch.refresh_from_db()
+    return batch
+
+
+def tend_cancellations() -> int:
+    """Start operations for batches whose waiting job has ended, and for cancelled ones with jobs left; how many."""
+    with acting_as(CANCEL_ACTOR), all_tenants():
+        if not lead(LockClass.BATCHES_CANCELLED):
+            return 0
+        with prepared_cursor(scalar_row) as cursor:
+            cursor.execute(_CANCEL_ORPHANED, {"states": sorted(TERMINAL_STATES)})
+            cursor.execute(_LEFT_BEHIND, {"states": _OPEN_STATES, "seconds": RETRY_SECONDS, "limit": MOST_STARTED})
+            batch_ids = cursor.fetchall()
+        with part_of_act():
+            for batch in Batch.objects.filter(pk__in=batch_ids).order_by("pk"):
+                _start(batch, batch.cancel_reason)
+    return len(batch_ids)
+
+
+def _start(batch: Batch, reason: str) -> BulkOperation:
+    """Create the operation that cancels the jobs of a batch that takes no more."""
+    # A job's creation is the start of its transaction: the moment is later than that of each job of the locked batch.
+    newest_id = Job.objects.filter(tenant_id=batch.tenant_id).order_by("-id").values_list("id", flat=True).first()
+    jobs = FrozenJobs(JobFilter.of(batch=batch.pk), read_moment(), newest_id)
+    return create_operation(
+        jobs,
+        CappedCount(batch.total, is_capped=False),
+        tenant_id=batch.tenant_id,
+        batch_id=batch.pk,
+        operation=BulkOperation.Operation.CANCEL,
+        asked_filter=jobs.job_filter.text,
+        reason=reason or REASON,
+    )

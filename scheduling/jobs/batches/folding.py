@@ -1,0 +1,45 @@
+"""Counting what has ended: news is folded into its batches, and a batch whose last job ended is over, once.
+
+One statement at a time, by one process. A batch whose row somebody holds, to add jobs to it, is left for the next.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.waiting import make_ready
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+FOLD_ROWS = 10_000
+_FOLD = load_sql(__file__)["fold_batches"]
+
+
+def fold_batches(*, limit: int = FOLD_ROWS) -> int:
+    """Count what has ended into its batches; those that are over let their waiting jobs go on. How much was news."""
+    with all_tenants():
+        if not lead(LockClass.BATCHES):
+            return 0
+        with prepared_cursor(namedtuple_row) as cursor:
+            cursor.execute(_FOLD, {"limit": limit})
+            done = cursor.fetchone()
+            if done.looked == limit and not done.folded:
+                # All of these are of locked batches: those behind them are not to wait for them.
+                cursor.execute(_FOLD, {"limit": None})
+                done = cursor.fetchone()
+        if done.waiting:
+            resume_parents(done.waiting)
+    return int(done.folded)
+
+
+def resume_parents(job_ids: list[UUID]) -> None:
+    """Let jobs go on that waited for their children; who is not suspended any more has gone on, or never will."""
+    make_ready(job_ids, from_states=[JobState.SUSPENDED], event="job.children_ended")
+    wake_on_commit()

@@ -1,0 +1,132 @@
+"""Making batches and filling them: the batch's row is locked while it grows, so that closing it knows its last job."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db.models import F
+
+from scheduling.exceptions import BatchClosedError, BatchNotFoundError
+from scheduling.jobs.batches.completion import CompletionJob, summarise
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest, check_request
+from scheduling.jobs.submission import BulkSubmission, submit_jobs
+from scheduling.models import Batch, BatchNews, Job
+from tenants.clock import read_clock
+from tenants.context import tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.audit import part_of_act, record_audit
+
+
+def open_batch(
+    *,
+    tenant: Tenant,
+    label: str,
+    requests: Sequence[JobRequest] = (),
+    on_completion: CompletionJob | None = None,
+    closes: bool = False,
+    is_rated: bool = False,
+) -> tuple[Batch, BulkSubmission]:
+    """Make a batch with its first jobs, all of them or none; ``closes``: it takes no others.
+
+    Raises the DomainError of the first job that is refused, or of a completion job that would be.
+    """
+    with tenant_context(tenant):
+        if on_completion is not None:
+            _check_completion(on_completion, tenant)
+        batch = Batch.objects.create(
+            id=uuid7(),
+            tenant=tenant,
+            label=label,
+            kind=_common_kind(requests),
+            total=len(requests),
+            on_completion=on_completion.to_json() if on_completion else None,
+        )
+        with part_of_act():
+            bulk = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated, is_whole=True)
+        _count_added(batch, bulk, known=len(requests))
+        if closes:
+            mark_closed(batch)
+        record_audit(action="batch.created", target=batch, after={"label": label, "jobs": batch.total})
+        batch.refresh_from_db()
+        return batch, bulk
+
+
+def add_jobs(
+    *, tenant: Tenant, batch_id: UUID, requests: Sequence[JobRequest], is_rated: bool = False
+) -> BulkSubmission:
+    """Submit more jobs under an open batch; each is accepted or refused for itself.
+
+    Whoever adds to the same batch at once waits. Raises BatchNotFoundError and BatchClosedError.
+    """
+    with tenant_context(tenant):
+        batch = lock_batch(batch_id)
+        if batch.closed_at is not None:
+            raise BatchClosedError("The batch is closed: its jobs are all there.")
+        bulk = submit_jobs(tenant=tenant, requests=requests, batch=batch, is_rated=is_rated)
+        _count_added(batch, bulk)
+    return bulk
+
+
+def close_batch(*, batch_id: UUID) -> Batch:
+    """Take no more jobs in a batch of the current scope, so that it ends with its last; once closed it stays so."""
+    batch = lock_batch(batch_id)
+    if batch.closed_at is None:
+        mark_closed(batch)
+        record_audit(action="batch.closed", target=batch, after={"jobs": batch.total})
+        batch.refresh_from_db()
+    return batch
+
+
+def submit_children(*, job_id: UUID, requests: Sequence[JobRequest], waits: bool) -> None:
+    """Submit the children of a job of the current scope, in the transaction that ends its execution.
+
+    ``waits``: the job was suspended by that, and goes on when its children have all ended. If it was not, because
+    somebody has cancelled it meanwhile, there are none.
+    """
+    job = Job.objects.select_related("tenant__plan").get(pk=job_id)
+    if waits and job.state != JobState.SUSPENDED:
+        return
+    batch = Batch.objects.create(
+        tenant=job.tenant,
+        label=f"Children of {job.kind} {job.pk}",
+        kind=_common_kind(requests),
+        total=len(requests),
+        waiting_job_id=job.pk if waits else None,
+    )
+    with part_of_act():
+        submit_jobs(tenant=job.tenant, requests=requests, batch=batch, parents=[job] * len(requests), is_whole=True)
+    mark_closed(batch)
+
+
+def _check_completion(completion: CompletionJob, tenant: Tenant) -> None:
+    example = Batch(id=uuid7(), tenant=tenant, label="", total=0, completed=0, failed=0, cancelled=0)
+    check_request(completion.request(summarise(example)), now=read_clock(), plan=tenant.plan)
+
+
+def lock_batch(batch_id: UUID) -> Batch:
+    batch: Batch | None = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
+    if batch is None:
+        raise BatchNotFoundError
+    return batch
+
+
+def mark_closed(batch: Batch) -> None:
+    """Its last job may have ended already: the news makes the next fold look at it."""
+    Batch.objects.filter(pk=batch.pk).update(closed_at=TransactionNow())
+    BatchNews.objects.create(tenant_id=batch.tenant_id, batch_id=batch.pk, state="")
+
+
+def _count_added(batch: Batch, bulk: BulkSubmission, *, known: int = 0) -> None:
+    """A repeated idempotency key adds no job, and its job belongs to no batch or another."""
+    added = sum(submission.created for _, submission in bulk.accepted)
+    if added != known:
+        Batch.objects.filter(pk=batch.pk).update(total=F("total") + (added - known))
+
+
+def _common_kind(requests: Sequence[JobRequest]) -> str:
+    kinds = {request.kind for request in requests}
+    return kinds.pop() if len(kinds) == 1 else ""

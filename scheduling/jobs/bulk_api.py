@@ -1,0 +1,115 @@
+"""`jobs/bulk/`: many jobs in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import ValidationError
+
+from scheduling.api.responses import RATE_HEADERS, with_new_jobs, with_rate
+from scheduling.jobs.batches.making import add_jobs
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import BulkSubmission, submit_jobs
+from scheduling.jobs.submission_serializers import (
+    BulkSubmissionResultSerializer,
+    BulkSubmissionSerializer,
+    JobSubmissionSerializer,
+    RejectedJobSerializer,
+    parse_batch,
+    parse_bulk,
+    to_request,
+)
+from scheduling.limits.quotas import check_bulk_size
+from scheduling.models import Job
+from tenants.api.viewsets import TenantViewSet
+from tenants.bodies import MAX_TEXT_BYTES
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+from tenants.request_costs import NOTHING
+
+
+class BulkSubmissionViewSet(TenantViewSet):
+    """Many jobs at once."""
+
+    model = Job
+    serializer_class = BulkSubmissionSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"create": Permission.JOBS_SUBMIT}
+    request_costs: ClassVar[Mapping[str, int]] = {"create": NOTHING}
+    filter_backends: ClassVar[list[Any]] = []
+    max_body_bytes = MAX_TEXT_BYTES  # a thousand jobs of eight KiB
+
+    @extend_schema(
+        operation_id="jobs_submit_bulk",
+        parameters=RATE_HEADERS,
+        responses={
+            201: OpenApiResponse(BulkSubmissionResultSerializer, description="What was accepted, in one transaction.")
+        },
+    )
+    def create(self, request: Request) -> Response:
+        """Submit up to 1,000 jobs; each is accepted or rejected for itself."""
+        jobs = parse_bulk(request.data, others=frozenset({"batch"}))
+        batch_id = parse_batch(request.data)
+        check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
+        requests, refused = read_requests(jobs)
+        wanted = list(requests.values())
+        if batch_id is None:
+            bulk = submit_jobs(tenant=self.tenant, requests=wanted, is_rated=True)
+        else:
+            bulk = add_jobs(tenant=self.tenant, batch_id=batch_id, requests=wanted, is_rated=True)
+        answer = answer_bulk(bulk, list(requests), refused)
+        return with_new_jobs(answer, sum(done.created for _, done in bulk.accepted))
+
+
+def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
+    """What became of each, by its place in the body: ``indices`` are those of what reached the service."""
+    rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
+    answer = {
+        "accepted": [{"index": indices[place], "id": str(done.job.id)} for place, done in bulk.accepted],
+        "rejected": RejectedJobSerializer(
+            [
+                {
+                    "index": index,
+                    "code": error.code,
+                    "detail": error.detail,
+                    "retry_after_seconds": error.retry_after_seconds,
+                    "limit": error.limit.describe() if error.limit else None,
+                }
+                for index, error in sorted(rejected, key=lambda entry: entry[0])
+            ],
+            many=True,
+        ).data,
+    }
+    return with_rate(Response(answer, status=201), bulk.rate)
+
+
+def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
+    """The well-formed ones by their index, and why the others are not."""
+    requests: dict[int, JobRequest] = {}
+    refused: list[tuple[int, DomainError]] = []
+    # One for all: each new serializer copies its fields, which takes longer than all else that is done for a job.
+    body = JobSubmissionSerializer()
+    for index, job in enumerate(jobs):
+        try:
+            requests[index] = to_request(body.run_validation(job))
+        except ValidationError as error:
+            refused.append((index, DomainError(describe_faults(error))))
+    return requests, refused
+
+
+def describe_faults(error: ValidationError) -> str:
+    """The first faults of one job in a sentence."""
+    # What is null is refused as a whole, and REST framework then says so of no field.
+    detail = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
+    faults = [f"{field}: {_first(messages)}" for field, messages in detail.items()]
+    return "; ".join(faults[:3])
+
+
+def _first(messages: Any) -> str:
+    """The first message of REST framework's nested details."""
+    while isinstance(messages, (list, dict)):
+        messages = next(iter(messages.values() if isinstance(messages, dict) else messages))
+    return str(messages)

@@ -1,0 +1,1 @@
+"""Dead letters: jobs that were given up, until they are requeued."""

@@ -1,0 +1,218 @@
+"""Console pages of dead letters: list, groups by cause, requeue with the same or an edited payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from scheduling.console.filters import KindFilter, ReasonFilter, RequeuedFilter, TenantFilter
+from scheduling.console.links import job_link
+from scheduling.console.tags import badge
+from scheduling.console.ticked import ReasonActionForm, act_on_ticked
+from scheduling.exceptions import DeadLetterNotFoundError
+from scheduling.jobs.dead_letters.groups import MAX_GROUPS, group_dead_letters
+from scheduling.jobs.dead_letters.queries import describe_dead_letter, get_dead_letter
+from scheduling.jobs.dead_letters.service import requeue_dead_letter
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.filters.fields import NO
+from scheduling.jobs.masking import summarize_stored
+from scheduling.jobs.payload_editor import Edited, PayloadEditor
+from scheduling.models import BulkOperation, DeadLetter, Job
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
+
+
+class DeadLetterPages(PayloadEditor, KeysetAdmin):
+    """What the admin of dead letters takes from here: two addresses, and the act that opens the editor."""
+
+    def get_urls(self) -> list[URLPattern]:
+        groups = self.guard(self.groups_view, Permission.JOBS_VIEW)
+        edited = self.guard(self.requeue_edited_view, Permission.JOBS_REVEAL)
+        return [
+            path("groups/", groups, name="scheduling_deadletter_groups"),
+            path("<uuid:object_id>/requeue-edited/", edited, name="scheduling_deadletter_requeue_edited"),
+            *super().get_urls(),
+        ]
+
+    def groups_view(self, request: HttpRequest) -> HttpResponse:
+        """The causes of what waits, most letters first."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        found = group_dead_letters()
+        urls = [self.requeue_all_url(request, cause_of(group.kind, group.fingerprint)) for group in found.groups]
+        context = {
+            "found": found,
+            "rows": list(zip(found.groups, urls, strict=True)),
+            "shown": MAX_GROUPS,
+            "names_tenants": self.access(request).sees_all_tenants,
+            "may_requeue": any(urls),
+        }
+        return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
+
+    def requeue_all_url(self, request: HttpRequest, letters: JobFilter) -> str:
+        """Return where the letters of a filter are requeued, or nothing for a reader who may not."""
+        access = self.access(request)
+        if not (access.may(Permission.JOBS_RETRY) and access.may(Permission.JOBS_BULK)):
+            return ""
+        query = urlencode({"operation": BulkOperation.Operation.REQUEUE.value, "filter": letters.text})
+        return f"{reverse('admin:scheduling_bulkoperation_start')}?{query}"
+
+    @post_action(
+        label=gettext_lazy("Edit payload and requeue"),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+        is_offered=lambda letter: letter.requeued_at is None,
+    )
+    def edit(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
+        """The payload in a form, in the answer to this POST alone; that it was shown stands in the audit log."""
+        return self.open_editor(request, _edited(letter), reason)
+
+    def requeue_edited_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Run the letter's job anew with what stands in the form; a fault is said beside what was typed."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.access(request).may(Permission.JOBS_RETRY):
+            raise PermissionDenied
+        try:
+            letter = get_dead_letter(object_id)
+        except DeadLetterNotFoundError as error:
+            raise Http404(error.detail) from error
+
+        def run(payload: dict[str, Any], reason: str) -> Job:
+            return requeue_dead_letter(dead_letter_id=letter.pk, reason=reason, payload=payload)
+
+        return self.submit_edited(request, _edited(letter), run)
+
+    def _page(
+        self, request: HttpRequest, template: str, title: str, context: Mapping[str, Any], status: int = 200
+    ) -> HttpResponse:
+        shared = self.admin_site.each_context(request)
+        return TemplateResponse(
+            request, template, {**shared, "title": title, "opts": self.opts, **context}, status=status
+        )
+
+
+def cause_of(kind: str, fingerprint: str) -> JobFilter:
+    """Return the filter of the waiting letters of one cause."""
+    return JobFilter.of(kind=kind, fingerprint=fingerprint, requeued=NO)
+
+
+def _edited(letter: DeadLetter) -> Edited:
+    return Edited(
+        job_id=letter.job_id,
+        kind=letter.kind,
+        address=reverse("admin:scheduling_deadletter_requeue_edited", args=[letter.pk]),
+        back=reverse("admin:scheduling_deadletter_change", args=[letter.pk]),
+    )
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(DeadLetterPages):
+    """The dead letters of the scope of the moment, newest first."""
+
+    view_permission = Permission.JOBS_VIEW
+    action_permissions = {"requeue_selected": Permission.JOBS_RETRY}
+    list_display = ("letter", "why", "error", "error_fingerprint", "created_at", "put_back")
+    list_display_links = ("letter",)
+    list_filter = (RequeuedFilter, ReasonFilter, KindFilter, TenantFilter)
+    list_before_template = "scheduling/dashboards/parts/dead_letter_links.html"
+    change_form_outer_after_template = "scheduling/dashboards/parts/dead_letter_after.html"
+    walked_filters = frozenset({"requeued", "reason", "kind"})
+    search_fields = ("error_fingerprint",)
+    search_help_text = gettext_lazy("Id of a dead letter or job, or an error's fingerprint")
+    actions = ("requeue_selected",)
+    action_form = ReasonActionForm
+    post_actions = ("requeue", "edit")
+    empty_title = gettext_lazy("No dead letter")
+    empty_text = gettext_lazy(
+        "A job comes here when it will not run again by itself: with its error, and a button to requeue it."
+    )
+    fields = (
+        "why",
+        "kind",
+        "tenant",
+        "of_job",
+        "error_type",
+        "error_message",
+        "error_fingerprint",
+        "created_at",
+        "put_back",
+    )
+    readonly_fields = ("why", "of_job", "put_back")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[DeadLetter], search_term: str
+    ) -> tuple[QuerySet[DeadLetter], bool]:
+        term = search_term.strip()
+        wanted = parse_uuid(term)
+        if wanted is not None:
+            return queryset.filter(pk=wanted) | queryset.filter(job_id=wanted), False
+        return (queryset.filter(error_fingerprint=term) if term else queryset), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        context = {**(extra_context or {}), "requeue_all_url": self.requeue_all_url(request, JobFilter.of(requeued=NO))}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        letter = context.get("original")
+        if letter is not None:
+            detail = describe_dead_letter(letter)
+            context |= {
+                "detail": detail,
+                "payload_summary": summarize_stored(detail.job, "payload"),
+                "requeue_all_url": self.requeue_all_url(request, cause_of(letter.kind, letter.error_fingerprint)),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @post_action(
+        label=gettext_lazy("Requeue"),
+        permission=Permission.JOBS_RETRY,
+        asks_reason=True,
+        is_offered=lambda letter: letter.requeued_at is None,
+    )
+    def requeue(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
+        job = requeue_dead_letter(dead_letter_id=letter.pk, reason=reason)
+        messages.success(request, gettext("A new job does the work again; this is its page."))
+        return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
+
+    @admin.action(description=gettext_lazy("Requeue the selected dead letters"))
+    def requeue_selected(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        act_on_ticked(request, BulkOperation.Operation.REQUEUE, list(queryset.values_list("job_id", "tenant__slug")))
+
+    @admin.display(description=gettext_lazy("Job"))
+    def letter(self, letter: DeadLetter) -> SafeString:
+        return format_html("<b>{}</b> <code class='console-quiet'>…{}</code>", letter.kind, str(letter.job_id)[-12:])
+
+    @admin.display(description=gettext_lazy("Why"))
+    def why(self, letter: DeadLetter) -> SafeString:
+        return badge(letter.reason)
+
+    @admin.display(description=gettext_lazy("Error"))
+    def error(self, letter: DeadLetter) -> str:
+        return f"{letter.error_type}: {letter.error_message[:90]}" if letter.error_type else "–"
+
+    @admin.display(description=gettext_lazy("Job"))
+    def of_job(self, letter: DeadLetter) -> SafeString | str:
+        return job_link(letter.job_id)
+
+    @admin.display(description=gettext_lazy("Requeued"))
+    def put_back(self, letter: DeadLetter) -> SafeString:
+        if letter.requeued_job_id is None:
+            return badge("waiting")
+        return format_html("{} {}", badge("requeued"), job_link(letter.requeued_job_id))

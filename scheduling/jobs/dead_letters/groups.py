@@ -1,0 +1,135 @@
+"""Dead letters that wait, grouped by kind and error fingerprint.
+
+Nothing reads the letters one after another: the groups are found by one probe each along the index
+``dead_letter_group``, their ends by two more, and their letters are counted in it up to a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.errors.fingerprints import normalised_message
+from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from tenants.prepared import planned_cursor
+
+MAX_GROUPS = 200
+# Groups of single tenants that are looked at; behind the door those of one cause become one.
+MAX_PARTS = 2_000
+# Entries of the index that are counted in all, and of each part at least.
+COUNT_BUDGET, LEAST_COUNT = 100_000, 100
+_LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
+
+_SQL = load_sql(__file__)
+_PARTS, _DESCRIBED = _SQL["find_parts"], _SQL["describe_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class TenantShare:
+    """How many letters of a group are one tenant's."""
+
+    slug: str
+    count: CappedCount
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroup:
+    """Letters of one kind and one cause; the last one's id, job, type and message stand for all.
+
+    ``pattern`` is the message without what changes from one letter to the next. ``tenants`` has those with most first.
+    """
+
+    kind: str
+    fingerprint: str
+    count: CappedCount
+    first_at: datetime
+    last_at: datetime
+    last_id: UUID
+    job_id: UUID
+    type: str
+    message: str
+    pattern: str
+    tenants: list[TenantShare]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterGroups:
+    """The groups with most letters first; ``is_capped``: there are groups that were not looked at, or are not shown."""
+
+    groups: list[DeadLetterGroup]
+    is_capped: bool
+
+
+def group_dead_letters(
+    *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
+) -> DeadLetterGroups:
+    """The dead letters of the scope of the moment that wait, grouped; of a span by the times in their ids."""
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
+        found = cursor.fetchall()
+        parts = [part for part in found if not kinds or part.kind in kinds]
+        counted = count_limit(len(parts))
+        # To count a part of a cause that it believes to be small, the planner would read it whole, or every letter.
+        with by_index_alone():
+            cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
+        rows = cursor.fetchall()
+    same: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        same.setdefault((row.kind, row.fingerprint), []).append(row)
+    groups = sorted((_merge(rows_of_one, counted) for rows_of_one in same.values()), key=_order)
+    return DeadLetterGroups(groups[:MAX_GROUPS], is_capped=len(found) >= MAX_PARTS or len(groups) > MAX_GROUPS)
+
+
+def count_limit(parts: int) -> int:
+    """How far each part is counted, so that all of them together are not counted without end."""
+    return max(LEAST_COUNT, min(COUNT_LIMIT, COUNT_BUDGET // max(1, parts)))
+
+
+def _ranges(since: datetime | None, until: datetime | None) -> dict[str, UUID]:
+    return {
+        "since": _LEAST_ID if since is None else uuid7_floor(since),
+        "until": _GREATEST_ID if until is None else uuid7_floor(until),
+    }
+
+
+def _columns(parts: Sequence[Any]) -> dict[str, list[Any]]:
+    return {
+        "tenants": [part.tenant_id for part in parts],
+        "kinds": [part.kind for part in parts],
+        "fingerprints": [part.fingerprint for part in parts],
+    }
+
+
+def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
+    """The parts that single tenants have in one cause, as one group."""
+    shares = sorted(
+        (TenantShare(row.slug, CappedCount(min(row.count, counted), row.count > counted)) for row in parts),
+        key=lambda share: (-share.count.value, share.slug),
+    )
+    last = max(parts, key=lambda row: row.last_id)
+    return DeadLetterGroup(
+        kind=last.kind,
+        fingerprint=last.fingerprint,
+        count=CappedCount(sum(share.count.value for share in shares), any(share.count.is_capped for share in shares)),
+        first_at=min(row.first_at for row in parts),
+        last_at=max(row.last_at for row in parts),
+        last_id=last.last_id,
+        job_id=last.job_id,
+        type=last.error_type,
+        message=last.error_message,
+        pattern=normalised_message(last.error_type, last.error_message),
+        tenants=shares,
+    )
+
+
+def _order(group: DeadLetterGroup) -> tuple[int, str, str]:
+    return -group.count.value, group.kind, group.fingerprint

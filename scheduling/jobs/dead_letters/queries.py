@@ -1,0 +1,72 @@
+"""Reads of dead letters: one filter, one list, one detail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from scheduling.errors.fingerprints import fingerprint_of
+from scheduling.exceptions import DeadLetterNotFoundError
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.history import ExecutionRecord, ended_executions_of
+from scheduling.models import DeadLetter, Job, Worker
+
+# Attempts that a letter shows; a job that was handed out more often has them all on its own page.
+ATTEMPT_LIMIT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One hand-out of the job that died: when, by which worker, how it ended, of what."""
+
+    execution: ExecutionRecord
+    worker: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterDetail:
+    """A dead letter with its job and the newest of its attempts, the last one first."""
+
+    letter: DeadLetter
+    job: Job
+    attempts: list[Attempt]
+    has_more_attempts: bool
+
+
+def find_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter]:
+    """Return the dead letters of the current scope that match, newest first."""
+    return letter_filter.apply_to_letters(DeadLetter.objects.order_by("-id"), now=timezone.now())
+
+
+def walked_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
+    """Return the letters among which a list looks for those of the filter one by one; None if an index finds them."""
+    bounds = letter_filter.letter_bounds
+    return None if letter_filter.is_keyed or bounds == letter_filter else find_dead_letters(bounds)
+
+
+def get_dead_letter(dead_letter_id: UUID) -> DeadLetter:
+    """One dead letter; `DeadLetterNotFoundError` for another tenant's as for none."""
+    letter = DeadLetter.objects.filter(id=dead_letter_id).first()
+    if letter is None:
+        raise DeadLetterNotFoundError
+    return letter
+
+
+def describe_dead_letter(letter: DeadLetter) -> DeadLetterDetail:
+    """The letter with what led to it, in three statements."""
+    job = Job.objects.select_related("queue", "tenant__plan").get(pk=letter.job_id)
+    rows = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])
+    names = {worker.pk: str(worker) for worker in Worker.objects.filter(pk__in={row.worker_id for row in rows})}
+    attempts = [
+        Attempt(
+            execution=ExecutionRecord.of_ended(row),
+            worker=names.get(row.worker_id, "") if row.worker_id else "",
+            fingerprint=fingerprint_of(row.error_type, row.error_message) if row.error_type else "",
+        )
+        for row in rows[:ATTEMPT_LIMIT]
+    ]
+    return DeadLetterDetail(letter, job, attempts, has_more_attempts=len(rows) > ATTEMPT_LIMIT)

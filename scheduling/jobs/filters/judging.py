@@ -1,0 +1,99 @@
+"""A filter asked of one job that is at hand, without a statement: of what no longer changes when something is told.
+
+A state, an age and a time of creation are no part of it: what happened says the first, and the others say when one
+looks. The fields that are judged mean here what they mean on rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from scheduling.jobs.filters.job_filter import JobFilter, parse
+from scheduling.jobs.filters.terms import Term
+from tenants.exceptions import DomainError
+
+
+class FilterNotJudgedError(DomainError):
+    """The filter asks for what cannot be said of one job when something happens to it."""
+
+    code, category, title = "filter_not_judged", "invalid", gettext_noop("This cannot be asked of one job")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTraits:
+    """What of a job a filter is asked about."""
+
+    kind: str
+    queue: str
+    tags: Sequence[str] = ()
+    fair_key: str = ""
+    key: str | None = None
+    batch: UUID | None = None
+    parent: UUID | None = None
+    priority: int = 0
+    error_type: str = ""
+    error_fingerprint: str = ""
+
+
+def read_judged(text: str) -> JobFilter:
+    """The filter that a text means; `FilterNotJudgedError` where it names more than one job can be asked about."""
+    job_filter = parse(text)
+    others = sorted({term.field or "free words" for term in job_filter.terms if term.field not in _JUDGES})
+    if others:
+        refusal = FilterNotJudgedError(
+            "%(fields)s cannot be asked here; what can be: %(known)s.",
+            {"fields": ", ".join(others), "known": ", ".join(_JUDGES)},
+        )
+        refusal.errors = [{"code": refusal.code, "detail": refusal.detail}]
+        raise refusal
+    return job_filter
+
+
+def meets(traits: JobTraits, job_filter: JobFilter) -> bool:
+    """Whether the job meets all conditions of a filter that `read_judged` has taken."""
+    return all(_JUDGES[term.field](traits, term) is not term.is_negated for term in job_filter.terms)
+
+
+def _among(name: str) -> Callable[[JobTraits, Term], bool]:
+    return lambda traits, term: getattr(traits, name) in term.values
+
+
+def _tag(traits: JobTraits, term: Term) -> bool:
+    return any(value in traits.tags for value in term.values)
+
+
+def _error(traits: JobTraits, term: Term) -> bool:
+    named = traits.error_type.upper()
+    return any(value == traits.error_fingerprint or str(value).upper() in named for value in term.values)
+
+
+def _priority(traits: JobTraits, term: Term) -> bool:
+    wanted = term.values[0]
+    assert isinstance(wanted, int)
+    match term.op:
+        case ">":
+            return traits.priority > wanted
+        case ">=":
+            return traits.priority >= wanted
+        case "<":
+            return traits.priority < wanted
+        case "<=":
+            return traits.priority <= wanted
+    return traits.priority in term.values
+
+
+_JUDGES: dict[str, Callable[[JobTraits, Term], bool]] = {
+    "kind": _among("kind"),
+    "queue": _among("queue"),
+    "tag": _tag,
+    "error": _error,
+    "fair_key": _among("fair_key"),
+    "key": _among("key"),
+    "batch": _among("batch"),
+    "parent": _among("parent"),
+    "priority": _priority,
+}

@@ -1,0 +1,1 @@
+"""Results that answer equal jobs of the same tenant."""

@@ -1,0 +1,106 @@
+"""Results that answer equal jobs of the same tenant: kept, found, and reused in place of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db.models.functions import Now
+
+from scheduling.execution.settlement import Settlement
+from scheduling.jobs.lifecycle import JobState
+from scheduling.kit.base import Complete, JobContext, TaskProcessor
+from scheduling.models import Job, KeptResult
+from tenants.context import require_tenant_id, tenant_context
+from tenants.encryption.data_keys import digest_of
+from tenants.encryption.fields import SealedValueBrokenError, sealed_field
+from tenants.signals import cache_asked
+
+logger = logging.getLogger(__name__)
+
+CACHE = "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A result, and the job that has computed it."""
+
+    job_id: UUID
+    result: Any
+
+
+def key_of(
+    kind: type[TaskProcessor], *, tenant_id: UUID, payload: Mapping[str, Any], settings: Mapping[str, Any]
+) -> UUID:
+    """Equal for jobs that have the same result."""
+    about = [str(tenant_id), kind.kind, kind.result_version, payload, settings]
+    text = json.dumps(about, sort_keys=True, separators=(",", ":"), default=str)
+    plain = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+    return UUID(bytes=digest_of(tenant_id, plain)[:16])
+
+
+def find_result(*, tenant_id: UUID, key: UUID) -> Found | None:
+    """What a job of the tenant has computed, as long as that is kept."""
+    with tenant_context(tenant_id):
+        kept = KeptResult.objects.filter(pk=key, expires_at__gt=Now()).values_list("job_id", flat=True)
+        row = Job.objects.filter(pk__in=kept, state=JobState.COMPLETED).values_list("pk", "result").first()
+        cache_asked.send(None, cache=CACHE, place="computed" if row is None else "reused", count=1)
+        if row is None:
+            return None
+        job_id, result = row
+        try:
+            return Found(job_id, sealed_field(Job, "result").open(result, tenant_id=tenant_id, row_id=job_id))
+        except SealedValueBrokenError:
+            # What somebody has changed answers nobody: it is computed again.
+            logger.exception("kept_result.broken", extra={"job_id": str(job_id)})
+            return None
+
+
+def keep_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
+    """Effect of a settlement: from now on the job's result answers equal jobs."""
+    row = KeptResult(
+        id=key,
+        tenant_id=require_tenant_id(),
+        kind=kind.kind,
+        job_id=job_id,
+        expires_at=Now() + timedelta(seconds=kind.result_kept_seconds),
+    )
+    KeptResult.objects.bulk_create(
+        [row], update_conflicts=True, unique_fields=["id"], update_fields=["job_id", "expires_at"]
+    )
+
+
+class Reuse:
+    """One job of a kind whose results may be reused, or of one whose may not."""
+
+    def __init__(self, kind: type[TaskProcessor], context: JobContext) -> None:
+        self._kind = kind
+        self._context = context
+        self._key: UUID | None = None
+
+    def find(self) -> Complete | None:
+        """What an equal job has answered; None where this one has to work."""
+        context = self._context
+        if not self._kind.result_kept_seconds:
+            return None
+        self._key = key_of(self._kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings)
+        # Who has begun goes on: what it has stored so far may be of a part of its work.
+        found = None if context.state else find_result(tenant_id=context.tenant_id, key=self._key)
+        if found is None:
+            return None
+        self._key = None
+        context.log("result_reused", job=str(found.job_id))
+        return Complete(found.result)
+
+    def kept(self, settlement: Settlement) -> Settlement:
+        """The settlement of the job's own answer, which from then on answers others if it completes the job."""
+        if self._key is not None:
+            self._context.in_settlement(partial(keep_result, self._kind, key=self._key, job_id=self._context.job_id))
+        return settlement

@@ -1,0 +1,1 @@
+"""Job kinds as clients read them."""

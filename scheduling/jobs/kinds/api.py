@@ -1,0 +1,85 @@
+"""`job-kinds/`: kinds that may be submitted, with their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from django.utils.translation import get_language
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import NoQuerySerializer
+from scheduling.jobs.kinds.service import JobKind, get_job_kind, list_job_kinds
+from scheduling.models import Job
+from tenants.api.viewsets import TenantViewSet
+from tenants.bounded_cache import BoundedCache
+from tenants.permissions import Permission
+
+
+class JobKindSerializer(serializers.Serializer[JobKind]):
+    """A kind of job: what it does, takes and needs."""
+
+    kind = serializers.CharField(help_text="What `jobs/` takes as `kind`.")
+    title = serializers.CharField()
+    description = serializers.CharField()
+    payload_schema = serializers.JSONField(help_text="JSON Schema 2020-12; a payload that does not fit is refused.")
+    timeout_seconds = serializers.FloatField(help_text="Of one execution.")
+    max_retries = serializers.IntegerField(help_text="At most; the plan may allow fewer.")
+    retry_delays_seconds = serializers.ListField(child=serializers.FloatField())
+    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    memory_class = serializers.CharField(help_text="`small`, `medium` or `large`: 256, 512 or 1,024 MiB.")
+    settings = serializers.ListField(child=serializers.CharField(), help_text="The tenant's settings that it reads.")
+    dependencies = serializers.ListField(child=serializers.CharField(), help_text="What each of its jobs needs.")
+    queues = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Where a job with an empty payload may go by now.",
+    )
+    is_internal = serializers.BooleanField(
+        help_text="Whether the platform alone submits its jobs; `jobs/` refuses the kind."
+    )
+    package = serializers.CharField(help_text="The package that brings it; empty: the platform itself.")
+    package_version = serializers.CharField()
+
+
+# By tier and language: the kinds, and their representation as long as they are the same list.
+_shown: BoundedCache[tuple[str, str], tuple[Sequence[JobKind], Any]] = BoundedCache(most=100, seconds=60.0)
+
+
+class JobKindViewSet(TenantViewSet):
+    """The kinds of job that are installed."""
+
+    model = Job
+    serializer_class = JobKindSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "retrieve": Permission.JOBS_VIEW,
+    }
+    filter_backends: ClassVar[list[Any]] = []
+    lookup_field = "kind"
+    lookup_value_regex = "[-a-zA-Z0-9_.]{1,64}"
+
+    @extend_schema(operation_id="job_kinds_list", responses=JobKindSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List the kinds with the schemas of their payloads."""
+        NoQuerySerializer.parse(request.query_params)
+        kinds = list_job_kinds(tenant=self.access.tenant)
+        return Response({"next": None, "previous": None, "results": self._show(kinds)})
+
+    @extend_schema(operation_id="job_kinds_retrieve")
+    def retrieve(self, request: Request, kind: str) -> Response:
+        """Show one kind."""
+        return Response(self.get_serializer(get_job_kind(kind, tenant=self.access.tenant)).data)
+
+    def _show(self, kinds: Sequence[JobKind]) -> Any:
+        if self.access.tenant is None:
+            return self.get_serializer(kinds, many=True).data
+        key = (self.access.tenant.plan.tier_id, get_language() or "")
+        kept = _shown.get(key)
+        if kept is not None and kept[0] is kinds:
+            return kept[1]
+        shown = self.get_serializer(kinds, many=True).data
+        _shown.put(key, (kinds, shown))
+        return shown

@@ -1,0 +1,36 @@
+"""The console's page of job kinds: each with its words, its schema and a request to begin with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext, gettext_noop
+from django.views.decorators.http import require_safe
+
+from scheduling.jobs.kinds.service import JobKind, list_job_kinds
+from tenants.access import access_of
+
+MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
+TEMPLATE = "scheduling/dashboards/job_kinds.html"
+
+
+@require_safe
+def job_kinds_page(request: HttpRequest) -> HttpResponse:
+    """What is installed, as the tenant of the moment meets it."""
+    kinds = list_job_kinds(tenant=access_of(request).tenant)
+    context = admin.site.each_context(request) | {
+        "title": gettext("Job kinds"),
+        "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
+    }
+    return render(request, TEMPLATE, context)
+
+
+def _told(kind: JobKind) -> JobKind:
+    """In the reader's words, where a processor of the platform declares them."""
+    description = gettext(kind.description) if kind.description else ""
+    memory = gettext(MEMORY_WORDS.get(kind.memory_class, kind.memory_class))
+    return replace(kind, title=gettext(kind.title), description=description, memory_class=memory)

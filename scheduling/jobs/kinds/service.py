@@ -1,0 +1,113 @@
+"""Which kinds of job may be submitted, as people read it: what each does, takes and needs, and where it goes.
+
+The list of a tier is kept as long as the routing rules are the same object, so a change of a rule shows as soon as the
+rules are read again.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final
+
+from scheduling.exceptions import KindNotFoundError, KindUnknownError
+from scheduling.jobs.routing.routes import KnownRoutes, kept_routes
+from scheduling.jobs.routing.service import Routes
+from scheduling.kit import registry
+from scheduling.kit.base import Json, TaskProcessor
+from tenants.bounded_cache import BoundedCache
+from tenants.models import Tenant
+
+type _Processors = tuple[type[TaskProcessor], ...]
+
+# Tiers are few; a list of another set of processors is one of tests.
+_MOST_LISTS: Final = 100
+_KEPT_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """One kind. ``package`` is the distribution that brings it, empty where the platform does itself."""
+
+    kind: str
+    title: str
+    description: str
+    payload_schema: Json
+    timeout_seconds: float
+    max_retries: int
+    retry_delays_seconds: Sequence[float]
+    memory_class: str
+    settings: Sequence[str]
+    dependencies: Sequence[str]
+    queues: Sequence[str]
+    is_internal: bool
+    package: str
+    package_version: str
+
+
+_kept: BoundedCache[tuple[str, _Processors], tuple[KnownRoutes, Sequence[JobKind]]] = BoundedCache(
+    _MOST_LISTS, _KEPT_SECONDS
+)
+
+
+def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
+    """Return all kinds by name; ``queues`` are those of the tenant's tier, or without a tenant of every tier."""
+    if tenant is None:
+        return _described(list(Routes.load_all().values()))
+    tier_id, known = tenant.plan.tier_id, kept_routes()
+    key = (tier_id, tuple(registry.get(kind) for kind in registry.kinds()))
+    kept = _kept.get(key)
+    if kept is not None and kept[0] is known:
+        return kept[1]
+    kinds = _described([Routes.of(known, tier_id)])
+    # Whether the queue exists that a kind names for itself is no part of the routes.
+    if not any(registry.default_queue(kind.kind) for kind in kinds):
+        _kept.put(key, (known, kinds))
+    return kinds
+
+
+def get_job_kind(kind: str, *, tenant: Tenant | None) -> JobKind:
+    """Return one kind; raise KindNotFoundError if there is none of that name."""
+    try:
+        registry.get(kind)
+    except KindUnknownError as error:
+        raise KindNotFoundError(error.detail) from error
+    return next(each for each in list_job_kinds(tenant=tenant) if each.kind == kind)
+
+
+def _described(routes: Sequence[Routes]) -> tuple[JobKind, ...]:
+    return tuple(
+        replace(
+            _describe(kind, registry.get(kind), *registry.package_of(kind)),
+            queues=sorted({queue for route in routes for queue in route.choices(kind, {})}),
+        )
+        for kind in registry.kinds()
+    )
+
+
+@cache
+def _describe(kind: str, processor: type[TaskProcessor], package: str, version: str) -> JobKind:
+    """Return what the class says of itself, without the queues."""
+    return JobKind(
+        kind=kind,
+        title=processor.title or kind.replace("_", " ").capitalize(),
+        description=_description_of(processor),
+        payload_schema=processor.payload_schema,
+        timeout_seconds=processor.timeout_seconds,
+        max_retries=processor.max_retries,
+        retry_delays_seconds=list(processor.retry_delays_seconds),
+        memory_class=processor.memory_class,
+        settings=list(processor.settings),
+        dependencies=[dependency.name for dependency in processor.dependencies],
+        queues=(),
+        is_internal=processor.is_internal,
+        package=package,
+        package_version=version,
+    )
+
+
+def _description_of(processor: type[TaskProcessor]) -> str:
+    """Return the description, else the docstring of the class itself, never that of a base."""
+    return processor.description or inspect.cleandoc(processor.__dict__.get("__doc__") or "")

@@ -1,0 +1,151 @@
+"""The list of jobs: one query box over the grammar of filters, what it means, facets and news that come after."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import nullcontext
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import BadRequest
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, QueryDict
+from django.template.loader import render_to_string
+from django.urls import URLPattern, path
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter, parse
+from scheduling.jobs.filters.terms import write_value
+from scheduling.jobs.index_alone import by_index_alone
+from scheduling.jobs.list_page import facet_context, frame_context, news_context
+from scheduling.jobs.saved_views.admin import SavedViewPages
+from scheduling.models import Job
+from tenants.admin.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
+from tenants.live import answer_part
+from tenants.permissions import Permission
+
+QUERY, PEEK, SINCE = "q", "peek", "since"
+FACETS_TEMPLATE = "scheduling/dashboards/parts/job_facets.html"
+NEWS_TEMPLATE = "scheduling/dashboards/parts/job_news.html"
+
+
+class JobChangeList(KeysetChangeList):
+    """Jobs, and where there are none, why and what to do."""
+
+    empty_title = ""
+    empty_text = ""
+
+    def get_results(self, request: HttpRequest) -> None:
+        asked = asked_of(request)
+        # From the few jobs of rare states to their rows, never through all rows to the few.
+        with by_index_alone() if isinstance(asked, JobFilter) and asked.is_found_by_table else nullcontext():
+            super().get_results(request)
+        if isinstance(asked, FilterSyntaxError):
+            self.empty_title, self.empty_text = _("The filter cannot be read"), asked.detail
+        elif self.look_limit:
+            self.empty_title = _("Nothing among the rows that were looked at")
+            self.empty_text = _(
+                "No index serves this filter, so a page looks at %(limit)s jobs. Go on with the link below,"
+                " or narrow the time with created: or age:."
+            ) % {"limit": f"{LOOK_LIMIT:,}"}
+        elif not asked.is_empty:
+            self.empty_title = _("No job matches")
+            self.empty_text = _("Looked for: %(words)s Take one of its conditions away above.") % {
+                "words": asked.in_words()
+            }
+
+
+class JobListPages(SavedViewPages):
+    """What the admin of jobs takes from here: how the list is narrowed, and the parts that come after it."""
+
+    change_list_template = "scheduling/dashboards/job_list.html"
+    # Without any the shell draws no search, and asks for no results of one.
+    search_fields = ("id",)
+    view_parameters = frozenset({PEEK})
+
+    def get_urls(self) -> list[URLPattern]:
+        facets = self.guard(self.facets_view, Permission.JOBS_VIEW, cacheable=True)
+        news = self.guard(self.news_view, Permission.JOBS_VIEW, cacheable=True)
+        return [
+            path("facets/", facets, name="scheduling_job_facets"),
+            path("news/", news, name="scheduling_job_news"),
+            *super().get_urls(),
+        ]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        return JobChangeList
+
+    def is_look_bounded(self, request: HttpRequest) -> bool:
+        asked = asked_of(request)
+        return isinstance(asked, JobFilter) and asked.is_walked
+
+    def rows_of_look(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+        asked = asked_of(request)
+        return asked.bounds.apply(rows, now=timezone.now()) if isinstance(asked, JobFilter) else rows.none()
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Job], search_term: str
+    ) -> tuple[QuerySet[Job], bool]:
+        asked = asked_of(request)
+        if isinstance(asked, FilterSyntaxError):
+            return queryset.none(), False
+        return asked.apply(queryset, now=timezone.now()), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        request.GET = folded(request.GET)  # type: ignore[assignment] # read alone from here on
+        frame = frame_context(request.GET.get(QUERY, ""), asked_of(request)) | self.views_context(request)
+        shown = {**(extra_context or {}), "title": _("Jobs"), **frame}
+        shown["is_newest_page"] = not (request.GET.get(BEFORE) or request.GET.get(AFTER))
+        if self.has_view_permission(request) and (job_id := parse_uuid(request.GET.get(PEEK, ""))):
+            shown |= self.peek_context(request, job_id)
+        response: HttpResponse = super().changelist_view(request, shown)
+        return response
+
+    def facets_view(self, request: HttpRequest) -> HttpResponseBase:
+        """States, queues and kinds of the filter's jobs, counted among the newest."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        context = facet_context(_readable(request), timezone.now())
+        return answer_part(request, render_to_string(FACETS_TEMPLATE, context, request))
+
+    def news_view(self, request: HttpRequest) -> HttpResponseBase:
+        """How many of the filter's jobs came since the newest that the list shows."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        given = request.GET.get(SINCE)
+        since = None if given is None else parse_uuid(given)
+        if given is not None and since is None:
+            raise BadRequest(_("News are counted since the id of a job."))
+        context = news_context(_readable(request), since, timezone.now())
+        return answer_part(request, render_to_string(NEWS_TEMPLATE, context, request))
+
+    @abstractmethod
+    def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
+        """What is drawn of a job beside the list."""
+
+
+def asked_of(request: HttpRequest) -> JobFilter | FilterSyntaxError:
+    """The filter that the URL holds, or why it holds none."""
+    try:
+        return parse(request.GET.get(QUERY, ""))
+    except FilterSyntaxError as error:
+        return error
+
+
+def folded(parameters: QueryDict) -> QueryDict:
+    """The URL's parameters with those that are named like a field, such as `state=discarded`, inside the filter."""
+    given = [name for name in FIELDS if name in parameters]
+    if not given:
+        return parameters
+    left = parameters.copy()
+    terms = [f"{name}:{write_value(value)}" for name in given for value in left.pop(name) if value]
+    left[QUERY] = " ".join(filter(None, [left.get(QUERY, ""), *terms]))
+    return left
+
+
+def _readable(request: HttpRequest) -> JobFilter:
+    asked = asked_of(request)
+    if isinstance(asked, FilterSyntaxError):
+        raise BadRequest(asked.detail)
+    return asked

@@ -1,0 +1,112 @@
+"""What the list of jobs shows around its rows: the filter as chips and words, its facets, and what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from scheduling.console.wording import mark_of
+from scheduling.jobs.facets import FACET_ROWS, Facet, count_newer, read_facets
+from scheduling.jobs.filters import FIELDS, FilterSyntaxError, JobFilter
+from scheduling.jobs.filters.terms import Value
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.queries import CappedCount
+from scheduling.kit import registry
+from scheduling.topology.queries import queue_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A value of a facet: where a click leads, and how many jobs have it, once that is known."""
+
+    value: str
+    address: str
+    is_chosen: bool
+    count: CappedCount | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no job has it for certain."""
+        return self.count is not None and not self.count.value and not self.count.is_capped
+
+
+def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, object]:
+    """What the page shows of the filter before anything is counted."""
+    shared = {"filter_text": text, "fields": FIELDS.values(), "whole_address": address_of(JobFilter())}
+    if isinstance(asked, FilterSyntaxError):
+        return {**shared, "fault": asked, "mended_address": _mended_address(text, asked)}
+    query = urlencode({"q": asked.text}) if asked.terms else ""
+    return {
+        **shared,
+        "filter_text": asked.text,
+        "filter_words": asked.in_words(),
+        "chips": [{"text": term.text, "address": address_of(asked.without(term))} for term in asked.terms],
+        "facets": _facets(asked, {}),
+        "facets_url": _with_query(reverse("admin:scheduling_job_facets"), query),
+        "news_url": f"{reverse('admin:scheduling_job_news')}?{query}{'&' if query else ''}since=",
+    }
+
+
+def facet_context(asked: JobFilter, now: datetime) -> dict[str, object]:
+    """The facets with their counts."""
+    counted = read_facets(asked, now=now)
+    is_cut = any(facet.is_cut for facet in counted.values())
+    return {"facets": _facets(asked, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}
+
+
+def news_context(asked: JobFilter, since: UUID | None, now: datetime) -> dict[str, object]:
+    """What came since the newest job of the list; of a list without jobs nothing is new."""
+    return {"count": since and count_newer(asked, since, now=now), "address": address_of(asked)}
+
+
+def address_of(job_filter: JobFilter) -> str:
+    """The list under a filter: the URL holds all of the view."""
+    return address_of_text(job_filter.text)
+
+
+def address_of_text(text: str) -> str:
+    """The list under a filter that is text already, readable or not."""
+    # Each facet has a dozen of them: the path is asked for once.
+    return _with_query(_list_path(), urlencode({"q": text}) if text else "")
+
+
+@cache
+def _list_path() -> str:
+    return reverse("admin:scheduling_job_changelist")
+
+
+def _with_query(address: str, query: str) -> str:
+    return f"{address}?{query}" if query else address
+
+
+def _mended_address(text: str, fault: FilterSyntaxError) -> str | None:
+    """The list under the filter as it was probably meant."""
+    if fault.suggestion is None:
+        return None
+    end = fault.position + len(fault.word)
+    return address_of_text(text[: fault.position] + fault.suggestion + text[end:])
+
+
+def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, object]]:
+    return [
+        {"title": _("State"), "choices": list(_choices(asked, "state", list(JobState), counted))},
+        {"title": _("Queue"), "choices": list(_choices(asked, "queue", sorted(queue_ids()), counted))},
+        {"title": _("Kind"), "choices": list(_choices(asked, "kind", list(registry.kinds()), counted))},
+    ]
+
+
+def _choices(asked: JobFilter, field: str, known: Sequence[Value], counted: Mapping[str, Facet]) -> Iterator[Choice]:
+    """The known values, and those that are asked for or were found although nobody knows them."""
+    facet = counted.get(field)
+    chosen = asked.values_of(field)
+    for value in dict.fromkeys([*known, *chosen, *(facet.counts if facet else ())]):
+        count = None if facet is None else facet.count_of(str(value))
+        shown = mark_of(value).word if field == "state" else str(value)
+        yield Choice(shown, address_of(asked.toggled(field, value)), value in chosen, count)

@@ -1,0 +1,271 @@
+"""Jobs and the small tables that say where a waiting job waits.
+
+No index on ``Job`` names state, fence, attempts or times: each such update then stays on its
+page (HOT). What must be found by state has a table of its own: ready, due, held, suspended, deadline.
+"""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.jobs.batches.models import Batch
+from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.querysets import JobManager
+from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
+from tenants.encryption.fields import SealedJSONField
+from tenants.managers import TenantManager
+from tenants.models.base import TenantModel
+
+STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
+
+
+class Job(TenantModel):
+    """What was asked for: one unit of work of one tenant."""
+
+    kind = models.CharField(_("kind"), max_length=64)
+    queue = models.ForeignKey("scheduling.Queue", models.PROTECT, verbose_name=_("queue"), db_index=False)
+    state = models.CharField(_("state"), max_length=12, choices=STATE_CHOICES)
+    priority = models.SmallIntegerField(
+        _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
+    )
+    rank = models.BigIntegerField(
+        _("rank"), help_text=_("Microseconds: available time less priority × AGEING_SECONDS; fixed at submit.")
+    )
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True)
+    tags = ArrayField(models.CharField(max_length=64), verbose_name=_("tags"), default=list, blank=True)
+    payload = SealedJSONField(verbose_name=_("payload"), default=dict)
+    payload_bytes = models.IntegerField(
+        _("payload bytes"), db_default=0, help_text=_("By which its cost is predicted.")
+    )
+    payload_hash = models.BinaryField(_("payload hash"), max_length=32, help_text=_("SHA-256 of the whole request."))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=200, null=True, blank=True)
+    attempt = models.PositiveSmallIntegerField(
+        _("attempt"), default=0, help_text=_("Starts that failed by themselves.")
+    )
+    crash_count = models.PositiveSmallIntegerField(_("crash count"), default=0)
+    travels_alone = models.BooleanField(
+        _("travels alone"),
+        db_default=False,
+        editable=False,
+        help_text=_("Its message killed a worker: it is merged with no other, so that the culprit is found."),
+    )
+    execution_count = models.PositiveIntegerField(_("execution count"), default=0)
+    yield_count = models.PositiveIntegerField(
+        _("yield count"), default=0, db_default=0, help_text=_("Time slices after which it gave its slot to others.")
+    )
+    max_retries = models.PositiveSmallIntegerField(_("max retries"), default=3)
+    fence = models.BigIntegerField(_("fence"), default=0)
+    used_us = models.BigIntegerField(
+        _("used us"), db_default=0, help_text=_("Slot time of what is done so far and is not done again.")
+    )
+    progress_current = models.BigIntegerField(_("progress current"), default=0)
+    progress_total = models.BigIntegerField(_("progress total"), default=0)
+    progress_message = models.CharField(_("progress message"), max_length=200, blank=True)
+    checkpoint = SealedJSONField(verbose_name=_("checkpoint"), default=dict, blank=True)
+    dependencies = ArrayField(
+        models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        verbose_name=_("dependencies"),
+        null=True,
+        editable=False,
+        help_text=_("What its last execution named; empty while none has."),
+    )
+    shared_dependencies = ArrayField(
+        models.CharField(max_length=MAX_DEPENDENCY_CHARACTERS),
+        verbose_name=_("shared dependencies"),
+        null=True,
+        editable=False,
+        help_text=_("Those of them that are the platform's."),
+    )
+    result = SealedJSONField(verbose_name=_("result"), null=True, blank=True)
+    error_type = models.CharField(_("error type"), max_length=100, blank=True)
+    error_message = models.TextField(_("error message"), blank=True)
+    error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
+    run_at = models.DateTimeField(_("run at"), help_text=_("Not started before this time."))
+    deadline_at = models.DateTimeField(_("deadline at"), null=True, blank=True)
+    traceparent = models.CharField(
+        _("traceparent"),
+        max_length=55,
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("W3C trace context of the submission."),
+    )
+    created_at = models.DateTimeField(_("created at"))
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True, help_text=_("First start."))
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    parent = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        verbose_name=_("parent"),
+        null=True,
+        blank=True,
+        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_index=False,
+        related_name="children",
+    )
+    batch = models.ForeignKey(
+        Batch,
+        models.DO_NOTHING,
+        verbose_name=_("batch"),
+        null=True,
+        blank=True,
+        db_constraint=False,  # likewise (tenant, batch)
+        db_index=False,
+        related_name="jobs",
+    )
+
+    objects = JobManager()  # type: ignore[misc] # the base declares it as a ClassVar of its own row
+
+    class Meta:
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="job_tenant_id"),
+            models.UniqueConstraint(
+                fields=["tenant", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+                name="job_idempotency_key",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "batch"], condition=Q(batch__isnull=False), name="job_batch"),
+            models.Index(fields=["tenant", "parent"], condition=Q(parent__isnull=False), name="job_parent"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether no transition leads out of the job's state."""
+        return JobState(self.state) in TERMINAL_STATES
+
+    @property
+    def mark(self) -> str:
+        """Differs when anything that is told of the job does; the outlook of one that waits is no part of it."""
+        return ":".join(str(getattr(self, name)) for name in MARK_FIELDS)
+
+
+# What changes of a job once it is there, less what changes together with one of these.
+MARK_FIELDS = (
+    "id",
+    "state",
+    "queue_id",
+    "priority",
+    "attempt",
+    "crash_count",
+    "execution_count",
+    "yield_count",
+    "max_retries",
+    "progress_current",
+    "progress_total",
+    "progress_message",
+    "error_type",
+    "error_fingerprint",
+    "run_at",
+    "deadline_at",
+    "started_at",
+    "finished_at",
+    "batch_id",
+)
+
+
+class WaitingRow(models.Model):
+    """A job's place in one of the waiting tables; gone when the job moves on."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    entity_id = models.BigIntegerField()
+    kind = models.CharField(max_length=64)
+    rank = models.BigIntegerField()
+    # What its cost is predicted from.
+    payload_bytes = models.IntegerField(db_default=0)
+    used_us = models.BigIntegerField(db_default=0)
+
+    objects = TenantManager()
+
+    class Meta:
+        abstract = True
+
+
+class JobReady(WaitingRow):
+    """A job that may be dispatched now, in its tenant's own order."""
+
+    pk = models.CompositePrimaryKey("entity_id", "rank", "job_id")
+    job_id = models.UUIDField()
+    travels_alone = models.BooleanField(db_default=False)
+
+    class Meta:
+        db_table = "scheduling_job_ready"
+
+
+class JobDue(WaitingRow):
+    """A job that becomes available at ``due_at``: scheduled ones and back-offs."""
+
+    job_id = models.UUIDField(primary_key=True)
+    due_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_job_due"
+        indexes = [models.Index(fields=["due_at"], name="job_due_at")]
+
+
+class JobHeld(WaitingRow):
+    """A job that is available but may not start, and is set aside so that it hides nobody.
+
+    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of a breaker
+    that is open, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a
+    pool of which no live worker announces its kind.
+    """
+
+    job_id = models.UUIDField(primary_key=True)
+    travels_alone = models.BooleanField(db_default=False)
+    gate = models.CharField(max_length=40, db_default="kind")
+
+    class Meta:
+        db_table = "scheduling_job_held"
+        indexes = [
+            models.Index(fields=["kind", "rank"], name="job_held_kind_rank"),
+            models.Index(fields=["gate", "kind", "rank"], name="job_held_gate"),
+            # One tenant's after another's: a shared breaker lets each try in its turn.
+            models.Index(
+                fields=["gate", "tenant", "rank"],
+                condition=Q(gate__gte="circuit", gate__lt="kind"),
+                name="job_held_behind",
+            ),
+        ]
+
+
+class JobSuspended(models.Model):
+    """A suspended job: so that they are counted, which no index of the jobs could do.
+
+    ``is_own``: it waits by its own wish, and may be woken; otherwise a person has suspended it, or it waits for its
+    children. ``wake_at`` is when it goes on in any case.
+    """
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    is_own = models.BooleanField(db_default=False)
+    wake_at = models.DateTimeField(null=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_job_suspended"
+        indexes = [models.Index(fields=["wake_at"], condition=Q(wake_at__isnull=False), name="job_suspended_wake_at")]
+
+
+class JobDeadline(models.Model):
+    """A waiting or running job that is discarded at ``deadline_at``."""
+
+    job_id = models.UUIDField(primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    deadline_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_job_deadline"
+        indexes = [models.Index(fields=["deadline_at"], name="job_deadline_at")]

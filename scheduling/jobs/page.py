@@ -1,0 +1,64 @@
+"""A job's own page: its attempts on one axis, its history, its error, where it comes from."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from scheduling.jobs.drawing import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.masking import summarize_stored
+from scheduling.jobs.page_queries import JobPageRows, read_job_page
+from scheduling.models import Job
+from scheduling.tracing import trace_id_of
+from tenants.context import require_scope
+
+BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
+
+
+def job_page_context(job: Job) -> dict[str, Any]:
+    """What the page's template draws."""
+    rows = read_job_page(job)
+    now = timezone.now()
+    return {
+        "page": rows,
+        "shows_pool_position": require_scope().is_all_tenants,
+        "trace_id": (trace_id := trace_id_of(job.traceparent)),
+        "trace_url": settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
+        "job": job,
+        "gantt": _rows(rows, now),
+        "axis_units": AXIS_UNITS,
+        "stretches": trace_states(
+            [(event.at, event.state) for event in rows.events], now=now, is_over=job.finished_at is not None
+        ),
+        "traceback": [(frames, folded_words(frames)) for frames in fold_traceback(rows.traceback)],
+        "lived": (job.finished_at or now) - job.created_at,
+        "waited": (job.started_at or job.finished_at or now) - job.created_at,
+        "payload_summary": summarize_stored(job, "payload"),
+        "result_summary": summarize_stored(job, "result") if _has(job, "result") else None,
+        "checkpoint_summary": summarize_stored(job, "checkpoint") if _has(job, "checkpoint") else None,
+        "progress_share": job.progress_current / job.progress_total if job.progress_total else None,
+    }
+
+
+def _has(job: Job, name: str) -> bool:
+    """Whether there is a value, which need not be opened for that: what is sealed says something."""
+    return job.__dict__.get(name) not in (None, {})
+
+
+def _rows(rows: JobPageRows, now: datetime) -> list[GanttRow]:
+    """The attempts on an axis from the job's submission to its end or now."""
+    job, attempts = rows.job, rows.attempts
+    moments = [job.finished_at or now, *(attempt.ended_at for attempt in attempts if attempt.ended_at)]
+    is_paused = job.state in {JobState.RETRYABLE, JobState.SCHEDULED}
+    return draw_attempts(
+        attempts,
+        rows.worker_names,
+        begins=min([job.created_at, *(attempt.dispatched_at for attempt in attempts)]),
+        ends=max(moments),
+        now=now,
+        next_at=job.run_at if is_paused else None,
+    )

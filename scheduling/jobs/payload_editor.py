@@ -1,0 +1,101 @@
+"""A job that has ended runs again with another payload: its payload in a form, in the answer to a POST alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
+
+from scheduling.jobs.reveals import reveal_payload
+from scheduling.models import Job
+from tenants.admin.base import ConsoleAdmin
+from tenants.admin.json_fields import StrictJSONField
+from tenants.admin.post_actions import REASON_LIMIT
+from tenants.exceptions import DomainError
+
+TEMPLATE = "scheduling/dashboards/payload_edit.html"
+
+
+class PayloadObjectField(StrictJSONField):
+    """A JSON object as text, perhaps one without members."""
+
+    empty_values = (None, "")
+    widget = UnfoldAdminTextareaWidget
+
+    def clean(self, value: Any) -> Any:
+        cleaned = super().clean(value)
+        if cleaned is not None and not isinstance(cleaned, dict):
+            raise forms.ValidationError(gettext("It must be a JSON object, in braces."))
+        return cleaned
+
+
+class EditedPayloadForm(forms.Form):
+    """The payload with which a job runs again."""
+
+    payload = PayloadObjectField(
+        label=gettext_lazy("Payload"), help_text=gettext_lazy("By the kind's own schema, at most 256 KiB.")
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        required=False,
+        max_length=REASON_LIMIT,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Kept in the audit log."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """Whose payload is edited, where the form is sent, and the page to go back to."""
+
+    job_id: UUID
+    kind: str
+    address: str
+    back: str
+
+
+class PayloadEditor(ConsoleAdmin):
+    """What the admins of jobs and of dead letters take from here: the form, and what is done with it."""
+
+    def open_editor(self, request: HttpRequest, edited: Edited, reason: str) -> HttpResponse:
+        """The payload in a form; that it was shown stands in the audit log."""
+        revealed = reveal_payload(job_id=edited.job_id, reason=reason)
+        return self._answer(request, edited, EditedPayloadForm(initial={"payload": revealed.payload, "reason": reason}))
+
+    def submit_edited(
+        self, request: HttpRequest, edited: Edited, run: Callable[[dict[str, Any], str], Job]
+    ) -> HttpResponse:
+        """Run the job anew with what stands in the form; a fault is said beside what was typed."""
+        form = EditedPayloadForm(request.POST)
+        if form.is_valid():
+            try:
+                job = run(form.cleaned_data["payload"], form.cleaned_data["reason"])
+            except DomainError as refusal:
+                for fault in refusal.errors or [{"detail": refusal.detail}]:
+                    form.add_error("payload", f"{fault.get('field', '')} {fault['detail']}".strip())
+            else:
+                messages.success(request, gettext("A new job does the work with the edited payload; this is its page."))
+                return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[job.pk]))
+        return self._answer(request, edited, form)
+
+    def _answer(self, request: HttpRequest, edited: Edited, form: EditedPayloadForm) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Payload of %(kind)s") % {"kind": edited.kind},
+            "opts": self.opts,
+            "edited": edited,
+            "form": form,
+        }
+        response = TemplateResponse(request, TEMPLATE, context, status=422 if form.errors else 200)
+        add_never_cache_headers(response)
+        return response

@@ -1,0 +1,30 @@
+"""Payloads that differ from another in a few places: JSON merge patch, RFC 7396."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scheduling.jobs.requests import check_depth
+
+
+def patched_payload(payload: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """``payload`` with the members of ``patch`` in place of its own, and without those that are null there.
+
+    Objects are merged member by member, everything else is replaced. Raises PayloadInvalidError for a patch that is
+    nested deeper than a payload may be.
+    """
+    check_depth(patch)
+    return _merge(payload, patch)
+
+
+def _merge(value: Any, patch: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(value) if isinstance(value, Mapping) else {}
+    for name, wanted in patch.items():
+        if wanted is None:
+            merged.pop(name, None)
+        elif isinstance(wanted, Mapping):
+            merged[name] = _merge(merged.get(name), wanted)
+        else:
+            merged[name] = wanted
+    return merged

@@ -1,0 +1,58 @@
+"""Reads of jobs for the API, the console and the commands: one filter, one list, one detail.
+
+Every list runs along the primary order of UUIDv7 ids, newest first, and nothing here counts
+without a bound: a tenant may have a million jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.utils import timezone
+
+from scheduling.exceptions import JobNotFoundError
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.models import MARK_FIELDS
+from scheduling.jobs.querysets import JobQuerySet
+from scheduling.models import Job
+
+COUNT_LIMIT = 10_000
+EVERY_JOB = JobFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class CappedCount:
+    """A count that stops at a limit; ``is_capped`` says that there may be more."""
+
+    value: int
+    is_capped: bool
+
+    def __str__(self) -> str:
+        return f"{self.value:,}+" if self.is_capped else f"{self.value:,}"
+
+
+def find_jobs(job_filter: JobFilter = EVERY_JOB) -> JobQuerySet:
+    """Return the jobs of the current scope that match, newest first, with their queues."""
+    return job_filter.apply(Job.objects.select_related("queue").newest_first(), now=timezone.now())
+
+
+def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
+    """Return the jobs among which a list looks for those of the filter one by one; None if an index finds them."""
+    return find_jobs(job_filter.bounds).select_related(None) if job_filter.is_walked else None
+
+
+def get_job(job_id: UUID) -> Job:
+    """One job with its queue, tenant and plan; `JobNotFoundError` for another tenant's as for none."""
+    try:
+        return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
+    except Job.DoesNotExist:
+        raise JobNotFoundError from None
+
+
+def read_mark(job_id: UUID) -> str:
+    """What tells whether a job has changed, and nothing else of it: for whoever looks again and again."""
+    job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
+    if job is None:
+        raise JobNotFoundError
+    return job.mark

@@ -1,0 +1,62 @@
+"""A job's replay with an edited payload, from its own page."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext_lazy
+
+from scheduling.jobs.lifecycle import REPLAYABLE_STATES
+from scheduling.jobs.payload_editor import Edited, PayloadEditor
+from scheduling.jobs.queries import find_jobs
+from scheduling.jobs.retries import replay_job
+from scheduling.models import Job
+from tenants.admin.keyset import KeysetAdmin
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+
+class JobReplayPages(PayloadEditor, KeysetAdmin):
+    """What the admin of jobs takes from here: one address, and the act that opens the editor."""
+
+    def get_urls(self) -> list[URLPattern]:
+        edited = self.guard(self.replay_view, Permission.JOBS_REVEAL)
+        return [path("<uuid:object_id>/replay/", edited, name="scheduling_job_replay"), *super().get_urls()]
+
+    @post_action(
+        label=gettext_lazy("Edit payload and retry"),
+        permission=Permission.JOBS_REVEAL,
+        asks_reason=True,
+        is_offered=lambda job: job.state in REPLAYABLE_STATES,
+    )
+    def edit(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
+        """The payload in a form, in the answer to this POST alone."""
+        return self.open_editor(request, _edited(job), reason)
+
+    def replay_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
+        """Run the job anew with what stands in the form."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        if not self.access(request).may(Permission.JOBS_RETRY):
+            raise PermissionDenied
+        job = find_jobs().filter(pk=object_id).first()
+        if job is None:
+            raise Http404("There is no such job.")
+
+        def run(payload: dict[str, Any], reason: str) -> Job:
+            return replay_job(job_id=job.pk, payload=payload, reason=reason)
+
+        return self.submit_edited(request, _edited(job), run)
+
+
+def _edited(job: Job) -> Edited:
+    return Edited(
+        job_id=job.pk,
+        kind=job.kind,
+        address=reverse("admin:scheduling_job_replay", args=[job.pk]),
+        back=reverse("admin:scheduling_job_change", args=[job.pk]),
+    )

@@ -1,0 +1,209 @@
+"""What a client asks for, and whether the platform can take it as it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from django.utils.translation import gettext
+from jsonschema import Draft202012Validator
+
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_PAYLOAD_DEPTH, MAX_TAGS
+from scheduling.exceptions import (
+    KindInternalError,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PayloadTooLargeError,
+    PriorityNotAllowedError,
+    RetriesNotAllowedError,
+)
+from scheduling.kit import registry
+from scheduling.kit.base import TaskProcessor
+from scheduling.kit.retry import RetryPolicy, policy_on_plan
+from tenants.context import current_actor
+from tenants.models import Plan
+from tenants.schema_faults import describe_fault
+from tenants.secret_references import WORD, faults_of_references, has_references
+from tenants.services.pausing import LATEST
+from tenants.services.secrets import require_use_of_secrets
+
+MAX_KEY_CHARACTERS = 200
+MAX_TAG_CHARACTERS = 64
+MAX_FAIR_KEY_CHARACTERS = 100
+# A payload with thousands of faults needs no list of them all.
+MAX_REPORTED_ERRORS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One job as asked for; ``run_at`` and ``deadline`` are aware datetimes.
+
+    Without a ``priority`` the tenant's default counts. ``queue`` names a queue only where the
+    routing rule lets the tenant choose; ``max_retries`` may lower what kind and plan allow.
+    ``is_internal`` is set by the platform's own code alone: without it internal kinds are refused.
+    """
+
+    kind: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    priority: int | None = None
+    run_at: datetime | None = None
+    deadline: datetime | None = None
+    fair_key: str = ""
+    tags: Sequence[str] = ()
+    queue: str | None = None
+    max_retries: int | None = None
+    idempotency_key: str | None = None
+    is_internal: bool = False
+
+    @property
+    def payload_bytes(self) -> int:
+        """The size of the payload as JSON, a feature of what the job will cost."""
+        return len(json.dumps(self.payload, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over all that was asked for, by which a repeated request is recognised."""
+        check_depth(self.payload)
+        # No priority and the plainest one are the same request, whatever the tenant's default becomes.
+        asked = {name: getattr(self, name) for name in _FINGERPRINTED} | {"priority": self.priority or 0}
+        text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+
+_FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name not in {"idempotency_key", "is_internal"})
+
+
+def check_depth(payload: object) -> None:
+    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; never recurses."""
+    level: list[object] = [payload]
+    for _ in range(MAX_PAYLOAD_DEPTH):
+        level = [
+            child
+            for value in level
+            if isinstance(value, Mapping | list | tuple)
+            for child in (value.values() if isinstance(value, Mapping) else value)
+        ]
+        if not level:
+            return
+    if any(isinstance(value, Mapping | list | tuple) for value in level):
+        raise PayloadInvalidError("The payload is nested deeper than %(limit)s levels.", {"limit": MAX_PAYLOAD_DEPTH})
+
+
+def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
+    """How often and when jobs of a kind are tried again on a plan."""
+    own = RetryPolicy(max_retries=processor.max_retries, delays_seconds=processor.retry_delays_seconds)
+    return policy_on_plan(own, plan.retry_rules, processor.kind)
+
+
+def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[TaskProcessor]:
+    """The kind's processor if the request can be taken; otherwise the error that names why."""
+    processor = registry.get(request.kind)
+    if processor.is_internal and not request.is_internal:
+        raise KindInternalError(
+            "Jobs of the kind %(kind)r are submitted by the platform alone.", {"kind": request.kind}
+        )
+    _check_payload(request.payload, processor)
+    _check_times(request, now)
+    _check_labels(request)
+    max_priority = plan.max_priority
+    if not -max_priority <= (request.priority or 0) <= max_priority:
+        raise PriorityNotAllowedError(
+            "Priority must lie between -%(max_priority)s and %(max_priority)s on this plan.",
+            {"max_priority": max_priority},
+        )
+    _check_retries(request, retry_policy_on(plan, processor).max_retries)
+    return processor
+
+
+def _check_retries(request: JobRequest, most: int) -> None:
+    if request.max_retries is None or 0 <= request.max_retries <= most:
+        return
+    raise RetriesNotAllowedError(
+        "max_retries must lie between 0 and %(most)s for %(kind)s on this plan.",
+        {"most": most, "kind": request.kind},
+        errors=[
+            {
+                "code": RetriesNotAllowedError.code,
+                "field": "max_retries",
+                "detail": gettext("From 0 to %(most)s.") % {"most": most},
+            }
+        ],
+    )
+
+
+@cache
+def _validator(processor: type[TaskProcessor]) -> Draft202012Validator:
+    return Draft202012Validator(dict(processor.payload_schema), format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    check_depth(payload)
+    try:
+        text = json.dumps(payload, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (TypeError, ValueError) as error:  # UnicodeEncodeError, a lone surrogate, is a ValueError
+        raise PayloadInvalidError("The payload is not valid JSON: %(error)s", {"error": error}) from error
+    if size > MAX_PAYLOAD_BYTES:
+        raise PayloadTooLargeError(
+            "%(size)s bytes; at most %(limit)s are taken.", {"size": size, "limit": MAX_PAYLOAD_BYTES}
+        )
+    # PostgreSQL stores no NUL; two backslashes are one that was written, not the beginning of an escape.
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise PayloadInvalidError("The payload contains a NUL character.")
+    faults = list(_validator(processor).iter_errors(payload))[:MAX_REPORTED_ERRORS]
+    if faults:
+        raise PayloadInvalidError(
+            errors=[
+                {"code": "payload_invalid", "field": fault.json_path, "detail": describe_fault(fault)[:500]}
+                for fault in faults
+            ]
+        )
+    if WORD in text:
+        _check_secrets(payload, processor)
+
+
+def _check_secrets(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
+    """Refuse references to secrets where the kind resolves none, and all of them to who may not use secrets.
+
+    What the platform submits by itself, such as the news of a job, may quote them: nothing there resolves them.
+    """
+    if current_actor().kind == "system" or not has_references(payload):
+        return
+    faults = faults_of_references(payload, lambda path: path[0] in processor.secret_fields)
+    errors = [
+        {"code": fault.code, "field": fault.json_path, "detail": fault.detail}
+        for fault in islice(faults, MAX_REPORTED_ERRORS)
+    ]
+    if errors:
+        raise PayloadInvalidError(errors[0]["detail"], errors=errors)
+    require_use_of_secrets()
+
+
+def _check_times(request: JobRequest, now: datetime) -> None:
+    for name, moment in (("run_at", request.run_at), ("deadline", request.deadline)):
+        if moment is not None and moment.tzinfo is None:
+            raise OptionInvalidError("%(name)s needs a time zone.", {"name": name})
+        if moment is not None and moment >= LATEST:
+            raise OptionInvalidError("%(name)s must lie before the year %(year)s.", {"name": name, "year": LATEST.year})
+    if request.deadline is not None and request.deadline <= max(request.run_at or now, now):
+        raise OptionInvalidError("deadline must lie in the future and after run_at.")
+
+
+def _check_labels(request: JobRequest) -> None:
+    if len(request.tags) > MAX_TAGS:
+        raise OptionInvalidError("At most %(limit)s tags are taken.", {"limit": MAX_TAGS})
+    labels = [
+        *(("tags", tag, MAX_TAG_CHARACTERS) for tag in request.tags),
+        ("fair_key", request.fair_key, MAX_FAIR_KEY_CHARACTERS),
+        ("idempotency_key", request.idempotency_key or "", MAX_KEY_CHARACTERS),
+    ]
+    for name, value, longest in labels:
+        if len(value) > longest:
+            raise OptionInvalidError("%(name)s may be %(longest)s characters long.", {"name": name, "longest": longest})
+        if not value.isprintable():
+            raise OptionInvalidError("%(name)s contains characters that do not print.", {"name": name})

@@ -1,0 +1,1 @@
+"""Routing: the queue of a job, by rules and plans."""

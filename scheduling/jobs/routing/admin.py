@@ -1,0 +1,107 @@
+"""Routing rules in the console: (kind, tier, payload conditions) → a queue, or one of several; the first match wins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+from unfold.admin import TabularInline
+
+from scheduling.console.help_texts import HelpfulMixin, without_related_links
+from scheduling.console.tags import badge
+from scheduling.jobs.routing.conditions import check_condition
+from scheduling.models import RoutingRule, RoutingTarget
+from scheduling.topology.service import RULE_FIELDS, create_routing_rule, update_routing_rule
+from tenants.admin.base import OfItsPage, PlatformStaffAdmin
+from tenants.exceptions import FieldInvalidError
+from tenants.permissions import Permission
+
+
+class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Says beside the field what submission could not evaluate."""
+
+    class Meta:
+        model = RoutingRule
+        fields = RULE_FIELDS
+
+    def clean_condition(self) -> Any:
+        condition = self.cleaned_data["condition"] or None
+        try:
+            check_condition(condition)
+        except FieldInvalidError as refusal:
+            raise ValidationError(refusal.detail) from refusal
+        return condition
+
+
+class RoutingTargetInline(OfItsPage, TabularInline):
+    """The queues that a balancing rule spreads its jobs over."""
+
+    model = RoutingTarget
+    fields = ("queue", "weight")
+    extra = 0
+    show_title = False
+    verbose_name_plural = gettext_lazy("Queues to balance over")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        if db_field.name == "queue":
+            kwargs.setdefault("help_text", gettext("Each once; in pools of their own, or in one."))
+        return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
+
+
+@admin.register(RoutingRule)
+class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
+
+    empty_title = gettext_lazy("No rule")
+    empty_text = gettext_lazy("Rules say which queue a job goes to when it is submitted. Add one above.")
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
+    list_display = ("position", "for_kind", "tier", "target", "condition", "allows_queue_choice", "state_badge")
+    list_display_links = ("position", "for_kind")
+    list_select_related = ("tier", "queue")
+    form = RoutingRuleForm
+    fields = RULE_FIELDS
+    inlines = (RoutingTargetInline,)
+    help_texts = {
+        "queue": gettext_lazy("Where matching jobs go; empty if the tier decides."),
+        "is_active": gettext_lazy("Rules that are not active are not asked."),
+    }
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).prefetch_related("targets__queue")
+
+    def save_model(self, request: HttpRequest, obj: RoutingRule, form: Any, change: bool) -> None:
+        """Nothing yet: `save_related` knows the queues too."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
+        targets = {row["queue"].pk: row["weight"] for row in rows if not row.get("DELETE")}
+        values = form.cleaned_data
+        if change:
+            changes = {name: values[name] for name in form.changed_data}
+            update_routing_rule(rule=form.instance, changes=changes, targets=targets)
+        else:
+            form.instance.pk = create_routing_rule(values=values, targets=targets).pk
+
+    def seen_beside(self, obj: RoutingRule) -> dict[str, str]:
+        return {"Queues": ", ".join(str(target) for target in obj.targets.select_related("queue"))}
+
+    @admin.display(description=gettext_lazy("Kind"))
+    def for_kind(self, rule: RoutingRule) -> str:
+        return rule.kind or gettext("every kind")
+
+    @admin.display(description=gettext_lazy("Goes to"))
+    def target(self, rule: RoutingRule) -> str:
+        if rule.balance:
+            queues = ", ".join(str(target) for target in rule.targets.all())
+            return f"{rule.get_balance_display()}: {queues}"
+        return str(rule.queue) if rule.queue else gettext("the tier's queue")
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, rule: RoutingRule) -> SafeString:
+        return badge("active" if rule.is_active else "inactive")

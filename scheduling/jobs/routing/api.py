@@ -1,0 +1,67 @@
+"""`routing-rules/test/`: trials of routing rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.jobs.routing.trials import try_route
+from scheduling.models import RoutingRule
+from tenants.api.fields import NameField, StrictSerializer
+from tenants.api.viewsets import StaffViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
+
+
+class RouteQuestionSerializer(StrictSerializer):
+    """A job that might be submitted."""
+
+    kind = NameField(max_length=64)
+    tier = NameField(max_length=50, help_text="Its slug.")
+    payload = serializers.DictField(required=False, default=dict)
+    queue = NameField(max_length=60, required=False, allow_null=True, default=None, help_text="That the tenant names.")
+
+
+class RuleVerdictSerializer(serializers.Serializer[object]):
+    """What a rule says of the job."""
+
+    position = serializers.IntegerField(source="rule.position")
+    rule = serializers.CharField(help_text="Kind → queue.")
+    matches = serializers.BooleanField()
+    because = serializers.CharField(help_text="Why it does not match; empty where it does.")
+
+
+class RouteAnswerSerializer(serializers.Serializer[object]):
+    """Where the job would go, and what each rule said that was asked."""
+
+    queue = serializers.CharField(allow_null=True, help_text="Null where it would be refused.")
+    refusal = serializers.CharField(help_text="The code of the refusal; empty without one.")
+    detail = serializers.CharField()
+    choices = serializers.ListField(
+        child=serializers.CharField(), help_text="The queues it may go to, balanced or named."
+    )
+    rules = RuleVerdictSerializer(many=True)
+
+
+class RoutingTrialViewSet(StaffViewSet):
+    """The rules as they are now, asked about a job that is not there."""
+
+    model = RoutingRule
+    serializer_class = RouteAnswerSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {"test": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[Mapping[str, int]] = {"test": HEAVY}
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(operation_id="routing_rules_test", request=RouteQuestionSerializer)
+    def test(self, request: Request) -> Response:
+        """Say which rule would match and which queue it gives, and why the earlier rules do not. Nothing is stored."""
+        body = RouteQuestionSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        given = body.validated_data
+        trial = try_route(kind=given["kind"], tier=given["tier"], payload=given["payload"], queue=given["queue"])
+        return Response(RouteAnswerSerializer(trial).data)

@@ -1,0 +1,101 @@
+"""Which queues the jobs of a kind go to: rules in their order, and the queues that a rule balances over."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.topology.models import Queue
+
+
+class RoutingRule(models.Model):
+    """(kind, tier, payload conditions) → a queue, or one of several; the first match by position wins."""
+
+    class Balance(models.TextChoices):
+        NONE = "", _("One queue")
+        WEIGHTED = "weighted", _("Several queues, by their weights")
+        LEAST_LOADED = "least_loaded", _("Several queues, the one with the least waiting work for each live slot")
+
+    position = models.PositiveIntegerField(_("position"), unique=True, help_text=_("Lower is asked first."))
+    kind = models.CharField(_("kind"), max_length=64, blank=True, help_text=_("Empty for every kind."))
+    tier = models.ForeignKey(
+        "tenants.Tier",
+        models.CASCADE,
+        verbose_name=_("tier"),
+        null=True,
+        blank=True,
+        help_text=_("Empty for every tier."),
+    )
+    condition = models.JSONField(
+        _("condition"),
+        null=True,
+        blank=True,
+        help_text=_(
+            'On the payload, such as {"field": "pages", "op": "gt", "value": 100}, or a list of such: all hold.'
+        ),
+    )
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), null=True, blank=True)
+    by_tier = models.BooleanField(
+        _("by tier"), default=False, help_text=_("Send to the queue that the active CFS plan names for the tier.")
+    )
+    balance = models.CharField(
+        _("balance"),
+        max_length=12,
+        choices=Balance.choices,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("Over which of the queues below a rule without a queue of its own spreads its jobs."),
+    )
+    allows_queue_choice = models.BooleanField(
+        _("allows queue choice"),
+        default=False,
+        help_text=_("Whether a tenant may name one of this kind's queues itself."),
+    )
+    is_active = models.BooleanField(_("is active"), default=True)
+
+    class Meta:
+        verbose_name = _("routing rule")
+        verbose_name_plural = _("routing rules")
+        ordering = ["position"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(queue__isnull=True, by_tier=True, balance="")
+                | Q(queue__isnull=False, by_tier=False, balance="")
+                | (Q(queue__isnull=True, by_tier=False) & ~Q(balance="")),
+                name="routing_rule_one_target",
+                violation_error_message="Name a queue, choose “by tier”, or balance over several: one of the three.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        target = self.queue or self.balance or gettext("by tier")
+        return f"{self.position}: {self.kind or gettext('any kind')} → {target}"
+
+
+class RoutingTarget(models.Model):
+    """One of the queues that a balancing rule spreads its jobs over."""
+
+    rule = models.ForeignKey(
+        RoutingRule, models.CASCADE, verbose_name=_("rule"), related_name="targets", db_index=False
+    )
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), db_index=False)
+    weight = models.PositiveIntegerField(
+        _("weight"),
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_("Of the balance “weighted”."),
+    )
+
+    class Meta:
+        verbose_name = _("routing target")
+        verbose_name_plural = _("routing targets")
+        db_table = "scheduling_routing_target"
+        ordering = ["queue__name"]
+        constraints = [models.UniqueConstraint(fields=["rule", "queue"], name="routing_target_queue")]
+
+    def __str__(self) -> str:
+        return f"{self.queue} × {self.weight}"

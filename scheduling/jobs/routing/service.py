@@ -1,0 +1,185 @@
+"""Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from django.utils.translation import gettext
+
+from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
+from scheduling.fairness.balance import Spread, Target
+from scheduling.fleet.standings import read_loads
+from scheduling.jobs.routing.conditions import describe_condition, failing_condition
+from scheduling.jobs.routing.routes import KnownRoutes, kept_routes, read_routes
+from scheduling.kit import registry
+from scheduling.models import Queue, RoutingRule, RoutingTarget
+from tenants.ids import uuid7
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerdict:
+    """What a rule says of a job; ``because`` is empty where it matches."""
+
+    rule: RoutingRule
+    because: str
+
+    @property
+    def matches(self) -> bool:
+        return not self.because
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The routing rules as they are now, for the tenants of one tier and one batch of jobs."""
+
+    tier_id: str
+    rules: Sequence[RoutingRule]
+    tier_queue: Queue | None
+    targets: Mapping[int, Sequence[RoutingTarget]]
+    spread: Spread = field(default_factory=Spread)
+    # Queues that kinds name for themselves, as far as they were asked for.
+    defaults: dict[str, Queue | None] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, tier_id: str) -> Self:
+        """The rules and the tier's queue under the active CFS plan, less than a second old; loads as they are now."""
+        return cls.of(kept_routes(), tier_id)
+
+    @classmethod
+    def of(cls, known: KnownRoutes, tier_id: str) -> Self:
+        """Return the routes of one tier by these rules, with the loads of now."""
+        return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
+
+    @classmethod
+    def load_all(cls) -> Mapping[str, Self]:
+        """The routes of every tier that the active CFS plan names."""
+        known = read_routes()
+        spread = _new_spread(known.rules)
+        return {
+            tier_id: cls(tier_id, known.rules, queue, known.targets, spread)
+            for tier_id, queue in known.tier_queues.items()
+        }
+
+    def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
+        """The queue for a job; ``requested`` is honoured only where the rule allows it."""
+        rule = self._first_match(kind, payload)
+        if requested is None:
+            return self._balanced(rule, kind)
+        choices = {q.name: q for q in self._queues_of(kind)} if rule.allows_queue_choice else {}
+        own = {q.name: q for q in self._targets_for(rule, kind)}
+        if requested not in own | choices:
+            allowed = ", ".join(sorted(choices | own))
+            raise QueueNotAllowedError("%(kind)s may go to: %(allowed)s.", {"kind": kind, "allowed": allowed})
+        return (own | choices)[requested]
+
+    def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
+        """Where a job of this queue belongs by now; None where it may stay."""
+        try:
+            rule = self._first_match(kind, payload)
+            allowed = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+        except RouteMissingError:
+            return None
+        return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
+
+    def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
+        """The names of the queues that such a job may go to, by the balance or because the tenant names one."""
+        try:
+            rule = self._first_match(kind, payload)
+            queues = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
+        except RouteMissingError:
+            return []
+        return sorted({queue.name for queue in queues})
+
+    def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleVerdict]:
+        """What each rule says, up to and including the first that matches."""
+        verdicts = []
+        for rule in self.rules:
+            verdicts.append(RuleVerdict(rule, self._objection(rule, kind, payload)))
+            if verdicts[-1].matches:
+                break
+        return verdicts
+
+    def depends_on_payload(self, kind: str) -> bool:
+        """Whether any rule that may be asked about the kind looks at payloads."""
+        return any(rule.condition and rule.kind in ("", kind) for rule in self.rules)
+
+    def _first_match(self, kind: str, payload: Mapping[str, Any]) -> RoutingRule:
+        for rule in self.rules:
+            if self._matches(rule, kind, payload):
+                return rule
+        raise RouteMissingError("No active routing rule matches %(kind)s.", {"kind": kind})
+
+    def _matches(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> bool:
+        """Whether there is no objection, without putting one into words."""
+        return (
+            rule.kind in ("", kind)
+            and rule.tier_id in (None, self.tier_id)
+            and failing_condition(rule.condition, payload) is None
+        )
+
+    def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
+        if rule.kind not in ("", kind):
+            return gettext("it is for the kind %(kind)s") % {"kind": rule.kind}
+        if rule.tier_id not in (None, self.tier_id):
+            return gettext("it is for the tier %(tier)s") % {"tier": rule.tier_id}
+        failing = failing_condition(rule.condition, payload)
+        return (
+            ""
+            if failing is None
+            else gettext("the payload does not fulfil %(condition)s") % {"condition": describe_condition(failing)}
+        )
+
+    def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
+        """The rule's queues, or the kind's own where the rule is not about the kind."""
+        name = "" if rule.kind else registry.default_queue(kind)
+        if not name:
+            return self._targets(rule)
+        if name not in self.defaults:
+            self.defaults[name] = Queue.objects.filter(name=name).first()
+        if (queue := self.defaults[name]) is None:
+            raise RouteMissingError(
+                "%(kind)s goes to the queue %(name)s, which there is not.", {"kind": kind, "name": name}
+            )
+        return [queue]
+
+    def _targets(self, rule: RoutingRule) -> Sequence[Queue]:
+        if rule.balance:
+            queues = [target.queue for target in self.targets[rule.pk]]
+        elif rule.by_tier:
+            queues = [self.tier_queue] if self.tier_queue is not None else []
+        else:
+            queues = [rule.queue] if rule.queue is not None else []
+        if not queues:
+            names = (
+                gettext("the tier %(tier)s") % {"tier": self.tier_id}
+                if rule.by_tier
+                else gettext("the rule at %(position)s") % {"position": rule.position}
+            )
+            raise RouteMissingError("There is no queue for %(names)s.", {"names": names})
+        return queues
+
+    def _balanced(self, rule: RoutingRule, kind: str) -> Queue:
+        queues = {queue.pk: queue for queue in self._targets_for(rule, kind)}
+        if not rule.balance or (not rule.kind and registry.default_queue(kind)):
+            return next(iter(queues.values()))
+        targets = [
+            Target(row.queue_id, row.weight, max(1, int(row.queue.expected_seconds * 1_000_000)))
+            for row in self.targets[rule.pk]
+        ]
+        choose = self.spread.by_weight if rule.balance == RoutingRule.Balance.WEIGHTED else self.spread.by_load
+        return queues[choose(targets)]
+
+    def _queues_of(self, kind: str) -> list[Queue]:
+        rules = [rule for rule in self.rules if rule.kind == kind]
+        named = [rule.queue for rule in rules if rule.queue is not None]
+        return named + [target.queue for rule in rules if rule.balance for target in self.targets[rule.pk]]
+
+
+def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
+    if not any(rule.balance for rule in rules):
+        return Spread()
+    loads = read_loads()
+    # A seed a batch: those of one job each spread by chance, those of many evenly.
+    return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)

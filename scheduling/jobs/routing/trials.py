@@ -1,0 +1,37 @@
+"""Trying the routing rules on a job that is not there: which matches, and why the earlier ones do not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scheduling.exceptions import TierNotFoundError
+from scheduling.jobs.routing.service import Routes, RuleVerdict
+from tenants.exceptions import DomainError
+from tenants.models import Tier
+
+
+@dataclass(frozen=True, slots=True)
+class RouteTrial:
+    """The answer: a queue or a refusal, what it might be, and what the rules said that were asked."""
+
+    queue: str | None
+    refusal: str
+    detail: str
+    choices: Sequence[str]
+    rules: Sequence[RuleVerdict]
+
+
+def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
+    """Ask the rules as a submission would. Raises TierNotFoundError."""
+    if not Tier.objects.filter(pk=tier).exists():
+        raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
+    routes = Routes.load(tier)
+    verdicts = routes.trace(kind, payload)
+    choices = routes.choices(kind, payload)
+    try:
+        found = routes.queue_for(kind, payload, queue)
+    except DomainError as refusal:
+        return RouteTrial(None, refusal.code, refusal.detail, choices, verdicts)
+    return RouteTrial(found.name, "", "", choices, verdicts)

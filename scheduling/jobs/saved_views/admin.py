@@ -1,0 +1,99 @@
+"""Named filters on the Jobs page: saved, renamed and forgotten by POST."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+
+from scheduling.exceptions import SavedViewNotFoundError
+from scheduling.jobs.filters import JobFilter
+from scheduling.jobs.list_page import address_of, address_of_text
+from scheduling.jobs.saved_views.queries import list_views
+from scheduling.jobs.saved_views.service import delete_view, rename_view, save_view
+from tenants.admin.keyset import KeysetAdmin
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+
+# Looking is for all who see jobs; what is saved is seen by others, or stays: that is for those who act.
+SAVING = Permission.JOBS_SUBMIT
+
+
+class SavedViewPages(KeysetAdmin):
+    """What the admin of jobs takes from here: three addresses, and the list of views."""
+
+    def get_urls(self) -> list[URLPattern]:
+        save = self.guard(self.save_view, SAVING)
+        rename = self.guard(self.rename_view, SAVING)
+        forget = self.guard(self.forget_view, SAVING)
+        return [
+            path("views/", save, name="scheduling_job_view_save_act"),
+            path("views/<uuid:view_id>/rename/", rename, name="scheduling_job_view_rename_act"),
+            path("views/<uuid:view_id>/forget/", forget, name="scheduling_job_view_forget_act"),
+            *super().get_urls(),
+        ]
+
+    def views_context(self, request: HttpRequest) -> dict[str, Any]:
+        """The views that may be chosen; none for whoever has no scope."""
+        if not self.has_view_permission(request):
+            return {}
+        views = [{"view": view, "address": address_of_text(view.query)} for view in list_views(_person(request))]
+        return {"saved_views": views, "may_save_views": self.access(request).may(SAVING)}
+
+    def save_view(self, request: HttpRequest) -> HttpResponse:
+        """Give the filter of the page a name."""
+        text = request.POST.get("q", "")
+
+        def act() -> str:
+            save_view(
+                owner=_person(request),
+                name=request.POST.get("name", ""),
+                text=text,
+                is_shared="is_shared" in request.POST,
+            )
+            return _("The view is saved.")
+
+        return _done(request, act, address_of_text(text))
+
+    def rename_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
+        """Give a view another name."""
+
+        def act() -> str:
+            rename_view(view_id=view_id, user=_person(request), name=request.POST.get("name", ""))
+            return _("The view has another name.")
+
+        return _done(request, act, address_of(JobFilter()))
+
+    def forget_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
+        """Forget a view."""
+
+        def act() -> str:
+            delete_view(view_id=view_id, user=_person(request))
+            return _("The view is deleted.")
+
+        return _done(request, act, address_of(JobFilter()))
+
+
+def _person(request: HttpRequest) -> User:
+    """Who asks; the guard before each view lets nobody else through."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _done(request: HttpRequest, act: Callable[[], str], address: str) -> HttpResponse:
+    """Do it on POST, say what became of it, and lead back to the list."""
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    try:
+        messages.success(request, act())
+    except SavedViewNotFoundError as error:
+        raise Http404(error.detail) from error
+    except DomainError as refusal:
+        messages.error(request, refusal.detail)
+    return HttpResponseRedirect(address)

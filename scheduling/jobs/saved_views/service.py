@@ -1,0 +1,83 @@
+"""Filters of jobs are given names, other names, and are forgotten."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from scheduling.exceptions import SavedViewInvalidError, SavedViewLimitError, SavedViewNameTakenError
+from scheduling.jobs.filters import parse
+from scheduling.jobs.saved_views.queries import get_view
+from scheduling.models import SavedView
+from tenants.context import current_tenant_id
+from tenants.names import find_invisible_character
+from tenants.services.audit import record_audit
+
+MAX_NAME_CHARACTERS = 60
+MAX_QUERY_CHARACTERS = 4_000
+MAX_VIEWS = 50
+
+
+def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool) -> SavedView:
+    """Name a filter in the scope of the moment; `FilterSyntaxError` and the errors of views where that cannot be."""
+    query = parse(text).text
+    if not query:
+        raise SavedViewInvalidError("The filter is empty: it shows all jobs without a name, too.")
+    if len(query) > MAX_QUERY_CHARACTERS:
+        raise SavedViewInvalidError(
+            "The filter has more than %(limit)s characters.", {"limit": f"{MAX_QUERY_CHARACTERS:,}"}
+        )
+    tenant_id = current_tenant_id()
+    view = SavedView(tenant_id=tenant_id, owner_id=owner.pk, name=_read(name), query=query, is_shared=is_shared)
+    if SavedView.objects.filter(Q(tenant=tenant_id), owner_id=owner.pk).count() >= MAX_VIEWS:
+        raise SavedViewLimitError("You have %(limit)s views here already.", {"limit": MAX_VIEWS})
+    with transaction.atomic():
+        _save(view)
+        record_audit(action="saved_view.created", target=view, after=_facts(view))
+    return view
+
+
+def rename_view(*, view_id: UUID, user: AbstractBaseUser, name: str) -> SavedView:
+    """Give a view another name: one's own, or one that is shared."""
+    wanted = _read(name)
+    with transaction.atomic():
+        view = get_view(view_id, user)
+        before, view.name = view.name, wanted
+        if before != wanted:
+            _save(view)
+            record_audit(action="saved_view.renamed", target=view, before={"name": before}, after={"name": wanted})
+    return view
+
+
+def delete_view(*, view_id: UUID, user: AbstractBaseUser) -> None:
+    """Forget a view: one's own, or one that is shared."""
+    with transaction.atomic():
+        view = get_view(view_id, user)
+        record_audit(action="saved_view.deleted", target=view, before=_facts(view))
+        view.delete()
+
+
+def _read(name: str) -> str:
+    wanted = " ".join(name.split())
+    if not wanted or len(wanted) > MAX_NAME_CHARACTERS or find_invisible_character(wanted) is not None:
+        raise SavedViewInvalidError(
+            "A name has 1 to %(limit)s characters that can be seen.", {"limit": MAX_NAME_CHARACTERS}
+        )
+    return wanted
+
+
+def _save(view: SavedView) -> None:
+    try:
+        with transaction.atomic():
+            view.save()
+    except IntegrityError as error:
+        raise SavedViewNameTakenError(
+            "There is a view %(name)r of the same person here already.", {"name": view.name}
+        ) from error
+
+
+def _facts(view: SavedView) -> dict[str, object]:
+    return {"name": view.name, "query": view.query, "is_shared": view.is_shared}

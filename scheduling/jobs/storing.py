@@ -1,0 +1,208 @@
+"""New jobs as rows: one statement stores 1 to 1,000 jobs of one tenant.
+
+It writes the jobs, where they wait, their deadlines and first events, the news for the dispatcher and the audit entry.
+With a statement for each table, the round trips to the server are most of the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from typing import Any, Final
+
+from django.db import connection
+from django.db.models.fields import NOT_PROVIDED
+from psycopg import sql
+
+from scheduling.jobs.events import actor_label
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.lines import Line
+from scheduling.models import Job
+from tenants.context import current_actor, require_scope
+from tenants.database.transactions import run_behind
+from tenants.encryption.fields import sealed_field
+from tenants.ids import uuid7s
+from tenants.inserts import array_literal, note_inserted
+from tenants.managers import claim_for_scope
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
+
+# The columns of a job that its submission decides; the others are as every new job has them.
+_DECIDED: Final = (
+    "id",
+    "tenant_id",
+    "kind",
+    "queue_id",
+    "state",
+    "priority",
+    "rank",
+    "fair_key",
+    "tags",
+    "payload",
+    "payload_bytes",
+    "payload_hash",
+    "idempotency_key",
+    "max_retries",
+    "run_at",
+    "deadline_at",
+    "traceparent",
+    "created_at",
+    "parent_id",
+    "batch_id",
+)
+_PLACE = "tenant_id, entity_id, kind, rank, job_id, payload_bytes"
+_PLACED = "tenant_id, entity_id, kind, rank, id, payload_bytes"
+_READY = f"""
+    INSERT INTO scheduling_job_ready ({_PLACE}) SELECT {_PLACED} FROM given WHERE state = '{JobState.AVAILABLE}'
+"""  # noqa: S608 - constants
+_DUE = f"""
+    INSERT INTO scheduling_job_due (due_at, {_PLACE})
+    SELECT run_at, {_PLACED} FROM given WHERE state = '{JobState.SCHEDULED}'
+"""  # noqa: S608 - constants
+_DEADLINE = """
+    INSERT INTO scheduling_job_deadline (job_id, tenant_id, deadline_at)
+    SELECT id, tenant_id, deadline_at FROM given WHERE deadline_at IS NOT NULL
+"""
+_EVENT = """
+    INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)
+    SELECT event_id, tenant_id, id, created_at, %(event)s::varchar, state, %(actor)s::varchar, %(request_id)s::varchar,
+        '{}'::jsonb
+    FROM given
+"""
+_WAKE = """
+    INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
+    SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
+"""
+# Columns whose values are made for the driver.
+_MADE: Final = frozenset({"state", "tags", "payload"})
+# Parts of the statement beside the jobs and the news; each stands in it only if there is something to write.
+_PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY}
+# Texts differ by which columns are shared by all jobs.
+_MOST_TEXTS: Final = 256
+
+
+def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) -> None:
+    """Store new jobs of one tenant, with an event and an audit entry of that name, and the news of them.
+
+    ``lines`` holds the entity of each line that the jobs wait in. A single job is stored with the transaction's COMMIT,
+    or before the next statement; an error of the database is raised there.
+    """
+    scope = require_scope()
+    for job in jobs:
+        claim_for_scope(job, scope)
+    actor = current_actor()
+    entry = entry_parameters(action=event, target=_audit_target(jobs), after=_audit_summary(jobs))
+    columns = _columns(jobs, lines)
+    arrays = frozenset(name for name, values in columns.items() if not _is_shared(values))
+    parameters = {name: values if name in arrays else values[0] for name, values in columns.items()} | {
+        "event": event,
+        "actor": actor_label(actor),
+        "request_id": actor.request_id,
+        **(entry or {}),
+    }
+    statement = _statement(arrays, _parts_of(jobs, has_entry=entry is not None))
+    if len(jobs) == 1:
+        run_behind(statement, parameters)
+    else:
+        with prepared_cursor() as cursor:
+            cursor.execute(statement, parameters)
+    for job in jobs:
+        note_inserted(job)
+
+
+def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[Any]]:
+    """Return the values of each column of ``given``, in the order of the jobs, as the driver takes them."""
+    columns = {name: [job.__dict__[attribute] for job in jobs] for name, attribute in _attributes().items()}
+    payload = sealed_field(Job, "payload")
+    sealed = [payload.pre_save(job, add=True) for job in jobs]
+    # Equal payloads may differ in what JSON keeps apart, such as 1 and true: only one and the same object is shared.
+    distinct = {id(value): value for value in sealed}
+    written = {key: payload.get_db_prep_save(value, connection) for key, value in distinct.items()}
+    return columns | {
+        "state": [str(job.state) for job in jobs],
+        "tags": [array_literal(job.tags) for job in jobs],
+        "payload": [written[id(value)] for value in sealed],
+        "entity_id": [lines[job.queue_id, job.fair_key] for job in jobs],
+        "event_id": uuid7s(len(jobs)),
+    }
+
+
+def _is_shared(values: Sequence[Any]) -> bool:
+    """Return whether all jobs have the same value, which is then written once."""
+    first = values[0]
+    return all(value is first or value == first for value in values)
+
+
+def _parts_of(jobs: Sequence[Job], *, has_entry: bool) -> frozenset[str]:
+    states = {str(job.state) for job in jobs}
+    is_present = {
+        "ready": JobState.AVAILABLE in states,
+        "due": JobState.SCHEDULED in states,
+        "deadline": any(job.deadline_at is not None for job in jobs),
+        "event": True,
+        "entry": has_entry,
+    }
+    return frozenset(name for name in _PARTS if is_present[name])
+
+
+@lru_cache(maxsize=_MOST_TEXTS)
+def _statement(arrays: frozenset[str], parts: frozenset[str]) -> str:
+    present = {name: text for name, text in _PARTS.items() if name in parts}
+    texts = {"given": _given(arrays), "job": _job_statement()} | present
+    return f"WITH {', '.join(f'{name} AS ({text})' for name, text in texts.items())} {_WAKE}"
+
+
+def _given(arrays: frozenset[str]) -> str:
+    """Return the rows of all jobs: columns that differ by job are arrays, the others single values."""
+    types = _types()
+    names = [name for name in types if name in arrays]
+    selected = ", ".join(
+        f"v.{name}" if name in arrays else f"%({name})s::{type_name} AS {name}" for name, type_name in types.items()
+    )
+    if not names:
+        return f"SELECT {selected}"
+    unnested = ", ".join(f"%({name})s::{types[name]}[]" for name in names)
+    return f"SELECT {selected} FROM unnest({unnested}) AS v ({', '.join(names)})"  # noqa: S608 - constants
+
+
+def _job_statement() -> str:
+    """Insert the jobs: what all new jobs have in common stands in the text, and defaults are left to the table."""
+    decided = {name: name for name in _DECIDED} | {"tags": "tags::text[]"}
+    constants = {
+        str(field.column): sql.Literal(field.get_db_prep_save(field.get_default(), connection)).as_string()
+        for field in Job._meta.local_concrete_fields
+        if field.column not in decided and not field.null and field.db_default is NOT_PROVIDED
+    }
+    names, values = ", ".join(decided | constants), ", ".join((decided | constants).values())
+    return f"INSERT INTO scheduling_job ({names}) SELECT {values} FROM given"  # noqa: S608 - constants
+
+
+@cache
+def _attributes() -> Mapping[str, str]:
+    """Return the attribute of a job that holds each decided column as it is written."""
+    plain = set(_DECIDED) - _MADE
+    return {str(field.column): field.attname for field in Job._meta.local_concrete_fields if field.column in plain}
+
+
+@cache
+def _types() -> Mapping[str, str]:
+    """Return the type of each column of ``given``, without its length.
+
+    A cast to a length would cut a longer text silently, where storing it is refused.
+    """
+    types = {
+        str(field.column): str(field.db_type(connection)).partition("(")[0]
+        for field in Job._meta.local_concrete_fields
+        if field.column in _DECIDED
+    }
+    # Arrays of arrays would have to be of one length: tags travel as texts.
+    return types | {"tags": "text", "entity_id": "bigint", "event_id": "uuid"}
+
+
+def _audit_target(jobs: Sequence[Job]) -> AuditTarget:
+    label = Job._meta.label_lower
+    return AuditTarget(label, str(jobs[0].pk), jobs[0].tenant_id) if len(jobs) == 1 else AuditTarget(label)
+
+
+def _audit_summary(jobs: Sequence[Job]) -> dict[str, Any]:
+    return {"jobs": len(jobs), "kinds": sorted({job.kind for job in jobs})}

@@ -1,0 +1,286 @@
+"""Submission: from a request to a row that will not be lost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db import transaction
+from psycopg.rows import scalar_row
+
+from scheduling import signals, tracing
+from scheduling.conf import ageing_seconds
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import (
+    IdempotencyInFlightError,
+    IdempotencyMismatchError,
+)
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.lines import Line, line_ids
+from scheduling.jobs.memory_classes import refuse_too_large
+from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
+from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.storing import store_jobs
+from scheduling.limits.quotas import Allowance, RateStanding, TokenGrant
+from scheduling.models import Batch, Job, Queue
+from scheduling.stops.drains import refuse_draining_tenant
+from scheduling.tenant_settings import DEFAULT_PRIORITY
+from tenants.context import tenant_context
+from tenants.database.sql import load_sql
+from tenants.encryption.data_keys import digest_of
+from tenants.exceptions import DomainError, TenantSuspendedError
+from tenants.ids import uuid7
+from tenants.inserts import new_row
+from tenants.locks import LockClass
+from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
+from tenants.selectors.settings import tenant_setting
+
+_SQL = load_sql(__file__)
+_LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The answer to one request; ``created`` is False where an idempotency key was repeated."""
+
+    job: Job
+    created: bool
+    rate: RateStanding | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BulkSubmission:
+    """The answer to many: each request's index with its job or with why it was refused."""
+
+    accepted: Sequence[tuple[int, Submission]]
+    rejected: Sequence[tuple[int, DomainError]]
+    rate: RateStanding | None = None
+
+
+def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
+    """A closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
+    with tenant_context(tenant):
+        return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
+
+
+def submit_job(
+    *,
+    tenant: Tenant,
+    request: JobRequest,
+    batch: Batch | None = None,
+    parent: Job | None = None,
+    is_rated: bool = False,
+    has_savepoint: bool = True,
+) -> Submission:
+    """Accept one job or raise the DomainError that says why not.
+
+    Without a savepoint whoever is refused takes the caller's transaction back.
+    """
+    bulk = submit_jobs(
+        tenant=tenant,
+        requests=[request],
+        batch=batch,
+        parents=[parent] if parent else None,
+        is_rated=is_rated,
+        is_whole=True,
+        has_savepoint=has_savepoint,
+    )
+    return replace(bulk.accepted[0][1], rate=bulk.rate)
+
+
+def submit_jobs(
+    *,
+    tenant: Tenant,
+    requests: Sequence[JobRequest],
+    batch: Batch | None = None,
+    parents: Sequence[Job] | None = None,
+    is_rated: bool = False,
+    is_whole: bool = False,
+    has_savepoint: bool = True,
+) -> BulkSubmission:
+    """Accept what can be accepted in one transaction; each refusal is told by its index.
+
+    ``parents`` names for each request the job that it follows. ``is_rated``: a tenant asks, so each new job costs
+    a token of its rate; what the platform and its operators submit costs none. ``is_whole``: the first refusal is
+    raised and nothing is accepted.
+    """
+    with (
+        tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
+        tenant_context(tenant, has_savepoint=has_savepoint),
+    ):
+        if tenant.is_suspended:
+            raise TenantSuspendedError
+        intake = _Intake.open(tenant, batch, len(requests))
+        intake.recognise_repeats(requests)
+        for index, request in enumerate(requests):
+            intake.admit(index, request, parents[index] if parents else None)
+        tokens = intake.take_tokens() if is_rated else None
+        try:
+            if is_whole:
+                intake.check_whole()
+            intake.store()
+        except BaseException:
+            if tokens is not None:
+                tokens.give_back()
+            raise
+    return BulkSubmission(intake.accepted, intake.rejected, tokens.standing if tokens else None)
+
+
+@dataclass(slots=True)
+class _Intake:
+    """One submission while it is decided: validate → recognise → route → admit → take tokens → store."""
+
+    tenant: Tenant
+    batch: Batch | None
+    now: datetime
+    allowance: Allowance
+    routes: Routes
+    queue_names: dict[int, str] = field(default_factory=dict)
+    known: dict[str, Job] = field(default_factory=dict)
+    busy_keys: set[str] = field(default_factory=set)
+    new: list[Job] = field(default_factory=list)
+    accepted: list[tuple[int, Submission]] = field(default_factory=list)
+    rejected: list[tuple[int, DomainError]] = field(default_factory=list)
+    default_priority: int | None = None
+
+    @classmethod
+    def open(cls, tenant: Tenant, batch: Batch | None, wanted: int) -> _Intake:
+        allowance = Allowance.read(tenant.pk, wanted=wanted)
+        return cls(tenant, batch, allowance.standing.now, allowance, Routes.load(tenant.plan.tier_id))
+
+    def recognise_repeats(self, requests: Sequence[JobRequest]) -> None:
+        """Find the jobs of repeated keys, and the keys that another request holds right now."""
+        keys = sorted({request.idempotency_key for request in requests if request.idempotency_key})
+        if not keys:
+            return
+        values: dict[str, Any] = {
+            "tenant_id": self.tenant.pk,
+            "keys": keys,
+            "key_lock": LockClass.IDEMPOTENCY_KEY.value,
+        }
+        with prepared_cursor(scalar_row) as cursor:
+            cursor.execute(_LOCK_KEYS, values)
+            self.busy_keys = set(cursor.fetchall())
+            # A statement of its own: it sees what was committed before the locks were taken.
+            cursor.execute(_FIND_REPEATED, values)
+            ids = cursor.fetchall()
+        for job in Job.objects.filter(id__in=ids) if ids else ():
+            self.known[job.idempotency_key or ""] = job
+
+    def admit(self, index: int, request: JobRequest, parent: Job | None) -> None:
+        """Decide one request."""
+        try:
+            submission = self._decide(request, parent)
+        except DomainError as error:
+            self.rejected.append((index, error))
+        else:
+            self.accepted.append((index, submission))
+
+    def _decide(self, request: JobRequest, parent: Job | None) -> Submission:
+        key = request.idempotency_key
+        if key is not None:
+            if key in self.busy_keys:
+                raise IdempotencyInFlightError(retry_after_seconds=1)
+            if (known := self.known.get(key)) is not None:
+                if not self._is_same(known, request):
+                    raise IdempotencyMismatchError
+                return Submission(known, created=False)
+        processor = check_request(request, now=self.now, plan=self.tenant.plan)
+        queue = self.routes.queue_for(request.kind, request.payload, request.queue)
+        refuse_too_large(request.kind, queue)
+        refuse_draining_tenant(self.tenant, self.now)
+        self.allowance.standing.drains.refuse(request.kind, queue.name)
+        self.allowance.check_new(len(self.new))
+        self.queue_names[queue.pk] = queue.name
+        max_retries = request.max_retries
+        if max_retries is None:
+            max_retries = retry_policy_on(self.tenant.plan, processor).max_retries
+        job = self._new_job(request, queue, max_retries)
+        if parent is not None:
+            job.parent = parent
+            job.traceparent = job.traceparent or parent.traceparent
+        self.new.append(job)
+        if key is not None:
+            self.known[key] = job
+        return Submission(job, created=True)
+
+    def _is_same(self, known: Job, request: JobRequest) -> bool:
+        """Whether a job was asked for with this very request; its hash may be from before values were sealed."""
+        asked, stored = request.fingerprint(), bytes(known.payload_hash)
+        return stored == asked or stored == digest_of(self.tenant.pk, asked)
+
+    def _new_job(self, request: JobRequest, queue: Queue, max_retries: int) -> Job:
+        run_at = max(request.run_at or self.now, self.now)
+        priority = self._default_priority() if request.priority is None else request.priority
+        return new_row(
+            Job,
+            id=uuid7(),
+            tenant=self.tenant,
+            kind=request.kind,
+            queue=queue,
+            state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
+            priority=priority,
+            rank=int((run_at.timestamp() - priority * ageing_seconds()) * 1_000_000),
+            fair_key=request.fair_key,
+            tags=list(request.tags),
+            payload=dict(request.payload),
+            payload_bytes=request.payload_bytes,
+            payload_hash=digest_of(self.tenant.pk, request.fingerprint()),
+            idempotency_key=request.idempotency_key,
+            max_retries=max_retries,
+            run_at=run_at,
+            deadline_at=request.deadline,
+            traceparent=tracing.current_traceparent(),
+            created_at=self.now,
+            batch=self.batch,
+        )
+
+    def take_tokens(self) -> TokenGrant:
+        """Keep as many of the new jobs as the tenant's rate grants, the first ones, and refuse the rest."""
+        tokens = self.allowance.take_tokens(len(self.new))
+        late = {job.pk: nth for nth, job in enumerate(self.new[tokens.granted :], start=1)}
+        refused = [(index, tokens.refusal(late[done.job.pk])) for index, done in self.accepted if done.job.pk in late]
+        self.accepted = [entry for entry in self.accepted if entry[1].job.pk not in late]
+        self.rejected = sorted([*self.rejected, *refused], key=lambda entry: entry[0])
+        self.new = self.new[: tokens.granted]
+        return tokens
+
+    def check_whole(self) -> None:
+        """Raise the first refusal."""
+        if self.rejected:
+            raise self.rejected[0][1]
+
+    def _default_priority(self) -> int:
+        """The tenant's own default, within what its plan allows by now; asked for once."""
+        if self.default_priority is None:
+            most = self.tenant.plan.max_priority
+            self.default_priority = max(-most, min(most, int(tenant_setting(self.tenant, DEFAULT_PRIORITY.key))))
+        return self.default_priority
+
+    def store(self) -> None:
+        """Store the new jobs, and announce them once this transaction is committed."""
+        if not self.new:
+            return
+        self.allowance.note_accepted(len(self.new))
+        store_jobs(self.new, lines=self._lines(), event="job.submitted")
+        wake_on_commit({self.queue_names[job.queue_id] for job in self.new}, is_filled=True)
+        told = Counter((job.kind, self.queue_names[job.queue_id]) for job in self.new)
+        tenant_id, tier = self.tenant.pk, self.tenant.plan.tier_id
+        transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
+
+    def _lines(self) -> Mapping[Line, int]:
+        """Return the entities of the lines that the new jobs wait in: the tenant's own ones are known already."""
+        wanted = {(job.queue_id, job.fair_key) for job in self.new}
+        known = {(queue_id, ""): entity_id for queue_id, entity_id in self.allowance.standing.lines.items()}
+        return known if wanted <= known.keys() else line_ids(self.tenant, wanted)
+
+
+def _tell_submitted(tenant_id: UUID, tier: str, told: Counter[tuple[str, str]]) -> None:
+    for (kind, queue), count in told.items():
+        signals.jobs_submitted.send(None, tenant_id=tenant_id, kind=kind, queue=queue, tier=tier, count=count)

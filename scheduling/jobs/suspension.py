@@ -1,0 +1,94 @@
+"""Suspending one waiting job, letting it go on, and waking jobs that wait by their own wish.
+
+Queues, kinds and pools have `pauses`, tenants their own app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.waiting import LOOKS, make_ready, take_out
+from scheduling.models import Job, JobSuspended
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import record_audit
+from tenants.translation import LocalizableText
+
+WOKEN = "job.woken"
+_REQUEST_WAKE = load_sql(__file__)["request_wake"]
+
+
+@transaction.atomic
+def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
+    """Keep a waiting job of the current scope from running until a person resumes it."""
+    job = _find(job_id)
+    data = {"reason": reason}
+    if not _is_done(lambda: take_out([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
+        raise InvalidTransitionError(
+            "A job that is %(state)s cannot be suspended.", {"state": LocalizableText(job.state)}
+        )
+    return _audited(job, "job.suspended", reason)
+
+
+@transaction.atomic
+def resume_job(*, job_id: UUID, reason: str = "") -> Job:
+    """Make a suspended job of the current scope available."""
+    job = _find(job_id)
+    states, data = [JobState.SUSPENDED], {"reason": reason}
+    if not _is_done(lambda: make_ready([job_id], from_states=states, event="job.resumed", data=data)):
+        raise InvalidTransitionError(
+            "A job that is %(state)s cannot be resumed.", {"state": LocalizableText(job.state)}
+        )
+    wake_on_commit()
+    return _audited(job, "job.resumed", reason)
+
+
+def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
+    """Let jobs of the current scope go on that have suspended themselves, in the caller's transaction; those that do.
+
+    One that still runs is told, so that it is not suspended afterwards. What a person has suspended stays so. Nothing
+    of this is audited: whoever wakes them says why.
+    """
+    with prepared_cursor() as cursor:
+        cursor.execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
+    # After it: who was settled meanwhile stands where it waits by now.
+    own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update(no_key=True)
+    woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)
+    wake_on_commit()
+    return woken
+
+
+def wake_due(limit: int) -> int:
+    """Let jobs of all tenants go on whose time to wait is over; how many. Within the sweep, which nobody else runs."""
+    due = JobSuspended.objects.filter(is_own=True, wake_at__lte=Now()).order_by("wake_at")
+    ids = list(due.select_for_update(no_key=True, skip_locked=True).values_list("job_id", flat=True)[:limit])
+    woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})
+    if woken:
+        wake_on_commit()
+    return len(woken)
+
+
+def _is_done(act: Callable[[], set[UUID]]) -> bool:
+    """Whether one of a few tries did it: a job that changes its place between two statements is found on the next."""
+    return any(act() for _ in range(LOOKS))
+
+
+def _find(job_id: UUID) -> Job:
+    job = Job.objects.filter(pk=job_id).first()
+    if job is None:
+        raise JobNotFoundError
+    return job
+
+
+def _audited(job: Job, action: str, reason: str) -> Job:
+    before = job.state
+    job = Job.objects.get(pk=job.pk)  # anew, and not refreshed: that would open what is sealed
+    record_audit(action=action, target=job, before={"state": before}, after={"state": job.state}, reason=reason)
+    return job

@@ -1,0 +1,80 @@
+"""A tenant's jobs of one kind, seen as the queue that is the tenant's alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
+
+from scheduling.dispatch import broker
+from scheduling.dispatch.tick import Restriction, run_tick
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import Submission, submit_job
+from scheduling.models import Job, JobReady, SchedulingEntity
+from tenants.context import tenant_context
+from tenants.models import Tenant
+
+
+class TenantIsolatedTaskQueue:
+    """The waiting jobs of one tenant and kind; rows in PostgreSQL, not a list in Redis."""
+
+    def __init__(self, tenant: Tenant, kind: str) -> None:
+        self.tenant = tenant
+        self.kind = kind
+
+    def push_task(self, payload: Mapping[str, Any], **options: Any) -> Submission:
+        """Submit a job of this kind; ``options`` are those of JobRequest."""
+        return submit_job(tenant=self.tenant, request=JobRequest(self.kind, payload, **options))
+
+    def pull_tasks(self, count: int) -> int:
+        """Dispatch up to ``count`` of these jobs now, ahead of other tenants; how many went out.
+
+        The dispatcher's own claim, restricted: caps, pauses and free slots hold, every job is
+        charged, so the tenant pays for its advance with its later turns.
+        """
+        with tenant_context(self.tenant):
+            lines = SchedulingEntity.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
+            found = list(lines.values_list("queue__pool_id", "pk", "parent_id"))
+        pulled = 0
+        for pool_id in sorted({pool_id for pool_id, _, _ in found}):
+            restriction = Restriction(
+                # A key is reached by way of its tenant.
+                entity_ids={id_ for pool, *path in found if pool == pool_id for id_ in path if id_ is not None},
+                kind=self.kind,
+                limit=count - pulled,
+            )
+            if restriction.limit > 0:
+                result = run_tick(pool_id, only=restriction)
+                pulled += result.dispatched
+                if result.has_more or result.has_woken_others:
+                    # This tick saw some jobs alone, and may have kept a dispatcher from seeing others.
+                    broker.wake_dispatcher()
+        return pulled
+
+    def depth(self) -> int:
+        """How many of these jobs could be dispatched now."""
+        with tenant_context(self.tenant):
+            return JobReady.objects.filter(kind=self.kind).count()
+
+    def oldest_age(self) -> timedelta | None:
+        """How long the job that is first in order has waited; None when nothing waits."""
+        first = self.peek(1)
+        if not first:
+            return None
+        with tenant_context(self.tenant):
+            ages = Job.objects.filter(pk=first[0].pk).annotate(
+                age=ExpressionWrapper(Now() - F("run_at"), DurationField())
+            )
+            age: timedelta | None = ages.values_list("age", flat=True).first()
+        return age
+
+    def peek(self, count: int = 10) -> Sequence[Job]:
+        """The next jobs in the tenant's own order, left where they are."""
+        with tenant_context(self.tenant):
+            ranked = JobReady.objects.filter(kind=self.kind).order_by("rank", "job_id")
+            ids = list(ranked.values_list("job_id", flat=True)[:count])
+            jobs = Job.objects.in_bulk(ids)
+        return [jobs[job_id] for job_id in ids if job_id in jobs]

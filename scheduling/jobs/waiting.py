@@ -1,0 +1,124 @@
+"""Moving waiting jobs: out of where they wait, or to where they can be picked.
+
+Every statement here locks a job's waiting row before the job's own row, as the dispatcher
+does, so that the two never wait for each other in a ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import scalar_row
+from psycopg.types.json import Jsonb
+
+from scheduling import signals
+from scheduling.jobs.events import actor_label
+from scheduling.jobs.lifecycle import DEAD_STATES, JobState
+from scheduling.jobs.lines import open_key_lines
+from scheduling.models import Job
+from tenants.context import current_actor
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7s
+from tenants.prepared import prepared_cursor
+
+# A job that changes its place or hands between two statements is found on the next look.
+LOOKS = 5
+
+_SQL = load_sql(__file__)
+_TAKE_OUT = _SQL["take_out"]
+_MAKE_READY = _SQL["make_ready"]
+_BEFORE_SUSPENSION = (JobState.SCHEDULED, JobState.AVAILABLE, JobState.RETRYABLE)
+
+
+def take_out(
+    job_ids: Sequence[UUID],
+    *,
+    state: JobState,
+    event: str,
+    data: Mapping[str, Any] | None = None,
+    error_type: str = "",
+    error_message: str = "",
+    error_fingerprint: str = "",
+    dead_letter_reason: str = "",
+) -> set[UUID]:
+    """Move waiting jobs of the scope to ``state``, one statement; those that were waiting.
+
+    ``state`` is ``suspended`` or terminal; a dead one comes with its dead letter's reason.
+    """
+    if (state in DEAD_STATES) is not bool(dead_letter_reason):
+        raise ValueError("A dead state and its dead letter's reason go together.")
+    sources = set(_BEFORE_SUSPENSION) | (set() if state is JobState.SUSPENDED else {JobState.SUSPENDED})
+    return _run(
+        _TAKE_OUT,
+        job_ids,
+        event=event,
+        data=data,
+        state=state.value,
+        from_states=sorted(sources),
+        letter_ids=uuid7s(len(job_ids)),
+        error_ids=uuid7s(len(job_ids)),
+        error_type=error_type,
+        error_message=error_message,
+        error_fingerprint=error_fingerprint,
+        dead_letter_reason=dead_letter_reason,
+    )
+
+
+def make_ready(
+    job_ids: Sequence[UUID], *, from_states: Sequence[JobState], event: str, data: Mapping[str, Any] | None = None
+) -> set[UUID]:
+    """Make jobs of the scope available now that back off or are suspended; those that were."""
+    open_key_lines(job_ids)
+    return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
+
+
+def look_again(
+    act: Callable[[Sequence[UUID]], set[UUID]], job_ids: Sequence[UUID], *, states: Collection[JobState]
+) -> set[UUID]:
+    """Act on the jobs, and on those that it missed though they are in ``states``; those that it was done to.
+
+    A move of the backlog, a tick or a person may have had them in hand. Rarely more than one look.
+    """
+    done: set[UUID] = set()
+    left: Sequence[UUID] = job_ids
+    for _ in range(LOOKS):
+        done |= act(left)
+        missed = [job_id for job_id in left if job_id not in done]
+        found = Job.objects.filter(pk__in=missed, state__in=list(states)).values_list("pk", flat=True)
+        still = set(found) if missed else set()
+        left = [job_id for job_id in missed if job_id in still]
+        if not left:
+            break
+    return done
+
+
+def _run(
+    statement: str,
+    job_ids: Sequence[UUID],
+    *,
+    event: str,
+    data: Mapping[str, Any] | None,
+    **parameters: Any,
+) -> set[UUID]:
+    if not job_ids:
+        return set()
+    actor = current_actor()
+    values: dict[str, Any] = {
+        "job_ids": list(job_ids),
+        "event_ids": uuid7s(len(job_ids)),
+        "event": event,
+        "data": Jsonb(dict(data or {})),
+        "actor": actor_label(actor),
+        "request_id": actor.request_id,
+        **parameters,
+    }
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(statement, values)
+        moved = set(cursor.fetchall())
+    if moved:
+        facts = {"event": event, "state": parameters.get("state", JobState.AVAILABLE.value), "count": len(moved)}
+        transaction.on_commit(lambda: signals.waiting_jobs_moved.send(None, **facts))
+    return moved

@@ -1,0 +1,1 @@
+"""Wait reasons of jobs: what blocks a start, and when it is due."""

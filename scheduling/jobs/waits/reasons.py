@@ -1,0 +1,263 @@
+"""Why a job waits, how many are before it and when it will start: one answer for console, API and commands.
+
+A tenant is told its own position and times, and never a number that is another's, nor why the platform stops its
+machines. The times are made of everybody's work all the same: that is what they are worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.utils.translation import gettext
+
+from scheduling.jobs.batches.queries import awaited_batch
+from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, JobState
+from scheduling.jobs.waits.missing_keys import DATA_KEY_MISSING, read_key_wait
+from scheduling.jobs.waits.outlook import Ahead, StartTime, read_ahead, read_start
+from scheduling.jobs.waits.standing import CircuitStop, Standing, Stop, read_standing
+from scheduling.models import Execution, Job, JobEvent, JobSuspended
+from tenants.context import all_tenants, require_scope
+from tenants.limits import format_moment, month_end
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingReason:
+    """One thing that keeps a job from starting: a stable code and a sentence; ``until`` where it ends by itself.
+
+    ``is_stop``: nothing that the platform works off ends it, only ``until`` or a person.
+    """
+
+    code: str
+    detail: str
+    until: datetime | None = None
+    is_stop: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job waits. ``ahead`` is what its tenant's own order has before it, None where it has no place there.
+
+    ``start`` is None where nobody knows; ``no_start_because`` then says why.
+    """
+
+    reasons: list[WaitingReason]
+    ahead: Ahead | None = None
+    start: StartTime | None = None
+    no_start_because: str = ""
+
+    @property
+    def position(self) -> int | None:
+        """Its place among the tenant's own ready jobs, from 1; the least it can be where they were too many."""
+        return None if self.ahead is None else self.ahead.jobs + 1
+
+
+def why_waiting(job: Job) -> Explanation | None:
+    """Everything that keeps the job waiting, at least one reason; None when it runs or has ended.
+
+    About ten statements, none of which reads more for more waiting jobs beyond a limit.
+    """
+    state = JobState(job.state)
+    if state in TERMINAL_STATES or state is JobState.EXECUTING:
+        return None
+    if state in IN_FLIGHT_STATES:
+        reason = WaitingReason("dispatched", gettext("Handed to a worker, which has not begun it yet."), is_stop=False)
+        return Explanation([reason], no_start_because=gettext("A worker begins it at any moment."))
+    if state is JobState.SUSPENDED:
+        reason = _suspension(job)
+        return Explanation([reason], no_start_because=reason.detail)
+    is_staff = require_scope().is_all_tenants
+    with all_tenants(has_savepoint=False):  # once for all that is read behind it
+        return _explain_waiting(job, state, is_staff=is_staff)
+
+
+def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanation:
+    standing = read_standing(job)
+    told = standing if is_staff else standing.for_tenants()
+    reasons = [*_times(job, state, told), *_slice(job, state), *_tenant(told), *_job(job, told)]
+    reasons += _topology(told, is_staff=is_staff)
+    if not reasons:
+        detail = gettext("Ready; it starts when a slot is free and its turn comes.")
+        reasons = [WaitingReason("waiting_for_turn", detail, is_stop=False)]
+    ahead = read_ahead(job)
+    has_place = state is JobState.AVAILABLE
+    if endless := next((reason for reason in reasons if reason.is_stop and reason.until is None), None):
+        return Explanation(reasons, ahead if has_place else None, no_start_because=endless.detail)
+    start = read_start(job, ahead, standing, opens_at=_opens_at(reasons), is_time=not has_place)
+    because = "" if start else gettext("Nothing that is there could ever serve it.")
+    return Explanation(reasons, ahead if has_place else None, start, because)
+
+
+def _suspension(job: Job) -> WaitingReason:
+    """A job may wait by its own wish, such as for a person's answer, or for its children."""
+    if (batch := awaited_batch(job.pk)) is not None:
+        values = {"ended": batch.ended, "total": batch.total}
+        detail = gettext("Waits for its children: %(ended)s of %(total)s have ended.") % values
+        return WaitingReason("awaits_children", detail)
+    place = JobSuspended.objects.filter(job_id=job.pk, is_own=True).first()
+    if place is None:
+        return WaitingReason("suspended", gettext("Suspended until somebody resumes it."))
+    if place.wake_at is None:
+        return WaitingReason("awaits_answer", gettext("Waits until what it has asked for is answered."))
+    detail = gettext("Waits until what it has asked for is answered, at the latest until %(until)s.") % {
+        "until": _moment(place.wake_at)
+    }
+    return WaitingReason("awaits_answer", detail, place.wake_at)
+
+
+def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
+    """When the last stop is over."""
+    return max((reason.until for reason in reasons if reason.is_stop and reason.until), default=None)
+
+
+def _times(job: Job, state: JobState, standing: Standing) -> Iterator[WaitingReason]:
+    if state is JobState.SCHEDULED:
+        moment = standing.due_at or job.run_at
+        cause = _cause_of_wait(job) if job.execution_count else ""
+        if cause == DATA_KEY_MISSING:
+            yield _key_missing(job, moment)
+        if cause == "sandbox_unavailable":
+            detail = gettext(
+                "The host of the worker that had it cannot protect the platform from the files that it reads."
+            )
+            yield WaitingReason("sandbox_unavailable", detail, moment)
+        yield WaitingReason("scheduled", gettext("Not before %(moment)s.") % {"moment": _moment(moment)}, moment)
+    if state is JobState.RETRYABLE:
+        detail = gettext("Attempt %(attempt)s failed; it is tried again after a back-off.") % {"attempt": job.attempt}
+        yield WaitingReason("retry_backoff", detail, standing.due_at or standing.now)
+
+
+def _key_missing(job: Job, moment: datetime) -> WaitingReason:
+    wait = read_key_wait(tenant_id=job.tenant_id, job_id=job.pk)
+    detail = gettext(
+        "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s."
+    ) % {"since": _moment(wait.since or moment), "moment": _moment(moment)}
+    # Its time alone starts nothing: the key must be there.
+    return WaitingReason(DATA_KEY_MISSING, detail)
+
+
+def _cause_of_wait(job: Job) -> str:
+    """Return the code that the job's last execution gave for its wait, empty if it gave none."""
+    last = JobEvent.objects.filter(job_id=job.pk).order_by("-id").values_list("name", "data").first()
+    return str(last[1].get("cause", "")) if last is not None and last[0] == "execution.put_off" else ""
+
+
+def _slice(job: Job, state: JobState) -> Iterator[WaitingReason]:
+    if state is not JobState.AVAILABLE or not job.yield_count:
+        return
+    last = Execution.objects.filter(job_id=job.id).order_by("-id").values_list("outcome", flat=True).first()
+    if last == Execution.Outcome.YIELDED:
+        detail = gettext("Gave its slot to others after a time slice; it will go on from its checkpoint.")
+        yield WaitingReason("yielded", detail, is_stop=False)
+
+
+def _tenant(standing: Standing) -> Iterator[WaitingReason]:
+    yield from _stopped("tenant_suspended", gettext("The tenant is suspended"), standing.suspension)
+    yield from _stopped("tenant_paused", gettext("The tenant's work is paused"), standing.tenant_pause)
+    if standing.locked_since is not None:
+        detail = gettext("The tenant's rows are locked by another transaction since %(moment)s.") % {
+            "moment": _moment(standing.locked_since)
+        }
+        yield WaitingReason("rows_locked", detail)
+    if standing.tenant_in_flight >= standing.tenant_cap:
+        values = {"running": standing.tenant_in_flight, "cap": standing.tenant_cap}
+        detail = gettext("%(running)s of the tenant's %(cap)s jobs at once are running.") % values
+        yield WaitingReason("tenant_cap_reached", detail, is_stop=standing.tenant_cap == 0)
+    if not standing.has_worker_time:
+        ends = month_end(standing.now)
+        used_up = {"seconds": f"{standing.worker_seconds or 0:,}", "until": format_moment(ends)}
+        detail = gettext("The %(seconds)s s of worker time are used up until %(until)s.") % used_up
+        yield WaitingReason("worker_seconds_used_up", detail, ends)
+
+
+def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
+    """What concerns jobs of its kind alone."""
+    yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
+    if standing.circuit.is_on:
+        yield _circuit_open(standing.circuit)
+    # Without a worker the reason is that there is none.
+    if standing.slots and not standing.is_kind_announced:
+        detail = gettext(
+            "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started."
+        ) % {"kind": job.kind}
+        yield WaitingReason("kind_unknown", detail)
+    if standing.memory_need > standing.memory_mib:
+        detail = gettext("%(kind)s may need %(need)s MiB; the workers of its queue have %(memory)s MiB each.") % {
+            "kind": job.kind,
+            "need": f"{standing.memory_need:,}",
+            "memory": f"{standing.memory_mib:,}",
+        }
+        yield WaitingReason("memory_class", detail)
+
+
+def _circuit_open(circuit: CircuitStop) -> WaitingReason:
+    if circuit.is_forced:
+        what = (
+            gettext("What this needs, %(dependency)s, is held open by hand") % {"dependency": circuit.dependency}
+            if circuit.dependency
+            else gettext("The breaker of this kind is held open by hand")
+        )
+        return WaitingReason("circuit_open", _with_end(what, circuit.until, circuit.reason), circuit.until)
+    what = (
+        gettext("This needs %(dependency)s, which failed again and again") % {"dependency": circuit.dependency}
+        if circuit.dependency
+        else gettext("Jobs of this kind failed one after another")
+    )
+    what += f" ({circuit.reason})" if circuit.reason else ""
+    detail = (
+        gettext("%(what)s; one tries, and the rest waits for it.") % {"what": what}
+        if circuit.until is None
+        else gettext("%(what)s; one tries at %(moment)s, and the rest waits for it.")
+        % {"what": what, "moment": _moment(circuit.until)}
+    )
+    return WaitingReason("circuit_open", detail, circuit.until)
+
+
+def _topology(standing: Standing, *, is_staff: bool) -> Iterator[WaitingReason]:
+    yield from _stopped("queue_paused", gettext("The queue is paused"), standing.queue_pause)
+    if standing.queue_cap is not None and standing.queue_in_flight >= standing.queue_cap:
+        values = {"running": standing.queue_in_flight, "cap": standing.queue_cap}
+        detail = (
+            gettext("The queue has as many jobs in flight as it may: %(running)s of %(cap)s.") % values
+            if is_staff
+            else gettext("The queue has as many jobs in flight as it may.")
+        )
+        yield WaitingReason("queue_cap_reached", detail, is_stop=standing.queue_cap == 0)
+    if standing.rate_opens_at is not None:
+        detail = gettext("The queue hands out no more jobs a minute.")
+        yield WaitingReason("queue_rate_reached", detail, standing.rate_opens_at, is_stop=False)
+    yield from _stopped("pool_paused", gettext("The workers of this queue are paused"), standing.pool_pause)
+    yield from _stopped("pool_draining", gettext("The workers of this queue are being drained"), standing.pool_drain)
+    if standing.slots == 0:
+        yield WaitingReason("no_workers", gettext("No worker serves the queue at the moment."))
+    elif standing.in_flight >= standing.slots and not (standing.pool_pause.is_on or standing.pool_drain.is_on):
+        detail = (
+            gettext("Every slot of its workers is in use, %(slots)s of them.") % {"slots": standing.slots}
+            if is_staff
+            else gettext("Every slot of its workers is in use.")
+        )
+        yield WaitingReason("no_free_slot", detail, is_stop=False)
+    if standing.is_broker_away:
+        detail = gettext(
+            "Nothing is handed out at the moment: the message broker is away. It goes on when that is back."
+        )
+        yield WaitingReason("broker_away", detail)
+    elif not standing.is_ticked:
+        yield WaitingReason("no_dispatcher", gettext("Nothing is handed out at the moment: no dispatcher runs."))
+
+
+def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
+    if stop.is_on:
+        yield WaitingReason(code, _with_end(what, stop.until, stop.reason), stop.until)
+
+
+def _with_end(what: str, until: datetime | None, reason: str) -> str:
+    """A stop as a sentence, and what somebody said of it."""
+    values = {"what": what, "until": _moment(until) if until else ""}
+    sentence = gettext("%(what)s until %(until)s.") % values if until else gettext("%(what)s.") % values
+    return f"{sentence} {reason}".strip()
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(timespec="seconds").replace("+00:00", "Z")

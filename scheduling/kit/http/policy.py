@@ -1,0 +1,89 @@
+"""What the operator lets the platform call: public addresses at some ports, and hosts inside by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from django.conf import settings
+
+from scheduling.kit.http.addresses import OPENABLE, Address, refused_class_of
+from scheduling.kit.http.errors import AddressRefusedError, UrlRefusedError
+from scheduling.kit.http.targets import Target, read_target
+from tenants.translation import translate
+
+
+class AllowedHostInvalidError(ValueError):
+    """An entry of OUTGOING_HTTP_ALLOWED_HOSTS is not written as host:port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Ports that anybody may be called at, and hosts with a port that may be inside."""
+
+    ports: frozenset[int]
+    allowed_hosts: frozenset[tuple[str, int]] = frozenset()
+
+    def opened_for(self, target: Target) -> Policy:
+        """The policy for a target that the operator, and nobody else, has named."""
+        return replace(self, allowed_hosts=self.allowed_hosts | {(target.host, target.port)})
+
+    def is_allowed(self, host: str, port: int) -> bool:
+        """Whether the operator has named this host with this port."""
+        return (host, port) in self.allowed_hosts
+
+    def check_target(self, target: Target) -> None:
+        """Raise `AddressRefusedError` for what need not be looked up to be refused."""
+        if self.is_allowed(target.host, target.port):
+            return
+        if target.port not in self.ports:
+            raise AddressRefusedError(
+                translate(
+                    "Port %(port)s is not called; these are: %(known)s.",
+                    {"port": target.port, "known": ", ".join(map(str, sorted(self.ports)))},
+                )
+            )
+        if target.literal is None and "." not in target.host:
+            raise AddressRefusedError(
+                translate("%(host)r is a name of the inside: use one with a domain.", {"host": target.host})
+            )
+
+    def check_address(self, host: str, port: int, address: Address) -> None:
+        """Raise `AddressRefusedError` unless the host's address may be connected to.
+
+        The message tells the class and not the address: where names inside lead is nobody's business.
+        """
+        refused = refused_class_of(address)
+        if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
+            return
+        raise AddressRefusedError(
+            translate(
+                "%(host)r leads to an address that is not called: %(refused)s.", {"host": host, "refused": refused}
+            )
+        )
+
+
+def current_policy() -> Policy:
+    """The policy of the settings as they are now."""
+    return _policy_of(tuple(settings.OUTGOING_HTTP_PORTS), tuple(settings.OUTGOING_HTTP_ALLOWED_HOSTS))
+
+
+@lru_cache(maxsize=16)
+def _policy_of(ports: tuple[int, ...], allowed: tuple[str, ...]) -> Policy:
+    return Policy(frozenset(ports), read_allowed_hosts(allowed))
+
+
+def read_allowed_hosts(entries: Sequence[str]) -> frozenset[tuple[str, int]]:
+    """Hosts with their ports from the setting; `AllowedHostInvalidError` for what is none."""
+    return frozenset(_read_entry(entry) for entry in entries)
+
+
+def _read_entry(entry: str) -> tuple[str, int]:
+    try:
+        target = read_target(f"http://{entry}")
+    except UrlRefusedError as error:
+        raise AllowedHostInvalidError(f"{entry!r} is no host:port. {error}") from None
+    if target.path != "/" or not entry.endswith(f":{target.port}"):
+        raise AllowedHostInvalidError(f"{entry!r} is no host:port, such as llm.internal:8000 or [fd00::5]:8000.")
+    return target.host, target.port

@@ -1,0 +1,149 @@
+"""From a URL to what is called, or a refusal: one reading, which is also the one that is connected to. Pure.
+
+Two readers that take a URL differently are how checks are walked around. So this one takes few spellings, and hands
+scheme, host, port and path on as parts that nobody reads again.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from string import ascii_letters, digits, punctuation
+from urllib.parse import quote, urljoin
+
+import idna
+
+from scheduling.kit.http.addresses import Address
+from scheduling.kit.http.errors import UrlRefusedError
+from tenants.translation import translate
+
+MAX_URL_CHARACTERS = 4_000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_URL = re.compile(r"([^:/?#]*+)://([^/?#]*+)([^?#]*+)(\?[^#]*+)?+(?:#.*+)?+")
+_AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
+_LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_MAX_NAME_CHARACTERS = 253
+# What some reader or other takes for a number: 127.1, 2130706433, 0177.0.0.1, 0x7f.1.
+_NUMBER_LAST = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
+_KEPT_IN_PATHS = ascii_letters + digits + punctuation
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a URL leads to. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Whom one speaks to: what was meant for one origin is not told to another."""
+        return self.scheme, self.host, self.port
+
+    @property
+    def authority(self) -> str:
+        """Host and port as in a URL and in the header Host."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def shown(self) -> str:
+        """The URL for logs and messages: without its query, which may hold a secret."""
+        return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
+
+    @property
+    def literal(self) -> Address | None:
+        """The address, where the host is one and no name."""
+        return IPv6Address(self.host) if ":" in self.host else _ipv4_of(self.host)
+
+
+def read_target(url: str) -> Target:
+    """What the URL leads to; `UrlRefusedError` for any spelling that is not plain."""
+    _require_plain(url)
+    parts = _URL.fullmatch(url)
+    if parts is None:
+        raise UrlRefusedError(translate("A URL begins with http:// or https:// and names a host."))
+    scheme, authority, path, query = (part or "" for part in parts.groups())
+    scheme = scheme.lower()
+    if scheme not in DEFAULT_PORTS:
+        raise UrlRefusedError(
+            translate("The scheme %(scheme)r is not called: use http or https.", {"scheme": scheme[:20]})
+        )
+    host, port = _read_authority(authority)
+    path = quote((path or "/") + query, safe=_KEPT_IN_PATHS)
+    return Target(scheme, host, DEFAULT_PORTS[scheme] if port is None else port, path)
+
+
+def read_location(base: Target, location: str) -> Target:
+    """What a ``Location`` leads to from ``base``; it may be relative."""
+    _require_plain(location)
+    try:
+        url = urljoin(f"{base.scheme}://{base.authority}{base.path}", location)
+    except ValueError:
+        raise UrlRefusedError("The redirect leads to no URL.") from None
+    return read_target(url)
+
+
+def _require_plain(url: str) -> None:
+    if len(url) > MAX_URL_CHARACTERS:
+        raise UrlRefusedError(translate("A URL may be %(limit)s characters long.", {"limit": MAX_URL_CHARACTERS}))
+    # Blanks, control, bidi and zero-width characters are dropped by some readers; a backslash is a slash to others.
+    if not url.isprintable() or " " in url or "\\" in url:
+        raise UrlRefusedError(translate("The URL contains a blank, a backslash or a character that does not print."))
+
+
+def _read_authority(authority: str) -> tuple[str, int | None]:
+    if "@" in authority:
+        raise UrlRefusedError(translate("A URL with a user or a password is not called: send a header instead."))
+    if "%" in authority:
+        raise UrlRefusedError(translate("The host contains a percent sign: write it plainly, and without a zone."))
+    parts = _AUTHORITY.fullmatch(authority)
+    if parts is None:
+        raise UrlRefusedError(translate("Host and port are not written as host:port."))
+    literal, name, port = parts.groups()
+    if port is not None and not 0 < int(port) < 65_536:
+        raise UrlRefusedError(translate("The port must lie between 1 and 65535."))
+    host = _read_name(name) if literal is None else _read_ipv6(literal)
+    return host, None if port is None else int(port)
+
+
+def _read_ipv6(literal: str) -> str:
+    try:
+        return str(IPv6Address(literal))
+    except AddressValueError:
+        raise UrlRefusedError(translate("What stands in brackets is no IPv6 address.")) from None
+
+
+def _read_name(name: str) -> str:
+    host = name.lower() if name.isascii() else _to_ascii(name)
+    if host.endswith("."):
+        raise UrlRefusedError(translate("The host ends with a dot: write it without."))
+    if _NUMBER_LAST.fullmatch(host.rpartition(".")[2]):
+        if _ipv4_of(name) is None:
+            raise UrlRefusedError(
+                translate("An IPv4 address is called as four plain decimal numbers alone, such as 8.8.4.4.")
+            )
+        return name
+    if len(host) > _MAX_NAME_CHARACTERS or not _NAME.fullmatch(host):
+        raise UrlRefusedError(translate("The host is no name that can be looked up."))
+    return host
+
+
+def _to_ascii(name: str) -> str:
+    try:
+        return idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
+    except UnicodeError:
+        raise UrlRefusedError(translate("The host is no international name that can be looked up.")) from None
+
+
+def _ipv4_of(host: str) -> IPv4Address | None:
+    """The address, if it is written the one plain way."""
+    try:
+        return IPv4Address(host)
+    except AddressValueError:
+        return None

@@ -1,0 +1,70 @@
+"""A package that brings a job kind, written from the templates beside this module."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from string import Template
+
+from scheduling.kit import registry
+from scheduling.kit.base import KIT_VERSION
+
+_TEMPLATES = Path(__file__).parent / "new_processor_template"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+class NewProcessorError(Exception):
+    """The package cannot be written as it was asked for."""
+
+
+def write_processor(name: str, parent: Path) -> list[Path]:
+    """Write the package as a new folder of ``parent``; its files. Nothing that is there already is touched."""
+    check_name(name)
+    if not parent.is_dir():
+        raise NewProcessorError(f"There is no folder {parent}.")
+    folder = parent / name
+    values = {
+        "name": name,
+        "distribution": name.replace("_", "-"),
+        "class_name": "".join(part.capitalize() for part in name.split("_")),
+        "title": name.replace("_", " ").capitalize(),
+        "kit_version": ".".join(map(str, KIT_VERSION)),
+        "kit_major": str(KIT_VERSION[0]),
+    }
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        raise NewProcessorError(f"{folder} is there already.") from None
+    written = []
+    for template, path in _paths(folder, name):
+        path.parent.mkdir(exist_ok=True)
+        text = (_TEMPLATES / template).read_text(encoding="utf-8")
+        path.write_text(Template(text).substitute(values), encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def check_name(name: str) -> None:
+    """NewProcessorError for what is no name of a package, or is taken by a kind or by somebody's module."""
+    if not _NAME.fullmatch(name) or name.endswith("_") or "__" in name or keyword.iskeyword(name):
+        raise NewProcessorError(
+            f"{name!r} is no name for a kind: lower-case letters, digits and single underscores, a letter first, 40 at"
+            " most."
+        )
+    if name in registry.kinds():
+        raise NewProcessorError(f"The kind {name} is installed already.")
+    if find_spec(name) is not None:
+        raise NewProcessorError(f"Python finds a module called {name} already; its own would hide it.")
+
+
+def _paths(folder: Path, name: str) -> list[tuple[str, Path]]:
+    return [
+        ("pyproject.toml.txt", folder / "pyproject.toml"),
+        ("README.md.txt", folder / "README.md"),
+        ("init.py.txt", folder / name / "__init__.py"),
+        ("schema.py.txt", folder / name / "schema.py"),
+        ("processor.py.txt", folder / name / "processor.py"),
+        ("test.py.txt", folder / "tests" / f"test_{name}.py"),
+    ]

@@ -1,0 +1,183 @@
+"""Which kinds exist: from the entry points ``jobsplatform.processors`` and from installed apps.
+
+An entry point's name is its kind and its value the class. An app in place lists the dotted
+paths of its classes in ``processors`` of its AppConfig. Either may name a fair task, which
+has its class by itself. Nothing is imported before a kind is
+asked for, and processors import what is heavy in ``preload`` or ``process``, so a web process
+that only submits loads no models.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+
+from scheduling.conf import diagnostic_kinds_allowed
+from scheduling.exceptions import KindUnknownError
+from scheduling.kit.base import MEMORY_MIB, MemoryClass, TaskProcessor
+
+logger = logging.getLogger(__name__)
+
+ENTRY_POINT_GROUP = "jobsplatform.processors"
+
+
+class ProcessorInvalidError(Exception):
+    """A plug-in names a class that cannot be imported, is no TaskProcessor, or takes a kind that is taken."""
+
+
+def get(kind: str) -> type[TaskProcessor]:
+    """The class of a kind that may be used here; KindUnknownError for any other."""
+    processor = _all().get(kind)
+    if processor is None or not _is_allowed(processor):
+        raise KindUnknownError("There is no job kind %(kind)r.", {"kind": kind})
+    return processor
+
+
+def kinds() -> list[str]:
+    """The kinds that may be used here, sorted."""
+    return sorted(kind for kind, processor in _all().items() if _is_allowed(processor))
+
+
+def is_mergeable(kind: str) -> bool:
+    """Whether small jobs of the kind may travel with others; no for a kind that is not known here."""
+    return kind in _mergeable_kinds()
+
+
+def memory_needs() -> dict[str, int]:
+    """The kinds that need more memory than the least class has, with their MiB."""
+    return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
+
+
+def timeout_seconds(kind: str) -> float:
+    """Return the time limit of an execution of ``kind``; the longest of all for a kind that is not known here."""
+    timeouts = _timeouts()
+    return timeouts.get(kind, max(timeouts.values(), default=TaskProcessor.timeout_seconds))
+
+
+def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
+    """Whether every job of the kind needs this, so that none is to be started while it is down; '' is the kind."""
+    return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
+
+
+def default_queue(kind: str) -> str:
+    """The queue that the kind names for itself; '' for none, and for a kind that is not known here."""
+    return _default_queues().get(kind, "")
+
+
+def package_of(kind: str) -> tuple[str, str]:
+    """Name and version of the distribution whose entry point names the kind; empty for one of an app in place."""
+    return _packages().get(kind, ("", ""))
+
+
+def reset() -> None:
+    """Forget what was found, so that the next question looks anew; for tests that add a kind."""
+    _all.cache_clear()
+    _mergeable_kinds.cache_clear()
+    _memory_classes.cache_clear()
+    _timeouts.cache_clear()
+    _declared_dependencies.cache_clear()
+    _default_queues.cache_clear()
+    _packages.cache_clear()
+
+
+def _is_allowed(processor: type[TaskProcessor]) -> bool:
+    return not processor.is_diagnostic or diagnostic_kinds_allowed()
+
+
+@cache
+def _mergeable_kinds() -> frozenset[str]:
+    try:
+        return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable)
+    except ProcessorInvalidError:
+        # A dispatcher runs no processor: that one is broken is no reason to hand nothing out.
+        logger.exception("processors.not_merged")
+        return frozenset()
+
+
+@cache
+def _memory_classes() -> dict[str, MemoryClass]:
+    try:
+        return {kind: processor.memory_class for kind, processor in _all().items()}
+    except ProcessorInvalidError:
+        logger.exception("processors.not_classed")
+        return {}
+
+
+@cache
+def _timeouts() -> dict[str, float]:
+    try:
+        return {kind: processor.timeout_seconds for kind, processor in _all().items()}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_timeouts")
+        return {}
+
+
+@cache
+def _declared_dependencies() -> dict[str, frozenset[tuple[str, bool]]]:
+    """By kind; a shared one is also each tenant's, whose own failures with it hold its own jobs back."""
+    try:
+        return {
+            kind: frozenset(
+                (one.name, is_shared) for one in processor.dependencies for is_shared in {one.is_shared, False}
+            )
+            for kind, processor in _all().items()
+        }
+    except ProcessorInvalidError:
+        logger.exception("processors.no_dependencies")
+        return {}
+
+
+@cache
+def _default_queues() -> dict[str, str]:
+    try:
+        return {kind: processor.default_queue for kind, processor in _all().items() if processor.default_queue}
+    except ProcessorInvalidError:
+        logger.exception("processors.no_default_queues")
+        return {}
+
+
+@cache
+def _packages() -> dict[str, tuple[str, str]]:
+    return {
+        _import(_path_of(point)).kind: (point.dist.name, point.dist.version)
+        for point in entry_points(group=ENTRY_POINT_GROUP)
+        if point.dist is not None
+    }
+
+
+@cache
+def _all() -> dict[str, type[TaskProcessor]]:
+    found: dict[str, type[TaskProcessor]] = {}
+    for path in _paths():
+        processor = _import(path)
+        taken_by = found.setdefault(processor.kind, processor)
+        if taken_by is not processor:
+            raise ProcessorInvalidError(f"{path} takes the kind {processor.kind!r}, which {taken_by!r} has already.")
+    return found
+
+
+def _paths() -> list[str]:
+    """Dotted paths of all processor classes, the apps' before the entry points'."""
+    in_place = [path for config in apps.get_app_configs() for path in getattr(config, "processors", ())]
+    return in_place + [_path_of(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
+
+
+def _path_of(point: EntryPoint) -> str:
+    return point.value.replace(":", ".")
+
+
+def _import(path: str) -> type[TaskProcessor]:
+    try:
+        found = import_string(path)
+        processor = found if isinstance(found, type) else getattr(found, "kind_class", found)
+    except (ImportError, TypeError) as error:
+        raise ProcessorInvalidError(f"The processor {path} cannot be imported: {error}") from error
+    if not (isinstance(processor, type) and issubclass(processor, TaskProcessor)):
+        raise ProcessorInvalidError(f"{path} is not a subclass of TaskProcessor.")
+    if not getattr(processor, "kind", ""):
+        raise ProcessorInvalidError(f"{path} does not say its kind.")
+    return processor

@@ -1,0 +1,156 @@
+"""The kit's other half: try a processor with plain values, without database, broker or worker.
+
+    run = try_processor(WordCount, {"texts": ["to be"]})
+    assert run.outcome == Complete({"words": 2})
+
+Part of the kit's stable names, for the tests of packages that bring a kind.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from jsonschema import Draft202012Validator
+
+from scheduling.kit.base import (
+    Child,
+    ChildJob,
+    Complete,
+    Dependency,
+    Effects,
+    Interrupted,
+    JobContext,
+    Json,
+    LogLevel,
+    Outcome,
+    TaskProcessor,
+)
+
+__all__ = ["RecordingRuntime", "TriedRun", "make_context", "try_processor"]
+
+_TENANT: Final = UUID("00000000-0000-7000-8000-0000000000aa")
+_JOB: Final = UUID("00000000-0000-7000-8000-0000000000bb")
+_EXECUTION: Final = UUID("00000000-0000-7000-8000-0000000000cc")
+
+
+@dataclass(slots=True)
+class RecordingRuntime:
+    """A worker's side of a context that runs effects at once and remembers what it was asked for.
+
+    ``yields_after`` and ``interrupted_after`` count safe points, from 1: at that one the slot is asked back, or the
+    job is stopped for ``cause``. ``down`` are names of dependencies that are not entered, ``known_children`` what a
+    job that has waited finds.
+    """
+
+    yields_after: int | None = None
+    interrupted_after: int | None = None
+    cause: str = "shutdown"
+    down: frozenset[str] = frozenset()
+    known_children: Sequence[ChildJob] = ()
+    states: list[Json] = field(default_factory=list)
+    progress: list[tuple[int, int, str]] = field(default_factory=list)
+    lines: list[tuple[LogLevel, str, Json]] = field(default_factory=list)
+    in_settlement_effects: list[Effects] = field(default_factory=list)
+    entered: list[Dependency] = field(default_factory=list)
+    submitted: list[Child] = field(default_factory=list)
+    safe_points: int = 0
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        # A checkpoint comes back as the JSON that it is stored as.
+        self.states.append(json.loads(json.dumps(state)))
+        if effects is not None:
+            effects()
+        self._pass_safe_point()
+
+    def in_settlement(self, effects: Effects) -> None:
+        self.in_settlement_effects.append(effects)
+
+    def report_progress(self, current: int, total: int, message: str) -> None:
+        self.progress.append((current, total, message))
+
+    def should_yield(self) -> bool:
+        self._pass_safe_point()
+        return self.safe_points == self.yields_after
+
+    def log(self, message: str, level: LogLevel, fields: Json) -> None:
+        self.lines.append((level, message, dict(fields)))
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        if dependency.name in self.down:
+            raise Interrupted("dependency")
+        self.entered.append(dependency)
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        """Nothing counts failures here."""
+
+    def submit_child(self, child: Child) -> None:
+        self.submitted.append(child)
+
+    def children(self) -> Sequence[ChildJob]:
+        return self.known_children
+
+    def _pass_safe_point(self) -> None:
+        self.safe_points += 1
+        if self.safe_points == self.interrupted_after:
+            raise Interrupted(self.cause)
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRun:
+    """How a processor ended, and what it told its runtime; exactly one of ``outcome`` and ``error`` is set."""
+
+    outcome: Outcome | None
+    error: BaseException | None
+    runtime: RecordingRuntime
+
+
+def make_context(
+    processor: type[TaskProcessor],
+    payload: Json,
+    *,
+    state: Json | None = None,
+    attempt: int = 1,
+    settings: Json | None = None,
+    deadline_at: datetime | None = None,
+    runtime: RecordingRuntime | None = None,
+) -> JobContext:
+    """The context of an execution; a payload that submission would refuse is refused here, by jsonschema's error."""
+    schema = dict(processor.payload_schema)
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(payload)
+    return JobContext(
+        tenant_id=_TENANT,
+        job_id=_JOB,
+        execution_id=_EXECUTION,
+        kind=processor.kind,
+        payload=json.loads(json.dumps(payload)),
+        attempt=attempt,
+        state=state or {},
+        fencing_token=attempt,
+        idempotency_key=str(_JOB),
+        deadline_at=deadline_at,
+        runtime=runtime or RecordingRuntime(),
+        settings=settings or {},
+    )
+
+
+def try_processor(processor: type[TaskProcessor], payload: Json, **options: Any) -> TriedRun:
+    """Run a processor as a worker does: its own error is shown to ``handle_error`` first. For ``options`` see
+    `make_context`.
+    """
+    runtime = options.pop("runtime", None) or RecordingRuntime()
+    context = make_context(processor, payload, runtime=runtime, **options)
+    instance = processor()
+    try:
+        return TriedRun(_outcome(instance.process(context)), None, runtime)
+    except (Exception, Interrupted) as error:  # noqa: BLE001 - what it raises is what is asked
+        answer = None if isinstance(error, Interrupted) else instance.handle_error(context, error)
+        return TriedRun(_outcome(answer), None, runtime) if answer is not None else TriedRun(None, error, runtime)
+
+
+def _outcome(answer: Outcome | Json | None) -> Outcome:
+    return Complete(answer) if answer is None or isinstance(answer, Mapping) else answer

@@ -1,0 +1,1 @@
+"""Limits of the scheduler: declarations, quotas, rates, usage."""

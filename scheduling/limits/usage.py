@@ -1,0 +1,44 @@
+"""Measurement of a tenant's use of the scheduler's limits."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.fairness.gcra import Rate
+from scheduling.limits import rate_buckets
+from scheduling.limits.declared import (
+    MAX_CONCURRENCY,
+    MAX_WAITING_JOBS,
+    SCHEDULE_COUNT,
+    SUBMIT_BURST,
+    SUBMITS_PER_MINUTE,
+)
+from tenants.database.sql import load_sql
+from tenants.prepared import prepared_cursor
+from tenants.selectors.limits import EffectiveLimit
+from tenants.selectors.usage import Measured
+
+_NOW = load_sql(__file__)["measure_usage"]
+# The note of a bucket whose level is that of this process alone.
+REDIS_AWAY = "The broker is away: each web process counts for itself until it is back."
+
+
+def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
+    """Return the use of the limits that are measured, not counted."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_NOW, {"tenant_id": tenant_id})
+        row = cursor.fetchone()
+    measured = {
+        MAX_WAITING_JOBS.key: Measured(int(row.waiting)),
+        MAX_CONCURRENCY.key: Measured(int(row.in_flight)),
+        SCHEDULE_COUNT.key: Measured(int(row.schedules)),
+    }
+    rate = Rate.per_minute(limits[SUBMITS_PER_MINUTE.key].allowed or 0, limits[SUBMIT_BURST.key].allowed or 0)
+    if rate is not None:
+        grant = rate_buckets.look(tenant_id, rate)
+        used = rate.burst - grant.remaining(rate)
+        note = REDIS_AWAY if rate_buckets.is_away() else ""
+        measured[SUBMIT_BURST.key] = Measured(used, grant.backlog_us / 1_000_000, note)
+    return measured

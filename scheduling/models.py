@@ -1,0 +1,107 @@
+"""The tables of what and when."""
+
+from scheduling.breakers.models import Circuit, CircuitNews
+from scheduling.bulk.models import BulkFormer, BulkOperation
+from scheduling.execution.logs.models import JobError, JobLog, JobLogTally
+from scheduling.execution.models import Charge, Execution, JobEvent, LiveExecution, Settled, SettledRefused, Wake
+from scheduling.jobs.batches.models import Batch, BatchNews
+from scheduling.jobs.dead_letters.models import DeadLetter
+from scheduling.jobs.kept_results.models import KeptResult
+from scheduling.jobs.models import Job, JobDeadline, JobDue, JobHeld, JobReady, JobSuspended
+from scheduling.jobs.routing.models import RoutingRule, RoutingTarget
+from scheduling.jobs.saved_views.models import SavedView
+from scheduling.plans.models import (
+    CFSPlan,
+    CFSPlanTier,
+    CFSPlanVersion,
+    KindCost,
+    SchedulingEntity,
+    TenantCapacity,
+    TenantKindCost,
+)
+from scheduling.schedules.models import Schedule, ScheduleFire
+from scheduling.statistics.models import (
+    KindHour,
+    PoolGauge,
+    QueueGauge,
+    QueueMinute,
+    RollupClock,
+    ShareMinute,
+    Tally,
+    TenantGauge,
+    TenantMinute,
+)
+from scheduling.stops.models import Drain, KindPause
+from scheduling.subscriptions.models import EventRelay
+from scheduling.topology.models import (
+    MemoryClass,
+    PoolClock,
+    ProcessHeartbeat,
+    Queue,
+    QueueClock,
+    QueueStanding,
+    Worker,
+    WorkerPool,
+)
+from scheduling.upkeep.models import TenantUpkeepRun, UpkeepRun
+
+__all__ = [
+    "Batch",
+    "BatchNews",
+    "BulkFormer",
+    "BulkOperation",
+    "CFSPlan",
+    "CFSPlanTier",
+    "CFSPlanVersion",
+    "Charge",
+    "Circuit",
+    "CircuitNews",
+    "DeadLetter",
+    "Drain",
+    "EventRelay",
+    "Execution",
+    "Job",
+    "JobDeadline",
+    "JobDue",
+    "JobError",
+    "JobEvent",
+    "JobHeld",
+    "JobLog",
+    "JobLogTally",
+    "JobReady",
+    "JobSuspended",
+    "KeptResult",
+    "KindCost",
+    "KindHour",
+    "KindPause",
+    "LiveExecution",
+    "MemoryClass",
+    "PoolClock",
+    "PoolGauge",
+    "ProcessHeartbeat",
+    "Queue",
+    "QueueClock",
+    "QueueGauge",
+    "QueueMinute",
+    "QueueStanding",
+    "RollupClock",
+    "RoutingRule",
+    "RoutingTarget",
+    "SavedView",
+    "Schedule",
+    "ScheduleFire",
+    "SchedulingEntity",
+    "Settled",
+    "SettledRefused",
+    "ShareMinute",
+    "Tally",
+    "TenantCapacity",
+    "TenantGauge",
+    "TenantKindCost",
+    "TenantMinute",
+    "TenantUpkeepRun",
+    "UpkeepRun",
+    "Wake",
+    "Worker",
+    "WorkerPool",
+]

@@ -1,0 +1,174 @@
+"""What one scrape of the metrics reads: few statements, none of which counts or groups the table of jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from scheduling.breakers.queries import count_open_circuits
+from scheduling.conf import lease_seconds
+from scheduling.fleet.queries import Liveness, read_liveness
+from scheduling.jobs.queries import CappedCount
+from scheduling.models import DeadLetter, KindCost, Queue
+from scheduling.shares.entitlements import ENTITY_LIMIT, TenantLine, read_fair_share, read_in_flight
+from scheduling.shares.raw import fetch_rows
+from scheduling.statistics.costs import read_kind_costs
+from scheduling.statistics.throughput import WINDOW, read_ended_by_tenant
+from tenants.clock import read_clock
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+from tenants.prepared import set_config
+from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
+
+# Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
+DUE_LIMIT = 2_000
+# A scrape that takes longer is given up: monitoring must not hold what it watches.
+SCRAPE_TIMEOUT_MS = 5_000
+DEAD_LETTER_LIMIT = 1_000
+DEAD_LETTER_AGE = timedelta(hours=24)
+
+_SQL = load_sql(__file__)
+_OLDEST = _SQL["find_oldest"]
+
+_QUEUES, _DUE, _SUSPENDED = _SQL["read_queues"], _SQL["count_due"], _SQL["count_suspended"]
+_WORKERS, _TICKS, _ROLLUP_LAG = _SQL["count_workers"], _SQL["read_ticks"], _SQL["read_rollup_lag"]
+_LAGS = _SQL["read_lags"]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMeasure:
+    """One queue. ``ready`` is what may start now.
+
+    What is scheduled or backs off is counted up to DUE_LIMIT in all queues together, what is suspended likewise.
+    """
+
+    name: str
+    pool: str
+    waiting: int
+    scheduled: int
+    backing_off: int
+    suspended: int
+    oldest_seconds: float
+    predicted_seconds: float
+    dispatched: int
+    executing: int
+    messages: int
+    is_unread: bool
+
+    @property
+    def ready(self) -> int:
+        return max(0, self.waiting - self.scheduled - self.backing_off)
+
+    @property
+    def ready_seconds(self) -> float:
+        """Predicted slot time of what is ready."""
+        return self.predicted_seconds * self.ready / self.waiting if self.waiting else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TenantMeasure:
+    """One of the busiest tenants; shares are parts of one, the lag is in slot-seconds."""
+
+    slug: str
+    share: float
+    entitlement: float
+    lag_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Everything that is read at a scrape."""
+
+    queues: list[QueueMeasure]
+    liveness: Liveness
+    workers: Mapping[tuple[str, str], int]
+    tick_ages: Mapping[str, float]
+    tenants: list[TenantMeasure]
+    rollup_lag_seconds: float | None
+    seals: SealBacklog
+    kind_costs: Mapping[str, KindCost]
+    open_circuits: Mapping[tuple[str, str], int]
+
+
+def read_measures(*, tenant_limit: int) -> Measures:
+    """About fifteen statements, four fewer when ``tenant_limit`` is 0."""
+    require_scope()
+    with connection.cursor() as cursor:
+        cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
+    liveness = read_liveness()
+    return Measures(
+        queues=read_queue_measures(),
+        liveness=liveness,
+        workers={
+            (row.pool, row.status): row.workers for row in fetch_rows(_WORKERS, {"lease_seconds": lease_seconds()})
+        },
+        tick_ages={row.pool: row.age for row in fetch_rows(_TICKS)},
+        tenants=_read_tenants(liveness, tenant_limit) if tenant_limit else [],
+        rollup_lag_seconds=fetch_rows(_ROLLUP_LAG)[0].lag,
+        seals=read_seal_backlog(),
+        kind_costs=read_kind_costs(),
+        open_circuits=count_open_circuits(),
+    )
+
+
+def count_recent_dead_letters(*, since: datetime) -> CappedCount:
+    """Dead letters since then that nobody has requeued, looking at no more than DEAD_LETTER_LIMIT."""
+    letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
+    counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
+    return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
+
+
+def read_queue_measures() -> list[QueueMeasure]:
+    """How each queue stands: four statements, none of which counts the table of jobs."""
+    oldest = {row.queue_id: row.since for row in fetch_rows(_OLDEST)}
+    due = {row.queue_id: row for row in fetch_rows(_DUE, {"limit": DUE_LIMIT})}
+    suspended = {row.queue_id: row.jobs for row in fetch_rows(_SUSPENDED, {"limit": DUE_LIMIT})}
+    measures = []
+    for row in fetch_rows(_QUEUES):
+        counted, since = due.get(row.queue_id), oldest.get(row.queue_id)
+        measures.append(
+            QueueMeasure(
+                name=row.name,
+                pool=row.pool,
+                waiting=row.waiting,
+                scheduled=counted.scheduled if counted else 0,
+                backing_off=counted.backing_off if counted else 0,
+                suspended=suspended.get(row.queue_id, 0),
+                oldest_seconds=max(0.0, (row.now - since).total_seconds()) if since else 0.0,
+                predicted_seconds=row.predicted_us / 1e6,
+                dispatched=row.dispatched,
+                executing=row.executing,
+                messages=row.messages,
+                is_unread=row.is_unread,
+            )
+        )
+    return measures
+
+
+def _read_tenants(liveness: Liveness, limit: int) -> list[TenantMeasure]:
+    now = read_clock()
+    queues = list(Queue.objects.select_related("pool"))
+    slots = {pool.name: pool.slots for pool in liveness.pools}
+    share = read_fair_share(
+        queues=queues,
+        slots_by_pool={queue.pool_id: slots.get(queue.pool.name, 0) for queue in queues},
+        in_flight=read_in_flight(now, now - WINDOW),
+        ended_by_tenant=read_ended_by_tenant(now),
+        limit=ENTITY_LIMIT,
+    )
+    busiest = sorted(share.lines, key=_busyness, reverse=True)[:limit]
+    lags = fetch_rows(_LAGS, {"tenants": [line.tenant_id for line in busiest]})
+    found = {row.tenant_id: row for row in lags}
+    return [
+        TenantMeasure(row.slug, line.used_share or 0.0, line.entitled_share or 0.0, row.lag_seconds)
+        for line in busiest
+        if (row := found.get(line.tenant_id))
+    ]
+
+
+def _busyness(line: TenantLine) -> tuple[float, int]:
+    return line.used_seconds, line.waiting

@@ -1,0 +1,146 @@
+"""The console's first page: its numbers drawn once with the frame, the rest after it, and all of it again in parts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from scheduling.bulk.page import bulk_line
+from scheduling.console.wording import circuit_words
+from scheduling.diagnosis.starts import stall_watch
+from scheduling.fleet.queries import find_foreign_process
+from scheduling.overview.queries import Overview, read_overview, read_shares
+from scheduling.overview.tiles import build_tiles, window_words
+from scheduling.statistics.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
+from scheduling.topology.queue_lines import QueueLine
+from scheduling.upkeep.status import find_upkeep_warnings
+from tenants.access import access_of
+from tenants.live import Fragment, KeptPart, answer_part, fragment_of
+from tenants.permissions import Permission
+from tenants.selectors.api_keys import ending_keys
+from tenants.write_probe import write_watch
+
+BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
+SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"
+_kept_body, _kept_shares = KeptPart("overview"), KeptPart("shares")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the URL asks for: the queue that the charts are of, by its name, and whether their numbers are a table."""
+
+    queue: str
+    is_table: bool
+
+    @classmethod
+    def of(cls, request: HttpRequest) -> Choice:
+        return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
+
+    def link(self, **changed: str) -> str:
+        """The page's address with something else chosen."""
+        values = {"queue": self.queue, "view": "table" if self.is_table else "", **changed}
+        return "?" + urlencode({name: value for name, value in values.items() if value})
+
+
+# That the banner names, of the keys that end soon.
+SHOWN_KEYS = 5
+EVERYTHING = Choice("", is_table=False)
+
+
+def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """unfold's dashboard callback: the page's body and its tag, or neither for somebody without a tenant."""
+    access = access_of(request)
+    context["title"] = _("Overview")
+    context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
+    # Platform staff who see all tenants find these keys on the page of API keys.
+    if access.tenant and access.may(Permission.API_KEYS_MANAGE):
+        context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
+    if access.may(Permission.JOBS_VIEW):
+        part = _part_of(request)
+        choice = Choice.of(request)
+        context |= {
+            "overview_body": part.body,
+            "overview_etag": part.etag,
+            "query": choice.link(),
+            "sees_kinds": access.sees_all_tenants and access.may(Permission.PLATFORM_VIEW),
+        }
+    return context
+
+
+@require_safe
+def overview_fragment(request: HttpRequest) -> HttpResponseBase:
+    """The numbers alone; 304 when they are what the browser has already."""
+    part = _part_of(request)
+    return answer_part(request, part.body, etag=part.etag)
+
+
+@require_safe
+def shares_fragment(request: HttpRequest) -> HttpResponseBase:
+    """Answer the tenants' shares of the slots and the last changes; 304 if the browser has them already."""
+    part = _kept_shares.get(_render_shares)
+    return answer_part(request, part.body, etag=part.etag)
+
+
+def _render_shares() -> SafeString:
+    return render_to_string(SHARES_TEMPLATE, {"shares": read_shares(), "window_words": _("%d min") % 10})
+
+
+def _part_of(request: HttpRequest) -> Fragment:
+    """Return the numbers: those of all queues are kept for all viewers, those of one queue or as a table are not."""
+    choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
+    draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
+    if choice != EVERYTHING:
+        return fragment_of(draw())
+    return _kept_body.get(draw, variant="bulk" if may_abort_bulk else "")
+
+
+def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
+    overview = read_overview()
+    chosen = next((line for line in overview.queues if line.queue.name == choice.queue), None)
+    strip, strip_summary = draw_strip(overview)
+    rows = minute_rows(overview, chosen.queue.pk if chosen else None)
+    context = {
+        "overview": overview,
+        "tiles": build_tiles(overview),
+        "bulk_lines": [bulk_line(operation, overview.now) for operation in overview.bulk_operations],
+        "may_abort_bulk": may_abort_bulk,
+        "strip": strip,
+        "strip_summary": strip_summary,
+        "ended": draw_ended(rows),
+        "waits": draw_waits(rows),
+        "minute_rows": rows if choice.is_table else [],
+        "choice": choice,
+        "table_link": choice.link(view="" if choice.is_table else "table"),
+        "chips": _queue_chips(overview, choice, chosen),
+        "window_words": window_words(overview),
+        "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
+        "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
+        "open_circuits": circuit_words(overview.open_circuits),
+        # What is no tenant's is not a tenant's affair.
+        "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
+        "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
+        "stalled_pools": stall_watch.read(),
+        "write_fault": write_watch.read(),
+    }
+    return render_to_string(BODY_TEMPLATE, context)
+
+
+def _queue_chips(overview: Overview, choice: Choice, chosen: QueueLine | None) -> list[dict[str, Any]]:
+    """The queues that have something to show, and the one that is looked at."""
+    shown = [line for line in overview.queues if not line.is_quiet or line is chosen]
+    return [
+        {"label": _("All queues"), "link": choice.link(queue=""), "is_chosen": chosen is None},
+        *(
+            {"label": line.queue.name, "link": choice.link(queue=line.queue.name), "is_chosen": line is chosen}
+            for line in shown
+        ),
+    ]

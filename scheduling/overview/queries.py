@@ -1,0 +1,255 @@
+"""The reads of the console's first page: rollups, gauges and the few rows of queues and workers. None asks the jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Sum
+from django.db.models.functions import Now
+
+from scheduling.breakers.queries import open_circuits, read_open_circuits
+from scheduling.bulk.queries import list_open_operations
+from scheduling.conf import lease_seconds
+from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
+from scheduling.fleet.standings import unread_since
+from scheduling.jobs.waits.standing import is_recent
+from scheduling.models import BulkOperation, Queue, SchedulingEntity, Worker
+from scheduling.shares.entitlements import FairShare, read_fair_share
+from scheduling.shares.history import read_lags
+from scheduling.statistics.gauge_queries import (
+    Gauges,
+    PoolMinutes,
+    read_gauges,
+    read_pool_minutes,
+    read_sampled_tenants,
+)
+from scheduling.statistics.throughput import STALE_AFTER, RecentWork, read_ended_by_tenant, read_recent_work
+from scheduling.stops.queries import Stop, list_stops
+from scheduling.topology.queue_lines import BackOffs, QueueLine, queue_lines
+from tenants.clock import read_clock
+from tenants.context import require_scope
+from tenants.models import AuditLogEntry
+
+# The dispatcher ticks at least four times a second; silence for this long is no accident.
+DISPATCHER_SILENCE_SECONDS = 5.0
+AUDIT_LIMIT = 8
+CELL_LIMIT = 96
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLine:
+    """One pool: slots of live workers, messages in flight, and how long ago its dispatcher ticked."""
+
+    name: str
+    workers: list[Worker]
+    slots: int
+    in_flight: int
+    ticked_seconds: float | None
+    is_broker_away: bool
+    # Why the broker took no message of the pool lately; empty if it took them all.
+    publish_fault: str
+
+    @property
+    def slot_cells(self) -> list[bool]:
+        """One cell a slot, the used ones first; no more than a page can show."""
+        return [index < self.in_flight for index in range(min(self.slots, CELL_LIMIT))]
+
+    @property
+    def is_dispatcher_silent(self) -> bool:
+        """One that says that it cannot publish is not silent."""
+        is_late = self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
+        return is_late and not self.is_broker_away
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How things stand. ``pools`` is empty for a tenant, who sees its own numbers only."""
+
+    now: datetime
+    is_all_tenants: bool
+    queues: list[QueueLine]
+    pools: list[PoolLine]
+    has_workers: bool
+    is_dispatcher_silent: bool
+    is_broker_away: bool
+    work: RecentWork
+    gauges: Gauges
+    pool_minutes: PoolMinutes | None
+    stops: list[Stop]
+    # Breakers that hold jobs back, by kind and dependency: the tenant's own, or everybody's.
+    open_circuits: Mapping[tuple[str, str], int]
+    bulk_operations: list[BulkOperation]
+
+    @property
+    def waiting(self) -> int:
+        return sum(line.waiting for line in self.queues)
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        return max((line.oldest_seconds for line in self.queues if line.oldest_seconds is not None), default=None)
+
+    @property
+    def executing(self) -> int:
+        return sum(line.executing for line in self.queues)
+
+    @property
+    def dispatched(self) -> int:
+        return sum(line.dispatched for line in self.queues)
+
+    @property
+    def in_flight(self) -> int:
+        """Messages: each has a slot, however many jobs travel in it."""
+        return round(sum(line.slots for line in self.queues))
+
+    @property
+    def slots(self) -> int:
+        return sum(pool.slots for pool in self.pools)
+
+    @property
+    def publish_faults(self) -> list[PoolLine]:
+        """The pools of which the broker took no message lately."""
+        return [pool for pool in self.pools if pool.publish_fault]
+
+    @property
+    def unread_queues(self) -> list[Queue]:
+        """Those whose alarm is on: work or rules, and no live worker that reads them."""
+        return [line.queue for line in self.queues if unread_since(line.queue) is not None]
+
+    @property
+    def unknown_kinds(self) -> list[UnknownKind]:
+        """Those whose jobs have waited for five minutes for a worker that has the kind."""
+        return unknown_kinds_of({line.queue.pool for line in self.queues}, self.now)
+
+    @property
+    def back_offs(self) -> BackOffs:
+        parts = [line.back_offs for line in self.queues]
+        next_at = min((part.next_at for part in parts if part.next_at), default=None)
+        return BackOffs(sum(part.waiting for part in parts), sum(part.due for part in parts), next_at)
+
+    @property
+    def per_minute(self) -> float:
+        return self.work.total.completed / self.work.minutes
+
+    @property
+    def dead_letters(self) -> int:
+        """New within the hour."""
+        return sum(bucket.dead_letters for bucket in self.work.buckets)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has brought the numbers up to date for a minute."""
+        sampled_at = self.gauges.sampled_at
+        is_old = self.is_all_tenants and (sampled_at is None or self.now - sampled_at > STALE_AFTER)
+        return is_old or self.work.is_stale
+
+    @property
+    def as_of(self) -> datetime | None:
+        """Since when they are not; None if nobody has ever counted."""
+        sampled_at = self.gauges.sampled_at if self.is_all_tenants else self.work.as_of
+        return None if sampled_at is None or self.work.as_of is None else min(sampled_at, self.work.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Who had what of the slots, and who changed something last."""
+
+    is_all_tenants: bool
+    fair_share: FairShare
+    # By tenant: microseconds behind its ideal share, and how long the oldest of its jobs waits.
+    lags_us: Mapping[UUID, int]
+    oldest_seconds: Mapping[UUID, float]
+    audit: list[AuditLogEntry]
+
+
+def read_overview() -> Overview:
+    """Everything that the first page shows of the scope of the moment: at most eight statements.
+
+    None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
+    """
+    is_all_tenants = require_scope().is_all_tenants
+    queues, now = _read_queues(circuits=open_circuits())
+    work, gauges = read_recent_work(now), read_gauges(now)
+    lines = queue_lines(queues, gauges, work, None if is_all_tenants else _own_waiting())
+    pools = _pool_lines(now, queues, _live_workers(now), lines)
+    return Overview(
+        now=now,
+        is_all_tenants=is_all_tenants,
+        queues=lines,
+        pools=pools if is_all_tenants else [],
+        has_workers=any(pool.slots for pool in pools),
+        is_dispatcher_silent=any(pool.is_dispatcher_silent for pool in pools),
+        is_broker_away=any(pool.is_broker_away for pool in pools),
+        work=work,
+        gauges=gauges,
+        pool_minutes=read_pool_minutes(now) if is_all_tenants else None,
+        stops=list_stops(),
+        open_circuits=read_open_circuits(queues[0].circuits) if queues else {},  # type: ignore[attr-defined]
+        bulk_operations=list_open_operations(),
+    )
+
+
+def read_shares() -> Shares:
+    """Share against entitlement of the last minutes, with the last changes: ten statements, none on the jobs."""
+    is_all_tenants = require_scope().is_all_tenants
+    queues, now = _read_queues()
+    slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
+    # What a tenant is entitled to depends on all others, and is not told it.
+    for worker in _live_workers(now) if is_all_tenants else ():
+        slots_by_pool[worker.pool_id] = slots_by_pool.get(worker.pool_id, 0) + worker.slots
+    sampled = read_sampled_tenants(now)
+    fair_share = read_fair_share(
+        queues=queues,
+        slots_by_pool=slots_by_pool,
+        in_flight=sampled.in_flight,
+        ended_by_tenant=read_ended_by_tenant(now),
+    )
+    shown = [line.tenant_id for line in fair_share.lines]
+    return Shares(
+        is_all_tenants=is_all_tenants,
+        fair_share=fair_share,
+        lags_us=read_lags(shown, now) if is_all_tenants else {},
+        oldest_seconds={key: max(0.0, (now - since).total_seconds()) for key, since in sampled.oldest_at.items()},
+        audit=list(AuditLogEntry.objects.select_related("tenant").order_by("-id")[:AUDIT_LIMIT]),
+    )
+
+
+def _read_queues(**columns: Any) -> tuple[list[Queue], datetime]:
+    """Each with its pool and that pool's clock, and the moment by the database's clock."""
+    rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now(), **columns)
+    queues = list(rows.order_by("pool__name", "name"))
+    return list[Queue](queues), queues[0].now if queues else read_clock()
+
+
+def _own_waiting() -> Mapping[int, int]:
+    """What a tenant has waiting by queue, as its own lines count it."""
+    lines = SchedulingEntity.objects.order_by().values_list("queue_id")
+    return dict(lines.annotate(waiting=Sum("waiting")))
+
+
+def _live_workers(now: datetime) -> list[Worker]:
+    """Workers whose slots count: online and heard of within a lease."""
+    heard_since = now - timedelta(seconds=lease_seconds())
+    return list(Worker.objects.filter(status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since))
+
+
+def _pool_lines(
+    now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueLine]
+) -> list[PoolLine]:
+    """The pools that have queues."""
+    pools = {queue.pool_id: queue.pool for queue in queues}
+    found = []
+    for pool_id, pool in pools.items():
+        own = [worker for worker in workers if worker.pool_id == pool_id]
+        busy = round(sum(line.slots for line in lines if line.queue.pool_id == pool_id))
+        clock = getattr(pool, "clock", None)
+        ticked_at = clock.ticked_at if clock else None
+        ticked = None if ticked_at is None else (now - ticked_at).total_seconds()
+        is_broker_away = clock is not None and is_recent(clock.broker_away_at, now)
+        fault = clock.publish_fault if clock is not None and is_recent(clock.publish_failed_at, now) else ""
+        slots = sum(worker.slots for worker in own)
+        found.append(PoolLine(pool.name, own, slots, busy, ticked, is_broker_away, fault))
+    return found

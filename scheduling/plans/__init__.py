@@ -1,0 +1,1 @@
+"""CFS plans: how tiers map to queues and how queues share."""

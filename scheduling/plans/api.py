@@ -1,0 +1,116 @@
+"""`cfs-plans/`: how tiers map to queues and how queues share."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.models import CFSPlan
+from scheduling.plans.queries import find_cfs_plans, get_cfs_plan
+from scheduling.plans.service import CFS_PLANS, MAX_WEIGHT, TierRow, activate_cfs_plan, update_cfs_plan
+from scheduling.topology.queries import queue_ids
+from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.serializers import ReasonSerializer
+from tenants.permissions import Permission
+from tenants.versions.api import (
+    PlanEditorViewSet,
+    PlanEditSerializer,
+    WaitingVersionSerializer,
+    version_operations,
+    versioned_permissions,
+)
+from tenants.versions.queries import waiting_versions
+
+MAX_TIERS = 100
+
+
+class CFSPlanTierSerializer(StrictSerializer):
+    """The queue that a tier's jobs go to where they are routed by tier, and its weight."""
+
+    tier = NameField(source="tier_id", max_length=50)
+    queue = NameField(source="queue.name", max_length=60)
+    weight = WholeNumberField(min_value=1, max_value=MAX_WEIGHT)
+
+
+class CFSPlanSerializer(serializers.Serializer[CFSPlan]):
+    """A CFS plan with its tier rows."""
+
+    name = serializers.CharField()
+    is_active = serializers.BooleanField()
+    strategy = serializers.CharField()
+    granularity_seconds = serializers.IntegerField(help_text="Length of a time slice.")
+    reserved_slots = serializers.IntegerField(help_text="Slots kept for tenants below their share.")
+    tiers = CFSPlanTierSerializer(many=True)
+    version = serializers.IntegerField(help_text="Number of the version in effect.")
+    updated_at = serializers.DateTimeField()
+    waiting_versions = serializers.SerializerMethodField()
+
+    def get_waiting_versions(self, plan: CFSPlan) -> list[dict[str, Any]]:
+        return list(WaitingVersionSerializer(waiting_versions(plan), many=True).data)
+
+
+class CFSPlanChangeSerializer(PlanEditSerializer):
+    """New values of some fields; `tiers` replaces all tier rows."""
+
+    name = NameField(max_length=60, required=False)
+    strategy = serializers.ChoiceField(choices=CFSPlan.Strategy.choices, required=False)
+    granularity_seconds = WholeNumberField(min_value=1, max_value=86_400, required=False)
+    reserved_slots = WholeNumberField(min_value=0, max_value=2**31 - 1, required=False)
+    tiers = CFSPlanTierSerializer(many=True, required=False, max_length=MAX_TIERS)
+
+
+@extend_schema_view(**version_operations("cfs_plans"))
+class CFSPlanViewSet(PlanEditorViewSet):
+    """CFS plans; one is active."""
+
+    model = CFSPlan
+    serializer_class = CFSPlanSerializer
+    permissions = {**versioned_permissions(Permission.FAIRNESS_MANAGE), "activate": Permission.FAIRNESS_MANAGE}
+    lookup_field = "name"
+    lookup_value_regex = "[^/]{1,60}"
+    versioned = CFS_PLANS
+    find = staticmethod(get_cfs_plan)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+
+    def get_queryset(self) -> Any:
+        return find_cfs_plans()
+
+    @extend_schema(operation_id="cfs_plans_list", responses=CFSPlanSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List CFS plans."""
+        return super().list(request)
+
+    @extend_schema(operation_id="cfs_plans_retrieve")
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Show a CFS plan and which versions of it wait for their time."""
+        return self.answer(get_cfs_plan(name))
+
+    @extend_schema(operation_id="cfs_plans_update", request=CFSPlanChangeSerializer)
+    def partial_update(self, request: Request, name: str) -> Response:
+        """Change a CFS plan, now or from a time on; the active one's change holds with the next tick."""
+        fields, options = self.read(CFSPlanChangeSerializer).split()
+        tiers = fields.pop("tiers", None)
+        plan = self.begin_plan_edit(name, options)
+        update_cfs_plan(plan=plan, fields=fields, tiers=_tier_rows(tiers), **options)
+        return self.answer(plan)
+
+    @extend_schema(operation_id="cfs_plans_activate", request=ReasonSerializer)
+    @action(detail=True, methods=["post"])
+    def activate(self, request: Request, name: str) -> Response:
+        """Make this the active plan from the next tick on."""
+        plan = get_cfs_plan(name)
+        activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
+        return self.answer(plan)
+
+
+def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:
+    if given is None:
+        return None
+    ids = queue_ids()
+    # No queue has the id 0; the service refuses what it does not find.
+    return [TierRow(row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"]) for row in given]

@@ -1,0 +1,16 @@
+"""Versions take effect at their time: a dispatcher's duty."""
+
+from __future__ import annotations
+
+from scheduling.dispatch.leadership import lead
+from tenants.context import all_tenants
+from tenants.locks import LockClass
+from tenants.versions.registry import versioned
+
+
+def apply_due_versions() -> int:
+    """Apply the versions whose time has come and return how many; one dispatcher at a time does it."""
+    with all_tenants():
+        if not lead(LockClass.VERSIONS):
+            return 0
+        return sum(kind.apply_due() for kind in versioned().values())

@@ -1,0 +1,269 @@
+"""The rows of the fair order: the plan people edit, and the virtual times the tick keeps."""
+
+from __future__ import annotations
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.fairness.prediction import CostSums
+from scheduling.topology.models import Queue
+from tenants.managers import TenantManager
+from tenants.models import NamedModel, VersionedModel, VersionFacts
+
+
+class CFSPlan(NamedModel, VersionedModel):
+    """How tiers map to queues and how the queues share; exactly one plan is active."""
+
+    class Strategy(models.TextChoices):
+        NOP = "nop", _("Off: every queue in order of arrival")
+        TIME_SLICE = "time_slice", _("Fair order with time slices")
+
+    name = models.CharField(_("name"), max_length=60, unique=True)
+    strategy = models.CharField(_("strategy"), max_length=12, choices=Strategy.choices, default=Strategy.TIME_SLICE)
+    granularity_seconds = models.PositiveIntegerField(
+        _("granularity seconds"),
+        default=120,
+        validators=[MinValueValidator(1), MaxValueValidator(86_400)],
+        help_text=_("Length of a time slice; a running job may be asked to yield after it."),
+    )
+    reserved_slots = models.PositiveIntegerField(
+        _("reserved slots"), default=0, help_text=_("Slots kept for tenants below their share.")
+    )
+    is_active = models.BooleanField(_("is active"), default=False)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("CFS plan")
+        verbose_name_plural = _("CFS plans")
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["is_active"], condition=Q(is_active=True), name="one_active_cfs_plan")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class CFSPlanTier(models.Model):
+    """The queue that ``by_tier`` means for a tier, and that queue's weight under this plan."""
+
+    plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
+    tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"))
+    weight = models.PositiveIntegerField(
+        _("weight"),
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(1000)],
+        help_text=_("Overrides the queue's own weight while this plan is active."),
+    )
+
+    class Meta:
+        verbose_name = _("tier row")
+        verbose_name_plural = _("tier rows")
+        ordering = ["tier__rank"]
+        constraints = [models.UniqueConstraint(fields=["plan", "tier"], name="cfs_plan_tier")]
+
+    def __str__(self) -> str:
+        return f"{self.tier} → {self.queue} × {self.weight}"
+
+
+class CFSPlanVersion(VersionFacts):
+    """A CFS plan with its tier rows, as it was or will be."""
+
+    plan = models.ForeignKey(CFSPlan, models.PROTECT, related_name="versions", db_index=False)
+
+    class Meta:
+        db_table = "scheduling_cfs_plan_version"
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["plan", "number"], name="cfs_plan_version_number")]
+        indexes = [
+            models.Index(fields=["effective_from"], condition=Q(outcome="waiting"), name="cfs_plan_version_waiting")
+        ]
+
+
+class SchedulingEntity(models.Model):
+    """A tenant in one queue, or one fair key of it there: its virtual time and what of it waits and runs.
+
+    Each job counts in one row, its line: that of its key, or for a job without a key that of the tenant (no
+    ``parent``), which stands for two nodes of the tree. Among the tenants of the queue it has ``vruntime`` and, of all
+    its jobs, ``head_rank``; among its own keys its jobs without one have ``own_vruntime`` and ``own_rank``, and
+    ``virtual_time`` is the clock of them all. ``keys_in_flight`` and ``keys_waiting`` sum the rows of its keys.
+
+    Virtual times count nanoseconds of slot time per unit of weight. ``is_runnable`` is the one flag a pick reads: it
+    has ready jobs and, for a tenant, neither pause nor cap stands against it. Only the tick of the queue's pool
+    writes here; everybody else appends to ``Wake``.
+    """
+
+    id = models.BigAutoField(_("id"), primary_key=True)
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), db_index=False)
+    queue = models.ForeignKey(Queue, models.PROTECT, verbose_name=_("queue"), db_index=False)
+    parent = models.ForeignKey(
+        "self",
+        models.DO_NOTHING,
+        verbose_name=_("parent"),
+        null=True,
+        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_index=False,
+        related_name="keys",
+        help_text=_("The tenant's own row in the queue, for a row of one of its keys."),
+    )
+    fair_key = models.CharField(_("fair key"), max_length=100, blank=True, db_default="")
+    weight_milli = models.PositiveIntegerField(_("weight milli"), default=1000)
+    vruntime = models.BigIntegerField(_("vruntime"), default=0)
+    own_vruntime = models.BigIntegerField(_("own vruntime"), db_default=0)
+    virtual_time = models.BigIntegerField(_("virtual time"), db_default=0)
+    is_runnable = models.BooleanField(_("is runnable"), default=False)
+    in_flight = models.IntegerField(_("in flight"), default=0)
+    keys_in_flight = models.IntegerField(_("keys in flight"), db_default=0)
+    waiting = models.IntegerField(_("waiting"), default=0, help_text=_("Ready, due and held jobs."))
+    keys_waiting = models.IntegerField(_("keys waiting"), db_default=0)
+    head_rank = models.BigIntegerField(_("head rank"), default=0, help_text=_("Rank of its first ready job."))
+    own_rank = models.BigIntegerField(
+        _("own rank"), null=True, help_text=_("Rank of its first ready job without a key.")
+    )
+    estimate_us = models.BigIntegerField(_("estimate us"), default=1_000_000)
+
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name = _("scheduling entity")
+        verbose_name_plural = _("scheduling entities")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "queue", "fair_key"], name="entity_line"),
+            models.UniqueConstraint(fields=["tenant", "id"], name="entity_tenant_id"),
+        ]
+        # Whom a pick may take, in the very order in which it takes them, ties included.
+        indexes = [
+            models.Index(
+                "queue",
+                "vruntime",
+                F("in_flight") + F("keys_in_flight"),
+                "head_rank",
+                "id",
+                condition=Q(is_runnable=True, parent=None),
+                name="entity_tenant_order",
+            ),
+            models.Index(
+                "queue",
+                "head_rank",
+                F("in_flight") + F("keys_in_flight"),
+                "id",
+                condition=Q(is_runnable=True, parent=None),
+                name="entity_tenant_fifo",
+            ),
+            models.Index(
+                fields=["parent", "vruntime", "in_flight", "head_rank", "id"],
+                condition=Q(is_runnable=True, parent__isnull=False),
+                name="entity_key_order",
+            ),
+            models.Index(
+                fields=["parent", "head_rank", "in_flight", "id"],
+                condition=Q(is_runnable=True, parent__isnull=False),
+                name="entity_key_fifo",
+            ),
+            # A tenant's own rows, however many keys it has.
+            models.Index(fields=["tenant", "queue"], condition=Q(parent=None), name="entity_of_tenant"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tenant_id} in {self.queue_id}"
+
+    @property
+    def total_in_flight(self) -> int:
+        """In flight with its keys'."""
+        return self.in_flight + self.keys_in_flight
+
+    @property
+    def total_waiting(self) -> int:
+        """Waiting with its keys'."""
+        return self.waiting + self.keys_waiting
+
+
+class TenantCapacity(models.Model):
+    """A tenant's messages in flight over all pools; taken by conditional update."""
+
+    tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), primary_key=True)
+    in_flight = models.IntegerField(_("in flight"), default=0)
+
+    objects = TenantManager()
+
+    class Meta:
+        verbose_name = _("tenant capacity")
+        verbose_name_plural = _("tenant capacitys")
+        db_table = "scheduling_tenant_capacity"
+
+    def __str__(self) -> str:
+        return f"capacity of {self.tenant_id}"
+
+
+class CostRow(models.Model):
+    """What the predictor remembers: fading sums over samples, x the payload's size, y the slot time.
+
+    The meaning of the sums is in ``scheduling.fairness.prediction``; only the tick writes them.
+    """
+
+    mean_us = models.BigIntegerField(_("mean us"))
+    samples = models.BigIntegerField(_("samples"), help_text=_("Jobs that taught, in all."))
+    n = models.FloatField(_("n"), db_default=1.0)
+    sum_x = models.FloatField(_("sum x"), db_default=0.0)
+    sum_y = models.FloatField(_("sum y"), db_default=0.0)
+    sum_xx = models.FloatField(_("sum xx"), db_default=0.0)
+    sum_xy = models.FloatField(_("sum xy"), db_default=0.0)
+    sum_yy = models.FloatField(_("sum yy"), db_default=0.0)
+    least_us = models.FloatField(_("least us"), db_default=0.0)
+    most_us = models.FloatField(_("most us"), db_default=0.0)
+    error_us = models.FloatField(_("error us"), db_default=0.0, help_text=_("Sum of |predicted - measured|."))
+    bias_us = models.FloatField(_("bias us"), db_default=0.0, help_text=_("Sum of predicted - measured."))
+    total_us = models.FloatField(_("total us"), db_default=0.0, help_text=_("Sum of measured, to divide these two by."))
+    updated_at = models.DateTimeField(_("updated at"), null=True)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def sums(self) -> CostSums:
+        """The sums as the pure predictor takes them."""
+        return CostSums(
+            self.n, self.sum_x, self.sum_y, self.sum_xx, self.sum_xy, self.sum_yy, self.least_us, self.most_us
+        )
+
+    @property
+    def mean_error(self) -> float | None:
+        """The mean absolute error of the last predictions, as a part of what was measured; None: none yet."""
+        return self.error_us / self.total_us if self.total_us else None
+
+    @property
+    def bias(self) -> float | None:
+        """Likewise with its sign: above 0 too much is predicted."""
+        return self.bias_us / self.total_us if self.total_us else None
+
+
+class KindCost(CostRow):
+    """What jobs of a kind have cost, over all tenants."""
+
+    kind = models.CharField(_("kind"), max_length=64, primary_key=True)
+
+    class Meta(CostRow.Meta):
+        abstract = False
+        db_table = "scheduling_kind_cost"
+        verbose_name = _("cost of a kind")
+        verbose_name_plural = _("costs by kind")
+
+    def __str__(self) -> str:
+        return self.kind
+
+
+class TenantKindCost(CostRow):
+    """What one tenant's jobs of a kind have cost."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "kind")
+    tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, db_index=False)
+    kind = models.CharField(max_length=64)
+
+    objects = TenantManager()
+
+    class Meta(CostRow.Meta):
+        abstract = False
+        db_table = "scheduling_tenant_kind_cost"

@@ -1,0 +1,194 @@
+"""Changing how the pool is shared: versions and activation of CFS plans, effective with the next tick."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+from django.core.exceptions import ValidationError
+
+from scheduling.bulk.reroute import request_reroute
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
+from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
+from scheduling.plans.queries import get_cfs_plan
+from tenants.context import all_tenants
+from tenants.exceptions import PlanContentInvalidError
+from tenants.models import Tier
+from tenants.services.audit import record_audit
+from tenants.versions.hooks import Content
+from tenants.versions.service import Versioned
+
+EDITABLE_FIELDS = ("name", "strategy", "granularity_seconds", "reserved_slots")
+MAX_WEIGHT = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class TierRow:
+    """The queue and its weight that a plan gives a tier."""
+
+    tier_id: str
+    queue_id: int
+    weight: int
+
+
+def update_cfs_plan(
+    *,
+    plan: CFSPlan,
+    fields: Mapping[str, Any],
+    tiers: Sequence[TierRow] | None = None,
+    reason: str = "",
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> CFSPlanVersion | None:
+    """Change a plan's fields, and if ``tiers`` is given replace its tier rows by them: its next version.
+
+    The dispatcher reads weights and strategy anew in every tick, so an active plan's change is in effect within one.
+    None where nothing changes. Raises CFSPlanInvalidError, and PlanChangedError where the plan is not at
+    ``expected_version`` any more.
+    """
+    _refuse_strays(fields)
+    rows = None if tiers is None else _describe_tiers(tiers)
+
+    def revise(content: Content) -> Content:
+        return content | dict(fields) | ({} if rows is None else {"tiers": rows})
+
+    version = CFS_PLANS.edit(
+        plan, revise, reason=reason, expected_version=expected_version, effective_from=effective_from
+    )
+    return cast("CFSPlanVersion | None", version)
+
+
+def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
+    """A new plan, not active yet. Raises CFSPlanInvalidError."""
+    _refuse_strays(fields)
+    with all_tenants():
+        plan = CFSPlan()
+        CFS_PLANS.put(plan, dict(fields) | {"tiers": _describe_tiers(tiers)})
+        CFS_PLANS.begin(plan, reason=reason)
+        record_audit(action="cfs_plan.created", target=plan, after=describe_plan(plan), reason=reason)
+    return plan
+
+
+def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
+    """Make ``plan`` the active one. Raises CFSPlanInvalidError when a tier has no queue in it.
+
+    What waits moves to the queues that it names, by and by and without loss (`scheduling.bulk.reroute`).
+    """
+    with all_tenants():
+        plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
+        target = plans[plan.pk]
+        missing = Tier.objects.exclude(pk__in=target.tiers.values("tier")).values_list("slug", flat=True)
+        if missing:
+            raise CFSPlanInvalidError("The plan names no queue for: %(names)s.", {"names": ", ".join(missing)})
+        previous = next((row.name for row in plans.values() if row.is_active), None)
+        CFSPlan.objects.filter(is_active=True).update(is_active=False)
+        CFSPlan.objects.filter(pk=target.pk).update(is_active=True)
+        request_reroute(cause=f"the CFS plan {target.name} is active")
+        record_audit(
+            action="cfs_plan.activated",
+            target=target,
+            before={"active": previous},
+            after={"active": target.name},
+            reason=reason,
+        )
+        wake_on_commit()
+        target.refresh_from_db()
+    return target
+
+
+def describe_plan(plan: CFSPlan) -> dict[str, Any]:
+    """A plan as audit and interfaces show it."""
+    return {**CFS_PLANS.describe(plan), "version": plan.version}
+
+
+class _CFSPlans(Versioned[CFSPlan]):
+    """CFS plans with their tier rows, which name their queues by name."""
+
+    noun = "cfs_plan"
+    owner = "plan"
+    changed_action = "cfs_plan.changed"
+    versions = CFSPlanVersion
+
+    def find(self, name: str) -> CFSPlan:
+        return get_cfs_plan(name)
+
+    def lock(self, plan: CFSPlan) -> CFSPlan:
+        locked = CFSPlan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
+        if locked is None:
+            raise CFSPlanNotFoundError
+        return locked
+
+    def describe(self, plan: CFSPlan) -> Content:
+        rows = plan.tiers.select_related("queue")
+        return {name: getattr(plan, name) for name in EDITABLE_FIELDS} | {
+            "tiers": {row.tier_id: {"queue": row.queue.name, "weight": row.weight} for row in rows}
+        }
+
+    def check(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        self._assign(copy(plan), content)
+        self._rows(plan, content["tiers"])
+
+    def put(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        self._assign(plan, content)
+        rows = self._rows(plan, content["tiers"])
+        before = dict(plan.tiers.values_list("tier_id", "queue_id")) if plan.is_active else {}
+        if plan.is_active and before != {row.tier_id: row.queue_id for row in rows}:
+            request_reroute(cause=f"the CFS plan {plan} names other queues")
+        plan.save()
+        # A tier keeps its row: a form that was drawn before still names it.
+        plan.tiers.exclude(tier__in=content["tiers"]).delete()
+        CFSPlanTier.objects.bulk_create(
+            rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "weight"]
+        )
+        wake_on_commit()
+
+    def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        tiers = {f"tiers.{tier}": row for tier, row in content["tiers"].items()}
+        return {name: content[name] for name in EDITABLE_FIELDS} | tiers
+
+    def _assign(self, plan: CFSPlan, content: Mapping[str, Any]) -> None:
+        for name in EDITABLE_FIELDS:
+            if name in content:
+                setattr(plan, name, content[name])
+        try:
+            plan.full_clean()
+        except ValidationError as error:
+            raise CFSPlanInvalidError(" ".join(error.messages)) from error
+
+    def _rows(self, plan: CFSPlan, tiers: Mapping[str, Mapping[str, Any]]) -> list[CFSPlanTier]:
+        known = set(Tier.objects.values_list("slug", flat=True))
+        queues = dict(Queue.objects.values_list("name", "pk"))
+        gone = sorted({tier for tier in tiers if tier not in known})
+        gone += sorted({row["queue"] for row in tiers.values() if row["queue"] not in queues})
+        if gone:
+            raise PlanContentInvalidError("There is no tier or queue %(names)s.", {"names": ", ".join(gone)})
+        missing = sorted(known - set(tiers))
+        if plan.is_active and missing:
+            raise CFSPlanInvalidError("An active plan needs a queue for: %(names)s.", {"names": ", ".join(missing)})
+        if any(not 1 <= row["weight"] <= MAX_WEIGHT for row in tiers.values()):
+            raise CFSPlanInvalidError("Weights lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
+        return [
+            CFSPlanTier(plan=plan, tier_id=tier, queue_id=queues[row["queue"]], weight=row["weight"])
+            for tier, row in tiers.items()
+        ]
+
+
+CFS_PLANS = _CFSPlans()
+
+
+def _describe_tiers(tiers: Sequence[TierRow]) -> dict[str, Any]:
+    names = dict(Queue.objects.filter(pk__in=[row.queue_id for row in tiers]).values_list("pk", "name"))
+    if len({row.tier_id for row in tiers}) != len(tiers):
+        raise CFSPlanInvalidError("A tier appears more than once.")
+    if any(row.queue_id not in names for row in tiers):
+        raise CFSPlanInvalidError("A tier row names a queue that does not exist.")
+    return {row.tier_id: {"queue": names[row.queue_id], "weight": row.weight} for row in tiers}
+
+
+def _refuse_strays(fields: Mapping[str, Any]) -> None:
+    if unknown := sorted(set(fields) - set(EDITABLE_FIELDS)):
+        raise CFSPlanInvalidError("These fields cannot be edited: %(names)s.", {"names": ", ".join(unknown)})

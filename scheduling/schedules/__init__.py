@@ -1,0 +1,1 @@
+"""Schedules: definitions, fires and their jobs."""

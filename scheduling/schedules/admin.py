@@ -1,0 +1,256 @@
+"""Schedules in the console: cron in words, the next runs while one writes, run now, pause, backfill, the fires."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from scheduling.console.filters import KindFilter, TenantFilter
+from scheduling.console.help_texts import HelpfulMixin
+from scheduling.console.links import job_link
+from scheduling.console.tags import badge, fire_mark
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.schedules.definitions import (
+    EDITABLE_FIELDS,
+    create_schedule,
+    delete_schedule,
+    pause_schedule,
+    resume_schedule,
+    update_schedule,
+)
+from scheduling.schedules.forms import BackfillForm, ScheduleForm
+from scheduling.schedules.page import draw_preview, draw_runs, told_expression
+from scheduling.schedules.queries import default_zone, find_schedules, fires_of
+from scheduling.schedules.runs import Backfill, backfill_schedule, run_schedule_now
+from tenants.admin.base import TenantScopedAdmin
+from tenants.admin.keyset import KeysetAdmin, parse_uuid
+from tenants.admin.post_actions import post_action
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+from tenants.request_costs import SEARCH, costs
+
+NEWEST_FIRES = 20
+
+
+@admin.register(Schedule)
+class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
+    """Schedules of the scope of the moment."""
+
+    view_permission = Permission.SCHEDULES_VIEW
+    add_permission = change_permission = Permission.SCHEDULES_MANAGE
+    form = ScheduleForm
+    list_display = ("name", "state_badge", "when", "timezone", "overlap_policy", "next_run", "last_badge")
+    list_filter = (KindFilter, TenantFilter)
+    search_fields = ("name",)
+    sortable_by = ()
+    post_actions = ("run_now", "pause", "resume", "delete")
+    change_form_before_template = "scheduling/dashboards/parts/schedule_preview.html"
+    change_form_outer_after_template = "scheduling/dashboards/parts/schedule_fires.html"
+    empty_title = gettext_lazy("No schedule yet")
+    empty_text = gettext_lazy(
+        "A schedule submits a job again and again, such as every night at 02:30 in Berlin. Add one above."
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Schedule]:
+        return find_schedules().order_by("name", "pk")
+
+    def get_fields(self, request: HttpRequest, obj: Schedule | None = None) -> Any:
+        hidden = {"payload"} if obj is not None and not self._reveals(request) else set()
+        fields = [name for name in EDITABLE_FIELDS if name not in hidden]
+        if obj is None:
+            return fields if self.access(request).tenant is not None else ["tenant", *fields]
+        if not self.has_change_permission(request):
+            return fields
+        return [*fields, "reason", "seen_version"]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        form: Any = super().get_form(request, obj, **kwargs)
+        form.own_tenant = obj.tenant if obj is not None else self.access(request).tenant
+        return form
+
+    def seen_beside(self, obj: Schedule) -> dict[str, str]:
+        return {
+            gettext("Its state"): gettext("enabled")
+            if obj.is_enabled
+            else gettext("paused: %(reason)s") % {"reason": obj.pause_reason}
+        }
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        tenant = self.access(request).tenant
+        return {"timezone": default_zone(tenant.pk)} if tenant is not None else {}
+
+    def save_model(self, request: HttpRequest, obj: Schedule, form: Any, change: bool) -> None:
+        values = {name: form.cleaned_data[name] for name in EDITABLE_FIELDS if name in form.cleaned_data}
+        if change:
+            update_schedule(
+                schedule_id=obj.pk,
+                changes=values,
+                version=form.cleaned_data["seen_version"],
+                reason=form.cleaned_data["reason"],
+            )
+        else:
+            obj.pk = create_schedule(tenant=form.own_tenant or form.cleaned_data["tenant"], values=values).pk
+
+    def get_urls(self) -> list[URLPattern]:
+        preview = self.guard(self.preview_view, Permission.SCHEDULES_VIEW)
+        backfill = self.guard(self.backfill_view, Permission.SCHEDULES_MANAGE)
+        return [
+            path("preview/", preview, name="scheduling_schedule_preview"),
+            path("<uuid:object_id>/backfill/", backfill, name="scheduling_schedule_backfill"),
+            *super().get_urls(),
+        ]
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        schedule = context.get("original")
+        if schedule is not None:
+            context["schedule_runs"] = draw_runs(schedule)
+            context["schedule_fires"] = list(fires_of(schedule)[:NEWEST_FIRES])
+            context["may_backfill"] = self.has_change_permission(request)
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @costs(SEARCH)
+    def preview_view(self, request: HttpRequest) -> HttpResponse:
+        """The next ten runs of what stands in the form, as a part of its page; nothing is saved."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        return HttpResponse(draw_preview(request.POST, request))
+
+    def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
+        """Ask for a span, show its times, and on the second press submit their jobs."""
+        schedule = find_schedules().filter(pk=object_id).first()
+        if schedule is None:
+            raise Http404(gettext("There is no such schedule."))
+        form = BackfillForm(request.POST or None)
+        plan: Backfill | None = None
+        if request.method == "POST" and form.is_valid():
+            plan = self._backfill(request, schedule, form)
+            if plan is not None and "run" in request.POST:
+                self.message_user(
+                    request,
+                    gettext("Submitted: %(submitted)s. Refused: %(refused)s.")
+                    % {"submitted": plan.submitted, "refused": len(plan.refused)},
+                )
+                return HttpResponseRedirect(self._page_of(schedule))
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Backfill %(schedule)s") % {"schedule": schedule},
+            "opts": self.opts,
+            "schedule": schedule,
+            "form": form,
+            "plan": plan,
+        }
+        return TemplateResponse(request, "scheduling/dashboards/schedule_backfill.html", context)
+
+    def _backfill(self, request: HttpRequest, schedule: Schedule, form: BackfillForm) -> Backfill | None:
+        try:
+            return backfill_schedule(
+                schedule_id=schedule.pk,
+                since=form.cleaned_data["since"],
+                until=form.cleaned_data["until"],
+                is_dry_run="run" not in request.POST,
+                reason=form.cleaned_data["reason"],
+                is_rated=self.access(request).platform_role is None,
+            )
+        except DomainError as refusal:
+            form.add_error(None, refusal.detail)
+            return None
+
+    def _reveals(self, request: HttpRequest) -> bool:
+        """Payloads are for the tenant's own, who have the right to see them."""
+        access = self.access(request)
+        return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
+
+    @post_action(label=gettext_lazy("Run now"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True)
+    def run_now(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
+        is_rated = self.access(request).platform_role is None
+        fire = run_schedule_now(schedule_id=schedule.pk, reason=reason, is_rated=is_rated)
+        self.message_user(request, gettext("%(schedule)s runs now; this is its job.") % {"schedule": schedule})
+        return HttpResponseRedirect(reverse("admin:scheduling_job_change", args=[fire.job_id]))
+
+    @post_action(
+        label=gettext_lazy("Pause"),
+        permission=Permission.SCHEDULES_MANAGE,
+        asks_reason=True,
+        is_offered=lambda schedule: schedule.is_enabled,
+    )
+    def pause(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
+        pause_schedule(schedule_id=schedule.pk, reason=reason)
+        return gettext("%(schedule)s is paused; times that pass are not made up for.") % {"schedule": schedule}
+
+    @post_action(
+        label=gettext_lazy("Resume"),
+        permission=Permission.SCHEDULES_MANAGE,
+        is_offered=lambda schedule: not schedule.is_enabled,
+    )
+    def resume(self, request: HttpRequest, schedule: Schedule, reason: str) -> str:
+        resume_schedule(schedule_id=schedule.pk, reason=reason)
+        return gettext("%(schedule)s fires again, from now on.") % {"schedule": schedule}
+
+    @post_action(label=gettext_lazy("Delete"), permission=Permission.SCHEDULES_MANAGE, asks_reason=True, is_danger=True)
+    def delete(self, request: HttpRequest, schedule: Schedule, reason: str) -> HttpResponse:
+        delete_schedule(schedule_id=schedule.pk, reason=reason)
+        self.message_user(
+            request,
+            gettext("%(schedule)s is deleted with the record of its fires; its jobs stay.") % {"schedule": schedule},
+        )
+        return HttpResponseRedirect(reverse("admin:scheduling_schedule_changelist"))
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, schedule: Schedule) -> SafeString:
+        if not schedule.is_enabled:
+            return format_html("{} {}", badge("paused"), schedule.pause_reason[:60])
+        return badge("active") if schedule.next_fire_at else badge("inactive", "ended")
+
+    @admin.display(description=gettext_lazy("When"))
+    def when(self, schedule: Schedule) -> SafeString:
+        return format_html("{}<br><code>{}</code>", told_expression(schedule.cron), schedule.cron)
+
+    @admin.display(description=gettext_lazy("Next run (UTC)"))
+    def next_run(self, schedule: Schedule) -> str:
+        return f"{schedule.next_fire_at:%Y-%m-%d %H:%M}" if schedule.next_fire_at else "–"
+
+    @admin.display(description=gettext_lazy("Last outcome"))
+    def last_badge(self, schedule: Any) -> SafeString | str:
+        return fire_mark(schedule.last_outcome) if schedule.last_outcome else "–"
+
+
+@admin.register(ScheduleFire)
+class ScheduleFireAdmin(KeysetAdmin):
+    """What came of every time of every schedule, the last recorded first."""
+
+    view_permission = Permission.SCHEDULES_VIEW
+    list_display = ("shown_time", "outcome_badge", "schedule", "trigger", "its_job", "reason")
+    list_select_related = ("schedule",)
+    list_filter = (TenantFilter,)
+    search_fields = ("id",)
+    search_help_text = gettext_lazy("Id of a schedule")
+    fields = ("schedule", "shown_time", "outcome_badge", "reason", "trigger", "its_job", "fired_at")
+    readonly_fields = ("schedule", "shown_time", "outcome_badge", "its_job")
+    empty_title = gettext_lazy("Nothing has fired yet")
+    empty_text = gettext_lazy("Each time of a schedule appears here with its job, or with why it has none.")
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        wanted = parse_uuid(search_term)
+        if not search_term.strip():
+            return queryset, False
+        return (queryset.filter(schedule_id=wanted) if wanted else queryset.none()), False
+
+    @admin.display(description=gettext_lazy("Time (UTC)"))
+    def shown_time(self, fire: ScheduleFire) -> str:
+        return f"{fire.fire_time:%Y-%m-%d %H:%M:%S}"
+
+    @admin.display(description=gettext_lazy("Outcome"))
+    def outcome_badge(self, fire: ScheduleFire) -> SafeString:
+        return fire_mark(fire.outcome)
+
+    @admin.display(description=gettext_lazy("Job"))
+    def its_job(self, fire: ScheduleFire) -> Any:
+        return job_link(fire.job_id)

@@ -1,0 +1,205 @@
+"""`schedules/`: write, look, pause, run now, backfill, preview."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.responses import includes_waiting, new_job_response, page_response
+from scheduling.exceptions import ScheduleStaleError
+from scheduling.jobs.queries import get_job
+from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer, StoredJobSerializer
+from scheduling.models import Schedule
+from scheduling.schedules.definitions import (
+    create_schedule,
+    delete_schedule,
+    pause_schedule,
+    resume_schedule,
+    update_schedule,
+)
+from scheduling.schedules.queries import default_zone, find_schedules, fires_of, get_schedule, preview
+from scheduling.schedules.rules import read_timing
+from scheduling.schedules.runs import backfill_schedule, run_schedule_now
+from scheduling.schedules.serializers import (
+    BackfillResultSerializer,
+    BackfillSerializer,
+    PreviewRequestSerializer,
+    PreviewSerializer,
+    ScheduleFireSerializer,
+    ScheduleSerializer,
+    ScheduleWriteSerializer,
+)
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.serializers import NoBodySerializer, ReasonSerializer
+from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import LIST, SEARCH
+
+
+class ScheduleViewSet(EditedRows, TenantViewSet):
+    """Jobs that are submitted again and again, by the calendar of a time zone."""
+
+    model = Schedule
+    serializer_class = ScheduleSerializer
+    stale_error = ScheduleStaleError
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.SCHEDULES_VIEW,
+        "retrieve": Permission.SCHEDULES_VIEW,
+        "fires": Permission.SCHEDULES_VIEW,
+        "preview": Permission.SCHEDULES_VIEW,
+        "create": Permission.SCHEDULES_MANAGE,
+        "partial_update": Permission.SCHEDULES_MANAGE,
+        "destroy": Permission.SCHEDULES_MANAGE,
+        "pause": Permission.SCHEDULES_MANAGE,
+        "resume": Permission.SCHEDULES_MANAGE,
+        "run_now": Permission.SCHEDULES_MANAGE,
+        "backfill": Permission.SCHEDULES_MANAGE,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"fires": LIST, "preview": SEARCH}
+
+    @extend_schema(operation_id="schedules_list", parameters=PAGING_PARAMETERS)
+    def list(self, request: Request) -> Response:
+        """List schedules, newest first."""
+        NoQuerySerializer.parse(request.query_params)
+        page = self.paginate_queryset(find_schedules())
+        return self.get_paginated_response(self._serialize(page, many=True))
+
+    @extend_schema(
+        operation_id="schedules_create", request=ScheduleWriteSerializer, responses={201: ScheduleSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Make a schedule; it is enabled at once."""
+        body = ScheduleWriteSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        schedule = create_schedule(tenant=self.tenant, values=body.to_values())
+        answer = self._answer(schedule, status=201)
+        answer["Location"] = reverse("schedule-detail", args=[schedule.pk], request=request)
+        return answer
+
+    @extend_schema(operation_id="schedules_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a schedule; its ETag is its version."""
+        return self._answer(get_schedule(UUID(pk)))
+
+    @extend_schema(
+        operation_id="schedules_update",
+        request=ScheduleWriteSerializer,
+        responses=ScheduleSerializer,
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Change what is named; a new timing counts from now."""
+        schedule = self.begin_edit(lambda: get_schedule(UUID(pk)))
+        # A pause, or a command, may have changed it since.
+        version = schedule.version if self.is_conditional else None
+        body = ScheduleWriteSerializer(data=request.data, partial=True)
+        body.is_valid(raise_exception=True)
+        return self._answer(update_schedule(schedule_id=UUID(pk), changes=body.to_values(), version=version))
+
+    @extend_schema(operation_id="schedules_delete", responses={204: None})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Delete a schedule and the record of its fires; their jobs stay."""
+        delete_schedule(schedule_id=self.begin_edit(lambda: get_schedule(UUID(pk))).pk)
+        return Response(status=204)
+
+    @extend_schema(operation_id="schedules_pause", request=ReasonSerializer, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Stop a schedule; times that pass are not made up for."""
+        body = ReasonSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return self._answer(pause_schedule(schedule_id=UUID(pk), reason=body.validated_data["reason"]))
+
+    @extend_schema(operation_id="schedules_resume", request=NoBodySerializer, responses=ScheduleSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a schedule fire again, from now on."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        return self._answer(resume_schedule(schedule_id=UUID(pk)))
+
+    @extend_schema(
+        operation_id="schedules_run_now",
+        request=CancellationSerializer,
+        parameters=[JobAnswerQuerySerializer],
+        responses={201: StoredJobSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="run-now")
+    def run_now(self, request: Request, pk: str) -> Response:
+        """Submit the schedule's job at once, whatever else runs; a paused schedule's too."""
+        has_waiting = includes_waiting(request)
+        body = CancellationSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
+        assert fire.job_id is not None  # or it would have been refused
+        return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
+
+    @extend_schema(
+        operation_id="schedules_backfill",
+        request=BackfillSerializer,
+        responses={200: OpenApiResponse(BackfillResultSerializer, description="What would be done, or was done.")},
+    )
+    @action(detail=True, methods=["post"])
+    def backfill(self, request: Request, pk: str) -> Response:
+        """Submit a job for each time of a span that has none; with `dry_run`, the default, list them only."""
+        body = BackfillSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = body.validated_data
+        done = backfill_schedule(
+            schedule_id=UUID(pk),
+            since=values["since"],
+            until=values["until"],
+            is_dry_run=values["dry_run"],
+            reason=values["reason"],
+            is_rated=True,
+        )
+        answer = {
+            "dry_run": values["dry_run"],
+            "count": len(done.times),
+            "fire_times": done.times,
+            "skipped": done.skipped,
+            "submitted": done.submitted,
+            "refused": [{"fire_time": time, "reason": reason} for time, reason in done.refused],
+        }
+        return Response(BackfillResultSerializer(answer).data)
+
+    @extend_schema(
+        operation_id="schedules_fires_list", parameters=PAGING_PARAMETERS, responses=ScheduleFireSerializer(many=True)
+    )
+    @action(detail=True)
+    def fires(self, request: Request, pk: str) -> Response:
+        """List what came of a schedule's times, the last recorded first."""
+        NoQuerySerializer.parse(request.query_params)
+        return page_response(self, fires_of(get_schedule(UUID(pk))), ScheduleFireSerializer)
+
+    @extend_schema(operation_id="schedules_preview", request=PreviewRequestSerializer, responses=PreviewSerializer)
+    @action(detail=False, methods=["post"])
+    def preview(self, request: Request) -> Response:
+        """Show a timing in words and its next ten runs, with notes where the clocks change; nothing is saved."""
+        body = PreviewRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})
+        runs = preview(timing.recurrence, starts_at=timing.starts_at, ends_at=timing.ends_at)
+        cron = timing.recurrence.cron
+        answer = {
+            "words": cron.words,
+            "timezone": timing.recurrence.zone.key,
+            "least_interval_seconds": cron.least_interval_seconds(),
+            "runs": runs,
+        }
+        return Response(PreviewSerializer(answer).data)
+
+    def _serialize(self, rows: Any, *, many: bool = False) -> Any:
+        """For the tenant's own, who have the right to it, with payloads."""
+        reveals = self.access.platform_role is None and self.access.may(Permission.JOBS_REVEAL)
+        return ScheduleSerializer(rows, many=many, context={"reveals": reveals}).data
+
+    def _answer(self, schedule: Schedule, *, status: int = 200) -> Response:
+        return Response(self._serialize(schedule), status=status, headers=etag_headers(schedule))

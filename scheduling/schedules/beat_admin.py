@@ -1,0 +1,177 @@
+"""The platform's own schedules: django-celery-beat's admin in the console's shell, for the platform's people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+from django_celery_beat.admin import ClockedScheduleAdmin as BeatClockedScheduleAdmin
+from django_celery_beat.admin import CrontabScheduleAdmin as BeatCrontabScheduleAdmin
+from django_celery_beat.admin import PeriodicTaskAdmin as BeatPeriodicTaskAdmin
+from django_celery_beat.admin import PeriodicTaskForm, TaskSelectWidget
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from scheduling.celery.beat_tasks import find_fault, find_undelivered
+from scheduling.celery.message_signing import SUBMIT_TASK
+from scheduling.console.links import job_link
+from scheduling.console.tags import badge
+from scheduling.schedules.beat_submissions import check_submission
+from scheduling.schedules.queries import last_submission
+from tenants.admin.keyset import parse_uuid
+from tenants.admin.users import LoggedAdmin
+from tenants.exceptions import DomainError
+from tenants.permissions import Permission
+
+for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
+    admin.site.unregister(model)
+
+
+KWARGS_HELP = gettext_lazy(
+    'A JSON object. For scheduling.submit: {"tenant": "acme", "kind": "noop", "payload": {}}, and if wanted priority,'
+    " queue, tags, fair_key, max_retries, run_at, deadline. Saving checks it; one job is submitted for each due time,"
+    " however many beats run."
+)
+
+
+class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
+    """The registered tasks, in the shell's style."""
+
+
+class ScheduleForm(PeriodicTaskForm):
+    """beat's form with the shell's widgets."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["task"].widget = UnfoldAdminTextInputWidget()
+        self.fields["regtask"].widget = UnfoldTaskSelectWidget()
+        if "kwargs" in self.fields:
+            self.fields["kwargs"].help_text = KWARGS_HELP
+
+    def clean(self) -> dict[str, Any]:
+        """What a submission would be refused for is said now, and not when it is due."""
+        values: dict[str, Any] = super().clean()
+        if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
+            self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
+        if values.get("task") == SUBMIT_TASK and not self.errors:
+            if values.get("args", self.instance.args) not in ("", "[]"):
+                self.add_error("args", gettext("This task takes keyword arguments only."))
+            try:
+                check_submission(json.loads(values.get("kwargs", self.instance.kwargs) or "{}"))
+            except DomainError as refusal:
+                if "kwargs" not in self.fields:
+                    # The faults would quote what the form hides.
+                    self.add_error(None, gettext("Its arguments would be refused."))
+                    return values
+                faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
+                self.add_error("kwargs", f"{refusal.detail}{faults}")
+        return values
+
+    def _sent(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return what decides about the delivery; a field that the form does not show stays as it is."""
+        names = ("task", "args", "queue", "exchange", "routing_key")
+        return {name: values.get(name, getattr(self.instance, name)) for name in names}
+
+
+class BeatAdmin(LoggedAdmin):
+    """Rows of beat: seen by the platform's people, changed by whoever runs its upkeep."""
+
+    empty_title = gettext_lazy("No such time yet")
+    empty_text = gettext_lazy(
+        "Tasks of beat name the times at which they run. Add one above, or on the page of a task."
+    )
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.UPKEEP_RUN
+
+
+# Beat's rows have no services of their own, so they are audited where Django would log them, as accounts are.
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
+    """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
+
+    empty_title = gettext_lazy("No task yet")
+    empty_text = gettext_lazy("“manage.py migrate” enters the platform's own. Add one of yours above.")
+
+    form = ScheduleForm
+    # They hold payloads: neither a filter in the URL nor an audit entry reveals them.
+    hidden_fields = frozenset({"args", "kwargs", "headers"})
+    list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")
+    list_filter = ()
+    search_fields = ("name",)
+    # beat's acts on ticked rows write no audit entry, and its own form template carries an inline script.
+    actions = None
+    change_form_template = None
+    date_hierarchy = None
+    fieldsets = (*BeatPeriodicTaskAdmin.fieldsets, (gettext_lazy("Last result"), {"fields": ("last_result",)}))
+    readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave out the arguments of a task, which hold payloads, for people without `jobs.reveal`."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.access(request).may(Permission.JOBS_REVEAL):
+            return fieldsets
+        return [(title, options) for title, options in fieldsets if "kwargs" not in options["fields"]]
+
+    @admin.display(description=gettext_lazy("Of its last submission"))
+    def last_result(self, task: PeriodicTask) -> SafeString | str:
+        entry = last_submission(task.pk) if task.pk else None
+        if entry is None:
+            return gettext("none yet")
+        if entry.action == "beat.refused":
+            return format_html("{} {} {}", badge("fire_refused"), f"{entry.at:%Y-%m-%d %H:%M:%S}", entry.reason)
+        job_id = parse_uuid(str((entry.after or {}).get("job", "")))
+        return format_html("{} {} {}", badge("fire_submitted"), f"{entry.at:%Y-%m-%d %H:%M:%S}", job_link(job_id))
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, task: PeriodicTask) -> SafeString:
+        return badge("active" if task.enabled else "inactive")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the list, and above it what cannot be delivered."""
+        if request.method == "GET":
+            for sentence in find_undelivered():
+                messages.error(request, sentence)
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        return response
+
+    @admin.display(description=gettext_lazy("When"))
+    def when(self, task: PeriodicTask) -> str:
+        return str(task.scheduler)
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("interval", "crontab", "solar", "clocked")
+
+
+@admin.register(IntervalSchedule)
+class IntervalScheduleAdmin(BeatAdmin):
+    """Every so many seconds, minutes, hours, days."""
+
+
+@admin.register(CrontabSchedule)
+class CrontabScheduleAdmin(BeatAdmin, BeatCrontabScheduleAdmin):
+    """By the calendar, in a time zone that the row names."""
+
+    inlines = ()
+
+
+@admin.register(SolarSchedule)
+class SolarScheduleAdmin(BeatAdmin):
+    """By the sun."""
+
+
+@admin.register(ClockedSchedule)
+class ClockedScheduleAdmin(BeatAdmin, BeatClockedScheduleAdmin):
+    """Once, at a time."""
+
+    inlines = ()

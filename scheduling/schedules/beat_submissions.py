@@ -1,0 +1,129 @@
+"""Jobs that an operator asks for in beat's own admin: checked when written, submitted once when they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+from scheduling import signals
+from scheduling.celery.message_signing import is_late
+from scheduling.exceptions import MessageLateError, OptionInvalidError
+from scheduling.jobs.requests import JobRequest, check_request
+from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.submission import submit_job
+from scheduling.models import Job
+from tenants.clock import read_clock
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.locks import LockClass
+from tenants.models import AuditLogEntry, Tenant
+from tenants.selectors.tenants import find_tenant
+from tenants.services.audit import AuditTarget, record_audit
+
+TIME_OPTIONS = ("run_at", "deadline")
+OPTIONS = (*TIME_OPTIONS, "priority", "fair_key", "tags", "queue", "max_retries", "idempotency_key")
+AUDIT_TYPE = "django_celery_beat.periodictask"
+# A crontab comes once a minute at most.
+CRONTAB_SECONDS = 60
+# Two messages of one due time come within a third of the interval, two due times more than two thirds apart.
+SLOTS_AN_INTERVAL = 3
+
+
+def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
+    """The request that an operator wrote into beat's admin, its times as ISO 8601 with a zone."""
+    if strays := sorted(set(options) - set(OPTIONS)):
+        raise OptionInvalidError(
+            "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
+        )
+    try:
+        times = {name: datetime.fromisoformat(options[name]) for name in TIME_OPTIONS if options.get(name)}
+        return JobRequest(kind=kind, payload=payload, **options | times)
+    except (TypeError, ValueError) as error:
+        raise OptionInvalidError(str(error)) from error
+
+
+def check_submission(kwargs: Any) -> None:
+    """Raise the DomainError that submitting with these keyword arguments would raise now."""
+    tenant, request = _read(kwargs)
+    with tenant_context(tenant):
+        check_request(request, now=read_clock(), plan=tenant.plan)
+        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+
+
+def submit_for_beat(
+    *, task_name: str, tenant: Tenant, request: JobRequest, message_id: str = "", asked_at: float | None = None
+) -> Job:
+    """Submit what a message of beat asks for; the job of the same due time where there is one already.
+
+    ``asked_at`` is when the message was signed: two beats send two messages for each due time, a moment apart, and a
+    message that is sent again has the time of the first. Without a row of beat's, the message's own id tells whether
+    it came before. The audit log keeps what became of it under the task, a refusal too; a late message once.
+    """
+    row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
+    if row is None or request.idempotency_key is not None:
+        _require_in_time(asked_at)
+        if request.idempotency_key is None and message_id:
+            request = replace(request, idempotency_key=f"beat-message:{message_id}")
+        return submit_job(tenant=tenant, request=request).job
+    target = AuditTarget(AUDIT_TYPE, str(row.pk), tenant.pk)
+    try:
+        with tenant_context(tenant):
+            _require_in_time(asked_at)
+            job, is_new = _submit_once(row, tenant, request, asked_at)
+            if is_new:
+                record_audit(action="beat.submitted", target=target, after={"job": str(job.pk), "kind": job.kind})
+    except DomainError as error:
+        reason = f"{error.code}: {error}"
+        with tenant_context(tenant):
+            # An attacker with access to Redis can send a late message as often as they like.
+            if not (isinstance(error, MessageLateError) and _is_told(target, reason)):
+                record_audit(action="beat.refused", target=target, reason=reason)
+        raise
+    return job
+
+
+def _require_in_time(asked_at: float | None) -> None:
+    if asked_at is not None and is_late(asked_at):
+        signals.message_refused.send(None, reason="too old")
+        raise MessageLateError("It was due at %(time)s.", {"time": f"{datetime.fromtimestamp(asked_at, UTC):%FT%TZ}"})
+
+
+def _is_told(target: AuditTarget, reason: str) -> bool:
+    entries = AuditLogEntry.objects.filter(target_type=target.type, target_id=target.id, action="beat.refused")
+    return entries.filter(reason=reason).exists()
+
+
+def _submit_once(row: PeriodicTask, tenant: Tenant, request: JobRequest, asked_at: float | None) -> tuple[Job, bool]:
+    LockClass.BEAT_TASK.hold(str(row.pk))
+    now = read_clock().timestamp()
+    slot = int((now if asked_at is None else asked_at) / (_interval_seconds(row) / SLOTS_AN_INTERVAL))
+    keys = [f"beat:{row.pk}:{number}" for number in (slot, slot - 1)]
+    earlier = Job.objects.filter(idempotency_key__in=keys).first()
+    if earlier is not None:
+        return earlier, False
+    return submit_job(tenant=tenant, request=replace(request, idempotency_key=keys[0])).job, True
+
+
+def _interval_seconds(row: PeriodicTask) -> float:
+    interval: IntervalSchedule | None = row.interval
+    if interval is None:
+        return CRONTAB_SECONDS
+    return max(float(interval.schedule.run_every.total_seconds()), 0.001)
+
+
+def _read(kwargs: Any) -> tuple[Tenant, JobRequest]:
+    if not isinstance(kwargs, Mapping):
+        raise OptionInvalidError("The keyword arguments must be a JSON object.")
+    given = dict(kwargs)
+    missing = [name for name in ("tenant", "kind") if not isinstance(given.get(name), str)]
+    if missing:
+        raise OptionInvalidError("%(name)s is missing, or is no text.", {"name": missing[0]})
+    payload = given.pop("payload", None) or {}
+    if not isinstance(payload, dict):
+        raise OptionInvalidError("payload must be a JSON object.")
+    tenant = find_tenant(given.pop("tenant"))
+    return tenant, read_request(given.pop("kind"), payload, given)

@@ -1,0 +1,193 @@
+"""What people do with schedules: write, change, pause, resume, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext
+
+from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, ScheduleNotFoundError, ScheduleStaleError
+from scheduling.limits.declared import SCHEDULE_COUNT
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.schedules.rules import TIMING_FIELDS, check_schedule, next_fire, recurrence_of
+from tenants.clock import read_clock
+from tenants.context import tenant_context
+from tenants.exceptions import FieldInvalidError
+from tenants.locks import LockClass
+from tenants.models import Tenant
+from tenants.selectors.limits import allowed_for
+from tenants.selectors.settings import tenant_setting
+from tenants.services.audit import record_audit
+from tenants.services.changes import Difference, assign
+from tenants.services.pausing import require_reason
+from tenants.tenant_settings import TIMEZONE
+
+JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
+EDITABLE_FIELDS = (
+    "name",
+    *JOB_FIELDS,
+    *TIMING_FIELDS,
+    "overlap_policy",
+    "catch_up_policy",
+    "jitter_seconds",
+)
+PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
+# Two who add a schedule at once would each see room for one more: they take turns.
+
+
+def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
+    """A new schedule that is enabled at once, by default in the tenant's own time zone.
+
+    ScheduleInvalidError names every field with a fault.
+    """
+    with tenant_context(tenant):
+        _take_room(tenant)
+        schedule = Schedule(tenant=tenant)
+        created = _assign(schedule, {"timezone": tenant_setting(tenant, TIMEZONE.key), **values})
+        now = read_clock()
+        check_schedule(schedule, tenant, now=now, is_new_timing=True)
+        _check_name(schedule)
+        schedule.next_fire_at = _next_time(schedule, now)
+        schedule.save(force_insert=True)
+        record_audit(action="schedule.created", target=schedule, after=created.after)
+    return schedule
+
+
+def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
+    """Raise what saving these values would raise about them; nothing is written. ``schedule``: the one they change."""
+    with tenant_context(tenant):
+        draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)
+        difference = _assign(draft, values)
+        is_new_timing = schedule is None or any(name in difference.after for name in TIMING_FIELDS)
+        check_schedule(draft, tenant, now=read_clock(), is_new_timing=is_new_timing)
+        _check_name(draft)
+
+
+def update_schedule(
+    *, schedule_id: UUID, changes: Mapping[str, Any], version: int | None = None, reason: str = ""
+) -> Schedule:
+    """Change fields of a schedule of the current scope, if it is still at ``version``.
+
+    A new cron, zone or bound counts from now: what the old rule had missed is not made up for.
+    """
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        if version is not None and version != schedule.version:
+            raise ScheduleStaleError(
+                "The schedule is at version %(current)s, not %(version)s.",
+                {"current": schedule.version, "version": version},
+            )
+        with tenant_context(schedule.tenant):
+            difference = _assign(schedule, changes)
+            if not difference:
+                return schedule
+            now = read_clock()
+            is_new_timing = any(name in difference.after for name in TIMING_FIELDS)
+            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=is_new_timing)
+            if "name" in difference.after:
+                _check_name(schedule)
+            if is_new_timing and schedule.is_enabled:
+                schedule.next_fire_at = _next_time(schedule, now)
+            _save(schedule, difference, action="schedule.updated", reason=reason)
+    return schedule
+
+
+def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
+    """Stop a schedule of the current scope. Times that pass are not made up for; jobs that exist go on."""
+    reason = require_reason(reason)
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            if not schedule.is_enabled:
+                return schedule
+            ScheduleFire.objects.filter(schedule=schedule, outcome=ScheduleFire.Outcome.WAITING).update(
+                outcome=ScheduleFire.Outcome.SKIPPED_OVERLAP, reason=PAUSED_WHILE_WAITING
+            )
+            schedule.next_fire_at = None
+            difference = assign(schedule, {"is_enabled": False, "pause_reason": reason})
+            _save(schedule, difference, action="schedule.paused", reason=reason)
+    return schedule
+
+
+def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
+    """Let a schedule of the current scope fire again, from now on."""
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            if schedule.is_enabled:
+                return schedule
+            now = read_clock()
+            # What it says may have stopped being possible: the plan, the kinds, the time zones.
+            check_schedule(schedule, schedule.tenant, now=now, is_new_timing=True)
+            schedule.next_fire_at = _next_time(schedule, now)
+            difference = assign(schedule, {"is_enabled": True, "pause_reason": ""})
+            _save(schedule, difference, action="schedule.resumed", reason=reason)
+    return schedule
+
+
+def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
+    """Delete a schedule of the current scope and the record of its fires; their jobs stay."""
+    with transaction.atomic():
+        schedule = lock_schedule(schedule_id)
+        with tenant_context(schedule.tenant):
+            record_audit(
+                action="schedule.deleted",
+                target=schedule,
+                before={"name": schedule.name, "cron": schedule.cron, "timezone": schedule.timezone},
+                reason=reason,
+            )
+            # The fires go with it, by the database's own key.
+            Schedule.objects.filter(pk=schedule.pk).delete()
+
+
+def lock_schedule(schedule_id: UUID) -> Schedule:
+    """The schedule of the current scope, held until the transaction ends; whoever fires it takes the same lock."""
+    rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
+    schedule = rows.filter(pk=schedule_id).first()
+    if schedule is None:
+        raise ScheduleNotFoundError
+    return schedule
+
+
+def _assign(schedule: Schedule, values: Mapping[str, Any]) -> Difference:
+    if strays := set(values) - set(EDITABLE_FIELDS):
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
+    try:
+        return assign(schedule, values)
+    except FieldInvalidError as error:
+        raise ScheduleInvalidError(error.detail, errors=error.errors) from error
+
+
+def _take_room(tenant: Tenant) -> None:
+    LockClass.SCHEDULE_COUNT.hold(str(tenant.pk))
+    limit = allowed_for(tenant.pk, SCHEDULE_COUNT)
+    if limit is not None and Schedule.objects.count() >= limit:
+        raise ScheduleLimitError("The plan allows %(limit)s schedules.", {"limit": limit})
+
+
+def _check_name(schedule: Schedule) -> None:
+    if Schedule.objects.filter(name=schedule.name).exclude(pk=schedule.pk).exists():
+        fault = {"field": "name", "code": "name_taken", "detail": gettext("Another schedule has this name.")}
+        raise ScheduleInvalidError(f"name: {fault['detail']}", errors=[fault])
+
+
+def _next_time(schedule: Schedule, now: datetime) -> datetime | None:
+    fire = next_fire(schedule, recurrence_of(schedule), after=now)
+    return None if fire is None else fire.at
+
+
+def _save(schedule: Schedule, difference: Difference, *, action: str, reason: str) -> None:
+    schedule.version += 1
+    schedule.save(update_fields=[*difference.after, "next_fire_at", "version", "updated_at"])
+    record_audit(
+        action=action,
+        target=schedule,
+        before=difference.before,
+        after=difference.after,
+        reason=reason,
+    )

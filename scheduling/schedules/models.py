@@ -1,0 +1,179 @@
+"""Schedules, and each time that one fired or should have."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from scheduling.jobs.models import Job
+from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
+from tenants.encryption.fields import SealedJSONField
+from tenants.models.base import TenantModel
+
+MAX_JITTER_SECONDS = 3_600
+
+DST_CHOICES = [
+    (DstPolicy.STANDARD.value, _("standard: fixed times run once, intervals keep their pace")),
+    (DstPolicy.FIRST.value, _("first: a missing time runs after the gap, a repeated one the first time")),
+    (DstPolicy.SECOND.value, _("second: a missing time runs after the gap, a repeated one the second time")),
+    (DstPolicy.BOTH.value, _("both: a missing time runs after the gap, a repeated one both times")),
+    (DstPolicy.SKIP.value, _("skip: a missing time does not run, a repeated one runs the first time")),
+]
+OVERLAP_CHOICES = [
+    (OverlapPolicy.ALLOW.value, _("allow: submit all the same")),
+    (OverlapPolicy.SKIP.value, _("skip: leave this one out")),
+    (OverlapPolicy.QUEUE_ONE.value, _("queue one: one waits for the end of the run before it, more are left out")),
+    (OverlapPolicy.CANCEL_PREVIOUS.value, _("cancel previous: submit, and cancel what has not ended")),
+]
+CATCH_UP_CHOICES = [
+    (CatchUpPolicy.NONE.value, _("none: what was missed stays missed")),
+    (CatchUpPolicy.LATEST.value, _("latest: one run for the newest missed time")),
+    (CatchUpPolicy.ALL.value, _("all: a run for each missed time, the newest 100 at most")),
+]
+
+
+class Schedule(TenantModel):
+    """A job that is submitted again and again, by the calendar of a time zone."""
+
+    name = models.CharField(_("name"), max_length=100, help_text=_("What people call it; once in a tenant."))
+    kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
+    payload = SealedJSONField(
+        verbose_name=_("payload"), default=dict, blank=True, help_text=_("A JSON object by the kind's own schema.")
+    )
+    priority = models.SmallIntegerField(
+        _("priority"), default=0, help_text=_("Orders this tenant's own jobs only; higher runs earlier.")
+    )
+    queue = models.CharField(_("queue"), max_length=60, blank=True, help_text=_("Empty: where routing sends the kind."))
+    tags = ArrayField(
+        models.CharField(max_length=64),
+        verbose_name=_("tags"),
+        default=list,
+        blank=True,
+        help_text=_("Labels, with commas."),
+    )
+    fair_key = models.CharField(
+        _("fair key"), max_length=100, blank=True, help_text=_("Whose jobs they are inside the tenant.")
+    )
+    max_retries = models.PositiveSmallIntegerField(
+        _("max retries"), null=True, blank=True, help_text=_("Empty: the kind's own number.")
+    )
+    cron = models.CharField(
+        _("cron"),
+        max_length=200,
+        help_text=_("Five fields: minute, hour, day of month, month, day of week, such as 30 2 * * MON."),
+    )
+    timezone = models.CharField(
+        _("timezone"), max_length=64, default="UTC", help_text=_("An IANA name such as Europe/Berlin.")
+    )
+    dst_policy = models.CharField(
+        _("when clocks change"),
+        max_length=10,
+        choices=DST_CHOICES,
+        default=DstPolicy.STANDARD.value,
+        help_text=_("What happens to times that do not exist, and to those that come twice."),
+    )
+    overlap_policy = models.CharField(
+        _("while one still runs"),
+        max_length=16,
+        choices=OVERLAP_CHOICES,
+        default=OverlapPolicy.ALLOW.value,
+        help_text=_("What happens at a time at which an earlier run has not ended."),
+    )
+    catch_up_policy = models.CharField(
+        _("after an outage"),
+        max_length=10,
+        choices=CATCH_UP_CHOICES,
+        default=CatchUpPolicy.LATEST.value,
+        help_text=_("What happens to times more than a minute ago, at which no dispatcher ran."),
+    )
+    jitter_seconds = models.PositiveIntegerField(
+        _("jitter seconds"),
+        default=0,
+        validators=[MaxValueValidator(MAX_JITTER_SECONDS)],
+        help_text=_("Each run is put off by up to so many seconds, by the same number for the same time."),
+    )
+    starts_at = models.DateTimeField(
+        _("starts at"), null=True, blank=True, help_text=_("No run before; empty: at once.")
+    )
+    ends_at = models.DateTimeField(_("ends at"), null=True, blank=True, help_text=_("No run after; empty: never ends."))
+    is_enabled = models.BooleanField(_("is enabled"), default=True)
+    pause_reason = models.CharField(_("pause reason"), max_length=500, blank=True)
+    next_fire_at = models.DateTimeField(_("next fire at"), null=True, editable=False)
+    last_fire_at = models.DateTimeField(_("last fire at"), null=True, editable=False)
+    version = models.PositiveIntegerField(_("version"), default=1, editable=False)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
+
+    class Meta:
+        verbose_name = _("schedule")
+        verbose_name_plural = _("schedules")
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "id"], name="schedule_tenant_id"),
+            models.UniqueConstraint(fields=["tenant", "name"], name="schedule_name"),
+        ]
+        indexes = [
+            models.Index(fields=["next_fire_at"], condition=Q(next_fire_at__isnull=False), name="schedule_next_fire"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ScheduleFire(TenantModel):
+    """One time of one schedule and what came of it."""
+
+    class Trigger(models.TextChoices):
+        CRON = "cron", _("by the calendar")
+        MANUAL = "manual", _("run now")
+        BACKFILL = "backfill", _("backfill")
+
+    class Outcome(models.TextChoices):
+        SUBMITTED = "submitted", _("submitted")
+        WAITING = "waiting", _("waits for the run before it")
+        SKIPPED_OVERLAP = "skipped_overlap", _("skipped: one was running")
+        SKIPPED_MISSED = "skipped_missed", _("skipped: missed")
+        REFUSED = "refused", _("refused")
+
+    schedule = models.ForeignKey(
+        Schedule,
+        models.DO_NOTHING,
+        verbose_name=_("schedule"),
+        db_constraint=False,  # the composite key (tenant, schedule) stands in the migration
+        db_index=False,
+        related_name="fires",
+    )
+    fire_time = models.DateTimeField(_("fire time"))
+    trigger = models.CharField(_("trigger"), max_length=8, choices=Trigger.choices)
+    outcome = models.CharField(_("outcome"), max_length=16, choices=Outcome.choices)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    job = models.ForeignKey(
+        Job,
+        models.DO_NOTHING,
+        verbose_name=_("job"),
+        null=True,
+        db_constraint=False,  # likewise (tenant, job)
+        db_index=False,
+        related_name="schedule_fires",
+    )
+    fired_at = models.DateTimeField(_("fired at"))
+
+    class Meta:
+        verbose_name = _("schedule fire")
+        verbose_name_plural = _("schedule fires")
+        constraints = [
+            models.UniqueConstraint(fields=["schedule", "fire_time"], name="schedule_fire_once"),
+            models.UniqueConstraint(
+                fields=["schedule"], condition=Q(outcome="waiting"), name="schedule_fire_one_waiting"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["schedule", "-id"], name="schedule_fire_newest"),
+            models.Index(fields=["schedule", "-fire_time"], condition=Q(job__isnull=False), name="schedule_fire_runs"),
+            models.Index(fields=["tenant", "job"], condition=Q(job__isnull=False), name="schedule_fire_job"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.fire_time:%Y-%m-%d %H:%M:%S} {self.outcome}"

@@ -1,0 +1,146 @@
+"""Fires beside a run that has not ended, and the records that firing writes."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from django.db import transaction
+from psycopg.rows import namedtuple_row, scalar_row
+
+from scheduling import signals
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.schedules.recurrence import OverlapPolicy
+from tenants.database.sql import load_sql
+from tenants.prepared import planned_cursor
+from tenants.services.audit import record_audit
+
+
+def record_fires(fires: Sequence[ScheduleFire], next_times: Mapping[Schedule, datetime | None]) -> None:
+    """Store the fires of one tenant's schedules, and each schedule's next time."""
+    ScheduleFire.objects.bulk_create(fires)
+    newest: dict[UUID, datetime] = {}
+    for fire in fires:
+        newest[fire.schedule_id] = max(fire.fire_time, newest.get(fire.schedule_id, fire.fire_time))
+    schedules = list(next_times)
+    for schedule in schedules:
+        schedule.next_fire_at = next_times[schedule]
+        schedule.last_fire_at = newest.get(schedule.pk, schedule.last_fire_at)
+    Schedule.objects.bulk_update(schedules, ["next_fire_at", "last_fire_at"])
+    counts = Counter((fire.tenant_id, fire.outcome) for fire in fires)
+    transaction.on_commit(lambda: _tell(counts))
+
+
+def disable_schedules(faulty: Sequence[tuple[Schedule, str]]) -> None:
+    """Switch off what cannot be fired, each with its reason, so that the others go on and somebody looks."""
+    for schedule, reason in faulty:
+        schedule.is_enabled, schedule.next_fire_at = False, None
+        schedule.pause_reason = reason[:500]
+        schedule.version += 1
+        record_audit(
+            action="schedule.disabled",
+            target=schedule,
+            before={"is_enabled": True},
+            after={"is_enabled": False},
+            reason=reason,
+        )
+    if faulty:
+        rows = [schedule for schedule, _ in faulty]
+        Schedule.objects.bulk_update(rows, ["is_enabled", "next_fire_at", "pause_reason", "version"])
+        transaction.on_commit(lambda: _tell_disabled(rows))
+
+
+def _tell(counts: Mapping[tuple[UUID, str], int]) -> None:
+    for (tenant_id, outcome), count in counts.items():
+        signals.schedules_fired.send(None, tenant_id=tenant_id, outcome=outcome, count=count)
+
+
+def _tell_disabled(schedules: Sequence[Schedule]) -> None:
+    for schedule in schedules:
+        signals.schedule_disabled.send(
+            None, tenant_id=schedule.tenant_id, schedule_id=schedule.pk, reason=schedule.pause_reason
+        )
+
+
+STILL_RUNNING = "The run before it had not ended."
+ONE_WAITS = "The run before it had not ended, and one waits already."
+OVERTAKEN = "A later time was due as well and would have cancelled it."
+
+_SQL = load_sql(__file__)
+_OPEN_RUNS, _RELEASED = _SQL["find_open_runs"], _SQL["lock_released"]
+
+
+@dataclass(slots=True)
+class Overlaps:
+    """The runs of some schedules that have not ended, and who of them has one waiting."""
+
+    open_runs: dict[UUID, list[UUID]]
+    waiting: set[UUID]
+
+    @classmethod
+    def read(cls, schedules: Sequence[Schedule]) -> Self:
+        """Two queries for all of them; none where every schedule allows overlaps."""
+        ids = [schedule.pk for schedule in schedules if schedule.overlap_policy != OverlapPolicy.ALLOW]
+        open_runs: dict[UUID, list[UUID]] = defaultdict(list)
+        if not ids:
+            return cls(open_runs, set())
+        with planned_cursor(namedtuple_row) as cursor:
+            cursor.execute(_OPEN_RUNS, {"schedule_ids": ids})
+            for row in cursor.fetchall():
+                open_runs[row.schedule_id].append(row.job_id)
+        waiting = ScheduleFire.objects.filter(schedule__in=ids, outcome=ScheduleFire.Outcome.WAITING)
+        return cls(open_runs, set(waiting.values_list("schedule_id", flat=True)))
+
+    def choose(self, schedule: Schedule, fires: list[ScheduleFire]) -> list[ScheduleFire]:
+        """Write on each fire, oldest first, whether its job is to be submitted."""
+        policy = OverlapPolicy(schedule.overlap_policy)
+        if policy is OverlapPolicy.ALLOW:
+            return fires
+        if policy is OverlapPolicy.CANCEL_PREVIOUS:
+            for fire in fires[:-1]:
+                _leave_out(fire, OVERTAKEN)
+            return fires
+        is_running = bool(self.open_runs[schedule.pk]) or schedule.pk in self.waiting
+        for fire in fires:
+            if not is_running:
+                is_running = True
+            elif policy is OverlapPolicy.SKIP:
+                _leave_out(fire, STILL_RUNNING)
+            elif schedule.pk in self.waiting:
+                _leave_out(fire, ONE_WAITS)
+            else:
+                self.waiting.add(schedule.pk)
+                fire.outcome, fire.reason = ScheduleFire.Outcome.WAITING, STILL_RUNNING
+        return fires
+
+
+def _leave_out(fire: ScheduleFire, reason: str) -> None:
+    fire.outcome, fire.reason = ScheduleFire.Outcome.SKIPPED_OVERLAP, reason
+
+
+def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None:
+    """Cancel the runs before those fires that have become jobs, where their schedules say so."""
+    job_ids = [
+        job_id
+        for fire in fires
+        if fire.schedule.overlap_policy == OverlapPolicy.CANCEL_PREVIOUS
+        for job_id in overlaps.open_runs[fire.schedule_id]
+    ]
+    if job_ids:
+        cancel_jobs(job_ids=job_ids, reason="The schedule's next run takes its place.")
+
+
+def lock_released(limit: int) -> list[ScheduleFire]:
+    """The waiting fires whose turn has come, with their schedules, locked, by tenant."""
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_RELEASED, {"limit": limit})
+        ids = cursor.fetchall()
+    if not ids:
+        return []
+    fires = ScheduleFire.objects.filter(pk__in=ids).select_related("schedule__tenant__plan")
+    return sorted(fires, key=lambda fire: fire.tenant_id)

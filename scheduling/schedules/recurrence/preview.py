@@ -1,0 +1,68 @@
+"""The next runs as people read them: by the clock on the wall, with a note where the clocks are changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from scheduling.schedules.recurrence.fires import Fire, Recurrence, Turn
+from tenants.translation import translate
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewedRun:
+    """One run: its moment in UTC, the zone's own time, and what is to be said about it."""
+
+    at: datetime
+    local: datetime
+    utc_offset: str
+    note: str
+
+
+def preview_runs(
+    recurrence: Recurrence, *, after: datetime, count: int, until: datetime | None = None
+) -> list[PreviewedRun]:
+    """The next ``count`` runs after a moment, none later than ``until``."""
+    offset = offset_words(after.astimezone(recurrence.zone))
+    runs: list[PreviewedRun] = []
+    for fire in recurrence.fires_after(after):
+        if len(runs) == count or (until is not None and fire.at > until):
+            break
+        local = fire.at.astimezone(recurrence.zone)
+        before, offset = offset, offset_words(local)
+        runs.append(PreviewedRun(fire.at, local, offset, _note(fire, before, offset)))
+    return runs
+
+
+def offset_words(local: datetime) -> str:
+    """An offset such as ``UTC+05:45``."""
+    offset = local.utcoffset() or timedelta(0)
+    minutes = round(abs(offset) / timedelta(minutes=1))
+    sign = "-" if offset < timedelta(0) else "+"
+    return f"UTC{sign}{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _note(fire: Fire, before: str, offset: str) -> str:
+    named = f"{fire.civil:%H:%M}"
+    match fire.turn:
+        case Turn.SHIFTED:
+            return translate(
+                "%(named)s does not exist on %(day)s %(month)s: the clocks go forward, and it runs right after.",
+                {"named": named, "day": f"{fire.civil:%d}", "month": translate(f"{fire.civil:%B}")},
+            )
+        case Turn.FIRST:
+            return translate(
+                "%(named)s comes twice on this day, as the clocks go back; this is the first time.", {"named": named}
+            )
+        case Turn.SECOND:
+            return translate(
+                "%(named)s comes twice on this day, as the clocks go back; this is the second time.", {"named": named}
+            )
+    return (
+        translate(
+            "The clocks have changed since the run before: %(before)s → %(offset)s.",
+            {"before": before, "offset": offset},
+        )
+        if before != offset
+        else ""
+    )

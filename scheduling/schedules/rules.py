@@ -1,0 +1,205 @@
+"""From a schedule's row to its rule, its next time and its job; and what a row may not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.utils.translation import gettext
+
+from scheduling.exceptions import (
+    KindInternalError,
+    KindUnknownError,
+    OptionInvalidError,
+    PayloadInvalidError,
+    PriorityNotAllowedError,
+    QueueNotAllowedError,
+    RetriesNotAllowedError,
+    ScheduleInvalidError,
+)
+from scheduling.jobs.requests import JobRequest, check_request
+from scheduling.jobs.routing.service import Routes
+from scheduling.limits.declared import SCHEDULE_INTERVAL
+from scheduling.models import Schedule
+from scheduling.schedules.models import MAX_JITTER_SECONDS
+from scheduling.schedules.recurrence import (
+    Cron,
+    CronInvalidError,
+    DstPolicy,
+    Fire,
+    Recurrence,
+    ZoneUnknownError,
+    find_zone,
+    jitter_seconds,
+)
+from tenants.exceptions import DomainError, FieldInvalidError
+from tenants.models import Tenant
+from tenants.names import clean_name
+from tenants.selectors.limits import allowed_for
+
+# What decides when a schedule fires; a change of anything else keeps its next time.
+TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
+MAX_NAME_CHARACTERS = 100
+# Bounds of starts_at and ends_at: beyond, calendars are guesses.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+_MOMENT = timedelta(microseconds=1)
+_FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
+    (KindUnknownError, "kind"),
+    (KindInternalError, "kind"),
+    (PriorityNotAllowedError, "priority"),
+    (QueueNotAllowedError, "queue"),
+    (RetriesNotAllowedError, "max_retries"),
+)
+
+
+def recurrence_of(schedule: Schedule) -> Recurrence:
+    """The schedule's rule; CronInvalidError or ZoneUnknownError where the row, or the tz database, has gone bad."""
+    return Recurrence(Cron.parse(schedule.cron), find_zone(schedule.timezone), DstPolicy(schedule.dst_policy))
+
+
+def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) -> Fire | None:
+    """The first fire after a moment that lies within the schedule's own bounds."""
+    if schedule.starts_at is not None:
+        after = max(after, schedule.starts_at - _MOMENT)
+    fire = recurrence.next_after(after)
+    if fire is None or (schedule.ends_at is not None and fire.at > schedule.ends_at):
+        return None
+    return fire
+
+
+def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequest:
+    """The job that a fire asks for; the key makes a second one for the same time impossible."""
+    delay = 0
+    if fire_time is not None:
+        delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
+    return JobRequest(
+        kind=schedule.kind,
+        payload=schedule.payload,
+        priority=schedule.priority,
+        run_at=fire_time + timedelta(seconds=delay) if fire_time is not None and delay else None,
+        fair_key=schedule.fair_key,
+        tags=tuple(schedule.tags),
+        queue=schedule.queue or None,
+        max_retries=schedule.max_retries,
+        idempotency_key=None if fire_time is None else f"schedule:{schedule.pk}:{fire_time.isoformat()}",
+    )
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is wrong with a schedule, field by field."""
+
+    found: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, name: str, detail: str, code: str = "field_invalid") -> None:
+        self.found.append({"field": name, "code": code, "detail": detail})
+
+    def read[T](self, name: str, read: Callable[[], T]) -> T | None:
+        """What ``read`` answers; None with a fault noted where it raises one about the field."""
+        try:
+            return read()
+        except (CronInvalidError, ZoneUnknownError) as error:
+            self.add(name, str(error))
+        except FieldInvalidError as error:
+            self.add(name, error.errors[0]["detail"] if error.errors else error.detail)
+        return None
+
+    def raise_any(self) -> None:
+        if self.found:
+            first = self.found[0]
+            raise ScheduleInvalidError(f"{first['field']}: {first['detail']}", errors=self.found)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When something fires, checked and not yet anybody's."""
+
+    recurrence: Recurrence
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+
+def read_timing(values: Mapping[str, Any]) -> Timing:
+    """A timing by itself, checked as when it is saved; for a preview.
+
+    A tenant's least interval and the fields of the job are no part of it.
+    """
+    faults = Faults()
+    draft = Schedule(**values)
+    if draft.dst_policy not in set(DstPolicy):
+        faults.add("dst_policy", gettext("There is no such policy."))
+    _check_bounds(draft, faults)
+    _check_cron(draft, faults)
+    faults.raise_any()
+    return Timing(recurrence_of(draft), draft.starts_at, draft.ends_at)
+
+
+def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
+    """Raise ScheduleInvalidError that names every field with a fault."""
+    faults = Faults()
+    name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
+    schedule.name = name or schedule.name
+    _check_job(schedule, tenant, faults, now)
+    if schedule.jitter_seconds > MAX_JITTER_SECONDS:
+        faults.add("jitter_seconds", gettext("At most %(limit)s seconds.") % {"limit": MAX_JITTER_SECONDS})
+    if is_new_timing:
+        _check_timing(schedule, tenant, faults, now)
+    faults.raise_any()
+
+
+def _check_job(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+    if not isinstance(schedule.payload, dict):
+        faults.add("payload", gettext("The payload must be a JSON object."), "payload_invalid")
+        return
+    request = request_of(schedule)
+    try:
+        check_request(request, now=now, plan=tenant.plan)
+        Routes.load(tenant.plan.tier_id).queue_for(request.kind, request.payload, request.queue)
+    except DomainError as error:
+        faults.found.extend(_faults_of_job(error))
+
+
+def _faults_of_job(error: DomainError) -> list[dict[str, Any]]:
+    if isinstance(error, PayloadInvalidError) and error.errors:
+        return [{**fault, "field": f"payload{fault['field'].removeprefix('$')}"} for fault in error.errors]
+    name = next((name for kind, name in _FIELD_OF_ERROR if isinstance(error, kind)), "payload")
+    if isinstance(error, OptionInvalidError):
+        name = "fair_key" if "fair_key" in str(error) else "tags"
+    return [{"field": name, "code": error.code, "detail": error.detail}]
+
+
+def _check_timing(schedule: Schedule, tenant: Tenant, faults: Faults, now: datetime) -> None:
+    _check_bounds(schedule, faults)
+    cron = _check_cron(schedule, faults)
+    if cron is not None:
+        limit = allowed_for(tenant.pk, SCHEDULE_INTERVAL) or 0
+        if (least := cron.least_interval_seconds()) < limit:
+            faults.add(
+                "cron",
+                gettext("It fires every %(least)s s at its fastest; the plan allows one run in %(limit)s s.")
+                % {"least": least, "limit": limit},
+            )
+    if not faults.found and next_fire(schedule, recurrence_of(schedule), after=now) is None:
+        faults.add("ends_at" if schedule.ends_at else "cron", gettext("It never fires from now on."))
+
+
+def _check_bounds(schedule: Schedule, faults: Faults) -> None:
+    for name, moment in (("starts_at", schedule.starts_at), ("ends_at", schedule.ends_at)):
+        if moment is not None and not EARLIEST <= moment < LATEST:
+            faults.add(
+                name,
+                gettext("It must lie between the years %(first)s and %(last)s.")
+                % {"first": EARLIEST.year, "last": LATEST.year - 1},
+            )
+    if schedule.starts_at and schedule.ends_at and schedule.starts_at >= schedule.ends_at:
+        faults.add("ends_at", gettext("It must lie after starts_at."))
+
+
+def _check_cron(schedule: Schedule, faults: Faults) -> Cron | None:
+    faults.read("timezone", lambda: find_zone(schedule.timezone))
+    cron = faults.read("cron", lambda: Cron.parse(schedule.cron))
+    if cron is not None:
+        schedule.cron = cron.expression
+    return cron

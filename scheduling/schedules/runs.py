@@ -1,0 +1,167 @@
+"""Fires become jobs: by the calendar, by hand, and for times that have passed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext
+
+from scheduling.conf import MAX_BACKFILL_FIRES
+from scheduling.exceptions import BackfillInvalidError
+from scheduling.jobs.submission import submit_job, submit_jobs
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.schedules.definitions import lock_schedule
+from scheduling.schedules.rules import EARLIEST, recurrence_of, request_of
+from tenants.clock import read_clock, read_moment
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError
+from tenants.models import Tenant
+from tenants.services.audit import part_of_act, record_audit
+
+_MOMENT = timedelta(microseconds=1)
+# Times that have, or will have, their job; the others can be made up for.
+DONE_OUTCOMES = (ScheduleFire.Outcome.SUBMITTED, ScheduleFire.Outcome.WAITING)
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """What a backfill would do or has done: the times without a job, how many had one, and who was refused."""
+
+    times: Sequence[datetime]
+    skipped: int
+    submitted: int = 0
+    refused: Sequence[tuple[datetime, str]] = ()
+
+
+def submit_fires(tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rated: bool = False) -> None:
+    """Submit the job of each fire and write on the fire what came of it; the caller stores the fires.
+
+    One refusal is that fire's alone; a tenant that is refused as a whole refuses all of them.
+    """
+    requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
+    try:
+        bulk = submit_jobs(tenant=tenant, requests=requests, is_rated=is_rated)
+    except DomainError as error:
+        for _, fire in fires:
+            _refuse(fire, error)
+        return
+    for index, submission in bulk.accepted:
+        fires[index][1].job = submission.job
+        fires[index][1].outcome = ScheduleFire.Outcome.SUBMITTED
+        fires[index][1].reason = ""
+    for index, refusal in bulk.rejected:
+        _refuse(fires[index][1], refusal)
+
+
+def _refuse(fire: ScheduleFire, error: DomainError) -> None:
+    fire.outcome = ScheduleFire.Outcome.REFUSED
+    fire.reason = f"{error.code}: {error}"[:500]
+
+
+@transaction.atomic
+def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = False) -> ScheduleFire:
+    """Submit a schedule's job at once, whatever else runs and though it be paused; raises why it cannot be.
+
+    ``is_rated``: a tenant asks, and it counts against its rate of submissions.
+    """
+    schedule = lock_schedule(schedule_id)
+    with tenant_context(schedule.tenant):
+        now = read_moment()
+        fire = new_fire(schedule, now, ScheduleFire.Trigger.MANUAL, now)
+        request = request_of(schedule)
+        with part_of_act():
+            fire.job = submit_job(tenant=schedule.tenant, request=request, is_rated=is_rated).job
+        fire.save(force_insert=True)
+        record_audit(action="schedule.run", target=schedule, after={"job": str(fire.job_id)}, reason=reason)
+    return fire
+
+
+@transaction.atomic
+def backfill_schedule(
+    *,
+    schedule_id: UUID,
+    since: datetime,
+    until: datetime,
+    is_dry_run: bool,
+    reason: str = "",
+    is_rated: bool = False,
+) -> Backfill:
+    """Submit a job for each time from ``since`` to ``until`` that has none, at most MAX_BACKFILL_FIRES.
+
+    Times that were missed, left out or refused are made up for, whatever else runs.
+    """
+    schedule = lock_schedule(schedule_id)
+    with tenant_context(schedule.tenant):
+        now = read_clock()
+        times = _times_between(schedule, since, until, now)
+        known = {fire.fire_time: fire for fire in ScheduleFire.objects.filter(schedule=schedule, fire_time__in=times)}
+        wanted = [time for time in times if time not in known or known[time].outcome not in DONE_OUTCOMES]
+        plan = Backfill(wanted, len(times) - len(wanted))
+        if is_dry_run or not wanted:
+            return plan
+        fires = [known.get(time) or new_fire(schedule, time, ScheduleFire.Trigger.BACKFILL, now) for time in wanted]
+        with part_of_act():
+            submit_fires(schedule.tenant, [(schedule, fire) for fire in fires], is_rated=is_rated)
+        return _store_backfill(schedule, plan, fires, now, reason)
+
+
+def _times_between(schedule: Schedule, since: datetime, until: datetime, now: datetime) -> list[datetime]:
+    if since < EARLIEST:
+        raise BackfillInvalidError.of(
+            "from", gettext("It must not lie before the year %(year)s.") % {"year": EARLIEST.year}
+        )
+    if since > until:
+        raise BackfillInvalidError.of("to", gettext("It must not lie before from."))
+    if until > now:
+        raise BackfillInvalidError.of("to", gettext("It must not lie in the future."))
+    fires = recurrence_of(schedule).fires_between(since - _MOMENT, until, MAX_BACKFILL_FIRES + 1)
+    if len(fires) > MAX_BACKFILL_FIRES:
+        raise BackfillInvalidError.of(
+            "to",
+            gettext("There are more than %(limit)s times in between; take a shorter span.")
+            % {"limit": MAX_BACKFILL_FIRES},
+        )
+    return [fire.at for fire in fires]
+
+
+def _store_backfill(
+    schedule: Schedule, plan: Backfill, fires: list[ScheduleFire], now: datetime, reason: str
+) -> Backfill:
+    """Keep the fires that became jobs; what was refused is told, and may be tried again."""
+    made = [fire for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
+    for fire in made:
+        fire.trigger, fire.fired_at = ScheduleFire.Trigger.BACKFILL, now
+    ScheduleFire.objects.bulk_create(
+        made,
+        update_conflicts=True,
+        unique_fields=["schedule", "fire_time"],
+        update_fields=["outcome", "reason", "job", "trigger", "fired_at"],
+    )
+    refused = [(fire.fire_time, fire.reason) for fire in fires if fire.outcome == ScheduleFire.Outcome.REFUSED]
+    record_audit(
+        action="schedule.backfilled",
+        target=schedule,
+        after={
+            "from": plan.times[0].isoformat(),
+            "to": plan.times[-1].isoformat(),
+            "submitted": len(made),
+            "refused": len(refused),
+        },
+        reason=reason,
+    )
+    return Backfill(plan.times, plan.skipped, len(made), refused)
+
+
+def new_fire(schedule: Schedule, fire_time: datetime, trigger: str, now: datetime) -> ScheduleFire:
+    return ScheduleFire(
+        tenant_id=schedule.tenant_id,
+        schedule=schedule,
+        fire_time=fire_time,
+        trigger=trigger,
+        outcome=ScheduleFire.Outcome.SUBMITTED,
+        fired_at=now,
+    )

@@ -1,0 +1,194 @@
+"""Schedules as they are written, answered and previewed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from scheduling.conf import MAX_BACKFILL_FIRES, MAX_TAGS
+from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS
+from scheduling.models import Schedule, ScheduleFire
+from scheduling.schedules.models import MAX_JITTER_SECONDS
+from scheduling.schedules.queries import cron_words
+from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
+from scheduling.schedules.recurrence.cron import MAX_CRON_CHARACTERS
+from scheduling.schedules.recurrence.fires import MAX_ZONE_CHARACTERS
+from scheduling.schedules.rules import MAX_NAME_CHARACTERS
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+
+DST_POLICIES = [policy.value for policy in DstPolicy]
+OVERLAP_POLICIES = [policy.value for policy in OverlapPolicy]
+CATCH_UP_POLICIES = [policy.value for policy in CatchUpPolicy]
+
+
+class TimingSerializer(StrictSerializer):
+    """When something fires."""
+
+    cron = NameField(
+        max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md says what they take."
+    )
+    timezone = NameField(
+        required=False, max_length=MAX_ZONE_CHARACTERS, help_text="An IANA name; else the tenant's setting `timezone`."
+    )
+    dst_policy = serializers.ChoiceField(
+        choices=DST_POLICIES, required=False, help_text="`standard` if not given: what happens where clocks change."
+    )
+    starts_at = MomentField(required=False, allow_null=True, help_text="No run before.")
+    ends_at = MomentField(required=False, allow_null=True, help_text="No run after.")
+
+
+class ScheduleWriteSerializer(TimingSerializer):
+    """A schedule as asked for; what is not named keeps its value, or has its default."""
+
+    name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Once in a tenant.")
+    kind = NameField(max_length=64)
+    payload = serializers.DictField(required=False, help_text="By the kind's own schema.")
+    priority = WholeNumberField(required=False, min_value=-(2**15), max_value=2**15 - 1)
+    queue = NameField(
+        required=False, allow_null=True, allow_blank=True, max_length=60, help_text="Only where routing lets you."
+    )
+    tags = serializers.ListField(child=NameField(max_length=MAX_TAG_CHARACTERS), required=False, max_length=MAX_TAGS)
+    fair_key = NameField(required=False, allow_blank=True, max_length=MAX_FAIR_KEY_CHARACTERS)
+    max_retries = WholeNumberField(required=False, allow_null=True, min_value=0, max_value=2**15 - 1)
+    overlap_policy = serializers.ChoiceField(
+        choices=OVERLAP_POLICIES,
+        required=False,
+        help_text="`allow` if not given: what happens while a run has not ended.",
+    )
+    catch_up_policy = serializers.ChoiceField(
+        choices=CATCH_UP_POLICIES, required=False, help_text="`latest` if not given: what happens after an outage."
+    )
+    jitter_seconds = WholeNumberField(required=False, min_value=0, max_value=MAX_JITTER_SECONDS)
+
+    def to_values(self) -> dict[str, Any]:
+        """The validated values as the service takes them."""
+        values = dict(self.validated_data)
+        if "queue" in values:
+            values["queue"] = values["queue"] or ""
+        if "tags" in values:
+            values["tags"] = list(dict.fromkeys(values["tags"]))
+        return values
+
+
+class ScheduleSerializer(serializers.Serializer[Schedule]):
+    """A schedule; unless `context["reveals"]` says so, without its payload."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    name = serializers.CharField()
+    kind = serializers.CharField()
+    payload = serializers.SerializerMethodField(help_text="Null where it is masked.")
+    is_masked = serializers.SerializerMethodField(help_text="Whether the caller may not see the payload.")
+    priority = serializers.IntegerField()
+    queue = serializers.SerializerMethodField(help_text="Null: where routing sends the kind.")
+    tags = serializers.ListField(child=serializers.CharField())
+    fair_key = serializers.CharField()
+    max_retries = serializers.IntegerField(allow_null=True)
+    cron = serializers.CharField()
+    words = serializers.SerializerMethodField(help_text="The cron in English.")
+    timezone = serializers.CharField()
+    dst_policy = serializers.ChoiceField(choices=DST_POLICIES)
+    overlap_policy = serializers.ChoiceField(choices=OVERLAP_POLICIES)
+    catch_up_policy = serializers.ChoiceField(choices=CATCH_UP_POLICIES)
+    jitter_seconds = serializers.IntegerField()
+    starts_at = MomentField(allow_null=True)
+    ends_at = MomentField(allow_null=True)
+    is_enabled = serializers.BooleanField()
+    pause_reason = serializers.CharField()
+    next_fire_at = MomentField(allow_null=True)
+    last_fire_at = MomentField(allow_null=True)
+    version = serializers.IntegerField(help_text="For the header If-Match.")
+    created_at = MomentField()
+    updated_at = MomentField()
+
+    @extend_schema_field(serializers.DictField(allow_null=True))
+    def get_payload(self, schedule: Schedule) -> Any:
+        return None if self.get_is_masked(schedule) else schedule.payload
+
+    def get_is_masked(self, schedule: Schedule) -> bool:
+        del schedule
+        return not self.context.get("reveals", False)
+
+    def get_queue(self, schedule: Schedule) -> str | None:
+        return schedule.queue or None
+
+    def get_words(self, schedule: Schedule) -> str:
+        return cron_words(schedule.cron)
+
+
+class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
+    """One time of a schedule, and what came of it."""
+
+    id = serializers.UUIDField()
+    fire_time = MomentField()
+    trigger = serializers.ChoiceField(choices=ScheduleFire.Trigger.values)
+    outcome = serializers.ChoiceField(choices=ScheduleFire.Outcome.values)
+    reason = serializers.CharField()
+    job = serializers.UUIDField(source="job_id", allow_null=True)
+    fired_at = MomentField()
+
+
+class StrictBooleanField(serializers.BooleanField):
+    """A JSON boolean; "no", 0 and null are refused."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return bool(data)
+
+
+class BackfillSerializer(StrictSerializer):
+    """Which times to make up for; both bounds belong."""
+
+    to = MomentField(source="until", help_text="Inclusive, and not in the future.")
+    dry_run = StrictBooleanField(default=True, help_text="List the times and do nothing.")
+    reason = NameField(default="", allow_blank=True, max_length=500)
+
+    def get_fields(self) -> dict[str, Any]:
+        # `from` is a keyword of Python's, and no attribute.
+        return {"from": MomentField(source="since", help_text="Inclusive."), **super().get_fields()}
+
+
+class RefusedFireSerializer(serializers.Serializer[Any]):
+    """A time whose job was refused."""
+
+    fire_time = MomentField()
+    reason = serializers.CharField()
+
+
+class BackfillResultSerializer(serializers.Serializer[Any]):
+    """What a backfill would do, or has done."""
+
+    dry_run = serializers.BooleanField()
+    count = serializers.IntegerField(help_text="Times without a job.")
+    fire_times = serializers.ListField(child=MomentField(), max_length=MAX_BACKFILL_FIRES)
+    skipped = serializers.IntegerField(help_text="Times that have their job already.")
+    submitted = serializers.IntegerField()
+    refused = RefusedFireSerializer(many=True)
+
+
+class PreviewRequestSerializer(TimingSerializer):
+    """A timing to look at before it is saved."""
+
+
+class PreviewedRunSerializer(serializers.Serializer[Any]):
+    """One run to come."""
+
+    at = MomentField()
+    local = serializers.SerializerMethodField(help_text="By the zone's own clock, with its offset.")
+    utc_offset = serializers.CharField()
+    note = serializers.CharField(help_text="What is to be said where the clocks change; else empty.")
+
+    def get_local(self, run: Any) -> str:
+        return str(run.local.isoformat())
+
+
+class PreviewSerializer(serializers.Serializer[Any]):
+    """A timing in words, and its next ten runs."""
+
+    words = serializers.CharField()
+    timezone = serializers.CharField()
+    least_interval_seconds = serializers.IntegerField()
+    runs = PreviewedRunSerializer(many=True)

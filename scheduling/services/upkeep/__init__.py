@@ -1,1 +1,0 @@
-"""Upkeep by beat: what there is to do, bounded runs of it, and their results."""

@@ -1,0 +1,1 @@
+"""Fair shares over time: samples, entitlements, decisions."""

@@ -1,0 +1,114 @@
+"""The rows that the tick keeps: virtual times and capacities, to look at."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+
+from scheduling.console.filters import QueueFilter, TenantFilter
+from scheduling.console.wording import duration_words
+from scheduling.models import KindCost, SchedulingEntity, TenantCapacity, TenantKindCost
+from scheduling.statistics.costs import list_worst_predicted
+from tenants.admin.base import ReadOnlyAdmin
+from tenants.permissions import Permission
+
+
+@admin.register(SchedulingEntity)
+class SchedulingEntityAdmin(ReadOnlyAdmin):
+    """A tenant in one queue, or one of its keys there; whoever is runnable with the least virtual time is next."""
+
+    empty_text = gettext_lazy(
+        "A tenant gets a row in a queue with the first job that is routed there, and one for each fair key."
+    )
+
+    empty_title = gettext_lazy("Nobody has queued yet")
+    view_permission = Permission.TENANT_VIEW
+    list_display = ("queue", "key", "virtual_seconds", "weight", "is_runnable", "in_flight", "waiting", "estimate")
+    list_select_related = ("queue",)
+    list_filter = (QueueFilter, TenantFilter)
+    ordering = ("queue__name", "vruntime")
+    sortable_by = ()
+
+    @admin.display(description=gettext_lazy("Fair key"))
+    def key(self, entity: SchedulingEntity) -> str:
+        return entity.fair_key if entity.parent_id else ""
+
+    @admin.display(description=gettext_lazy("Virtual time"))
+    def virtual_seconds(self, entity: SchedulingEntity) -> str:
+        return f"{entity.vruntime / 1_000_000_000:,.3f} s"
+
+    @admin.display(description=gettext_lazy("Weight"))
+    def weight(self, entity: SchedulingEntity) -> str:
+        return f"{entity.weight_milli / 1000:g}"
+
+    @admin.display(description=gettext_lazy("Predicted cost of its next job"))
+    def estimate(self, entity: SchedulingEntity) -> str:
+        return duration_words(entity.estimate_us / 1_000_000)
+
+
+@admin.register(TenantCapacity)
+class TenantCapacityAdmin(ReadOnlyAdmin):
+    """A tenant's messages in flight over all pools, against its cap."""
+
+    empty_title = gettext_lazy("Nobody has submitted yet")
+    empty_text = gettext_lazy("A tenant gets a row with its first job. Submit one with POST /api/v1/jobs/.")
+    view_permission = Permission.TENANT_VIEW
+    list_display = ("tenant", "in_flight", "cap")
+    list_select_related = ("tenant__plan",)
+    sortable_by = ()
+
+    @admin.display(description=gettext_lazy("Cap"))
+    def cap(self, capacity: TenantCapacity) -> int:
+        return capacity.tenant.concurrency_cap
+
+
+@admin.register(KindCost)
+class KindCostAdmin(ReadOnlyAdmin):
+    """What jobs of each kind cost, and how well that is predicted. The predictor follows the last samples."""
+
+    empty_title = gettext_lazy("Nothing has been learned yet")
+    empty_text = gettext_lazy(
+        "A kind gets a row when its first job is completed; until then its queue's expected seconds count."
+    )
+
+    view_permission = Permission.PLATFORM_VIEW
+    list_display = ("kind", "mean", "error", "bias_words", "samples", "updated_at")
+    fields = ("kind", "mean", "error", "bias_words", "samples", "updated_at", "worst_tenants")
+    readonly_fields = ("mean", "error", "bias_words", "worst_tenants")
+    ordering = ("kind",)
+    sortable_by = ()
+
+    @admin.display(description=gettext_lazy("Mean slot time"))
+    def mean(self, cost: KindCost) -> str:
+        return duration_words(cost.mean_us / 1_000_000)
+
+    @admin.display(description=gettext_lazy("Mean error of a prediction"))
+    def error(self, cost: KindCost | TenantKindCost) -> str:
+        return (
+            "–"
+            if cost.mean_error is None
+            else gettext("%(mean_error)s of what was measured") % {"mean_error": f"{cost.mean_error:.0%}"}
+        )
+
+    @admin.display(description=gettext_lazy("Bias"))
+    def bias_words(self, cost: KindCost) -> str:
+        return "–" if cost.bias is None else f"{cost.bias:+.0%}"
+
+    @admin.display(description=gettext_lazy("Tenants predicted worst"))
+    def worst_tenants(self, cost: KindCost) -> SafeString | str:
+        rows = list_worst_predicted(kind=cost.kind)
+        text = gettext("%(tenant)s: mean %(mean)s, error %(error)s")
+        lines = (
+            (
+                text
+                % {
+                    "tenant": row.tenant.name,
+                    "mean": duration_words(row.mean_us / 1_000_000),
+                    "error": self.error(row),
+                },
+            )
+            for row in rows
+        )
+        return format_html_join("", "<div>{}</div>", lines) or "–"

@@ -1,0 +1,196 @@
+"""`fairness/`: shares against entitlements over time, virtual times, and dispatch decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import QuerySerializer, QueryTextField
+from scheduling.exceptions import QueueNotFoundError
+from scheduling.models import Queue, ShareMinute
+from scheduling.shares.decisions import Decision, read_decisions
+from scheduling.shares.history import ShareHistory, ShareLine, Span, read_share_history
+from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
+from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import LIST
+
+
+class QueuesQuerySerializer(QuerySerializer):
+    """Which queues are looked at; by default all."""
+
+    pool = QueryTextField(help_text="The queues of one pool.")
+    queue = QueryTextField(help_text="One queue.")
+
+    def to_queues(self) -> list[Queue] | None:
+        """The queues that are meant, None for all; `QueueNotFoundError` for none."""
+        pool, queue = self.validated_data["pool"], self.validated_data["queue"]
+        if pool is None and queue is None:
+            return None
+        rows = Queue.objects.select_related("pool").order_by("name")
+        rows = rows.filter(pool__name=pool) if pool is not None else rows
+        rows = rows.filter(name=queue) if queue is not None else rows
+        found = list(rows)
+        if not found:
+            raise QueueNotFoundError("There is no such queue.")
+        return found
+
+
+class FairnessQuerySerializer(QueuesQuerySerializer):
+    """How far back, and which queues."""
+
+    range = serializers.ChoiceField(choices=[span.value for span in Span], default=Span.HOUR.value)
+
+    @property
+    def span(self) -> Span:
+        return Span(self.validated_data["range"])
+
+
+class ShareLineSerializer(serializers.Serializer[ShareLine]):
+    """One tenant. Lists have one number a bin; without the platform's rights only `used` is told."""
+
+    tenant = serializers.UUIDField(source="tenant_id")
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    plan = serializers.CharField(source="plan_name")
+    cap = serializers.IntegerField(help_text="Its jobs in flight at once.")
+    used_slots = serializers.FloatField(help_text="On average while it had or wanted any.")
+    entitled_slots = serializers.FloatField(allow_null=True, help_text="On average while it had or wanted any.")
+    ratio = serializers.FloatField(allow_null=True, help_text="Had over entitled while backlogged; 1 is exactly fair.")
+    verdict = serializers.CharField(source="verdict.value", help_text="below, fair, above, idle or unknown.")
+    lag_us = serializers.IntegerField(
+        allow_null=True, help_text="Microseconds of slot time behind its ideal share now; negative is ahead."
+    )
+    used = serializers.ListField(child=serializers.FloatField(), help_text="Slots in use.")
+    entitled = serializers.ListField(child=serializers.FloatField(), help_text="Slots it was entitled to at that time.")
+    backlogged = serializers.ListField(child=serializers.FloatField(), help_text="Part of the bin in which it was.")
+
+
+class VirtualTimeSerializer(serializers.Serializer[VirtualTime]):
+    """An eligible tenant in a queue."""
+
+    tenant = serializers.UUIDField(source="tenant_id")
+    name = serializers.CharField()
+    ahead_us = serializers.IntegerField(help_text="Over the queue's virtual time, in slot time at weight 1.")
+    weight = serializers.FloatField()
+    in_flight = serializers.IntegerField()
+    waiting = serializers.IntegerField()
+
+
+class QueueTimesSerializer(serializers.Serializer[QueueTimes]):
+    """A queue's eligible tenants of least virtual time; the first is next."""
+
+    queue = serializers.CharField(source="queue.name")
+    tenants = VirtualTimeSerializer(many=True)
+
+
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
+class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
+    """Share against entitlement over time."""
+
+    since = serializers.DateTimeField(help_text="Where the first bin begins.")
+    bin_seconds = serializers.IntegerField()
+    sampled_at = serializers.DateTimeField(allow_null=True, help_text="When a dispatcher last looked.")
+    is_fair = serializers.SerializerMethodField(
+        help_text="Whether the active plan shares; else it is first in first out."
+    )
+    jain = serializers.ListField(
+        child=serializers.FloatField(allow_null=True), help_text="Jain's index by bin; null where nobody competed."
+    )
+    tenants = ShareLineSerializer(many=True, source="lines")
+    virtual_times = serializers.SerializerMethodField(help_text="By queue; of people of the platform alone.")
+
+    def get_is_fair(self, history: ShareHistory) -> bool:
+        return not history.is_off
+
+    @extend_schema_field(QueueTimesSerializer(many=True))
+    def get_virtual_times(self, history: ShareHistory) -> Any:
+        return QueueTimesSerializer(self.context["virtual_times"], many=True).data
+
+
+class DecisionSerializer(serializers.Serializer[Decision]):
+    """One hand-out of a job, and what decided it."""
+
+    execution = serializers.UUIDField(source="execution_id")
+    job = serializers.UUIDField(source="job_id")
+    queue = serializers.SerializerMethodField()
+    kind = serializers.CharField()
+    number = serializers.IntegerField(help_text="Which hand-out of the job this was, from 1.")
+    state = serializers.CharField(help_text="Where the execution is, or how it ended.")
+    dispatched_at = serializers.DateTimeField()
+    waited_seconds = serializers.FloatField(allow_null=True, help_text="Of the first hand-out.")
+    predicted_us = serializers.IntegerField()
+    measured_us = serializers.IntegerField(allow_null=True)
+    level = serializers.CharField(
+        source="facts.level",
+        help_text="Among whom it was decided: queue, tenant, key, or nobody else. People of the platform.",
+    )
+    reason = serializers.CharField(
+        source="facts.reason", help_text="Why it was next at that level; empty in older events. Likewise."
+    )
+    in_flight = serializers.IntegerField(source="facts.in_flight", allow_null=True, help_text="Of the tenant, then.")
+    waiting = serializers.IntegerField(source="facts.waiting", allow_null=True, help_text="Jobs of the tenant, then.")
+    start_tag = serializers.IntegerField(source="facts.start_tag", allow_null=True, help_text="People of the platform.")
+    runner_up_us = serializers.IntegerField(
+        source="facts.runner_up_us", allow_null=True, help_text="By how much the next tenant stood later; likewise."
+    )
+    queue_start_tag = serializers.IntegerField(source="facts.queue_start_tag", allow_null=True, help_text="Likewise.")
+    queue_runner_up_us = serializers.IntegerField(
+        source="facts.queue_runner_up_us", allow_null=True, help_text="By how much the next queue stood later."
+    )
+    key_start_tag = serializers.IntegerField(
+        source="facts.key_start_tag", allow_null=True, help_text="Where the tenant has keys."
+    )
+    key_runner_up_us = serializers.IntegerField(
+        source="facts.key_runner_up_us", allow_null=True, help_text="By how much the tenant's next key stood later."
+    )
+
+    def get_queue(self, decision: Decision) -> str:
+        return str(self.context["queue_names"].get(decision.queue_id, ""))
+
+
+class DecisionsSerializer(serializers.Serializer[Any]):
+    """A tenant's last 50 hand-outs, newest first."""
+
+    results = DecisionSerializer(many=True)
+
+
+class FairnessViewSet(TenantViewSet):
+    """Who had what it was entitled to; a tenant sees its own use alone."""
+
+    model = ShareMinute
+    serializer_class = ShareHistorySerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.JOBS_VIEW,
+        "decisions": Permission.JOBS_VIEW,
+    }
+    request_costs: ClassVar[Mapping[str, int]] = {"decisions": LIST}
+
+    @extend_schema(
+        operation_id="fairness_retrieve", parameters=[FairnessQuerySerializer], responses=ShareHistorySerializer
+    )
+    def list(self, request: Request) -> Response:
+        """Show slots had and entitled to over time, by tenant."""
+        query = FairnessQuerySerializer.parse(request.query_params)
+        queues = query.to_queues()
+        history = read_share_history(query.span, queues=queues)
+        times = read_virtual_times(list(Queue.objects.order_by("name")) if queues is None else queues)
+        return Response(ShareHistorySerializer(history, context={"virtual_times": times}).data)
+
+    @extend_schema(operation_id="fairness_decisions", parameters=[QueuesQuerySerializer], responses=DecisionsSerializer)
+    @action(detail=False, methods=["get"])
+    def decisions(self, request: Request) -> Response:
+        """List the tenant's last 50 hand-outs with the numbers that decided them."""
+        queues = QueuesQuerySerializer.parse(request.query_params).to_queues()
+        found = read_decisions(self.tenant.pk, queues=queues)
+        names = dict(Queue.objects.values_list("pk", "name"))
+        return Response(DecisionsSerializer({"results": found}, context={"queue_names": names}).data)

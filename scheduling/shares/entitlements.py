@@ -1,0 +1,280 @@
+"""Share against entitlement: what each tenant had of the slots lately, beside what the weights give it now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from math import inf
+from uuid import UUID
+
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from psycopg.rows import class_row
+
+from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements, jain_index
+from scheduling.models import CFSPlan, Queue, SchedulingEntity
+from scheduling.statistics.throughput import Ended
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+from tenants.models import Tenant
+from tenants.prepared import planned_cursor
+
+# More tenants than this are not compared; the panel says so.
+ENTITY_LIMIT = 5_000
+LINE_LIMIT = 20
+BELOW, ABOVE = 0.8, 1.2
+
+_IN_FLIGHT = load_sql(__file__)["count_in_flight"]
+
+
+class Verdict(StrEnum):
+    """How a share stands to the entitlement; only who is backlogged can be short of it."""
+
+    BELOW = "below"
+    FAIR = "fair"
+    ABOVE = "above"
+    IDLE = "idle"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What of one tenant is in flight in one queue: jobs, the slots that they hold, the slot time inside the window.
+
+    Jobs that share a message hold equal parts of its slot.
+    """
+
+    queue_id: int
+    tenant_id: UUID
+    dispatched: int
+    executing: int
+    slots: float
+    busy_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TenantLine:
+    """One tenant. Shares are parts of one; ``entitled_*`` are None where only its own rows are seen."""
+
+    tenant_id: UUID
+    name: str
+    plan_name: str
+    cap: int
+    waiting: int
+    in_flight: int
+    is_backlogged: bool
+    used_seconds: float
+    used_share: float | None
+    entitled_slots: float | None
+    entitled_share: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Share over entitlement; 1.0 is exactly fair."""
+        if self.used_share is None or not self.entitled_share:
+            return None
+        return self.used_share / self.entitled_share
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.ratio is None:
+            return Verdict.UNKNOWN if self.is_backlogged or self.in_flight else Verdict.IDLE
+        if self.ratio > ABOVE:
+            return Verdict.ABOVE
+        if self.ratio < BELOW and self.is_backlogged:
+            return Verdict.BELOW
+        return Verdict.FAIR
+
+
+@dataclass(frozen=True, slots=True)
+class FairShare:
+    """The panel: the greatest entitlements first. ``jain`` is None with fewer than two tenants to compare."""
+
+    lines: list[TenantLine]
+    hidden: int
+    jain: float | None
+    is_cut: bool
+    plan_name: str
+    is_off: bool
+    starving: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entity:
+    """A tenant in one queue, its keys included."""
+
+    queue_id: int
+    tenant_id: UUID
+    weight_milli: int
+    is_runnable: bool
+    waiting: int
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tenant:
+    """What is shown of a tenant. Rows and no models: the overview reads thousands."""
+
+    id: UUID
+    name: str
+    plan_name: str
+    cap: int
+
+
+def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
+    """What is in flight by queue and tenant, one statement; a tenant sees its own part of a message as the whole."""
+    require_scope()  # raw SQL passes the first wall by, so it is asked here
+    with planned_cursor(class_row(InFlight)) as cursor:
+        cursor.execute(_IN_FLIGHT, {"now": now, "since": since})
+        return list(cursor.fetchall())
+
+
+def read_fair_share(
+    *,
+    queues: Sequence[Queue],
+    slots_by_pool: Mapping[int, int],
+    in_flight: Sequence[InFlight],
+    ended_by_tenant: Mapping[UUID, Ended],
+    limit: int = LINE_LIMIT,
+) -> FairShare:
+    """Four statements: the active plan, its tiers, the entities, their tenants."""
+    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
+    entities = _demanding_entities()
+    weights = effective_weights(queues, plan)
+    used = _used_seconds(in_flight, ended_by_tenant)
+    tenants = _read_tenants([*(entity.tenant_id for entity in entities[:ENTITY_LIMIT]), *used])
+    shares = _entitled_slots(queues, slots_by_pool, entities[:ENTITY_LIMIT], tenants, weights, in_flight)
+    lines = _lines(entities[:ENTITY_LIMIT], tenants, shares, used)
+    compared = [line.ratio for line in lines if line.is_backlogged and line.ratio is not None]
+    return FairShare(
+        lines=lines[:limit],
+        hidden=max(0, len(lines) - limit),
+        jain=jain_index(compared) if len(compared) > 1 else None,
+        is_cut=len(entities) > ENTITY_LIMIT,
+        plan_name=plan.name if plan else "",
+        is_off=plan is None or plan.strategy == CFSPlan.Strategy.NOP,
+        starving=sum(line.verdict is Verdict.BELOW for line in lines),
+    )
+
+
+def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int, int]:
+    """The active plan's word on each queue, else the queue's own; as the dispatcher reads them."""
+    by_plan: dict[int, int] = {}
+    for row in plan.tiers.all() if plan else ():
+        by_plan[row.queue_id] = max(row.weight, by_plan.get(row.queue_id, 0))
+    return {queue.id: by_plan.get(queue.id, queue.weight) for queue in queues}
+
+
+def _demanding_entities() -> list[_Entity]:
+    """Entities that are backlogged or running; one more than the limit says it is cut."""
+    has_demand = Q(is_runnable=True)
+    for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
+        has_demand |= Q(**{f"{count}__gt": 0})
+    rows = SchedulingEntity.objects.filter(has_demand, parent=None).values_list(
+        "queue_id",
+        "tenant_id",
+        "weight_milli",
+        "is_runnable",
+        F("waiting") + F("keys_waiting"),
+        F("in_flight") + F("keys_in_flight"),
+    )
+    return [_Entity(*row) for row in rows.order_by("id")[: ENTITY_LIMIT + 1]]
+
+
+def _read_tenants(tenant_ids: Iterable[UUID]) -> dict[UUID, _Tenant]:
+    """What is shown of tenants."""
+    cap = Coalesce("max_concurrency", "plan__max_concurrency")
+    rows = Tenant.objects.filter(id__in=set(tenant_ids)).values_list("id", "name", "plan__name", cap)
+    return {row[0]: _Tenant(*row) for row in rows}
+
+
+def _entitled_slots(
+    queues: Sequence[Queue],
+    slots_by_pool: Mapping[int, int],
+    entities: Sequence[_Entity],
+    tenants: Mapping[UUID, _Tenant],
+    weights: Mapping[int, int],
+    in_flight: Sequence[InFlight],
+) -> dict[UUID, float] | None:
+    """Slots by tenant over all pools; None for a tenant, who sees no other's demand."""
+    if not require_scope().is_all_tenants:
+        return None
+    running = {(row.queue_id, row.tenant_id) for row in in_flight}
+    by_queue: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
+    for entity in entities:
+        # A tenant that is held at its cap is not runnable, yet what runs of it shows its demand.
+        if entity.is_runnable or (entity.queue_id, entity.tenant_id) in running:
+            demand = TenantDemand(entity.tenant_id, entity.weight_milli / 1000, tenants[entity.tenant_id].cap)
+            by_queue[entity.queue_id].append(demand)
+    totals: dict[UUID, float] = defaultdict(float)
+    for pool_id, slots in slots_by_pool.items():
+        demands = [
+            QueueDemand(queue.id, weights[queue.id], inf if queue.cap is None else queue.cap, by_queue[queue.id])
+            for queue in queues
+            if queue.pool_id == pool_id and not queue.is_paused and by_queue[queue.id]
+        ]
+        for (_, tenant_id), share in entitlements(slots, demands).items():
+            totals[tenant_id] += share
+    return dict(totals)
+
+
+def _used_seconds(in_flight: Sequence[InFlight], ended: Mapping[UUID, Ended]) -> dict[UUID, float]:
+    used: dict[UUID, float] = defaultdict(float)
+    for tenant_id, work in ended.items():
+        used[tenant_id] += work.busy_seconds
+    for row in in_flight:
+        used[row.tenant_id] += row.busy_seconds
+    return dict(used)
+
+
+def _lines(
+    entities: Sequence[_Entity],
+    tenants: Mapping[UUID, _Tenant],
+    shares: Mapping[UUID, float] | None,
+    used: Mapping[UUID, float],
+) -> list[TenantLine]:
+    by_tenant: dict[UUID, list[_Entity]] = defaultdict(list)
+    for entity in entities:
+        by_tenant[entity.tenant_id].append(entity)
+    used_total = sum(used.values())
+    entitled_total = sum(shares.values()) if shares else 0.0
+    lines = [
+        _line(
+            tenant,
+            by_tenant[tenant_id],
+            used_seconds=used.get(tenant_id, 0.0),
+            used_total=used_total if shares is not None else 0.0,
+            entitled_slots=None if shares is None else shares.get(tenant_id, 0.0),
+            entitled_total=entitled_total,
+        )
+        for tenant_id, tenant in tenants.items()
+    ]
+    return sorted(lines, key=lambda line: (-(line.entitled_slots or 0.0), -line.used_seconds, line.name))
+
+
+def _line(
+    tenant: _Tenant,
+    entities: Sequence[_Entity],
+    *,
+    used_seconds: float,
+    used_total: float,
+    entitled_slots: float | None,
+    entitled_total: float,
+) -> TenantLine:
+    return TenantLine(
+        tenant_id=tenant.id,
+        name=tenant.name,
+        plan_name=tenant.plan_name,
+        cap=tenant.cap,
+        waiting=sum(entity.waiting for entity in entities),
+        in_flight=sum(entity.in_flight for entity in entities),
+        # Held at its cap, a tenant is not runnable, and is backlogged all the same.
+        is_backlogged=any(row.is_runnable or (row.waiting > 0 and row.in_flight > 0) for row in entities),
+        used_seconds=used_seconds,
+        used_share=used_seconds / used_total if used_total else None,
+        entitled_slots=entitled_slots,
+        entitled_share=entitled_slots / entitled_total if entitled_slots is not None and entitled_total else None,
+    )

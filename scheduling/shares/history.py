@@ -1,0 +1,264 @@
+"""Share against entitlement over time: slots that tenants had, beside those that the tree gave them at that time.
+
+What they had comes from the rollups, what runs now is added to the minutes it ran in; entitlements come from the
+dispatcher's samples. However long the range, a page is a hundred bins of at most LINE_LIMIT tenants.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from scheduling.fairness.entitlement import jain_index
+from scheduling.models import CFSPlan, Queue, RollupClock
+from scheduling.shares.entitlements import ABOVE, BELOW, Verdict
+from scheduling.shares.raw import fetch_rows
+from tenants.clock import read_clock
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+from tenants.models import Tenant
+
+LINE_LIMIT = 12
+# The part of a bin in which a tenant must have been backlogged to be compared with others.
+MOSTLY = 0.5
+# A lag older than this says nothing about now, and without samples for so long nobody looks.
+LAG_AGE = timedelta(minutes=2)
+SILENT_AFTER = timedelta(minutes=1)
+_MICROSECOND = timedelta(microseconds=1)
+# A bin that has just begun is not divided by nothing.
+_SHORTEST_US = 1_000_000.0
+
+_SQL = load_sql(__file__)
+_ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL["sum_used"], _SQL["find_running"]
+
+
+class Span(StrEnum):
+    """How far back a page looks; the first is what no choice means."""
+
+    HOUR = "hour"
+    SIX_HOURS = "6h"
+    DAY = "day"
+
+    @property
+    def bin_length(self) -> timedelta:
+        return {Span.HOUR: timedelta(minutes=1), Span.SIX_HOURS: timedelta(minutes=5)}.get(self, timedelta(minutes=15))
+
+    @property
+    def bins(self) -> int:
+        return {Span.HOUR: 60, Span.SIX_HOURS: 72}.get(self, 96)
+
+
+@dataclass(frozen=True, slots=True)
+class ShareLine:
+    """One tenant over the range, in slots by bin; ``backlogged`` is the part of each bin in which it was.
+
+    What a tenant is entitled to depends on all others, so a tenant itself is not told: for it ``entitled`` is empty
+    and ``lag_us``, the microseconds of slot time it is behind its ideal share, is None.
+    """
+
+    tenant_id: UUID
+    slug: str
+    name: str
+    plan_name: str
+    cap: int
+    used: list[float]
+    entitled: list[float] = field(default_factory=list)
+    backlogged: list[float] = field(default_factory=list)
+    lag_us: int | None = None
+
+    @property
+    def used_slots(self) -> float:
+        """On average over the bins in which it had or wanted any."""
+        return self._mean(self.used)
+
+    @property
+    def entitled_slots(self) -> float | None:
+        """The same of what it was entitled to."""
+        return self._mean(self.entitled) if self.entitled else None
+
+    @property
+    def ratio(self) -> float | None:
+        """Had over entitled while it was backlogged; 1.0 is exactly fair."""
+        bins = [index for index in range(len(self.used)) if self.is_compared_in(index)]
+        entitled = sum(self.entitled[index] for index in bins)
+        return sum(self.used[index] for index in bins) / entitled if entitled else None
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.entitled:
+            return Verdict.UNKNOWN
+        if self.ratio is None:
+            return Verdict.IDLE
+        return Verdict.ABOVE if self.ratio > ABOVE else Verdict.BELOW if self.ratio < BELOW else Verdict.FAIR
+
+    def _mean(self, slots: Sequence[float]) -> float:
+        entitled = self.entitled or self.used
+        alive = [index for index, used in enumerate(self.used) if used > 0 or entitled[index] > 0]
+        return sum(slots[index] for index in alive) / len(alive) if alive else 0.0
+
+    def is_compared_in(self, index: int) -> bool:
+        """Whether it was short of slots in most of the bin: else it may have had little because it wanted little."""
+        return bool(self.entitled) and self.entitled[index] > 0 and self.backlogged[index] >= MOSTLY
+
+
+@dataclass(frozen=True, slots=True)
+class ShareHistory:
+    """The tenants of the greatest entitlements, and how even they were.
+
+    ``jain`` is None in bins in which nobody competed. ``sampled_at`` is when a dispatcher last looked.
+    """
+
+    now: datetime
+    since: datetime
+    bin_length: timedelta
+    lines: list[ShareLine] = field(default_factory=list)
+    jain: list[float | None] = field(default_factory=list)
+    sampled_at: datetime | None = None
+    plan_name: str = ""
+    is_off: bool = False
+
+    @property
+    def bin_seconds(self) -> int:
+        return self.bin_length // timedelta(seconds=1)
+
+    @property
+    def jain_now(self) -> float | None:
+        """Of the last whole bin that has one."""
+        return next((value for value in reversed(self.jain[:-1]) if value is not None), None)
+
+    @property
+    def starving(self) -> int:
+        return sum(line.verdict is Verdict.BELOW for line in self.lines)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether entitlements are not written down at present."""
+        return self.sampled_at is None or self.now - self.sampled_at > SILENT_AFTER
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """The bins of a range, the last one running; and when their parts end that are known of."""
+
+    since: datetime
+    length: timedelta
+    bins: int
+
+    def lengths_us(self, until: datetime) -> list[float]:
+        """How long each bin has lasted until then."""
+        return [max(timedelta(), min(self.length, until - self.begin(n))) / _MICROSECOND for n in range(self.bins)]
+
+    def begin(self, index: int) -> datetime:
+        return self.since + index * self.length
+
+    def index(self, moment: datetime) -> int:
+        return max(0, (moment - self.since) // self.length)
+
+
+def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
+    """The microseconds of slot time that tenants are behind their ideal shares, as last sampled: one statement."""
+    named = None if queues is None else [queue.pk for queue in queues]
+    parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
+    return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
+
+
+def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
+    """The range up to now; ``queues`` narrows it, None is all. At most seven statements."""
+    now = read_clock()
+    axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
+    parameters: dict[str, Any] = {
+        "since": axis.since,
+        "length": axis.length,
+        "seconds": axis.length.total_seconds(),
+        "queues": None if queues is None else [queue.pk for queue in queues],
+        "limit": LINE_LIMIT,
+    }
+    own = require_scope().tenant_id
+    sampled = _sampled(parameters, axis) if own is None else {own: {}}
+    tenants = Tenant.objects.select_related("plan").in_bulk(list(sampled))
+    parameters["tenants"] = list(tenants)
+    used = _read_used(parameters, axis, now)
+    plan = CFSPlan.objects.filter(is_active=True).first()
+    is_off = plan is None or plan.strategy == CFSPlan.Strategy.NOP
+    if own is not None:
+        lines = [_line(tenant, axis, used, now) for tenant in tenants.values()]
+        return ShareHistory(now, axis.since, axis.length, lines, is_off=is_off)
+    clock = RollupClock.objects.first()
+    sampled_at = clock.shares_sampled_at if clock else None
+    lags = read_lags(list(tenants), now, queues=queues)
+    lines = [
+        _with_entitlement(_line(tenant, axis, used, now), sampled[key], axis, sampled_at or now, lags.get(key))
+        for key, tenant in tenants.items()
+    ]
+    return ShareHistory(
+        now=now,
+        since=axis.since,
+        bin_length=axis.length,
+        lines=sorted(lines, key=lambda line: (-sum(line.entitled), line.name)),
+        jain=[_jain(lines, index) for index in range(axis.bins)],
+        sampled_at=sampled_at,
+        plan_name=plan.name if plan else "",
+        is_off=is_off,
+    )
+
+
+def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:
+    """(entitled, backlogged) microseconds by tenant and bin."""
+    found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
+    for row in fetch_rows(_ENTITLED, parameters):
+        found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
+    return dict(found)
+
+
+def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[tuple[UUID, int], float]:
+    """Microseconds of slot time by tenant and bin: what ended, and what runs now."""
+    used: dict[tuple[UUID, int], float] = defaultdict(float)
+    for row in fetch_rows(_USED, parameters):
+        used[row.tenant_id, axis.index(row.bin)] += row.busy_us
+    for row in fetch_rows(_RUNNING, parameters):
+        for index in range(axis.index(row.started_at), axis.bins):
+            begun = max(row.started_at, axis.begin(index))
+            lasted = max(timedelta(), min(now, axis.begin(index + 1)) - begun)
+            used[row.tenant_id, index] += lasted / _MICROSECOND / row.size
+    return used
+
+
+def _line(tenant: Tenant, axis: _Axis, used: dict[tuple[UUID, int], float], now: datetime) -> ShareLine:
+    lengths = axis.lengths_us(now)
+    return ShareLine(
+        tenant_id=tenant.pk,
+        slug=tenant.slug,
+        name=tenant.name,
+        plan_name=tenant.plan.name,
+        cap=tenant.concurrency_cap,
+        used=[used.get((tenant.pk, n), 0.0) / max(lengths[n], _SHORTEST_US) for n in range(axis.bins)],
+    )
+
+
+def _with_entitlement(
+    line: ShareLine, sampled: dict[int, tuple[int, int]], axis: _Axis, sampled_at: datetime, lag_us: int | None
+) -> ShareLine:
+    # A sample is some seconds old: the running bin is as long as was looked at.
+    lengths = [max(length, _SHORTEST_US) for length in axis.lengths_us(sampled_at)]
+    numbers = [sampled.get(n, (0, 0)) for n in range(axis.bins)]
+    return replace(
+        line,
+        entitled=[entitled / length for (entitled, _), length in zip(numbers, lengths, strict=True)],
+        backlogged=[backlogged / length for (_, backlogged), length in zip(numbers, lengths, strict=True)],
+        lag_us=lag_us,
+    )
+
+
+def _jain(lines: Sequence[ShareLine], index: int) -> float | None:
+    ratios = [line.used[index] / line.entitled[index] for line in lines if line.is_compared_in(index)]
+    return jain_index(ratios) if len(ratios) > 1 else None
+
+
+def _floor(moment: datetime, length: timedelta) -> datetime:
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + (moment - midnight) // length * length

@@ -1,0 +1,106 @@
+"""What the tree gives each tenant, written down every few seconds: entitlements of a time cannot be reckoned later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.dispatch.leadership import lead
+from scheduling.shares.demands import Census, Entitled
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+SAMPLE_SECONDS = 10.0
+STEP_SECONDS = 0.1
+# Another dispatcher that has sampled since this spares the others the work.
+FRESH_SECONDS = 0.8 * SAMPLE_SECONDS
+# Time that nobody looked at is not made up.
+LONGEST_GAP = timedelta(minutes=1)
+# Of the greatest entitlements.
+KEPT = 50
+
+_SQL = load_sql(__file__)
+_TURN = _SQL["read_turn"]
+_ADD, _NOTE = _SQL["add_shares"], _SQL["note_sample"]
+# The parameters of _ADD, in the order of `_rows`.
+_COLUMNS = ("tenant_ids", "minutes", "queue_ids", "entitled_us", "backlogged_us", "lags_us")
+
+
+class ShareSampler:
+    """The duty of a dispatcher: a sample every SAMPLE_SECONDS; where very many wait, in steps that ticks go between."""
+
+    def __init__(self) -> None:
+        self._sample: Iterator[int] | None = None
+
+    def interval_seconds(self) -> float:
+        """Until the next step of a sample, or the next sample."""
+        return SAMPLE_SECONDS if self._sample is None else STEP_SECONDS
+
+    def take_turn(self) -> None:
+        """Go on with a sample, or begin one."""
+        sample = self._sample or _take_sample()
+        # A step that fails ends the sample: its time is a gap.
+        self._sample = None
+        if next(sample, None) is not None:
+            self._sample = sample
+
+
+def sample_shares() -> int:
+    """Take a whole sample at once; how many rows were written."""
+    return sum(_take_sample())
+
+
+def _take_sample() -> Iterator[int]:
+    """Add the time since the last sample to the minutes it lies in, step by step: how many rows each has written.
+
+    Nothing while another dispatcher samples, has just done so, or the active plan serves in order of arrival.
+    """
+    with all_tenants():
+        span = _take_span()
+        census = Census(KEPT) if span else None
+    if span is None or census is None:
+        return
+    while not census.is_over:
+        yield 0
+        with all_tenants():
+            census.count_on()
+    with all_tenants():
+        rows = list(_rows(census.greatest(), *span))
+        if rows:
+            with prepared_cursor() as cursor:
+                cursor.execute(_ADD, dict(zip(_COLUMNS, map(list, zip(*rows, strict=True)), strict=True)))
+    yield len(rows)
+
+
+def _take_span() -> tuple[datetime, datetime] | None:
+    """The time that this sample stands for, if it is this dispatcher's turn and there is such time."""
+    if not lead(LockClass.SHARE_SAMPLE):
+        return None
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_TURN, {"fresh_seconds": FRESH_SECONDS})
+        turn = cursor.fetchone()
+        if turn is None:
+            return None
+        cursor.execute(_NOTE)
+    return None if turn.last is None or turn.is_off else (max(turn.last, turn.now - LONGEST_GAP), turn.now)
+
+
+def _rows(entitled: Sequence[Entitled], since: datetime, until: datetime) -> Iterator[tuple[object, ...]]:
+    for minute, length in split_by_minute(since, until):
+        span_us = length // timedelta(microseconds=1)
+        for row in entitled:
+            waited_us = span_us if row.is_backlogged else 0
+            yield row.tenant_id, minute, row.queue_id, round(row.slots * span_us), waited_us, row.lag_us
+
+
+def split_by_minute(since: datetime, until: datetime) -> Iterator[tuple[datetime, timedelta]]:
+    """The minutes that [since, until) touches, each with how long of it."""
+    minute = since.replace(second=0, microsecond=0)
+    while minute < until:
+        following = minute + timedelta(minutes=1)
+        yield minute, min(until, following) - max(since, minute)
+        minute = following

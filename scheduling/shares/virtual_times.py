@@ -1,0 +1,54 @@
+"""Virtual times by queue, relative to the queue's clock: who is next, and who is how far ahead."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
+from scheduling.models import Queue
+from scheduling.shares.raw import fetch_rows
+from tenants.context import require_scope
+from tenants.database.sql import load_sql
+
+# Tenants a queue, those of least virtual time: whoever is farther is not served soon.
+TENANT_LIMIT = 10
+
+_NEXT = load_sql(__file__)["find_next"]
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualTime:
+    """An eligible tenant in a queue. ``ahead_us`` is slot time at weight 1, over the queue's own virtual time."""
+
+    tenant_id: UUID
+    slug: str
+    name: str
+    ahead_us: int
+    weight: float
+    in_flight: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTimes:
+    """A queue's eligible tenants of least virtual time; the first one is next."""
+
+    queue: Queue
+    tenants: list[VirtualTime]
+
+
+def read_virtual_times(queues: Sequence[Queue]) -> list[QueueTimes]:
+    """The queues in which somebody is eligible; behind the door only, for each sees all others. One statement."""
+    if not require_scope().is_all_tenants:
+        return []
+    found: dict[int, list[VirtualTime]] = defaultdict(list)
+    rows = fetch_rows(_NEXT, {"queues": [queue.pk for queue in queues], "limit": TENANT_LIMIT})
+    for row in rows:
+        ahead_us = (row.vruntime - row.virtual_time) // UNITS_PER_MICROSECOND
+        weight = row.weight_milli / MILLI
+        time = VirtualTime(row.tenant_id, row.slug, row.name, ahead_us, weight, row.in_flight, row.waiting)
+        found[row.queue_id].append(time)
+    return [QueueTimes(queue, found[queue.pk]) for queue in queues if queue.pk in found]

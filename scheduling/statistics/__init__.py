@@ -1,0 +1,1 @@
+"""Statistics: rollups, gauges and throughput by minute and hour."""

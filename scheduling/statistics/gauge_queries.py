@@ -1,0 +1,178 @@
+"""How things stand and stood in the last hour, as a dispatcher samples it: a row a queue and minute."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from uuid import UUID
+
+from django.db.models import FloatField
+from django.db.models.functions import Cast, Extract
+
+from scheduling.models import PoolGauge, QueueGauge, TenantGauge
+from scheduling.shares.entitlements import InFlight
+from scheduling.statistics.throughput import MINUTES
+from tenants.context import require_scope
+
+# Of a tenant with nothing left no row is written, so what nobody has written lately is nothing.
+LATEST_AGE = timedelta(minutes=2)
+_MINUTE = timedelta(minutes=1)
+_COUNTS = ("queue_id", "waiting", "backing_off", "due", "dispatched", "executing", "slots_milli")
+# Read as seconds: an hour of all queues is two thousand moments, and a number is read ten times as fast as a timestamp.
+_MOMENTS = {
+    f"{name}_epoch": Cast(Extract(name, "epoch"), FloatField())
+    for name in ("minute", "oldest_at", "next_due_at", "sampled_at")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """One queue, or several together, at one moment."""
+
+    waiting: int = 0
+    oldest_at: datetime | None = None
+    backing_off: int = 0
+    due: int = 0
+    next_due_at: datetime | None = None
+    dispatched: int = 0
+    executing: int = 0
+    slots_milli: int = 0
+    sampled_at: datetime | None = None
+
+    @property
+    def slots(self) -> float:
+        """In use: each message has one, however many jobs travel in it."""
+        return self.slots_milli / 1000
+
+    @property
+    def present(self) -> int:
+        """Jobs that have not ended."""
+        return self.waiting + self.dispatched + self.executing
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        """How long the longest-waiting job had waited when it was looked at."""
+        if self.oldest_at is None or self.sampled_at is None:
+            return None
+        return max(0.0, (self.sampled_at - self.oldest_at).total_seconds())
+
+
+@dataclass(frozen=True)
+class Gauges:
+    """The last hour by minute and queue; of a minute in which nobody looked there is nothing."""
+
+    now: datetime
+    by_minute: Mapping[datetime, Mapping[int, Gauge]] = field(default_factory=dict)
+    latest: Mapping[int, Gauge] = field(default_factory=dict)
+
+    @property
+    def sampled_at(self) -> datetime | None:
+        """When somebody looked last."""
+        return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
+
+    @cached_property
+    def minutes(self) -> list[datetime]:
+        """The minutes of the hour, the oldest first, the last one running."""
+        this = self.now.replace(second=0, microsecond=0)
+        return [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
+
+    @property
+    def total(self) -> Gauge:
+        """All queues together as they stand now."""
+        return together(self.latest.values())
+
+    @cached_property
+    def totals(self) -> list[Gauge | None]:
+        """All queues together, minute by minute."""
+        return [together(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
+
+    def of_queue(self, queue_id: int, since: datetime) -> list[Gauge]:
+        """One queue's samples since then, the oldest first."""
+        rows = (self.by_minute[at].get(queue_id) for at in self.minutes if at >= since and at in self.by_minute)
+        return [row for row in rows if row is not None]
+
+
+def together(rows: Iterable[Gauge]) -> Gauge:
+    """Several queues as one."""
+    found = list(rows)
+    return Gauge(
+        waiting=sum(row.waiting for row in found),
+        oldest_at=min((row.oldest_at for row in found if row.oldest_at), default=None),
+        backing_off=sum(row.backing_off for row in found),
+        due=sum(row.due for row in found),
+        next_due_at=min((row.next_due_at for row in found if row.next_due_at), default=None),
+        dispatched=sum(row.dispatched for row in found),
+        executing=sum(row.executing for row in found),
+        slots_milli=sum(row.slots_milli for row in found),
+        sampled_at=max((row.sampled_at for row in found if row.sampled_at), default=None),
+    )
+
+
+def read_gauges(now: datetime) -> Gauges:
+    """The last hour of the scope of the moment, one statement: of all tenants, or of the one whose rows are seen."""
+    is_all_tenants = require_scope().is_all_tenants
+    model = QueueGauge if is_all_tenants else TenantGauge
+    since = now.replace(second=0, microsecond=0) - _MINUTE * (MINUTES - 1)
+    by_minute: dict[datetime, dict[int, Gauge]] = defaultdict(dict)
+    rows = model.objects.filter(minute__gte=since).order_by().annotate(**_MOMENTS).values_list(*_COUNTS, *_MOMENTS)
+    for queue_id, waiting, backing_off, due, dispatched, executing, slots_milli, *moments in rows:
+        minute, oldest_at, next_due_at, sampled_at = map(_moment, moments)
+        assert minute is not None
+        by_minute[minute][queue_id] = Gauge(
+            waiting, oldest_at, backing_off, due, next_due_at, dispatched, executing, slots_milli, sampled_at
+        )
+    newest = max(by_minute, default=None)
+    is_shown = newest is not None and (is_all_tenants or newest > now - LATEST_AGE)
+    return Gauges(now, dict(by_minute), by_minute[newest] if newest is not None and is_shown else {})
+
+
+def _moment(epoch_seconds: float | None) -> datetime | None:
+    return None if epoch_seconds is None else datetime.fromtimestamp(epoch_seconds, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolMinutes:
+    """The slots of all live workers minute by minute, and of them those in use; None where nobody looked."""
+
+    slots: Sequence[int | None]
+    used: Sequence[float | None]
+
+
+def read_pool_minutes(now: datetime) -> PoolMinutes:
+    """The last hour of all pools together, one statement; what is no tenant's is not a tenant's affair."""
+    this = now.replace(second=0, microsecond=0)
+    minutes = [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
+    slots: dict[datetime, int] = defaultdict(int)
+    used: dict[datetime, int] = defaultdict(int)
+    rows = PoolGauge.objects.filter(minute__gte=minutes[0]).values_list("minute", "slots", "slots_milli")
+    for minute, of_pool, used_milli in rows:
+        slots[minute] += of_pool
+        used[minute] += used_milli
+    return PoolMinutes([slots.get(at) for at in minutes], [used[at] / 1000 if at in used else None for at in minutes])
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Tenants as they were last sampled: what is in flight by queue, and since when the oldest of each waits."""
+
+    in_flight: Sequence[InFlight]
+    oldest_at: Mapping[UUID, datetime]
+
+
+def read_sampled_tenants(now: datetime) -> Sampled:
+    """Every tenant's last sample: one statement, none on the jobs."""
+    newest = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("-minute").values("minute")[:1]
+    last = TenantGauge.objects.filter(minute=newest).order_by()
+    columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us")
+    oldest: dict[UUID, float] = {}
+    in_flight = []
+    rows = last.annotate(since=_MOMENTS["oldest_at_epoch"]).values_list(*columns, "since")
+    for queue_id, tenant_id, dispatched, executing, slots_milli, busy_us, since in rows:
+        if since is not None:
+            oldest[tenant_id] = min(since, oldest.get(tenant_id, since))
+        if slots_milli:
+            in_flight.append(InFlight(queue_id, tenant_id, dispatched, executing, slots_milli / 1000, busy_us / 1e6))
+    return Sampled(in_flight, {tenant_id: datetime.fromtimestamp(at, UTC) for tenant_id, at in oldest.items()})

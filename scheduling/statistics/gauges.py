@@ -1,0 +1,73 @@
+"""Sampling how queues, pools and tenants stand: the row of the running minute is written over until it is over."""
+
+from __future__ import annotations
+
+import time
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.conf import lease_seconds
+from scheduling.dispatch.leadership import lead
+from scheduling.statistics.throughput import WINDOW
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+
+GAUGE_SECONDS = 2.0
+# The rows of tenants are many, and are written less often.
+TENANT_SECONDS = 10.0
+# Another dispatcher that has sampled within this part of the interval spares the others the work.
+FRESH_PART = 0.8
+# A sample rests for so many times as long as it took, so that it never takes more than a twentieth of a connection.
+REST = 20
+# Lines whose head is looked at, the longest waiting first; back-offs that are looked at, the soonest first.
+HEAD_LIMIT = 500
+BACK_OFF_LIMIT = 2_000
+_SQL = load_sql(__file__)
+_IS_FRESH = _SQL["is_fresh"]
+_QUEUES, _POOLS, _TENANTS = _SQL["sample_queues"], _SQL["sample_pools"], _SQL["sample_tenants"]
+
+
+class GaugeSampler:
+    """The duty of a dispatcher: a sample every GAUGE_SECONDS, less often where it takes long."""
+
+    def __init__(self) -> None:
+        self._took_seconds = 0.0
+
+    def interval_seconds(self) -> float:
+        """Until the next sample."""
+        return max(GAUGE_SECONDS, REST * self._took_seconds)
+
+    def take_turn(self) -> None:
+        """Sample, unless another dispatcher has just done so."""
+        began = time.monotonic()
+        sample_gauges(fresh_seconds=FRESH_PART * GAUGE_SECONDS, tenants_fresh_seconds=FRESH_PART * TENANT_SECONDS)
+        self._took_seconds = time.monotonic() - began
+
+
+def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 0.0) -> int:
+    """Write how things stand into the running minute; how many rows.
+
+    What was written within the given seconds stands, and a second sample of a minute takes the place of the first:
+    any number of dispatchers may call this at any time.
+    """
+    with all_tenants():
+        if not lead(LockClass.GAUGES):
+            return 0
+        with prepared_cursor(namedtuple_row) as cursor:
+            cursor.execute(_IS_FRESH, {"fresh": fresh_seconds, "tenants_fresh": tenants_fresh_seconds})
+            found = cursor.fetchone()
+            if found.is_fresh:
+                return 0
+            values = {
+                "window": WINDOW.total_seconds(),
+                "heads": HEAD_LIMIT,
+                "back_offs": BACK_OFF_LIMIT,
+                "lease": lease_seconds(),
+            }
+            written = 0
+            for statement in (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,))):
+                cursor.execute(statement, values)
+                written += cursor.rowcount
+    return written

@@ -1,0 +1,114 @@
+"""Kinds by the hour as a heat map, on a scale of quantiles: what runs rarely is seen beside what always does."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from django.http import HttpRequest, HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from scheduling.statistics.kind_hours import HourCount, KindHours, read_kind_hours
+from tenants.live import KeptPart, answer_part
+
+TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
+_kept = KeptPart("kinds")
+CLASSES = 5
+# The map's own units; the page scales them.
+CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeatCell:
+    """An hour of a kind: its place in the row, its class (0: nothing ended, CLASSES: among the most), its numbers."""
+
+    x: float
+    heat: int
+    count: HourCount
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatRow:
+    """One kind."""
+
+    kind: str
+    cells: list[HeatCell]
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatClass:
+    """A colour of the map and the least number that has it."""
+
+    heat: int
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """All of them, with what the colours mean."""
+
+    hours: Sequence[datetime]
+    rows: list[HeatRow]
+    bounds: list[HeatClass]
+    hidden: int
+    width: float = CELL_WIDTH * 24
+    height: float = CELL_HEIGHT
+    cell_width: float = CELL_WIDTH - GAP
+
+
+@require_safe
+def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
+    """The map, or with ``view=table`` its numbers; 304 when it is what the browser has already."""
+    is_table = request.GET.get("view") == "table"
+    part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
+    return answer_part(request, part.body, etag=part.etag)
+
+
+def _render(*, is_table: bool) -> SafeString:
+    return render_to_string(TEMPLATE, {"heat": draw_heat(read_kind_hours()), "is_table": is_table})
+
+
+def draw_heat(kinds: KindHours) -> HeatMap:
+    """The map of what ended."""
+    bounds = quantile_bounds([hour.ended for line in kinds.lines for hour in line.hours])
+    rows = [
+        HeatRow(
+            kind=line.kind,
+            cells=[_cell(index, kinds.hours[index], hour, bounds) for index, hour in enumerate(line.hours)],
+            summary=_("%(kind)s: %(ended)s runs in 24 hours, at most %(most)s in one.")
+            % {"kind": line.kind, "ended": f"{line.ended:,}", "most": f"{max(hour.ended for hour in line.hours):,}"},
+        )
+        for line in kinds.lines
+    ]
+    classes = [HeatClass(_heat(least, bounds), least) for least in bounds]
+    return HeatMap(kinds.hours, rows, classes, kinds.hidden)
+
+
+def quantile_bounds(values: Sequence[int], classes: int = CLASSES) -> list[int]:
+    """The least value of each class but the empty one, so that each holds about as many of the values above nothing.
+
+    Equal values are of one class, so there may be fewer classes.
+    """
+    known = sorted(value for value in values if value > 0)
+    if not known:
+        return []
+    return sorted({known[len(known) * number // classes] for number in range(classes)})
+
+
+def _cell(index: int, hour: datetime, count: HourCount, bounds: Sequence[int]) -> HeatCell:
+    facts = {"hour": f"{hour:%H:%M}", "ended": f"{count.ended:,}", "failed": f"{count.failed:,}"}
+    title = _("%(hour)s: %(ended)s ended, %(failed)s failed") % facts
+    return HeatCell(index * CELL_WIDTH, _heat(count.ended, bounds), count, title)
+
+
+def _heat(value: int, bounds: Sequence[int]) -> int:
+    """The colour of a number; with fewer classes than colours the most is the deepest all the same."""
+    return bisect_right(bounds, value) + CLASSES - len(bounds) if value else 0

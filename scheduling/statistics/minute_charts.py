@@ -1,0 +1,247 @@
+"""The last hour by the minute: sparklines, the status strip, the charts with axes, and all of it as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import floor, log10
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from scheduling.console.wording import duration_words, percent_words
+from scheduling.overview.queries import Overview
+from scheduling.statistics.gauge_queries import Gauge
+from scheduling.statistics.throughput import Ended
+
+# The sparkline's own units; the page scales them.
+SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 118.0, 18.0, 1.5
+STRIP_STEP = 6
+# The charts' own units, as in parts/minute_chart.html: a bar is as wide as its minute but for a gap.
+MINUTE_WIDTH, CHART_HEIGHT, BAR_GAP = 10, 160, 2
+# Minutes between two labels of the time axis.
+TIME_STEP = 15
+# From which part of failed runs, and from which wait of the oldest job, a minute is told.
+BAD_RATE, WARN_RATE = 0.1, 0.01
+LONG_WAIT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A line over the last hour, broken where nobody looked; ``summary`` says in words what it shows."""
+
+    path: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class StripMinute:
+    """A minute of the status strip: its place, its tone, and what was with it."""
+
+    x: int
+    tone: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChartMinute:
+    """A minute of a chart: its place, and its numbers in words."""
+
+    x: int
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteChart:
+    """A chart with axes: a path by its mark, the labels of both axes, and in words what it shows.
+
+    ``scale`` begins with the greatest value, ``times`` with the earliest minute.
+    """
+
+    paths: Mapping[str, str]
+    minutes: Sequence[ChartMinute]
+    scale: tuple[str, str, str]
+    times: Sequence[datetime]
+    summary: str
+
+    @property
+    def width(self) -> int:
+        return MINUTE_WIDTH * len(self.minutes)
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteRow:
+    """A minute of the table: the numbers behind every chart of the page."""
+
+    at: datetime
+    ended: Ended
+    gauge: Gauge | None
+    slots: int | None
+
+    @property
+    def oldest_seconds(self) -> float | None:
+        return self.gauge.oldest_seconds if self.gauge else None
+
+
+def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
+    """To the scale of its own highest value."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return Spark("", _("Nobody looked within the hour."))
+    top = max(*known, 0.0) or 1.0
+    facts = {"least": words(min(known)), "most": words(max(known)), "last": words(known[-1])}
+    step = SPARK_WIDTH / max(len(values) - 1, 1)
+    heights = [
+        None if value is None else SPARK_MARGIN + (SPARK_HEIGHT - 2 * SPARK_MARGIN) * (1 - value / top)
+        for value in values
+    ]
+    return Spark(_line(heights, step), _("Last hour: least %(least)s, most %(most)s, last %(last)s.") % facts)
+
+
+def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> str:
+    """Return the path of a line that is broken at None."""
+    runs: list[list[str]] = [[]]
+    for index, height in enumerate(heights):
+        if height is None:
+            runs.append([])
+        else:
+            runs[-1].append(f"{start + index * step:.0f} {height:.1f}")
+    # A lone point is a line to itself, which is drawn as a dot.
+    return " ".join(f"M{run[0]} L{' L'.join(run[1:] or run)}" for run in runs if run)
+
+
+def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
+    """A cell a minute, and what they say together."""
+    cells = [
+        StripMinute(index * STRIP_STEP, *_strip_minute(row, is_all_tenants=overview.is_all_tenants))
+        for index, row in enumerate(minute_rows(overview))
+    ]
+    counts = {tone: sum(cell.tone == tone for cell in cells) for tone in ("good", "warn", "bad", "quiet")}
+    told = [
+        ngettext("%d minute without trouble", "%d minutes without trouble", counts["good"]) % counts["good"],
+        ngettext("%d to look at", "%d to look at", counts["warn"]) % counts["warn"],
+        ngettext("%d bad", "%d bad", counts["bad"]) % counts["bad"],
+    ]
+    if counts["quiet"]:
+        told.append(ngettext("%d not looked at", "%d not looked at", counts["quiet"]) % counts["quiet"])
+    return cells, ", ".join(told) + "."
+
+
+def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
+    """Tone and title."""
+    at = f"{row.at:%H:%M}"
+    rate, oldest = row.ended.failure_rate or 0.0, row.oldest_seconds or 0.0
+    # A tenant with nothing to do has no sample, and no trouble either.
+    if is_all_tenants and row.gauge is None and row.ended.failure_rate is None:
+        return "quiet", _("%(at)s: nobody looked") % {"at": at}
+    told = []
+    if rate >= WARN_RATE:
+        told.append(_("%(rate)s of the runs failed") % {"rate": percent_words(rate)})
+    if row.ended.dead_letters:
+        told.append(
+            ngettext("%d new dead letter", "%d new dead letters", row.ended.dead_letters) % row.ended.dead_letters
+        )
+    if oldest >= LONG_WAIT_SECONDS:
+        told.append(_("the oldest job had waited %(age)s") % {"age": duration_words(oldest)})
+    has_no_slots = bool(is_all_tenants and row.gauge and row.gauge.waiting and not row.slots)
+    if has_no_slots:
+        told.append(_("jobs waited and there was no slot"))
+    tone = "bad" if has_no_slots or rate >= BAD_RATE else "warn" if told else "good"
+    return tone, f"{at}: " + (", ".join(told) or _("no trouble"))
+
+
+def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteRow]:
+    """The hour minute by minute, the oldest first: of all queues, or of one."""
+    slots = overview.pool_minutes.slots if overview.pool_minutes else [None] * len(overview.gauges.minutes)
+    if queue_id is None:
+        buckets, gauges = overview.work.buckets, overview.gauges.totals
+    else:
+        buckets = overview.work.buckets_by_queue.get(queue_id, [Ended() for _minute in overview.gauges.minutes])
+        by_minute = overview.gauges.by_minute
+        gauges = [by_minute.get(at, {}).get(queue_id) for at in overview.gauges.minutes]
+    return [MinuteRow(*row) for row in zip(overview.gauges.minutes, buckets, gauges, slots, strict=True)]
+
+
+def draw_ended(rows: Sequence[MinuteRow]) -> MinuteChart:
+    """Return the ended runs by the minute as stacked bars, failed ones above completed ones."""
+    completed, failed = sum(row.ended.completed for row in rows), sum(row.ended.failed for row in rows)
+    top = _round_up(max((row.ended.completed + row.ended.failed for row in rows), default=0), (2, 4, 10, 20))
+    unit = CHART_HEIGHT / top
+    bars: dict[str, list[str]] = {"completed": [], "failed": []}
+    for index, row in enumerate(rows):
+        bars["completed"].append(_bar(index, 0.0, unit * row.ended.completed))
+        bars["failed"].append(_bar(index, unit * row.ended.completed, unit * row.ended.failed))
+    counts = {"completed": f"{completed:,}", "failed": f"{failed:,}", "minutes": len(rows)}
+    return _draw(
+        rows,
+        {name: "".join(paths) for name, paths in bars.items()},
+        top,
+        lambda value: f"{value:,.0f}",
+        lambda row: (
+            _("%(completed)s completed, %(failed)s failed")
+            % {"completed": f"{row.ended.completed:,}", "failed": f"{row.ended.failed:,}"}
+        ),
+        _("%(completed)s completed and %(failed)s failed in %(minutes)d minutes.") % counts,
+    )
+
+
+def draw_waits(rows: Sequence[MinuteRow]) -> MinuteChart:
+    """Return three percentiles of the waits until the first start as lines, broken where no job began."""
+    lines = {
+        "p50": [row.ended.wait_p50 for row in rows],
+        "p95": [row.ended.wait_p95 for row in rows],
+        "p99": [row.ended.wait_p99 for row in rows],
+    }
+    known = [value for values in lines.values() for value in values if value is not None]
+    top = _round_up(max(known, default=0.0), (1, 2, 5, 10))
+
+    def path(values: Sequence[float | None]) -> str:
+        heights = [None if value is None else CHART_HEIGHT * (1 - value / top) for value in values]
+        return _line(heights, MINUTE_WIDTH, MINUTE_WIDTH / 2)
+
+    worst = [value for value in lines["p95"] if value is not None]
+    return _draw(
+        rows,
+        {name: path(values) for name, values in lines.items()},
+        top,
+        duration_words,
+        _waits_words,
+        _("In the worst minute one job in twenty waited longer than %(wait)s.") % {"wait": duration_words(max(worst))}
+        if worst
+        else _("No job began within the hour."),
+    )
+
+
+def _waits_words(row: MinuteRow) -> str:
+    if row.ended.wait_p50 is None:
+        return _("no job began")
+    waits = {"p50": row.ended.wait_p50, "p95": row.ended.wait_p95, "p99": row.ended.wait_p99}
+    return ", ".join(f"{name} {duration_words(wait)}" for name, wait in waits.items())
+
+
+def _draw(
+    rows: Sequence[MinuteRow],
+    paths: Mapping[str, str],
+    top: float,
+    label: Callable[[float], str],
+    words: Callable[[MinuteRow], str],
+    summary: str,
+) -> MinuteChart:
+    minutes = [ChartMinute(index * MINUTE_WIDTH, f"{row.at:%H:%M}: {words(row)}") for index, row in enumerate(rows)]
+    times = [row.at for index, row in enumerate(rows) if index % TIME_STEP == 0 or index == len(rows) - 1]
+    return MinuteChart(paths, minutes, (label(top), label(top / 2), label(0.0)), times, summary)
+
+
+def _bar(index: int, below: float, height: float) -> str:
+    if not height:
+        return ""
+    x, width = index * MINUTE_WIDTH + BAR_GAP // 2, MINUTE_WIDTH - BAR_GAP
+    return f"M{x} {CHART_HEIGHT - below:.1f}v-{height:.1f}h{width}v{height:.1f}z"
+
+
+def _round_up(most: float, steps: Sequence[int]) -> float:
+    """Return the least round number that is not below ``most``: one of the steps times a power of ten."""
+    power = 10.0 ** floor(log10(most)) if most > 0 else 1.0
+    return next(step * power for step in steps if step * power >= most)

@@ -1,0 +1,179 @@
+"""Rows of statistics: gauges at the end of each minute, and rollups of what ended by minute and hour."""
+
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+
+from scheduling.execution.models import Execution
+from tenants.managers import TenantManager
+
+
+class GaugeRow(models.Model):
+    """What waits and what is in flight. Jobs that share a message hold equal parts of its slot."""
+
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    waiting = models.IntegerField(default=0, help_text="Ready, due and held jobs.")
+    oldest_at = models.DateTimeField(null=True, help_text="Since when the longest-waiting ready job might run.")
+    backing_off = models.IntegerField(default=0, help_text="Of the soonest: those that wait for another attempt.")
+    due = models.IntegerField(default=0, help_text="Of these, those whose time has come.")
+    next_due_at = models.DateTimeField(null=True)
+    dispatched = models.IntegerField(default=0, help_text="Handed out and not begun.")
+    executing = models.IntegerField(default=0)
+    slots_milli = models.BigIntegerField(default=0, help_text="Slots in use, in thousandths.")
+    sampled_at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class QueueGauge(GaugeRow):
+    """One queue at the end of one minute."""
+
+    pk = models.CompositePrimaryKey("minute", "queue_id")
+
+    class Meta:
+        db_table = "scheduling_queue_gauge"
+
+
+class TenantGauge(GaugeRow):
+    """One tenant in one queue: of all that have something in flight, and of those that wait longest."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    busy_us = models.BigIntegerField(default=0, help_text="Slot time of what runs, within the last ten minutes.")
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tenant_gauge"
+        indexes = [models.Index(fields=["minute"], name="tenant_gauge_by_time")]
+
+
+class PoolGauge(models.Model):
+    """One pool at the end of one minute: the slots of its live workers, and how many of them are in use."""
+
+    pk = models.CompositePrimaryKey("minute", "pool_id")
+    minute = models.DateTimeField()
+    pool = models.ForeignKey("scheduling.WorkerPool", models.DO_NOTHING, db_index=False, db_constraint=False)
+    slots = models.IntegerField(default=0)
+    slots_milli = models.BigIntegerField(default=0, help_text="Slots in use, in thousandths.")
+    sampled_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "scheduling_pool_gauge"
+
+
+class Tally(models.Model):
+    """One ended execution that no rollup has counted yet; without an ``outcome`` a dead letter that had none."""
+
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
+    queue_id = models.BigIntegerField(primary_key=True)  # for Django's sake; not unique, not a key
+    kind = models.CharField(max_length=64)
+    outcome = models.CharField(max_length=12)
+    is_dead = models.BooleanField()
+    wait_us = models.BigIntegerField(null=True, help_text="From when the job could run to its first start.")
+    started_at = models.DateTimeField(null=True)
+    measured_us = models.BigIntegerField()
+    ended_at = models.DateTimeField()
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tally"
+        managed = False  # the migration makes the table without a primary key
+
+
+class MinuteRow(models.Model):
+    """What ended in a minute. ``busy_us`` is slot time within it, whenever the execution ended."""
+
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    completed = models.IntegerField(default=0)
+    failed = models.IntegerField(default=0, help_text="By their own fault: failed, timed out, crashed, expired.")
+    dead_letters = models.IntegerField(default=0)
+    busy_us = models.BigIntegerField(default=0)
+    wait = ArrayField(models.IntegerField(), help_text="Histogram of waits until the first start.")
+    run = ArrayField(models.IntegerField(), help_text="Histogram of slot times of what completed or failed.")
+
+    class Meta:
+        abstract = True
+
+
+class QueueMinute(MinuteRow):
+    """One queue in one minute."""
+
+    pk = models.CompositePrimaryKey("minute", "queue_id")
+
+    class Meta:
+        db_table = "scheduling_queue_minute"
+
+
+class TenantMinute(MinuteRow):
+    """One tenant in one queue in one minute."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_tenant_minute"
+        indexes = [
+            models.Index(fields=["minute"], name="tenant_minute_by_time"),
+            # A day of shares is read from it alone: the rows are wide, and a tenant's lie far apart.
+            models.Index(fields=["tenant", "minute"], include=["queue", "busy_us"], name="tenant_minute_busy"),
+        ]
+
+
+class KindHour(models.Model):
+    """One kind in one hour by how its executions ended; without an ``outcome`` dead letters that had none."""
+
+    pk = models.CompositePrimaryKey("kind", "hour", "outcome")
+    kind = models.CharField(max_length=64)
+    hour = models.DateTimeField()
+    outcome = models.CharField(max_length=12, choices=Execution.Outcome.choices, blank=True)
+    executions = models.IntegerField(default=0)
+    dead_letters = models.IntegerField(default=0)
+    worker_us = models.BigIntegerField(default=0)
+    wait = ArrayField(models.IntegerField())
+    run = ArrayField(models.IntegerField())
+
+    class Meta:
+        db_table = "scheduling_kind_hour"
+        indexes = [models.Index(fields=["hour"], name="kind_hour_by_time")]
+
+
+class ShareMinute(models.Model):
+    """What the tree gave one tenant in one queue in one minute, as a dispatcher saw it every few seconds.
+
+    Kept of the tenants with the greatest entitlements alone, so that no number of tenants makes it long.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
+    tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
+    minute = models.DateTimeField()
+    queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
+    entitled_us = models.BigIntegerField(help_text="Slot time that it was entitled to within the minute.")
+    backlogged_us = models.BigIntegerField(help_text="How long of the minute it had more work than it was served.")
+    lag_us = models.BigIntegerField(null=True, help_text="Behind its ideal share when last seen backlogged.")
+
+    objects = TenantManager()
+
+    class Meta:
+        db_table = "scheduling_share_minute"
+        indexes = [models.Index(fields=["minute"], name="share_minute_by_time")]
+
+
+class RollupClock(models.Model):
+    """When the rollups were last brought up to date, and since when they count; one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    counting_since = models.DateTimeField(db_default=Now())
+    folded_at = models.DateTimeField(null=True)
+    shares_sampled_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "scheduling_rollup_clock"

@@ -1,0 +1,87 @@
+"""Folding what ended into the rollups, and dropping what is old."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from scheduling.dispatch.leadership import lead
+from scheduling.statistics.histogram import BOUNDS
+from scheduling.statistics.throughput import COMPLETED, FAILED
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+
+# Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
+FOLD_ROWS = 3_000
+FOLD_SECONDS = 1.0
+# While a fold leaves rows behind: 20,000 a second, twice of what has been seen to end on two cores.
+NEXT_FOLD_SECONDS = 0.15
+# Days that each rollup is kept, by its table and its column of time.
+KEPT_DAYS = {
+    ("scheduling_tenant_minute", "minute"): 3,
+    ("scheduling_share_minute", "minute"): 3,
+    ("scheduling_tenant_gauge", "minute"): 1,
+    ("scheduling_queue_gauge", "minute"): 3,
+    ("scheduling_pool_gauge", "minute"): 3,
+    ("scheduling_queue_minute", "minute"): 30,
+    ("scheduling_kind_hour", "hour"): 400,
+}
+_SQL = load_sql(__file__)
+_FOLD, _NOTE = _SQL["fold_tallies"], _SQL["note_fold"]
+_DELETE = """
+    DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM {table} WHERE {column} < now() - make_interval(days => %s) LIMIT %s
+    ))
+"""
+
+
+class TallyFolder:
+    """The duty of a dispatcher: a fold each second, and sooner while more ends than one takes."""
+
+    def __init__(self) -> None:
+        self._is_behind = False
+
+    def interval_seconds(self) -> float:
+        """Until the next fold."""
+        return NEXT_FOLD_SECONDS if self._is_behind else FOLD_SECONDS
+
+    def take_turn(self) -> int:
+        """A fold; how many executions it counted."""
+        self._is_behind = False
+        folded = fold_tallies()
+        self._is_behind = folded >= FOLD_ROWS
+        return folded
+
+
+def fold_tallies(*, limit: int | None = None) -> int:
+    """Count at most ``limit`` ended executions, FOLD_ROWS by default, into the rollups, in one transaction; how many.
+
+    Whoever folds holds a lock, so that two folds never wait for each other's rows; 0 while another one folds.
+    """
+    with all_tenants():
+        if not lead(LockClass.ROLLUPS):
+            return 0
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _FOLD, {"limit": FOLD_ROWS if limit is None else limit, "bounds": list(BOUNDS), **outcomes()}
+            )
+            folded = int(cursor.fetchone()[0])
+            cursor.execute(_NOTE)
+    return folded
+
+
+def prune_rollups(*, limit: int) -> dict[str, int]:
+    """Delete rows that are older than their rollup is kept, at most ``limit`` of each."""
+    counts = {}
+    with all_tenants(), connection.cursor() as cursor:
+        for (table, column), days in KEPT_DAYS.items():
+            cursor.execute(_DELETE.format(table=table, column=column), [days, limit])
+            counts[table.removeprefix("scheduling_")] = cursor.rowcount
+    return counts
+
+
+def outcomes() -> dict[str, Any]:
+    """Which outcomes count as what, for the statements of rollups."""
+    return {"completed": list(COMPLETED), "failed": list(FAILED), "ran": [*COMPLETED, *FAILED]}

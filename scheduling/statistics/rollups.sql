@@ -1,0 +1,112 @@
+-- fragment: wait_histogram
+-- The times before the start by the buckets of scheduling.statistics.histogram.
+ARRAY[count(*) FILTER (WHERE wait_bucket = 0), count(*) FILTER (WHERE wait_bucket = 1),
+    count(*) FILTER (WHERE wait_bucket = 2), count(*) FILTER (WHERE wait_bucket = 3),
+    count(*) FILTER (WHERE wait_bucket = 4), count(*) FILTER (WHERE wait_bucket = 5),
+    count(*) FILTER (WHERE wait_bucket = 6), count(*) FILTER (WHERE wait_bucket = 7),
+    count(*) FILTER (WHERE wait_bucket = 8), count(*) FILTER (WHERE wait_bucket = 9),
+    count(*) FILTER (WHERE wait_bucket = 10), count(*) FILTER (WHERE wait_bucket = 11),
+    count(*) FILTER (WHERE wait_bucket = 12), count(*) FILTER (WHERE wait_bucket = 13),
+    count(*) FILTER (WHERE wait_bucket = 14), count(*) FILTER (WHERE wait_bucket = 15),
+    count(*) FILTER (WHERE wait_bucket = 16), count(*) FILTER (WHERE wait_bucket = 17),
+    count(*) FILTER (WHERE wait_bucket = 18)]::int[]
+
+-- fragment: run_histogram
+-- The run times by the buckets of scheduling.statistics.histogram.
+ARRAY[count(*) FILTER (WHERE run_bucket = 0), count(*) FILTER (WHERE run_bucket = 1),
+    count(*) FILTER (WHERE run_bucket = 2), count(*) FILTER (WHERE run_bucket = 3),
+    count(*) FILTER (WHERE run_bucket = 4), count(*) FILTER (WHERE run_bucket = 5),
+    count(*) FILTER (WHERE run_bucket = 6), count(*) FILTER (WHERE run_bucket = 7),
+    count(*) FILTER (WHERE run_bucket = 8), count(*) FILTER (WHERE run_bucket = 9),
+    count(*) FILTER (WHERE run_bucket = 10), count(*) FILTER (WHERE run_bucket = 11),
+    count(*) FILTER (WHERE run_bucket = 12), count(*) FILTER (WHERE run_bucket = 13),
+    count(*) FILTER (WHERE run_bucket = 14), count(*) FILTER (WHERE run_bucket = 15),
+    count(*) FILTER (WHERE run_bucket = 16), count(*) FILTER (WHERE run_bucket = 17),
+    count(*) FILTER (WHERE run_bucket = 18)]::int[]
+
+-- fragment: add_wait
+-- The sum of two histograms, bucket by bucket.
+(SELECT array_agg(a + b ORDER BY n) FROM unnest(r.wait, excluded.wait) WITH ORDINALITY AS u(a, b, n))
+
+-- fragment: add_run
+-- The sum of two histograms, bucket by bucket.
+(SELECT array_agg(a + b ORDER BY n) FROM unnest(r.run, excluded.run) WITH ORDINALITY AS u(a, b, n))
+
+-- fragment: measures
+-- The measures of a group of rows.
+sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters, sum(busy_us) AS busy_us,
+-- include: wait_histogram
+AS wait,
+-- include: run_histogram
+AS run
+
+-- fragment: add_minute
+-- Add the measures of new rows to a stored row ``r`` of a minute.
+completed = r.completed + excluded.completed, failed = r.failed + excluded.failed,
+dead_letters = r.dead_letters + excluded.dead_letters, busy_us = r.busy_us + excluded.busy_us,
+wait =
+-- include: add_wait
+, run =
+-- include: add_run
+
+-- name: fold_tallies
+-- Fold tallies into the rollups by the minute and the hour; return how many. Slot time is spread over the minutes in
+-- which it was used: minute n reaches from n to n + 1 times 60,000,000 µs.
+WITH gone AS (
+    DELETE FROM scheduling_tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM scheduling_tally LIMIT %(limit)s))
+    RETURNING *
+), ended AS (
+    SELECT tenant_id, queue_id, kind, outcome, measured_us, is_dead::int AS dead_letters,
+        date_trunc('minute', ended_at) AS minute, date_trunc('hour', ended_at) AS hour,
+        (outcome = ANY (%(completed)s))::int AS completed, (outcome = ANY (%(failed)s))::int AS failed,
+        CASE WHEN wait_us IS NOT NULL THEN width_bucket(wait_us / 1e6::float8, %(bounds)s::float8[]) END AS wait_bucket,
+        CASE WHEN outcome = ANY (%(ran)s)
+            THEN width_bucket(measured_us / 1e6::float8, %(bounds)s::float8[]) END AS run_bucket
+    FROM gone
+), span AS (
+    SELECT tenant_id, queue_id, (extract(epoch FROM started_at) * 1000000)::bigint AS from_us,
+        (extract(epoch FROM started_at) * 1000000)::bigint + measured_us AS to_us
+    FROM gone WHERE measured_us > 0
+), part AS (
+    SELECT tenant_id, queue_id, minute, completed, failed, dead_letters, 0::bigint AS busy_us, wait_bucket, run_bucket
+    FROM ended
+    UNION ALL
+    SELECT tenant_id, queue_id, to_timestamp(n * 60), 0, 0, 0,
+        least(to_us, (n + 1) * 60000000) - greatest(from_us, n * 60000000), NULL, NULL
+    FROM span CROSS JOIN LATERAL generate_series(from_us / 60000000, (to_us - 1) / 60000000) AS n
+), tenant AS (
+    INSERT INTO scheduling_tenant_minute AS r
+        (tenant_id, minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT tenant_id, minute, queue_id,
+    -- include: measures
+    FROM part GROUP BY 1, 2, 3
+    ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET
+    -- include: add_minute
+), queue AS (
+    INSERT INTO scheduling_queue_minute AS r (minute, queue_id, completed, failed, dead_letters, busy_us, wait, run)
+    SELECT minute, queue_id,
+    -- include: measures
+    FROM part GROUP BY 1, 2
+    ON CONFLICT (minute, queue_id) DO UPDATE SET
+    -- include: add_minute
+), kind AS (
+    INSERT INTO scheduling_kind_hour AS r (kind, hour, outcome, executions, dead_letters, worker_us, wait, run)
+    SELECT kind, hour, outcome, count(*) FILTER (WHERE outcome <> ''), sum(dead_letters), sum(measured_us),
+        -- include: wait_histogram
+        ,
+    -- include: run_histogram
+    FROM ended GROUP BY 1, 2, 3
+    ON CONFLICT (kind, hour, outcome) DO UPDATE SET
+        executions = r.executions + excluded.executions, dead_letters = r.dead_letters + excluded.dead_letters,
+        worker_us = r.worker_us + excluded.worker_us,
+        wait =
+        -- include: add_wait
+        , run =
+    -- include: add_run
+)
+SELECT count(*) FROM gone;
+
+-- name: note_fold
+-- Store when tallies were folded last.
+INSERT INTO scheduling_rollup_clock (id, folded_at) VALUES (1, now())
+ON CONFLICT (id) DO UPDATE SET folded_at = excluded.folded_at;

@@ -1,0 +1,136 @@
+"""What ended lately, read from the rollups: a row a queue and minute, whatever the number of executions."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Sum
+
+from scheduling.models import Execution, QueueMinute, RollupClock, TenantMinute
+from scheduling.statistics import histogram
+from tenants.context import require_scope
+
+# Rates and shares are of the last ten minutes and the one that runs; the chart is of the last hour.
+WINDOW = timedelta(minutes=10)
+MINUTES = 60
+# Folded once a second by a dispatcher; older than this is worth saying.
+STALE_AFTER = timedelta(seconds=60)
+
+_O = Execution.Outcome
+COMPLETED = (_O.COMPLETED.value,)
+FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.value)
+
+
+@dataclass(slots=True)
+class Ended:
+    """Ended executions: completed, failed by themselves, the slot time of all in seconds, and how long jobs waited.
+
+    ``dead_letters`` are the jobs that were given up.
+    """
+
+    completed: int = 0
+    failed: int = 0
+    busy_seconds: float = 0.0
+    wait: list[int] = field(default_factory=lambda: [0] * histogram.BUCKETS)
+    dead_letters: int = 0
+
+    def add(self, other: Ended) -> None:
+        self.completed += other.completed
+        self.failed += other.failed
+        self.dead_letters += other.dead_letters
+        self.busy_seconds += other.busy_seconds
+        # In place: a page adds up hundreds of minutes.
+        for bucket, count in enumerate(other.wait):
+            if count:
+                self.wait[bucket] += count
+
+    @property
+    def failure_rate(self) -> float | None:
+        """Failed ones among those that ended one way or the other; None without any."""
+        ended = self.completed + self.failed
+        return self.failed / ended if ended else None
+
+    @property
+    def wait_p50(self) -> float | None:
+        """Half of the jobs had started so many seconds after they could."""
+        return histogram.percentile(self.wait, 0.5)
+
+    @property
+    def wait_p95(self) -> float | None:
+        return histogram.percentile(self.wait, 0.95)
+
+    @property
+    def wait_p99(self) -> float | None:
+        return histogram.percentile(self.wait, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentWork:
+    """What ended since ``since``; ``buckets`` are the last hour's minutes, the oldest first, the last one running.
+
+    ``as_of`` is when the rollups were last brought up to date, None before the first time.
+    """
+
+    now: datetime
+    since: datetime
+    as_of: datetime | None
+    by_queue: dict[int, Ended] = field(default_factory=dict)
+    buckets: list[Ended] = field(default_factory=list)
+    buckets_by_queue: dict[int, list[Ended]] = field(default_factory=dict)
+
+    @property
+    def minutes(self) -> float:
+        return max((self.now - self.since).total_seconds(), 1.0) / 60
+
+    @property
+    def total(self) -> Ended:
+        whole = Ended()
+        for part in self.by_queue.values():
+            whole.add(part)
+        return whole
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether nobody has brought the numbers up to date for a minute."""
+        return self.as_of is None or self.now - self.as_of > STALE_AFTER
+
+
+def read_recent_work(now: datetime) -> RecentWork:
+    """The last hour of the scope of the moment: two statements over rollups."""
+    minute = now.replace(second=0, microsecond=0)
+    since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
+    by_queue: dict[int, Ended] = defaultdict(Ended)
+    buckets = [Ended() for _ in range(MINUTES)]
+    buckets_by_queue: dict[int, list[Ended]] = defaultdict(lambda: [Ended() for _ in range(MINUTES)])
+    for at, queue_id, completed, failed, dead_letters, busy_us, wait in _queue_rows(hour_ago):
+        ended = Ended(completed, failed, busy_us / 1e6, wait, dead_letters)
+        if at >= since:
+            by_queue[queue_id].add(ended)
+        index = MINUTES - 1 - int((minute - at).total_seconds() // 60)
+        if 0 <= index < MINUTES:
+            buckets[index].add(ended)
+            buckets_by_queue[queue_id][index] = ended
+    clock = RollupClock.objects.first()
+    as_of = clock.folded_at if clock else None
+    return RecentWork(now, since, as_of, dict(by_queue), buckets, dict(buckets_by_queue))
+
+
+def read_ended_by_tenant(now: datetime) -> dict[UUID, Ended]:
+    """What ended within the window by tenant, without waits: one statement."""
+    since = now.replace(second=0, microsecond=0) - WINDOW
+    rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
+    sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
+    return {tenant_id: Ended(completed, failed, busy_us / 1e6) for tenant_id, completed, failed, busy_us in sums}
+
+
+def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:
+    """A row a queue and minute: of all tenants together, or of the one whose rows are seen."""
+    model = QueueMinute if require_scope().is_all_tenants else TenantMinute
+    rows: Iterable[tuple[datetime, int, int, int, int, int, list[int]]] = model.objects.filter(
+        minute__gte=since
+    ).values_list("minute", "queue_id", "completed", "failed", "dead_letters", "busy_us", "wait")
+    return rows

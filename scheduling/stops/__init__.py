@@ -1,0 +1,1 @@
+"""Pauses and drains of queues, kinds, pools and tenants."""

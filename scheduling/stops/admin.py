@@ -1,0 +1,82 @@
+"""Paused kinds in the console: the platform's alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from scheduling.console.help_texts import HelpfulMixin
+from scheduling.kit import registry
+from scheduling.models import KindPause
+from scheduling.stops.pauses import pause_kind, resume_kind
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action
+from tenants.permissions import Permission
+
+
+class KindPauseForm(forms.Form):
+    """A kind from those that are installed, and why it shall wait."""
+
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        widget=UnfoldAdminSelectWidget(),
+        help_text=gettext_lazy(
+            "Nothing of this kind is dispatched, of any tenant; what runs goes on and what is submitted waits."
+        ),
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Shown to the tenants whose jobs wait for it, and kept in the audit log."),
+    )
+
+    paused_until = forms.DateTimeField(
+        required=False,
+        label=gettext_lazy("Until (UTC)"),
+        widget=UnfoldAdminTextInputWidget({"type": "datetime-local"}),
+        help_text=gettext_lazy("It is resumed by itself at this time; empty: by a person."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["kind"].choices = [(kind, kind) for kind in registry.kinds()]  # type: ignore[attr-defined]
+
+
+class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = KindPause
+        fields = ("kind", "reason", "paused_until")
+
+
+@admin.register(KindPause)
+class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Kinds of which nothing is dispatched."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = Permission.QUEUES_OPERATE
+    list_display = ("kind", "reason", "paused_by", "paused_at", "paused_until")
+    form = KindPauseModelForm
+    empty_title = gettext_lazy("No kind is paused")
+    empty_text = gettext_lazy(
+        "Pause a kind when what it depends on is down: its jobs wait, and nothing of them is lost."
+    )
+    post_actions = ("resume",)
+
+    def save_model(self, request: HttpRequest, obj: KindPause, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        pause_kind(kind=values["kind"], reason=values["reason"], until=values["paused_until"])
+
+    @post_action(label=gettext_lazy("Resume"), permission=Permission.QUEUES_OPERATE, asks_reason=True)
+    def resume(self, request: HttpRequest, pause: KindPause, reason: str) -> str:
+        resume_kind(kind=pause.kind, reason=reason)
+        return gettext("Jobs of kind %(kind)s are dispatched again.") % {"kind": pause.kind}
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:scheduling_kindpause_changelist")

@@ -1,0 +1,213 @@
+"""`kinds/`, `pools/` and `workers/`, and what they share with `queues/`: pause, resume, drain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
+from scheduling.api.responses import page_response
+from scheduling.fleet.queries import get_worker, list_workers
+from scheduling.fleet.workers import drain_worker, resume_worker
+from scheduling.kit import registry
+from scheduling.models import KindPause, Worker, WorkerPool
+from scheduling.statistics.costs import read_kind_costs
+from scheduling.stops import service as stops
+from scheduling.stops.queries import TargetState, read_target_state
+from scheduling.stops.serializers import (
+    KindSerializer,
+    NewPoolSerializer,
+    StopRequestSerializer,
+    TargetSerializer,
+    WorkerSerializer,
+)
+from scheduling.stops.service import Scope
+from scheduling.topology.service import create_worker_pool
+from tenants.api.serializers import NoBodySerializer, WhySerializer
+from tenants.api.viewsets import StaffViewSet
+from tenants.clock import read_moment
+from tenants.context import all_tenants
+from tenants.permissions import Permission
+
+OPERATE: Mapping[str, Permission] = {
+    "list": Permission.PLATFORM_VIEW,
+    "retrieve": Permission.PLATFORM_VIEW,
+    "pause": Permission.QUEUES_OPERATE,
+    "resume": Permission.QUEUES_OPERATE,
+    "drain": Permission.QUEUES_OPERATE,
+}
+WORKER_ACTIONS = ("list", "retrieve", "drain", "resume")
+NAME_PATTERN = "[-a-zA-Z0-9_.]{1,64}"
+
+
+class StoppableViewSet(StaffViewSet):
+    """What can be paused, resumed and drained by its name."""
+
+    scope: ClassVar[Scope]
+    permissions = OPERATE
+    serializer_class = TargetSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    lookup_field = "name"
+    lookup_value_regex = NAME_PATTERN
+
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, name: str) -> Response:
+        """Dispatch nothing more; what runs goes on and what is submitted waits. Again: a new reason and end."""
+        reason, until = self._asked(request)
+        stops.check_target(scope=self.scope, name=name)
+        stops.pause(scope=self.scope, name=name, reason=reason, until=until)
+        return self.answer(name)
+
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, name: str) -> Response:
+        """End pause and drain."""
+        body = WhySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        stops.resume(scope=self.scope, name=name, reason=body.validated_data["reason"])
+        return self.answer(name)
+
+    @action(detail=True, methods=["post"])
+    def drain(self, request: Request, name: str) -> Response:
+        """Take nothing new and let what is there run out; of a pool: hand its workers nothing more."""
+        reason, until = self._asked(request)
+        stops.check_target(scope=self.scope, name=name)
+        stops.drain(scope=self.scope, name=name, reason=reason, until=until)
+        return self.answer(name)
+
+    def answer(self, name: str) -> Response:
+        """How the target stands now."""
+        return Response(self.get_serializer(self.state_of(name)).data)
+
+    def answer_new(self, name: str) -> Response:
+        """How a target stands that was just added, and where."""
+        answer = self.answer(name)
+        answer.status_code = 201
+        answer["Location"] = reverse(f"{self.scope.value}-detail", args=[name], request=self.request)
+        return answer
+
+    def state_of(self, name: str) -> TargetState:
+        """Pause, drain and progress, over all tenants even where staff has named one."""
+        with all_tenants():
+            return read_target_state(scope=self.scope, name=name, now=read_moment())
+
+    def list_states(self, request: Request, names: list[str]) -> Response:
+        """All targets of a kind that there are few of."""
+        NoQuerySerializer.parse(request.query_params)
+        states = [self.state_of(name) for name in names]
+        return Response({"next": None, "previous": None, "results": self.get_serializer(states, many=True).data})
+
+    def _asked(self, request: Request) -> tuple[str, datetime | None]:
+        body = StopRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        return body.validated_data["reason"], body.validated_data["until"]
+
+
+@extend_schema_view(
+    pause=extend_schema(operation_id="kinds_pause", request=StopRequestSerializer),
+    resume=extend_schema(operation_id="kinds_resume", request=WhySerializer),
+    drain=extend_schema(operation_id="kinds_drain", request=StopRequestSerializer),
+)
+class KindViewSet(StoppableViewSet):
+    """Kinds of job, of all tenants."""
+
+    model = KindPause
+    scope = Scope.KIND
+    serializer_class = KindSerializer
+
+    @extend_schema(operation_id="kinds_list", responses=KindSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List the kinds that are installed."""
+        return self.list_states(request, registry.kinds())
+
+    @extend_schema(operation_id="kinds_retrieve")
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Show whether a kind is paused or drains, and what its jobs cost."""
+        stops.check_target(scope=self.scope, name=name)
+        return self.answer(name)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "costs": read_kind_costs()}
+
+
+@extend_schema_view(
+    pause=extend_schema(operation_id="pools_pause", request=StopRequestSerializer),
+    resume=extend_schema(operation_id="pools_resume", request=WhySerializer),
+    drain=extend_schema(operation_id="pools_drain", request=StopRequestSerializer),
+)
+class PoolViewSet(StoppableViewSet):
+    """Pools of workers."""
+
+    model = WorkerPool
+    scope = Scope.POOL
+    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
+
+    @extend_schema(operation_id="pools_list", responses=TargetSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List the pools."""
+        return self.list_states(request, list(WorkerPool.objects.values_list("name", flat=True)))
+
+    @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a pool; workers are started for it by its name."""
+        body = NewPoolSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = dict(body.validated_data)
+        name, reason = values.pop("name"), values.pop("reason")
+        create_worker_pool(name=name, values=values, reason=reason)
+        return self.answer_new(name)
+
+    @extend_schema(operation_id="pools_retrieve")
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Show whether a pool is paused or drains."""
+        stops.check_target(scope=self.scope, name=name)
+        return self.answer(name)
+
+
+class WorkerViewSet(StaffViewSet):
+    """Worker processes, the newest first."""
+
+    model = Worker
+    permissions: ClassVar[Mapping[str, Permission]] = {name: OPERATE[name] for name in WORKER_ACTIONS}
+    serializer_class = WorkerSerializer
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(operation_id="workers_list", parameters=PAGING_PARAMETERS, responses=WorkerSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List workers, those that have stopped too."""
+        NoQuerySerializer.parse(request.query_params)
+        with all_tenants():
+            return page_response(self, list_workers(), WorkerSerializer)
+
+    @extend_schema(operation_id="workers_retrieve")
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a worker."""
+        return self._answer(UUID(pk))
+
+    @extend_schema(operation_id="workers_drain", request=WhySerializer)
+    @action(detail=True, methods=["post"])
+    def drain(self, request: Request, pk: str) -> Response:
+        """Hand the worker nothing more; what it runs goes on, and then it is idle or exits."""
+        body = WhySerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        drain_worker(worker_id=UUID(pk), reason=body.validated_data["reason"])
+        return self._answer(UUID(pk))
+
+    @extend_schema(operation_id="workers_resume", request=NoBodySerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Let a draining worker take jobs again."""
+        NoBodySerializer(data=request.data).is_valid(raise_exception=True)
+        resume_worker(worker_id=UUID(pk))
+        return self._answer(UUID(pk))
+
+    def _answer(self, worker_id: UUID) -> Response:
+        with all_tenants():
+            return Response(WorkerSerializer(get_worker(worker_id)).data)

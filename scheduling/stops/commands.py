@@ -1,0 +1,101 @@
+"""Commands that pause, resume or drain one thing by its name."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from argparse import ArgumentParser
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from scheduling.fleet.queries import list_workers
+from scheduling.models import Worker
+from scheduling.stops.queries import TargetState, read_target_state
+from scheduling.stops.service import Scope, check_target
+from tenants.clock import read_moment
+from tenants.context import acting_as, all_tenants, command_actor
+from tenants.exceptions import DomainError
+from tenants.management.arguments import moment
+
+SCOPES = [scope.value for scope in Scope]
+WORKER = "worker"
+
+
+class TargetCommand(BaseCommand):
+    """Says afterwards how the target stands."""
+
+    scopes = SCOPES
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("target", choices=self.scopes, help="what it is")
+        parser.add_argument("name", help="its name; a tenant's slug; a worker's id or HOSTNAME:PID")
+        parser.add_argument("--json", action="store_true", help="print how it stands as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            with acting_as(command_actor(type(self).__module__.rpartition(".")[2])):
+                self.act(options)
+        except DomainError as error:
+            raise CommandError(error.detail) from error
+        self.report(options)
+
+    @abstractmethod
+    def act(self, options: dict[str, Any]) -> None:
+        """Call the service."""
+
+    def report(self, options: dict[str, Any]) -> None:
+        """Print how the target stands."""
+        if options["target"] == WORKER:
+            worker = find_worker(options["name"])
+            facts = {"id": str(worker.pk), "status": worker.status, "running": worker.running}  # type: ignore[attr-defined]
+            text = f"Worker {worker} is {worker.status}; it runs {facts['running']} jobs."
+        else:
+            state = read_state(options["target"], options["name"])
+            facts, text = asdict(state), describe(options["target"], state)
+        self.stdout.write(json.dumps(facts, default=str) if options["json"] else text)
+
+
+def add_stop_arguments(parser: ArgumentParser) -> None:
+    """Why, and until when."""
+    parser.add_argument("--reason", required=True, help="why; shown on pages and kept in the audit log")
+    parser.add_argument("--until", type=moment, help="when it ends by itself, such as 2026-01-31T09:30:00Z")
+
+
+def read_state(scope: str, name: str) -> TargetState:
+    """How a target stands over all tenants."""
+    with all_tenants():
+        if scope != Scope.KIND:  # a kind whose plug-in is gone may still be paused
+            check_target(scope=Scope(scope), name=name)
+        return read_target_state(scope=scope, name=name, now=read_moment())
+
+
+def find_worker(name: str) -> Worker:
+    """The worker of an id or of HOSTNAME:PID, the newest if several had it."""
+    with all_tenants():
+        for worker in list_workers().order_by("-started_at"):
+            if name in (str(worker.pk), str(worker)):
+                return worker
+    raise CommandError(f"There is no worker {name!r}.")
+
+
+def describe(scope: str, state: TargetState) -> str:
+    """A target's state in a sentence or two."""
+    parts = []
+    if state.pause is not None:
+        parts.append(f"is paused{_ends(state.pause.until)}: {state.pause.reason}")
+    if state.drain is not None and state.progress is not None:
+        done = " and has drained" if state.drain.drained_at else ""
+        eta = "" if state.progress.eta_seconds is None else f", about {state.progress.eta_seconds:,.0f} s left"
+        parts.append(
+            f"drains{_ends(state.drain.until)}{done}: {state.drain.reason}"
+            f" ({state.progress.waiting:,} waiting, {state.progress.in_flight:,} in flight,"
+            f" {state.progress.per_minute:,.1f} a minute{eta})"
+        )
+    return f"The {scope} {state.name} {'; it '.join(parts) or 'is neither paused nor draining'}."
+
+
+def _ends(until: datetime | None) -> str:
+    return f" until {until.isoformat(timespec='seconds')}" if until else ""

@@ -1,0 +1,124 @@
+"""What a drain means to a submission, and noticing that nothing is left of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+
+from psycopg.rows import scalar_row
+
+from scheduling.dispatch.leadership import lead
+from scheduling.exceptions import DrainingError
+from scheduling.models import Drain
+from tenants.clock import read_moment
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.models import Tenant
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import AuditTarget, record_audit
+
+# When a refused client may ask again where nobody has said how long the drain lasts.
+RETRY_AFTER_SECONDS = 60
+# A submission that had begun before the drain stands in no count yet; it has ended by then.
+SETTLING_SECONDS = 2
+
+_SQL = load_sql(__file__)
+_IS_LEFT = {
+    Drain.Scope.QUEUE: _SQL["is_queue_busy"],
+    Drain.Scope.KIND: _SQL["is_kind_busy"],
+    Drain.Scope.POOL: _SQL["is_pool_busy"],
+}
+_DRAINED_TENANTS = _SQL["note_drained_tenants"]
+
+
+@dataclass(frozen=True, slots=True)
+class Drains:
+    """The queues and kinds that take nothing new, as they are now."""
+
+    now: datetime
+    by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
+        """Return them from rows (scope, name, reason, until)."""
+        return cls(
+            now,
+            {
+                (scope, name): Drain(
+                    scope=scope, name=name, reason=reason, until=until and datetime.fromisoformat(until)
+                )
+                for scope, name, reason, until in rows
+            },
+        )
+
+    def refuse(self, kind: str, queue_name: str) -> None:
+        """Raise DrainingError for a new job of this kind in this queue if either drains."""
+        for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
+            drain = self.by_target.get((scope, name))
+            if drain is not None:
+                values, left = {"name": name, "reason": drain.reason}, seconds_left(drain.until, self.now)
+                if scope == Drain.Scope.KIND:
+                    raise DrainingError(
+                        "The kind %(name)s is being drained. %(reason)s", values, retry_after_seconds=left
+                    )
+                raise DrainingError("The queue %(name)s is being drained. %(reason)s", values, retry_after_seconds=left)
+
+
+def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
+    """Raise DrainingError for a new job of a tenant that drains."""
+    if tenant.is_draining:
+        raise DrainingError(
+            "The tenant is being drained. %(reason)s",
+            {"reason": tenant.drain_reason},
+            retry_after_seconds=seconds_left(tenant.draining_until, now),
+        )
+
+
+def seconds_left(until: datetime | None, now: datetime) -> int:
+    """When to come back."""
+    return RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
+
+
+def note_drained() -> int:
+    """Write down, once, that nothing is left of a drain; of how many. Any number of dispatchers may call this."""
+    with all_tenants():
+        if not lead(LockClass.DRAINS):
+            return 0
+        return _note_drained_targets(read_moment()) + _note_drained_tenants()
+
+
+def _note_drained_targets(now: datetime) -> int:
+    noted = 0
+    # One look a drain: at any time there are a few at most.
+    for drain in Drain.objects.filter(drained_at=None).order_by("pk"):
+        is_settled = (now - drain.started_at).total_seconds() >= SETTLING_SECONDS
+        if is_settled and not _is_left(drain):
+            Drain.objects.filter(pk=drain.pk).update(drained_at=now)
+            _record(drain.scope, AuditTarget(f"scheduling.{drain.scope}", drain.name), drain.started_at, now)
+            noted += 1
+    return noted
+
+
+def _is_left(drain: Drain) -> bool:
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_IS_LEFT[Drain.Scope(drain.scope)], {"name": drain.name})
+        return bool(cursor.fetchone())
+
+
+def _note_drained_tenants() -> int:
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_DRAINED_TENANTS, {"settling_seconds": SETTLING_SECONDS})
+        tenant_ids = cursor.fetchall()
+    for tenant in Tenant.objects.filter(pk__in=tenant_ids):
+        assert tenant.draining_at is not None  # the statement chose them by it
+        assert tenant.drained_at is not None
+        target = AuditTarget("tenants.tenant", str(tenant.pk), tenant.pk)
+        _record("tenant", target, tenant.draining_at, tenant.drained_at)
+    return len(tenant_ids)
+
+
+def _record(noun: str, target: AuditTarget, since: datetime, now: datetime) -> None:
+    record_audit(action=f"{noun}.drained", target=target, after={"seconds": round((now - since).total_seconds(), 3)})

@@ -1,0 +1,45 @@
+"""Ending the pauses and drains, and the breakers held by hand, whose time is over, by the database's clock."""
+
+from __future__ import annotations
+
+from psycopg.rows import namedtuple_row
+
+from scheduling.breakers.service import let_go_due_circuits
+from scheduling.dispatch.leadership import lead
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.models import QueueClock
+from tenants.context import all_tenants
+from tenants.database.sql import load_sql
+from tenants.locks import LockClass
+from tenants.prepared import prepared_cursor
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.services.tenants import lift_due_stops
+
+BECAUSE = "its time was over"
+
+_LIFT = load_sql(__file__)["lift_due"]
+
+
+def lift_due() -> int:
+    """End what is due; how many. Any number of dispatchers may call this, and one does it."""
+    with all_tenants():
+        if not lead(LockClass.STOPS_LIFTED):
+            return 0
+        with prepared_cursor(namedtuple_row) as cursor:
+            cursor.execute(_LIFT)
+            lifted = cursor.fetchall()
+        for row in lifted:  # seldom more than one
+            record_audit(
+                action=f"{'pool' if row.noun == 'workerpool' else row.noun}.resumed",
+                target=AuditTarget(f"scheduling.{row.noun}", row.id),
+                before={row.flag: True},
+                after={row.flag: False},
+                reason=BECAUSE,
+            )
+        queue_ids = [int(row.id) for row in lifted if (row.flag, row.noun) == ("is_paused", "queue")]
+        # They return to the others' virtual time: having been paused earns no credit.
+        QueueClock.objects.filter(queue_id__in=queue_ids).update(was_backlogged=False)
+        let_go = let_go_due_circuits()
+        if lifted or let_go:
+            wake_on_commit()
+        return len(lifted) + let_go + lift_due_stops()

@@ -1,0 +1,114 @@
+"""Pauses and drains of queues, kinds and pools, and the drain of a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from scheduling.models import KindCost, Worker
+from scheduling.stops.queries import Stop, TargetState
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+
+
+class StopRequestSerializer(StrictSerializer):
+    """Why something is paused or drained, and when that ends by itself."""
+
+    reason = NameField(max_length=200)
+    until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
+
+
+class NewPoolSerializer(StrictSerializer):
+    """A worker pool to be added."""
+
+    name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
+    description = NameField(max_length=200, required=False, allow_blank=True)
+    memory_mib = WholeNumberField(
+        required=False, help_text="What each child has: 256, 512 or 1024; the last if absent."
+    )
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class PauseSerializer(serializers.Serializer[Stop]):
+    """A pause as it stands."""
+
+    reason = serializers.CharField()
+    by = serializers.CharField()
+    since = serializers.DateTimeField(allow_null=True)
+    until = serializers.DateTimeField(allow_null=True)
+
+
+class DrainSerializer(PauseSerializer):
+    """A drain as it stands; what is left and how fast it goes."""
+
+    drained_at = serializers.DateTimeField(allow_null=True, help_text="When nothing was left.")
+    waiting = serializers.IntegerField(help_text="Jobs not begun; of a kind, no more than 10,001 are counted.")
+    in_flight = serializers.IntegerField()
+    per_minute = serializers.FloatField(help_text="Ended in the last five minutes, a minute.")
+    eta_seconds = serializers.FloatField(allow_null=True, help_text="Null while nothing ends.")
+
+
+class TargetSerializer(serializers.Serializer[TargetState]):
+    """A kind or pool with its pause and its drain."""
+
+    name = serializers.CharField()
+    is_paused = serializers.BooleanField()
+    is_draining = serializers.BooleanField()
+    pause = PauseSerializer(allow_null=True)
+    drain = serializers.SerializerMethodField()
+
+    @extend_schema_field(DrainSerializer(allow_null=True))
+    def get_drain(self, state: TargetState) -> Any:
+        return drain_facts(state)
+
+
+class KindCostSerializer(serializers.Serializer[KindCost]):
+    """What jobs of a kind have cost lately, and how well that is predicted."""
+
+    mean_seconds = serializers.SerializerMethodField()
+    samples = serializers.IntegerField(help_text="Jobs that taught the predictor, in all.")
+    mean_error = serializers.FloatField(
+        allow_null=True, help_text="Mean absolute error of the last predictions, as a part of the measured slot time."
+    )
+    bias = serializers.FloatField(allow_null=True, help_text="Likewise with its sign: above 0 too much is predicted.")
+
+    def get_mean_seconds(self, cost: KindCost) -> float:
+        return cost.mean_us / 1_000_000
+
+
+class KindSerializer(TargetSerializer):
+    """A kind with its pause, its drain and its cost."""
+
+    cost = serializers.SerializerMethodField()
+
+    @extend_schema_field(KindCostSerializer(allow_null=True))
+    def get_cost(self, state: TargetState) -> Any:
+        cost = self.context["costs"].get(state.name)
+        return None if cost is None else KindCostSerializer(cost).data
+
+
+def drain_facts(state: TargetState) -> Any:
+    """A state's drain with its progress, as `DrainSerializer` shows it; None without one."""
+    if state.drain is None or state.progress is None:
+        return None
+    facts = {name: getattr(state.drain, name) for name in ("reason", "by", "since", "until", "drained_at")}
+    facts |= {name: getattr(state.progress, name) for name in ("waiting", "in_flight", "per_minute", "eta_seconds")}
+    return DrainSerializer(facts).data
+
+
+class WorkerSerializer(serializers.Serializer[Worker]):
+    """A worker process group."""
+
+    id = serializers.UUIDField()
+    pool = serializers.CharField(source="pool.name")
+    hostname = serializers.CharField()
+    pid = serializers.IntegerField()
+    slots = serializers.IntegerField()
+    version = serializers.CharField()
+    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    status = serializers.CharField(help_text="`online`, `draining`, `stopping` or `stopped`.")
+    running = serializers.IntegerField(help_text="Executions that it has begun and not ended.")
+    started_at = serializers.DateTimeField()
+    heartbeat_at = serializers.DateTimeField()
+    stopped_at = serializers.DateTimeField(allow_null=True)

@@ -1,0 +1,91 @@
+"""Pause, resume and drain by name: what commands and API call for a queue, a kind, a tenant or a pool."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from scheduling.exceptions import TargetNotFoundError
+from scheduling.kit import registry
+from scheduling.models import Queue, WorkerPool
+from scheduling.stops import pauses
+from tenants.selectors.tenants import find_tenant
+from tenants.services.tenants import drain_tenant, pause_tenant, resume_tenant
+
+
+class Scope(StrEnum):
+    """What can be paused and drained."""
+
+    QUEUE = "queue"
+    KIND = "kind"
+    TENANT = "tenant"
+    POOL = "pool"
+
+
+def pause(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
+    """Hold back the work of a queue, kind, tenant or pool."""
+    match scope:
+        case Scope.QUEUE:
+            pauses.pause_queue(queue=find_queue(name), reason=reason, until=until)
+        case Scope.KIND:
+            pauses.pause_kind(kind=name, reason=reason, until=until)
+        case Scope.TENANT:
+            pause_tenant(tenant=find_tenant(name), reason=reason, until=until)
+        case Scope.POOL:
+            pauses.pause_pool(pool=find_pool(name), reason=reason, until=until)
+
+
+def drain(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
+    """Let the work of a queue, kind or tenant run out while nothing new is accepted; hand a pool nothing more."""
+    match scope:
+        case Scope.QUEUE:
+            pauses.drain_queue(queue=find_queue(name), reason=reason, until=until)
+        case Scope.KIND:
+            pauses.drain_kind(kind=name, reason=reason, until=until)
+        case Scope.TENANT:
+            drain_tenant(tenant=find_tenant(name), reason=reason, until=until)
+        case Scope.POOL:
+            pauses.drain_pool(pool=find_pool(name), reason=reason, until=until)
+
+
+def resume(*, scope: Scope, name: str, reason: str = "") -> None:
+    """End the pause and the drain of a queue, kind, tenant or pool, whichever there are."""
+    match scope:
+        case Scope.QUEUE:
+            pauses.resume_queue(queue=find_queue(name), reason=reason)
+        case Scope.KIND:
+            pauses.resume_kind(kind=name, reason=reason)
+        case Scope.TENANT:
+            resume_tenant(tenant=find_tenant(name), reason=reason)
+        case Scope.POOL:
+            pauses.resume_pool(pool=find_pool(name), reason=reason)
+
+
+def check_target(*, scope: Scope, name: str) -> None:
+    """Raise the error that says that there is no such queue, kind, tenant or pool."""
+    match scope:
+        case Scope.QUEUE:
+            find_queue(name)
+        case Scope.KIND:
+            if name not in registry.kinds():
+                raise TargetNotFoundError("There is no job kind %(name)r.", {"name": name})
+        case Scope.TENANT:
+            find_tenant(name)
+        case Scope.POOL:
+            find_pool(name)
+
+
+def find_queue(name: str) -> Queue:
+    """The queue of this name with its pool."""
+    queue = Queue.objects.select_related("pool").filter(name=name).first()
+    if queue is None:
+        raise TargetNotFoundError("There is no queue %(name)r.", {"name": name})
+    return queue
+
+
+def find_pool(name: str) -> WorkerPool:
+    """The pool of this name."""
+    pool = WorkerPool.objects.filter(name=name).first()
+    if pool is None:
+        raise TargetNotFoundError("There is no worker pool %(name)r.", {"name": name})
+    return pool

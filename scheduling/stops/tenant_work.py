@@ -1,0 +1,37 @@
+"""Stopping all the work of one tenant: what runs, when its suspension says so, and everything, when it is erased."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from scheduling.jobs.cancellation import cancel_here
+from scheduling.models import LiveExecution
+from tenants.context import all_tenants
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.signals import running_work_unwanted
+
+
+def cancel_running(*, tenant_id: UUID, reason: str) -> int:
+    """Cancel the jobs of a tenant that are in flight; how many. There are no more of them than its cap."""
+    with all_tenants():
+        job_ids = list(
+            LiveExecution.objects.filter(tenant_id=tenant_id).order_by("job_id").values_list("job_id", flat=True)
+        )
+        cancelled = cancel_here(job_ids, reason=reason)
+        if cancelled:
+            record_audit(
+                action="job.cancelled",
+                target=AuditTarget("scheduling.job", tenant_id=tenant_id),
+                after={"jobs": len(cancelled)},
+                reason=reason,
+            )
+    return len(cancelled)
+
+
+def listen_to_suspensions() -> None:
+    """Cancel what runs for a tenant when it is suspended for good."""
+
+    def on_unwanted(*, tenant_id: UUID, reason: str, **_: object) -> None:
+        cancel_running(tenant_id=tenant_id, reason=reason)
+
+    running_work_unwanted.connect(on_unwanted, weak=False, dispatch_uid="scheduling.tenant_work.listen_to_suspensions")

@@ -1,0 +1,71 @@
+"""`jobs/stream/` and `jobs/{id}/stream/`: what happens to jobs, told as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.http import HttpResponseBase
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+
+from scheduling.api.filters import NoQuerySerializer
+from scheduling.jobs.queries import get_job
+from scheduling.models import JobEvent
+from scheduling.streams.answers import LAST_EVENT_ID, read_position, require_streams, stream_response
+from scheduling.streams.feed import feed
+from scheduling.streams.subscriptions import Subscription
+from tenants.api.viewsets import TenantViewSet
+from tenants.permissions import Permission
+from tenants.sessions import EVENT_STREAM
+
+_JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
+_LAST_EVENT_ID = OpenApiParameter(
+    LAST_EVENT_ID, str, OpenApiParameter.HEADER, description="The last id that was heard: tell what came after it."
+)
+_STREAM = {
+    (200, EVENT_STREAM): OpenApiResponse(
+        str, description="Server-sent events; each has an id to resume after, and the fields of a job's event as data."
+    )
+}
+
+
+class EventStreamRenderer(JSONRenderer):
+    """Lets a browser ask for a stream; what is rendered is a refusal, which is JSON."""
+
+    media_type = EVENT_STREAM
+    format = "event-stream"
+
+
+class EventStreamViewSet(TenantViewSet):
+    """Streams of what happens to a tenant's jobs."""
+
+    model = JobEvent
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    renderer_classes: ClassVar[list[type[BaseRenderer]]] = [JSONRenderer, EventStreamRenderer]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "of_tenant": Permission.JOBS_VIEW,
+        "of_job": Permission.JOBS_VIEW,
+    }
+
+    @extend_schema(operation_id="jobs_stream", parameters=[_LAST_EVENT_ID], responses=_STREAM)
+    def of_tenant(self, request: Request) -> HttpResponseBase:
+        """Tell what happens to the tenant's jobs, from now on or from where the caller left off."""
+        return self._stream(request, self.tenant.pk)
+
+    @extend_schema(operation_id="jobs_stream_of_job", parameters=[_JOB_ID, _LAST_EVENT_ID], responses=_STREAM)
+    def of_job(self, request: Request, job_id: str) -> HttpResponseBase:
+        """Tell what has happened to a job and what happens to it, until it has ended."""
+        job = get_job(UUID(job_id))
+        return self._stream(request, job.tenant_id, job_id=job.id, has_ended=job.is_terminal)
+
+    def _stream(self, request: Request, tenant_id: UUID, **options: Any) -> HttpResponseBase:
+        NoQuerySerializer.parse(request.query_params)
+        plain = request._request  # noqa: SLF001 - the middleware wrote on Django's request
+        after = read_position(plain)
+        require_streams(plain)
+        subscription = Subscription(plain, Permission.JOBS_VIEW, tenant_id=tenant_id, after=after, **options)
+        return stream_response(feed, subscription)

@@ -1,0 +1,1 @@
+"""Subscriptions: a relay that submits jobs for events."""

@@ -1,0 +1,173 @@
+"""From an event and who subscribed to it to the jobs that tell it, as many as the tenant has room for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.db import InterfaceError, OperationalError
+
+from scheduling.conf import WEBHOOK_KIND
+from scheduling.errors.fingerprints import fingerprint_of
+from scheduling.jobs.filters import JobFilter, parse
+from scheduling.jobs.filters.judging import JobTraits, meets
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import BulkSubmission, submit_jobs
+from scheduling.streams.event_pages import ToldEvent
+from scheduling.subscriptions.registry import EVENT_OF_STATE, Subscription
+from tenants.context import tenant_context
+from tenants.exceptions import DomainError, TenantSuspendedError
+from tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
+
+# Who has no room is asked again after so many seconds, and never later than the second number.
+REST_SECONDS, LONGEST_REST_SECONDS = 10.0, 60.0
+MAX_MESSAGE_CHARACTERS = 2_000
+
+_parse = lru_cache(maxsize=10_000)(parse)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event to one subscriber."""
+
+    event: ToldEvent
+    target: UUID
+
+    @property
+    def place(self) -> tuple[UUID, UUID]:
+        """Where it stands in the order of tellings."""
+        return self.event.id, self.target
+
+    def request(self) -> JobRequest:
+        """The job that tells it."""
+        name = EVENT_OF_STATE[self.event.state]
+        payload = {
+            "webhook": str(self.target),
+            "event": name,
+            "timestamp": self.event.at.isoformat(),
+            "data": told_of(self.event),
+        }
+        return JobRequest(kind=WEBHOOK_KIND, payload=payload, is_internal=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """How many were submitted, from the first on, and after how many seconds the others may be."""
+
+    count: int
+    rest_seconds: float = 0.0
+
+
+def told_of(event: ToldEvent) -> dict[str, Any]:
+    """What is told of a job: neither its payload nor its result, for which there are rights."""
+    error = {"type": event.error_type, "message": event.error_message[:MAX_MESSAGE_CHARACTERS]}
+    return {
+        "event": str(event.id),
+        "job": str(event.job_id),
+        "kind": event.kind,
+        "queue": event.queue,
+        "state": event.state,
+        "tags": list(event.tags),
+        "fair_key": event.fair_key,
+        "batch": str(event.batch_id) if event.batch_id else None,
+        "attempt": event.attempt,
+        "error": error if event.error_type else None,
+    }
+
+
+def deliveries_of(
+    events: Iterable[ToldEvent],
+    subscriptions: Mapping[UUID, Sequence[Subscription]],
+    *,
+    after: tuple[UUID, UUID],
+) -> list[Delivery]:
+    """What is to be told of the events behind a place, in order."""
+    found = [
+        Delivery(event, each.target)
+        for event in events
+        for each in subscriptions.get(event.tenant_id, ())
+        if wants(each, event)
+    ]
+    return [delivery for delivery in found if delivery.place > after]
+
+
+def wants(subscription: Subscription, event: ToldEvent) -> bool:
+    """Whether a subscriber is told of an event: it asked for it before, and of jobs like this one."""
+    if EVENT_OF_STATE[event.state] not in subscription.events or event.at < subscription.since:
+        return False
+    job_filter: JobFilter = _parse(subscription.filter_text)
+    return job_filter.is_empty or meets(_traits_of(event), job_filter)
+
+
+def submit_deliveries(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
+    """Submit what the tenant has room for, in a savepoint of the caller's transaction.
+
+    What can never be submitted is logged and left out; what breaks is tried again with all that follows.
+    """
+    try:
+        return _submit(tenant, deliveries)
+    except (OperationalError, InterfaceError):
+        raise  # the database's affair: the whole turn is tried again
+    except TenantSuspendedError:
+        return Submitted(0, LONGEST_REST_SECONDS)
+    except Exception:
+        logger.exception("relay.broken", extra={"tenant": str(tenant.pk), "deliveries": len(deliveries)})
+        return Submitted(0, LONGEST_REST_SECONDS)
+
+
+class _GapError(Exception):
+    """Something was accepted behind what has to wait."""
+
+
+def _submit(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
+    stop, rest_seconds = len(deliveries), 0.0
+    try:
+        with tenant_context(tenant):
+            bulk = submit_jobs(tenant=tenant, requests=[delivery.request() for delivery in deliveries])
+            stop, rest_seconds = _first_to_wait(bulk, len(deliveries))
+            _refuse_gap(bulk, stop)
+    except _GapError:
+        # Nothing is told out of turn, for then nobody would know what was.
+        return Submitted(_submit(tenant, deliveries[:stop]).count if stop else 0, rest_seconds)
+    for index, error in bulk.rejected:
+        if index < stop:
+            facts = {"tenant": str(tenant.pk), "event": str(deliveries[index].event.id), "cause": error.detail}
+            logger.error("relay.refused", extra=facts)
+    return Submitted(stop, rest_seconds)
+
+
+def _refuse_gap(bulk: BulkSubmission, stop: int) -> None:
+    if any(index > stop for index, _ in bulk.accepted):
+        raise _GapError
+
+
+def _first_to_wait(bulk: BulkSubmission, count: int) -> tuple[int, float]:
+    for index, error in bulk.rejected:
+        if error.category in {"limited", "unavailable"}:
+            return index, _rest_of(error)
+    return count, 0.0
+
+
+def _rest_of(refusal: DomainError) -> float:
+    return min(max(REST_SECONDS, refusal.retry_after_seconds or 0.0), LONGEST_REST_SECONDS)
+
+
+def _traits_of(event: ToldEvent) -> JobTraits:
+    return JobTraits(
+        kind=event.kind,
+        queue=event.queue,
+        tags=event.tags,
+        fair_key=event.fair_key,
+        key=event.key,
+        batch=event.batch_id,
+        parent=event.parent_id,
+        priority=event.priority,
+        error_type=event.error_type,
+        error_fingerprint=fingerprint_of(event.error_type, event.error_message) if event.error_type else "",
+    )

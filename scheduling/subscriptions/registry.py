@@ -1,0 +1,73 @@
+"""Who wants to be told of what. An app names the function that reads its subscriptions in ``job_subscriptions``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Final
+from uuid import UUID
+
+from django.apps import apps
+from django.utils.module_loading import import_string
+
+from scheduling.jobs.filters import FilterSyntaxError
+from scheduling.jobs.filters.judging import FilterNotJudgedError, read_judged
+from scheduling.jobs.lifecycle import JobState
+from tenants.translation import LocalizableText
+
+# By the state into which a job has come. One that is tried again has failed before.
+EVENT_OF_STATE: Final[Mapping[str, str]] = {
+    JobState.COMPLETED.value: "job.completed",
+    JobState.DISCARDED.value: "job.discarded",
+    JobState.QUARANTINED.value: "job.quarantined",
+    JobState.CANCELLED.value: "job.cancelled",
+    JobState.RETRYABLE.value: "job.retrying",
+}
+JOB_EVENTS: Final = tuple(EVENT_OF_STATE.values())
+MAX_FILTER_CHARACTERS = 4_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A webhook that is told of events of its tenant's jobs that happened since a moment and meet its filter."""
+
+    tenant_id: UUID
+    target: UUID
+    events: frozenset[str]
+    filter_text: str
+    since: datetime
+
+
+type Reader = Callable[[], Iterable[Subscription]]
+
+
+def subscriptions_by_tenant() -> Mapping[UUID, Sequence[Subscription]]:
+    """All subscriptions, each tenant's in the order of their targets; read behind the door, by a statement an app."""
+    found: dict[UUID, list[Subscription]] = defaultdict(list)
+    for read in _readers():
+        for subscription in read():
+            found[subscription.tenant_id].append(subscription)
+    return {tenant_id: sorted(own, key=lambda each: each.target) for tenant_id, own in found.items()}
+
+
+def read_subscription_filter(text: str) -> str:
+    """The filter in its canonical form; FilterSyntaxError and FilterNotJudgedError, of the field ``filter``."""
+    if len(text) > MAX_FILTER_CHARACTERS:
+        raise FilterSyntaxError(
+            LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),
+            position=MAX_FILTER_CHARACTERS,
+        )
+    try:
+        return read_judged(text).text
+    except (FilterSyntaxError, FilterNotJudgedError) as refusal:
+        refusal.errors = [{**fault, "field": "filter"} for fault in refusal.errors]
+        raise
+
+
+@cache
+def _readers() -> Sequence[Reader]:
+    paths = [getattr(config, "job_subscriptions", "") for config in apps.get_app_configs()]
+    return [import_string(path.replace(":", ".")) for path in paths if path]

@@ -1,0 +1,258 @@
+"""The duty that tells: it goes on from where it stood, and what it submits commits with how far it came.
+
+What transactions wrote is told once all older ones are over, so that nothing is filled in behind; of that a page a
+turn. A tenant without room for more jobs, or with more than its part of a page, stays behind with a row of its own and
+goes on from there, until it stands where all others do. Whoever dies in a turn leaves everything as it was before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from scheduling.conf import BY_INDEX, WEBHOOK_KIND
+from scheduling.dispatch.leadership import lead
+from scheduling.models import EventRelay
+from scheduling.streams.event_feed import Horizon, read_horizon
+from scheduling.streams.event_pages import read_page
+from scheduling.subscriptions.deliveries import Delivery, Submitted, deliveries_of, submit_deliveries
+from scheduling.subscriptions.models import ALL, NOTHING
+from scheduling.subscriptions.registry import EVENT_OF_STATE, Subscription, subscriptions_by_tenant
+from tenants.clock import read_clock
+from tenants.context import Actor, acting_as, all_tenants
+from tenants.ids import uuid7_floor
+from tenants.locks import LockClass
+from tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
+
+RELAY_ACTOR = Actor(kind="system", id="relay", label="relay")
+RELAY_SECONDS = 0.5
+# Deliveries of one turn, and of one tenant in it: a tick waits for them, and tenants for each other.
+TURN_DELIVERIES, TENANT_DELIVERIES = 50, 25
+# Tenants that are behind whose page is looked at in one turn.
+BEHIND_LIMIT = 5
+# A page walks the history along its key, whatever its statistics know by then.
+PLANNED = {**BY_INDEX, "enable_bitmapscan": "off"}
+# How long before its transaction began an event's id may have been made, on a clock that is a little off.
+ID_SLACK = timedelta(seconds=5)
+
+type Subscriptions = Mapping[UUID, Sequence[Subscription]]
+
+
+class EventRelayer:
+    """The duty of a dispatcher: a page every RELAY_SECONDS, and one after another while there are more."""
+
+    def __init__(self) -> None:
+        self._is_busy = False
+        # When which transaction had not yet begun.
+        self._samples: deque[tuple[datetime, int]] = deque(maxlen=1_200)
+
+    def interval_seconds(self) -> float:
+        """Until the next turn; none while there is more, so that turns and ticks alternate."""
+        return 0.0 if self._is_busy else RELAY_SECONDS
+
+    def take_turn(self) -> int:
+        """Tell what is due; how many deliveries were submitted. Of many dispatchers one does it."""
+        self._is_busy = False
+        with acting_as(RELAY_ACTOR), all_tenants(PLANNED):
+            if not lead(LockClass.EVENT_RELAY):
+                return 0
+            # In this order: whoever subscribed before something was settled is found after it.
+            horizon, now = read_horizon(), read_clock()
+            subscriptions = subscriptions_by_tenant()
+            if not subscriptions:
+                return 0
+            self._samples.append((now, horizon.upcoming))
+            turn = _Turn(horizon, now, subscriptions, self._since_of)
+            submitted = turn.take()
+        self._is_busy = turn.has_more
+        return submitted
+
+    def _since_of(self, settled: int) -> datetime | None:
+        """Before when none of what these and later transactions wrote was written, if it is known."""
+        return next((at for at, upcoming in reversed(self._samples) if upcoming <= settled), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What is to be told next, and the place behind it; None where that is the end of what is settled."""
+
+    deliveries: Sequence[Delivery]
+    end: tuple[UUID, UUID] | None
+    walked: int = 0
+    # Who has more before that place than it takes of one, and from where each stays behind.
+    cut: Mapping[UUID, tuple[UUID, UUID]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One look at what happened, and what is known while it lasts."""
+
+    horizon: Horizon
+    now: datetime
+    subscriptions: Subscriptions
+    since_of: Callable[[int], datetime | None]
+    has_more: bool = False
+
+    def take(self) -> int:
+        """Go on with what all share, then with those who are behind; how many deliveries were submitted."""
+        shared = self._find_shared()
+        rows = EventRelay.objects.exclude(tenant=None)
+        behind = set(rows.values_list("tenant_id", flat=True))
+        due: list[EventRelay] = []
+        if behind:
+            rows.exclude(tenant_id__in=list(self.subscriptions)).delete()
+            waiting = rows.filter(due_at__lte=self.now).select_related("tenant__plan")
+            due += waiting.order_by("due_at", "pk")[:BEHIND_LIMIT]
+        # Those who are behind have a part of each turn, whatever the others have to be told.
+        submitted = self._tell_all(shared, behind, most=TURN_DELIVERIES - (TENANT_DELIVERIES if due else 0))
+        for relay in due:
+            if submitted >= TURN_DELIVERIES:
+                self.has_more = True
+                break
+            submitted += self._tell_one(relay, shared, most=min(TENANT_DELIVERIES, TURN_DELIVERIES - submitted))
+        return submitted
+
+    def _find_shared(self) -> EventRelay:
+        shared: EventRelay | None = EventRelay.objects.filter(tenant=None).first()
+        if shared is None:
+            # All that happened since somebody subscribed first.
+            return EventRelay(settled=0, since=_first_moment(self.subscriptions))
+        if max(shared.settled, shared.until or 0) <= self.horizon.upcoming:
+            return shared
+        logger.warning("relay.begun_anew", extra={"settled": shared.settled, "upcoming": self.horizon.upcoming})
+        EventRelay.objects.all().delete()
+        return EventRelay.objects.create(settled=self.horizon.settled, since=self.now)
+
+    def _tell_all(self, shared: EventRelay, behind: Collection[UUID], *, most: int) -> int:
+        own = {tenant_id: each for tenant_id, each in self.subscriptions.items() if tenant_id not in behind}
+        was_open = shared.until is not None
+        if not _begin(shared, until=self.horizon.settled):
+            return 0
+        page = self._read(shared, own, most=most, of_each=TENANT_DELIVERIES)
+        if own and not was_open and not page.walked:
+            # Where nothing happens nothing is written either.
+            shared.until = None
+            return 0
+        submitted = self._submit(shared, page)
+        self._move(shared, page.end)
+        shared.save()
+        return submitted
+
+    def _submit(self, shared: EventRelay, page: _Page) -> int:
+        """Submit each tenant's; whoever has no room, or more than its part, stays behind from there."""
+        by_tenant = _by_tenant(page.deliveries)
+        tenants = Tenant.objects.select_related("plan").in_bulk(list(by_tenant)) if by_tenant else {}
+        submitted, behind = 0, dict.fromkeys(page.cut, 0.0)
+        places = dict(page.cut)
+        for tenant_id, own in sorted(by_tenant.items()):
+            done = submit_deliveries(tenants[tenant_id], own)
+            submitted += done.count
+            if done.count < len(own):
+                places[tenant_id] = own[done.count - 1].place if done.count else _place_of(shared)
+                behind[tenant_id] = done.rest_seconds
+        EventRelay.objects.bulk_create(
+            EventRelay(
+                tenant_id=tenant_id,
+                settled=shared.settled,
+                until=shared.until,
+                event_id=places[tenant_id][0],
+                target_id=places[tenant_id][1],
+                since=shared.since,
+                due_at=self.now + timedelta(seconds=rest_seconds),
+            )
+            for tenant_id, rest_seconds in behind.items()
+        )
+        self.has_more = self.has_more or bool(page.cut)
+        return submitted
+
+    def _tell_one(self, relay: EventRelay, shared: EventRelay, *, most: int) -> int:
+        """Go on with a tenant that is behind, no further than all others are; there it joins them."""
+        assert relay.tenant is not None
+        done = Submitted(0)
+        if _begin(relay, until=shared.settled):
+            page = self._read(relay, {relay.tenant.pk: self.subscriptions[relay.tenant.pk]}, most=most)
+            if page.deliveries:
+                done = submit_deliveries(relay.tenant, page.deliveries)
+            if done.count == len(page.deliveries):
+                self._move(relay, page.end)
+            elif done.count:
+                relay.event_id, relay.target_id = page.deliveries[done.count - 1].place
+        if relay.until is None and relay.settled == shared.settled and shared.until is None:
+            relay.delete()
+        else:
+            relay.due_at = self.now + timedelta(seconds=done.rest_seconds)
+            relay.save()
+        return done.count
+
+    def _read(self, relay: EventRelay, subscriptions: Subscriptions, *, most: int, of_each: int | None = None) -> _Page:
+        """The next page of what was begun with: at most so many deliveries, and so many of one of several tenants."""
+        assert relay.until is not None
+        if not subscriptions:
+            return _Page((), None)
+        since = max(relay.since, _first_moment(subscriptions)) - ID_SLACK
+        page = read_page(
+            settled=relay.settled,
+            until=relay.until,
+            first=max(relay.event_id, uuid7_floor(since)),
+            tenant_ids=subscriptions.keys(),
+            states=EVENT_OF_STATE.keys(),
+            without_kinds=[WEBHOOK_KIND],
+        )
+        found = deliveries_of(page.events, subscriptions, after=_place_of(relay))
+        cut = {tenant_id: (event_id, ALL) for tenant_id, event_id in page.cut.items()}
+        if of_each is not None and len(subscriptions) > 1:
+            found, cut = _cut_down(found, of_each, cut)
+        end = None if page.last_id is None else (page.last_id, ALL)
+        if len(found) > most:
+            found = found[:most]
+            end = found[-1].place
+        return _Page(found, end, page.walked, {key: place for key, place in cut.items() if end is None or place < end})
+
+    def _move(self, relay: EventRelay, end: tuple[UUID, UUID] | None) -> None:
+        if end is not None:
+            relay.event_id, relay.target_id = end
+            self.has_more = True
+            return
+        assert relay.until is not None
+        relay.settled, relay.until = relay.until, None
+        relay.event_id = relay.target_id = NOTHING
+        relay.since = max(relay.since, self.since_of(relay.settled) or relay.since)
+
+
+def _begin(relay: EventRelay, *, until: int) -> bool:
+    """Go on with what is being told, or begin with what is settled by now; whether there is any."""
+    if relay.until is None and relay.settled < until:
+        relay.until = until
+    return relay.until is not None
+
+
+def _by_tenant(deliveries: Iterable[Delivery]) -> dict[UUID, list[Delivery]]:
+    by_tenant: dict[UUID, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        by_tenant[delivery.event.tenant_id].append(delivery)
+    return by_tenant
+
+
+def _cut_down(
+    deliveries: Sequence[Delivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
+) -> tuple[list[Delivery], dict[UUID, tuple[UUID, UUID]]]:
+    """No more of a tenant than its part, where each event may have many subscribers; in order as before."""
+    cut = dict(cut)
+    for tenant_id, own in _by_tenant(deliveries).items():
+        if len(own) > of_each:
+            cut[tenant_id] = own[of_each - 1].place
+    return [each for each in deliveries if each.place <= cut.get(each.event.tenant_id, each.place)], cut
+
+
+def _place_of(relay: EventRelay) -> tuple[UUID, UUID]:
+    return relay.event_id, relay.target_id
+
+
+def _first_moment(subscriptions: Subscriptions) -> datetime:
+    return min(each.since for own in subscriptions.values() for each in own)

@@ -1,0 +1,1 @@
+"""Topology: pools and the queues that they serve."""

@@ -1,0 +1,140 @@
+"""Pools in the console, and the forms that pools and queues share: the platform's alone."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.http import HttpRequest
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from scheduling.console.help_texts import HelpfulMixin
+from scheduling.jobs.memory_classes import kinds_beyond
+from scheduling.models import Queue, WorkerPool
+from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
+from scheduling.stops.queries import find_drain
+from scheduling.topology.service import POOL_FIELDS, check_new_name, create_worker_pool, update_worker_pool
+from tenants.admin.base import PlatformStaffAdmin
+from tenants.admin.post_actions import post_action, until_of
+from tenants.exceptions import FieldInvalidError
+from tenants.permissions import Permission
+
+
+class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The fields of a queue or pool, and why; says beside the name what it may not be."""
+
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Kept in the audit log."),
+    )
+
+    def clean_name(self) -> str:
+        try:
+            return check_new_name(self.cleaned_data["name"])
+        except FieldInvalidError as refusal:
+            raise ValidationError(refusal.errors[0]["detail"]) from refusal
+
+
+class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
+    """Rows that people add and edit; what is ``given_once`` stays what it was when the row was added."""
+
+    view_permission = Permission.PLATFORM_VIEW
+    add_permission = change_permission = Permission.FAIRNESS_MANAGE
+    form = TopologyForm
+    given_once: ClassVar[tuple[str, ...]]
+    edited_fields: ClassVar[tuple[str, ...]]
+    state_fields: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        shown = (*self.given_once, *(self.state_fields if obj else ()), *self.edited_fields)
+        return (*shown, "reason") if self.has_change_permission(request) else shown
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return (*self.given_once, *self.state_fields) if obj else ()
+
+    def values_of(self, form: Any, *, change: bool) -> dict[str, Any]:
+        """What was typed into the fields that are edited; of a change, what differs."""
+        names = form.changed_data if change else self.edited_fields
+        return {name: form.cleaned_data[name] for name in names if name in self.edited_fields}
+
+
+def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
+    """Whether a queue or pool drains."""
+    return find_drain(scope, row.name) is not None
+
+
+@admin.register(WorkerPool)
+class WorkerPoolAdmin(TopologyAdmin):
+    """Pools of workers that share slots."""
+
+    empty_title = gettext_lazy("No pool")
+    empty_text = gettext_lazy(
+        "Workers serve a pool, and each queue belongs to one. Add one above, or run “manage.py create_worker_pool”."
+    )
+
+    list_display = ("name", "description", "memory_mib")
+    given_once = ("name",)
+    edited_fields = POOL_FIELDS
+    post_actions = ("pause", "drain", "resume")
+    help_texts = {
+        "name": gettext_lazy(
+            "Lower-case letters, digits, hyphens and underscores; “manage.py run_worker --pool NAME” serves it."
+        ),
+        "description": gettext_lazy("Which machines and queues this pool is, in one line."),
+    }
+
+    def save_model(self, request: HttpRequest, obj: WorkerPool, form: Any, change: bool) -> None:
+        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
+        if change:
+            update_worker_pool(pool=obj, changes=values, reason=reason)
+        else:
+            obj.pk = create_worker_pool(name=form.cleaned_data["name"], values=values, reason=reason).pk
+        if too_large := kinds_beyond(obj):
+            messages.warning(
+                request,
+                gettext("Jobs of these kinds need more memory and wait here: %(too_large)s.")
+                % {"too_large": ", ".join(too_large)},
+            )
+
+    @post_action(
+        label=gettext_lazy("Pause"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda pool: not pool.is_paused,
+    )
+    def pause(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
+        pause_pool(pool=pool, reason=reason, until=until_of(request))
+        return gettext("The workers of %(pool)s are handed nothing until it is resumed; what they have runs.") % {
+            "pool": pool
+        }
+
+    @post_action(
+        label=gettext_lazy("Drain"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda pool: not is_draining("pool", pool),
+    )
+    def drain(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
+        drain_pool(pool=pool, reason=reason, until=until_of(request))
+        return gettext("The workers of %(pool)s are handed nothing more; the audit log says when they are idle.") % {
+            "pool": pool
+        }
+
+    @post_action(
+        label=gettext_lazy("Resume"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda pool: pool.is_paused or is_draining("pool", pool),
+    )
+    def resume(self, request: HttpRequest, pool: WorkerPool, reason: str) -> str:
+        resume_pool(pool=pool, reason=reason)
+        return gettext("The workers of %(pool)s are handed work again.") % {"pool": pool}

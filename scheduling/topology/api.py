@@ -1,0 +1,145 @@
+"""`queues/`: queues with their numbers, pauses and drains, for staff of the platform."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.api.filters import NoQuerySerializer
+from scheduling.models import Queue
+from scheduling.stops.api import OPERATE, StoppableViewSet
+from scheduling.stops.serializers import DrainSerializer, PauseSerializer, StopRequestSerializer, drain_facts
+from scheduling.stops.service import Scope
+from scheduling.topology.queries import get_queue
+from scheduling.topology.queue_lines import QueueLine, read_queue_lines
+from scheduling.topology.service import create_queue
+from tenants.api.fields import NameField, NumberField, StrictSerializer, WholeNumberField
+from tenants.api.serializers import WhySerializer
+from tenants.context import all_tenants
+from tenants.permissions import Permission
+
+WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."
+
+
+class NewQueueSerializer(StrictSerializer):
+    """A queue to be added; what is not given is as the model has it."""
+
+    name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
+    pool = NameField(max_length=40, help_text="Name of the pool whose workers read it; it stays.")
+    description = NameField(max_length=200, required=False, allow_blank=True)
+    weight = WholeNumberField(required=False, help_text="Share of the pool beside its other queues, 1 to 1,000.")
+    cap = WholeNumberField(required=False, allow_null=True, help_text="Messages in flight at most.")
+    dispatches_per_minute = WholeNumberField(required=False, allow_null=True, help_text="Jobs handed out at most.")
+    dispatch_burst = WholeNumberField(required=False, allow_null=True, help_text="Of them at once.")
+    resource_class = NameField(max_length=12, required=False, help_text="`cpu`, `io` or `cpu+memory`.")
+    expected_seconds = NumberField(required=False, help_text="Cost assumed for a kind that has not run yet.")
+    reason = NameField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class QueueSerializer(serializers.Serializer[Queue]):
+    """A queue's settings."""
+
+    name = serializers.CharField()
+    description = serializers.CharField()
+    pool = serializers.CharField(source="pool.name")
+    resource_class = serializers.CharField(help_text="`cpu`, `io` or `cpu+memory`.")
+    expected_seconds = serializers.FloatField(help_text="Cost assumed for a kind that has not run yet.")
+    weight = serializers.IntegerField(help_text="Unless the active CFS plan says otherwise.")
+    cap = serializers.IntegerField(allow_null=True, help_text="Messages in flight at most.")
+    dispatches_per_minute = serializers.IntegerField(allow_null=True, help_text="Jobs handed out at most.")
+    dispatch_burst = serializers.IntegerField(allow_null=True, help_text="Of them at once.")
+    is_paused = serializers.BooleanField()
+    pause_reason = serializers.CharField()
+    without_consumer_since = serializers.DateTimeField(
+        source="standing.unread_since", default=None, allow_null=True, help_text=WITHOUT_CONSUMER
+    )
+    is_draining = serializers.SerializerMethodField()
+    pause = serializers.SerializerMethodField()
+    drain = serializers.SerializerMethodField()
+
+    def get_is_draining(self, queue: Queue) -> bool:
+        return bool(self.context["state"].is_draining)
+
+    @extend_schema_field(PauseSerializer(allow_null=True))
+    def get_pause(self, queue: Queue) -> Any:
+        pause = self.context["state"].pause
+        return None if pause is None else PauseSerializer(pause).data
+
+    @extend_schema_field(DrainSerializer(allow_null=True))
+    def get_drain(self, queue: Queue) -> Any:
+        return drain_facts(self.context["state"])
+
+
+class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
+    """A queue with its numbers over all tenants; what ended did so in the last minutes."""
+
+    name = serializers.CharField(source="queue.name")
+    pool = serializers.CharField(source="queue.pool.name")
+    weight = serializers.IntegerField(source="queue.weight", help_text="Unless the active CFS plan says otherwise.")
+    cap = serializers.IntegerField(source="queue.cap", allow_null=True, help_text="Messages in flight at most.")
+    is_paused = serializers.BooleanField(source="queue.is_paused")
+    pause_reason = serializers.CharField(source="queue.pause_reason")
+    without_consumer_since = serializers.DateTimeField(
+        source="queue.standing.unread_since", default=None, allow_null=True, help_text=WITHOUT_CONSUMER
+    )
+    waiting = serializers.IntegerField(help_text="Ready, due and held jobs.")
+    oldest_seconds = serializers.FloatField(allow_null=True, help_text="How long the oldest ready job has waited.")
+    dispatched = serializers.IntegerField()
+    executing = serializers.IntegerField()
+    completed = serializers.IntegerField(source="ended.completed")
+    failed = serializers.IntegerField(source="ended.failed")
+    completed_per_minute = serializers.FloatField(source="per_minute")
+    wait_p50_seconds = serializers.FloatField(
+        source="ended.wait_p50",
+        allow_null=True,
+        help_text="From when a job could run to its first start; of a histogram.",
+    )
+    wait_p95_seconds = serializers.FloatField(source="ended.wait_p95", allow_null=True)
+    wait_p99_seconds = serializers.FloatField(source="ended.wait_p99", allow_null=True)
+    retries_waiting = serializers.IntegerField(source="back_offs.waiting")
+
+
+@extend_schema_view(
+    pause=extend_schema(operation_id="queues_pause", request=StopRequestSerializer, responses=QueueSerializer),
+    resume=extend_schema(operation_id="queues_resume", request=WhySerializer, responses=QueueSerializer),
+    drain=extend_schema(operation_id="queues_drain", request=StopRequestSerializer, responses=QueueSerializer),
+)
+class QueueViewSet(StoppableViewSet):
+    """Where jobs of all tenants wait."""
+
+    model = Queue
+    scope = Scope.QUEUE
+    permissions = {**OPERATE, "create": Permission.FAIRNESS_MANAGE}
+    serializer_class = QueueSerializer
+    lookup_value_regex = "[-a-zA-Z0-9_]{1,60}"
+
+    @extend_schema(operation_id="queues_list", responses=QueueNumbersSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List all queues with their numbers."""
+        NoQuerySerializer.parse(request.query_params)
+        # Staff may have named a tenant for other calls; these numbers are everybody's.
+        with all_tenants():
+            lines = read_queue_lines()
+        return Response({"next": None, "previous": None, "results": QueueNumbersSerializer(lines, many=True).data})
+
+    @extend_schema(operation_id="queues_create", request=NewQueueSerializer, responses={201: QueueSerializer})
+    def create(self, request: Request) -> Response:
+        """Add a queue to a pool; its workers read it from their next heartbeat on."""
+        body = NewQueueSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        values = dict(body.validated_data)
+        name, pool, reason = values.pop("name"), values.pop("pool"), values.pop("reason")
+        create_queue(name=name, pool=pool, values=values, reason=reason)
+        return self.answer_new(name)
+
+    @extend_schema(operation_id="queues_retrieve")
+    def retrieve(self, request: Request, name: str) -> Response:
+        """Show a queue's settings, its pause and its drain."""
+        return self.answer(name)
+
+    def answer(self, name: str) -> Response:
+        return Response(QueueSerializer(get_queue(name), context={"state": self.state_of(name)}).data)

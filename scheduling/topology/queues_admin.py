@@ -1,0 +1,190 @@
+"""Queues in the console: what waits, how fast it comes and goes, and pausing, draining and editing them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_lazy as _
+from unfold.views import ChangeList
+
+from scheduling.console.tags import badge
+from scheduling.console.wording import duration_words, empty_words, percent_words, rate_words
+from scheduling.models import Queue
+from scheduling.stops.pauses import drain_queue, pause_queue, resume_queue
+from scheduling.stops.queries import Stop, list_stops
+from scheduling.topology.admin import TopologyAdmin, is_draining
+from scheduling.topology.queue_lines import QueueLine, read_queue_lines
+from scheduling.topology.service import QUEUE_FIELDS, create_queue, update_queue
+from tenants.admin.live_pages import LiveListMixin, LivePageMixin
+from tenants.admin.post_actions import post_action, until_of
+from tenants.permissions import Permission
+
+NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
+
+
+@admin.register(Queue)
+class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
+    """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
+
+    empty_title = gettext_lazy("No queue")
+    empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
+
+    list_display = (
+        "name",
+        "state",
+        "pool",
+        "depth",
+        "oldest",
+        "comes_in",
+        "goes_out",
+        "wait_p95",
+        "utilisation",
+        "empty_in",
+        "weight",
+        "cap",
+    )
+    list_select_related = ("pool",)
+    sortable_by = ("name", "pool", "weight", "cap")
+    change_form_outer_before_template = "scheduling/dashboards/queue_now.html"
+    given_once = ("name", "pool")
+    edited_fields = QUEUE_FIELDS
+    state_fields = ("state_badge", "pause_reason")
+    post_actions = ("pause", "drain", "resume")
+    help_texts = {
+        "name": gettext_lazy("Lower-case letters, digits, hyphens and underscores; it cannot be changed later."),
+        "pool": gettext_lazy("Whose workers read it, from their next heartbeat on; it cannot be changed later."),
+        "description": gettext_lazy("What this queue is for, in one line."),
+        "resource_class": gettext_lazy("What its jobs use most; workers of a pool should offer it."),
+    }
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
+        return QueueChangeList
+
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
+        line = next((line for line in read_queue_lines() if str(line.queue.pk) == object_id), None)
+        if line is None:
+            return None
+        stops = [stop for stop in list_stops() if (stop.scope, stop.name) == ("queue", line.queue.name)]
+        return render_to_string(NOW_TEMPLATE, {"line": line, "queue_stops": stops}, request)
+
+    def save_model(self, request: HttpRequest, obj: Queue, form: Any, change: bool) -> None:
+        values, reason = self.values_of(form, change=change), form.cleaned_data["reason"]
+        if change:
+            update_queue(queue=obj, changes=values, reason=reason)
+        else:
+            given = form.cleaned_data
+            obj.pk = create_queue(name=given["name"], pool=given["pool"], values=values, reason=reason).pk
+
+    @post_action(
+        label=gettext_lazy("Pause"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda queue: not queue.is_paused,
+    )
+    def pause(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        pause_queue(queue=queue, reason=reason, until=until_of(request))
+        return gettext("Nothing is dispatched from %(queue)s until it is resumed; what runs goes on.") % {
+            "queue": queue
+        }
+
+    @post_action(
+        label=gettext_lazy("Resume"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        is_offered=lambda queue: queue.is_paused or is_draining("queue", queue),
+    )
+    def resume(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        resume_queue(queue=queue, reason=reason)
+        return gettext("%(queue)s is dispatched from again.") % {"queue": queue}
+
+    @post_action(
+        label=gettext_lazy("Drain"),
+        permission=Permission.QUEUES_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda queue: not is_draining("queue", queue),
+    )
+    def drain(self, request: HttpRequest, queue: Queue, reason: str) -> str:
+        drain_queue(queue=queue, reason=reason, until=until_of(request))
+        return gettext("%(queue)s accepts nothing new; what is there runs out.") % {"queue": queue}
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_badge(self, queue: Queue) -> SafeString:
+        return badge("paused" if queue.is_paused else "running")
+
+    @admin.display(description=_("State"))
+    def state(self, queue: Queue) -> SafeString:
+        """Its stops with their reasons and ends, as the list has read them."""
+        stops: list[Stop] = getattr(queue, "stops", [])
+        if not stops:
+            return badge("running")
+        return format_html_join("", '<div>{} <span class="console-quiet">{}</span></div>', map(_told, stops))
+
+    @admin.display(description=_("Depth"))
+    def depth(self, queue: Queue) -> SafeString | str:
+        line = line_of(queue)
+        return "–" if line is None else f"{line.waiting:,}"
+
+    @admin.display(description=_("Oldest"))
+    def oldest(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return duration_words(line.oldest_seconds if line else None)
+
+    @admin.display(description=_("In / min"))
+    def comes_in(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None or line.in_per_minute is None else rate_words(line.in_per_minute)
+
+    @admin.display(description=_("Out / min"))
+    def goes_out(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None else rate_words(line.out_per_minute)
+
+    @admin.display(description=_("Wait p95"))
+    def wait_p95(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return duration_words(line.ended.wait_p95 if line else None)
+
+    @admin.display(description=_("Utilisation"))
+    def utilisation(self, queue: Queue) -> str:
+        line = line_of(queue)
+        return "–" if line is None or line.utilisation is None else percent_words(line.utilisation)
+
+    @admin.display(description=_("Empty in"))
+    def empty_in(self, queue: Queue) -> str:
+        """What a drain takes: how long until nothing is left if nothing more comes."""
+        line = line_of(queue)
+        return empty_words(line) if line else "–"
+
+
+class QueueChangeList(ChangeList):
+    """Reads the numbers of all queues at once, for the columns of the list."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        lines = {line.queue.pk: line for line in read_queue_lines()}
+        stops: dict[str, list[Stop]] = defaultdict(list)
+        for stop in list_stops():
+            if stop.scope == "queue":
+                stops[stop.name].append(stop)
+        for queue in self.result_list:
+            queue.line, queue.stops = lines.get(queue.pk), stops[queue.name]
+
+
+def line_of(queue: Queue) -> QueueLine | None:
+    """The numbers that the list has read of a queue."""
+    line: QueueLine | None = getattr(queue, "line", None)
+    return line
+
+
+def _told(stop: Stop) -> tuple[SafeString, str]:
+    until = _("until %(until)s UTC") % {"until": f"{stop.until:%Y-%m-%d %H:%M}"} if stop.until else ""
+    return badge(stop.mode), " ".join(part for part in (f"“{stop.reason}”" if stop.reason else "", until) if part)

@@ -1,0 +1,237 @@
+"""Adding and editing where jobs run: queues, pools and routing rules.
+
+Audited; the dispatcher is woken where its picks change.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, models, transaction
+from django.utils.translation import gettext
+
+from scheduling.dispatch.wakes import wake_on_commit
+from scheduling.jobs.routing.conditions import check_condition
+from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
+from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError
+from tenants.services.audit import record_audit
+from tenants.services.changes import Difference, assign
+
+QUEUE_FIELDS = (
+    "description",
+    "weight",
+    "cap",
+    "dispatches_per_minute",
+    "dispatch_burst",
+    "resource_class",
+    "expected_seconds",
+)
+POOL_FIELDS = ("description", "memory_mib")
+MAX_WEIGHT = 1_000
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
+# Keys of the broker's own beside the queues, which are keys by their names.
+_RESERVED_NAMES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
+RULE_FIELDS = (
+    "position",
+    "kind",
+    "tier",
+    "condition",
+    "queue",
+    "by_tier",
+    "balance",
+    "allows_queue_choice",
+    "is_active",
+)
+
+
+def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, reason: str = "") -> WorkerPool:
+    """Add a pool: dispatchers serve it within a second, workers are started for it by its name."""
+    with all_tenants():
+        pool = WorkerPool()
+        assign(pool, {"name": check_new_name(name), **_only(values or {}, POOL_FIELDS)})
+        _insert(pool, "worker pool")
+        PoolClock.objects.create(pool=pool)
+        record_audit(
+            action="worker_pool.created", target=pool, after=_values_of(pool, ("name", *POOL_FIELDS)), reason=reason
+        )
+    return pool
+
+
+def create_queue(
+    *, name: str, pool: WorkerPool | str, values: Mapping[str, Any] | None = None, reason: str = ""
+) -> Queue:
+    """Add a queue to a pool (or its name), whose workers read it from their next heartbeat on.
+
+    Nothing is sent to it until a routing rule or a tier row names it.
+    """
+    with all_tenants():
+        queue = Queue(pool=_find_pool(pool))
+        assign(queue, {"name": check_new_name(name), **_queue_values(values or {})})
+        _insert(queue, "queue")
+        QueueClock.objects.create(queue=queue)
+        after = {"pool": queue.pool.name, **_values_of(queue, ("name", *QUEUE_FIELDS))}
+        record_audit(action="queue.created", target=queue, after=after, reason=reason)
+    return queue
+
+
+def check_new_name(name: str) -> str:
+    """`name` if a queue or pool may be called so, else `FieldInvalidError`."""
+    if not _NAME.fullmatch(name):
+        raise _invalid(
+            "name", gettext("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
+        )
+    if name in _RESERVED_NAMES:
+        raise _invalid("name", gettext("The broker uses this name itself."))
+    return name
+
+
+def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
+    """Change a queue's weight, cap, rate or description; the next tick reads them. Pausing has a service of its own."""
+    return _update(Queue.objects, queue, _queue_values(changes), action="queue.changed", reason=reason)
+
+
+def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
+    """Change a pool's description and memory class; jobs that need more than it has by now are set aside."""
+    return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
+
+
+def create_routing_rule(
+    *, values: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
+) -> RoutingRule:
+    """Add a rule; jobs submitted from now on are asked it. ``targets`` are the weights of its queues by their ids."""
+    with all_tenants():
+        rule = RoutingRule()
+        difference = assign(rule, _only(values, RULE_FIELDS))
+        _check_rule(rule, targets or {})
+        rule.save(force_insert=True)
+        of_targets = _write_targets(rule, targets or {})
+        record_audit(
+            action="routing_rule.created", target=rule, after={**difference.after, **of_targets.after}, reason=reason
+        )
+    return rule
+
+
+def update_routing_rule(
+    *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
+) -> RoutingRule:
+    """Change a rule, and if ``targets`` is given its queues; what waits stays until a reroute is started."""
+    with all_tenants():
+        row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
+        difference = assign(row, _only(changes, RULE_FIELDS))
+        kept = dict(row.targets.values_list("queue_id", "weight"))
+        _check_rule(row, kept if targets is None else targets)
+        if difference:
+            row.save()
+        if targets is not None and targets != kept:
+            of_targets = _write_targets(row, targets)
+            difference = Difference(
+                {**difference.before, **of_targets.before}, {**difference.after, **of_targets.after}
+            )
+        if difference:
+            record_audit(
+                action="routing_rule.changed",
+                target=row,
+                before=difference.before,
+                after=difference.after,
+                reason=reason,
+            )
+    return row
+
+
+def _find_pool(pool: WorkerPool | str) -> WorkerPool:
+    if isinstance(pool, WorkerPool):
+        return pool
+    found = WorkerPool.objects.filter(name=pool).first()
+    if found is None:
+        known = ", ".join(WorkerPool.objects.values_list("name", flat=True))
+        raise _invalid(
+            "pool", gettext("There is no worker pool %(pool)r; there are: %(known)s.") % {"pool": pool, "known": known}
+        )
+    return found
+
+
+def _insert(row: Queue | WorkerPool, noun: str) -> None:
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError as error:
+        # The name is the only thing that two rows may not share.
+        raise _invalid(
+            "name", gettext("A %(noun)s named %(name)r exists.") % {"noun": gettext(noun), "name": row.name}
+        ) from error
+
+
+def _values_of(row: models.Model, fields: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in fields}
+
+
+def _write_targets(rule: RoutingRule, targets: Mapping[int, int]) -> Difference:
+    before = dict(rule.targets.values_list("queue__name", "weight"))
+    # A queue keeps its row: a form that was drawn before still names it.
+    rule.targets.exclude(queue__in=targets).delete()
+    RoutingTarget.objects.bulk_create(
+        [RoutingTarget(rule=rule, queue_id=queue_id, weight=weight) for queue_id, weight in targets.items()],
+        update_conflicts=True,
+        unique_fields=["rule", "queue"],
+        update_fields=["weight"],
+    )
+    after = dict(rule.targets.values_list("queue__name", "weight"))
+    return Difference({"targets": before}, {"targets": after}) if before != after else Difference({}, {})
+
+
+def _check_rule(rule: RoutingRule, targets: Mapping[int, int]) -> None:
+    check_condition(rule.condition)
+    if rule.balance and not targets:
+        raise FieldInvalidError("balance: name at least one queue to spread the jobs over.")
+    if targets and not rule.balance:
+        raise FieldInvalidError("balance: say how the jobs are spread over the queues.")
+    if any(not 1 <= weight <= MAX_WEIGHT for weight in targets.values()):
+        raise FieldInvalidError("weight: it must lie between 1 and %(greatest)s.", {"greatest": MAX_WEIGHT})
+    try:
+        rule.validate_unique()
+        rule.validate_constraints()
+    except ValidationError as error:
+        raise FieldInvalidError(" ".join(error.messages)) from error
+
+
+def _update[RowT: models.Model](
+    rows: models.Manager[RowT],
+    row: RowT,
+    changes: Mapping[str, Any],
+    *,
+    action: str,
+    reason: str,
+) -> RowT:
+    with all_tenants():
+        current = rows.select_for_update(no_key=True).get(pk=row.pk)
+        difference = assign(current, changes)
+        if difference:
+            current.save(update_fields=list(changes))
+            record_audit(action=action, target=current, before=difference.before, after=difference.after, reason=reason)
+            wake_on_commit()
+    return current
+
+
+def _only(values: Mapping[str, Any], editable: tuple[str, ...]) -> dict[str, Any]:
+    foreign = sorted(set(values) - set(editable))
+    if foreign:
+        raise FieldInvalidError("%(name)s: cannot be edited.", {"name": foreign[0]})
+    return dict(values)
+
+
+def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    checked = _only(values, QUEUE_FIELDS)
+    seconds = checked.get("expected_seconds")
+    if isinstance(seconds, float) and math.isnan(seconds):
+        # It is neither below the least nor above the most, so the bounds let it pass.
+        raise _invalid("expected_seconds", gettext("It must be a number."))
+    return checked
+
+
+def _invalid(field: str, detail: str) -> FieldInvalidError:
+    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])

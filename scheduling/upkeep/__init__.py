@@ -1,0 +1,1 @@
+"""Upkeep: tasks that beat starts, their runs and results."""

@@ -1,0 +1,60 @@
+"""The auditor's loop: seal what was committed, prune what was requested, sign where the chains stand.
+
+It works on the auditor's own login. Any number of them may run: each turn of a duty holds the auditors' lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from django.db import InternalError, connection
+
+from scheduling.conf import heartbeat_seconds
+from scheduling.dispatch.duties import Duty, DutyRoster
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.models import ProcessHeartbeat
+from scheduling.worker.connections import CONNECTION_ERRORS
+from tenants.services.audit_heads import sign_heads
+from tenants.services.audit_removals import carry_out_removals
+from tenants.services.sealing import seal_entries
+
+logger = logging.getLogger(__name__)
+
+# An entry has its seal within a second, also while other duties take their turns.
+SEAL_SECONDS = 0.25
+REMOVAL_SECONDS = 1.0
+# What happened since the last signed head can be rewritten by the owner of the tables (docs/concepts/audit.md).
+HEADS_SECONDS = 60.0
+LOOK_SECONDS = 0.05
+BACK_OFF_SECONDS = 1.0
+
+
+class Auditor:
+    """One loop; `run` returns once ``stopped`` is set."""
+
+    def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
+        self._stopped = stopped
+        self._turn = turn
+        self._duties = DutyRoster(
+            (
+                Duty("heartbeat", heartbeat_seconds, ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat),
+                Duty("seal", lambda: SEAL_SECONDS, seal_entries),
+                Duty("removals", lambda: REMOVAL_SECONDS, carry_out_removals),
+                Duty("heads", lambda: HEADS_SECONDS, sign_heads),
+            ),
+            turn,
+        )
+
+    def run(self) -> None:
+        """Audit until stopped; wait out a database that is away."""
+        while not self._stopped.wait(LOOK_SECONDS):
+            self._turn()
+            try:
+                self._duties.run_due()
+            except (*CONNECTION_ERRORS, InternalError):
+                logger.warning("auditor.database_away", exc_info=True)
+                connection.close()
+                self._stopped.wait(BACK_OFF_SECONDS)
+        connection.close()

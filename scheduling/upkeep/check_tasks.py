@@ -1,0 +1,64 @@
+"""Upkeep tasks of the consistency checks: a step looks at one piece, a finding fails the run, no step repairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.utils.translation import gettext_noop
+
+from scheduling.consistency.registry import NEVER, STATE, Piece, find_checks, state_checks
+from scheduling.consistency.verification import MAX_EXAMPLES, StateReport
+from scheduling.consistency.walk import look_twice
+from scheduling.upkeep.registry import VERIFICATION_SHARE, Budget, Step, UpkeepTask
+
+_STATE_TASK = UpkeepTask(
+    "verify_state",
+    gettext_noop("State"),
+    gettext_noop("Looks for jobs in no place or two, orphans, impossible states, and histories that no job can have."),
+    timedelta(days=1),
+    lambda budget: look_at_next(STATE, budget),
+    share=VERIFICATION_SHARE,
+)
+
+
+def check_tasks() -> list[UpkeepTask]:
+    """Return the task of each check with an interval, and one of all checks without."""
+    own = [
+        UpkeepTask(
+            f"verify_{check.name}",
+            check.title,
+            check.text,
+            check.interval,
+            _step_of(check.name),
+            share=VERIFICATION_SHARE,
+            tenant_permission=check.tenant_permission,
+        )
+        for check in state_checks()
+        if check.interval is not None and check.interval != NEVER
+    ]
+    return [*own, _STATE_TASK]
+
+
+def look_at_next(name: str, budget: Budget) -> Step:
+    """Look at the piece behind the cursor, of the check of this name or of the next one of the group."""
+    checks = {check.name: check for check in find_checks([name])}
+    order = list(checks)
+    # The cursor may name a check of an app that is gone; the walk then begins again.
+    left = str(budget.cursor.get("check", ""))
+    current, after = (left, budget.cursor.get("after", {})) if left in checks else (order[0], {})
+    look = look_twice(checks[current], Piece(after, tenant_id=budget.tenant_id))
+    report = StateReport()
+    report.add(look.faults, left=look.faults)
+    # The tenant reads every example, the platform's page the first few.
+    examples = 3 if budget.tenant_id is None else MAX_EXAMPLES
+    findings = [finding.sentence_with(examples) for finding in report.findings.values()]
+    counts = dict(look.counts) if len(checks) == 1 and look.counts else {"pieces": 1}
+    if look.next is not None:
+        return Step(counts, has_more=True, cursor={"check": current, "after": look.next}, findings=findings)
+    following = order[order.index(current) + 1 :]
+    return Step(counts, bool(following), {"check": following[0]} if following else {}, findings)
+
+
+def _step_of(name: str) -> Callable[[Budget], Step]:
+    return lambda budget: look_at_next(name, budget)

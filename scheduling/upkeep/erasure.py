@@ -1,0 +1,43 @@
+"""The scheduler's part of erasing a tenant: what runs for it stops, and its keys leave the broker and the cache.
+
+Jobs that wait need no cancelling: a suspended tenant's are never dispatched, and their rows go with the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from scheduling.dispatch import broker_keys
+from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
+from scheduling.models import LiveExecution
+from scheduling.stops.tenant_work import cancel_running
+from tenants.services.erasure.erasers import Erased, Eraser
+
+REASON = "the tenant is erased"
+
+
+def erase(tenant_id: UUID, most: int) -> Erased:
+    """Cancel what is in flight, wait until it has stopped, then delete the keys."""
+    del most  # no more than a tenant's cap are in flight, and few keys are one tenant's
+    in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
+    if in_flight.filter(cancel_requested_at=None).exists():
+        cancel_running(tenant_id=tenant_id, reason=REASON)
+    left = in_flight.count()
+    if left:
+        return Erased(is_done=False, note=f"Waits for {left} running jobs to stop.")
+    try:
+        return Erased(is_done=True, removed={"keys": broker_keys.delete_keys_of(tenant_id)})
+    except BrokerUnavailableError:
+        return Erased(is_done=False, note="Waits for the broker, which is away.")
+
+
+def count(tenant_id: UUID) -> Mapping[str, int]:
+    """The tenant's keys in the broker and the cache; `BrokerAwayError` where nobody can tell."""
+    try:
+        return {"keys": broker_keys.count_keys_of(tenant_id)}
+    except BrokerUnavailableError as error:
+        raise BrokerAwayError from error
+
+
+ERASER = Eraser(erase, count)

@@ -1,0 +1,167 @@
+"""One bounded run of a task: a lease, steps until the time is up, a result that stays."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils.translation import gettext_noop
+
+from scheduling import signals
+from scheduling.dispatch import broker
+from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, UpkeepUnavailableError
+from scheduling.models import TenantUpkeepRun, UpkeepRun
+from scheduling.upkeep import registry
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.context import all_tenants
+from tenants.services.audit import AuditTarget, record_audit
+from tenants.translation import LocalizableText
+
+logger = logging.getLogger(__name__)
+
+RUN_SECONDS = 60.0
+# A step between two rests ends by then, if it has more than one thing to do.
+PACED_STEP_SECONDS = 2.0
+BATCH_ROWS = 1_000
+# Renewed at each step; a process that was killed keeps others out no longer than this.
+LEASE = timedelta(minutes=10)
+MAX_FINDINGS = 50
+MAX_ERROR_CHARACTERS = 2_000
+KILLED = gettext_noop("The process that ran it ended in the middle; the next run goes on where its last step stopped.")
+
+Outcome = UpkeepRun.Outcome
+
+
+class UpkeepTakenOverError(Exception):
+    """The run's lease ran out and another took its place; what its last step did stays done."""
+
+
+def run_upkeep(
+    *, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS, is_paced: bool = False
+) -> UpkeepRun:
+    """Take steps until nothing is left or the time is up; how it ended. UpkeepBusyError while another runs it.
+
+    With ``is_paced`` it rests between steps, as much as the task's share of the time says.
+    """
+    task = registry.get(name)
+    run = _begin(task)
+    began = time.monotonic()
+    perform(task, run, seconds=seconds, batch_rows=batch_rows, share=task.share if is_paced else 1.0)
+    write(run, finished_at=Now())
+    run.refresh_from_db()
+    signals.upkeep_ended.send(
+        None, name=name, outcome=run.outcome, seconds=time.monotonic() - began, findings=len(run.sentences)
+    )
+    return run
+
+
+def perform(
+    task: UpkeepTask,
+    run: UpkeepRun | TenantUpkeepRun,
+    *,
+    seconds: float,
+    batch_rows: int = BATCH_ROWS,
+    share: float = 1.0,
+) -> None:
+    """Take steps until nothing is left or the time is up; an error of a step ends the run as failed."""
+    try:
+        _take_steps(task, run, until=time.monotonic() + seconds, batch_rows=batch_rows, share=share)
+    except UpkeepTakenOverError:
+        raise
+    except Exception as error:
+        logger.exception("upkeep.failed", extra={"task_name": task.name})
+        run.outcome, run.error = Outcome.FAILED, f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARACTERS]
+
+
+def write(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
+    """Write the run while this process has its lease, with a new lease; UpkeepTakenOverError without it."""
+    values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
+    with all_tenants():
+        own = type(run)._default_manager.filter(pk=run.pk, outcome=Outcome.RUNNING)
+        if not own.update(**{**values, "lease_expires_at": Now() + LEASE, **columns}):
+            raise UpkeepTakenOverError(run.name)
+
+
+def has_begun_since(*, name: str, moment: datetime) -> bool:
+    """Return whether a run of the task has begun after the moment."""
+    with all_tenants():
+        return UpkeepRun.objects.filter(name=name, started_at__gt=moment).exists()
+
+
+def request_upkeep(*, name: str) -> None:
+    """Ask the maintenance pool to run a task now; UpkeepUnavailableError if the broker does not take it."""
+    task = registry.get(name)
+    # Upkeep is the platform's, whichever tenant the request has named.
+    with all_tenants():
+        record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name))
+        try:
+            broker.publish_upkeep(name)
+        except BrokerUnavailableError as error:
+            # Its own text names the broker's address, which says nothing to whoever asks.
+            raise UpkeepUnavailableError(
+                "The broker is away; ask again when it is back,"
+                " or run it at once with “manage.py run_upkeep %(task)s”.",
+                {"task": name},
+            ) from error
+
+
+def _begin(task: UpkeepTask) -> UpkeepRun:
+    """Take the lease, over from a process that died if need be, at the place where the last run stopped."""
+    with all_tenants():
+        running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
+        running.filter(lease_expires_at__lt=Now()).update(
+            outcome=Outcome.FAILED, error=KILLED, finished_at=F("lease_expires_at")
+        )
+        last = UpkeepRun.objects.filter(name=task.name).order_by("-id").first()
+        run = UpkeepRun(
+            name=task.name, started_at=Now(), lease_expires_at=Now() + LEASE, cursor=last.cursor if last else {}
+        )
+        try:
+            with transaction.atomic():
+                run.save(force_insert=True)
+        except IntegrityError as error:
+            raise UpkeepBusyError("Upkeep “%(name)s” is running already.", {"name": task.name}) from error
+    return run
+
+
+def _take_steps(
+    task: UpkeepTask, run: UpkeepRun | TenantUpkeepRun, *, until: float, batch_rows: int, share: float
+) -> None:
+    has_more, tenant_id = True, getattr(run, "tenant_id", None)
+    while has_more and run.outcome == Outcome.RUNNING:
+        began = time.monotonic()
+        left = max(0.0, until - began)
+        seconds = left if share == 1 else min(left, PACED_STEP_SECONDS)
+        step = task.step(Budget(batch_rows, seconds, run.cursor, tenant_id))
+        has_more = step.has_more
+        _add(run, step)
+        worked = time.monotonic() - began
+        if has_more and worked < left:
+            write(run)
+            time.sleep(min(worked / share - worked, left - worked))
+        if not has_more or time.monotonic() >= until:
+            # A run over one tenant is one row up to the end of the walk, whatever it has found before.
+            is_failed = bool(run.findings) and not (has_more and tenant_id is not None)
+            run.outcome = Outcome.FAILED if is_failed else Outcome.PARTIAL if has_more else Outcome.OK
+
+
+def _add(run: UpkeepRun | TenantUpkeepRun, step: Step) -> None:
+    run.cursor = dict(step.cursor)
+    run.counts = _sum(run.counts, step.counts)
+    if step.findings:
+        run.counts = _sum(run.counts, {"findings": len(step.findings)})
+        texts = [LocalizableText(found) if isinstance(found, str) else found for found in step.findings]
+        run.findings = [text.to_json() for text in [*run.sentences, *texts][:MAX_FINDINGS]]
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    total = Counter(counts)
+    total.update(more)
+    return dict(total)

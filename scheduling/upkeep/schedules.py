@@ -1,0 +1,69 @@
+"""Beat's rows for upkeep: put there after each migration for tasks that have none, and the operator's ever after."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import connections
+from django.utils import timezone
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+
+from scheduling.conf import RUN_UPKEEP_TASK
+from scheduling.upkeep import registry
+from scheduling.upkeep.registry import UpkeepTask
+from tenants.conf import OWNER_ALIAS
+
+NAME_PREFIX = "upkeep: "
+_PERIODS = ((86_400, IntervalSchedule.DAYS), (3_600, IntervalSchedule.HOURS), (60, IntervalSchedule.MINUTES))
+
+
+def row_name(name: str) -> str:
+    """What beat's row of a task is called."""
+    return f"{NAME_PREFIX}{name}"
+
+
+def seed_schedules(*, using: str) -> list[str]:
+    """Make the rows of tasks that have none, at the tasks' own intervals; the names of the new ones."""
+    rows = PeriodicTask.objects.using(using)
+    known = set(rows.filter(name__startswith=NAME_PREFIX).values_list("name", flat=True))
+    missing = [task for task in registry.tasks() if row_name(task.name) not in known]
+    if not missing:
+        return []
+    intervals = {task.interval: _interval(task.interval, using) for task in missing}
+    rows.bulk_create([_row(task, intervals[task.interval]) for task in missing], ignore_conflicts=True)
+    # Beat looks at this row to see that its schedules changed.
+    PeriodicTasks.objects.using(using).update_or_create(ident=1, defaults={"last_update": timezone.now()})
+    return [task.name for task in missing]
+
+
+def seed_after_migrate(sender: Any, using: str, **_: Any) -> None:
+    """Receiver of `post_migrate`; a migration back to before beat's tables has nothing to seed."""
+    if using == OWNER_ALIAS and PeriodicTask._meta.db_table in connections[using].introspection.table_names():
+        seed_schedules(using=using)
+
+
+def _row(task: UpkeepTask, interval: IntervalSchedule) -> PeriodicTask:
+    return PeriodicTask(
+        name=row_name(task.name),
+        task=RUN_UPKEEP_TASK,
+        args=f'["{task.name}"]',
+        interval=interval,
+        description=task.text,
+        # A run asked for while the worker was away is worth nothing once the next one is asked for.
+        expire_seconds=int(task.interval.total_seconds()),
+        start_time=timezone.now(),
+    )
+
+
+def _interval(interval: timedelta, using: str) -> IntervalSchedule:
+    seconds = int(interval.total_seconds())
+    every, period = seconds, IntervalSchedule.SECONDS
+    for length, name in _PERIODS:
+        if seconds % length == 0:
+            every, period = seconds // length, name
+            break
+    rows = IntervalSchedule.objects.using(using)
+    # In bulk, because beat's signals would tell of a saved row on the default connection, which is not the owner's.
+    wanted = IntervalSchedule(every=every, period=period)
+    return rows.filter(every=every, period=period).first() or rows.bulk_create([wanted])[0]

@@ -1,0 +1,162 @@
+"""Upkeep tasks of the platform, in the order in which the console lists them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db import InterfaceError, OperationalError
+from django.utils.translation import gettext_noop
+
+from scheduling.jobs.lines import remove_idle_lines
+from scheduling.statistics.rollups import FOLD_ROWS, fold_tallies
+from scheduling.upkeep.check_tasks import check_tasks
+from scheduling.upkeep.partitions import estimate_default_rows, maintain_partitions, missing_days
+from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from scheduling.upkeep.retention import steps as retention
+from scheduling.upkeep.tenant_runs import republish_idle_runs
+from tenants.services.erasure.steps import advance, due_erasures
+from tenants.services.key_warnings import warn_of_next_ending_key
+from tenants.translation import LocalizableText
+
+logger = logging.getLogger(__name__)
+
+MAX_FINDING_CHARACTERS = 500
+MINUTELY, HOURLY, DAILY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def _make_partitions(budget: Budget) -> Step:
+    del budget
+    counts = {"partitions_made": len(maintain_partitions()), "default_rows": estimate_default_rows()}
+    return Step(counts, findings=missing_days())
+
+
+def _erase_tenants(budget: Budget) -> Step:
+    # One that waits for its running jobs, or that fails, must not keep the others waiting.
+    due, has_more = due_erasures(), False
+    findings: list[LocalizableText] = []
+    for erasure_id in due:
+        try:
+            has_more = advance(erasure_id, most=budget.batch_rows) or has_more
+        except (OperationalError, InterfaceError):
+            raise  # the database's affair: all of them are tried again
+        except Exception as error:
+            logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
+            words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
+            findings.append(LocalizableText("Erasure %(erasure)s: %(error)s", {"erasure": erasure_id, "error": words}))
+    return Step({"erasures_due": len(due)}, has_more=has_more, findings=findings)
+
+
+def _remove_idle_keys(budget: Budget) -> Step:
+    removed = remove_idle_lines(budget.batch_rows)
+    return Step({"keys_removed": removed}, has_more=removed >= budget.batch_rows)
+
+
+def _warn_of_ending_keys(budget: Budget) -> Step:
+    del budget
+    is_warned = warn_of_next_ending_key()
+    return Step({"keys_warned": int(is_warned)}, has_more=is_warned)
+
+
+def _fold_rollups(budget: Budget) -> Step:
+    # After an outage of the dispatchers, or more than they fold.
+    del budget
+    folded = fold_tallies()
+    return Step({"executions": folded}, has_more=folded >= FOLD_ROWS)
+
+
+def _republish_runs(budget: Budget) -> Step:
+    del budget
+    return Step({"runs_republished": republish_idle_runs()})
+
+
+TASKS = (
+    UpkeepTask(
+        "partitions",
+        gettext_noop("Partitions"),
+        gettext_noop("Gives each of the coming days a partition in every history table, before its first row arrives."),
+        HOURLY,
+        _make_partitions,
+    ),
+    UpkeepTask(
+        "rollups",
+        gettext_noop("Rollups"),
+        gettext_noop("Counts ended executions that no dispatcher has counted yet; dispatchers do it every second."),
+        MINUTELY,
+        _fold_rollups,
+    ),
+    UpkeepTask(
+        "fair_keys",
+        gettext_noop("Idle fair keys"),
+        gettext_noop(
+            "Removes the virtual times of fair keys that have no jobs left and are not ahead of their tenant's others."
+        ),
+        HOURLY,
+        _remove_idle_keys,
+    ),
+    UpkeepTask(
+        "finished_jobs",
+        gettext_noop("Finished jobs"),
+        gettext_noop(
+            "Removes completed and cancelled jobs that their tenants' plans keep no longer, and batches left empty."
+        ),
+        HOURLY,
+        retention.prune_finished,
+    ),
+    UpkeepTask(
+        "failed_jobs",
+        gettext_noop("Failed jobs"),
+        gettext_noop("Removes discarded and quarantined jobs with their dead letters that plans keep no longer."),
+        HOURLY,
+        retention.prune_failed,
+    ),
+    UpkeepTask(
+        "history",
+        gettext_noop("History"),
+        gettext_noop(
+            "Drops days of events, executions, charges and logs that no plan keeps, and rows of tenants that keep less."
+        ),
+        DAILY,
+        retention.prune_history,
+    ),
+    UpkeepTask(
+        "audit_log",
+        gettext_noop("Audit log"),
+        gettext_noop("Requests that the auditor removes audit entries that plans keep no longer."),
+        DAILY,
+        retention.request_audit_pruning,
+    ),
+    UpkeepTask(
+        "erasures",
+        gettext_noop("Erasures"),
+        gettext_noop("Goes on with the erasures of tenants whose period of grace is over, a bounded part at a time."),
+        MINUTELY,
+        _erase_tenants,
+    ),
+    UpkeepTask(
+        "ending_keys",
+        gettext_noop("Ending API keys"),
+        gettext_noop(
+            "Warns of API keys that end within 14 days, once each: an audit entry, and mail to issuer and owners."
+        ),
+        DAILY,
+        _warn_of_ending_keys,
+    ),
+    UpkeepTask(
+        "platform_rows",
+        gettext_noop("Platform rows"),
+        gettext_noop(
+            "Removes ended sessions, stopped workers, old runs of upkeep, old rollups, past fires and limit warnings."
+        ),
+        DAILY,
+        retention.prune_platform,
+    ),
+    UpkeepTask(
+        "requested_runs",
+        gettext_noop("Requested runs"),
+        gettext_noop("Publishes again the requested runs over one tenant that no worker continues."),
+        MINUTELY,
+        _republish_runs,
+    ),
+    *check_tasks(),
+)

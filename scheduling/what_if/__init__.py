@@ -1,0 +1,1 @@
+"""What-if: the last hour replayed under other terms."""

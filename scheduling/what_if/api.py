@@ -1,0 +1,199 @@
+"""`cfs-plans/what-if/`: effect of other terms on the last hour's work."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.load import Change
+from scheduling.fairness.lab.what_if import Line, Note, Outcome, Totals, WhatIf
+from scheduling.models import CFSPlan
+from scheduling.what_if.queries import answer_what_if
+from tenants.api.fields import StrictSerializer, TextField, WholeNumberField
+from tenants.api.viewsets import StaffViewSet
+from tenants.permissions import Permission
+from tenants.request_costs import HEAVY
+
+MOST_WEIGHT, MOST_FACTOR, MOST_CAP, MOST_SLOTS = 1_000, 999.999, 100_000, 10_000
+# More changes at once than this are no question that anybody asks.
+MOST_NAMES = 200
+POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+
+
+class NumberField(serializers.FloatField):
+    """A JSON number; texts, booleans and what is not finite are refused."""
+
+    default_error_messages = {"not_number": gettext_lazy("Not a number.")}
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+            self.fail("not_number")
+        return float(super().to_internal_value(data))
+
+
+class NamedField(serializers.DictField):
+    """Changes by the name of what is changed."""
+
+    default_error_messages = {
+        "many": gettext_lazy("No more than {most} at once."),
+        "empty": gettext_lazy("Nothing is changed here."),
+    }
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping) and len(data) > MOST_NAMES:
+            self.fail("many", most=MOST_NAMES)
+        found = super().to_internal_value(data)
+        if not all(found.values()):
+            self.fail("empty")
+        return found
+
+
+class PlanChangeSerializer(StrictSerializer):
+    """Other terms of a tenants' plan."""
+
+    weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
+    max_concurrency = WholeNumberField(required=False, min_value=0, max_value=MOST_CAP)
+
+
+class TenantChangeSerializer(StrictSerializer):
+    """Other terms of one tenant."""
+
+    factor = NumberField(required=False, min_value=0.001, max_value=MOST_FACTOR)
+    max_concurrency = WholeNumberField(
+        required=False, allow_null=True, min_value=0, max_value=MOST_CAP, help_text="Null: the plan's number."
+    )
+
+
+class QueueChangeSerializer(StrictSerializer):
+    """Other terms of a queue."""
+
+    weight = WholeNumberField(
+        required=False,
+        min_value=1,
+        max_value=MOST_WEIGHT,
+        help_text="Without effect where the active CFS plan names the queue: change the tier.",
+    )
+    cap = WholeNumberField(required=False, allow_null=True, min_value=0, max_value=MOST_CAP, help_text="Null: no cap.")
+
+
+class TierChangeSerializer(StrictSerializer):
+    """Other terms of a tier in the active CFS plan."""
+
+    weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
+
+
+class WhatIfRequestSerializer(StrictSerializer):
+    """What would be different; what is not named stays as it is."""
+
+    pool = TextField(required=False, max_length=40, help_text="Absent: the pool that serves most queues.")
+    plans = NamedField(child=PlanChangeSerializer(), required=False, help_text="By slug.")
+    tenants = NamedField(child=TenantChangeSerializer(), required=False, help_text="By slug.")
+    queues = NamedField(child=QueueChangeSerializer(), required=False, help_text="By name.")
+    tiers = NamedField(child=TierChangeSerializer(), required=False, help_text="By slug.")
+    strategy = serializers.ChoiceField(required=False, choices=list(POLICIES))
+    granularity_seconds = WholeNumberField(required=False, min_value=1, max_value=86_400)
+    slots = WholeNumberField(required=False, min_value=0, max_value=MOST_SLOTS)
+
+    @property
+    def change(self) -> Change:
+        """The question as the replay takes it."""
+        asked = self.validated_data
+        return Change(
+            plan_weights=_pick(asked, "plans", "weight"),
+            plan_caps=_pick(asked, "plans", "max_concurrency"),
+            tenant_factors=_pick(asked, "tenants", "factor"),
+            tenant_caps=_pick(asked, "tenants", "max_concurrency"),
+            queue_weights=_pick(asked, "queues", "weight"),
+            queue_caps=_pick(asked, "queues", "cap"),
+            tier_weights=_pick(asked, "tiers", "weight"),
+            policy=POLICIES[asked["strategy"]] if "strategy" in asked else None,
+            granularity_seconds=asked.get("granularity_seconds"),
+            slots=asked.get("slots"),
+        )
+
+
+def _pick(asked: Mapping[str, Any], group: str, field: str) -> dict[str, Any]:
+    return {name: terms[field] for name, terms in asked.get(group, {}).items() if field in terms}
+
+
+class OutcomeSerializer(serializers.Serializer[Outcome]):
+    """What somebody gets within the time. Jobs not begun count with their wait until the end."""
+
+    worker_seconds = serializers.FloatField()
+    share = serializers.FloatField(help_text="Part of 1 of the pool's busy time.")
+    starts = serializers.IntegerField()
+    unstarted = serializers.IntegerField()
+    wait_p50_seconds = serializers.FloatField(allow_null=True)
+    wait_p95_seconds = serializers.FloatField(allow_null=True)
+
+
+class LineSerializer(serializers.Serializer[Line]):
+    """A plan or a tenant, now and after."""
+
+    name = serializers.CharField(help_text="Slug of the plan or of the tenant.")
+    plan = serializers.CharField()
+    now = OutcomeSerializer()
+    after = OutcomeSerializer()
+    lost_seconds = serializers.FloatField(help_text="Worker time lost; negative: gained.")
+    later_seconds = serializers.FloatField(help_text="By how much the 95th percentile of the wait grows.")
+    is_loser = serializers.BooleanField()
+
+
+class TotalsSerializer(serializers.Serializer[Totals]):
+    """The pool as a whole."""
+
+    worker_seconds = serializers.FloatField()
+    busy_part = serializers.FloatField(help_text="Part of 1 of all slot time.")
+    starts = serializers.IntegerField()
+    unstarted = serializers.IntegerField()
+    jain = serializers.FloatField(help_text="Of worker time over what the weights give for the demand; 1 is fair.")
+
+
+class NoteSerializer(serializers.Serializer[Note]):
+    """A reservation to bear in mind."""
+
+    code = serializers.CharField(
+        help_text="`no_arrivals`, `few_starts`, `sampled`, `no_slots`, `other_pools` or `predicted_costs`."
+    )
+    text = serializers.CharField()
+
+
+class WhatIfSerializer(serializers.Serializer[WhatIf]):
+    """The answer; nothing was changed."""
+
+    pool = serializers.CharField()
+    seconds = serializers.FloatField(help_text="The time that was replayed.")
+    arrivals = serializers.IntegerField(help_text="Jobs that came, waited or ran.")
+    picks = serializers.IntegerField(help_text="Decisions simulated, both sides together.")
+    now = TotalsSerializer()
+    after = TotalsSerializer()
+    plans = LineSerializer(many=True)
+    tenants = LineSerializer(many=True, help_text="The ten most affected.")
+    losers = LineSerializer(many=True, help_text="Whoever loses most comes first; ten at most.")
+    notes = NoteSerializer(many=True)
+
+
+class WhatIfViewSet(StaffViewSet):
+    """A question, which changes nothing."""
+
+    model = CFSPlan
+    serializer_class = WhatIfSerializer
+    filter_backends: ClassVar[list[Any]] = []
+    permissions = {"ask": Permission.PLATFORM_VIEW}
+    request_costs: ClassVar[dict[str, int]] = {"ask": HEAVY}
+
+    @extend_schema(operation_id="cfs_plans_what_if", request=WhatIfRequestSerializer, responses=WhatIfSerializer)
+    def ask(self, request: Request) -> Response:
+        """Replay the last hour, and what waits and runs now, under the terms of now and under changed ones."""
+        body = WhatIfRequestSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        answer = answer_what_if(body.change, pool=body.validated_data.get("pool"))
+        return Response(WhatIfSerializer(answer).data)

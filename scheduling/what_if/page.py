@@ -1,0 +1,185 @@
+"""The live what-if of the plan editors: what stands in the form, replayed over the last hour beside what is in effect.
+
+A form is read as it is typed, saved or not; what cannot be read is said instead of guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Model
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.load import Change
+from scheduling.fairness.lab.what_if import MOST_AFFECTED, Line, WhatIf
+from scheduling.models import CFSPlan, CFSPlanTier, Queue
+from scheduling.what_if.queries import answer_what_if
+from tenants.exceptions import DomainError
+from tenants.models import Plan
+
+PANEL_TEMPLATE = "scheduling/dashboards/parts/what_if.html"
+MOST_WEIGHT, MOST_CAP, MOST_SECONDS = 1_000, 100_000, 86_400
+MOST_ROWS = 200
+POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
+# What submissions and the month are limited by: the replay has the jobs that came, whatever was refused.
+NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
+_ROW = re.compile(r"tiers-(\d{1,4})-tier")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a weight comes to beside its siblings while all of them are busy, saved and typed."""
+
+    name: str
+    weight: int
+    now: float | None
+    after: float
+
+
+@dataclass(slots=True)
+class Question:
+    """What is asked: the change as the replay takes it, in which pool, and what could not be read or is left out."""
+
+    change: Change
+    pool: str | None = None
+    bars: list[Bar] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
+    """The panel of one question; nothing is written."""
+    context: dict[str, Any] = {"question": question}
+    if not question.faults:
+        began = time.perf_counter()
+        try:
+            answer = answer_what_if(question.change, pool=question.pool)
+        except DomainError as refusal:
+            question.faults.append(refusal.detail)
+        else:
+            context |= {
+                "answer": answer,
+                "tenants": order_losers_first(answer),
+                "plans": sorted(answer.plans, key=_loss),
+                "milliseconds": round((time.perf_counter() - began) * 1000),
+            }
+    return render_to_string(PANEL_TEMPLATE, context, request)
+
+
+def order_losers_first(answer: WhatIf) -> list[Line]:
+    """The ten most affected tenants; whoever loses most stands first."""
+    losers = list(answer.losers)
+    names = {line.name for line in losers}
+    return [*losers, *(line for line in answer.tenants if line.name not in names)][:MOST_AFFECTED]
+
+
+def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
+    """A tenants' plan with other terms: its weight and its cap are what the replay knows of."""
+    faults: list[str] = []
+    weight = _read(posted, "weight", plan.weight, most=MOST_WEIGHT, faults=faults)
+    cap = _read(posted, "max_concurrency", plan.max_concurrency, least=0, most=MOST_CAP, faults=faults)
+    saved = dict(Plan.objects.order_by("tier__rank", "slug").values_list("slug", "weight"))
+    typed = saved | {plan.slug: weight}
+    change = Change(plan_weights={plan.slug: weight}, plan_caps={plan.slug: cap})
+    notes = _not_replayed(plan, posted, NOT_REPLAYED_OF_PLANS)
+    return Question(change, bars=_bars(saved, typed), faults=faults, notes=notes)
+
+
+def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
+    """A CFS plan with other weights, strategy or slices; one that is not active is asked about as if it were."""
+    question = Question(Change())
+    rows = list(_typed_rows(posted, question.faults))
+    active = {
+        row.tier_id: row for row in CFSPlanTier.objects.filter(plan__is_active=True).select_related("queue__pool")
+    }
+    saved = {row.tier_id: row.weight for row in plan.tiers.all()}
+    pools = {queue.pk: queue.pool.name for queue in Queue.objects.select_related("pool")}
+    question.pool = _commonest(pools[queue_id] for _, queue_id, _ in rows if queue_id in pools)
+    weights: dict[str, int] = {}
+    for tier, queue_id, weight in rows:
+        present = active.get(tier)
+        if present is None or present.queue_id != queue_id:
+            question.notes.append(
+                gettext("“%(tier)s” would go to another queue: jobs are replayed in the queues they came to.")
+                % {"tier": tier}
+            )
+        elif present.queue.pool.name == question.pool:
+            weights[tier] = weight
+        elif present.weight != weight:
+            question.notes.append(
+                gettext("“%(tier)s” is served by another pool, which is not replayed.") % {"tier": tier}
+            )
+    question.bars = _bars(saved, {tier: weight for tier, _, weight in rows})
+    strategy = str(posted.get("strategy") or plan.strategy)
+    seconds = _read(posted, "granularity_seconds", plan.granularity_seconds, most=MOST_SECONDS, faults=question.faults)
+    question.change = Change(tier_weights=weights, policy=POLICIES.get(strategy), granularity_seconds=seconds)
+    question.notes += _not_replayed(plan, posted, ["reserved_slots"])
+    if not plan.is_active:
+        question.notes.append(gettext("The plan is not active: this is what it would do if it were."))
+    return question
+
+
+def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """What was typed anew and changes nothing here, because the replay does not know of it."""
+    fields = {name: plan._meta.get_field(name) for name in names if name in posted}
+    typed = [
+        str(getattr(field, "verbose_name", name))
+        for name, field in fields.items()
+        if str(posted[name]).strip() != str(getattr(plan, name))
+    ]
+    return (
+        [gettext("Not replayed, and so without effect here: %(typed)s.") % {"typed": ", ".join(typed)}] if typed else []
+    )
+
+
+def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
+    """(tier, queue, weight) of the rows that are not to be deleted and are filled in."""
+    numbers = sorted(int(found[1]) for name in posted if (found := _ROW.fullmatch(name)))
+    for number in numbers[:MOST_ROWS]:
+        row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "weight", "DELETE")}
+        if row["DELETE"] or not row["tier"]:
+            continue
+        tier, queue = str(row["tier"])[:100], str(row["queue"] or "")
+        name = gettext("weight of “%(tier)s”") % {"tier": tier}
+        weight = _read({name: row["weight"]}, name, 1, faults=faults)
+        yield tier, int(queue) if queue.isdecimal() and len(queue) < 19 else 0, weight
+
+
+def _read(
+    posted: Mapping[str, Any], name: str, saved: int, *, faults: list[str], least: int = 1, most: int = MOST_WEIGHT
+) -> int:
+    """A whole number as typed; what is not one is a fault, and what is not there is as it is saved."""
+    text = str(posted[name]).strip() if posted.get(name) is not None else str(saved)
+    if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
+        return int(text)
+    words = name.replace("_", " ")
+    faults.append(
+        gettext("%(name)s: a whole number from %(least)s to %(most)s is wanted.")
+        % {"name": gettext(words).capitalize(), "least": f"{least:,}", "most": f"{most:,}"}
+    )
+    return saved
+
+
+def _bars(saved: Mapping[str, int], typed: Mapping[str, int]) -> list[Bar]:
+    now, after = sum(saved.values()) or 1, sum(typed.values()) or 1
+    return [
+        Bar(name, weight, saved[name] / now if name in saved else None, weight / after)
+        for name, weight in typed.items()
+    ]
+
+
+def _commonest(names: Iterable[str]) -> str | None:
+    found = list(names)
+    return max(sorted(set(found)), key=found.count) if found else None
+
+
+def _loss(line: Line) -> tuple[bool, float, float, str]:
+    return (not line.is_loser, -line.lost_seconds, -line.later_seconds, line.name)

@@ -1,0 +1,149 @@
+"""The jobs of a pool's last hour, and those that wait and run in it now: what a what-if replays, without the terms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from scheduling.conf import MERGE_BELOW_US, lease_seconds
+from scheduling.fairness.lab import Arrivals
+from scheduling.fairness.lab.load import SECOND_US
+from scheduling.models import WorkerPool
+from scheduling.shares.raw import fetch_rows
+from tenants.clock import read_clock
+from tenants.database.sql import load_sql
+from tenants.ids import uuid7_floor
+
+# Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
+MOST_JOBS = 25_000
+# Of one line no more waiting jobs than these are counted.
+LONGEST_LINE = 200_000
+
+_SQL = load_sql(__file__)
+_SLOTS, _RUNNING, _WAITING = _SQL["count_slots"], _SQL["find_running"], _SQL["find_waiting"]
+_ARRIVALS, _TURNAROUND, _ELSEWHERE = _SQL["find_arrivals"], _SQL["read_turnaround"], _SQL["is_elsewhere"]
+
+
+@dataclass(slots=True)
+class _Columns:
+    """Jobs of the replay while they are gathered; places, and the fair keys there, are numbered as they come."""
+
+    at_us: list[int] = field(default_factory=list)
+    entity: list[int] = field(default_factory=list)
+    cost_us: list[int] = field(default_factory=list)
+    predicted_us: list[int] = field(default_factory=list)
+    key: list[int] = field(default_factory=list)
+    # Ids of tenants are text here: of 25,000, each would be an object for the garbage collector to walk.
+    places: dict[tuple[int, str], int] = field(default_factory=dict)
+    # By its fair key: the number of its place, and its own.
+    keys: dict[tuple[int, str, str], tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, queue_id: int, tenant_id: str, key: str, at_us: int, cost_us: int, predicted_us: int) -> None:
+        line = self.keys.get((queue_id, tenant_id, key))
+        if line is None:
+            place = self.places.setdefault((queue_id, tenant_id), len(self.places))
+            line = self.keys[queue_id, tenant_id, key] = (place, len(self.keys))
+        self.at_us.append(at_us)
+        self.entity.append(line[0])
+        self.key.append(line[1])
+        self.cost_us.append(max(1, cost_us))
+        self.predicted_us.append(max(1, predicted_us))
+
+    def as_arrivals(self) -> Arrivals:
+        """The jobs as a replay takes them; with keys only where there are any."""
+        keys = self.key if any(key for _, _, key in self.keys) else None
+        return Arrivals(self.at_us, self.entity, self.cost_us, self.predicted_us, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentJobs:
+    """The jobs of a pool's last ``window``, without the terms under which they are served."""
+
+    window: timedelta
+    # (queue, tenant) by their ids, as the arrivals count them.
+    places: Sequence[tuple[int, str]]
+    arrivals: Arrivals
+    slots: int
+    running: int
+    stands_for: int
+    turnaround_us: int
+    # Of how many arrivals so many have not run yet, and whether their tenants run jobs in other pools too.
+    arrived: int
+    unmeasured: int
+    is_elsewhere: bool
+
+
+def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
+    """What a pool had to do and has: the dear part, six statements."""
+    now = read_clock()
+    values = {
+        "pool_id": pool.pk,
+        "lease_seconds": lease_seconds(),
+        "longest_line": LONGEST_LINE,
+        "floor": uuid7_floor(now - window),
+        "least_us": MERGE_BELOW_US,
+    }
+    slots = fetch_rows(_SLOTS, values)[0].slots
+    running = fetch_rows(_RUNNING, values)
+    waiting = _shorten(fetch_rows(_WAITING, values), slots, window)
+    arrivals = fetch_rows(_ARRIVALS, values | _arrival_parameters(now, window, waiting))
+    turnaround = fetch_rows(_TURNAROUND, values)[0].seconds
+    is_elsewhere = fetch_rows(_ELSEWHERE, values)[0].is_elsewhere
+    columns, stands_for = _gather(running, waiting, arrivals, now)
+    return RecentJobs(
+        window=window,
+        places=list(columns.places),
+        arrivals=columns.as_arrivals(),
+        slots=slots,
+        running=len(running),
+        stands_for=stands_for,
+        turnaround_us=round(turnaround * SECOND_US),
+        arrived=len(arrivals),
+        unmeasured=sum(row.cost_us is None for row in arrivals),
+        is_elsewhere=is_elsewhere,
+    )
+
+
+def _shorten(waiting: Iterable[Any], slots: int, window: timedelta) -> list[Any]:
+    """No line longer than all slots together could serve in the window: what is behind that changes nothing."""
+    served_us = max(slots, 1) * 4 * window.total_seconds() * SECOND_US
+    return [row._replace(jobs=min(row.jobs, int(served_us // row.cost_us) + 1)) for row in waiting]
+
+
+def _arrival_parameters(now: datetime, window: timedelta, waiting: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "now": now,
+        "since": now - window,
+        "last_us": round(window.total_seconds() * SECOND_US) - 1,
+        "waiting": sum(row.jobs for row in waiting),
+        "limit": MOST_JOBS,
+    }
+
+
+def _gather(
+    running: Sequence[Any], waiting: Sequence[Any], arrivals: Sequence[Any], now: datetime
+) -> tuple[_Columns, int]:
+    """The jobs in the order of the replay: what runs, what waits, what comes. Each stands for so many."""
+    stands_for = arrivals[0].step if arrivals else -(-sum(row.jobs for row in waiting) // MOST_JOBS) or 1
+    columns = _Columns()
+    for row in running:
+        columns.add(row.queue_id, row.tenant_id, row.fair_key, 0, row.left_us, row.left_us)
+    for _, tenant_id, queue_id, key, cost_us in sorted(_thin(waiting, stands_for, now), key=lambda row: row[:1]):
+        columns.add(queue_id, tenant_id, key, 0, cost_us * stands_for, cost_us * stands_for)
+    for row in arrivals:
+        cost_us = stands_for * (row.predicted_us if row.cost_us is None else row.cost_us)
+        columns.add(row.queue_id, row.tenant_id, row.fair_key, row.at_us, cost_us, row.predicted_us * stands_for)
+    return columns, stands_for
+
+
+def _thin(waiting: Iterable[Any], step: int, now: datetime) -> Iterable[tuple[int, str, int, str, int]]:
+    """Every ``step``-th waiting job as (rank, tenant, queue, fair key, cost); ranks from a line's first to now."""
+    now_rank = round(now.timestamp() * SECOND_US)
+    seen = 0
+    for row in waiting:
+        first, seen = seen, seen + row.jobs
+        apart = max(0, now_rank - row.head_rank) // row.jobs
+        for place in range(-first % step, row.jobs, step):
+            yield row.head_rank + place * apart, row.tenant_id, row.queue_id, row.fair_key, row.cost_us

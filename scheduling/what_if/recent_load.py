@@ -1,0 +1,120 @@
+"""What a pool has had to do in the last hour and has now, as the what-if replays it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db.models import Count
+from django.utils.translation import gettext
+
+from scheduling.conf import MERGE_BELOW_US
+from scheduling.exceptions import PoolNotFoundError
+from scheduling.fairness.lab import Policy
+from scheduling.fairness.lab.load import Load, PlanTerms, QueueTerms, TenantTerms, TierTerms
+from scheduling.fairness.lab.what_if import Note, NoteCode
+from scheduling.models import CFSPlan, Queue, WorkerPool
+from scheduling.what_if.recent_jobs import RecentJobs, read_recent_jobs
+from tenants.context import all_tenants
+from tenants.models import Plan, Tenant
+from tenants.shared_cache import kept_seconds
+
+WINDOW = timedelta(hours=1)
+# While somebody types, the jobs are those of the first question. Of how many pools and windows.
+KEPT_SECONDS, MOST_KEPT = 15.0, 4
+_kept: dict[tuple[int, timedelta], tuple[float, RecentJobs]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RecentLoad:
+    """A load, with what has to be said about how it was read."""
+
+    load: Load
+    notes: Sequence[Note]
+
+
+def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW, may_be_kept: bool = False) -> RecentLoad:
+    """The last ``window`` of ``pool`` (by default the one that serves most queues) and what waits and runs in it now.
+
+    A handful of statements, whatever the number of jobs; those that read jobs are one each. Where they may be kept, the
+    jobs are those of KEPT_SECONDS ago at most; the terms are always of this moment. Raises PoolNotFoundError.
+    """
+    with all_tenants():
+        found = _find_pool(pool)
+        kept = _kept.get((found.pk, window)) if may_be_kept else None
+        if kept is not None and time.monotonic() < kept[0] and (load := _describe(found, kept[1])) is not None:
+            return load
+        until, jobs = time.monotonic() + KEPT_SECONDS, read_recent_jobs(found, window)
+        load = _describe(found, jobs)
+        assert load is not None
+    if may_be_kept and kept_seconds():
+        if len(_kept) >= MOST_KEPT:
+            _kept.clear()
+        _kept[found.pk, window] = until, jobs
+    return load
+
+
+def _find_pool(name: str | None) -> WorkerPool:
+    pools = WorkerPool.objects.annotate(size=Count("queues")).order_by("-size", "pk")
+    pool = pools.first() if name is None else pools.filter(name=name).first()
+    if pool is None:
+        raise PoolNotFoundError
+    return pool
+
+
+def _describe(pool: WorkerPool, jobs: RecentJobs) -> RecentLoad | None:
+    """The jobs under the terms of this moment; None where a tenant or a queue of theirs is gone."""
+    queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
+    queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
+    tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in jobs.places))
+    tenant_numbers = {tenant_id: number for number, tenant_id in enumerate(tenant_ids)}
+    tenants = {str(row.pk): row for row in Tenant.objects.select_related("plan").filter(pk__in=tenant_ids)}
+    if len(tenants) < len(tenant_ids) or any(queue_id not in queue_numbers for queue_id, _ in jobs.places):
+        return None
+    plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers__queue").first()
+    names = {queue.name for queue in queues}
+    load = Load(
+        pool=pool.name,
+        slots=jobs.slots,
+        policy=Policy.FIFO if plan is None or plan.strategy == CFSPlan.Strategy.NOP else Policy.TIME_SLICE,
+        granularity_seconds=plan.granularity_seconds if plan else 120,
+        queues=[QueueTerms(queue.name, queue.weight, queue.cap, queue.expected_seconds) for queue in queues],
+        plans={row.slug: PlanTerms(row.weight, row.max_concurrency) for row in Plan.objects.all()},
+        tenants=[_tenant_terms(tenants[tenant_id]) for tenant_id in tenant_ids],
+        tiers={
+            row.tier_id: TierTerms(row.queue.name, row.weight)
+            for row in (plan.tiers.all() if plan else ())
+            if row.queue.name in names
+        },
+        places=[(queue_numbers[queue_id], tenant_numbers[tenant_id]) for queue_id, tenant_id in jobs.places],
+        arrivals=jobs.arrivals,
+        seconds=jobs.window.total_seconds(),
+        running=jobs.running,
+        stands_for=jobs.stands_for,
+        turnaround_us=jobs.turnaround_us,
+        small_us=MERGE_BELOW_US,
+    )
+    return RecentLoad(load, _notes(jobs, plan))
+
+
+def _tenant_terms(tenant: Tenant) -> TenantTerms:
+    return TenantTerms(tenant.slug, tenant.plan.slug, float(tenant.weight_factor), tenant.max_concurrency)
+
+
+def _notes(jobs: RecentJobs, plan: CFSPlan | None) -> list[Note]:
+    notes: list[Note] = []
+    if jobs.unmeasured:
+        text = gettext("%(count)s of %(total)s arrivals have not run yet; what is predicted for them was taken.") % {
+            "count": jobs.unmeasured,
+            "total": jobs.arrived,
+        }
+        notes.append(Note(NoteCode.PREDICTED_COSTS, text))
+    if jobs.is_elsewhere:
+        text = gettext("Tenants of this pool also run jobs in other pools; their caps are counted here alone.")
+        notes.append(Note(NoteCode.OTHER_POOLS, text))
+    if plan is not None and plan.reserved_slots:
+        text = gettext("Slots are reserved for tenants below their part; the replay hands out all by the fair order.")
+        notes.append(Note(NoteCode.RESERVED_SLOTS, text))
+    return notes

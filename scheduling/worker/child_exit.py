@@ -1,0 +1,186 @@
+"""Exits of children: which jobs the parent ends, and their settlements."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import Settlement
+from scheduling.execution.verdicts import Failure
+from scheduling.kit.retry import RetryPolicy
+from scheduling.worker.control_block import Cause, HeldMember, HeldSlot
+
+# A child that ignores a request to stop for this long is killed.
+STOP_GRACE_SECONDS = 30.0
+_DEAD_STATES = {"Z", "X"}
+
+
+class Finding(StrEnum):
+    """Why the parent ends an execution itself."""
+
+    CRASHED = "crashed"
+    TIMED_OUT = "timed_out"
+    OVER_MEMORY = "over_memory"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    SHUT_DOWN = "shut_down"
+    SUPERSEDED = "superseded"
+
+
+_AFTER_GRACE = {
+    Cause.CANCEL: Finding.CANCELLED,
+    Cause.DEADLINE: Finding.EXPIRED,
+    Cause.FENCE_LOST: Finding.SUPERSEDED,
+}
+
+
+def find(
+    held: HeldSlot,
+    *,
+    now_ns: int,
+    is_alive: bool,
+    is_stopping: bool,
+    asked_at_ns: Mapping[Cause, int],
+    resident_kib: int | None = None,
+) -> Finding | None:
+    """Why this execution must be ended now; None while it may go on.
+
+    ``asked_at_ns`` says since when its child has been asked to stop, by cause; ``resident_kib`` how much memory
+    the child has, where that is known.
+    """
+    if not is_alive:
+        # While the worker stops, Celery ends children that are still busy: no fault of their jobs.
+        return Finding.SHUT_DOWN if is_stopping else Finding.CRASHED
+    if held.timeout_ns and now_ns - held.began_ns > held.timeout_ns:
+        return Finding.TIMED_OUT
+    if held.memory_limit_kib and (resident_kib or 0) > held.memory_limit_kib:
+        return Finding.OVER_MEMORY
+    for cause, since_ns in asked_at_ns.items():
+        if now_ns - since_ns > STOP_GRACE_SECONDS * 1_000_000_000:
+            return _AFTER_GRACE[cause]
+    return None
+
+
+def is_child_alive(pid: int) -> bool:
+    """Whether ``pid`` is a living child of this process; a zombie is dead, though its pid still answers."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # pid (command, which may hold spaces and brackets) state parent …
+    state, parent = stat.rpartition(")")[2].split()[:2]
+    return state not in _DEAD_STATES and int(parent) == os.getpid()
+
+
+DIED = "The worker's process died under the job."
+DIED_MERGED = "The worker's process died under a message of several jobs."
+ENDED_BEFORE = "the process ended before the job's turn"
+ENDED = "another job of the message had its process ended"
+
+
+def settlements_of(
+    held: HeldSlot, members: Sequence[HeldMember], finding: Finding, *, resident_kib: int | None = None
+) -> list[Settlement]:
+    """The settlements that a finding asks for; none where the lease or somebody else decides.
+
+    ``members`` are the executions of its message that are not settled yet.
+    """
+    if not held.is_merged and not held.has_begun:
+        # It was started and waited for its slot.
+        return [_of_waiting(member, finding) for member in members]
+    if not held.is_merged:
+        settlement = _of_running(held, finding, resident_kib)
+        if settlement is None:
+            return []
+        used_us = (time.monotonic_ns() - held.began_ns) // 1_000
+        return [replace(settlement, began_us=held.waited_us, measured_us=used_us)]
+    has_company = len(members) > 1
+    return [
+        replace(settlement, began_us=member.began_us, measured_us=member.measured_us)
+        for member in members
+        if (settlement := _of_member(member, held, finding, resident_kib, has_company=has_company)) is not None
+    ]
+
+
+def _of_waiting(member: HeldMember, finding: Finding) -> Settlement:
+    if finding is Finding.SHUT_DOWN:
+        return replace(verdicts.shut_down(member.execution_id, member.fence), measured_us=0)
+    return verdicts.returned(member.execution_id, member.fence, cause=ENDED_BEFORE)
+
+
+def _of_member(
+    member: HeldMember, held: HeldSlot, finding: Finding, resident_kib: int | None, *, has_company: bool
+) -> Settlement | None:
+    is_running = held.has_begun and member.execution_id == held.execution_id
+    if is_running and not (has_company and finding is Finding.CRASHED):
+        return _of_running(held, finding, resident_kib)
+    if finding is Finding.SHUT_DOWN:
+        return verdicts.shut_down(member.execution_id, member.fence)
+    if finding is Finding.CRASHED:
+        # Which of them it was, nobody can tell; alone, the culprit will do it again.
+        return verdicts.crashed(
+            member.execution_id,
+            member.fence,
+            crash_count=0,
+            was_alone=False,
+            cause=DIED_MERGED,
+            is_lost=False,
+            was_merged=True,
+        )
+    # What was done and not yet settled is lost with the process.
+    return verdicts.returned(member.execution_id, member.fence, cause=ENDED)
+
+
+def _of_running(held: HeldSlot, finding: Finding, resident_kib: int | None) -> Settlement | None:
+    match finding:
+        case Finding.CRASHED:
+            return verdicts.crashed(
+                held.execution_id,
+                held.fence,
+                crash_count=held.crash_count,
+                was_alone=True,
+                cause=DIED,
+                is_lost=False,
+            )
+        case Finding.TIMED_OUT:
+            return _timed_out(held)
+        case Finding.OVER_MEMORY:
+            return _over_memory(held, resident_kib or 0)
+        case Finding.CANCELLED:
+            return verdicts.cancelled(held.execution_id, held.fence)
+        case Finding.EXPIRED:
+            return verdicts.expired(held.execution_id, held.fence)
+        case Finding.SHUT_DOWN:
+            return verdicts.shut_down(held.execution_id, held.fence)
+    return None
+
+
+def _timed_out(held: HeldSlot) -> Settlement:
+    return verdicts.failed(
+        held.execution_id,
+        held.fence,
+        Failure("timed_out", f"The job ran longer than the {held.timeout_ns / 1e9:g} s that its kind may.", ""),
+        failed_attempts=held.attempt,
+        policy=RetryPolicy(max_retries=held.max_retries, delays_seconds=(held.retry_delay_seconds,)),
+        outcome=verdicts.Outcome.TIMED_OUT,
+    )
+
+
+def _over_memory(held: HeldSlot, resident_kib: int) -> Settlement:
+    message = (
+        f"The job had {resident_kib // 1_024:,} MiB of memory; the tenant's jobs may have"
+        f" {held.memory_limit_kib // 1_024:,} MiB each (peak_memory_mib)."
+    )
+    verdict = verdicts.failed(
+        held.execution_id,
+        held.fence,
+        Failure("memory_limit_exceeded", message, "", is_permanent=True),
+        failed_attempts=held.attempt,
+        policy=RetryPolicy(max_retries=held.max_retries),
+    )
+    return replace(verdict, peak_memory_kib=resident_kib)

@@ -1,0 +1,177 @@
+"""A person holds a breaker open or closed, until it is let go: by that person, or when its time is over."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from scheduling.breakers.service import force_circuit, reset_circuit
+from scheduling.exceptions import CircuitNotFoundError, DependencyNameError, KindUnknownError
+from scheduling.fleet.workers import Registration
+from scheduling.models import Circuit, Job, JobHeld
+from scheduling.stops.expiry import lift_due
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.models import AuditLogEntry, Tenant
+from tests.integration.scheduling.acts import Start, Tick, complete, fail, in_flight, reasons_of, submit
+
+pytestmark = pytest.mark.django_db
+
+API = "api.example.com"
+PERSON = Actor(kind="user", id="1", label="ada")
+
+
+def put_behind(job: Job, *, is_shared: bool = False) -> None:
+    with all_tenants():
+        Job.objects.filter(pk=job.pk).update(dependencies=[API], shared_dependencies=[API] if is_shared else [])
+
+
+def actions() -> list[str]:
+    with all_tenants():
+        entries = AuditLogEntry.objects.filter(action__startswith="circuit.").order_by("id")
+        return list(entries.values_list("action", flat=True))
+
+
+def test_one_that_is_held_open_holds_its_jobs_and_says_who_and_why(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration
+) -> None:
+    until = timezone.now() + timedelta(hours=2)
+    with acting_as(PERSON):
+        force_circuit(
+            kind="noop", tenant_id=acme.pk, dependency=API, is_open=True, until=until, reason="moves to a new host"
+        )
+    (job,), (foreign,) = submit(acme), submit(globex)
+    put_behind(job)
+    put_behind(foreign)
+    while tick().has_more:
+        pass
+    assert [running.pk for running in in_flight()] == [foreign.pk]
+    with tenant_context(acme):
+        (reason,) = reasons_of(job)
+        circuit = Circuit.objects.get()
+    assert (reason.code, reason.until) == ("circuit_open", until)
+    assert API in reason.detail
+    assert "moves to a new host" in reason.detail
+    assert (circuit.state, circuit.forced_by) == ("forced_open", "user:ada")
+    assert actions() == ["circuit.forced_open"]
+
+
+def test_no_job_tries_while_it_is_held_open(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
+    submit(acme, 3)
+    for _ in range(4):
+        assert tick().dispatched == 0
+
+
+def test_one_that_all_share_holds_all_back(acme: Tenant, globex: Tenant, tick: Tick, worker: Registration) -> None:
+    force_circuit(kind="noop", tenant_id=None, dependency=API, is_open=True, reason="x")
+    for tenant in (acme, globex):
+        put_behind(submit(tenant)[0], is_shared=True)
+    for _ in range(2):
+        assert tick().dispatched == 0
+    with all_tenants():
+        assert JobHeld.objects.count() == 2
+
+
+def test_let_go_its_jobs_come_back(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
+    submit(acme, 3)
+    tick()
+    with tenant_context(acme):
+        reset_circuit(kind="noop", tenant_id=acme.pk, reason="done")
+    tick()
+    tick()
+    assert len(in_flight()) == 3
+    with all_tenants():
+        assert not Circuit.objects.exists()
+    assert actions() == ["circuit.forced_open", "circuit.reset"]
+
+
+def test_its_time_over_it_is_let_go_by_itself(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    until = timezone.now() + timedelta(hours=1)
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, until=until, reason="x")
+    force_circuit(kind="noop", tenant_id=None, dependency=API, is_open=False, reason="for good")
+    submit(acme, 2)
+    tick()
+    assert lift_due() == 0
+    with all_tenants():
+        Circuit.objects.filter(until=until).update(until=Now() - timedelta(hours=1))
+    assert lift_due() == 1
+    tick()
+    tick()
+    assert len(in_flight()) == 2
+    with all_tenants():
+        assert Circuit.objects.get().forced_reason == "for good"
+        assert AuditLogEntry.objects.get(action="circuit.reset").reason == "its time was over"
+
+
+def test_one_that_is_held_closed_lets_all_run_whatever_fails(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: object
+) -> None:
+    settings.CIRCUIT_FAILURES = 2  # type: ignore[attr-defined]
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
+    (held,) = submit(acme)
+    tick()
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=False, reason="they must run")
+    tick()
+    tick()
+    assert [job.pk for job in in_flight()] == [held.pk]
+    complete(start, held)
+    for _ in range(4):
+        (job,) = submit(acme)
+        tick()
+        fail(start, job)
+    tick()
+    with all_tenants():
+        assert Circuit.objects.get().state == "forced_closed"
+    assert actions() == ["circuit.forced_open", "circuit.forced_closed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"kind": "unheard-of"}, KindUnknownError),
+        ({"tenant_id": None}, DependencyNameError),
+        ({"dependency": "a\nb"}, DependencyNameError),
+        ({"dependency": "x" * 201}, DependencyNameError),
+        ({"reason": " "}, ReasonRequiredError),
+        ({"until": timezone.now() - timedelta(seconds=1)}, FieldInvalidError),
+    ],
+)
+def test_what_makes_no_sense_is_refused(acme: Tenant, options: dict[str, object], error: type[Exception]) -> None:
+    values = {"kind": "noop", "tenant_id": acme.pk, "is_open": True, "reason": "x"} | options
+    with acting_as(PERSON), pytest.raises(error):
+        force_circuit(**values)  # type: ignore[arg-type]
+    with all_tenants():
+        assert not Circuit.objects.exists()
+
+
+def test_nobody_lets_go_of_another_tenants(acme: Tenant, globex: Tenant) -> None:
+    force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
+    for tenant_id in (globex.pk, None):
+        with pytest.raises(CircuitNotFoundError):
+            reset_circuit(kind="noop", tenant_id=tenant_id)
+
+
+def test_commands_hold_list_and_let_go(acme: Tenant) -> None:
+    call_command("force_circuit", "acme", "noop", state="open", reason="x")
+    call_command("force_circuit", "noop", "--shared", "--dependency", API, "--state", "closed", "--reason", "y")
+    listed = StringIO()
+    call_command("list_circuits", stdout=listed)
+    assert "acme noop: held open by hand, x" in listed.getvalue()
+    assert f"(shared) noop needs {API}: held closed by hand, y" in listed.getvalue()
+    call_command("reset_circuit", "acme", "noop")
+    call_command("reset_circuit", "noop", "--shared", "--dependency", API)
+    with all_tenants():
+        assert set(Circuit.objects.values_list("state", flat=True)) == {"closing"}
+
+
+@pytest.mark.parametrize("words", [["noop"], ["acme", "noop", "--shared"]])
+def test_a_command_that_does_not_say_whose_is_refused(acme: Tenant, words: list[str]) -> None:
+    with pytest.raises(CommandError, match="--shared"):
+        call_command("reset_circuit", *words)

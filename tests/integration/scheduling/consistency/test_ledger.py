@@ -1,0 +1,108 @@
+"""The ledger's proof: exact whatever became of a job, and no wrong microsecond passes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import Settlement, settle
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.models import Charge, Execution, LiveExecution
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.checks import faults_of
+from tests.integration.scheduling.acts import Start, Tick, begin, complete, submit
+
+pytestmark = pytest.mark.django_db
+
+type Verdict = Callable[[object, int], Settlement]
+FAILURE = verdicts.Failure("ValueError", "no", "")
+RETRIES = verdicts.RetryPolicy(max_retries=3)
+ENDINGS: dict[str, Verdict] = {
+    "completed": lambda id_, fence: verdicts.completed(id_, fence, None),
+    "failed": lambda id_, fence: verdicts.failed(id_, fence, FAILURE, failed_attempts=1, policy=RETRIES),
+    "timed_out": lambda id_, fence: verdicts.failed(
+        id_, fence, FAILURE, failed_attempts=1, policy=RETRIES, outcome=verdicts.Outcome.TIMED_OUT
+    ),
+    "yielded": lambda id_, fence: verdicts.yielded(id_, fence, {"at": 1}),
+    "put_off": lambda id_, fence: verdicts.put_off(id_, fence, {"at": 1}, seconds=60),
+    "suspended": lambda id_, fence: verdicts.suspended(id_, fence, {"at": 1}, seconds=None),
+    "shutdown": verdicts.shut_down,
+    "cancelled": verdicts.cancelled,
+    "expired": verdicts.expired,
+    "crashed": lambda id_, fence: verdicts.crashed(
+        id_, fence, crash_count=0, was_alone=True, cause="killed", is_lost=False
+    ),
+    "lost": lambda id_, fence: verdicts.crashed(
+        id_, fence, crash_count=0, was_alone=True, cause="silent", is_lost=True
+    ),
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_each_ending_replaces_the_prediction_by_what_was_measured(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, ending: str
+) -> None:
+    (job,) = submit(acme)
+    tick()
+    started = begin(start, job)
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_execution_live SET started_at = started_at - interval '1 hour'")
+    (settled,) = settle([ENDINGS[ending](started.execution_id, started.fence)])
+    with all_tenants():
+        charges = list(Charge.objects.values_list("microseconds", flat=True))
+        measured = Execution.objects.get().measured_us
+    assert len(charges) == 2
+    # A lost one is measured up to its worker's last heartbeat, which was some moments ago.
+    assert sum(charges) == measured == settled.measured_us >= 3_000_000_000
+    assert faults_of("ledger") == []
+    # Whatever waits again is handed out again, under a charge of its own.
+    tick()
+    assert faults_of("ledger") == []
+
+
+@pytest.mark.parametrize("act", ["cancelled", "unpublished"])
+def test_what_never_began_costs_nothing(acme: Tenant, tick: Tick, worker: Registration, act: str) -> None:
+    (job,) = submit(acme)
+    tick()
+    with all_tenants():
+        live = LiveExecution.objects.get()
+    if act == "cancelled":
+        with tenant_context(acme):
+            cancel_jobs(job_ids=[job.pk])
+    else:
+        settle([verdicts.unpublished(live.id, live.fence)])
+    with all_tenants():
+        assert sum(Charge.objects.values_list("microseconds", flat=True)) == 0
+        assert Execution.objects.get().outcome == act
+    assert faults_of("ledger") == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "DELETE FROM scheduling_charge WHERE ctid IN (SELECT ctid FROM scheduling_charge WHERE tenant_id = %s LIMIT 1)",
+        "UPDATE scheduling_charge SET microseconds = microseconds + 1 WHERE tenant_id = %s",
+        "UPDATE scheduling_execution SET measured_us = measured_us - 1 WHERE tenant_id = %s",
+        "DELETE FROM scheduling_execution WHERE tenant_id = %s",
+        "UPDATE scheduling_execution_live SET predicted_us = predicted_us + 1 WHERE tenant_id = %s",
+        "DELETE FROM scheduling_execution_live WHERE tenant_id = %s",
+    ],
+)
+def test_a_planted_fault_is_found_and_its_tenant_named(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, wrong: str
+) -> None:
+    """The tables are append-only for the platform itself; a fault is planted as their owner could."""
+    for tenant in (acme, globex):
+        done, _ = submit(tenant, 2)
+        tick()
+        complete(start, done)
+    assert faults_of("ledger") == []
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(wrong, [acme.pk])
+        assert cursor.rowcount > 0
+    assert [fault.tenant_id for fault in faults_of("ledger")] == [acme.pk]

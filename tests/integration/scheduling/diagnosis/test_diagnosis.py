@@ -1,0 +1,276 @@
+"""The self-diagnosis names each thing that does not hold, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from scheduling.diagnosis import checks as flow_checks
+from scheduling.diagnosis import service as module
+from scheduling.diagnosis.service import Check, State, diagnose
+from scheduling.diagnosis.starts import stall_watch
+from scheduling.dispatch import broker
+from scheduling.dispatch.absence import note_refused_hints
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.execution.leases import heartbeat
+from scheduling.fleet.processes import ProcessPulse
+from scheduling.fleet.queries import FOREIGN_ROLE
+from scheduling.fleet.workers import Registration, register_worker, retire_worker
+from scheduling.models import ProcessHeartbeat, Queue, SchedulingEntity, Worker, WorkerPool
+from scheduling.statistics.gauges import sample_gauges
+from scheduling.statistics.rollups import fold_tallies
+from scheduling.upkeep.runs import run_upkeep
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.write_probe import write_watch
+from tests.integration.scheduling.acts import submit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+
+
+@pytest.fixture
+def everybody() -> Registration:
+    """A dispatcher, beat and a worker of each pool, all just heard of, with young numbers."""
+    fold_tallies()
+    sample_gauges()
+    for role in ProcessHeartbeat.Role:
+        ProcessPulse(role).beat()
+    workers = [register_worker(pool_name=name, hostname="here", pid=1, slots=2) for name in ("maintenance", "default")]
+    for worker in workers:
+        heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, canary_age_seconds=1.0)
+    return workers[1]
+
+
+def check_of(name: str) -> Check:
+    return next(check for check in diagnose().checks if check.name == name)
+
+
+def set_ago(table: str, column: str, seconds: float) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE {table} SET {column} = now() - make_interval(secs => %s)", [seconds])
+
+
+def test_everything_holds_when_everybody_is_there(everybody: Registration) -> None:
+    diagnosis = diagnose()
+    assert [check for check in diagnosis.checks if check.state is not State.OK] == []
+    assert diagnosis.state is State.OK
+    assert not any(check.hint for check in diagnosis.checks)
+
+
+@pytest.mark.parametrize("role", ProcessHeartbeat.Role)
+def test_a_silent_process_fails(everybody: Registration, role: ProcessHeartbeat.Role) -> None:
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
+    assert check_of(role.value).state is State.FAILURE
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "column"),
+    [
+        ("rollup lag", "scheduling_rollup_clock", "folded_at"),
+        ("gauge lag", "scheduling_queue_gauge", "sampled_at"),
+    ],
+)
+def test_numbers_that_nobody_brings_up_to_date_fail(
+    everybody: Registration, name: str, table: str, column: str
+) -> None:
+    set_ago(table, column, 300)
+    check = check_of(name)
+    assert (check.state, check.measured) == (State.FAILURE, "300.0 s ago")
+    assert "dispatch_jobs" in check.hint
+
+
+def test_a_counter_that_differs_from_its_recount_is_told(everybody: Registration, acme: Tenant) -> None:
+    queue = Queue.objects.get(name="workflow_team")
+    with all_tenants():
+        SchedulingEntity.objects.create(tenant=acme, queue=queue, waiting=7)
+    run_upkeep(name="verify_counters")
+    check = check_of("recount: counters")
+    assert check.state is State.FAILURE
+    assert "run_upkeep verify_counters" in check.hint
+    with all_tenants():
+        SchedulingEntity.objects.all().delete()
+    run_upkeep(name="verify_counters")
+    assert check_of("recount: counters").measured == "equal, 0 min ago"
+
+
+def test_queues_that_no_worker_reads_are_named(everybody: Registration) -> None:
+    retire_worker(worker_id=everybody.worker_id)
+    check = check_of("workers of default")
+    assert check.state is State.FAILURE
+    assert "dataset" in check.measured
+    assert "run_worker --pool=default" in check.hint
+
+
+def test_a_worker_that_is_silent_reads_no_queue(everybody: Registration) -> None:
+    set_ago("scheduling_worker", "heartbeat_at", 60)
+    assert check_of("workers of default").state is State.FAILURE
+
+
+def test_an_old_canary_warns(everybody: Registration) -> None:
+    set_ago("scheduling_worker", "canary_at", 300)
+    check = check_of("canary of default")
+    assert (check.state, check.measured) == (State.WARNING, "300.0 s ago")
+
+
+@pytest.mark.parametrize(("skew", "state"), [(1.0, State.OK), (-3.0, State.WARNING), (7_200.0, State.FAILURE)])
+def test_a_clock_that_is_off_is_told(everybody: Registration, skew: float, state: State) -> None:
+    with all_tenants():
+        Worker.objects.filter(pk=everybody.worker_id).update(clock_skew_seconds=skew)
+    assert check_of("clocks").state is state
+
+
+def test_a_clock_is_told_of_whichever_of_several_dispatchers_it_is(everybody: Registration) -> None:
+    """Of the two the one that beat last is right."""
+    with all_tenants():
+        ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
+    ProcessPulse(ProcessHeartbeat.Role.DISPATCHER).beat()
+    check = check_of("clocks")
+    assert check.state is State.FAILURE
+    assert "-600.00 s" in check.measured
+
+
+def test_the_clock_of_a_process_that_is_gone_is_nobodys(everybody: Registration) -> None:
+    with all_tenants():
+        ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.DISPATCHER).update(clock_skew_seconds=-600.0)
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 60)
+    assert check_of("clocks").state is State.OK
+
+
+def test_a_heartbeat_measures_the_clock(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduling.execution.leases.time.time", lambda: 0.0)
+    heartbeat(worker_id=everybody.worker_id, is_stopping=False, fences={})
+    assert check_of("clocks").state is State.FAILURE
+
+
+def test_a_broker_that_evicts_fails(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "read_eviction_policy", lambda: "allkeys-lru")
+    assert check_of("eviction policy").state is State.FAILURE
+
+
+def test_a_broker_that_is_away_fails_and_its_address_is_not_told(
+    everybody: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> str:
+        raise BrokerUnavailableError("redis://:secret@host")
+
+    monkeypatch.setattr(broker, "read_eviction_policy", refuse)
+    check = check_of("broker")
+    assert check.state is State.FAILURE
+    assert "secret" not in check.measured
+
+
+def test_tables_that_are_behind_the_code_fail(everybody: Registration, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "count_pending_migrations", lambda: 3)
+    assert check_of("migrations").measured == "3 are not applied"
+
+
+def test_the_command_exits_with_an_error_and_names_what_fails() -> None:
+    out = StringIO()
+    with pytest.raises(CommandError, match=r"dispatcher, beat, auditor, workers of default"):
+        call_command("diagnose", "--json", stdout=out)
+    facts = json.loads(out.getvalue())
+    assert facts["state"] == "failure"
+    assert {"name": "database", "state": "ok", "measured": "answers", "hint": ""} in facts["checks"]
+
+
+def test_the_command_is_content_when_everybody_is_there(everybody: Registration) -> None:
+    out = StringIO()
+    call_command("diagnose", stdout=out)
+    assert "ok      workers of default: 1 with 2 slots" in out.getvalue()
+
+
+def test_the_page_is_the_platforms_alone(
+    everybody: Registration, staff: User, acme_user: User, client: Client, settings: Settings
+) -> None:
+    client.force_login(staff)
+    page = client.get(reverse("admin:diagnosis"))
+    assert page.status_code == 200
+    assert "workers of default" in page.content.decode()
+    assert reverse("admin:diagnosis") in client.get(reverse("admin:index")).content.decode()
+    client.force_login(acme_user)
+    assert client.get(reverse("admin:diagnosis")).status_code == 403
+    assert reverse("admin:diagnosis") not in client.get(reverse("admin:index")).content.decode()
+
+
+WHOLE = {"layers": ["landlock", "seccomp"], "protections": ["network", "files", "writing", "processes"]}
+
+
+@pytest.mark.parametrize(
+    ("sandbox", "is_allowed", "state", "measured"),
+    [
+        (WHOLE, False, State.OK, "landlock, seccomp on 1 workers"),
+        ({"layers": ["seccomp"], "protections": ["network"]}, False, State.FAILURE, "files not protected on here:7"),
+        ({"layers": [], "protections": []}, True, State.WARNING, "files, network not protected on here:7"),
+    ],
+)
+def test_sandbox_of_extraction_is_listed(
+    settings: Settings, sandbox: dict[str, list[str]], is_allowed: bool, state: State, measured: str
+) -> None:
+    settings.EXTRACTION_WITHOUT_SANDBOX = is_allowed
+    register_worker(pool_name="default", hostname="here", pid=7, slots=1, sandbox=sandbox)
+    check = check_of("extraction sandbox")
+    assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not State.OK)
+
+
+def test_foreign_consumer_fails_for_five_minutes_and_is_on_the_overview(
+    everybody: Registration, client: Client, staff: User
+) -> None:
+    assert check_of("foreign consumers").state is State.OK
+    ProcessPulse(FOREIGN_ROLE).beat()
+    check = check_of("foreign consumers")
+    assert (check.state, "takes the platform's messages" in check.measured) == (State.FAILURE, True)
+    assert "run_worker" in check.hint
+    client.force_login(staff)
+    assert "A foreign process takes messages" in client.get(reverse("admin:overview_fragment")).content.decode()
+    set_ago("scheduling_process_heartbeat", "heartbeat_at", 301)
+    assert check_of("foreign consumers").state is State.OK
+
+
+def test_database_that_takes_no_writes_fails(
+    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_watch, "read", lambda: "PostgreSQL takes no writes: No space left on device")
+    check = check_of("writes")
+    assert (check.state, check.measured) == (State.FAILURE, "PostgreSQL takes no writes: No space left on device")
+    assert "Make room" in check.hint
+    client.force_login(staff)
+    assert "The database takes no writes" in client.get(reverse("admin:overview_fragment")).content.decode()
+
+
+def test_broker_that_takes_no_messages_fails_with_what_it_answers(
+    everybody: Registration, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "_last_fault", "ReadOnlyError: You can't write against a read only replica.")
+    note_refused_hints(WorkerPool.objects.get(name="default").pk)
+    check = check_of("publishing")
+    assert (check.state, "default (ReadOnlyError: You can't" in check.measured) == (State.FAILURE, True)
+    assert "role of a replica" in check.hint
+    client.force_login(staff)
+    page = client.get(reverse("admin:overview_fragment")).content.decode()
+    assert "The broker takes no messages of the pool default" in page
+    assert "Redis does not answer" not in page
+    set_ago("scheduling_pool_clock", "publish_failed_at", 11)
+    assert check_of("publishing").state is State.OK
+
+
+def test_jobs_that_wait_beside_free_slots_fail(
+    everybody: Registration, acme: Tenant, staff: User, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flow_checks, "SECOND_LOOK_SECONDS", 0.0)
+    submit(acme)
+    assert check_of("starts").state is State.OK
+    set_ago("scheduling_job", "run_at", 20)
+    check = check_of("starts")
+    assert (check.state, check.measured.endswith("without a worker in default")) == (State.FAILURE, True)
+    assert "restart the workers" in check.hint
+    client.force_login(staff)
+    monkeypatch.setattr(stall_watch, "read", lambda: ("default",))
+    assert "Nothing starts in the pool default" in client.get(reverse("admin:overview_fragment")).content.decode()

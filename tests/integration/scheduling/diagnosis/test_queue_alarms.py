@@ -1,0 +1,138 @@
+"""A queue that is needed and that nobody reads raises an alarm once, everywhere, and ends it by itself."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from scheduling.diagnosis.service import State, diagnose
+from scheduling.execution.leases import heartbeat
+from scheduling.fleet.standings import measure_queues
+from scheduling.fleet.workers import Registration, retire_worker
+from scheduling.models import Queue, QueueStanding, RoutingRule, Worker, WorkerPool
+from scheduling.observability.measures import read_measures
+from scheduling.overview.queries import read_overview
+from tenants.clock import read_moment
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Tick, submit
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
+
+
+@pytest.fixture
+def far(db: None) -> Queue:
+    """A queue in a pool of its own, which a rule points at."""
+    with all_tenants():
+        pool = WorkerPool.objects.create(name="far")
+        queue = Queue.objects.create(name="far", pool=pool)
+        RoutingRule.objects.create(position=1, kind="rag_pipeline", queue=queue)
+    return queue
+
+
+def alarms() -> set[str]:
+    return set(QueueStanding.objects.filter(unread_since__isnull=False).values_list("queue__name", flat=True))
+
+
+def unread_measure(name: str) -> bool:
+    """What a scrape says of it."""
+    with all_tenants():
+        (queue,) = [queue for queue in read_measures(tenant_limit=1).queues if queue.name == name]
+    return queue.is_unread
+
+
+def read_by(pool: WorkerPool, *queues: str, slots: int = 1) -> Worker:
+    with all_tenants():
+        now = read_moment()
+        return Worker.objects.create(
+            pool=pool, hostname="h", pid=1, slots=slots, started_at=now, heartbeat_at=now, queues=list(queues)
+        )
+
+
+def test_a_queue_that_rules_point_at_needs_a_reader(far: Queue, worker: Registration) -> None:
+    assert measure_queues() == {"far": True}
+    assert alarms() == {"far"}
+    read_by(far.pool, "far")
+    assert measure_queues() == {"far": False}
+    assert alarms() == set()
+
+
+def test_an_alarm_is_said_once_and_so_is_its_end(
+    far: Queue, worker: Registration, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="scheduling.fleet.standings"):
+        for _ in range(3):
+            measure_queues()
+        since = QueueStanding.objects.get(queue=far).unread_since
+        reader = read_by(far.pool, "far")
+        for _ in range(3):
+            measure_queues()
+        retire_worker(worker_id=reader.pk, reason="")
+        measure_queues()
+    told = [record.message for record in caplog.records]
+    assert told == ["queue.without_consumer", "queue.consumer_back", "queue.without_consumer"]
+    again = QueueStanding.objects.get(queue=far).unread_since
+    assert since is not None
+    assert again is not None
+    assert again >= since
+
+
+def test_work_that_waits_in_a_queue_without_rules_needs_a_reader(acme: Tenant, far: Queue, tick: Tick) -> None:
+    measure_queues()
+    assert "workflow_team" in alarms()
+    with all_tenants():
+        RoutingRule.objects.filter(by_tier=True).update(is_active=False)
+        RoutingRule.objects.create(position=2, queue=Queue.objects.get(name="workflow_team"))
+    submit(acme, 1)
+    tick()
+    with all_tenants():
+        RoutingRule.objects.filter(position=2).update(is_active=False)
+    measure_queues()
+    assert "workflow_team" in alarms()
+    assert "workflow_sandbox" not in alarms()
+
+
+def test_a_worker_that_does_not_read_the_queue_is_no_reader(far: Queue, worker: Registration) -> None:
+    """As one of a release that read the queues of its pool at its start, with the queue added since."""
+    read_by(far.pool, "another")
+    measure_queues()
+    assert alarms() == {"far"}
+    with all_tenants():
+        Worker.objects.filter(pool=far.pool).update(status=Worker.Status.DRAINING, queues=["far"])
+    measure_queues()
+    assert alarms() == {"far"}
+
+
+def test_a_heartbeat_says_what_is_read_and_learns_what_there_is_to_read(worker: Registration) -> None:
+    with all_tenants():
+        Queue.objects.create(name="new", pool_id=worker.pool_id)
+    beat = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences={}, queues=["dataset"])
+    assert "new" in beat.queue_names
+    assert "maintenance" not in beat.queue_names
+    assert Worker.objects.get(pk=worker.worker_id).queues == ["dataset"]
+
+
+def test_the_alarm_stands_on_the_overview_in_the_api_in_the_diagnosis_and_in_the_metrics(
+    far: Queue, worker: Registration, staff: Any
+) -> None:
+    measure_queues()
+    with all_tenants():
+        assert [queue.name for queue in read_overview().unread_queues] == ["far"]
+    client = APIClient()
+    client.force_login(staff)
+    page = client.get("/admin/overview/").content.decode()
+    assert "No worker reads the queue far" in page
+    assert client.get("/api/v1/queues/far/").json()["without_consumer_since"] is not None
+    lines = {line["name"]: line for line in client.get("/api/v1/queues/").json()["results"]}
+    assert lines["far"]["without_consumer_since"] is not None
+    assert lines["dataset"]["without_consumer_since"] is None
+    (check,) = [check for check in diagnose().checks if check.name == "queue consumers"]
+    assert (check.state, check.measured) == (State.FAILURE, "no live worker reads far")
+    assert unread_measure("far")
+    read_by(far.pool, "far")
+    measure_queues()
+    assert not unread_measure("far")
+    assert "No worker reads the queue far" not in client.get("/admin/overview/").content.decode()

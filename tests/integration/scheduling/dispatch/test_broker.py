@@ -1,0 +1,57 @@
+"""The publisher while the broker is away, and when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from celery import current_app
+from kombu import Connection, pools
+
+from scheduling.dispatch import broker
+from scheduling.dispatch.broker import Hint
+from scheduling.exceptions import BrokerUnavailableError
+from scheduling.worker.canary_sender import CANARY_KEPT_SECONDS, canary_queue, publish_canary
+
+NOWHERE = "redis://127.0.0.1:9/0"
+
+
+@pytest.fixture
+def hints() -> list[Hint]:
+    return [Hint(f"test-{uuid4().hex}", [uuid4(), uuid4()], uuid4()) for _ in range(2)]
+
+
+@pytest.fixture
+def broker_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Celery's connections lead nowhere."""
+    _forget_connections()
+    app = current_app._get_current_object()
+    monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(NOWHERE))
+    yield
+    _forget_connections()
+
+
+def _forget_connections() -> None:
+    pools.reset()
+    current_app._pool = None
+    current_app.amqp._producer_pool = None
+
+
+def test_every_attempt_says_what_was_not_sent_however_often_it_fails(broker_away: None, hints: list[Hint]) -> None:
+    for _ in range(3):
+        assert list(broker.publish(hints)) == hints
+
+
+def test_a_canary_that_is_not_taken_is_told(broker_away: None) -> None:
+    with pytest.raises(BrokerUnavailableError):
+        publish_canary(canary_queue(uuid4()), 1)
+
+
+def test_a_canary_waits_in_its_workers_queue_and_vanishes_by_itself() -> None:
+    queue = canary_queue(uuid4())
+    publish_canary(queue, 7)
+    client = broker._client.__wrapped__()
+    assert client.llen(queue.name) == 1
+    assert 0 < client.ttl(queue.name) <= CANARY_KEPT_SECONDS
+    client.delete(queue.name)

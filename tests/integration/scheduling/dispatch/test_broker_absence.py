@@ -1,0 +1,88 @@
+"""While the broker is away nothing is claimed, and whoever asks why a job waits is told that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from django.db.models import F
+from django.db.models.functions import Now
+
+from scheduling.dispatch import broker
+from scheduling.dispatch.absence import note_broker_away
+from scheduling.dispatch.broker import Hint
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.waits.reasons import why_waiting
+from scheduling.models import PoolClock, WorkerPool
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
+
+pytestmark = pytest.mark.django_db
+
+
+def last_ticked(seconds_ago: float) -> None:
+    with all_tenants():
+        PoolClock.objects.update(ticked_at=Now() - timedelta(seconds=seconds_ago))
+
+
+def codes(job: object) -> list[str]:
+    with all_tenants():
+        return [reason.code for reason in reasons_of(job)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds_ago", [3, 60])
+def test_it_is_the_reason_however_long_no_tick_has_been(
+    acme: Tenant, pool: WorkerPool, worker: Registration, seconds_ago: int
+) -> None:
+    (job,) = submit(acme)
+    last_ticked(seconds_ago)
+    note_broker_away([pool.pk])
+    assert codes(job) == ["broker_away"]
+    with tenant_context(acme):
+        explanation = why_waiting(job)
+    assert explanation is not None
+    assert explanation.start is None
+    assert "broker is away" in explanation.no_start_because
+
+
+def test_the_first_tick_ends_it(acme: Tenant, pool: WorkerPool, worker: Registration, tick: Tick) -> None:
+    (job,) = submit(acme)
+    last_ticked(3)
+    note_broker_away([pool.pk])
+    tick()
+    with all_tenants():
+        assert PoolClock.objects.get(pool=pool).broker_away_at is None
+    assert reload(job).state == JobState.DISPATCHED
+
+
+def test_a_dispatcher_that_alone_lost_the_broker_says_nothing(
+    acme: Tenant, pool: WorkerPool, worker: Registration
+) -> None:
+    (job,) = submit(acme)
+    last_ticked(1)
+    note_broker_away([pool.pk])
+    assert codes(job) == ["waiting_for_turn"]
+
+
+def test_what_nobody_says_any_more_is_over(acme: Tenant, pool: WorkerPool, worker: Registration) -> None:
+    (job,) = submit(acme)
+    last_ticked(60)
+    note_broker_away([pool.pk])
+    with all_tenants():
+        PoolClock.objects.update(broker_away_at=F("broker_away_at") - timedelta(seconds=10))
+    assert codes(job) == ["no_dispatcher"]
+
+
+def test_a_broker_that_takes_no_messages_is_told_too(
+    acme: Tenant, worker: Registration, tick: Tick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(hints: Sequence[Hint]) -> Sequence[Hint]:
+        return hints
+
+    monkeypatch.setattr(broker, "publish", refuse)
+    (job,) = submit(acme)
+    assert tick().unpublished == 1
+    assert codes(job) == ["broker_away"]

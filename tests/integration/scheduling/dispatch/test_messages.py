@@ -1,0 +1,453 @@
+"""Small jobs in one message, on the real tables: what is picked together, counted once, and undone whole."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from uuid import UUID
+
+import pytest
+
+from scheduling.conf import MAX_MESSAGE_JOBS
+from scheduling.dispatch import broker
+from scheduling.dispatch.broker import Hint
+from scheduling.dispatch.read import read_pool
+from scheduling.dispatch.republish import republish_unstarted
+from scheduling.dispatch.wake import fold_wakes
+from scheduling.execution import verdicts
+from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution, start_executions
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.suspension import resume_job, suspend_job
+from scheduling.kit import registry
+from scheduling.models import (
+    Execution,
+    Job,
+    LiveExecution,
+    Queue,
+    QueueClock,
+    SchedulingEntity,
+    TenantCapacity,
+    Worker,
+    WorkerPool,
+)
+from scheduling.shares.entitlements import InFlight, read_in_flight
+from scheduling.stops.pauses import pause_kind, resume_kind
+from tenants.clock import read_clock
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant
+from tests.checks import faults_of
+from tests.integration.scheduling.acts import Tick, age, reload, submit
+from tests.predictions import predict
+from workloads.diagnostics.processor import NoopProcessor
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def small(db: None) -> None:
+    """No-op jobs are known to take half a millisecond."""
+    predict("noop", 500)
+
+
+@pytest.fixture(autouse=True)
+def exact(db: None) -> Iterator[None]:
+    """Whatever a test does, ledger and counters stay exact."""
+    yield
+    assert faults_of("ledger") == []
+    assert faults_of("counters", "ready") == []
+
+
+@pytest.fixture
+def tenants(acme: Tenant, globex: Tenant) -> list[Tenant]:
+    """Five tenants of one plan, and so of one queue."""
+    return [acme, *(create_tenant(slug=f"team-{number}", plan="team") for number in range(4))]
+
+
+def messages() -> list[list[LiveExecution]]:
+    """What is in flight, by message."""
+    found: dict[UUID, list[LiveExecution]] = defaultdict(list)
+    with all_tenants():
+        for live in LiveExecution.objects.order_by("id"):
+            found[live.message_id].append(live)
+    return list(found.values())
+
+
+def start_all(members: Sequence[LiveExecution], worker: Registration) -> list[StartedExecution]:
+    ids = [member.id for member in members]
+    return start_executions(execution_ids=ids, token=members[0].token, worker_id=worker.worker_id)
+
+
+def complete_all(started: Sequence[StartedExecution]) -> None:
+    assert len(settle([verdicts.completed(one.execution_id, one.fence, None) for one in started])) == len(started)
+
+
+def in_flight_of(tenant: Tenant) -> int:
+    with all_tenants():
+        return TenantCapacity.objects.get(tenant=tenant).in_flight
+
+
+def warm_up(tick: Tick) -> None:
+    """Tick until there is nothing more to hand out: the first tick knows no estimate of anybody's jobs."""
+    while tick().has_more:
+        pass
+
+
+def test_small_jobs_of_many_tenants_travel_in_one_message_with_one_slot(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    dispatch(tenants, 4, tick)
+    (members,) = messages()
+    assert len(members) == 20
+    # The rest of the slots is free for others, and each tenant has one message in flight.
+    assert sum(share.slots for share in in_flight_now()) == pytest.approx(1)
+    assert {in_flight_of(tenant) for tenant in tenants} == {1}
+
+
+def test_small_jobs_of_tenants_that_nobody_has_served_yet_travel_together_at_once(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    """What is written down of a tenant's next job is a guess until its first one was looked at."""
+    with all_tenants():
+        Worker.objects.update(slots=1)
+    for tenant in tenants:
+        submit(tenant)
+    tick()
+    (members,) = messages()
+    assert {member.tenant_id for member in members} == {tenant.pk for tenant in tenants}
+
+
+def test_the_first_tick_that_meets_small_jobs_is_followed_by_one_that_merges_them(
+    acme: Tenant, tick: Tick, worker: Registration
+) -> None:
+    submit(acme, 40)
+    assert tick().has_more
+    warm_up(tick)
+    assert sum(len(message) for message in messages()) == 40
+
+
+def in_flight_now() -> list[InFlight]:
+    with all_tenants():
+        now = read_clock()
+        return list(read_in_flight(now, now))
+
+
+def know_estimates() -> None:
+    """What a tick leaves behind once it has met the jobs."""
+    with all_tenants():
+        SchedulingEntity.objects.update(estimate_us=500)
+
+
+def dispatch(tenants: Sequence[Tenant], count: int, tick: Tick) -> list[Job]:
+    """Submit so many no-op jobs of each and dispatch them in as few messages as may be."""
+    jobs = [job for tenant in tenants for job in submit(tenant, count)]
+    know_estimates()
+    assert tick().dispatched == len(jobs)
+    return jobs
+
+
+def test_a_message_takes_what_is_predicted_to_be_done_in_its_time(
+    acme: Tenant, tick: Tick, worker: Registration
+) -> None:
+    dispatch([acme], 450, tick)  # of a millisecond each
+    assert sorted(len(message) for message in messages()) == [50, 200, 200]
+    assert in_flight_of(acme) == 3
+    with all_tenants():
+        entity = SchedulingEntity.objects.get(tenant=acme)
+    assert (entity.in_flight, entity.waiting) == (3, 0)
+
+
+def test_a_message_takes_so_many_at_most(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    submit(acme, MAX_MESSAGE_JOBS)
+    submit(acme, 50)
+    predict("noop", 10)
+    while tick().dispatched:
+        pass
+    assert sorted(len(message) for message in messages()) == [50, MAX_MESSAGE_JOBS]
+
+
+def test_a_tenants_cap_counts_messages(globex: Tenant, tick: Tick, worker: Registration) -> None:
+    submit(globex, 450)  # its plan allows two at once
+    know_estimates()
+    assert tick().dispatched == 400
+    assert in_flight_of(globex) == 2
+    assert tick().dispatched == 0
+
+
+def test_slots_and_the_queues_cap_count_messages(
+    tenants: list[Tenant], pool: WorkerPool, tick: Tick, worker: Registration
+) -> None:
+    dispatch(tenants, 50, tick)  # 250 jobs in two messages of four slots
+    with all_tenants():
+        reading = read_pool(pool.pk)
+        assert (reading.slots, reading.in_flight, reading.share.room) == (4, 2, 2)
+        Queue.objects.filter(name="workflow_team").update(cap=2)
+    submit(tenants[0], 5)
+    assert tick().dispatched == 0
+    with all_tenants():
+        Queue.objects.filter(name="workflow_team").update(cap=3)
+    assert tick().dispatched == 5
+
+
+def test_jobs_that_are_not_small_travel_alone(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    predict("noop", 20_000)
+    submit(acme, 3)
+    tick()
+    assert [len(message) for message in messages()] == [1, 1, 1]
+
+
+def test_a_kind_that_opts_out_travels_alone(
+    acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NoopProcessor, "is_mergeable", False)
+    registry.reset()
+    submit(acme, 3)
+    know_estimates()
+    tick()
+    assert [len(message) for message in messages()] == [1, 1, 1]
+    monkeypatch.undo()
+    registry.reset()
+
+
+def test_a_slot_is_free_when_the_last_of_its_message_has_ended(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    dispatch(tenants[:2], 2, tick)
+    (members,) = messages()
+    started = start_all(members, worker)
+    assert [one.execution_id for one in started] == [member.id for member in members]
+    complete_all(started[:1])
+    tick()
+    assert [in_flight_of(tenant) for tenant in tenants[:2]] == [1, 1]
+    own = [one for one in started[1:] if one.tenant_id == started[0].tenant_id]
+    complete_all(own)
+    tick()
+    # Its part of the message is over; the other's is not.
+    assert sorted(in_flight_of(tenant) for tenant in tenants[:2]) == [0, 1]
+    complete_all([one for one in started[1:] if one not in own])
+    tick()
+    assert [in_flight_of(tenant) for tenant in tenants[:2]] == [0, 0]
+    with all_tenants():
+        assert set(SchedulingEntity.objects.values_list("in_flight", "waiting")) == {(0, 0)}
+
+
+def test_a_message_that_names_an_execution_twice_starts_it_once(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    dispatch([acme], 3, tick)
+    (members,) = messages()
+    ids = [member.id for member in members]
+    started = start_executions(execution_ids=[*ids, *ids], token=members[0].token, worker_id=worker.worker_id)
+    assert [one.execution_id for one in started] == ids
+
+
+def test_small_jobs_fill_a_message_with_few_rows_read(
+    acme: Tenant, globex: Tenant, pool: WorkerPool, worker: Registration
+) -> None:
+    submit(acme, 60)
+    submit(globex, 60)
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        fold_wakes(pool.pk)
+        SchedulingEntity.objects.update(estimate_us=10_000)
+        reading = read_pool(pool.pk)
+    # Ten of 10 ms are a message; one more tells that it is full.
+    assert reading.share.limit == 11
+
+
+@pytest.fixture
+def two_queues(tenants: list[Tenant]) -> list[Tenant]:
+    """Five tenants of one queue and five of another, with four small jobs each; the first queue's turn is next."""
+    others = [create_tenant(slug=f"sandbox-{number}", plan="sandbox") for number in range(5)]
+    for tenant in [*tenants, *others]:
+        submit(tenant, 4)
+    know_estimates()
+    with all_tenants():
+        QueueClock.objects.filter(queue__name="workflow_sandbox").update(vruntime=10**12, was_backlogged=True)
+        QueueClock.objects.filter(queue__name="workflow_team").update(vruntime=0, was_backlogged=True)
+    return [*tenants, *others]
+
+
+def test_no_more_is_read_of_a_queue_whose_turn_is_not_next_than_there_are_slots(
+    two_queues: list[Tenant], pool: WorkerPool, worker: Registration
+) -> None:
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        fold_wakes(pool.pk)
+        reading = read_pool(pool.pk)
+    read = {reading.queue_names[queue.queue_id]: len(queue.tenants) for queue in reading.share.queues if queue.tenants}
+    assert read == {"workflow_team": 5, "workflow_sandbox": 1}
+
+
+def test_a_queue_whose_turn_was_not_expected_fills_its_message_all_the_same(
+    two_queues: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    with all_tenants():
+        Worker.objects.update(slots=1)
+        Queue.objects.filter(name="workflow_team").update(cap=1)
+    assert tick().dispatched == 20
+    submit(two_queues[0], 4)  # first in turn again, and its queue at its cap
+    with all_tenants():
+        Worker.objects.update(slots=2)
+    assert tick().dispatched == 20
+    assert sorted(len({member.tenant_id for member in members}) for members in messages()) == [5, 5]
+
+
+def test_a_cancelled_member_leaves_the_message_to_the_others(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    jobs = dispatch([acme], 3, tick)
+    with tenant_context(acme):
+        cancel_jobs(job_ids=[jobs[0].pk])
+    tick()
+    assert in_flight_of(acme) == 1
+    (members,) = messages()
+    started = start_all(members, worker)
+    assert [one.job_id for one in started] == [jobs[1].pk, jobs[2].pk]
+    complete_all(started)
+    tick()
+    assert in_flight_of(acme) == 0
+
+
+def test_a_message_that_nobody_took_up_goes_out_again_whole_under_one_new_token(
+    acme: Tenant, tick: Tick, worker: Registration, published: list[Hint]
+) -> None:
+    dispatch([acme], 220, tick)
+    before = list(published)
+    assert [len(hint.execution_ids) for hint in before] == [200, 20]
+    published.clear()
+    age(LiveExecution, published_at=16)
+    assert republish_unstarted() == 2
+    assert [list(hint.execution_ids) for hint in published] == [list(hint.execution_ids) for hint in before]
+    old, new = before[0], published[0]
+    assert old.token != new.token
+    assert start_executions(execution_ids=old.execution_ids, token=old.token, worker_id=worker.worker_id) == []
+    started = start_executions(execution_ids=new.execution_ids, token=new.token, worker_id=worker.worker_id)
+    assert len(started) == 200
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> list[Hint]:
+    """What went to the broker."""
+    hints: list[Hint] = []
+
+    def publish(given: Sequence[Hint]) -> Sequence[Hint]:
+        hints.extend(given)
+        return ()
+
+    monkeypatch.setattr(broker, "publish", publish)
+    return hints
+
+
+def test_a_message_that_the_broker_does_not_take_is_undone_whole(
+    acme: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(broker, "publish", lambda hints: hints[1:])
+    submit(acme, 220)
+    know_estimates()
+    result = tick()
+    assert (result.dispatched, result.unpublished) == (200, 20)
+    assert [len(message) for message in messages()] == [200]
+    assert in_flight_of(acme) == 2  # until the next tick has folded it
+    monkeypatch.setattr(broker, "publish", lambda hints: ())
+    assert tick().dispatched == 20
+    assert in_flight_of(acme) == 2
+
+
+def crash(started: Sequence[StartedExecution], *, was_merged: bool) -> None:
+    settle(
+        [
+            verdicts.crashed(
+                one.execution_id,
+                one.fence,
+                crash_count=one.crash_count,
+                was_alone=not was_merged,
+                cause="killed",
+                is_lost=False,
+                was_merged=was_merged,
+            )
+            for one in started
+        ]
+    )
+
+
+def test_a_crash_of_a_message_blames_nobody_and_its_members_travel_alone_from_then_on(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    jobs = dispatch(tenants[:2], 2, tick)
+    (members,) = messages()
+    crash(start_all(members, worker), was_merged=True)
+    assert {(reload(job).state, reload(job).crash_count, reload(job).attempt) for job in jobs} == {("available", 0, 0)}
+    fresh = [job for tenant in tenants[:2] for job in submit(tenant, 2)]
+    warm_up(tick)
+    in_messages = {live.job_id: len(message) for message in messages() for live in message}
+    assert {in_messages[job.pk] for job in jobs if job.pk in in_messages} == {1}
+    # Back in flight or not yet, in the order of their turns; who is new still travels with others.
+    assert Counter(reload(job).travels_alone for job in [*jobs, *fresh]) == {True: 4, False: 4}
+
+
+@pytest.mark.parametrize("way", ["retry", "suspend", "hold", "publish"])
+def test_who_travels_alone_does_so_whatever_way_it_comes_back(
+    acme: Tenant,
+    tick: Tick,
+    worker: Registration,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    dispatch([acme], 2, tick)
+    crash(start_all(messages()[0], worker), was_merged=True)
+    job_ids = list_available()
+    if way == "retry":
+        warm_up(tick)
+        for message in messages():
+            (one,) = start_all(message, worker)
+            failure = verdicts.Failure("ValueError", "no", "")
+            policy = verdicts.RetryPolicy(3, (0.0,))
+            settle([verdicts.failed(one.execution_id, one.fence, failure, failed_attempts=1, policy=policy)])
+    elif way == "suspend":
+        with tenant_context(acme):
+            for job_id in job_ids:
+                suspend_job(job_id=job_id)
+                resume_job(job_id=job_id)
+    elif way == "hold":
+        pause_kind(kind="noop")
+        tick()
+        assert not messages()
+        resume_kind(kind="noop")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(broker, "publish", lambda hints: hints)
+            tick()
+    warm_up(tick)
+    assert [len(message) for message in messages()] == [1, 1]
+
+
+def list_available() -> list[UUID]:
+    with all_tenants():
+        return list(Job.objects.filter(state=JobState.AVAILABLE).values_list("id", flat=True))
+
+
+def test_members_of_a_lost_worker_share_what_its_slot_cost(acme: Tenant, tick: Tick, worker: Registration) -> None:
+    jobs = dispatch([acme], 5, tick)
+    start_all(messages()[0], worker)
+    age(LiveExecution, lease_expires_at=1, started_at=30)
+    assert run_sweep().rescued == 5
+    with all_tenants():
+        measured = list(Execution.objects.values_list("measured_us", flat=True))
+    # Thirty seconds of one slot, whoever it was.
+    assert 25_000_000 < sum(measured) < 31_000_000
+    assert max(measured) - min(measured) <= 1_000
+    assert {(reload(job).crash_count, reload(job).travels_alone) for job in jobs} == {(0, True)}
+    tick()
+
+
+def test_the_share_of_a_slot_is_shown_once_for_all_who_travel_in_it(
+    tenants: list[Tenant], tick: Tick, worker: Registration
+) -> None:
+    dispatch(tenants, 4, tick)
+    shares = in_flight_now()
+    assert sum(share.dispatched for share in shares) == 20
+    assert sum(share.slots for share in shares) == pytest.approx(1)
+    with tenant_context(tenants[0]):
+        now = read_clock()
+        assert [share.slots for share in read_in_flight(now, now)] == [pytest.approx(1)]

@@ -1,0 +1,94 @@
+"""The real dispatcher beside the pure model: the same picks in the same order, and the same clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db.models.functions import Now
+
+from scheduling.fleet.workers import Registration, register_worker
+from scheduling.models import CFSPlan, PoolClock, Queue, Worker, WorkerPool
+from scheduling.topology.service import create_routing_rule
+from tenants.context import all_tenants
+from tenants.services.tenants import create_tenant
+from tests import fair_bugs as bugs
+from tests.fair_model import Model
+from tests.integration.scheduling.acts import Tick
+from tests.integration.scheduling.modelled_walks import ModelledWalk
+from tests.predictions import predict
+
+pytestmark = pytest.mark.django_db
+
+STEPS = 200
+MOST_STEPS = 500
+PLANS = ("team", "sandbox", "team", "professional", "sandbox", "team", "professional")
+COSTS = {"noop": 250_000, "sleep": 400_000, "allocate": 2_000_000}
+ORDERS: Mapping[str, dict[str, Any]] = {
+    "fair": {"strategy": CFSPlan.Strategy.TIME_SLICE, "reserved_slots": 0},
+    "fair with a reserve": {"strategy": CFSPlan.Strategy.TIME_SLICE, "reserved_slots": 1},
+    "by arrival": {"strategy": CFSPlan.Strategy.NOP, "reserved_slots": 0},
+}
+# A walk goes on for a while until it has come by these.
+SIGHTS = {
+    "a queue at its cap",
+    "a queue without tokens",
+    "a tenant at its cap",
+    "more tenants than are read",
+    "a tenant in two queues",
+    "a slot that is being settled",
+}
+
+type Walks = Callable[..., ModelledWalk]
+
+
+@pytest.fixture
+def walk(worker: Registration, pool: WorkerPool, tick: Tick, settings: Any) -> Walks:
+    """A walk with a model, not yet gone. Jobs go to three queues by their kinds; one of them has a pool of its own."""
+    settings.CIRCUIT_FAILURES = 0
+    other = WorkerPool.objects.get(name="maintenance")
+    shared = Queue.objects.get(name="workflow")
+    register_worker(pool_name=other.name, hostname="test", pid=2, slots=3)
+    with all_tenants():
+        Queue.objects.filter(pk=shared.pk).update(pool=other)
+        beside = Queue.objects.get(name="pipeline")
+        for position, kind, queue in [(1, "sleep", shared), (2, "allocate", beside)]:
+            create_routing_rule(values={"position": position, "kind": kind, "queue": queue, "is_active": True})
+        PoolClock.objects.update(ticked_at=Now())
+        Worker.objects.update(heartbeat_at=Now() + timedelta(hours=1))
+    for kind, cost_us in COSTS.items():
+        predict(kind, cost_us)
+    tenants = [create_tenant(slug=f"tenant-{n}", name=f"Tenant {n}", plan=plan) for n, plan in enumerate(PLANS)]
+
+    def make(kind: type[Model], seed: int, **plan_fields: Any) -> ModelledWalk:
+        walk = ModelledWalk(kind, [pool.pk, other.pk], plan_fields, seed, tenants, tick, worker)
+        walk.edit_plan()
+        return walk
+
+    return make
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_dispatcher_picks_as_the_model_does(walk: Walks, order: str, seed: int) -> None:
+    going = walk(Model, seed, **ORDERS[order])
+    assert going.go(STEPS, until=SIGHTS, most=MOST_STEPS) == []
+    assert going.claimed > 0
+
+
+@pytest.mark.parametrize(
+    "bug",
+    [
+        bugs.GivesCredit,
+        bugs.ForgetsCorrections,
+        bugs.IgnoresWeights,
+        bugs.IgnoresQueueWeights,
+        bugs.ForgetsCorrectionsOfQueues,
+        bugs.LeavesASlotIdle,
+        bugs.WaitsForSettlements,
+    ],
+)
+def test_a_wrong_model_is_told_from_the_dispatcher(walk: Walks, bug: type[Model]) -> None:
+    assert walk(bug, 0, **ORDERS["fair"]).go(2 * MOST_STEPS)

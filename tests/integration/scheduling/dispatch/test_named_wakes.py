@@ -1,0 +1,106 @@
+"""Which pools a wake is for, and what a tick says about the next ones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from scheduling.dispatch import broker
+from scheduling.dispatch.tick import run_tick
+from scheduling.execution import verdicts
+from scheduling.execution.settlement import settle
+from scheduling.fleet.workers import Registration
+from scheduling.models import Job, JobDue, Queue, WorkerPool
+from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
+from tenants.clock import read_clock
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tests.integration.scheduling.acts import Start, Tick, begin, submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def far(worker: Registration) -> Queue:
+    """A queue of another pool."""
+    create_worker_pool(name="far")
+    queue = create_queue(name="far", pool="far")
+    broker.take_news()
+    return queue
+
+
+def name_of(job: Job) -> str:
+    with all_tenants():
+        return Queue.objects.get(pk=job.queue_id).name
+
+
+def test_a_submission_names_its_queues_and_says_that_they_only_have_more_work(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    assert broker.take_news() == broker.News(filled=frozenset({name_of(job)}))
+
+
+def test_a_settlement_names_its_queue(acme: Tenant, worker: Registration, tick: Tick, start: Start) -> None:
+    (job,) = submit(acme)
+    tick()
+    started = begin(start, job)
+    broker.take_news()
+    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    assert broker.take_news().queues == {name_of(job)}
+
+
+def test_a_wake_for_everything_is_more_than_those_with_names(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    broker.wake_dispatcher()
+    broker.wake_dispatcher({"far"})
+    assert broker.take_news() == broker.News(True, frozenset({"far"}), frozenset({name_of(job)}))
+    broker.wake_dispatcher((), is_filled=True)
+    assert broker.take_news().is_everything
+
+
+def test_a_wake_that_came_before_its_news_were_taken_is_heard_with_them() -> None:
+    broker.wake_dispatcher({"near"})
+    assert broker.wait_for_wake(1.0)
+    broker.wake_dispatcher({"far"})
+    assert broker.take_news() == broker.News(queues=frozenset({"near", "far"}))
+    assert not broker._client().exists(broker.WAKE_KEY)
+
+
+def test_each_submission_wakes_and_its_news_are_taken_once() -> None:
+    for _ in range(2):
+        broker.wake_dispatcher(["near"], is_filled=True)
+        assert broker.wait_for_wake(1.0)
+    assert broker.take_news() == broker.News(filled=frozenset({"near"}))
+    assert broker.take_news() == broker.News()
+
+
+def test_strangers_words_are_a_queue_that_nobody_knows() -> None:
+    for key in (broker.NEWS_KEY, broker.FILLED_KEY):
+        broker._client().sadd(key, b"\xff\xfe")
+    assert broker.take_news() == broker.News(False, frozenset({"\ufffd\ufffd"}), frozenset({"\ufffd\ufffd"}))
+    assert broker.take_news() == broker.News()
+
+
+@pytest.mark.parametrize("cap", [1, 2])
+def test_whoever_comes_below_its_cap_is_looked_at_in_other_pools_at_once(
+    acme: Tenant, worker: Registration, far: Queue, pool: WorkerPool, tick: Tick, start: Start, cap: int
+) -> None:
+    with all_tenants():
+        Tenant.objects.filter(pk=acme.pk).update(max_concurrency=cap)
+    (job,) = submit(acme)
+    tick()
+    started = begin(start, job)
+    create_routing_rule(values={"position": 1, "kind": "sleep", "queue": far})
+    submit(acme, kind="sleep", payload={"seconds": 0})
+    settle([verdicts.completed(started.execution_id, started.fence, None)])
+    result = tick()
+    assert result.has_woken_others == (cap == 1)
+
+
+def test_what_has_become_due_may_be_any_pools(acme: Tenant, worker: Registration, pool: WorkerPool) -> None:
+    assert not run_tick(pool.pk).has_woken_others
+    submit(acme, run_at=read_clock() + timedelta(hours=1))
+    assert not run_tick(pool.pk).has_woken_others
+    with all_tenants():
+        JobDue.objects.update(due_at=read_clock())
+    assert run_tick(pool.pk).has_woken_others

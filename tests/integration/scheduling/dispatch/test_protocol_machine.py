@@ -1,0 +1,157 @@
+"""Histories that Hypothesis chooses, on PostgreSQL and a broker with real commits, against the model in memory.
+
+`PROTOCOL_EXAMPLES=500` looks for longer. A failure prints its moves, and is tried first next time.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import redis
+from celery import current_app
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis.stateful import run_state_machine_as_test
+from kombu import Connection, pools
+
+from scheduling.dispatch import broker, republish
+from scheduling.execution import rescue, settlement
+from scheduling.execution import start as execution
+from tests.brokers import empty_database
+from tests.databases import TestDatabase
+from tests.integration.scheduling.protocol_machine import ProtocolMachine
+from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, REPUBLISH_SECONDS
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+EXAMPLES = int(os.environ.get("PROTOCOL_EXAMPLES", "12"))
+STEPS = 50
+# Beyond those that the acceptance tests use.
+FIRST_DATABASE = 8
+
+type Machines = Callable[[], ProtocolMachine]
+
+
+@pytest.fixture
+def machines(
+    settings: Any, worker_id: str, django_db_setup: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machines]:
+    """A function that makes a machine on an empty broker database of this test process."""
+    number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
+    url = urlunsplit(urlsplit(settings.REDIS_URL)._replace(path=f"/{FIRST_DATABASE + number}"))
+    settings.REDIS_URL = url
+    settings.LEASE_SECONDS, settings.REPUBLISH_AFTER_SECONDS = LEASE_SECONDS, REPUBLISH_SECONDS
+    settings.CIRCUIT_FAILURES = 0
+    app = current_app._get_current_object()
+    monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(url))
+    _forget_connections()
+    with redis.Redis.from_url(url) as client:
+        yield lambda: ProtocolMachine(client, django_db_setup.reset)
+        empty_database(client)
+    monkeypatch.undo()
+    _forget_connections()
+
+
+def _forget_connections() -> None:
+    broker._client.cache_clear()
+    pools.reset()
+    current_app._pool = None
+    current_app.amqp._producer_pool = None
+
+
+def test_the_database_does_what_the_model_does(machines: Machines) -> None:
+    run_state_machine_as_test(
+        machines,
+        settings=hypothesis_settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def _undo_what_runs(machine: ProtocolMachine) -> None:
+    machine.deliver(0, 0, is_first=True)
+    begun = machine.hands[0].execution.execution_id
+    machine.undo([claim.execution for claim in machine.claims][::-1].index(begun))
+
+
+def _yield_what_is_cancelled(machine: ProtocolMachine) -> None:
+    machine.deliver(0, 0, is_first=True)
+    machine.cancel([job.id for job in machine.model.jobs.values()][::-1].index(machine.hands[0].job.id))
+    machine.end(0, "yielded")
+
+
+def _sweep_what_runs(machine: ProtocolMachine) -> None:
+    machine.deliver(0, 0, is_first=True)
+    machine.sweep()
+
+
+def _publish_again(machine: ProtocolMachine) -> None:
+    for _ in range(4):
+        machine.jump_clock()
+    machine.sweep()
+
+
+def _begin_by_an_old_message(machine: ProtocolMachine) -> None:
+    _publish_again(machine)
+    machine.deliver(0, 0, is_first=True)
+
+
+def _begin_twice(machine: ProtocolMachine) -> None:
+    machine.deliver(0, 0, is_first=True)
+    machine.begin_again(0, 1)
+
+
+@pytest.mark.parametrize(
+    ("module", "statement", "rule", "bug", "moves"),
+    [
+        (settlement, "_SETTLE_ONE", "AND l.fence = v.fence", "", _undo_what_runs),
+        (
+            settlement,
+            "_SETTLE_ONE",
+            "WHEN l.cancel_requested_at IS NOT NULL AND",
+            "WHEN false AND",
+            _yield_what_is_cancelled,
+        ),
+        (rescue, "_LOST", "l.lease_expires_at < now()", "l.lease_expires_at IS NOT NULL", _sweep_what_runs),
+        (republish, "_RENEW", "token = (%(tokens)s::uuid[])[c.position]", "token = l.token", _publish_again),
+        (execution, "_START_ONE", "AND l.token = %(token)s", "", _begin_by_an_old_message),
+        (execution, "_START_ONE", " AND l.started_at IS NULL | j.state = 'dispatched' AND ", "", _begin_twice),
+    ],
+    ids=["no fence", "cancel forgotten", "no lease", "no new token", "no token", "begun twice"],
+)
+def test_a_planted_bug_is_told_from_the_model(
+    machines: Machines,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    statement: str,
+    rule: str,
+    bug: str,
+    moves: Callable[[ProtocolMachine], None],
+) -> None:
+    def go() -> None:
+        machine = machines()
+        try:
+            machine.begin_with_work()
+            machine.tick()
+            moves(machine)
+            machine.tells_what_the_model_tells()
+        finally:
+            machine.reset()
+
+    go()
+    correct = getattr(module, statement)
+    wrong, times = re.subn("|".join(map(re.escape, rule.split(" | "))), bug, correct)
+    assert times == rule.count(" | ") + 1
+    monkeypatch.setattr(module, statement, wrong)
+    with pytest.raises(AssertionError):
+        go()

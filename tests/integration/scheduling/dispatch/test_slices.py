@@ -1,0 +1,350 @@
+"""Time slices on the real tables: who is asked for its slot, and what becomes of a job that gives it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from uuid import UUID
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from scheduling.dispatch.slices import ask_for_slices
+from scheduling.execution import verdicts
+from scheduling.execution.leases import heartbeat
+from scheduling.execution.settlement import settle
+from scheduling.execution.start import StartedExecution
+from scheduling.fairness.virtual_time import virtual_service
+from scheduling.fleet.workers import Registration, register_worker
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.waits.reasons import why_waiting
+from scheduling.models import (
+    CFSPlan,
+    Charge,
+    Execution,
+    Job,
+    JobReady,
+    LiveExecution,
+    Queue,
+    QueueClock,
+    SchedulingEntity,
+    TenantCapacity,
+)
+from scheduling.plans.service import activate_cfs_plan
+from scheduling.stops.pauses import pause_kind, pause_queue
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tenants.services.tenants import create_tenant, pause_tenant
+from tests.checks import faults_of
+from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.integration.scheduling.statistics.test_metrics import scrape
+
+pytestmark = pytest.mark.django_db
+
+type Capture = Callable[..., AbstractContextManager[list[Callable[[], None]]]]
+type Limit = Callable[[int], AbstractContextManager[object]]
+SLICE_SECONDS = 120
+
+
+@pytest.fixture
+def long_jobs(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> list[StartedExecution]:
+    """Four jobs of acme that hold the four slots and are in their second slice, since 50 to 80 s."""
+    jobs = submit(acme, 4)
+    tick()
+    executions = [begin(start, job) for job in jobs]
+    for number, execution in enumerate(executions):
+        run_for(execution, SLICE_SECONDS + 50 + 10 * number)
+    return executions
+
+
+def run_for(execution: StartedExecution, seconds: float) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE scheduling_execution_live SET started_at = now() - make_interval(secs => %s) WHERE id = %s",
+            [seconds, execution.execution_id],
+        )
+
+
+def asked() -> set[UUID]:
+    with all_tenants():
+        return set(LiveExecution.objects.filter(yield_requested_at__isnull=False).values_list("id", flat=True))
+
+
+def ask(tick: Tick) -> set[UUID]:
+    """Fold what was submitted, decide, and say who is asked now."""
+    tick()
+    ask_for_slices()
+    with connection.cursor() as cursor:
+        # A tick lets its transaction be idle for two seconds; a test's transaction outlives it.
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+    return asked()
+
+
+def give_slot_back(execution: StartedExecution, state: object = None) -> None:
+    (settled,) = settle([verdicts.yielded(execution.execution_id, execution.fence, state or {"at": 7})])
+    assert settled.state == JobState.AVAILABLE
+
+
+def test_one_who_waits_asks_one_slot_of_the_last_job(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    submit(globex)
+    assert ask(tick) == {long_jobs[-1].execution_id}
+    submit(globex)
+    assert ask(tick) == {execution.execution_id for execution in long_jobs[-2:]}
+
+
+def test_nobody_is_asked_while_nobody_else_waits(acme: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+    assert ask(tick) == set()
+    submit(acme)  # another job of the same tenant
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_before_its_slice_is_used(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    for execution in long_jobs:
+        run_for(execution, SLICE_SECONDS - 10)
+    submit(globex)
+    assert ask(tick) == set()
+    with all_tenants():
+        CFSPlan.objects.filter(is_active=True).update(granularity_seconds=SLICE_SECONDS - 20)
+    assert ask(tick)
+
+
+def test_nobody_is_asked_where_no_time_is_sliced(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+    submit(globex)
+    assert ask(tick)
+    with all_tenants():
+        activate_cfs_plan(plan=CFSPlan.objects.get(name="community"), reason="test")
+    # What was asked for already is taken back.
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_while_a_slot_is_free(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
+) -> None:
+    submit(globex)
+    tick()
+    register_worker(pool_name="default", hostname="another", pid=2, slots=1)
+    # Before the next tick hands the new slot out, and after it.
+    ask_for_slices()
+    assert asked() == set()
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_for_one_who_may_not_run(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+    submit(globex)
+    assert ask(tick)
+    pause_tenant(tenant=globex, reason="asked for")
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_for_one_at_its_cap(globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]) -> None:
+    with all_tenants():
+        TenantCapacity.objects.update_or_create(tenant=globex, defaults={"in_flight": 2})
+    submit(globex)
+    assert ask(tick) == set()
+
+
+@pytest.mark.parametrize("what", ["queue paused", "queue capped", "kind paused"])
+def test_nobody_is_asked_for_one_whose_queue_or_kind_stands_still(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], what: str
+) -> None:
+    queue = Queue.objects.get(name="workflow_sandbox")
+    if what == "queue paused":
+        pause_queue(queue=queue, reason="broken")
+    elif what == "queue capped":
+        with all_tenants():
+            Queue.objects.filter(pk=queue.pk).update(cap=0)
+    else:
+        pause_kind(kind="sleep", reason="broken")
+    submit(globex, kind="sleep", payload={"seconds": 0})
+    assert ask(tick) == set()
+
+
+def test_nobody_is_asked_for_a_slot_in_a_queue_whose_rate_grants_none(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    submit(globex)
+    assert ask(tick)
+    with all_tenants():
+        queues = Queue.objects.filter(name="workflow_sandbox")
+        queues.update(dispatches_per_minute=1, dispatch_burst=1)
+        an_hour_ahead = (time.time_ns() // 1_000) + 3_600_000_000
+        QueueClock.objects.filter(queue__in=queues).update(arrival_us=an_hour_ahead)
+    assert ask(tick) == set()
+
+
+def test_a_job_that_could_not_come_back_keeps_its_slot(
+    acme: Tenant, globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    pause_tenant(tenant=acme, reason="asked for")
+    submit(globex)
+    assert ask(tick) == set()
+
+
+def test_a_draining_workers_slot_is_of_no_use(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
+) -> None:
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_worker SET status = 'draining' WHERE id = %s", [worker.worker_id])
+    submit(globex)
+    assert ask(tick) == set()
+
+
+def test_a_request_is_taken_back_when_nobody_waits_any_more(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], django_capture_on_commit_callbacks: Capture
+) -> None:
+    before = scrape()
+    (job,) = submit(globex)
+    assert ask(tick)
+    with tenant_context(globex):
+        cancel_job(job_id=job.pk)
+    assert ask(tick) == set()
+    counted = {
+        step: scrape()[f'jobsplatform_yields_total{{step="{step}"}}']
+        - before.get(f'jobsplatform_yields_total{{step="{step}"}}', 0)
+        for step in ("asked", "withdrawn")
+    }
+    assert counted == {"asked": 1, "withdrawn": 1}
+
+
+def test_what_runs_beyond_its_prediction_is_charged_as_it_goes(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Both have the weight 1 in one queue; globex had 900 s of service, acme's jobs were predicted to take one each."""
+    with all_tenants():
+        queue = Queue.objects.get(name="workflow_team")
+        CFSPlan.objects.get(name="cloud").tiers.update(queue=queue)
+    jobs = submit(acme, 4)
+    tick()
+    executions = [begin(start, job) for job in jobs]
+    submit(globex)
+    tick()
+    with all_tenants():
+        entity = SchedulingEntity.objects.get(tenant=globex)
+        acme_entity = SchedulingEntity.objects.get(tenant=acme)
+        ahead = acme_entity.vruntime + virtual_service(900_000_000, acme_entity.weight_milli)
+        SchedulingEntity.objects.filter(pk=entity.pk).update(vruntime=ahead)
+    for execution in executions:
+        run_for(execution, SLICE_SECONDS + 1)
+    # Four times 121 s, and another slice for three of them, are less than 900 s; four times 230 s are more.
+    assert ask(tick) == set()
+    for execution in executions:
+        run_for(execution, 230)
+    assert len(ask(tick)) == 1
+
+
+def test_the_heartbeat_brings_the_request_under_its_fence_alone(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], worker: Registration
+) -> None:
+    submit(globex)
+    (wanted,) = ask(tick)
+
+    def beat(older: int = 0) -> dict[UUID, bool]:
+        fences = {execution.execution_id: execution.fence - older for execution in long_jobs}
+        leases = heartbeat(worker_id=worker.worker_id, is_stopping=False, fences=fences).leases
+        return {execution_id: lease.is_yield_requested for execution_id, lease in leases.items()}
+
+    assert beat() == {execution.execution_id: execution.execution_id == wanted for execution in long_jobs}
+    assert beat(older=1) == {}
+
+
+def test_a_job_that_yields_goes_back_to_its_own_place_and_burns_nothing(
+    acme: Tenant, globex: Tenant, tick: Tick, long_jobs: list[StartedExecution], start: Start
+) -> None:
+    (short,) = submit(globex)
+    (execution_id,) = ask(tick)
+    execution = long_jobs[-1]
+    assert execution.execution_id == execution_id
+    with all_tenants():
+        job = Job.objects.get(pk=execution.job_id)
+    give_slot_back(execution, {"page": 40})
+    with all_tenants():
+        place = JobReady.objects.get(job_id=job.pk)
+        ended = Execution.objects.get(job=job)
+        charged = sum(Charge.objects.filter(job_id=job.pk).values_list("microseconds", flat=True))
+    after = reload(job)
+    assert (after.attempt, after.crash_count, after.yield_count, after.checkpoint) == (0, 0, 1, {"page": 40})
+    assert (place.rank, ended.outcome) == (job.rank, Execution.Outcome.YIELDED)
+    assert charged == ended.measured_us >= SLICE_SECONDS * 1_000_000
+    assert faults_of("ledger") == []
+    with tenant_context(acme):
+        explanation = why_waiting(after)
+    assert explanation is not None
+    assert [reason.code for reason in explanation.reasons] == ["yielded"]
+    # The slot goes to whom it was asked for, and nobody else is asked.
+    assert ask(tick) == set()
+    assert reload(short).state == JobState.DISPATCHED
+    assert reload(job).state == JobState.AVAILABLE
+    # Another worker begins it where it stopped.
+    register_worker(pool_name="default", hostname="another", pid=2, slots=1)
+    tick()
+    resumed = begin(start, job)
+    assert (resumed.checkpoint, resumed.attempt, resumed.fence) == ({"page": 40}, 1, execution.fence + 1)
+    assert asked() == set()
+
+
+def test_page_and_api_say_that_a_job_gave_its_slot_and_goes_on(
+    acme: Tenant,
+    acme_user: User,
+    globex: Tenant,
+    tick: Tick,
+    long_jobs: list[StartedExecution],
+    api_client: Callable[[Tenant], APIClient],
+) -> None:
+    execution = long_jobs[-1]
+    client = Client()
+    client.force_login(acme_user)
+
+    def page() -> str:
+        return client.get(reverse("admin:scheduling_job_change", args=[execution.job_id])).content.decode()
+
+    assert "Asked for its slot" not in page()
+    submit(globex)
+    assert ask(tick) == {execution.execution_id}
+    assert "Asked for its slot" in page()
+    give_slot_back(execution)
+    shown = page()
+    for text in ("Gave its slot to others after a time slice", "gave its slot to others 1 time", "execution.yielded"):
+        assert text in shown
+    api = api_client(acme)
+    answer = api.get(f"/api/v1/jobs/{execution.job_id}/").json()
+    assert (answer["yields"], answer["attempt"]) == (1, 0)
+    assert [reason["code"] for reason in answer["waiting"]["reasons"]] == ["yielded"]
+    (ended,) = api.get(f"/api/v1/jobs/{execution.job_id}/executions/").json()["results"]
+    assert ended["state"] == "yielded"
+
+
+def test_a_slot_that_is_given_does_not_come_straight_back(
+    globex: Tenant, tick: Tick, long_jobs: list[StartedExecution]
+) -> None:
+    initech = create_tenant(slug="initech", plan="professional")
+    jobs = submit(globex, 2) + submit(initech, 5)
+    by_id = {execution.execution_id: execution for execution in long_jobs}
+    given = [by_id[execution_id] for execution_id in ask(tick)]
+    assert given
+    for execution in given:
+        give_slot_back(execution)
+    tick()
+    assert sum(reload(job).state == JobState.DISPATCHED for job in jobs) == len(given)
+
+
+def test_a_look_at_many_executions_takes_few_statements(
+    globex: Tenant,
+    tick: Tick,
+    long_jobs: list[StartedExecution],
+    django_assert_max_num_queries: Limit,
+) -> None:
+    submit(globex)
+    tick()
+    with django_assert_max_num_queries(20):
+        ask_for_slices()
+    assert asked()

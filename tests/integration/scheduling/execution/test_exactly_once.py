@@ -1,0 +1,289 @@
+"""The examples in docs/how-to/exactly_once.md run as they stand there and hold however an execution ends."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from scheduling.exceptions import FenceLostError
+from scheduling.execution import verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.settlement import Settlement, settle
+from scheduling.execution.start import StartedExecution
+from scheduling.fleet.workers import Registration
+from scheduling.kit.base import Complete, Dependency, Effects, Interrupted, JobContext, Json, PermanentError
+from scheduling.models import Job, LiveExecution
+from tenants.context import all_tenants, tenant_context
+from tenants.models import Tenant
+from tests.databases import connect_as_owner
+from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+PAGE = Path(__file__).resolve().parents[4] / "docs" / "how-to" / "exactly_once.md"
+AMOUNTS = [5, 7, 11]
+_TABLE = """
+CREATE TABLE example_booking (tenant_id uuid NOT NULL, job_id uuid NOT NULL, line int NOT NULL, amount int NOT NULL);
+ALTER TABLE example_booking ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant_isolation ON example_booking
+    USING (tenant_id = nullif(current_setting('app.tenant_id', true), '')::uuid);
+GRANT SELECT, INSERT ON example_booking TO PUBLIC
+"""
+
+
+class KilledError(BaseException):
+    """The process is gone: nothing of it runs any more."""
+
+
+def load(name: str) -> dict[str, Any]:
+    """What the block that defines this class defines."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (block,) = [block for block in blocks if f"class {name}(" in block]
+    names: dict[str, Any] = {"__name__": f"example_{name}"}
+    exec(compile(block, str(PAGE), "exec"), names)
+    return names
+
+
+@pytest.fixture(autouse=True)
+def bookings(django_db_setup: Any) -> Iterator[None]:
+    """The table that the examples write to, without any key that would keep a second row out."""
+    with connect_as_owner(django_db_setup.name) as owner:
+        owner.execute(_TABLE)
+    yield
+    with connect_as_owner(django_db_setup.name) as owner:
+        owner.execute("DROP TABLE example_booking")
+
+
+def booked(tenant: Tenant) -> list[tuple[int, int]]:
+    with tenant_context(tenant), connection.cursor() as cursor:
+        cursor.execute("SELECT line, amount FROM example_booking ORDER BY line")
+        rows: list[tuple[int, int]] = cursor.fetchall()
+        return rows
+
+
+@dataclass
+class Stage:
+    """One start of a job on the real services. ``before`` is called with the number of each step before it is done."""
+
+    started: StartedExecution
+    before: Callable[[int], None] = lambda step: None
+    steps: int = 0
+    effects: list[Effects] = field(default_factory=list)
+
+    def step(self) -> None:
+        self.steps += 1
+        self.before(self.steps)
+
+    def checkpoint(self, state: Json, effects: Effects | None) -> None:
+        self.step()
+        started = self.started
+        try:
+            save_checkpoint(
+                tenant_id=started.tenant_id, job_id=started.job_id, fence=started.fence, state=state, effects=effects
+            )
+        except FenceLostError as error:
+            raise Interrupted("fence_lost") from error
+
+    def in_settlement(self, effects: Effects) -> None:
+        self.effects.append(effects)
+
+    def should_yield(self) -> bool:
+        self.step()
+        return False
+
+    def enter_dependency(self, dependency: Dependency) -> None:
+        self.step()
+
+    def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
+        self.step()
+
+    def report_progress(self, current: int, total: int, message: str) -> None: ...
+
+    def log(self, message: str, level: str, fields: Json) -> None: ...
+
+    def context(self) -> JobContext:
+        started = self.started
+        return JobContext(
+            started.tenant_id,
+            started.job_id,
+            started.execution_id,
+            started.kind,
+            started.payload,
+            started.attempt,
+            started.checkpoint,
+            started.fence,
+            started.idempotency_key,
+            None,
+            self,  # type: ignore[arg-type]
+        )
+
+    def play(self, processor: Any) -> bool:
+        """Do the work and settle it, as a worker does; whether the settlement took hold."""
+        try:
+            answer = processor.process(self.context())
+        except Interrupted:
+            return False
+        except PermanentError as error:
+            failure = verdicts.Failure.of(error, is_permanent=True)
+            return self.end(
+                verdicts.failed(
+                    self.started.execution_id,
+                    self.started.fence,
+                    failure,
+                    failed_attempts=1,
+                    policy=verdicts.RetryPolicy(),
+                )
+            )
+        self.step()
+        result = Complete(answer).result
+        return self.end(verdicts.completed(self.started.execution_id, self.started.fence, result), *self.effects)
+
+    def end(self, settlement: Settlement, *effects: Effects) -> bool:
+        def run_all() -> None:
+            for effect in effects:
+                effect()
+
+        try:
+            return bool(settle([settlement], effects=run_all if effects else None))
+        except FenceLostError:
+            return False
+
+
+@dataclass
+class Theatre:
+    """Submits one job of a block's kind and plays its starts."""
+
+    tenant: Tenant
+    tick: Tick
+    start: Start
+    job: Job
+
+    def begin(self) -> StartedExecution:
+        self.tick()
+        return begin(self.start, self.job)
+
+    def rescue(self) -> None:
+        """The sweep finds the lease of the job over, and takes the job back."""
+        with all_tenants():
+            live = LiveExecution.objects.get(job_id=self.job.pk)
+        crash = verdicts.crashed(
+            live.pk, live.fence, crash_count=0, was_alone=False, cause="lease expired", is_lost=True
+        )
+        assert settle([crash])
+
+    def play_through_a_crash(self, processor: Any, at: int) -> None:
+        """Kill the first start before its step of this number, and let another do the work."""
+
+        def die(step: int) -> None:
+            if step == at:
+                raise KilledError
+
+        first = Stage(self.begin(), die)
+        try:
+            first.play(processor)
+        except KilledError:
+            self.rescue()
+            assert Stage(self.begin()).play(processor)
+
+    def play_through_a_zombie(self, processor: Any, at: int) -> None:
+        """Stop the first start before its step of this number, until another has done all the work; then it goes on."""
+        took_hold: list[bool] = []
+
+        def sleep(step: int) -> None:
+            if step == at:
+                self.rescue()
+                took_hold.append(Stage(self.begin()).play(processor))
+
+        first = Stage(self.begin(), sleep)
+        is_first_effective = first.play(processor)
+        assert is_first_effective == (not took_hold)
+
+
+@pytest.fixture
+def theatre(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> Theatre:
+    # The kind that is registered says only how the job came here: the block's own class does the work.
+    (job,) = submit(acme, 1, "noop", payload={"amounts": AMOUNTS})
+    return Theatre(acme, tick, start, job)
+
+
+# More steps than any of the examples has; beyond the last nothing goes wrong, and that must be right too.
+STEPS = range(1, 9)
+WAYS = ["play_through_a_crash", "play_through_a_zombie"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", STEPS)
+def test_each_step_of_a_checkpointed_job_is_stored_once(theatre: Theatre, way: str, at: int) -> None:
+    getattr(theatre, way)(load("ImportStatement")["ImportStatement"](), at)
+    assert booked(theatre.tenant) == list(enumerate(AMOUNTS))
+    job = reload(theatre.job)
+    assert (job.state, job.result) == ("completed", {"booked": 3})
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", STEPS)
+def test_what_belongs_to_the_settlement_is_stored_once_and_with_it(theatre: Theatre, way: str, at: int) -> None:
+    getattr(theatre, way)(load("CloseMonth")["CloseMonth"](), at)
+    assert booked(theatre.tenant) == [(0, sum(AMOUNTS))]
+    assert reload(theatre.job).state == "completed"
+
+
+def test_what_belongs_to_the_settlement_is_not_there_before(theatre: Theatre) -> None:
+    seen: list[object] = []
+    processor = load("CloseMonth")["CloseMonth"]()
+    stage = Stage(theatre.begin(), lambda step: seen.append(booked(theatre.tenant)))
+    assert stage.play(processor)
+    assert seen == [[]] * (len(AMOUNTS) + 1)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", STEPS)
+def test_what_a_late_writer_puts_outside_is_refused(theatre: Theatre, way: str, at: int) -> None:
+    names = load("PublishReport")
+    getattr(theatre, way)(names["PublishReport"](), at)
+    ((token, text),) = names["SHELF"].kept.values()
+    assert token == reload(theatre.job).fence
+    assert text == f"made by start {token}"
+    assert reload(theatre.job).state == "completed"
+
+
+def test_without_its_token_the_late_writer_would_have_won(theatre: Theatre) -> None:
+    """So that the test before cannot hold by chance."""
+    names = load("PublishReport")
+    shelf = names["SHELF"]
+    put = shelf.put
+    shelf.put = lambda key, text, token: put(key, text, token=99)
+    theatre.play_through_a_zombie(names["PublishReport"](), 1)
+    ((_, text),) = shelf.kept.values()
+    assert text == "made by start 1"
+    assert reload(theatre.job).fence == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("at", STEPS)
+def test_a_repeated_charge_is_recognised(theatre: Theatre, way: str, at: int) -> None:
+    names = load("ChargeCards")
+    getattr(theatre, way)(names["ChargeCards"](), at)
+    assert sorted(names["GATEWAY"].charges.values()) == AMOUNTS
+    assert reload(theatre.job).result == {"charged": sum(AMOUNTS)}
+
+
+@pytest.mark.parametrize("name", ["ImportStatement", "CloseMonth", "PublishReport", "ChargeCards"])
+def test_a_message_that_comes_twice_starts_nothing_twice(theatre: Theatre, name: str) -> None:
+    processor = load(name)[name]()
+    stage = Stage(theatre.begin())
+    assert theatre.start(theatre.job.pk) is None
+    assert stage.play(processor)
+    if name in ("ImportStatement", "CloseMonth"):
+        assert len(booked(theatre.tenant)) == (len(AMOUNTS) if name == "ImportStatement" else 1)
+
+
+def test_every_example_of_the_page_is_played_here() -> None:
+    classes = re.findall(r"^class (\w+)\(TaskProcessor\)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert classes == ["ImportStatement", "CloseMonth", "PublishReport", "ChargeCards"]

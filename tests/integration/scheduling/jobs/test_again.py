@@ -1,0 +1,112 @@
+"""Trying again: back-off cut short, ended jobs replayed, dead letters requeued once."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_job, cancel_jobs
+from scheduling.jobs.dead_letters.service import requeue_dead_letter
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.retries import retry_job, retry_jobs
+from scheduling.models import DeadLetter, JobDue
+from tenants.context import all_tenants, tenant_context
+from tenants.models import AuditLogEntry, Tenant
+from tests.integration.scheduling.acts import Start, Tick, complete, fail, reload, submit
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_job_in_back_off_is_available_at_once(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    (job,) = submit(acme)
+    tick()
+    fail(start, job)
+    assert reload(job).state == JobState.RETRYABLE
+    with tenant_context(acme):
+        result = retry_job(job_id=job.pk)
+    assert (result.is_new, result.job.state, result.job.attempt) == (False, JobState.AVAILABLE, 1)
+    with all_tenants():
+        assert not JobDue.objects.exists()
+    assert tick().dispatched == 1
+
+
+def test_a_dead_letter_is_requeued_once_as_a_linked_job(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    (job,) = submit(acme, tags=["nightly"], priority=3)
+    tick()
+    fail(start, job, is_permanent=True)
+    with tenant_context(acme):
+        letter = DeadLetter.objects.get()
+        again = requeue_dead_letter(dead_letter_id=letter.pk, reason="fixed")
+        assert (again.parent_id, again.tags, again.priority, again.attempt) == (job.pk, ["nightly"], 3, 0)
+        letter.refresh_from_db()
+        assert letter.requeued_job_id == again.pk
+        with pytest.raises(InvalidTransitionError, match=str(again.pk)):
+            requeue_dead_letter(dead_letter_id=letter.pk)
+
+
+def test_a_cancelled_job_is_replayed_as_a_new_one(acme: Tenant) -> None:
+    (job,) = submit(acme)
+    with tenant_context(acme):
+        cancel_job(job_id=job.pk)
+        result = retry_job(job_id=job.pk)
+    assert (result.is_new, result.job.parent_id, result.job.state) == (True, job.pk, JobState.AVAILABLE)
+
+
+@pytest.mark.parametrize("act", [cancel_job, retry_job])
+def test_a_completed_job_is_left_alone(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, act: object
+) -> None:
+    (job,) = submit(acme)
+    tick()
+    complete(start, job)
+    with tenant_context(acme), pytest.raises(InvalidTransitionError):
+        act(job_id=job.pk)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("act", [cancel_job, retry_job])
+def test_another_tenants_job_does_not_exist(acme: Tenant, globex: Tenant, act: object) -> None:
+    (job,) = submit(acme)
+    with tenant_context(globex), pytest.raises(JobNotFoundError):
+        act(job_id=job.pk)  # type: ignore[operator]
+    assert reload(job).state == JobState.AVAILABLE
+
+
+def test_many_jobs_are_cancelled_with_one_audit_entry(acme: Tenant, globex: Tenant) -> None:
+    jobs, foreign = submit(acme, 5), submit(globex)
+    with tenant_context(acme):
+        assert cancel_jobs(job_ids=[job.pk for job in jobs + foreign], reason="typo") == {job.pk for job in jobs}
+        assert AuditLogEntry.objects.filter(action="job.cancelled").count() == 1
+    assert reload(foreign[0]).state == JobState.AVAILABLE
+
+
+def test_a_bulk_retry_says_what_became_of_each(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    backing_off, dead, waiting = submit(acme, 3)
+    with tenant_context(acme):
+        cancel_job(job_id=waiting.pk)
+    tick()
+    fail(start, backing_off)
+    fail(start, dead, is_permanent=True)
+    (fresh,) = submit(acme)
+    with tenant_context(acme):
+        bulk = retry_jobs(job_ids=[backing_off.pk, dead.pk, waiting.pk, fresh.pk])
+    assert bulk.hastened == {backing_off.pk}
+    assert set(bulk.replayed) == {dead.pk, waiting.pk}
+    assert set(bulk.refused) == {fresh.pk}
+
+
+def test_cancelling_is_rolled_back_with_its_audit_entry(acme: Tenant) -> None:
+    (job,) = submit(acme)
+
+    def cancel_and_fail() -> None:
+        with tenant_context(acme):
+            cancel_job(job_id=job.pk)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cancel_and_fail()
+    assert reload(job).state == JobState.AVAILABLE
+    with tenant_context(acme):
+        assert not AuditLogEntry.objects.filter(action="job.cancelled").exists()

@@ -1,0 +1,474 @@
+"""Payloads, checkpoints and results at rest: sealed in the tables, in plain for whoever may see them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from rest_framework.test import APIClient
+
+from scheduling.bulk import running
+from scheduling.bulk.serializers import BulkOperationSerializer
+from scheduling.bulk.starting import start_bulk_operation
+from scheduling.dispatch.tick import TickResult, run_tick
+from scheduling.exceptions import IdempotencyMismatchError
+from scheduling.execution import policy, verdicts
+from scheduling.execution.checkpoints import save_checkpoint
+from scheduling.execution.settlement import settle
+from scheduling.fleet.workers import Registration
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.lifecycle import JobState
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.retries import retry_job, retry_jobs
+from scheduling.jobs.reveals import reveal_payload
+from scheduling.jobs.submission import submit_job
+from scheduling.kit.retry import RetryPolicy
+from scheduling.models import Job, JobEvent, Schedule, WorkerPool
+from scheduling.schedules.definitions import create_schedule
+from scheduling.schedules.firing import fire_due_schedules
+from scheduling.upkeep.stored_values import MODELS
+from tenants.clock import read_moment
+from tenants.context import all_tenants, tenant_context
+from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
+from tenants.encryption.fields import (
+    MovedValueError,
+    SealedJSONField,
+    SealedValue,
+    SealedValueBrokenError,
+    UnsealedWriteError,
+    sealed_field,
+)
+from tenants.models import AuditLogEntry, Tenant, TenantDataKey, TenantSecret
+from tenants.services.erasure import steps
+from tenants.services.erasure.proof import find_erasure
+from tests.auditing import advance_erasure
+from tests.integration.erasure.test_erasure import asked
+from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
+from tests.integration.scheduling.schedules.conftest import make_due
+from tests.person import client_of
+
+pytestmark = pytest.mark.usefixtures("patient_locks")
+MARKER = "a-word-that-nobody-else-writes"
+PAYLOAD = {"iban": MARKER}
+
+
+def master(fill: str) -> str:
+    return base64.b64encode(fill.encode() * 32).decode()
+
+
+@pytest.fixture(autouse=True)
+def sealing(settings: Any) -> Iterator[None]:
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    yield
+    forget_keys()
+
+
+@pytest.fixture
+def tick(pool: WorkerPool) -> Tick:
+    """One tick, whose patience with idle transactions does not stay for the whole test, which is one."""
+
+    def run() -> TickResult:
+        done = run_tick(pool.pk)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', '0', true)")
+        return done
+
+    return run
+
+
+def raw(job: Job) -> dict[str, Any]:
+    """The row as it lies in the table."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT payload::text, checkpoint::text, result::text FROM scheduling_job WHERE id = %s", [job.pk]
+        )
+        names = ("payload", "checkpoint", "result")
+        return {
+            name: None if text is None else json.loads(text)
+            for name, text in zip(names, cursor.fetchone(), strict=True)
+        }
+
+
+def write(job: Job, column: str, value: Any) -> None:
+    """Put something into a column past all that guards it."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE scheduling_job SET {column} = %s WHERE id = %s", [json.dumps(value), job.pk])
+
+
+def everything() -> str:
+    """All rows of all tables as text."""
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+            " AND has_table_privilege(format('%I.%I', schemaname, tablename), 'SELECT')"
+        )
+        found = []
+        for (table,) in cursor.fetchall():
+            cursor.execute(f'SELECT t::text FROM "{table}" t')
+            found += [row for (row,) in cursor.fetchall()]
+    return "\n".join(found)
+
+
+def test_a_job_goes_its_way_and_no_table_says_what_it_was_about(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    tick()
+    started = begin(start, job)
+    assert started.payload == PAYLOAD
+    save_checkpoint(tenant_id=acme.pk, job_id=job.pk, fence=started.fence, state={"at": MARKER})
+    assert MARKER not in everything()
+    settle([verdicts.yielded(started.execution_id, started.fence, {"at": [MARKER]})])
+    assert reload(job).checkpoint == {"at": [MARKER]}
+    tick()
+    again = begin(start, job)
+    assert (again.payload, again.checkpoint) == (PAYLOAD, {"at": [MARKER]})
+    settle([policy.settlement_of({"answer": MARKER}, again, RetryPolicy(max_retries=0))])
+    done = reload(job)
+    assert (done.state, done.result, done.payload) == (JobState.COMPLETED, {"answer": MARKER}, PAYLOAD)
+    assert all(set(value) == {"$sealed"} for value in raw(job).values())
+    assert MARKER not in everything()
+
+
+def test_merged_jobs_of_many_tenants_start_and_settle(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    jobs = [*submit(acme, payload={"of": "acme"}), *submit(globex, payload={"of": "globex"})]
+    tick()
+    begun = [begin(start, job) for job in jobs]
+    assert [started.payload["of"] for started in begun] == ["acme", "globex"]
+    settle([verdicts.completed(started.execution_id, started.fence, {"of": MARKER}) for started in begun])
+    assert [reload(job).result for job in jobs] == [{"of": MARKER}] * 2
+    assert MARKER not in everything()
+
+
+@pytest.mark.parametrize("value", [{}, None, [], 0, ""])
+def test_what_says_nothing_is_not_sealed(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, value: Any
+) -> None:
+    (job,) = submit(acme)
+    tick()
+    started = begin(start, job)
+    settle([verdicts.completed(started.execution_id, started.fence, value)])
+    assert raw(job) == {"payload": {}, "checkpoint": {}, "result": value}
+    assert reload(job).result == value
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+@pytest.mark.parametrize("payload", [{"$sealed": "1:00:AA=="}, {"$sealed": {"plain": 1}}])
+def test_a_payload_that_looks_sealed_is_a_payload(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any, payload: Any, *, is_on: bool
+) -> None:
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")] if is_on else []
+    (job,) = submit(acme, payload=payload)
+    assert reload(job).payload == payload
+    tick()
+    started = begin(start, job)
+    assert started.payload == payload
+    save_checkpoint(tenant_id=acme.pk, job_id=job.pk, fence=started.fence, state=payload)
+    settle([verdicts.completed(started.execution_id, started.fence, payload)])
+    done = reload(job)
+    assert (done.result, done.checkpoint) == (payload, payload)
+
+
+def test_sealed_and_plain_rows_are_read_together(acme: Tenant, settings: Any) -> None:
+    (sealed,) = submit(acme, payload=PAYLOAD)
+    settings.ENCRYPTION_MASTER_KEYS = []
+    (plain,) = submit(acme, payload=PAYLOAD)
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    assert raw(plain)["payload"] == PAYLOAD
+    assert [reload(job).payload for job in (sealed, plain)] == [PAYLOAD] * 2
+
+
+def test_a_row_of_the_list_is_no_value_until_it_is_opened(acme: Tenant) -> None:
+    submit(acme, payload=PAYLOAD)
+    with tenant_context(acme):
+        (value,) = Job.objects.values_list("payload", flat=True)
+    assert type(value) is SealedValue
+    assert MARKER not in repr(value)
+    with pytest.raises(TypeError):
+        json.dumps(value)
+
+
+def test_no_value_is_written_past_its_row(acme: Tenant) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    with pytest.raises(UnsealedWriteError), tenant_context(acme):
+        Job.objects.filter(pk=job.pk).update(payload={"a": 1})
+    with tenant_context(acme):
+        stored = Job.objects.get(pk=job.pk)
+        stored.payload = {"a": MARKER}
+        stored.save(update_fields=["payload"])
+        untouched = Job.objects.get(pk=job.pk)
+        untouched.save(update_fields=["payload"])
+        copied = Job.objects.get(pk=job.pk)
+        copied.pk, copied._state.adding = uuid4(), True
+    with pytest.raises(MovedValueError), tenant_context(acme):
+        copied.save(force_insert=True)
+    assert reload(job).payload == {"a": MARKER}
+    assert MARKER not in everything()
+
+
+def test_a_moved_value_does_not_open(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start
+) -> None:
+    """Neither in another row, nor in another column, nor for another tenant; and its job dies by name."""
+    of_globex, (first, second) = submit(globex, payload={"of": "globex"})[0], submit(acme, 2, payload=PAYLOAD)
+    sealed = raw(first)["payload"]
+    write(first, "checkpoint", sealed)
+    write(second, "payload", sealed)
+    write(of_globex, "payload", sealed)
+    with pytest.raises(SealedValueBrokenError):
+        _ = reload(first).checkpoint
+    with pytest.raises(SealedValueBrokenError):
+        _ = reload(second).payload
+    with pytest.raises(DataKeyUnavailableError, match="none of its tenant's keys"):
+        _ = reload(of_globex).payload
+    tick()
+    started = begin(start, second)
+    assert (started.payload, type(started.unreadable)) == ({}, SealedValueBrokenError)
+    assert started.unreadable is not None
+    settle([policy.unreadable_of(started, started.unreadable)])
+    dead = reload(second)
+    assert (dead.state, dead.error_type) == (JobState.DISCARDED, "sealed_value_broken")
+
+
+def test_broken_payload_is_refused_alone_by_a_retry_of_many(acme: Tenant) -> None:
+    first, second = submit(acme, 2, payload=PAYLOAD)
+    with tenant_context(acme):
+        for job in (first, second):
+            cancel_job(job_id=job.pk)
+    write(second, "payload", raw(first)["payload"])
+    with tenant_context(acme):
+        bulk = retry_jobs(job_ids=[first.pk, second.pk])
+        patched = start_bulk_operation(
+            filter_text=f"id:{first.pk},{second.pk}",
+            operation="retry",
+            parameters={},
+            reason="x",
+            payload_patch={"b": 1},
+            takes_first_turn=True,
+        )
+    assert (set(bulk.replayed), {job_id: error.code for job_id, error in bulk.refused.items()}) == (
+        {first.pk},
+        {second.pk: "sealed_value_broken"},
+    )
+    assert (patched.changed, patched.ineligible) == (1, {"payload_unreadable": 1})
+
+
+def test_without_the_key_a_job_waits_and_burns_no_attempt(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    tick()
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    started = begin(start, job)
+    assert type(started.unreadable) is DataKeyUnavailableError
+    assert started.unreadable is not None
+    settle([policy.unreadable_of(started, started.unreadable)])
+    waiting = reload(job)
+    assert (waiting.state, waiting.attempt, waiting.crash_count) == (JobState.SCHEDULED, 0, 0)
+    with all_tenants():
+        event = JobEvent.objects.get(job=job, name="execution.put_off")
+    assert event.data["cause"] == "data_key_missing"
+    assert "has no master key" in event.data["detail"]
+    # With the key it goes on as if nothing had been.
+    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    assert reload(job).payload == PAYLOAD
+
+
+def test_a_job_is_cancelled_without_its_key(acme: Tenant, settings: Any) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    with tenant_context(acme):
+        assert cancel_job(job_id=job.pk).state == JobState.CANCELLED
+
+
+def test_without_the_key_nothing_is_accepted_in_plain(acme: Tenant, settings: Any) -> None:
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    with pytest.raises(DataKeyUnavailableError):
+        submit_job(tenant=acme, request=JobRequest("noop", PAYLOAD))
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    with tenant_context(acme):
+        assert not Job.objects.exists()
+
+
+def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(acme: Tenant, settings: Any) -> None:
+    request = JobRequest("noop", PAYLOAD, idempotency_key="once")
+    first = submit_job(tenant=acme, request=request)
+    assert bytes(reload(first.job).payload_hash) != request.fingerprint()
+    again = submit_job(tenant=acme, request=request)
+    assert (again.created, again.job.pk) == (False, first.job.pk)
+    with pytest.raises(IdempotencyMismatchError):
+        submit_job(tenant=acme, request=replace(request, payload={"iban": "another"}))
+    settings.ENCRYPTION_MASTER_KEYS = []
+    plain = submit_job(tenant=acme, request=replace(request, idempotency_key="before"))
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    known = submit_job(tenant=acme, request=replace(request, idempotency_key="before"))
+    assert (known.created, known.job.pk) == (False, plain.job.pk)
+
+
+def test_a_replay_is_sealed_for_its_own_row(acme: Tenant, tick: Tick, worker: Registration, start: Start) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    tick()
+    fail(start, job, is_permanent=True)
+    with tenant_context(acme):
+        new = retry_job(job_id=job.pk).job
+    assert reload(new).payload == PAYLOAD
+    assert raw(new)["payload"] != raw(job)["payload"]
+
+
+def test_payload_patch_is_sealed_and_never_shown(
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "TURN_IDLE_TIMEOUT_MS", 600_000)
+    (job,) = submit(acme, payload=PAYLOAD)
+    tick()
+    fail(start, job, is_permanent=True)
+    with tenant_context(acme):
+        operation = start_bulk_operation(
+            filter_text="requeued:no",
+            operation="requeue",
+            parameters={},
+            reason="mended",
+            payload_patch={"more": MARKER},
+        )
+    assert MARKER not in everything()
+    operation = running.run_to_end(operation)
+    assert (operation.state, operation.changed) == ("completed", 1)
+    with tenant_context(acme):
+        new = Job.objects.get(parent=job)
+        told = list(AuditLogEntry.objects.filter(action__startswith="bulk_operation.").order_by("id"))
+    assert new.payload == {**PAYLOAD, "more": MARKER}
+    assert MARKER not in everything()
+    assert [entry.after.get("payloads_edited") for entry in told] == [None, 1]
+    assert MARKER not in str([entry.after for entry in told])
+    assert MARKER not in str(BulkOperationSerializer(operation, context={"now": read_moment()}).data)
+
+
+def test_revealing_shows_it_and_the_list_does_not(acme: Tenant) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    with tenant_context(acme):
+        assert reveal_payload(job_id=job.pk, reason="why").payload == PAYLOAD
+
+
+def test_the_api_answers_in_plain(
+    acme: Tenant, acme_user: User, api_client: Callable[[Tenant], APIClient], settings: Any
+) -> None:
+    client = api_client(acme)
+    made = client.post("/api/v1/jobs/", {"kind": "noop", "payload": PAYLOAD}, format="json")
+    assert made.status_code == 201, made.content
+    job = made.json()["id"]
+    person = client_of(acme_user)
+    assert person.get(f"/api/v1/jobs/{job}/").json()["payload"] == PAYLOAD
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    away = person.get(f"/api/v1/jobs/{job}/")
+    assert (away.status_code, away.json()["code"]) == (503, "data_key_unavailable")
+
+
+def test_the_page_of_a_job_says_why_there_is_nothing_to_show(
+    acme: Tenant, staff: User, client: Client, settings: Any
+) -> None:
+    (job,) = submit(acme, payload=PAYLOAD)
+    client.force_login(staff)
+    address = reverse("admin:scheduling_job_change", args=[job.pk])
+    assert "iban" in client.get(address).content.decode()
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    page = client.get(address)
+    assert page.status_code == 200
+    assert "has no master key" in page.content.decode()
+
+
+def test_a_schedule_keeps_its_payload_sealed(acme: Tenant, api_client: Callable[[Tenant], APIClient]) -> None:
+    asked = {"name": "nightly", "kind": "noop", "payload": PAYLOAD, "cron": "0 3 * * *"}
+    made = api_client(acme).post("/api/v1/schedules/", asked, format="json")
+    assert made.status_code == 201, made.content
+    with tenant_context(acme):
+        assert Schedule.objects.get().payload == PAYLOAD
+    assert MARKER not in everything()
+
+
+def test_a_schedule_waits_for_its_key(acme: Tenant, settings: Any) -> None:
+    asked_for = {"name": "nightly", "kind": "noop", "payload": PAYLOAD, "cron": "* * * * *"}
+    schedule = create_schedule(tenant=acme, values=asked_for)
+    due_at = make_due(schedule, minutes_ago=0)
+    forget_keys()
+    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    fire_due_schedules()
+    with tenant_context(acme):
+        waiting = Schedule.objects.get(pk=schedule.pk)
+        assert (waiting.is_enabled, waiting.next_fire_at) == (True, due_at)
+        assert not Job.objects.exists()
+        settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    fire_due_schedules()
+    with tenant_context(acme):
+        assert Job.objects.get().payload == PAYLOAD
+
+
+@pytest.mark.django_db(transaction=True)
+def test_erasing_a_tenant_destroys_its_keys_first(acme: Tenant, settings: Any) -> None:
+    settings.ERASURE_GRACE_SECONDS = 0
+    (job,) = submit(acme, payload=PAYLOAD)
+    sealed, kept = raw(job)["payload"], Job(id=job.pk, tenant_id=acme.pk)
+    erasure = asked(acme)
+    while find_erasure(erasure_id=erasure.pk).step != steps.ROWS:
+        assert advance_erasure(erasure.pk)
+    advance_erasure(erasure.pk, most=1)
+    with all_tenants():
+        assert not TenantDataKey.objects.filter(tenant=acme).exists()
+        assert Job.objects.filter(pk=job.pk).exists()
+    # Whoever has a copy of the row, and the master key, has nothing.
+    forget_keys()
+    with pytest.raises(DataKeyUnavailableError), all_tenants():
+        sealed_field(Job, "payload").opened(sealed, tenant_id=kept.tenant_id, row_id=kept.pk)
+    while advance_erasure(erasure.pk):
+        pass
+    done = find_erasure(erasure_id=erasure.pk)
+    assert done.proof["counts"]["tenants_tenantdatakey"] == {"before": 1, "removed": 1, "after": 0}
+
+
+def test_old_rows_are_sealed_by_a_command_that_may_be_repeated(
+    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+) -> None:
+    settings.ENCRYPTION_MASTER_KEYS = []
+    request = JobRequest("noop", PAYLOAD, idempotency_key="once")
+    jobs = [submit_job(tenant=acme, request=request).job, *submit(globex, 2, payload=PAYLOAD), *submit(globex)]
+    tick()
+    started = begin(start, jobs[1])
+    settle([verdicts.completed(started.execution_id, started.fence, {"answer": MARKER})])
+    assert MARKER in everything()
+    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    assert seal_all() == {"jobs": 3, "schedules": 0, "bulk operations": 0}
+    assert MARKER not in everything()
+    assert seal_all() == {"jobs": 0, "schedules": 0, "bulk operations": 0}
+    assert [reload(job).payload for job in jobs] == [*[PAYLOAD] * 3, {}]
+    assert reload(jobs[1]).result == {"answer": MARKER}
+    assert bytes(reload(jobs[0]).payload_hash) != request.fingerprint()
+    assert submit_job(tenant=acme, request=request).created is False
+
+
+def seal_all() -> dict[str, int]:
+    out = StringIO()
+    call_command("encrypt_stored_values", "--batch", "2", "--json", stdout=out, stderr=StringIO())
+    return dict(json.loads(out.getvalue()))
+
+
+def test_the_command_seals_every_table_with_sealed_columns() -> None:
+    # A secret is refused where it could not be sealed.
+    assert {field.model for field in SealedJSONField.all_fields} - {TenantSecret} == set(MODELS)

@@ -1,0 +1,290 @@
+"""Buckets in the real broker, and in this process while the broker is away."""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from uuid import UUID, uuid4
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from pytest_django import Settings
+
+from scheduling.fairness import gcra
+from scheduling.fairness.gcra import Rate
+from scheduling.limits import rate_buckets
+from scheduling.limits.rate_buckets import Bucket
+from tenants import redis_breaker
+from tests.brokers import broker_administrator
+
+REAL_URL = django_settings.REDIS_URL
+SLOW = Rate.per_minute(1, burst=5)
+assert SLOW is not None
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """No memory of an outage, of another test's address or of buckets of this process."""
+
+    def forget() -> None:
+        rate_buckets._script.cache_clear()
+        rate_buckets._outage.__init__()  # type: ignore[misc]
+        rate_buckets._local.__init__()  # type: ignore[misc]
+
+    forget()
+    yield
+    forget()
+
+
+@pytest.fixture
+def tenant_id() -> UUID:
+    return uuid4()
+
+
+def test_the_first_ones_of_too_many_are_granted(tenant_id: UUID) -> None:
+    grant = rate_buckets.take(tenant_id, SLOW, 8)
+    assert (grant.granted, grant.remaining(SLOW)) == (5, 0)
+    assert rate_buckets.take(tenant_id, SLOW, 1).granted == 0
+    assert 0 < rate_buckets.look(tenant_id, SLOW).wait_us(SLOW) <= 60_000_000
+
+
+def test_what_was_not_used_goes_back(tenant_id: UUID) -> None:
+    rate_buckets.take(tenant_id, SLOW, 5)
+    rate_buckets.give_back(tenant_id, SLOW, 2)
+    assert rate_buckets.take(tenant_id, SLOW, 5).granted == 2
+
+
+def test_tenants_have_a_bucket_each(tenant_id: UUID) -> None:
+    rate_buckets.take(tenant_id, SLOW, 5)
+    assert rate_buckets.take(uuid4(), SLOW, 5).granted == 5
+
+
+def test_a_full_bucket_leaves_no_key_behind(tenant_id: UUID) -> None:
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    rate_buckets.look(tenant_id, SLOW)
+    assert client.exists(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") == 0
+    rate_buckets.take(tenant_id, SLOW, 5)
+    assert 0 < client.pttl(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") <= 300_001
+
+
+def test_fifty_at_once_get_what_there_is_and_no_more(tenant_id: UUID) -> None:
+    with ThreadPoolExecutor(10) as threads:
+        granted = list(threads.map(lambda _: rate_buckets.take(tenant_id, SLOW, 1).granted, range(50)))
+    assert sum(granted) == 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_script_reckons_as_the_arithmetic_does(tenant_id: UUID, seed: int) -> None:
+    """The same script with the test's clock in place of the server's."""
+    text = rate_buckets.SCRIPT.replace("redis.call('TIME')", "{0, ARGV[5]}").replace(
+        "'PX', math.floor(backlog / 1000) + 1", "'EX', 60"
+    )
+    assert "TIME" not in text
+    assert "PX" not in text
+    script = redis.Redis.from_url(REAL_URL).register_script(text)
+    chance = random.Random(seed)
+    tat, now = 0, 1_764_000_000_000_000
+    for _ in range(300):
+        rate = Rate(chance.choice([1_000, 999_983, 60_000_000]), chance.randint(1, 50))
+        wanted = chance.randint(-5, 12)
+        now += chance.choice([0, 1, 999, 1_000_000, 100_000_000])
+        granted, backlog = script(keys=[f"test:{tenant_id}"], args=[wanted, 0, rate.interval_us, rate.burst, now])
+        expected = gcra.give_back(tat, now, rate, -wanted) if wanted < 0 else gcra.take(tat, now, rate, wanted)
+        assert (granted, int(backlog)) == (expected.granted, expected.backlog_us)
+        if wanted:
+            tat = now + expected.backlog_us
+
+
+def two_buckets(name: object) -> list[Bucket]:
+    return [Bucket(f"small:{name}", Rate(60_000_000, 5)), Bucket(f"large:{name}", Rate(60_000_000, 8))]
+
+
+def test_several_buckets_grant_all_or_nothing(tenant_id: UUID) -> None:
+    check_all_or_nothing(two_buckets(tenant_id))
+
+
+def check_all_or_nothing(buckets: list[Bucket]) -> None:
+    small, large = buckets
+    assert [grant.granted for grant in rate_buckets.take_whole(buckets, 4)] == [4, 4]
+    refused = rate_buckets.take_whole(buckets, 2)
+    assert [grant.granted for grant in refused] == [0, 0]
+    # What one of them refuses is taken from none.
+    assert [grant.remaining(bucket.rate) for grant, bucket in zip(refused, buckets, strict=True)] == [1, 4]
+    assert rate_buckets.take_whole([large], 4)[0].granted == 4
+    assert rate_buckets.take_whole([small], 1)[0].granted == 1
+
+
+def test_several_buckets_are_one_round_trip(tenant_id: UUID) -> None:
+    with redis.Redis.from_url(REAL_URL) as client:
+        rate_buckets.take_whole(two_buckets(tenant_id), 1)  # the script is loaded
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+        rate_buckets.take_whole(two_buckets(tenant_id), 1)
+        assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == before + 1
+
+
+class Away:
+    """An address where nobody answers: connections are taken, or refused, and nothing is said."""
+
+    def __init__(self, *, listens: bool) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        if listens:
+            self._socket.listen(128)
+        self.url = f"redis://127.0.0.1:{self._socket.getsockname()[1]}/0"
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=[True, False], ids=["blackholed", "refused"])
+def away(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Away]:
+    nowhere = Away(listens=request.param)
+    settings.REDIS_URL = nowhere.url
+    yield nowhere
+    nowhere.close()
+
+
+def test_while_the_broker_is_away_this_process_keeps_the_rate(away: Away, tenant_id: UUID) -> None:
+    assert rate_buckets.take(tenant_id, SLOW, 3).granted == 3
+    assert rate_buckets.take(tenant_id, SLOW, 3).granted == 2
+    rate_buckets.give_back(tenant_id, SLOW, 1)
+    assert rate_buckets.take(tenant_id, SLOW, 3).granted == 1
+
+
+def test_while_the_broker_is_away_several_buckets_grant_all_or_nothing(away: Away, tenant_id: UUID) -> None:
+    check_all_or_nothing(two_buckets(tenant_id))
+
+
+def test_an_outage_is_logged_once_and_its_end_too(
+    away: Away,
+    tenant_id: UUID,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(redis_breaker, "OPEN_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO, logger="scheduling.limits.rate_buckets"):
+        for _ in range(3):
+            rate_buckets.take(tenant_id, SLOW, 1)
+        settings.REDIS_URL = REAL_URL
+        rate_buckets._script.cache_clear()
+        rate_buckets.take(tenant_id, SLOW, 1)
+        rate_buckets.take(tenant_id, SLOW, 1)
+    assert [record.message for record in caplog.records] == ["rate_buckets.redis_away", "rate_buckets.redis_back"]
+
+
+def test_an_outage_costs_one_wait_in_two_seconds_and_not_each_call(away: Away, tenant_id: UUID) -> None:
+    calls = []
+    original = rate_buckets._script
+
+    def counted() -> object:
+        calls.append(time.monotonic())
+        return original()
+
+    rate_buckets._script = counted  # type: ignore[assignment]
+    try:
+        for _ in range(50):
+            rate_buckets.take(tenant_id, SLOW, 1)
+    finally:
+        rate_buckets._script = original
+    assert all(later - earlier >= redis_breaker.OPEN_SECONDS for earlier, later in pairwise(calls))
+    assert len(calls) < 50
+
+
+def test_the_shared_bucket_counts_again_when_the_broker_is_back(
+    away: Away, tenant_id: UUID, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate_buckets.take(tenant_id, SLOW, 5)
+    settings.REDIS_URL = REAL_URL
+    rate_buckets._script.cache_clear()
+    redis_breaker._breaker_of.cache_clear()  # the two seconds are over
+    assert rate_buckets.take(tenant_id, SLOW, 8).granted == 5
+
+
+def test_forgotten_are_full_buckets_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_buckets, "MAX_LOCAL_BUCKETS", 2)
+    buckets = rate_buckets.LocalBuckets()
+    empty, quick = [Bucket("empty", SLOW)], Rate(1, 1)
+    buckets.take(empty, 5)
+    threads = [threading.Thread(target=buckets.take, args=([Bucket(f"{n}", quick)], 1)) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert buckets.take(empty, 1)[0].granted == 0
+    assert len(buckets._tats_us) <= 20
+
+
+def test_a_server_that_hung_up_meanwhile_is_asked_anew(tenant_id: UUID, caplog: pytest.LogCaptureFixture) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    connection = rate_buckets._script()._idle[-1]
+    connection.send_command("CLIENT", "ID")
+    with broker_administrator() as other:
+        assert other.client_kill_filter(_id=connection.read_response()) == 1
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+    assert caplog.records == []
+
+
+def test_a_server_that_has_forgotten_the_script_is_told_it(tenant_id: UUID) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    with broker_administrator() as other:
+        other.script_flush()
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+
+
+def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    rate_buckets.take(tenant_id, SLOW, 1)
+    connection = rate_buckets._script()._idle[-1]
+
+    def come_late() -> None:
+        raise redis.TimeoutError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "read_response", come_late)
+        # Of it there is nothing to be seen yet as the next one asks.
+        patched.setattr(rate_buckets, "_is_quiet", lambda connection: True)
+        rate_buckets.take(uuid4(), SLOW, 5)
+        assert connection not in rate_buckets._script()._idle
+        assert connection._sock is None
+    redis_breaker._breaker_of.cache_clear()  # the two seconds are over
+    assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
+
+
+def test_threads_that_come_and_go_share_connections(tenant_id: UUID) -> None:
+    for _ in range(20):
+        thread = threading.Thread(target=rate_buckets.look, args=(tenant_id, SLOW))
+        thread.start()
+        thread.join()
+    assert len(rate_buckets._script()._idle) == 1
+
+
+def test_while_it_is_away_a_call_knocks_once(away: Away, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_breaker, "OPEN_SECONDS", 0.0)
+    knocks = []
+    monkeypatch.setattr(redis.Connection, "_connect", lambda connection: knocks.append(connection) or away_error())
+    for _ in range(3):
+        rate_buckets.take(tenant_id, SLOW, 1)
+    assert len(knocks) == 3
+
+
+def away_error() -> None:
+    raise ConnectionRefusedError
+
+
+def test_threads_do_not_read_one_anothers_answers() -> None:
+    rate = Rate.per_minute(1, burst=1_000)
+    assert rate is not None
+
+    def take_some(count: int) -> bool:
+        tenant = uuid4()
+        return all(rate_buckets.take(tenant, rate, count).granted == count for _ in range(20))
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(take_some, range(1, 25)))

@@ -1,0 +1,341 @@
+"""The rollups count what ended once, in its minute, and equal a recount whatever the order in which it was settled."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import F
+from django.utils import timezone
+
+from scheduling.consistency.rollups import RollupCheck, RollupDifference
+from scheduling.execution import verdicts
+from scheduling.execution.rescue import run_sweep
+from scheduling.execution.settlement import settle
+from scheduling.models import (
+    DeadLetter,
+    Execution,
+    KindHour,
+    LiveExecution,
+    Queue,
+    QueueMinute,
+    RollupClock,
+    ShareMinute,
+    TenantMinute,
+)
+from scheduling.statistics import rollups
+from scheduling.statistics.rollups import TallyFolder, fold_tallies, prune_rollups
+from scheduling.statistics.throughput import COMPLETED, FAILED, read_ended_by_tenant, read_recent_work
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.selectors.tenant_pages import read_pages
+from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
+
+pytestmark = pytest.mark.django_db
+
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+End = Callable[..., None]
+_INSERT_TALLY = """
+INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us, ended_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+def differences(*, since: datetime, until: datetime) -> list[RollupDifference]:
+    """Return the rows of [since, until) that differ from a recount."""
+    check = RollupCheck(since, until)
+    return [row for page in read_pages() for row in check.check_page(page)] + check.finish()
+
+
+def end_execution(tenant: Tenant, *, outcome: str, ended_at: datetime, took: timedelta, kind: str = "noop") -> None:
+    """An execution and its tally, as settlement leaves them."""
+    microseconds = took // timedelta(microseconds=1)
+    with all_tenants():
+        Execution.objects.create(
+            id=uuid7(),
+            tenant=tenant,
+            job_id=uuid7(),
+            queue_id=1,
+            kind=kind,
+            number=1,
+            fence=1,
+            outcome=outcome,
+            predicted_us=1,
+            measured_us=microseconds,
+            dispatched_at=ended_at - took,
+            started_at=ended_at - took,
+            ended_at=ended_at,
+        )
+        with connection.cursor() as cursor:
+            row = [tenant.pk, 1, kind, outcome, False, 1_000_000, ended_at - took, microseconds, ended_at]
+            cursor.execute(_INSERT_TALLY, row)
+
+
+def minutes_of(tenant: Tenant) -> dict[datetime, TenantMinute]:
+    with tenant_context(tenant):
+        return {row.minute: row for row in TenantMinute.objects.all()}
+
+
+def test_what_settlement_ends_is_counted_with_its_wait_and_its_dead_letter(
+    acme: Tenant, tick: Tick, start: Start
+) -> None:
+    done, lost = submit(acme, 2)
+    tick()
+    complete(start, done)
+    fail(start, lost, is_permanent=True)
+    assert fold_tallies() == 2
+    with tenant_context(acme):
+        rows = list(TenantMinute.objects.all())
+    assert (sum(row.completed for row in rows), sum(row.failed for row in rows)) == (1, 1)
+    assert sum(row.dead_letters for row in rows) == 1
+    assert sum(sum(row.wait) for row in rows) == 2
+    with all_tenants():
+        executions = list(Execution.objects.all())
+        kinds = {row.outcome: row for row in KindHour.objects.all()}
+        queues = list(QueueMinute.objects.all())
+    assert {outcome: row.executions for outcome, row in kinds.items()} == {"completed": 1, "failed": 1}
+    assert sum(row.worker_us for row in kinds.values()) == sum(row.measured_us for row in executions)
+    assert sum(row.busy_us for row in rows) == sum(row.measured_us for row in executions)
+    assert sum(row.completed for row in queues) == 1
+
+
+def test_only_the_first_start_of_a_job_ends_its_wait(acme: Tenant, tick: Tick, start: Start) -> None:
+    (job,) = submit(acme)
+    tick()
+    first = begin(start, job)
+    settle([verdicts.yielded(first.execution_id, first.fence, {})])
+    tick()
+    complete(start, job)
+    fold_tallies()
+    with tenant_context(acme):
+        assert sum(sum(row.wait) for row in TenantMinute.objects.all()) == 1
+
+
+def test_what_had_ended_before_it_was_settled_is_counted_where_it_ended(acme: Tenant, tick: Tick, start: Start) -> None:
+    (job,) = submit(acme)
+    tick()
+    begun = begin(start, job)
+    with all_tenants():
+        LiveExecution.objects.update(started_at=F("started_at") - timedelta(hours=1))
+    verdict = verdicts.completed(begun.execution_id, begun.fence, {})
+    verdict.bill(peak_memory_kib=None, began_us=0, measured_us=1_000)
+    settle([verdict])
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("""
+            SELECT x.ended_at, s.ended_at, t.ended_at
+            FROM scheduling_execution x, scheduling_settled s, scheduling_tally t
+        """)
+        (ends,) = cursor.fetchall()
+    assert len(set(ends)) == 1
+    assert timezone.now() - ends[0] > timedelta(minutes=59)
+    fold_tallies()
+    assert minutes_of(acme)[ends[0].replace(second=0, microsecond=0)].completed == 1
+    hour = ends[0].replace(minute=0, second=0, microsecond=0)
+    assert differences(since=hour, until=hour + timedelta(hours=2)) == []
+
+
+def test_a_second_fold_counts_nothing_twice(acme: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
+    assert fold_tallies() == 1
+    before = minutes_of(acme)[DAY].completed
+    assert fold_tallies() == 0
+    assert minutes_of(acme)[DAY].completed == before == 1
+
+
+def test_while_more_has_ended_than_a_fold_takes_the_next_one_comes_sooner(
+    acme: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollups, "FOLD_ROWS", 2)
+    for _ in range(5):
+        end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
+    folder = TallyFolder()
+    turns = [(folder.take_turn(), folder.interval_seconds()) for _ in range(3)]
+    assert turns == [(2, rollups.NEXT_FOLD_SECONDS), (2, rollups.NEXT_FOLD_SECONDS), (1, rollups.FOLD_SECONDS)]
+    assert minutes_of(acme)[DAY].completed == 5
+
+
+def test_slot_time_is_counted_in_the_minutes_in_which_it_was_used(acme: Tenant) -> None:
+    ended = DAY + timedelta(minutes=3, seconds=15)
+    end_execution(acme, outcome="completed", ended_at=ended, took=timedelta(minutes=2, seconds=30))
+    fold_tallies()
+    rows = minutes_of(acme)
+    busy = {(minute - DAY) // timedelta(minutes=1): row.busy_us for minute, row in rows.items()}
+    assert busy == {0: 15_000_000, 1: 60_000_000, 2: 60_000_000, 3: 15_000_000}
+    assert {row.completed for minute, row in rows.items() if minute < ended.replace(second=0)} == {0}
+
+
+def test_a_late_commit_is_counted_in_its_own_minute(acme: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY + timedelta(hours=1), took=timedelta(seconds=1))
+    fold_tallies()
+    end_execution(acme, outcome="failed", ended_at=DAY, took=timedelta(seconds=1))
+    fold_tallies()
+    assert (minutes_of(acme)[DAY].failed, minutes_of(acme)[DAY].completed) == (1, 0)
+
+
+def test_a_tenant_sees_its_own_minutes_only(acme: Tenant, globex: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY, took=timedelta(seconds=1))
+    end_execution(globex, outcome="failed", ended_at=DAY, took=timedelta(seconds=1))
+    fold_tallies()
+    with tenant_context(acme), connection.cursor() as cursor:
+        cursor.execute("SELECT DISTINCT tenant_id FROM scheduling_tenant_minute")
+        assert cursor.fetchall() == [(acme.pk,)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_rollups_equal_a_recount_under_any_order_of_settling_and_folding(
+    acme: Tenant, globex: Tenant, seed: int
+) -> None:
+    chance = random.Random(seed)
+    expected: Counter[tuple[str, datetime]] = Counter()
+    busy: Counter[str] = Counter()
+    for _ in range(60):
+        tenant, outcome = chance.choice([acme, globex]), chance.choice(Execution.Outcome.values)
+        ended_at = DAY + timedelta(seconds=chance.randrange(7_200), microseconds=chance.randrange(1_000_000))
+        took = timedelta(microseconds=chance.randrange(1, 200_000_000))
+        end_execution(tenant, outcome=outcome, ended_at=ended_at, took=took, kind=chance.choice(["noop", "sleep"]))
+        busy[tenant.slug] += took // timedelta(microseconds=1)
+        if outcome in (*COMPLETED, *FAILED):
+            expected[tenant.slug, ended_at.replace(second=0, microsecond=0)] += 1
+        if chance.random() < 0.2:
+            fold_tallies(limit=chance.randrange(1, 9))
+        if chance.random() < 0.1:
+            assert differences(since=DAY, until=DAY + timedelta(hours=2)) == []
+    while fold_tallies(limit=7):
+        assert differences(since=DAY, until=DAY + timedelta(hours=2)) == []
+    for tenant in (acme, globex):
+        rows = minutes_of(tenant)
+        counted = {minute: row.completed + row.failed for minute, row in rows.items() if row.completed + row.failed}
+        assert counted == {minute: n for (slug, minute), n in expected.items() if slug == tenant.slug}
+        assert sum(row.busy_us for row in rows.values()) == busy[tenant.slug]
+        assert all(row.busy_us <= 60_000_000 * 60 for row in rows.values())
+
+
+def test_a_difference_in_each_rollup_is_found(acme: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=1), took=timedelta(seconds=1))
+    fold_tallies()
+    until = DAY + timedelta(hours=1)
+    with all_tenants():
+        TenantMinute.objects.filter(completed=1).update(completed=2)
+    assert {difference.rollup for difference in differences(since=DAY, until=until)} == {
+        "tenant-minute",
+        "tenant-minute runs",
+        "queue-minute",
+    }
+    with all_tenants():
+        TenantMinute.objects.filter(completed=2).update(completed=1)
+        KindHour.objects.update(worker_us=7)
+    (difference,) = differences(since=DAY, until=until)
+    assert (difference.rollup, difference.rolled, difference.recounted) == ("kind-hour", "1/7", "1/1000000")
+    with all_tenants():
+        KindHour.objects.all().delete()
+    assert [d.rolled for d in differences(since=DAY, until=until)] == [""]
+
+
+@pytest.mark.parametrize(
+    ("planted", "rollups_named"),
+    [
+        ({"busy_us": 999_999}, {"tenant-minute busy", "queue-minute"}),
+        ({"failed": 1}, {"tenant-minute", "tenant-minute runs", "queue-minute"}),
+        ({"dead_letters": 3}, {"queue-minute"}),
+        ({"run": [0] * 19}, {"tenant-minute runs"}),
+    ],
+)
+def test_a_planted_error_of_a_minute_is_found_and_named(
+    acme: Tenant, planted: dict[str, object], rollups_named: set[str]
+) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=1, seconds=30), took=timedelta(seconds=1))
+    fold_tallies()
+    until = DAY + timedelta(hours=1)
+    assert differences(since=DAY, until=until) == []
+    with all_tenants():
+        assert TenantMinute.objects.filter(completed=1).update(**planted) == 1
+    assert {difference.rollup for difference in differences(since=DAY, until=until)} == rollups_named
+
+
+def test_slot_time_of_what_ended_later_is_recounted_in_its_own_minutes(acme: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY + timedelta(minutes=75), took=timedelta(minutes=40))
+    assert differences(since=DAY, until=DAY + timedelta(hours=1)) == []
+    fold_tallies()
+    assert differences(since=DAY, until=DAY + timedelta(hours=1)) == []
+    with all_tenants():
+        TenantMinute.objects.filter(minute=DAY + timedelta(minutes=50)).update(busy_us=1)
+    found = differences(since=DAY, until=DAY + timedelta(hours=1))
+    assert ("tenant-minute busy", "1", "60000000") in {(d.rollup, d.rolled, d.recounted) for d in found}
+
+
+def test_verify_rollups_takes_hours(acme: Tenant) -> None:
+    ended_at = datetime.now(tz=UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=2, minutes=10)
+    end_execution(acme, outcome="completed", ended_at=ended_at, took=timedelta(seconds=1))
+    fold_tallies()
+    with all_tenants():
+        RollupClock.objects.update(counting_since="2020-01-01T00:00:00Z")
+    said = StringIO()
+    call_command("verify", "rollups", "--hours", "3", stdout=said)
+    assert "rollups: 1 tenants" in said.getvalue()
+    with all_tenants():
+        TenantMinute.objects.filter(completed=1).update(completed=2)
+    with pytest.raises(CommandError, match="faults were found"):
+        call_command("verify", "rollups", "--hours", "3", stdout=said, stderr=said)
+    assert "tenant-minute of" in said.getvalue()
+
+
+def test_verify_rollups_skips_hours_in_which_counting_began() -> None:
+    said = StringIO()
+    call_command("verify", "rollups", stdout=said)
+    assert "rollups: 1 skipped" in said.getvalue()
+
+
+def test_a_waiting_jobs_missed_deadline_is_counted_as_a_dead_letter(acme: Tenant) -> None:
+    submit(acme, deadline=datetime.now(tz=UTC) + timedelta(hours=1))
+    with all_tenants(), connection.cursor() as cursor:
+        cursor.execute("UPDATE scheduling_job_deadline SET deadline_at = now() - interval '1 second'")
+    run_sweep()
+    fold_tallies()
+    with all_tenants():
+        assert DeadLetter.objects.count() == 1
+        (row,) = KindHour.objects.all()
+    assert (row.outcome, row.executions, row.dead_letters) == ("", 0, 1)
+
+
+def test_the_last_hour_is_read_by_minute_queue_and_tenant(acme: Tenant, globex: Tenant) -> None:
+    now = DAY + timedelta(minutes=90, seconds=30)
+    for minutes_ago, outcome in ((0, "completed"), (5, "failed"), (30, "completed"), (70, "completed")):
+        ended = now - timedelta(minutes=minutes_ago)
+        end_execution(acme, outcome=outcome, ended_at=ended, took=timedelta(seconds=2))
+    end_execution(globex, outcome="completed", ended_at=now, took=timedelta(seconds=4))
+    fold_tallies()
+    with all_tenants():
+        work, by_tenant = read_recent_work(now), read_ended_by_tenant(now)
+    assert (work.total.completed, work.total.failed) == (2, 1)
+    assert [index for index, bucket in enumerate(work.buckets) if bucket.completed or bucket.failed] == [29, 54, 59]
+    assert {tenant_id: ended.busy_seconds for tenant_id, ended in by_tenant.items()} == {acme.pk: 4, globex.pk: 4}
+    assert work.total.wait_p50 == pytest.approx(1.75, abs=0.75)
+    with tenant_context(acme):
+        own, of_own = read_recent_work(now), read_ended_by_tenant(now)
+    assert (own.total.completed, own.total.failed, set(of_own)) == (1, 1, {acme.pk})
+
+
+def test_old_rows_go_and_a_second_time_nothing_does(acme: Tenant) -> None:
+    end_execution(acme, outcome="completed", ended_at=DAY - timedelta(days=500), took=timedelta(seconds=1))
+    end_execution(acme, outcome="completed", ended_at=datetime.now(tz=UTC), took=timedelta(microseconds=1))
+    fold_tallies()
+    with all_tenants():
+        for minute in (DAY - timedelta(days=500), datetime.now(tz=UTC)):
+            ShareMinute.objects.create(
+                tenant=acme, minute=minute, queue=Queue.objects.all()[0], entitled_us=1, backlogged_us=1
+            )
+        kept = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
+    gone = prune_rollups(limit=100)
+    assert set(gone) == {table.removeprefix("scheduling_") for table, _ in rollups.KEPT_DAYS}
+    assert min(count for name, count in gone.items() if not name.endswith("_gauge")) >= 1
+    assert set(prune_rollups(limit=100).values()) == {0}
+    with all_tenants():
+        left = [table.objects.count() for table in (QueueMinute, TenantMinute, KindHour, ShareMinute)]
+    assert all(1 <= after < before for after, before in zip(left, kept, strict=True))

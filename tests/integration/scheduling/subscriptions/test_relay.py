@@ -1,0 +1,405 @@
+"""What happens to jobs is told to the webhooks that asked for it: once each, whoever dies, and nobody else's."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from scheduling.jobs.cancellation import cancel_jobs
+from scheduling.models import EventRelay, Job, JobEvent
+from scheduling.streams import event_pages
+from scheduling.streams.event_feed import read_horizon
+from scheduling.subscriptions import relay
+from scheduling.subscriptions.registry import JOB_EVENTS
+from scheduling.subscriptions.relay import EventRelayer
+from tenants.clock import read_clock
+from tenants.context import all_tenants, tenant_context
+from tenants.ids import uuid7
+from tenants.models import Tenant
+from tenants.services.limits import set_tenant_limit
+from tenants.services.tenants import reinstate_tenant, suspend_tenant
+from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
+from tests.integration.streams.sessions import another_session, let_settle
+from workloads.webhooks.models import Webhook
+from workloads.webhooks.service import create_webhook, delete_webhook, update_webhook
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def subscribe(tenant: Tenant, *events: str, name: str = "ops", job_filter: str = "") -> Webhook:
+    return create_webhook(
+        tenant=tenant, name=name, url="https://example.com/hook", events=events or JOB_EVENTS, job_filter=job_filter
+    ).webhook
+
+
+def cancel(*jobs: Job) -> None:
+    with all_tenants():
+        cancel_jobs(job_ids=[job.pk for job in jobs])
+
+
+def take_turn() -> int:
+    """One turn of a dispatcher that has seen nothing before, once all is settled."""
+    let_settle()
+    return EventRelayer().take_turn()
+
+
+def deliveries() -> list[Job]:
+    with all_tenants():
+        return list(Job.objects.filter(kind="webhook_delivery").order_by("id"))
+
+
+def told() -> list[tuple[str, str, UUID]]:
+    """Which webhook was told of what about which job."""
+    payloads = [job.payload for job in deliveries()]
+    return [(each["webhook"], each["event"], UUID(each["data"]["job"])) for each in payloads]
+
+
+def test_each_end_and_each_retry_is_told_once(acme: Tenant, tick: Tick, start: Start) -> None:
+    webhook = subscribe(acme)
+    done, dead, again, waiting = submit(acme, 4)
+    tick()
+    complete(start, done)
+    fail(start, dead, is_permanent=True)
+    fail(start, again)
+    cancel(waiting)
+    assert take_turn() == 4
+    assert set(told()) == {
+        (str(webhook.pk), "job.completed", done.pk),
+        (str(webhook.pk), "job.discarded", dead.pk),
+        (str(webhook.pk), "job.retrying", again.pk),
+        (str(webhook.pk), "job.cancelled", waiting.pk),
+    }
+    assert take_turn() == 0
+    assert len(told()) == 4
+
+
+def test_what_is_told_names_the_job_and_its_error_and_no_payload(acme: Tenant, tick: Tick, start: Start) -> None:
+    subscribe(acme)
+    (job,) = submit(acme, tags=("night",))
+    tick()
+    fail(start, job)
+    take_turn()
+    (delivery,) = deliveries()
+    with all_tenants():
+        event = JobEvent.objects.get(job_id=job.pk, name="execution.failed")
+        assert JobEvent.objects.get(job_id=delivery.pk).actor == "system"
+        queue = job.queue.name
+    assert delivery.payload["timestamp"] == event.at.isoformat()
+    assert delivery.payload["data"] == {
+        "event": str(event.pk),
+        "job": str(job.pk),
+        "kind": "noop",
+        "queue": queue,
+        "state": "retryable",
+        "tags": ["night"],
+        "fair_key": "",
+        "batch": None,
+        "attempt": 1,
+        "error": {"type": "ValueError", "message": "no"},
+    }
+
+
+def test_whoever_dies_before_the_commit_has_told_nothing(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscribe(acme)
+    cancel(*submit(acme, 3))
+
+    class DiedError(Exception):
+        """The dispatcher is gone."""
+
+    def die(*args: Any, **kwargs: Any) -> None:
+        raise DiedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventRelay, "save", die)
+        with pytest.raises(DiedError):
+            take_turn()
+    assert told() == []
+    assert take_turn() == 3
+    assert (take_turn(), len(set(told())), len(told())) == (0, 3, 3)
+
+
+def test_two_dispatchers_tell_once(acme: Tenant) -> None:
+    subscribe(acme)
+    cancel(*submit(acme, 3))
+    let_settle()
+    turns = [EventRelayer(), EventRelayer()]
+    assert sum(each.take_turn() for each in turns * 2) == 3
+    assert len(told()) == 3
+
+
+def test_each_tenant_hears_its_own(acme: Tenant, globex: Tenant) -> None:
+    own, theirs = subscribe(acme), subscribe(globex)
+    (mine,), (others,) = submit(acme), submit(globex)
+    cancel(mine)
+    assert take_turn() == 1
+    assert told() == [(str(own.pk), "job.cancelled", mine.pk)]
+    cancel(others)
+    assert take_turn() == 1
+    assert told()[1:] == [(str(theirs.pk), "job.cancelled", others.pk)]
+    assert [job.tenant_id for job in deliveries()] == [acme.pk, globex.pk]
+
+
+def test_deliveries_are_not_told_of(acme: Tenant) -> None:
+    subscribe(acme)
+    cancel(*submit(acme))
+    assert take_turn() == 1
+    cancel(*deliveries())
+    assert take_turn() == 0
+    assert len(told()) == 1
+
+
+def test_without_subscriptions_nothing_is_read_or_written(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_webhook(tenant=acme, name="ops", url="https://example.com/hook")
+    cancel(*submit(acme))
+    monkeypatch.setattr(relay, "read_page", lambda **options: pytest.fail("it reads"))
+    assert take_turn() == 0
+    with all_tenants():
+        assert not EventRelay.objects.exists()
+
+
+def test_where_nothing_happens_nothing_is_written(acme: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    subscribe(acme)
+    cancel(*submit(acme))
+    take_turn()
+    # All that was written is long ago.
+    monkeypatch.setattr(relay, "ID_SLACK", -timedelta(hours=1))
+    with all_tenants():
+        before = EventRelay.objects.values().get()
+    take_turn()
+    with all_tenants():
+        assert EventRelay.objects.values().get() == before
+
+
+def test_a_filter_is_asked_of_each_job(acme: Tenant) -> None:
+    night = subscribe(acme, "job.cancelled", name="night", job_filter="tag:night -kind:sleep")
+    subscribe(acme, "job.completed", name="other")
+    (wanted,), (untagged,) = submit(acme, tags=("night",)), submit(acme)
+    (slept,) = submit(acme, kind="sleep", tags=("night",), payload={"seconds": 1})
+    cancel(wanted, untagged, slept)
+    assert take_turn() == 1
+    assert told() == [(str(night.pk), "job.cancelled", wanted.pk)]
+
+
+def test_a_webhook_is_told_what_happens_after_it_was_made(acme: Tenant) -> None:
+    early, late, later = submit(acme, 3)
+    cancel(early)
+    webhook = subscribe(acme)
+    cancel(late)
+    # Others that are made meanwhile begin there, whoever has read how far.
+    assert take_turn() == 1
+    second = subscribe(acme, name="second")
+    cancel(later)
+    assert take_turn() == 2
+    assert told() == [
+        (str(webhook.pk), "job.cancelled", late.pk),
+        *sorted((str(each.pk), "job.cancelled", later.pk) for each in (webhook, second)),
+    ]
+
+
+def test_a_webhook_that_was_changed_or_deleted_is_told_no_more(acme: Tenant) -> None:
+    webhook, other = subscribe(acme), subscribe(acme, name="other")
+    with tenant_context(acme):
+        update_webhook(webhook_id=webhook.pk, changes={"events": []})
+        delete_webhook(webhook=other)
+    cancel(*submit(acme))
+    assert take_turn() == 0
+    with tenant_context(acme):
+        update_webhook(webhook_id=webhook.pk, changes={"events": ["job.cancelled"]})
+    (job,) = submit(acme)
+    cancel(job)
+    take_turn()
+    assert told() == [(str(webhook.pk), "job.cancelled", job.pk)]
+
+
+def test_what_is_committed_late_is_told_late_and_not_skipped(acme: Tenant) -> None:
+    subscribe(acme)
+    open_job, beside = submit(acme, 2)
+    let_settle()
+    with another_session(acme.pk) as late:
+        late.execute(
+            "INSERT INTO scheduling_jobevent (id, tenant_id, job_id, at, name, state, actor, request_id, data)"
+            " VALUES (%s, %s, %s, now(), 'job.cancelled', 'cancelled', 'system', '', '{}')",
+            [uuid7(), acme.pk, open_job.pk],
+        )
+        cancel(beside)
+        assert EventRelayer().take_turn() == 0
+        late.execute("COMMIT")
+    assert take_turn() == 2
+    assert {job for _, _, job in told()} == {open_job.pk, beside.pk}
+    assert take_turn() == 0
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"WALKED": 4, "TOLD": 3, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 10, "TURN_DELIVERIES": 20},
+        {"WALKED": 100, "TOLD": 3, "TOLD_OF_EACH": 2, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 1, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+        {"WALKED": 100, "TOLD": 100, "TOLD_OF_EACH": 50, "TENANT_DELIVERIES": 1, "TURN_DELIVERIES": 2},
+    ],
+)
+def test_pages_of_any_size_tell_everything_once(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> None:
+    for name, size in sizes.items():
+        monkeypatch.setattr(relay if name.endswith("_DELIVERIES") else event_pages, name, size)
+    hooks = [subscribe(acme, name=f"hook {n}") for n in range(3)]
+    theirs = subscribe(globex)
+    mine, others = submit(acme, 7), submit(globex, 3)
+    cancel(*mine[:3], *others, *mine[3:])
+    let_settle()
+    relayer, turns = EventRelayer(), 0
+    relayer.take_turn()
+    while relayer.interval_seconds() == 0:
+        turns += 1
+        assert turns < 100
+        # Somebody else goes on.
+        relayer = EventRelayer()
+        assert relayer.take_turn() <= sizes["TURN_DELIVERIES"]
+    wanted = [(str(hook.pk), "job.cancelled", job.pk) for hook in hooks for job in mine]
+    wanted += [(str(theirs.pk), "job.cancelled", job.pk) for job in others]
+    assert sorted(told()) == sorted(wanted)
+    assert take_turn() == 0
+
+
+def test_a_flood_of_one_tenant_makes_nobody_wait(acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "TURN_DELIVERIES", 4)
+    monkeypatch.setattr(relay, "TENANT_DELIVERIES", 2)
+    hooks = [subscribe(acme, name=f"hook {n}") for n in range(3)]
+    theirs = subscribe(globex)
+    flood, (other,) = submit(acme, 20), submit(globex)
+    cancel(*flood)
+    cancel(other)
+    assert take_turn() == 3
+    assert (str(theirs.pk), "job.cancelled", other.pk) in told()
+    # What comes while the flood is told finds its place in the next turn, and the flood goes on in each.
+    (another,) = submit(globex)
+    cancel(another)
+    assert take_turn() == 3
+    assert (str(theirs.pk), "job.cancelled", another.pk) in told()
+    turns = 0
+    while len(told()) < 62:
+        turns += 1
+        assert turns < 100
+        assert take_turn() <= 4
+    assert len(set(told())) == len(told()) == len(hooks) * 20 + 2
+    assert take_turn() == 0
+    with all_tenants():
+        assert not EventRelay.objects.exclude(tenant=None).exists()
+
+
+def test_a_tenant_without_room_rests_and_goes_on_where_it_stood(acme: Tenant, globex: Tenant) -> None:
+    subscribe(acme)
+    subscribe(globex)
+    mine, others = submit(acme, 5), submit(globex)
+    set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=2, reason="small")
+    cancel(*mine, *others)
+    assert take_turn() == 3
+    assert [job for _, _, job in told()[:2]] == [job.pk for job in mine[:2]]
+    # It rests, and nobody waits for it.
+    more = submit(globex)
+    cancel(*more)
+    assert take_turn() == 1
+    set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=100, reason="large")
+    assert take_turn() == 0
+    end_rests()
+    assert take_turn() == 3
+    cancel(*submit(acme))
+    assert take_turn() + take_turn() == 1
+    with all_tenants():
+        assert not EventRelay.objects.exclude(tenant=None).exists()
+    jobs = [job for _, _, job in told()]
+    assert len(jobs) == len(set(jobs)) == 8
+
+
+def test_what_a_suspended_tenant_missed_is_told_when_it_is_back(acme: Tenant) -> None:
+    subscribe(acme)
+    cancel(*submit(acme, 2))
+    suspend_tenant(tenant=acme, reason="unpaid")
+    assert take_turn() == 0
+    reinstate_tenant(tenant=acme, reason="paid")
+    end_rests()
+    assert take_turn() == 2
+    assert take_turn() == 0
+
+
+def test_a_tenant_that_is_behind_and_unsubscribes_is_forgotten(acme: Tenant, globex: Tenant) -> None:
+    webhook = subscribe(acme)
+    subscribe(globex)
+    jobs = submit(acme, 2)
+    set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=0, reason="none")
+    cancel(*jobs)
+    assert take_turn() == 0
+    with tenant_context(acme):
+        delete_webhook(webhook=webhook)
+    end_rests()
+    assert take_turn() == 0
+    with all_tenants():
+        assert not EventRelay.objects.exclude(tenant=None).exists()
+
+
+def test_what_breaks_for_one_tenant_rests_and_the_others_are_told(
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from scheduling.subscriptions import deliveries as telling
+
+    subscribe(acme)
+    subscribe(globex)
+    mine, others = submit(acme), submit(globex)
+    cancel(*mine, *others)
+    submit_jobs = telling.submit_jobs
+
+    def break_for_acme(*, tenant: Tenant, **options: Any) -> Any:
+        bulk = submit_jobs(tenant=tenant, **options)
+        if tenant == acme:
+            raise RuntimeError("broken")
+        return bulk
+
+    with monkeypatch.context() as patch:
+        patch.setattr(telling, "submit_jobs", break_for_acme)
+        assert take_turn() == 1
+    assert "relay.broken" in caplog.messages
+    end_rests()
+    assert take_turn() == 1
+    assert {job for _, _, job in told()} == {mine[0].pk, others[0].pk}
+
+
+def test_a_database_that_was_restored_elsewhere_begins_anew(acme: Tenant, caplog: pytest.LogCaptureFixture) -> None:
+    subscribe(acme)
+    cancel(*submit(acme))
+    take_turn()
+    cancel(*submit(acme))
+    with all_tenants():
+        EventRelay.objects.update(settled=read_horizon().upcoming + 1_000_000)
+    assert take_turn() == 0
+    assert "relay.begun_anew" in caplog.messages
+    (job,) = submit(acme)
+    cancel(job)
+    assert take_turn() == 1
+    assert told()[1:] == [(told()[0][0], "job.cancelled", job.pk)]
+
+
+def test_an_old_place_does_not_make_a_late_subscriber_hear_the_past(acme: Tenant) -> None:
+    webhook = subscribe(acme)
+    cancel(*submit(acme))
+    take_turn()
+    with tenant_context(acme):
+        update_webhook(webhook_id=webhook.pk, changes={"events": []})
+    cancel(*submit(acme))
+    with all_tenants():
+        EventRelay.objects.update(since=read_clock() - timedelta(days=30))
+    take_turn()
+    with tenant_context(acme):
+        update_webhook(webhook_id=webhook.pk, changes={"events": ["job.cancelled"]})
+    (job,) = submit(acme)
+    cancel(job)
+    assert take_turn() == 1
+    assert told()[1:] == [(str(webhook.pk), "job.cancelled", job.pk)]
+
+
+def end_rests() -> None:
+    with all_tenants():
+        EventRelay.objects.exclude(tenant=None).update(due_at=read_clock() - timedelta(seconds=1))

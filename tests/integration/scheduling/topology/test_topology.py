@@ -1,0 +1,213 @@
+"""Queues and pools that are added: their clocks, their names, their entries; and rows that came without a clock."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.functions import Now
+
+from scheduling.dispatch.tick import run_tick
+from scheduling.fleet.workers import Registration, register_worker
+from scheduling.models import PoolClock, Queue, QueueClock, WorkerPool
+from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool, update_queue
+from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError
+from tenants.models import AuditLogEntry, Tenant
+from tests.integration.scheduling.acts import submit
+
+pytestmark = pytest.mark.django_db
+
+
+def entry_of(action: str) -> AuditLogEntry:
+    with all_tenants():
+        return AuditLogEntry.objects.get(action=action)
+
+
+def run_json(*arguments: str) -> Any:
+    out = io.StringIO()
+    call_command(*arguments, "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_jobs_sent_to_a_new_queue_of_a_new_pool_are_dispatched(acme: Tenant) -> None:
+    pool = create_worker_pool(name="far", reason="a second data centre")
+    queue = create_queue(name="far-queue", pool="far")
+    create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    assert register_worker(pool_name="far", hostname="far", pid=1, slots=1).queue_names == ("far-queue",)
+    (job,) = submit(acme)
+    assert job.queue_id == queue.pk
+    assert run_tick(pool.pk).dispatched == 1
+
+
+def test_a_new_queue_of_a_pool_that_has_worked_earns_no_credit_for_the_past(
+    acme: Tenant, worker: Registration, pool: WorkerPool
+) -> None:
+    with all_tenants():
+        PoolClock.objects.filter(pool=pool).update(virtual_time=9_000_000)
+    queue = create_queue(name="late", pool=pool)
+    create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    submit(acme)
+    assert run_tick(pool.pk).dispatched == 1
+    assert QueueClock.objects.get(queue=queue).vruntime >= 9_000_000
+
+
+def test_an_entry_says_what_was_made_and_why() -> None:
+    pool = create_worker_pool(name="far", values={"memory_mib": 256}, reason="small machines")
+    create_queue(name="slow", pool=pool, values={"weight": 3, "cap": 2}, reason="scans")
+    made, added = entry_of("worker_pool.created"), entry_of("queue.created")
+    assert (made.reason, made.target_id) == ("small machines", str(pool.pk))
+    assert made.after == {"name": "far", "description": "", "memory_mib": 256}
+    assert (added.reason, added.after["pool"], added.after["weight"], added.after["cap"]) == ("scans", "far", 3, 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "Upper",
+        "a b",
+        "a.b",
+        "-a",
+        "a_",
+        "ä",
+        "a\n",
+        "a" * 61,
+        # A key of the broker's own.
+        "unacked_index",
+        # It exists, as a queue and as a pool.
+        "maintenance",
+    ],
+)
+def test_a_name_that_cannot_be_given_is_refused_and_nothing_is_left(name: str) -> None:
+    def create_each() -> None:
+        with pytest.raises(FieldInvalidError) as of_queue:
+            create_queue(name=name, pool="default")
+        with pytest.raises(FieldInvalidError) as of_pool:
+            create_worker_pool(name=name)
+        assert of_queue.value.errors[0]["field"] == of_pool.value.errors[0]["field"] == "name"
+
+    before = (Queue.objects.count(), WorkerPool.objects.count())
+    create_each()
+    assert (Queue.objects.count(), WorkerPool.objects.count()) == before
+    with all_tenants():
+        assert not AuditLogEntry.objects.filter(action__endswith=".created").exists()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("weight", 0),
+        ("weight", 1_001),
+        ("cap", -1),
+        ("dispatches_per_minute", 0),
+        ("dispatch_burst", 1_000_001),
+        ("resource_class", "gpu"),
+        ("expected_seconds", 0.0),
+        ("expected_seconds", float("nan")),
+        ("expected_seconds", float("inf")),
+        ("description", "x" * 201),
+        # Pausing has a service of its own.
+        ("is_paused", True),
+    ],
+)
+def test_a_value_out_of_bounds_is_refused_when_adding_as_when_editing(field: str, value: Any) -> None:
+    with pytest.raises(FieldInvalidError, match=field):
+        create_queue(name="new", pool="default", values={field: value})
+    with pytest.raises(FieldInvalidError, match=field):
+        update_queue(queue=Queue.objects.get(name="dataset"), changes={field: value})
+    assert not Queue.objects.filter(name="new").exists()
+
+
+def test_a_queue_needs_a_pool_that_exists() -> None:
+    with pytest.raises(FieldInvalidError, match="there are: default, maintenance"):
+        create_queue(name="new", pool="nope")
+
+
+def test_a_memory_class_is_one_of_those_there_are() -> None:
+    with pytest.raises(FieldInvalidError, match="memory_mib"):
+        create_worker_pool(name="new", values={"memory_mib": 300})
+
+
+def test_a_pool_and_a_queue_that_came_without_clocks_get_them_from_the_tick(acme: Tenant) -> None:
+    with all_tenants():
+        pool = WorkerPool.objects.create(name="copied")
+        queue = Queue.objects.create(name="copied", pool=pool)
+    assert run_tick(pool.pk).was_led
+    assert PoolClock.objects.get(pool=pool).ticked_at is not None
+    create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    register_worker(pool_name="copied", hostname="far", pid=1, slots=1)
+    submit(acme)
+    assert run_tick(pool.pk).dispatched == 1
+
+
+def test_a_job_is_not_lost_that_came_before_its_queue_had_a_clock(
+    acme: Tenant, worker: Registration, pool: WorkerPool
+) -> None:
+    with all_tenants():
+        queue = Queue.objects.create(name="copied", pool=pool)
+    create_routing_rule(values={"position": 1, "kind": "noop", "queue": queue})
+    submit(acme)
+    # The pool was ticked just now, so this one does not look for clocks.
+    assert run_tick(pool.pk).dispatched == 0
+    with all_tenants():
+        PoolClock.objects.update(ticked_at=Now() - timedelta(seconds=2))
+    assert run_tick(pool.pk).dispatched == 1
+
+
+def test_the_commands_make_both_and_print_them_as_json() -> None:
+    pool = run_json("create_worker_pool", "far", "--memory-mib", "512", "--reason", "x")
+    assert pool == {"name": "far", "description": "", "memory_mib": 512}
+    queue = run_json(
+        *(
+            "create_queue",
+            "slow",
+            "--pool",
+            "far",
+            "--weight",
+            "3",
+            "--dispatches-per-minute",
+            "60",
+            "--dispatch-burst",
+        ),
+        *("2", "--resource-class", "cpu+memory", "--expected-seconds", "2.5", "--description", "scans"),
+    )
+    assert queue == {
+        "name": "slow",
+        "pool": "far",
+        "description": "scans",
+        "weight": 3,
+        "cap": None,
+        "dispatches_per_minute": 60,
+        "dispatch_burst": 2,
+        "resource_class": "cpu+memory",
+        "expected_seconds": 2.5,
+    }
+
+
+def test_the_commands_say_in_words_what_comes_next() -> None:
+    out = io.StringIO()
+    call_command("create_worker_pool", "far", stdout=out)
+    call_command("create_queue", "slow", pool="far", stdout=out)
+    assert out.getvalue() == (
+        "Worker pool far is there; “run_worker --pool far” starts a worker of it.\n"
+        "Queue slow is in the pool far; a routing rule or tier row sends jobs to it.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create_worker_pool", "default"),
+        ("create_queue", "dataset", "--pool", "default"),
+        ("create_queue", "new", "--pool", "nope"),
+        ("create_queue", "new", "--pool", "default", "--weight", "0"),
+    ],
+)
+def test_what_cannot_be_made_is_an_error_of_the_command(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError):
+        call_command(*arguments)

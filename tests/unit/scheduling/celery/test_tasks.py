@@ -1,0 +1,69 @@
+"""What messages may ask for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from celery import current_app
+from celery.app.defaults import NAMESPACES, flatten
+from django.conf import settings
+
+from scheduling.celery.tasks import read_hint
+from scheduling.conf import MAX_MESSAGE_JOBS
+from scheduling.exceptions import OptionInvalidError
+from scheduling.schedules.beat_submissions import read_request
+
+ID, TOKEN = "01920000-0000-7000-8000-000000000001", "8ab3c1d6-0c5c-4f0e-9a39-3f3c4f3b6f10"
+
+
+def test_a_hint_names_executions_and_their_token() -> None:
+    assert read_hint(([ID], TOKEN), {}) == ([UUID(ID)], UUID(TOKEN))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((), {}),
+        (([ID],), {}),
+        (([ID], TOKEN, "more"), {}),
+        (([ID], TOKEN), {"tenant": "globex"}),
+        (([], TOKEN), {}),
+        (([ID] * (MAX_MESSAGE_JOBS + 1), TOKEN), {}),
+        ((ID, TOKEN), {}),
+        (([None], TOKEN), {}),
+        (([[ID]], TOKEN), {}),
+        (([ID, "x"], TOKEN), {}),
+        (([ID], 7), {}),
+        (([ID], ""), {}),
+        (({"id": ID}, TOKEN), {}),
+        (([ID + "\0"], TOKEN), {}),
+    ],
+)
+def test_anything_else_is_no_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    assert read_hint(args, kwargs) is None
+
+
+def test_tasks_are_known_by_names_of_their_own() -> None:
+    assert {"scheduling.execute", "scheduling.submit", "scheduling.maintain_partitions"} <= set(current_app.tasks)
+
+
+def test_beats_submission_reads_times_with_their_zone() -> None:
+    request = read_request("noop", {}, {"run_at": "2026-12-01T08:00:00+01:00", "priority": 2})
+    assert request.run_at == datetime(2026, 12, 1, 7, tzinfo=UTC)
+    assert request.priority == 2
+
+
+@pytest.mark.parametrize("options", [{"run_at": "tomorrow"}, {"run_at": 7}, {"colour": "red"}])
+def test_beats_submission_refuses_options_that_no_job_has(options: dict[str, Any]) -> None:
+    with pytest.raises(OptionInvalidError):
+        read_request("noop", {}, options)
+
+
+def test_every_celery_setting_is_one_that_celery_knows() -> None:
+    # Celery takes any name without a word, so a misspelt one would change nothing.
+    known = {name.upper() for name, _ in flatten(NAMESPACES)}
+    ours = {name.removeprefix("CELERY_") for name in dir(settings) if name.startswith("CELERY_")}
+    assert ours <= known, ours - known

@@ -1,0 +1,486 @@
+"""The dispatcher's loop with servers that come and go; time passes only when the loop waits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+from django.db import DataError, IntegrityError, InternalError, OperationalError, ProgrammingError
+
+from scheduling.dispatch import duties
+from scheduling.dispatch import loop as module
+from scheduling.dispatch.awaited import Awaited
+from scheduling.dispatch.broker import News
+from scheduling.dispatch.duties import Duty
+from scheduling.dispatch.loop import Dispatcher
+from scheduling.dispatch.tick import TickResult
+from scheduling.exceptions import BrokerUnavailableError
+from tenants.database.errors import ConnectionLostError
+
+POOL, OTHER = 1, 2
+FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))
+EVERYTHING = News(is_everything=True)
+
+
+class World:
+    """Clock, broker and database as the loop meets them, and a record of what it did when."""
+
+    def __init__(self, stopped: threading.Event, until: float) -> None:
+        self.now = 1_000.0
+        self._until = self.now + until
+        self._began = self.now
+        self._stopped = stopped
+        self.done: list[tuple[float, str]] = []
+        self.turned_at: list[float] = []
+        self.is_broker_away: Callable[[float], bool] = lambda _: False
+        self.is_database_away: Callable[[float], bool] = lambda _: False
+        self.is_deadlocked: Callable[[float], bool] = lambda _: False
+        self.statement_error: type[Exception] = OperationalError
+        # The pools whose ticks fail, and by what, until their bad rows are set aside.
+        self.failing: dict[int, Exception] = {}
+        self.unpublished: Callable[[float], int] = lambda _: 0
+        self.is_epoch_new: Callable[[float], bool] = lambda _: False
+        self.wakes_at: float | None = None
+        self.endings: list[UUID] = []
+        self.news = EVERYTHING
+        self.types_looked_at: list[float] = []
+        self.pools = [POOL]
+        self.has_woken_others: Callable[[int, float], bool] = lambda _, at: False
+        self.is_led_by_another: Callable[[World], bool] = lambda _: False
+        self.awaited: Callable[[float], Awaited | None] = lambda _: Awaited.EITHER
+
+    @property
+    def elapsed(self) -> float:
+        return round(self.now - self._began, 3)
+
+    def turn(self) -> None:
+        self.turned_at.append(self.elapsed)
+
+    def times(self, what: str) -> list[float]:
+        return [at for at, done in self.done if done == what]
+
+    def wait_for_wake(self, seconds: float) -> bool:
+        if self.wakes_at is not None and self.elapsed <= self.wakes_at < self.elapsed + seconds:
+            self.wait(self.wakes_at - self.elapsed)
+            self.wakes_at = None
+            return True
+        return self.wait(seconds)
+
+    def leave_late_wake(self, _pool_id: int) -> None:
+        self.done.append((self.elapsed, "leave a wake"))
+
+    def wake(self, *_: object) -> None:
+        self.done.append((self.elapsed, "wake"))
+
+    def wait(self, seconds: float) -> bool:
+        self.now += seconds
+        if self.now >= self._until:
+            self._stopped.set()
+        return False
+
+    def take_news(self) -> News:
+        taken, self.endings = self.endings, []
+        return replace(self.news, endings=tuple(taken))
+
+    def tick(self, pool_id: int, *, ending: Sequence[UUID]) -> TickResult:
+        self._ask_database()
+        if (error := self.failing.get(pool_id)) is not None:
+            self.done.append((self.elapsed, f"failed tick {pool_id}"))
+            raise error
+        self.done.append((self.elapsed, "tick" if pool_id == POOL else f"tick {pool_id}"))
+        self.done.extend((self.elapsed, f"ending {token}") for token in ending)
+        return TickResult(
+            not self.is_led_by_another(self),
+            unpublished=self.unpublished(self.elapsed),
+            has_woken_others=self.has_woken_others(pool_id, self.elapsed),
+            awaited=self.awaited(self.elapsed),
+        )
+
+    def set_aside(self, pool_id: int) -> int:
+        self.done.append((self.elapsed, f"set aside {pool_id}"))
+        self.failing.pop(pool_id, None)
+        return 1
+
+    def republish(self, *, is_epoch_new: bool) -> int:
+        assert is_epoch_new
+        self.done.append((self.elapsed, "republish"))
+        return 0
+
+    def note_broker_away(self, pool_ids: Sequence[int]) -> None:
+        assert pool_ids == self.pools
+        self.done.append((self.elapsed, "note"))
+
+    def probe_epoch(self) -> bool:
+        if self.is_broker_away(self.elapsed):
+            raise BrokerUnavailableError
+        return self.is_epoch_new(self.elapsed)
+
+    def remove_wrong_types(self, queue_names: Sequence[str]) -> int:
+        assert list(queue_names) == ([] if not self.elapsed else ["q", "r"])
+        if self.is_broker_away(self.elapsed):
+            raise BrokerUnavailableError
+        self.types_looked_at.append(self.elapsed)
+        return 0
+
+    def broker(self) -> SimpleNamespace:
+        return SimpleNamespace(
+            is_epoch_new=self.probe_epoch,
+            wait_for_wake=self.wait_for_wake,
+            take_news=self.take_news,
+            News=News,
+            leave_late_wake=self.leave_late_wake,
+            wake_dispatcher=self.wake,
+        )
+
+    def _ask_database(self) -> None:
+        if self.is_database_away(self.elapsed):
+            raise ConnectionLostError
+        if self.is_deadlocked(self.elapsed):
+            raise self.statement_error
+
+
+class Stopped(threading.Event):
+    """An event whose waiting moves the world's clock."""
+
+    world: World
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.world.wait(timeout or 0.0)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
+    """Run the loop for so many seconds in a world that the caller sets up."""
+
+    def run_for(
+        seconds: float,
+        *,
+        also: Sequence[Duty] = (),
+        on_start: Callable[[World], None] | None = None,
+        **world_settings: object,
+    ) -> World:
+        stopped = Stopped()
+        world = stopped.world = World(stopped, seconds)
+        if on_start is not None:
+            on_start(world)
+        for name, value in world_settings.items():
+            setattr(world, name, value)
+        pools = SimpleNamespace(order_by=lambda *_: SimpleNamespace(values_list=lambda *_, **__: world.pools))
+        queues = SimpleNamespace(order_by=lambda: SimpleNamespace(values_list=lambda *_: [("q", POOL), ("r", OTHER)]))
+        monkeypatch.setattr(module, "WorkerPool", SimpleNamespace(objects=pools))
+        monkeypatch.setattr(module, "Queue", SimpleNamespace(objects=queues))
+        monkeypatch.setattr(module, "connection", SimpleNamespace(connection=None, close=lambda: None))
+        monkeypatch.setattr(module, "run_tick", world.tick)
+        monkeypatch.setattr(module, "set_aside_refused", world.set_aside)
+        monkeypatch.setattr(module, "republish_unstarted", world.republish)
+        monkeypatch.setattr(module, "note_broker_away", world.note_broker_away)
+        monkeypatch.setattr(module, "broker", world.broker())
+        monkeypatch.setattr(module, "remove_wrong_types", world.remove_wrong_types)
+        for part in (module, duties):
+            monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: world.now))
+        Dispatcher(stopped, also, world.turn).run()
+        return world
+
+    return run_for
+
+
+def test_it_ticks_at_least_every_quarter_of_a_second(run: Callable[..., World]) -> None:
+    assert run(1.0).times("tick") == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_after_an_outage_of_the_database_ticks_go_on_within_two_seconds(run: Callable[..., World]) -> None:
+    world = run(40.0, is_database_away=lambda at: 12.0 <= at < 20.0)
+    assert not world.times("tick") or max(at for at in world.times("tick") if at < 20) < 12.0
+    back = min(at for at in world.times("tick") if at >= 20.0)
+    assert back <= 22.0
+
+
+@pytest.mark.parametrize("fault", ["none", "is_database_away", "is_deadlocked", "is_broker_away"])
+def test_loop_turns_whatever_is_away(run: Callable[..., World], fault: str) -> None:
+    world = run(30.0, **({} if fault == "none" else {fault: lambda at: at > 1.0}))
+    assert max(after - before for before, after in pairwise([*world.turned_at, 30.0])) <= 2.5
+
+
+def test_turn_is_marked_before_each_duty(run: Callable[..., World]) -> None:
+    turns: list[int] = []
+    world: list[World] = []
+
+    def note() -> None:
+        turns.append(len(world[0].turned_at))
+
+    run(0.1, on_start=world.append, also=[Duty("one", lambda: 1.0, note), Duty("other", lambda: 1.0, note)])
+    assert turns[1] == turns[0] + 1
+
+
+def test_a_deadlock_costs_a_round(run: Callable[..., World]) -> None:
+    world = run(14.0, is_deadlocked=lambda at: at == 10.5)
+    assert 10.6 in world.times("tick")
+
+
+@pytest.mark.parametrize("error", [DataError(), IntegrityError(), OperationalError(), ProgrammingError(), ValueError()])
+def test_pool_whose_ticks_fail_backs_off_and_has_its_bad_rows_set_aside(
+    run: Callable[..., World], error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", module.__package__):
+        world = run(12.0, pools=[POOL, OTHER], failing={POOL: error})
+    failed = world.times(f"failed tick {POOL}")
+    assert [round(later - at, 1) for at, later in pairwise(failed)] == [0.1, 0.2, 0.4, 0.8]
+    assert world.times(f"set aside {POOL}") == failed[-1:]
+    assert min(world.times("tick")) > failed[-1]
+    # The other pool never waited.
+    assert max(later - at for at, later in pairwise(world.times(f"tick {OTHER}"))) <= 0.25
+    told = [record for record in caplog.records if record.message.startswith("dispatcher.")]
+    assert [(record.message, getattr(record, "failures", None)) for record in told] == [
+        ("dispatcher.failed", None),
+        ("dispatcher.recovered", 5),
+    ]
+
+
+def test_wakes_do_not_shorten_the_back_off_of_a_failing_pool(run: Callable[..., World]) -> None:
+    world = run(0.9, failing={POOL: DataError()}, is_woken_again=lambda _: True, wakes_at=0.35)
+    assert [round(at, 1) for at in world.times(f"failed tick {POOL}")] == [0.0, 0.1, 0.3, 0.7]
+
+
+def test_failure_that_is_no_rows_is_looked_for_again_and_ends_nothing(
+    run: Callable[..., World], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(World, "set_aside", lambda world, pool_id: world.done.append((world.elapsed, "looked")))
+    duties_done: list[str] = []
+    world = run(20.0, failing={POOL: DataError()}, also=[Duty("one", lambda: 1.0, lambda: duties_done.append("one"))])
+    assert len(world.times("looked")) == 2
+    assert len(duties_done) >= 16
+
+
+def test_a_broker_that_is_away_stops_claims_and_all_is_published_anew_when_it_is_back(
+    run: Callable[..., World],
+) -> None:
+    world = run(10.0, is_broker_away=lambda at: 2.0 <= at < 6.0)
+    assert [at for at in world.times("tick") if 2.0 <= at < 6.0] == []
+    assert world.times("republish") == [6.0]
+    # Said again each second, so that it is known for as long as it is so.
+    assert world.times("note") == [2.0, 3.0, 4.0, 5.0]
+    assert min(at for at in world.times("tick") if at >= 6.0) == 6.0
+
+
+def test_a_broker_that_came_back_empty_has_everything_published_anew_at_once(run: Callable[..., World]) -> None:
+    assert run(5.0, is_epoch_new=lambda at: at == 3.0).times("republish") == [3.0]
+
+
+def test_types_of_keys_are_looked_at_every_second(run: Callable[..., World]) -> None:
+    assert run(3.5).types_looked_at == [0.0, 1.0, 2.0, 3.0]
+
+
+def test_a_pool_whose_hints_did_not_go_out_stops_claiming_until_a_probe_succeeds(run: Callable[..., World]) -> None:
+    world = run(4.0, unpublished=lambda at: int(at == 1.25))
+    assert [at for at in world.times("tick") if 1.25 < at < 2.25] == []
+    assert world.times("republish") == [2.25]
+    assert 2.25 in world.times("tick")
+
+
+def test_a_duty_that_fails_is_tried_at_its_next_turn_and_stops_nothing_else(run: Callable[..., World]) -> None:
+    tries: list[str] = []
+
+    def fail() -> None:
+        tries.append("try")
+        raise ValueError("broken")
+
+    world = run(2.0, also=[Duty("broken", lambda: 1.0, fail)])
+    assert len(tries) == 2
+    assert len(world.times("tick")) == 8
+
+
+def test_a_wake_that_another_must_serve_is_left_for_it_and_the_lock_is_asked_for_once_more(
+    run: Callable[..., World],
+) -> None:
+    world = run(0.4, wakes_at=0.1, is_led_by_another=lambda _: True)
+    assert world.done == [
+        (0.0, "tick"),
+        (0.1, "tick"),
+        (0.1, "leave a wake"),
+        (0.1, "tick"),
+        (0.35, "tick"),
+    ]
+
+
+def test_a_wake_is_served_here_when_the_other_has_just_ended(run: Callable[..., World]) -> None:
+    def leads_until_the_wake_is_left(world: World) -> bool:
+        return not world.times("leave a wake")
+
+    world = run(0.3, wakes_at=0.1, is_led_by_another=leads_until_the_wake_is_left)
+    assert world.times("tick") == [0.0, 0.1, 0.1]
+
+
+def test_a_round_that_nobody_woke_leaves_nothing(run: Callable[..., World]) -> None:
+    assert run(1.0, is_led_by_another=lambda _: True).times("leave a wake") == []
+
+
+def test_a_wake_outlives_a_round_that_failed(run: Callable[..., World]) -> None:
+    world = run(0.5, wakes_at=0.1, is_deadlocked=lambda at: at == 0.1, is_led_by_another=lambda _: True)
+    assert world.times("leave a wake") == [0.2]
+
+
+def test_a_dispatcher_that_stops_passes_the_wake_on_that_it_has_taken(run: Callable[..., World]) -> None:
+    assert run(0.1, wakes_at=0.1).times("wake") == [0.1]
+
+
+def test_internal_error_of_the_database_costs_a_round(run: Callable[..., World]) -> None:
+    world = run(3.0, is_deadlocked=lambda at: at < 0.2, statement_error=InternalError)
+    assert world.times("tick")
+
+
+def test_whoever_announced_its_end_is_told_to_the_tick_that_it_woke_and_to_no_other(run: Callable[..., World]) -> None:
+    token = UUID(int=7)
+    world = run(0.6, wakes_at=0.1, endings=[token])
+    assert world.times(f"ending {token}") == [0.1]
+    assert world.times("tick") == [0.0, 0.1, 0.35]
+
+
+@pytest.mark.parametrize(
+    ("news", "ticked"),
+    [
+        (EVERYTHING, ["tick", "tick 2"]),
+        # Somebody else has taken what it was about.
+        (News(), []),
+        (News(queues=frozenset({"r"})), ["tick 2"]),
+        (News(filled=frozenset({"r"})), ["tick 2"]),
+        (News(queues=frozenset({"q"}), filled=frozenset({"r"})), ["tick", "tick 2"]),
+        (News(queues=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+        (News(filled=frozenset({"of a stranger"})), ["tick", "tick 2"]),
+    ],
+)
+def test_a_wake_is_for_the_pools_of_its_queues(run: Callable[..., World], news: News, ticked: list[str]) -> None:
+    world = run(0.2, wakes_at=0.1, news=news, pools=[POOL, OTHER])
+    assert [what for at, what in world.done if at == 0.1] == ticked
+
+
+def test_a_pool_that_nobody_names_is_ticked_as_often_as_ever(run: Callable[..., World]) -> None:
+    """However often others are woken."""
+
+    def wake_again(world: World) -> None:
+        wait = world.wait_for_wake
+
+        def woken_each_tenth(seconds: float) -> bool:
+            wait(min(seconds, 0.1))
+            return True
+
+        world.wait_for_wake = woken_each_tenth  # type: ignore[method-assign]
+
+    world = run(1.0, on_start=wake_again, news=News(queues=frozenset({"q"})), pools=[POOL, OTHER])
+    ticks = world.times("tick 2")
+    assert ticks[0] == 0.0
+    assert max(after - before for before, after in zip(ticks, [*ticks[1:], 1.0], strict=True)) <= 0.3
+    assert len(ticks) < len(world.times("tick"))
+
+
+def test_jobs_that_come_soon_after_others_are_looked_for_together(run: Callable[..., World]) -> None:
+    """Whatever else happens meanwhile is served at once."""
+    assert run(0.2, on_start=in_turn((0.1, FILLED))).times("tick") == [0.0, 0.1]
+    busy = in_turn((0.1, FILLED), (0.105, FILLED), (0.11, FILLED), (0.113, ENDED), (0.13, FILLED), (0.135, FILLED))
+    # The freed slot's tick has looked for them, too.
+    assert run(0.2, on_start=busy).times("tick") == [0.0, 0.1, 0.113, 0.143]
+
+
+def test_where_nobody_waits_for_a_slot_ends_are_folded_with_the_jobs_that_come_next(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.11, FILLED), (0.17, ENDED))
+    # Long after jobs came, an end is heard at once.
+    assert run(0.2, on_start=told, awaited=lambda _: Awaited.JOBS).times("tick") == [0.0, 0.1, 0.13, 0.17]
+
+
+def test_where_every_slot_is_taken_an_end_is_heard_at_once_and_jobs_now_and_then(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.11, FILLED), (0.115, ENDED), (0.12, FILLED), (0.14, FILLED))
+    world = run(0.25, on_start=told, awaited=lambda _: Awaited.ENDS)
+    # The end's tick has looked for the jobs, too.
+    assert world.times("tick") == [0.0, 0.1, 0.115, 0.215]
+
+
+def test_an_end_after_which_nobody_waits_leaves_no_slot_taken(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.11, ENDED), (0.115, FILLED))
+    world = run(0.2, on_start=told, awaited=lambda at: Awaited.ENDS if at < 0.11 else None)
+    assert world.times("tick") == [0.0, 0.1, 0.11, 0.13]
+
+
+def test_whoever_is_ending_is_told_to_the_tick_that_its_wake_waits_for(run: Callable[..., World]) -> None:
+    token = UUID(int=7)
+
+    def begin(world: World) -> None:
+        in_turn((0.1, FILLED), (0.105, ENDED))(world)
+        take = world.take_news
+
+        def take_news() -> News:
+            world.endings = [token] if world.elapsed == 0.105 else []
+            return take()
+
+        world.take_news = take_news  # type: ignore[method-assign]
+
+    world = run(0.5, on_start=begin, awaited=lambda _: Awaited.JOBS)
+    assert world.times("tick")[:3] == [0.0, 0.1, 0.13]
+    assert world.times(f"ending {token}") == [0.13]
+
+
+def test_what_everybody_is_told_of_waits_for_nothing(run: Callable[..., World]) -> None:
+    for awaited in Awaited:
+        told = in_turn((0.1, FILLED), (0.105, EVERYTHING))
+        assert run(0.15, on_start=told, awaited=lambda _, what=awaited: what).times("tick") == [0.0, 0.1, 0.105]
+
+
+def test_a_tick_that_looked_at_nobody_leaves_what_is_awaited(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.105, ENDED), (0.14, FILLED), (0.145, ENDED))
+    world = run(0.2, on_start=told, awaited=lambda at: Awaited.JOBS if at < 0.11 else None)
+    assert world.times("tick") == [0.0, 0.1, 0.13, 0.14, 0.17]
+
+
+def test_of_a_pool_that_somebody_else_leads_nothing_is_known(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.14, FILLED), (0.145, ENDED), (0.16, ENDED))
+    leads = {"is_led_by_another": lambda world: 0.13 < world.elapsed < 0.15, "awaited": lambda _: Awaited.JOBS}
+    assert run(0.2, on_start=told, **leads).times("tick") == [0.0, 0.1, 0.14, 0.14, 0.145, 0.145, 0.16]
+
+
+def test_a_wake_that_waits_for_a_moment_is_left_for_whoever_leads_then(run: Callable[..., World]) -> None:
+    told = in_turn((0.1, FILLED), (0.11, FILLED))
+    world = run(0.2, on_start=told, is_led_by_another=lambda world: world.elapsed > 0.1)
+    assert world.times("leave a wake") == [0.13]
+    assert world.times("tick") == [0.0, 0.1, 0.13, 0.13]
+
+
+def test_a_dispatcher_that_stops_passes_on_what_it_has_let_wait(run: Callable[..., World]) -> None:
+    assert run(0.115, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") != []
+    assert run(0.2, on_start=in_turn((0.1, FILLED), (0.11, FILLED))).times("wake") == []
+
+
+def test_where_a_tick_lets_others_start_their_pools_are_ticked_at_once(run: Callable[..., World]) -> None:
+    told: list[int] = []
+
+    def has_woken_others(pool_id: int, at: float) -> bool:
+        told.append(pool_id)
+        return at == 0.1 and told.count(POOL) == 2
+
+    world = run(
+        0.2,
+        wakes_at=0.1,
+        news=News(queues=frozenset({"q"})),
+        pools=[POOL, OTHER],
+        has_woken_others=has_woken_others,
+    )
+    assert [what for at, what in world.done if at == 0.1] == ["tick", "tick", "tick 2"]
+
+
+def in_turn(*told: tuple[float, News]) -> Callable[[World], None]:
+    """Wakes at these times, each about something."""
+    left = list(told)
+
+    def begin(world: World) -> None:
+        def wait_for_wake(seconds: float) -> bool:
+            if left and left[0][0] <= world.elapsed + seconds:
+                at, world.news = left.pop(0)
+                world.wait(max(0.0, at - world.elapsed))
+                return True
+            return world.wait(seconds)
+
+        world.wait_for_wake = wait_for_wake  # type: ignore[method-assign]
+
+    return begin

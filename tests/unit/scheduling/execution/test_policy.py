@@ -1,0 +1,184 @@
+"""From answers and errors of processors to settlements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from email.utils import format_datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.error import HTTPError
+from uuid import UUID
+
+import pytest
+from jsonschema.exceptions import ValidationError
+
+from scheduling.conf import MAX_ERROR_CHARACTERS, MAX_RESULT_BYTES
+from scheduling.exceptions import PayloadInvalidError, QuotaExceededError
+from scheduling.execution import policy
+from scheduling.execution.start import StartedExecution
+from scheduling.kit.base import Complete, Discard, PermanentError, Retry, TransientError, Yielded
+from scheduling.kit.retry import RetryPolicy
+from scheduling.worker.control_block import Cause
+from tenants.exceptions import DatabaseUnavailableError
+
+STARTED = StartedExecution(
+    execution_id=UUID(int=1),
+    job_id=UUID(int=2),
+    tenant_id=UUID(int=3),
+    kind="sleep",
+    number=1,
+    fence=5,
+    payload={},
+    attempt=1,
+    crash_count=0,
+    max_retries=3,
+    checkpoint={},
+    deadline_at=None,
+    is_expired=False,
+    pickup_seconds=0.0,
+    memory_limit_mib=None,
+    wait_seconds=0.0,
+    queue="workflow",
+    tier="team",
+    started_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
+POLICY = RetryPolicy(max_retries=3, delays_seconds=(60.0, 120.0, 240.0))
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "result"),
+    [
+        (None, "completed", None),
+        ({"pages": 3}, "completed", {"pages": 3}),
+        (Complete({"pages": 3}), "completed", {"pages": 3}),
+        (Yielded({"page": 2}), "available", None),
+        (Retry(TransientError("later")), "retryable", None),
+        (Discard("no use"), "discarded", None),
+        # What Celery's serializer takes is stored as a string.
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, "completed", {"at": "2026-01-01T00:00:00+00:00"}),
+    ],
+)
+def test_an_answer_becomes_a_settlement(answer: Any, state: str, result: Any) -> None:
+    settlement = policy.settlement_of(answer, STARTED, POLICY)
+    assert (settlement.state, settlement.result, settlement.fence) == (state, result, 5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ({"text": "x" * MAX_RESULT_BYTES}, "result_too_large"),
+        ({"names": {"a set"}}, "result_invalid"),
+        ({"a\0": ["b"]}, "result_invalid"),
+        ({"ratio": float("nan")}, "result_invalid"),
+        (Yielded({"text": object()}), "checkpoint_invalid"),
+        (42, "answer_invalid"),
+    ],
+)
+def test_an_answer_that_cannot_be_stored_is_a_permanent_error(answer: Any, code: str) -> None:
+    with pytest.raises(PermanentError) as caught:
+        policy.settlement_of(answer, STARTED, POLICY)
+    assert caught.value.code == code
+
+
+def test_a_discarded_jobs_reason_is_what_its_dead_letter_says() -> None:
+    settlement = policy.settlement_of(Discard("the document is gone", KeyError("id")), STARTED, POLICY)
+    assert (settlement.dead_letter_reason, settlement.error_message) == ("permanent_error", "the document is gone")
+
+
+@pytest.mark.parametrize(
+    ("error", "is_permanent"),
+    [
+        (PermanentError("no"), True),
+        (ValidationError("no"), True),
+        (PayloadInvalidError("no"), True),
+        # A plan's limit stands until somebody changes the plan; a rate passes.
+        (QuotaExceededError("no"), True),
+        (QuotaExceededError("no", retry_after_seconds=10), False),
+        (DatabaseUnavailableError("no"), False),
+        (TransientError("no"), False),
+        # Unknown exceptions are given the benefit of the doubt.
+        (ValueError("no"), False),
+        (MemoryError(), False),
+    ],
+)
+def test_an_error_is_permanent_only_where_time_cannot_heal_it(error: Exception, is_permanent: bool) -> None:
+    settlement = policy.failure_of(error, STARTED, POLICY)
+    assert settlement.state == ("discarded" if is_permanent else "retryable")
+    assert settlement.attempt_delta == 1
+
+
+@pytest.mark.parametrize(("attempt", "least", "most"), [(1, 54, 66), (2, 108, 132), (3, 216, 264)])
+def test_waits_double_from_a_minute(attempt: int, least: float, most: float) -> None:
+    settlement = policy.failure_of(ValueError(), replace(STARTED, attempt=attempt), POLICY)
+    assert settlement.due_in_seconds is not None
+    assert least <= settlement.due_in_seconds <= most
+
+
+def test_the_fourth_failure_is_the_last() -> None:
+    settlement = policy.failure_of(ValueError(), replace(STARTED, attempt=4), POLICY)
+    assert (settlement.state, settlement.dead_letter_reason) == ("discarded", "attempts_exhausted")
+
+
+def test_a_long_error_text_is_cut() -> None:
+    settlement = policy.failure_of(ValueError("x" * 100_000), STARTED, POLICY)
+    assert len(settlement.error_message) == MAX_ERROR_CHARACTERS
+    assert len(settlement.traceback) <= MAX_ERROR_CHARACTERS
+
+
+def message_with(retry_after: str) -> Message:
+    message = Message()
+    message["Retry-After"] = retry_after
+    return message
+
+
+def http_error(retry_after: str) -> Exception:
+    error = ConnectionError("429")
+    error.response = SimpleNamespace(headers={"Retry-After": retry_after})  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (TransientError("busy", retry_after_seconds=7), 7.0),
+        (TransientError("busy", retry_after_seconds="soon"), None),  # type: ignore[arg-type] # a plug-in's slip
+        (HTTPError("http://peer", 503, "busy", Message(), None), None),
+        (HTTPError("http://peer", 503, "busy", message_with("30"), None), 30.0),
+        (http_error("120"), 120.0),
+        (http_error("soon"), None),
+        (http_error(""), None),
+        (http_error("²"), None),
+        (http_error("Thu, 01 Jan 1970 00:00:00 GMT"), 0.0),
+        (ValueError(), None),
+    ],
+)
+def test_retry_after_is_read_from_the_error_or_its_response(error: Exception, seconds: float | None) -> None:
+    assert policy.wait_asked_for(error) == seconds
+
+
+def test_retry_after_may_be_a_date() -> None:
+    at = datetime.now(UTC) + timedelta(minutes=5)
+    seconds = policy.wait_asked_for(http_error(format_datetime(at, usegmt=True)))
+    assert seconds is not None
+    assert 290 <= seconds <= 300
+
+
+def test_retry_after_replaces_the_policys_wait() -> None:
+    settlement = policy.settlement_of(Retry(ValueError(), after_seconds=5), STARTED, POLICY)
+    assert settlement.due_in_seconds == 5.0
+
+
+@pytest.mark.parametrize(
+    ("cause", "state"),
+    [(Cause.CANCEL, "cancelled"), (Cause.DEADLINE, "discarded"), (Cause.SHUTDOWN, "available")],
+)
+def test_an_interrupted_job_goes_where_its_interruption_says(cause: Cause, state: str) -> None:
+    settlement = policy.interruption_of(cause.value, STARTED)
+    assert settlement is not None
+    assert (settlement.state, settlement.attempt_delta, settlement.crash_delta) == (state, 0, 0)
+
+
+def test_a_job_that_was_taken_away_is_nobodys_to_settle_here() -> None:
+    assert policy.interruption_of(Cause.FENCE_LOST.value, STARTED) is None

@@ -1,0 +1,225 @@
+"""The simulation: each policy's order, and under the fair one exactly the dispatcher's picks."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from scheduling.fairness.lab import Arrivals, EntityShape, Policy, QueueShape, Rules, Timeline, TreeShape, replay
+from tests.model_replay import replay_model
+
+SECOND = 1_000_000
+
+
+def tree(*weights: int, caps: dict[int, int] | None = None) -> TreeShape:
+    return TreeShape(
+        queues=[QueueShape()],
+        caps=[(caps or {}).get(number, 1_000) for number in range(len(weights))],
+        entities=[EntityShape(0, number, weight * 1_000) for number, weight in enumerate(weights)],
+    )
+
+
+def arrivals(*jobs: tuple[int, int, int], **columns: list[int]) -> Arrivals:
+    at_us, entity, cost_us = (list(column) for column in zip(*jobs, strict=True))
+    return Arrivals(at_us, entity, cost_us, **columns)
+
+
+def starts(timeline: Timeline) -> list[int]:
+    return [job for job, _, _ in timeline.spans]
+
+
+# Two of tenant 0 that come first, then two of tenant 1; one slot.
+TWO_TENANTS = arrivals((0, 0, 4), (0, 0, 4), (0, 0, 4), (1, 1, 4), (1, 1, 4))
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (Policy.FIFO, [0, 1, 2, 3, 4]),
+        (Policy.CAP, [0, 1, 2, 3, 4]),
+        (Policy.ROUND_ROBIN, [0, 3, 1, 4, 2]),
+        (Policy.CFS, [0, 3, 1, 4, 2]),
+    ],
+)
+def test_each_policy_orders_as_it_says(policy: Policy, expected: list[int]) -> None:
+    assert starts(replay(TWO_TENANTS, tree(1, 1), Rules(slots=1, policy=policy))) == expected
+
+
+def test_only_the_fair_order_counts_costs_and_weights() -> None:
+    # Tenant 0's jobs cost three times as much; tenant 1 has twice the weight.
+    jobs = arrivals(*[(0, 0, 3 * SECOND)] * 300, *[(0, 1, SECOND)] * 900)
+
+    def busy(policy: Policy) -> Counter[int]:
+        timeline = replay(jobs, tree(1, 2), Rules(slots=1, policy=policy, until_us=90 * SECOND))
+        used: Counter[int] = Counter()
+        for job, start, end in timeline.spans:
+            used[jobs.entity[job]] += min(end, 90 * SECOND) - start
+        return used
+
+    assert busy(Policy.CFS)[1] / busy(Policy.CFS)[0] == pytest.approx(2, rel=0.1)
+    assert busy(Policy.ROUND_ROBIN)[1] / busy(Policy.ROUND_ROBIN)[0] == pytest.approx(1 / 3, rel=0.1)
+
+
+def test_caps_hold_under_all_policies_but_plain_fifo() -> None:
+    jobs = arrivals(*[(0, 0, SECOND)] * 8, *[(0, 1, SECOND)] * 8)
+    for policy in Policy:
+        at_once = most_at_once(replay(jobs, tree(1, 1, caps={0: 2}), Rules(slots=8, policy=policy)), jobs, tenant=0)
+        assert at_once == (8 if policy is Policy.FIFO else 2), policy
+
+
+def most_at_once(timeline: Timeline, jobs: Arrivals, *, tenant: int) -> int:
+    moves = sorted(
+        move for job, start, end in timeline.spans if jobs.entity[job] == tenant for move in ((start, 1), (end, -1))
+    )
+    running = most = 0
+    for _, step in moves:
+        running += step
+        most = max(most, running)
+    return most
+
+
+def test_a_long_job_yields_after_its_slice_to_who_came_meanwhile() -> None:
+    jobs = arrivals((0, 0, 100 * SECOND), (5 * SECOND, 1, SECOND))
+    rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
+    assert replay(jobs, tree(1, 1), rules).spans == [
+        (0, 0, 10 * SECOND),
+        (1, 10 * SECOND, 11 * SECOND),
+        (0, 11 * SECOND, 101 * SECOND),
+    ]
+
+
+def test_a_job_whose_slice_is_over_yields_as_soon_as_somebody_comes() -> None:
+    jobs = arrivals((0, 0, 100 * SECOND), (25 * SECOND, 1, SECOND), (60 * SECOND, 0, SECOND))
+    rules = Rules(slots=1, policy=Policy.TIME_SLICE, granularity_us=10 * SECOND)
+    timeline = replay(jobs, tree(1, 1), rules)
+    # Not to its own tenant's next job, which is no less served.
+    assert timeline.spans == [
+        (0, 0, 25 * SECOND),
+        (1, 25 * SECOND, 26 * SECOND),
+        (0, 26 * SECOND, 101 * SECOND),
+        (2, 101 * SECOND, 102 * SECOND),
+    ]
+
+
+def test_slices_change_no_jobs_whole_time() -> None:
+    chance = random.Random(7)
+    jobs = arrivals(*sorted((chance.randrange(50), chance.randrange(3), chance.randrange(1, 40)) for _ in range(200)))
+    rules = Rules(slots=2, policy=Policy.TIME_SLICE, granularity_us=5)
+    timeline = replay(jobs, tree(1, 2, 4), rules)
+    used: Counter[int] = Counter()
+    for job, start, end in timeline.spans:
+        used[job] += end - start
+    assert used == dict(enumerate(jobs.cost_us))
+    assert len(timeline.spans) > len(jobs)
+
+
+def test_what_runs_at_the_beginning_holds_its_slots() -> None:
+    jobs = arrivals((0, 0, 10), (0, 1, 7), (0, 0, 5), (0, 1, 5))
+    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=2)
+    # Tenant 1, of which nothing runs at 7, goes before tenant 0, of which one job does.
+    assert timeline.spans == [(0, 0, 10), (1, 0, 7), (3, 7, 12), (2, 10, 15)]
+
+
+def test_fewer_slots_than_run_start_nothing_until_enough_have_ended() -> None:
+    jobs = arrivals((0, 0, 10), (0, 0, 20), (0, 0, 30), (0, 1, 5))
+    timeline = replay(jobs, tree(1, 1), Rules(slots=2, policy=Policy.CFS), running=3)
+    assert timeline.spans[-1] == (3, 20, 25)
+
+
+def test_keys_of_a_tenant_take_turns_and_gain_it_nothing() -> None:
+    # Tenant 0 has one key with many jobs and one with few; tenant 1 has none. One slot, all equal.
+    jobs = arrivals(*[(0, 0, 1)] * 60, *[(0, 1, 1)] * 60, key=[0] * 30 + [1] * 30 + [2] * 60)
+    order = starts(replay(jobs, tree(1, 1), Rules(slots=1, policy=Policy.CFS, until_us=20)))
+    keys = Counter(jobs.key[job] for job in order)
+    assert keys == {0: 5, 1: 5, 2: 10}
+
+
+# Few numbers, so that ties are many.
+costs = st.sampled_from([1, 2, 4, 8])
+# (arrival, entity, cost, predicted cost, key). Entities: tenants 0 and 1 in queue 0, tenants 1 and 2 in queue 1.
+PLACES = ((0, 0), (0, 1), (1, 1), (1, 2))
+jobs_of_three = st.lists(
+    st.tuples(st.integers(0, 12), st.integers(0, 3), costs, costs, st.integers(0, 1)), min_size=1, max_size=60
+)
+
+
+# Equal virtual times at the third pick, and the tenant that has waited longer has more in flight.
+@example(
+    jobs=[(0, 0, 1, 1, 0), (0, 0, 1, 1, 0), (0, 0, 1, 1, 0), (0, 1, 2, 2, 0), (0, 1, 2, 2, 0)],
+    weights=(1, 1, 1),
+    queue_weights=(1, 1),
+    caps=(3, 3, 3),
+    queue_cap=4,
+    slots=4,
+    is_known=True,
+    is_fifo=False,
+    has_keys=False,
+)
+# The last job of a line goes while another's tenant is at its cap: the queue is not backlogged, and comes back later.
+@example(
+    jobs=[
+        *[(0, 0, 1, 1, 0)] * 11,
+        (0, 1, 2, 4, 0),
+        *[(0, 2, 2, 1, 0)] * 2,
+        (0, 3, 2, 8, 0),
+        (1, 2, 1, 1, 0),
+        (1, 3, 1, 1, 0),
+    ],
+    weights=(1, 1, 1),
+    queue_weights=(1, 2),
+    caps=(1, 3, 1),
+    queue_cap=3,
+    slots=3,
+    is_known=False,
+    is_fifo=True,
+    has_keys=False,
+)
+@settings(max_examples=300)
+@given(
+    jobs=jobs_of_three,
+    weights=st.tuples(*[st.integers(1, 2)] * 3),
+    queue_weights=st.tuples(*[st.integers(1, 2)] * 2),
+    caps=st.tuples(*[st.integers(1, 3)] * 3),
+    queue_cap=st.integers(1, 4),
+    slots=st.integers(1, 4),
+    is_known=st.booleans(),
+    is_fifo=st.booleans(),
+    has_keys=st.booleans(),
+)
+def test_it_picks_exactly_what_the_dispatcher_picks(
+    jobs: list[tuple[int, int, int, int, int]],
+    weights: tuple[int, ...],
+    queue_weights: tuple[int, ...],
+    caps: tuple[int, ...],
+    queue_cap: int,
+    slots: int,
+    is_known: bool,
+    is_fifo: bool,
+    has_keys: bool,
+) -> None:
+    """Every hand-out of the model that the dispatcher is held to, over two queues with a tenant in both."""
+    at_us, entity, cost_us, predicted_us, keys = (list(column) for column in zip(*sorted(jobs), strict=True))
+    keyed = [2 * place + key for place, key in zip(entity, keys, strict=True)]
+    columns = Arrivals(
+        at_us, entity, cost_us, None if is_known else predicted_us, keyed if has_keys and not is_fifo else None
+    )
+    shape = TreeShape(
+        queues=[
+            QueueShape(queue_weights[0] * 1_000, is_fifo=is_fifo),
+            QueueShape(queue_weights[1] * 1_000, queue_cap, is_fifo),
+        ],
+        caps=caps,
+        entities=[EntityShape(queue, tenant, weights[tenant] * 1_000) for queue, tenant in PLACES],
+    )
+    found = replay(columns, shape, Rules(slots=slots, policy=Policy.CFS))
+    assert found.spans == replay_model(columns, shape, slots)
+
+
+def test_a_slot_is_held_while_its_job_is_on_its_way_but_not_for_small_ones() -> None:
+    jobs = arrivals((0, 0, 10), (0, 0, 10), (0, 0, 3), (0, 0, 3))
+    rules = Rules(slots=1, policy=Policy.CFS, turnaround_us=2, small_us=5)
+    assert replay(jobs, tree(1), rules).spans == [(0, 2, 12), (1, 14, 24), (2, 24, 27), (3, 27, 30)]

@@ -1,0 +1,38 @@
+"""How often the work that waits is summed: each turn while that is cheap, and less often the longer it takes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from scheduling.fleet import standings
+from scheduling.fleet.standings import QueueMeasurer
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sums"),
+    [
+        (0.01, [True, True, True, True, True, True]),
+        # Three seconds of rest after each sum.
+        (0.3, [True, False, False, False, True, False]),
+    ],
+)
+def test_a_sum_rests_ten_times_as_long_as_it_took(
+    seconds: float, sums: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    found: list[bool] = []
+
+    def measure(*, sums_work: bool) -> None:
+        nonlocal now
+        found.append(sums_work)
+        now += seconds if sums_work else 0.0
+
+    monkeypatch.setattr(standings, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(standings, "measure_queues", measure)
+    measurer = QueueMeasurer()
+    for turn in range(6):
+        now = max(now, float(turn))
+        measurer.take_turn()
+    assert found == sums

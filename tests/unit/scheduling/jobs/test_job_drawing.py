@@ -1,0 +1,133 @@
+"""A job's life as it is drawn: attempts on one axis, states with their times, a traceback with our frames open."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from scheduling.jobs.drawing import (
+    AXIS_UNITS,
+    LEAST_WIDTH,
+    Bar,
+    Stretch,
+    draw_attempts,
+    fold_traceback,
+    folded_words,
+    trace_states,
+)
+from scheduling.jobs.history import ExecutionRecord
+
+BEGAN = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return BEGAN + timedelta(seconds=seconds)
+
+
+def attempt(dispatched: float, started: float | None, ended: float | None, **values: Any) -> ExecutionRecord:
+    return ExecutionRecord(
+        **{
+            "id": uuid4(),
+            "job_id": uuid4(),
+            "number": 1,
+            "kind": "noop",
+            "state": "failed",
+            "worker_id": None,
+            "dispatched_at": at(dispatched),
+            "started_at": None if started is None else at(started),
+            "ended_at": None if ended is None else at(ended),
+            "seconds": None,
+            "predicted_seconds": 1.0,
+            "error_type": "",
+            "error_message": "",
+            "traceback": "",
+        }
+        | values
+    )
+
+
+def draw(*attempts: ExecutionRecord, ends: float = 100, next_at: float | None = None, **workers: str) -> Any:
+    following = None if next_at is None else at(next_at)
+    return draw_attempts(attempts, {}, begins=BEGAN, ends=at(ends), now=at(ends), next_at=following)
+
+
+def test_an_attempt_is_handed_out_run_and_followed_by_its_back_off_until_the_next() -> None:
+    newer, older = draw(attempt(60, 70, 100), attempt(10, 20, 40))
+    assert (older.wait, older.run, older.pause) == (Bar(1000, 1000), Bar(2000, 2000), Bar(4000, 2000))
+    assert (newer.wait, newer.run, newer.pause) == (Bar(6000, 1000), Bar(7000, 3000), None)
+    assert "next after" in older.words
+
+
+def test_the_first_attempt_is_preceded_by_its_wait_in_the_queue_and_no_other_is() -> None:
+    second, first = draw(attempt(60, 70, 100, number=2), attempt(10, 20, 40))
+    assert (first.queued, second.queued) == (Bar(0, 1000), None)
+    assert "queued 10 s" in first.words
+    assert "queued" not in second.words
+    assert draw(attempt(0, 1, 2))[0].queued is None
+
+
+def test_a_back_off_that_lasts_is_drawn_to_the_end_of_the_axis() -> None:
+    [row] = draw(attempt(0, 0, 50), next_at=500)
+    assert (row.wait, row.pause) == (None, Bar(5000, 5000))
+
+
+def test_what_runs_ends_now_and_what_was_never_begun_has_not_run() -> None:
+    running, handed_out = draw(attempt(50, 60, None), attempt(0, None, 30))
+    assert running.run == Bar(6000, 4000)
+    assert (handed_out.wait, handed_out.run) == (Bar(0, 3000), None)
+    assert "handed out" in handed_out.words
+
+
+@pytest.mark.parametrize("moment", [0.0, 99.9999])
+def test_the_shortest_is_seen_and_stays_on_the_axis(moment: float) -> None:
+    [row] = draw(attempt(moment, moment, moment + 0.0001))
+    assert row.run.width == LEAST_WIDTH
+    assert 0 <= row.run.left <= AXIS_UNITS - row.run.width
+
+
+def test_a_clock_that_is_off_draws_nothing_outside() -> None:
+    [row] = draw(attempt(-5, 200, 190))
+    assert (row.wait, row.run) == (Bar(0, AXIS_UNITS), None)
+
+
+def test_states_are_told_with_the_time_in_each() -> None:
+    changes = [(at(0), "available"), (at(3), "dispatched"), (at(4), "executing"), (at(6), "executing")]
+    assert trace_states(changes, now=at(10), is_over=False) == [
+        Stretch("available", 3.0, is_open=False),
+        Stretch("dispatched", 1.0, is_open=False),
+        Stretch("executing", 6.0, is_open=True),
+    ]
+
+
+def test_the_state_that_a_job_ended_in_has_no_time() -> None:
+    changes = [(at(0), "available"), (at(3), "cancelled")]
+    assert trace_states(changes, now=at(10), is_over=True)[-1] == Stretch("cancelled", 0.0, is_open=False)
+    assert trace_states([], now=at(10), is_over=True) == []
+
+
+TRACEBACK = """Traceback (most recent call last):
+  File "/app/scheduling/worker/performing.py", line 90, in perform
+    outcome = processor.process(context)
+  File "/usr/lib/python3.13/json/__init__.py", line 346, in loads
+    return _default_decoder.decode(s)
+           ~~~~~~~~~~~~~~~~~~~~~~~^^^
+  File "/app/.venv/lib/python3.13/site-packages/psycopg/cursor.py", line 117, in execute
+    raise ex.with_traceback(None)
+  File "<frozen importlib._bootstrap>", line 1, in _find
+ValueError: page 7 is torn"""
+
+
+def test_frames_of_libraries_are_folded_and_ours_and_the_error_are_not() -> None:
+    parts = fold_traceback(TRACEBACK)
+    assert [(part.is_ours, part.count) for part in parts] == [(True, 2), (False, 3), (True, 1)]
+    assert "\n".join(part.text for part in parts) == TRACEBACK
+    assert parts[2].text == "ValueError: page 7 is torn"
+    assert folded_words(parts[1]) == "3 frames of libraries"
+
+
+def test_a_text_without_frames_stays_as_it_is() -> None:
+    assert [part.text for part in fold_traceback("one\ntwo")] == ["one\ntwo"]
+    assert fold_traceback("") == []

@@ -1,0 +1,65 @@
+"""The table of states, checked for what must hold of any such table."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from scheduling.execution import settlement
+from scheduling.jobs.lifecycle import (
+    ALLOWED_TRANSITIONS,
+    IN_FLIGHT_STATES,
+    TERMINAL_STATES,
+    WAITING_STATES,
+    JobState,
+    is_allowed,
+    sources_of,
+)
+from tenants.database.sql import load_sql
+from workloads.workflows import queries as selectors
+
+
+def test_every_state_is_in_the_table() -> None:
+    assert set(ALLOWED_TRANSITIONS) == set(JobState)
+
+
+@pytest.mark.parametrize("state", sorted(TERMINAL_STATES))
+def test_nothing_leads_out_of_a_terminal_state(state: JobState) -> None:
+    assert not ALLOWED_TRANSITIONS[state]
+
+
+@pytest.mark.parametrize("state", sorted(set(JobState) - TERMINAL_STATES))
+def test_every_other_state_can_end(state: JobState) -> None:
+    assert ALLOWED_TRANSITIONS[state] & TERMINAL_STATES
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        ("available", "dispatched", True),
+        ("available", "executing", False),  # nothing runs without a claim
+        ("dispatched", "completed", False),  # nor completes without a start
+        ("executing", "available", True),  # yielded, shut down, rescued
+        ("executing", "quarantined", True),
+        ("retryable", "executing", False),
+        ("completed", "available", False),
+    ],
+)
+def test_a_transition_is_allowed_or_not(before: str, after: str, allowed: bool) -> None:
+    assert is_allowed(JobState(before), JobState(after)) is allowed
+
+
+def test_only_a_dispatched_job_starts() -> None:
+    assert sources_of(JobState.EXECUTING) == ("dispatched",)
+
+
+def test_the_groups_do_not_overlap() -> None:
+    assert not TERMINAL_STATES & IN_FLIGHT_STATES
+    assert not TERMINAL_STATES & WAITING_STATES
+
+
+def test_fragment_and_plug_in_have_the_terminal_states() -> None:
+    fragment = load_sql(settlement.__file__)["in_terminal_states"]
+    assert sorted(re.findall(r"'(\w+)'", fragment)) == sorted(TERMINAL_STATES)
+    assert sorted(selectors.TERMINAL_STATES) == sorted(TERMINAL_STATES)

@@ -1,0 +1,266 @@
+"""What leads inside is refused before a connection is begun, however it is spelled and whoever says it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from scheduling.checks import check_outgoing_http
+from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError, RedirectRefusedError, UrlRefusedError
+from scheduling.kit.http.policy import AllowedHostInvalidError, read_allowed_hosts
+from tests.unit.scheduling.kit.http.conftest import World
+from tests.unit.scheduling.kit.http.test_addresses import REFUSED as ADDRESSES
+
+PUBLIC, OTHER = "93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
+# Addresses as they are, each the only plain spelling of it: they are read, and refused by their class.
+LITERALS = [
+    ("http://127.0.0.1/", "loopback"),
+    ("http://127.255.255.254/", "loopback"),
+    ("http://0.0.0.0/", "unspecified"),
+    ("http://10.0.0.1/", "private"),
+    ("http://172.16.0.1/", "private"),
+    ("http://192.168.0.1/", "private"),
+    ("http://169.254.169.254/latest/meta-data/", "link-local"),
+    ("http://100.100.100.200/", "shared"),
+    ("http://192.88.99.1/", "6to4"),
+    ("http://198.18.0.1/", "benchmarking"),
+    ("http://203.0.113.9/", "documentation"),
+    ("http://224.0.0.251/", "multicast"),
+    ("http://240.0.0.1/", "reserved"),
+    ("http://255.255.255.255/", "broadcast"),
+    ("http://[::]/", "unspecified"),
+    ("http://[::1]/", "loopback"),
+    ("http://[0:0:0:0:0:0:0:1]/", "loopback"),
+    ("http://[0000:0000:0000:0000:0000:0000:0000:0001]/", "loopback"),
+    ("http://[::ffff:127.0.0.1]/", "v4-mapped"),
+    ("http://[::FFFF:7f00:1]/", "v4-mapped"),
+    ("http://[0:0:0:0:0:ffff:127.0.0.1]/", "v4-mapped"),
+    ("http://[::ffff:169.254.169.254]/", "v4-mapped"),
+    ("http://[::ffff:0:127.0.0.1]/", "v4-translated"),
+    ("http://[::127.0.0.1]/", "v4-compatible"),
+    ("http://[::7f00:1]/", "v4-compatible"),
+    ("http://[64:ff9b::127.0.0.1]/", "NAT64"),
+    ("http://[64:ff9b::7f00:1]/", "NAT64"),
+    ("http://[64:ff9b:1::10.0.0.1]/", "NAT64"),
+    ("http://[2002:7f00:1::]/", "6to4"),
+    ("http://[2002:a9fe:a9fe::1]/", "6to4"),
+    ("http://[2001:0:1::1]/", "Teredo"),
+    ("http://[fc00::1]/", "unique local"),
+    ("http://[fd00:ec2::254]/", "unique local"),
+    ("http://[fe80::1]/", "link-local"),
+    ("http://[fec0::1]/", "site-local"),
+    ("http://[ff02::1]/", "multicast"),
+    ("http://[2001:db8::1]/", "documentation"),
+    ("http://[100::1]/", "discard-only"),
+    ("https://127.0.0.1/", "loopback"),
+]
+NAMES_INSIDE = [
+    "localhost",
+    "LOCALHOST",
+    "redis",
+    "metadata",
+    "kubernetes",
+    "ip6-localhost",
+    "ｌｏｃａｌｈｏｓｔ",
+    "ⓛocalhost",
+]
+
+
+def assert_nothing_sent(world: World) -> None:
+    assert world.connected == []
+    assert world.server.seen == []
+
+
+@pytest.mark.parametrize(("url", "name"), LITERALS)
+def test_an_address_inside_is_refused(world: World, url: str, name: str) -> None:
+    with pytest.raises(AddressRefusedError, match=name) as caught:
+        world.call(url)
+    assert caught.value.code == "address_refused"
+    assert_nothing_sent(world)
+
+
+@pytest.mark.parametrize(("address", "name"), ADDRESSES)
+def test_a_name_that_leads_inside_is_refused_without_telling_where(world: World, address: str, name: str) -> None:
+    world.names["rebind.example"] = [address]
+    with pytest.raises(AddressRefusedError) as caught:
+        world.call("http://rebind.example/")
+    assert str(caught.value) == f"'rebind.example' leads to an address that is not called: {name}."
+    assert_nothing_sent(world)
+
+
+def test_one_address_inside_among_public_ones_is_enough(world: World) -> None:
+    for addresses in ([PUBLIC, "127.0.0.1"], ["::1", PUBLIC], [PUBLIC, OTHER, "10.0.0.1"]):
+        world.names["mixed.example"] = addresses
+        with pytest.raises(AddressRefusedError):
+            world.call("http://mixed.example/")
+    assert_nothing_sent(world)
+
+
+@pytest.mark.parametrize("name", NAMES_INSIDE)
+def test_a_name_without_a_domain_is_not_even_looked_up(world: World, name: str) -> None:
+    with pytest.raises(AddressRefusedError, match="name of the inside"):
+        world.call(f"http://{name}/")
+    assert world.looked_up == []
+
+
+def test_a_name_of_the_world_is_looked_up_without_the_search_list(world: World) -> None:
+    world.names["api.example.com"] = [PUBLIC]
+    world.call("http://api.example.com/")
+    assert world.looked_up == ["api.example.com."]
+
+
+def test_a_name_is_looked_up_once_and_what_was_checked_is_connected_to(world: World) -> None:
+    world.names["api.example.com"] = [PUBLIC]
+    answer = world.call("http://api.example.com/a")
+    assert (answer.status, answer.body) == (200, b"hello")
+    assert (len(world.looked_up), world.connected) == (1, [(PUBLIC, 80)])
+    assert world.server.seen[0].headers["Host"] == "api.example.com"
+
+
+def test_a_name_that_turns_inside_between_two_requests_is_refused_at_the_second(world: World) -> None:
+    turns = iter([[PUBLIC], ["169.254.169.254"]])
+    world.server.answers["/"] = (302, {"Location": "/again"}, b"")
+
+    def look_up(name: str, port: int) -> list[str]:
+        return next(turns)
+
+    world.look_up = look_up  # type: ignore[method-assign]
+    with pytest.raises(AddressRefusedError, match="link-local"):
+        world.call("http://rebind.example/", limits=Limits(redirects=3))
+    assert world.connected == [(PUBLIC, 80)]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(("url", "name"), LITERALS)
+def test_a_redirect_inside_is_refused(world: World, status: int, url: str, name: str) -> None:
+    world.names["api.example.com"] = [PUBLIC]
+    world.server.answers["/"] = (status, {"Location": url}, b"")
+    with pytest.raises(AddressRefusedError, match=name):
+        world.call("http://api.example.com/", limits=Limits(redirects=3))
+    assert len(world.server.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "error"),
+    [
+        ("http://127.1/", UrlRefusedError),
+        ("http://2130706433/", UrlRefusedError),
+        ("file:///etc/passwd", UrlRefusedError),
+        ("gopher://127.0.0.1:6379/_FLUSHALL", UrlRefusedError),
+        ("http://user:pw@api.example.com/", UrlRefusedError),
+        ("http://localhost/", AddressRefusedError),
+        ("http://api.example.com:22/", AddressRefusedError),
+        ("//rebind.example/", AddressRefusedError),
+    ],
+)
+def test_a_redirect_is_read_like_the_first_url(world: World, location: str, error: type[Exception]) -> None:
+    world.names |= {"api.example.com": [PUBLIC], "rebind.example": ["127.0.0.1"]}
+    world.server.answers["/"] = (302, {"Location": location}, b"")
+    with pytest.raises(error):
+        world.call("http://api.example.com/", limits=Limits(redirects=3))
+    assert len(world.server.seen) == 1
+
+
+@pytest.mark.parametrize("port", [1, 22, 25, 53, 111, 2375, 3306, 5432, 6379, 9200, 11211, 65535])
+def test_a_port_that_is_none_of_the_webs_is_not_called(world: World, port: int) -> None:
+    with pytest.raises(AddressRefusedError, match=f"Port {port} is not called"):
+        world.call(f"http://api.example.com:{port}/")
+    assert world.looked_up == []
+
+
+def test_the_operator_says_which_ports_are_called(world: World, settings: Any) -> None:
+    settings.OUTGOING_HTTP_PORTS = [9_999]
+    world.names["api.example.com"] = [PUBLIC]
+    assert world.call("http://api.example.com:9999/").status == 200
+    with pytest.raises(AddressRefusedError):
+        world.call("http://api.example.com/")
+
+
+def test_the_operator_opens_a_host_inside_at_one_port(world: World, allow: Callable[..., None]) -> None:
+    world.names |= {"llm.internal": ["10.0.3.7"], "other.internal": ["10.0.3.7"]}
+    allow("llm.internal:8000", "[fd00::5]:8000")
+    assert world.call("http://llm.internal:8000/v1").status == 200
+    assert world.call("http://[fd00::5]:8000/v1").status == 200
+    assert world.connected == [("10.0.3.7", 8000), ("fd00::5", 8000)]
+    # Looked up as the inside does, with its search list.
+    assert world.looked_up[0] == "llm.internal"
+    for url in ("http://llm.internal/", "http://llm.internal:8001/", "http://other.internal:8080/", "http://10.0.3.7/"):
+        with pytest.raises(AddressRefusedError):
+            world.call(url)
+    assert len(world.connected) == 2
+
+
+@pytest.mark.parametrize(
+    "address", ["169.254.169.254", "0.0.0.0", "fe80::1", "ff02::1", "::ffff:10.0.0.1", "64:ff9b::1"]
+)
+def test_some_addresses_stay_closed_whoever_opens_them(world: World, allow: Callable[..., None], address: str) -> None:
+    allow("llm.internal:8000")
+    world.names["llm.internal"] = [address]
+    with pytest.raises(AddressRefusedError):
+        world.call("http://llm.internal:8000/")
+    assert_nothing_sent(world)
+
+
+def test_a_url_by_the_operator_opens_its_own_host_and_no_other(world: World) -> None:
+    world.names |= {"llm.internal": ["10.0.3.7"], "other.internal": ["10.0.3.8"]}
+    url = "http://llm.internal:8000/v1/embeddings"
+    assert world.call(url, is_url_by_operator=True).status == 200
+    world.server.answers["/v1/embeddings"] = (302, {"Location": "http://other.internal:8000/"}, b"")
+    with pytest.raises(AddressRefusedError):
+        world.call(url, is_url_by_operator=True, limits=Limits(redirects=1))
+    with pytest.raises(AddressRefusedError):
+        world.call(url)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "llm.internal",
+        "llm.internal:",
+        "http://llm.internal:80",
+        "llm.internal:80/x",
+        "*:80",
+        "10.0.0.0/8:80",
+        "127.1:80",
+        "",
+    ],
+)
+def test_an_entry_that_is_no_host_and_port_is_an_error_at_the_start(entry: str, settings: Any) -> None:
+    with pytest.raises(AllowedHostInvalidError):
+        read_allowed_hosts([entry])
+    settings.OUTGOING_HTTP_ALLOWED_HOSTS = ["llm.internal:80", entry]
+    assert [message.id for message in check_outgoing_http(None)] == ["scheduling.E003"]
+
+
+def test_entries_that_are_written_well_pass(settings: Any) -> None:
+    settings.OUTGOING_HTTP_ALLOWED_HOSTS = ["LLM.internal:8000", "10.0.0.5:80", "[fd00::5]:443", "redis:6379"]
+    assert check_outgoing_http(None) == []
+
+
+def test_redirects_end(world: World) -> None:
+    world.names["api.example.com"] = [PUBLIC]
+    world.server.answers["/"] = (302, {"Location": "/"}, b"")
+    with pytest.raises(RedirectRefusedError, match="More than 3 redirects"):
+        world.call("http://api.example.com/", limits=Limits(redirects=3))
+    assert len(world.server.seen) == 4
+
+
+@pytest.mark.parametrize("fault", [OSError("no such name"), UnicodeError("label too long")])
+def test_a_name_that_is_not_found_may_be_found_later(world: World, fault: Exception) -> None:
+    world.names["gone.example"] = fault
+    with pytest.raises(NoAnswerError) as caught:
+        world.call("http://gone.example/")
+    assert caught.value.code == "name_not_found"
+    world.names["empty.example"] = []
+    with pytest.raises(NoAnswerError):
+        world.call("http://empty.example/")
+
+
+def test_the_environments_proxies_are_not_asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    world.names["api.example.com"] = [PUBLIC]
+    assert world.call("http://api.example.com/").status == 200
+    assert world.connected == [(PUBLIC, 80)]

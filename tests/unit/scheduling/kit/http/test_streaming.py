@@ -1,0 +1,137 @@
+"""The same way out on an event loop: what `send` refuses is refused here, and limits hold."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+from scheduling.kit.http import (
+    AddressRefusedError,
+    Answer,
+    Limits,
+    NoAnswerError,
+    RedirectRefusedError,
+    RequestRefusedError,
+    UrlRefusedError,
+    open_stream,
+    send_async,
+)
+from tests.web_server import web_server
+
+
+def call(method: str, url: str, **options) -> Answer:
+    return asyncio.run(send_async(method, url, **options))
+
+
+@pytest.fixture
+def server():
+    with web_server() as server:
+        yield server
+
+
+@pytest.fixture
+def opened(server, settings):
+    settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{server.port}"]
+    return server
+
+
+def test_it_sends_and_reads(opened) -> None:
+    answer = call("POST", f"{opened.url}/a?b=c", headers=[("X-One", "1")], body=b"data")
+    assert (answer.status, answer.body, answer.is_cut) == (200, b"hello", False)
+    (seen,) = opened.seen
+    assert (seen.method, seen.path, seen.body, seen.headers["X-One"]) == ("POST", "/a?b=c", b"data", "1")
+
+
+@pytest.mark.parametrize(
+    ("url", "error"),
+    [
+        ("http://127.0.0.1/", AddressRefusedError),
+        ("http://10.0.0.1/", AddressRefusedError),
+        ("http://169.254.169.254/latest", AddressRefusedError),
+        ("http://[::1]/", AddressRefusedError),
+        ("http://intranet/", AddressRefusedError),
+        ("http://0x7f.1/", UrlRefusedError),
+        ("ftp://example.com/", UrlRefusedError),
+        ("http://user:word@example.com/", UrlRefusedError),
+    ],
+)
+def test_what_leads_inside_is_refused(url: str, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        call("GET", url)
+
+
+def test_the_addresses_of_a_name_are_checked() -> None:
+    with pytest.raises(AddressRefusedError):
+        call("GET", "http://example.com/", look_up=lambda name, port: ["93.184.216.34", "192.168.0.1"])
+
+
+def test_a_name_without_an_address_is_told() -> None:
+    def look_up(name: str, port: int) -> list[str]:
+        raise OSError("no such name")
+
+    with pytest.raises(NoAnswerError) as caught:
+        call("GET", "http://example.com/", look_up=look_up)
+    assert caught.value.code == "name_not_found"
+
+
+def test_a_reserved_header_is_refused(opened) -> None:
+    with pytest.raises(RequestRefusedError):
+        call("GET", opened.url, headers=[("Host", "elsewhere")])
+    assert opened.seen == []
+
+
+def test_a_body_is_cut_at_its_limit(opened) -> None:
+    answer = call("GET", opened.url, limits=Limits(body_bytes=3))
+    assert (answer.body, answer.is_cut) == (b"hel", True)
+
+
+def test_redirects_are_followed_as_far_as_asked(opened) -> None:
+    opened.answers["/a"] = (302, {"Location": "/b"}, b"")
+    assert call("GET", f"{opened.url}/a", limits=Limits(redirects=1)).redirects == 1
+    opened.answers["/b"] = (302, {"Location": "/a"}, b"")
+    with pytest.raises(RedirectRefusedError):
+        call("GET", f"{opened.url}/a", limits=Limits(redirects=1))
+    opened.answers["/b"] = (302, {"Location": "http://10.0.0.1/"}, b"")
+    with pytest.raises(AddressRefusedError):
+        call("GET", f"{opened.url}/a", limits=Limits(redirects=2))
+
+
+def test_a_call_that_is_cancelled_lets_go(opened) -> None:
+    begun = threading.Event()
+
+    async def wait_and_cancel() -> None:
+        task = asyncio.create_task(send_async("GET", opened.url, look_up=slow_look_up))
+        await asyncio.to_thread(begun.wait, 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    def slow_look_up(name: str, port: int) -> list[str]:
+        begun.set()
+        time.sleep(0.3)
+        return ["127.0.0.1"]
+
+    asyncio.run(wait_and_cancel())
+    assert opened.seen == []
+
+
+def test_a_look_up_that_takes_too_long_is_given_up(opened) -> None:
+    def look_up(name: str, port: int) -> list[str]:
+        time.sleep(0.5)
+        return ["127.0.0.1"]
+
+    with pytest.raises(NoAnswerError) as caught:
+        call("GET", opened.url, look_up=look_up, limits=Limits(connect_seconds=0.05))
+    assert caught.value.code == "timed_out"
+
+
+def test_a_stream_is_handed_out_while_it_comes(opened) -> None:
+    async def read() -> list[bytes]:
+        async with open_stream("GET", opened.url) as stream:
+            assert stream.answer.status == 200
+            return [part async for part in stream.parts()]
+
+    assert b"".join(asyncio.run(read())) == b"hello"

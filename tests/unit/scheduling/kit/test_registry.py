@@ -1,0 +1,91 @@
+"""Which kinds exist, and which of them may be used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+
+import pytest
+from django.conf import LazySettings
+
+from scheduling.exceptions import KindUnknownError
+from scheduling.kit import registry
+from scheduling.kit.base import JobContext, TaskProcessor
+from scheduling.kit.registry import ProcessorInvalidError
+from workloads.diagnostics.processor import NoopProcessor
+
+type Install = Callable[..., None]
+
+NOT_A_PROCESSOR = object()
+
+
+class Greeting(TaskProcessor):
+    kind = "greeting"
+
+    def process(self, context: JobContext) -> None:
+        return None
+
+
+class SecondGreeting(Greeting):
+    """Claims a kind that is taken."""
+
+
+class Nameless(TaskProcessor):
+    def process(self, context: JobContext) -> None:
+        return None
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    registry.reset()
+    yield
+    registry.reset()
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """A function that makes classes of this module look like those of an installed package."""
+
+    def install_classes(*names: str) -> None:
+        points = [EntryPoint(name, f"{__name__}:{name}", registry.ENTRY_POINT_GROUP) for name in names]
+        monkeypatch.setattr(registry, "entry_points", lambda group: points)
+
+    return install_classes
+
+
+def test_kinds_come_from_installed_apps() -> None:
+    assert registry.get("noop") is NoopProcessor
+    assert {"noop", "sleep", "crash", "fail", "spin", "allocate"} <= set(registry.kinds())
+
+
+def test_kinds_come_from_entry_points_too(install: Install) -> None:
+    install("Greeting")
+    assert registry.get("greeting") is Greeting
+
+
+def test_an_unknown_kind_is_a_named_error() -> None:
+    with pytest.raises(KindUnknownError):
+        registry.get("no_such_kind")
+
+
+def test_diagnostic_kinds_do_not_exist_unless_they_are_allowed(settings: LazySettings) -> None:
+    settings.DIAGNOSTIC_KINDS = False
+    assert "crash" not in registry.kinds()
+    assert {"noop", "sleep"} <= set(registry.kinds())
+    with pytest.raises(KindUnknownError):
+        registry.get("crash")
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["Greeting", "SecondGreeting"], "has already"),
+        (["Nameless"], "does not say its kind"),
+        (["NOT_A_PROCESSOR"], "not a subclass"),
+        (["NoSuchClass"], "cannot be imported"),
+    ],
+)
+def test_a_broken_plug_in_is_named(install: Install, names: list[str], words: str) -> None:
+    install(*names)
+    with pytest.raises(ProcessorInvalidError, match=words):
+        registry.kinds()

@@ -1,0 +1,69 @@
+"""What a pick says of itself: at which level somebody else might have been next, and why it was not."""
+
+from __future__ import annotations
+
+import pytest
+
+from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
+from scheduling.fairness.shares import Level, Pick, PoolShare, Reason
+from tests.unit.scheduling.fairness.shares import key, keyed, pool, queue, tenant
+
+
+def first_pick(share: PoolShare) -> Pick:
+    return pick_fair(share, EstimatedSupply()).picks[0]
+
+
+@pytest.mark.parametrize(
+    ("share", "level", "reason"),
+    [
+        (pool(queue(tenant(1))), None, Reason.ONLY_CANDIDATE),
+        # One tenant in each queue: the pool chose.
+        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, vruntime=5)), Level.QUEUE, Reason.LEAST_VIRTUAL_TIME),
+        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2)), Level.QUEUE, Reason.TIE),
+        # A queue in which nobody may start is no competitor.
+        (pool(queue(tenant(1)), queue(tenant(2), queue_id=2, room=0)), None, Reason.ONLY_CANDIDATE),
+        # Where tenants meet in a queue, theirs is the choice that is told, whatever other queues there are.
+        (
+            pool(queue(tenant(1), tenant(3, vruntime=5)), queue(tenant(2), queue_id=2)),
+            Level.TENANT,
+            Reason.LEAST_VIRTUAL_TIME,
+        ),
+        # A lone tenant chooses among its keys.
+        (pool(queue(keyed(1, key(11), key(12, vruntime=5)))), Level.KEY, Reason.LEAST_VIRTUAL_TIME),
+        (pool(queue(keyed(1, key(11), key(12)))), Level.KEY, Reason.TIE),
+        (pool(queue(keyed(1, key(11)))), None, Reason.ONLY_CANDIDATE),
+    ],
+)
+def test_the_level_is_the_nearest_at_which_there_was_a_choice(
+    share: PoolShare, level: Level | None, reason: Reason
+) -> None:
+    pick = first_pick(share)
+    assert (pick.level, pick.reason) == (level, reason)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"head_rank": 9}, Reason.ARRIVAL_ORDER),
+        ({"in_flight": 1}, Reason.TIE_IN_FLIGHT),
+    ],
+)
+def test_in_order_of_arrival_no_virtual_time_is_the_reason(other: dict[str, int], reason: Reason) -> None:
+    share = pool(queue(tenant(1, vruntime=50), tenant(2, **other), is_fifo=True))
+    pick = first_pick(share)
+    assert (pick.tenant_entity_id, pick.is_fifo, pick.reason) == (1, True, reason)
+
+
+def test_every_level_has_the_tag_of_its_runner_up() -> None:
+    keys = key(11, vruntime=3), key(12, vruntime=9), key(13, vruntime=8)
+    others = queue(tenant(4), queue_id=2, vruntime=7), queue(tenant(5), queue_id=3, vruntime=6)
+    pick = first_pick(pool(queue(keyed(1, *keys, vruntime=1), tenant(2, vruntime=2), vruntime=4), *others))
+    assert (pick.queue_start_tag, pick.queue_runner_up) == (4, 6)
+    assert pick.runner_up is not None
+    assert (pick.start_tag, pick.runner_up[0]) == (1, 2)
+    assert (pick.key_start_tag, pick.key_runner_up) == (3, 8)
+
+
+def test_keys_in_order_of_arrival_have_no_runner_up_tag() -> None:
+    pick = first_pick(pool(queue(keyed(1, key(11), key(12, head_rank=9)), is_fifo=True)))
+    assert pick.key_runner_up is None

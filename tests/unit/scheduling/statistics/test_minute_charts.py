@@ -1,0 +1,124 @@
+"""What is drawn of numbers: lines that break where nobody looked, colours that each hold about as many hours."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduling.statistics.heat_map import CLASSES, draw_heat, quantile_bounds
+from scheduling.statistics.histogram import BUCKETS
+from scheduling.statistics.kind_hours import HourCount, KindHours, KindLine
+from scheduling.statistics.minute_charts import (
+    CHART_HEIGHT,
+    SPARK_HEIGHT,
+    SPARK_WIDTH,
+    MinuteRow,
+    draw_ended,
+    draw_waits,
+    spark,
+)
+from scheduling.statistics.throughput import Ended
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+counts = st.lists(st.integers(0, 1_000), max_size=200)
+
+
+def test_a_line_breaks_where_nobody_looked() -> None:
+    drawn = spark([1, 2, None, 4])
+    assert drawn.path.count("M") == 2
+    assert drawn.path.split("M")[1].count("L") == 1
+    dot = drawn.path.split("M")[2].split(" L")
+    assert dot[0] == dot[1]
+    assert drawn.summary == "Last hour: least 1, most 4, last 4."
+
+
+def test_a_line_of_nothing_says_so() -> None:
+    assert spark([None] * 60).path == ""
+    assert "Nobody looked" in spark([None] * 60).summary
+    assert "most 0" in spark([0] * 60).summary
+
+
+@given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=60))
+def test_a_line_stays_in_its_box(values: list[float | None]) -> None:
+    numbers = [float(part) for part in spark(values).path.replace("M", " ").replace("L", " ").split()]
+    assert all(0 <= x <= SPARK_WIDTH for x in numbers[::2])
+    assert all(0 <= y <= SPARK_HEIGHT for y in numbers[1::2])
+
+
+def minute_rows(*ended: Ended) -> list[MinuteRow]:
+    return [MinuteRow(NOON + timedelta(minutes=minute), one, None, None) for minute, one in enumerate(ended)]
+
+
+def waited(bucket: int) -> Ended:
+    return Ended(completed=1, wait=[int(number == bucket) for number in range(BUCKETS)])
+
+
+def test_bars_of_ended_runs_are_stacked_below_a_round_number() -> None:
+    chart = draw_ended(minute_rows(Ended(completed=6, failed=2), Ended(), Ended(failed=1)))
+    assert chart.scale == ("10", "5", "0")
+    unit = CHART_HEIGHT / 10
+    assert chart.paths == {
+        "completed": f"M1 {CHART_HEIGHT:.1f}v-{6 * unit:.1f}h8v{6 * unit:.1f}z",
+        "failed": f"M1 {CHART_HEIGHT - 6 * unit:.1f}v-{2 * unit:.1f}h8v{2 * unit:.1f}z"
+        f"M21 {CHART_HEIGHT:.1f}v-{unit:.1f}h8v{unit:.1f}z",
+    }
+    assert chart.summary == "6 completed and 3 failed in 3 minutes."
+    assert [minute.title for minute in chart.minutes][:2] == [
+        "12:00: 6 completed, 2 failed",
+        "12:01: 0 completed, 0 failed",
+    ]
+    assert chart.width == 30
+
+
+def test_time_axis_has_a_label_every_quarter_and_at_the_end() -> None:
+    chart = draw_ended(minute_rows(*[Ended() for _ in range(60)]))
+    assert [f"{at:%H:%M}" for at in chart.times] == ["12:00", "12:15", "12:30", "12:45", "12:59"]
+    assert chart.scale == ("2", "1", "0")
+
+
+def test_lines_of_waits_break_where_no_job_began() -> None:
+    chart = draw_waits(minute_rows(waited(8), waited(15), Ended(), waited(8)))
+    assert set(chart.paths) == {"p50", "p95", "p99"}
+    assert all(path.count("M") == 2 for path in chart.paths.values())
+    assert chart.minutes[2].title == "12:02: no job began"
+    assert chart.minutes[0].title.startswith("12:00: p50 ")
+    assert chart.summary.startswith("In the worst minute one job in twenty waited longer than ")
+
+
+def test_waits_of_an_hour_without_starts_have_no_line() -> None:
+    chart = draw_waits(minute_rows(Ended(), Ended()))
+    assert set(chart.paths.values()) == {""}
+    assert chart.summary == "No job began within the hour."
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
+def test_bars_stay_in_the_chart(completed: list[int]) -> None:
+    path = draw_ended(minute_rows(*[Ended(completed=count) for count in completed])).paths["completed"]
+    heights = [float(part.split("h")[0]) for part in path.split("v-")[1:]]
+    assert all(0 <= height <= CHART_HEIGHT for height in heights)
+
+
+@given(counts)
+def test_each_class_begins_at_a_value_that_is_there(values: list[int]) -> None:
+    bounds = quantile_bounds(values)
+    known = [value for value in values if value]
+    assert len(bounds) <= CLASSES
+    assert bounds == sorted(set(bounds))
+    assert set(bounds) <= set(known)
+    assert bounds[:1] == ([min(known)] if known else [])
+
+
+def test_classes_of_different_values_hold_as_many_each() -> None:
+    assert quantile_bounds(list(range(1, 101))) == [1, 21, 41, 61, 81]
+
+
+@pytest.mark.parametrize(("ended", "heats"), [([0, 7, 7], [0, 5, 5]), ([0, 1, 9], [0, 4, 5]), ([0, 0, 0], [0, 0, 0])])
+def test_nothing_is_plain_and_the_most_is_deepest(ended: list[int], heats: list[int]) -> None:
+    hours = [NOON + timedelta(hours=hour) for hour in range(len(ended))]
+    line = KindLine("noop", [HourCount(count) for count in ended])
+    [row] = draw_heat(KindHours(hours, [line], hidden=0)).rows
+    assert [cell.heat for cell in row.cells] == heats
+    assert f"at most {max(ended)} in one" in row.summary

@@ -1,0 +1,220 @@
+"""One reader, many clients: each is told what concerns it, once, and a slow one is cut off in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.http import HttpRequest
+
+from scheduling.exceptions import StreamsFullError, TooManyStreamsError
+from scheduling.models import JobEvent
+from scheduling.streams import feed as event_feed
+from scheduling.streams.answers import Owner, Places
+from scheduling.streams.event_feed import FedEvent, Horizon, Position, PositionInvalidError
+from scheduling.streams.feed import RESUME_LIMIT, EventFeed, end_of, is_resumable, send_events
+from scheduling.streams.messages import control_message, event_message
+from scheduling.streams.subscriptions import MAX_WAITING, Subscription
+from tenants.ids import uuid7, uuid7_floor
+from tenants.permissions import Permission
+
+ACME, GLOBEX = uuid4(), uuid4()
+NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
+
+
+def subscription(tenant_id: UUID = ACME, **options: Any) -> Subscription:
+    return Subscription(HttpRequest(), Permission.JOBS_VIEW, tenant_id=tenant_id, after=None, **options)
+
+
+def fed(name: str = "job.submitted", state: str = "available", **values: Any) -> FedEvent:
+    event = JobEvent(
+        **{"id": uuid7(), "tenant_id": ACME, "job_id": uuid4(), "at": NOW, "name": name, "state": state} | values
+    )
+    return FedEvent(Position(7, event.id), "noop", event)
+
+
+def lines_of(message: bytes) -> dict[str, str]:
+    assert message.endswith(b"\n\n")
+    return dict(line.split(": ", 1) for line in message.decode().strip().split("\n"))
+
+
+async def heard(*told: Any, by: Subscription) -> list[tuple[bytes, bool]]:
+    """What the client's queue holds after each of these was called."""
+    by.begin()
+    for act in told:
+        act()
+    await asyncio.sleep(0)
+    return [by._queue.get_nowait() for _ in range(by._queue.qsize())]
+
+
+def test_a_position_is_read_as_it_was_told() -> None:
+    position = Position(12345, uuid7())
+    assert Position.parse(str(position)) == position
+    assert Position(5, uuid7()) < Position(6) < Position(6, uuid7())
+
+
+@pytest.mark.parametrize(
+    "text", ["1", "x-" + "0" * 32, "1-" + "0" * 31, "1-" + "G" * 32, "-1-" + "0" * 32, "1" * 19 + "-" + "0" * 32]
+)
+def test_other_texts_are_no_position(text: str) -> None:
+    with pytest.raises(PositionInvalidError):
+        Position.parse(text)
+
+
+def test_an_event_is_one_message_with_its_place_and_what_a_tenant_may_hear() -> None:
+    event = fed("job.dispatched", "dispatched", data={"number": 1, "reason": "others wait", "start_tag": 9})
+    lines = lines_of(event_message(event))
+    assert (lines["id"], "event" in lines) == (str(event.position), False)
+    assert json.loads(lines["data"])["data"] == {"number": 1}
+
+
+def test_a_text_with_line_breaks_stays_one_message() -> None:
+    lines = lines_of(event_message(fed(data={"reason": "one\n\nid: 9\r\ndata: two"})))
+    assert json.loads(lines["data"])["data"]["reason"] == "one\n\nid: 9\r\ndata: two"
+
+
+def test_each_client_hears_its_own_tenants_events_or_its_own_jobs() -> None:
+    mine, other_job, foreign = fed(), fed(), fed(tenant_id=GLOBEX)
+    of_tenant, of_job = subscription(), subscription(job_id=mine.event.job_id)
+
+    async def main() -> tuple[Any, Any]:
+        batch = [mine, other_job, foreign]
+        return (
+            await heard(lambda: send_events(of_tenant, batch), by=of_tenant),
+            await heard(lambda: send_events(of_job, batch), by=of_job),
+        )
+
+    by_tenant, by_job = asyncio.run(main())
+    assert by_tenant == [(event_message(mine) + event_message(other_job), False)]
+    assert by_job == [(event_message(mine), False)]
+
+
+def test_a_jobs_stream_ends_with_the_job_and_a_tenants_does_not() -> None:
+    last = fed("job.completed", "completed")
+    of_tenant, of_job = subscription(), subscription(job_id=last.event.job_id)
+
+    async def main() -> list[bool]:
+        told = [
+            await heard(lambda: send_events(of_tenant, [last]), by=of_tenant),
+            await heard(lambda: send_events(of_job, [last]), by=of_job),
+        ]
+        return [is_last for [(_, is_last)] in told]
+
+    assert asyncio.run(main()) == [False, True]
+
+
+def test_a_job_that_had_ended_before_is_told_to_its_end_though_nothing_is_left_of_its_story() -> None:
+    of_job = subscription(job_id=uuid4(), has_ended=True)
+    [(message, is_last)] = asyncio.run(heard(lambda: send_events(of_job, [], is_past=True), by=of_job))
+    assert (message, is_last) == (control_message("end", {"reason": "job_ended"}), True)
+
+
+def test_a_slow_client_is_cut_off_and_told_so() -> None:
+    slow = subscription()
+    acts = [lambda: slow.offer([b"x"])] * (MAX_WAITING + 1)
+    [(message, is_last)] = asyncio.run(heard(*acts, by=slow))
+    assert (lines_of(message)["data"], is_last) == ('{"reason":"too_slow"}', True)
+
+
+@pytest.mark.parametrize(
+    ("after", "is_possible"),
+    [
+        (end_of(Horizon(50, 60), NOW - timedelta(minutes=5)), True),
+        # The database is another one, or was restored.
+        (Position(61, uuid7_floor(NOW)), False),
+        (Position(40, uuid7_floor(NOW - RESUME_LIMIT - timedelta(seconds=1))), False),
+        # A place without a time.
+        (Position(40), False),
+    ],
+)
+def test_only_what_can_be_told_without_a_hole_is_resumed(after: Position, is_possible: bool) -> None:
+    assert is_resumable(subscription(), after, Horizon(50, 60), NOW) is is_possible
+
+
+class Recording(EventFeed):
+    """A feed that does not read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked_for: list[list[Subscription]] = []
+
+    def look(self, subscriptions: Any) -> None:
+        self.looked_for.append(list(subscriptions))
+
+
+@pytest.fixture
+def recording(monkeypatch: pytest.MonkeyPatch) -> Recording:
+    made = Recording()
+    monkeypatch.setattr(made, "_run", lambda: None)
+    return made
+
+
+def test_whoever_has_lost_the_right_is_told_nothing_more(recording: Recording, monkeypatch: pytest.MonkeyPatch) -> None:
+    stays, goes = subscription(), subscription()
+    monkeypatch.setattr(event_feed, "who_may_no_more", lambda asked: {goes.request} & {request for request, _ in asked})
+    [(message, is_last)] = asyncio.run(heard(lambda: recording.take_turn([stays, goes]), by=goes))
+    assert (lines_of(message)["data"], is_last) == ('{"reason":"right_lost"}', True)
+    assert recording.looked_for == [[stays]]
+
+
+def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    clock = iter([10.0, 10.2, 10.4, 10.6])
+    monkeypatch.setattr(event_feed, "who_may_no_more", lambda pairs: asked.append(len(list(pairs))) or set())
+    monkeypatch.setattr(event_feed.time, "monotonic", lambda: next(clock))
+    clients = [subscription() for _ in range(300)]
+    for _ in range(4):
+        recording.take_turn(clients)
+    assert asked == [300, 300]
+    assert event_feed.RIGHTS_SECONDS < 1
+
+
+def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(settings: Any) -> None:
+    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 1, 2
+    places, ann, ben, cem = Places(), *(Owner(name, name) for name in ("ann", "ben", "cem"))
+    first = places.take(ann)
+    with pytest.raises(TooManyStreamsError):
+        places.take(ann)
+    second = places.take(ben)
+    with pytest.raises(StreamsFullError):
+        places.take(cem)
+    del first  # it was never begun
+    gc.collect()
+    places.give_back(second)
+    assert places.take(ann)
+    assert places.take(cem)
+
+
+def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(settings: Any) -> None:
+    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 20, 500
+    places = Places()
+    held = [places.take(Owner(f"key {number}", "acme", 100)) for number in range(100)]
+    with pytest.raises(TooManyStreamsError) as refusal:
+        places.take(Owner("another key", "acme", 100))
+    assert refusal.value.limit is not None
+    assert (refusal.value.limit.key, refusal.value.limit.allowed) == ("streams", 100)
+    assert places.take(Owner("a key", "globex", 100))
+    places.give_back(held[0])
+    assert places.take(Owner("another key", "acme", 100))
+
+
+def test_last_tenth_of_a_process_is_for_tenants_without_a_stream(settings: Any) -> None:
+    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 100, 20
+    places = Places()
+    held = [places.take(Owner("a key", "acme", 100)) for _ in range(18)]
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "acme", 100))
+    held.append(places.take(Owner("a key", "globex", 100)))
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "globex", 100))
+    held.append(places.take(Owner("stella", "stella")))
+    with pytest.raises(StreamsFullError):
+        places.take(Owner("a key", "initech", 100))
+    assert len(held) == 20
