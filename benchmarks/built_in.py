@@ -28,7 +28,7 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.models import Execution, Job
 from tenants.context import acting_as, all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
 from workloads.files.service import upload_files

@@ -24,11 +24,11 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.jobs.waits.reasons import why_waiting
 from scheduling.models import Job
-from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.clock import read_moment
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 
 # Plan and mean length; two tenants share a queue, and the lengths of each are spread over a factor of a hundred.
 TENANTS = (("professional", 0.12), ("professional", 0.4), ("team", 0.2), ("sandbox", 0.2))

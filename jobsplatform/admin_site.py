@@ -12,9 +12,9 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import get_language
 from unfold.sites import UnfoldAdminSite
 
-from tenants.access import access_of
-from tenants.devices import remember_device
-from tenants.request_costs import SEARCH, costs
+from tenants.access.caller import access_of
+from tenants.access.devices import remember_device
+from tenants.limits.request_costs import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
 
@@ -47,7 +47,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
-        from tenants.services.people import record_password_change
+        from tenants.access.people import record_password_change
 
         response: HttpResponse = super().password_change(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
@@ -65,7 +65,7 @@ class ConsoleSite(UnfoldAdminSite):
         """Django's list, which each page asks for twice; nobody changes what is answered.
 
         It is the same for whoever has the same rights and language: our pages ask for nothing else
-        (`tenants.admin.base`).
+        (`tenants.console.base`).
         """
         key = (access_of(request).permissions, get_language(), app_label, len(self._registry))
         found = self._app_lists.get(key)
@@ -114,10 +114,10 @@ class ConsoleSite(UnfoldAdminSite):
         from scheduling.overview.page import overview_fragment, shares_fragment
         from scheduling.shares.page import fairness_fragment, fairness_page
         from scheduling.statistics.heat_map import kinds_fragment
-        from tenants.admin.base import guard_view
-        from tenants.admin.invitations import invitation_page
-        from tenants.admin.matrix import roles_view
-        from tenants.permissions import Permission
+        from tenants.access.invitations_admin import invitation_page
+        from tenants.access.matrix import roles_view
+        from tenants.access.permissions import Permission
+        from tenants.console.base import guard_view
 
         # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
         overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)

@@ -21,11 +21,11 @@ from django.db import connections
 
 from jobsplatform.heads import MEDIA_TYPE, refusal_of
 from tenants.api.problems import problem_response
-from tenants.asgi_access import ANONYMOUS_BOUNDS, BodyBounds, body_bounds_of
-from tenants.asides import LEAVE_ENTRANCE
-from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, REST_SECONDS, Share, require_size
 from tenants.exceptions import BodyTooSlowError, DomainError
-from tenants.receiving import seconds_for
+from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyBounds, body_bounds_of
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, REST_SECONDS, Share, require_size
+from tenants.requests.receiving import seconds_for
+from tenants.requests.waits import LEAVE_ENTRANCE
 
 type Scope = dict[str, Any]
 type Message = Mapping[str, Any]

@@ -22,15 +22,15 @@ from django.template.loader import render_to_string
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.rate_buckets import Bucket
-from tenants.access import Access, access_of
-from tenants.addresses import client_address
+from tenants.access.addresses import client_address
+from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
-from tenants.limit_errors import RequestRateError
-from tenants.limits import LimitReached
+from tenants.limits.declared import LimitReached
+from tenants.limits.errors import RequestRateError
+from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
+from tenants.limits.queries import KeptLimits
+from tenants.limits.request_costs import READ, WRITE, cost_of
 from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
-from tenants.own_limits import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
-from tenants.request_costs import READ, WRITE, cost_of
-from tenants.selectors.limits import KeptLimits
 
 # Orchestrators and monitoring ask these.
 FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})

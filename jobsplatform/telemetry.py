@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from scheduling import tracing
-from tenants.prepared import watch_statements
+from tenants.database.prepared import watch_statements
 
 # Probes and scrapes come every few seconds and tell nothing.
 UNTRACED_PATHS = "health/live,health/ready,metrics"

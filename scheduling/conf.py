@@ -34,7 +34,7 @@ WAKE_ROWS = 5_000
 # Settings of PostgreSQL for the statements that run for every job. A flood may come before the tables' statistics know
 # of it; to read a table of many thousand rows once for each of a few thousand would take minutes. All that they look
 # up has an index, and what has none is read all the same. So the values change no plan for the better, and to make one
-# for them takes longer than to run it: prepared statements keep theirs (tenants.prepared).
+# for them takes longer than to run it: prepared statements keep theirs (tenants.database.prepared).
 BY_INDEX = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 # Frees a tick whose process was stopped in the middle of its transaction.
 TICK_IDLE_TIMEOUT_MS = 2_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-from tenants.setting_schema import Setting, SettingGroup
+from tenants.settings.schema import Setting, SettingGroup
 
 DEFAULT_PRIORITY = Setting(
     key="jobs.default_priority",

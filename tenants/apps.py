@@ -7,26 +7,27 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
-from tenants.own_limits import LIMITS
+from tenants.limits.own import LIMITS
 
 
 class TenantsConfig(AppConfig):
     name = "tenants"
     verbose_name = gettext_lazy("Tenants")
     api_urls = "tenants.api.urls"
-    tenant_settings = "tenants.tenant_settings:SETTINGS"
+    tenant_settings = "tenants.settings.own:SETTINGS"
     limits = LIMITS
-    measures_usage = "tenants.services.key_count.measure_usage"
-    versioned = ("tenants.services.plans:PLANS",)
+    measures_usage = "tenants.access.key_count.measure_usage"
+    versioned = ("tenants.plans.service:PLANS",)
 
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
-        from tenants import checks, grants, sessions
-        from tenants.database.transactions import wrap_statements
-        from tenants.services import session_acts
-        from tenants.services.limits import warn_after_change
+        from tenants import checks
+        from tenants.access import session_acts, sessions
+        from tenants.database import grants
+        from tenants.limits.service import warn_after_change
         from tenants.signals import tenant_scheduling_changed
+        from tenants.transactions import wrap_statements
 
         connection_created.connect(wrap_statements, dispatch_uid="tenants.scopes")
         connection_created.connect(checks.refuse_privileged_role, dispatch_uid="tenants.login_role")

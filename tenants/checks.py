@@ -13,13 +13,13 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.translation import gettext
 from psycopg.rows import namedtuple_row
 
-from tenants.conf import APP_ALIAS, auditor_role, platform_role
+from tenants.audit.signing import is_signing_key_given, known_public_keys
+from tenants.database.conf import APP_ALIAS, auditor_role, platform_role
+from tenants.database.pending_migrations import count_pending_migrations
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
-from tenants.pending_migrations import count_pending_migrations
-from tenants.prepared import planned_cursor
-from tenants.signing import is_signing_key_given, known_public_keys
 
 # The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
 START = "start"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from tenants.translation import gettext_noop, interpolate, translate
 
 if TYPE_CHECKING:
-    from tenants.limits import LimitReached
+    from tenants.limits.declared import LimitReached
 
 Category = Literal[
     "invalid",

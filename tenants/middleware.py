@@ -21,13 +21,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from structlog.contextvars import bound_contextvars
 
-from tenants.access import NO_ACCESS, Access
-from tenants.access_errors import KeyAddressError, KeyExpiredError
-from tenants.addresses import is_from
+from tenants.access.addresses import is_from
+from tenants.access.api_keys import authenticate_api_key
+from tenants.access.caller import NO_ACCESS, Access
+from tenants.access.errors import KeyAddressError, KeyExpiredError
+from tenants.access.memberships import note_choice
+from tenants.access.people_queries import find_places
+from tenants.access.permissions import Permission, PlatformRole
+from tenants.access.sessions import is_session_over
 from tenants.api.problems import fault_response, problem_response, replace_page
-from tenants.bodies import received_body
 from tenants.context import Actor, acting_as, scope_context
 from tenants.database.errors import session_errors
+from tenants.database.ids import uuid7
 from tenants.exceptions import (
     BodiesBusyError,
     BodyTooLargeError,
@@ -39,14 +44,9 @@ from tenants.exceptions import (
     TenantRequiredError,
     UrlInvalidError,
 )
-from tenants.ids import uuid7
 from tenants.models import Membership, Role
-from tenants.permissions import Permission, PlatformRole
-from tenants.selectors.people import find_places
-from tenants.selectors.tenants import find_tenant
-from tenants.services.api_keys import authenticate_api_key
-from tenants.services.memberships import note_choice
-from tenants.sessions import is_session_over
+from tenants.requests.bodies import received_body
+from tenants.tenancy.queries import find_tenant
 
 logger = logging.getLogger(__name__)
 

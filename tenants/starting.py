@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Tags, run_checks
 from django.db import OperationalError
 
 from tenants.checks import START, tell_away, why_shut
-from tenants.conf import APP_ALIAS
+from tenants.database.conf import APP_ALIAS
 
 logger = logging.getLogger(__name__)
 

@@ -2,9 +2,9 @@
 
 A new route, page, act or command is one line: its address as in `tests/access/table.py` (where its body and status
 stand), then the action and the type of the target; an act of many transactions has an entry before the first and one
-after the last, `first+last`. `tests/integration/audit/test_coverage.py` performs each act in a
+after the last, `first+last`. `tests/integration/tenants/audit/test_coverage.py` performs each act in a
 world of its own and names the line that is missing. What has to be so before an act, and what is typed into forms,
-stands under the same address in `tests/integration/audit/acts.py`.
+stands under the same address in `tests/integration/tenants/audit/acts.py`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from tenants.chain import GENESIS, Link, hash_row
+from tenants.audit.chain import GENESIS, Link, hash_row
 
 
 def rehash(owner: psycopg.Connection[Any], chain: UUID) -> None:

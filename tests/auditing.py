@@ -10,9 +10,12 @@ from functools import wraps
 from typing import Any
 
 from scheduling.upkeep.auditor import Auditor
-from tenants.auditor import auditor_login
-from tenants.services import audit_heads, audit_pruning, audit_removals, sealing
-from tenants.services.erasure.steps import advance
+from tenants.audit import heads as audit_heads
+from tenants.audit import pruning as audit_pruning
+from tenants.audit import removals as audit_removals
+from tenants.audit import sealing
+from tenants.audit.auditor import auditor_login
+from tenants.erasure.steps import advance
 
 __all__ = ["auditor_login"]
 
@@ -60,7 +63,7 @@ def audit_once() -> None:
 
 def advance_erasure(erasure_id: Any, **options: int) -> bool:
     """Do one part of an erasure, with an auditor at work; return whether another call would find work."""
-    from tenants.services.erasure.proof import find_erasure
+    from tenants.erasure.proof import find_erasure
 
     audit_once()
     return advance(erasure_id, **options) or (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 API = "tests/integration/api/test_bad_input.py"
 EVERYWHERE = "tests/integration/api/test_hostile_requests.py"
-PARSER = "tests/unit/tenants/test_parsers.py"
+PARSER = "tests/unit/tenants/api/test_parsers.py"
 BODIES = "tests/integration/api/test_bodies.py"
 ENTRANCE = "tests/unit/jobsplatform/test_bounds.py"
 EDGES = "tests/acceptance/test_edges.py"
@@ -117,7 +117,7 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{FILES}::test_a_picture_of_a_billion_pixels_in_a_pdf_is_not_unpacked",
         f"{FILES}::test_a_picture_of_a_billion_pixels_in_word_is_not_unpacked",
     ),
-    "formulas in exports": ("tests/integration/audit/test_faces.py::test_no_cell_of_a_table_is_a_formula",),
+    "formulas in exports": ("tests/integration/tenants/audit/test_faces.py::test_no_cell_of_a_table_is_a_formula",),
     "URLs that lead inside, in any spelling": (
         f"{TARGETS}::test_a_spelling_that_is_not_plain_is_refused",
         f"{REFUSALS}::test_an_address_inside_is_refused",

@@ -15,12 +15,12 @@ from django.utils import translation
 from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
-from tenants import redis_breaker
-from tenants.conf import OWNER_ALIAS
+from tenants.access.memberships import add_member
+from tenants.cache import redis_breaker
 from tenants.context import tenant_context
+from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
 from tests.keys import issue_api_key
 

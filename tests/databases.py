@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.db import connections
 from psycopg import sql
 
-from tenants.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, platform_role
+from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, platform_role
 
 # Set by the session that starts the xdist workers, inherited by them: one name for the whole run.
 RUN_VARIABLE = "JOBSPLATFORM_TEST_RUN"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from tenants.access import api_keys
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.models import Tenant
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services import api_keys
 
 
 def issue_api_key(

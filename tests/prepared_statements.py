@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tenants.prepared import watch_statements
+from tenants.database.prepared import watch_statements
 
 
 @contextmanager

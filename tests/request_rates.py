@@ -12,8 +12,8 @@ from jobsplatform import request_rates
 from jobsplatform.settings.env import env
 from scheduling.limits import rate_buckets
 from tenants.context import all_tenants
+from tenants.limits.own import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
 from tenants.models import PlanLimit, Tenant
-from tenants.own_limits import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
 
 
 def default_rate(name: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from jobsplatform import telemetry
 from scheduling import tracing
-from tenants.prepared import watch_statements
+from tenants.database.prepared import watch_statements
 
 
 class Spans:

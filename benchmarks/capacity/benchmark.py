@@ -14,8 +14,8 @@ from benchmarks.harness.jobs import count_ended, count_waiting, drain_backlog, v
 from benchmarks.harness.parts import Benchmark, Finding, Part, at_least, at_most
 from benchmarks.harness.processes import Processes, children_of, seconds_of, serving
 from benchmarks.harness.writing import writing
-from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
 from tenants.models import Plan
 
 SLOTS, TENANTS = 2, 20

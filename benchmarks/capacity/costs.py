@@ -26,8 +26,8 @@ from scheduling.execution.settlement import settle
 from scheduling.execution.start import start_executions
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.models import Worker
-from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
 
 TENANTS, SLOTS = 100, 2
 JOBS, SECONDS, WARM_UP_CYCLES = 60_000, 12.0, 12

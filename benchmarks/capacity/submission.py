@@ -29,11 +29,11 @@ from jobsplatform.demo.provision import ACTOR
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
+from tenants.access.api_keys import issue_api_key
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import acting_as, all_tenants
 from tenants.models import Plan, PlanLimit, Tenant
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 
 # An idempotency key must be new each time; its place in the request.
 KEY_MARK = b"{{idempotency-key}}"

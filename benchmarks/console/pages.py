@@ -21,11 +21,11 @@ from benchmarks.harness.parts import Finding, MeasureFailedError, at_most
 from jobsplatform.demo.measures import percentile
 from jobsplatform.demo.processes import HOST
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from tenants.access.api_keys import issue_api_key
+from tenants.access.memberships import add_member
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.memberships import add_member
 
 VIEWERS, SECONDS, WARM_UP_SECONDS = 300, 60.0, 10.0
 # The parts with the seconds between two requests, as in templates/admin/index.html.

@@ -17,11 +17,11 @@ from scheduling.models import Queue, WorkerPool
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep import registry
-from tenants.auditor import auditor_login
+from tenants.audit.auditor import auditor_login
+from tenants.audit.sealing import seal_entries
 from tenants.context import tenant_context
 from tenants.models import Plan, Tenant
-from tenants.services.sealing import seal_entries
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.service import create_dataset
 from workloads.pipelines.service import create_pipeline

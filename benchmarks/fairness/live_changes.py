@@ -21,11 +21,11 @@ from scheduling.models import BulkOperation, CFSPlan, Queue
 from scheduling.plans.service import TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.stops.pauses import pause_kind, pause_queue, resume_kind, resume_queue
 from scheduling.topology.service import update_queue
-from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants
+from tenants.database.clock import read_moment
 from tenants.models import Plan, Tenant
-from tenants.services.plans import update_plan
-from tenants.services.tenants import pause_tenant, resume_tenant, update_tenant
+from tenants.plans.service import update_plan
+from tenants.tenancy.service import pause_tenant, resume_tenant, update_tenant
 
 SLOTS, JOB_SECONDS, KIND = 4, 0.1, "sleep"
 BACKLOG, OTHER_QUEUE, OTHER_BACKLOG = 100_000, "pipeline", 20_000

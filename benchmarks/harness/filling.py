@@ -16,13 +16,13 @@ from jobsplatform.demo.provision import ACTOR
 from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import Queue
 from scheduling.upkeep.partitions import HISTORY_TABLES, list_partitions
-from tenants.clock import read_moment
-from tenants.conf import OWNER_ALIAS
 from tenants.context import acting_as, all_tenants
-from tenants.ids import uuid7, uuid7_floor
+from tenants.database.clock import read_moment
+from tenants.database.conf import OWNER_ALIAS
+from tenants.database.ids import uuid7, uuid7_floor
+from tenants.database.partitions import create_partition
 from tenants.models import Tenant
-from tenants.partitions import create_partition
-from tenants.services.tenants import create_tenant, update_tenant
+from tenants.tenancy.service import create_tenant, update_tenant
 
 # One plan for all, so that they meet in one queue; the tenant's own factor makes the weight.
 PLAN, QUEUE = "professional", "workflow_professional"

@@ -20,8 +20,8 @@ from jobsplatform.demo.provision import ACTOR
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.models import Job
-from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, tenant_context
+from tenants.database.clock import read_moment
 from tenants.models import Tenant
 
 SEED, JOB_SECONDS_AT_MOST = 20_261_125, 30.0

@@ -20,10 +20,10 @@ from scheduling.jobs.submission import create_batch, submit_jobs
 from scheduling.models import BulkOperation, CFSPlan, DeadLetter, Job, Queue, Schedule, Worker
 from scheduling.schedules.definitions import create_schedule
 from scheduling.stops.pauses import pause_queue
+from tenants.access.memberships import add_member
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 
 ACTOR = command_actor("screenshots")
 DOCUMENTS = 6

@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
-from tenants.access import access_of
-from tenants.permissions import Permission
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
 
 
 @dataclass(frozen=True, slots=True)

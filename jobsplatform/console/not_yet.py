@@ -11,8 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from tenants.access import access_of
-from tenants.permissions import Permission
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
 
 TEMPLATE = "scheduling/dashboards/not_yet.html"
 

@@ -11,16 +11,16 @@ from django.core.management import call_command
 
 from jobsplatform.demo.measures import Claim
 from jobsplatform.demo.scenario import FILES_PER_BATCH, ROLES, Role
+from tenants.access.api_keys import issue_api_key
+from tenants.access.people import create_platform_admin
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import SlugTakenError
+from tenants.limits.own import KEY_REQUESTS, TENANT_REQUESTS
 from tenants.models import Plan, PlanLimit, Tenant
-from tenants.own_limits import KEY_REQUESTS, TENANT_REQUESTS
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.selectors.tenants import plan_limit
-from tenants.services.api_keys import issue_api_key
-from tenants.services.people import create_platform_admin
-from tenants.services.plans import update_plan
-from tenants.services.tenants import create_tenant
+from tenants.plans.service import update_plan
+from tenants.tenancy.queries import plan_limit
+from tenants.tenancy.service import create_tenant
 
 ACTOR = command_actor("demo")
 # Units a minute and at once, of a key and of a tenant.

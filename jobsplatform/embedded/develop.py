@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from jobsplatform.embedded.master_key import provide_master_key
-from tenants.signing import public_key_text
+from tenants.audit.signing import public_key_text
 
 ADMINISTRATOR = "admin"
 VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"

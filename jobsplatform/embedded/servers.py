@@ -19,7 +19,7 @@ from jobsplatform.embedded.identity import Identity, choose_identity, give, is_r
 from jobsplatform.embedded.postgres import admin_url, start_postgres
 from jobsplatform.embedded.supervision import HOST, bare_environment
 from jobsplatform.embedded.valkey import ADMINISTRATOR, ROLES, broker_url, start_valkey
-from tenants.bootstrap import Role, bootstrap_database
+from tenants.database.bootstrap import Role, bootstrap_database
 
 DATABASE = "jobs"
 OWNER_ROLE = "jobs_owner"

@@ -30,7 +30,7 @@ from scheduling.observability.measures import (
 )
 from scheduling.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
-from tenants.write_probe import write_watch
+from tenants.database.write_probe import write_watch
 
 type Sample = tuple[list[str], float]
 

@@ -19,8 +19,8 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.auditors import read_audit_lapse
 from scheduling.models import PoolClock
 from tenants.context import all_tenants
-from tenants.pending_migrations import count_pending_migrations
-from tenants.write_probe import READ_ONLY, write_watch
+from tenants.database.pending_migrations import count_pending_migrations
+from tenants.database.write_probe import READ_ONLY, write_watch
 
 # Many times the dispatcher's longest pause between ticks, and less than a lease.
 DISPATCHER_STALE_AFTER = timedelta(seconds=10)

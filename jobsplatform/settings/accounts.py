@@ -18,7 +18,7 @@ API_KEY_DEFAULT_DAYS = env.int("API_KEY_DEFAULT_DAYS")
 API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS")
 
 # By name and address together. The handler adds a limit by name alone, with an end of its own.
-AXES_HANDLER = "tenants.services.lockouts.LoginHandler"
+AXES_HANDLER = "tenants.access.locked_names.LoginHandler"
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
 AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
@@ -28,9 +28,9 @@ LOGIN_ACCOUNT_LOCKOUT = min(timedelta(seconds=env.int("LOGIN_ACCOUNT_LOCKOUT_SEC
 # Knocking during a lockout does not make it longer.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
-AXES_CLIENT_IP_CALLABLE = "tenants.addresses.client_address"
-AXES_USERNAME_CALLABLE = "tenants.lockouts.name_tried"
-AXES_LOCKOUT_CALLABLE = "tenants.lockouts.refuse_login"
+AXES_CLIENT_IP_CALLABLE = "tenants.access.addresses.client_address"
+AXES_USERNAME_CALLABLE = "tenants.access.lockouts.name_tried"
+AXES_LOCKOUT_CALLABLE = "tenants.access.lockouts.refuse_login"
 # The audit log and the accounts' pages say what these would.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False

@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "jobsplatform.console_messages.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that whoever waits for news holds no transaction.
-    "tenants.waits.WaitMiddleware",
+    "tenants.requests.waits.WaitMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, as it charges the caller that was found.
@@ -158,7 +158,7 @@ CACHES = {
         "OPTIONS": {
             "socket_timeout": 2,
             "socket_connect_timeout": 2,
-            "serializer": "tenants.cache_serializer.JSONSerializer",
+            "serializer": "tenants.cache.serializer.JSONSerializer",
         },
     },
 }

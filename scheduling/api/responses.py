@@ -17,10 +17,10 @@ from scheduling.exceptions import PayloadInvalidError
 from scheduling.jobs.serializers import JobAnswerQuerySerializer, Reveals, show_job
 from scheduling.limits.quotas import RateStanding
 from scheduling.models import Job
-from tenants.access import Access, access_of
+from tenants.access.caller import Access, access_of
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.permissions import Permission
 
 MINIMAL = "return=minimal"
 RATE_HEADERS = [

@@ -20,10 +20,10 @@ from scheduling.console.tags import badge
 from scheduling.kit import registry
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.models import Circuit
-from tenants.admin.base import TenantScopedAdmin
-from tenants.admin.post_actions import post_action, until_of
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action, until_of
 from tenants.models import Tenant
-from tenants.permissions import Permission
 
 STATES = [
     (CircuitState.FORCED_OPEN.value, gettext_lazy("held open: its jobs wait")),

@@ -20,11 +20,11 @@ from scheduling.breakers.service import REASON_LIMIT, force_circuit, reset_circu
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.models import Circuit
 from scheduling.stops.api import NAME_PATTERN
+from tenants.access.permissions import Permission
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants
-from tenants.permissions import Permission
 
 # What a shared breaker says of other tenants.
 _OF_OTHERS = {"failures": None, "fingerprint": "", "error_type": "", "error_message": ""}

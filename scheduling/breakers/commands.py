@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 
 def add_circuit_arguments(parser: ArgumentParser) -> None:

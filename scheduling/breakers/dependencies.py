@@ -13,8 +13,8 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.execution.settlement import DependencyReport, storable_text
 from scheduling.models import JobEvent
 from tenants.context import all_tenants, tenant_context
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 
 _SQL = load_sql(__file__)
 _STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]

@@ -17,11 +17,11 @@ from scheduling.exceptions import CircuitNotFoundError, DependencyNameError
 from scheduling.kit import registry
 from scheduling.kit.base import Dependency
 from scheduling.models import Circuit
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants, tenant_context
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.pausing import actor_words, check_until, expect_reason
+from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
 # What fits beside a breaker in every list.
 REASON_LIMIT = 200

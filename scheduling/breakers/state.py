@@ -21,11 +21,11 @@ from scheduling.dispatch.leadership import lead
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit import registry
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import record_audit
 
 # Most breakers that one turn lets try again, or forgets.
 PROBES = 500

@@ -21,10 +21,10 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES, WAITING_STATES, JobState
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.waiting import look_again, take_out
 from scheduling.models import DeadLetter, Job, Queue
+from tenants.access.permissions import Permission
 from tenants.context import current_actor
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
 
 PRIORITY_NOT_ALLOWED, QUEUE_NOT_ALLOWED = "priority_not_allowed", "queue_not_allowed"
 _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}

@@ -37,13 +37,13 @@ from scheduling.console.tags import badge
 from scheduling.jobs.filters import FIELDS
 from scheduling.jobs.filters.terms import write_value
 from scheduling.models import BulkOperation
-from tenants.admin.audit_filters import told_actor
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.admin.post_actions import post_action
-from tenants.clock import read_moment
+from tenants.access.permissions import Permission
+from tenants.audit.filters import told_actor
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.live import answer_part, tag_of
+from tenants.console.post_actions import post_action
+from tenants.database.clock import read_moment
 from tenants.exceptions import DomainError
-from tenants.live import answer_part, tag_of
-from tenants.permissions import Permission
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
 START_TEMPLATE = "scheduling/dashboards/bulk_start.html"

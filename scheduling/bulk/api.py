@@ -27,10 +27,10 @@ from scheduling.bulk.serializers import (
 from scheduling.bulk.starting import plan_bulk_operation, start_bulk_operation
 from scheduling.bulk.stopping import abort_bulk_operation, undo_bulk_operation
 from scheduling.models import BulkOperation
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.clock import read_moment
-from tenants.permissions import Permission
-from tenants.request_costs import HEAVY
+from tenants.database.clock import read_moment
+from tenants.limits.request_costs import HEAVY
 
 
 class BulkOperationViewSet(TenantViewSet):

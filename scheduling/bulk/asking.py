@@ -13,8 +13,8 @@ from scheduling.bulk.replays import Payload, Requeue, Retry
 from scheduling.exceptions import PriorityNotAllowedError, QueueNotFoundError
 from scheduling.jobs.requests import check_depth
 from scheduling.models import BulkOperation, Queue
+from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.permissions import Permission
 
 # What a smallint holds; the plan allows less.
 MAX_PRIORITY = 32_767

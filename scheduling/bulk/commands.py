@@ -18,7 +18,7 @@ from scheduling.models import BulkOperation
 from tenants.api.parsers import parse_json
 from tenants.context import Scope, acting_as, command_actor, scope_context
 from tenants.exceptions import DomainError, JsonInvalidError
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 type Facts = dict[str, Any]
 # What is not done to a job for these reasons was not refused: another job was meant, or it is done already.

@@ -11,7 +11,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from scheduling.jobs.payload_editor import PayloadObjectField
 from scheduling.models import BulkOperation
-from tenants.admin.post_actions import REASON_LIMIT
+from tenants.console.post_actions import REASON_LIMIT
 
 
 class BulkForm(forms.Form):

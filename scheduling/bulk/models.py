@@ -13,10 +13,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tenants.context import require_scope
+from tenants.database.ids import uuid7
 from tenants.encryption.fields import SealedJSONField
-from tenants.ids import uuid7
 from tenants.managers import TenantManager, claim_for_scope
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 
 class BulkOperation(models.Model):

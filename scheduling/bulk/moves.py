@@ -14,10 +14,10 @@ from scheduling import signals
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.events import actor_label
 from tenants.context import current_actor
+from tenants.database.ids import uuid7s
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _FIND_PLACES = _SQL["find_places"]

@@ -13,9 +13,9 @@ from scheduling.conf import ageing_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.events import actor_label
 from tenants.context import current_actor
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 EVENT = "job.reprioritised"
 _SET_PRIORITIES = load_sql(__file__)["set_priorities"]

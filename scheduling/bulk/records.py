@@ -8,9 +8,9 @@ from uuid import UUID
 from scheduling.bulk.queries import FrozenJobs
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import BulkOperation
-from tenants.clock import read_clock
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, current_actor
-from tenants.services.audit import AuditTarget, record_audit
+from tenants.database.clock import read_clock
 
 TARGET = "scheduling.bulkoperation"
 

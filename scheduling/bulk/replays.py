@@ -15,12 +15,12 @@ from scheduling.jobs.payload_patches import patched_payload
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.retries import BulkRetry, refusal_of_replay, retry_jobs
 from scheduling.models import Job
-from tenants.clock import read_clock
+from tenants.access.permissions import Permission
+from tenants.audit.service import part_of_act
 from tenants.context import current_actor
+from tenants.database.clock import read_clock
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
-from tenants.services.audit import part_of_act
 
 type Payload = Mapping[str, Any]
 PAYLOAD_UNREADABLE = "payload_unreadable"

@@ -25,15 +25,15 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import CappedCount
 from scheduling.jobs.routing.service import Routes
 from scheduling.models import BulkOperation, Job, Queue
-from tenants.clock import read_clock, read_moment
+from tenants.audit.service import part_of_act
 from tenants.context import require_scope
+from tenants.database.clock import read_clock, read_moment
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import part_of_act
-from tenants.services.pausing import require_reason
+from tenants.tenancy.pausing import require_reason
 
 # Of one turn: a tick waits for its rows at most 200 ms, and passes over them.
 MOVE_ROWS = 1_000

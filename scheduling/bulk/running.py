@@ -26,12 +26,12 @@ from scheduling.bulk.records import actor_of, end_operation
 from scheduling.bulk.reroute import take_steps
 from scheduling.jobs.filters import parse
 from scheduling.models import BulkFormer, BulkOperation, Job
-from tenants.clock import read_clock, read_moment
 from tenants.context import Scope, acting_as, all_tenants, scope_context
+from tenants.database.clock import read_clock, read_moment
 from tenants.database.errors import ConnectionLostError, session_errors
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 logger = logging.getLogger(__name__)
 

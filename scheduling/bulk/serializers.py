@@ -13,7 +13,7 @@ from scheduling.bulk.queries import BulkProgress, progress_of
 from scheduling.bulk.starting import BulkPlan, SampledJob
 from scheduling.models import BulkOperation
 from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
-from tenants.services.pausing import REASON_LIMIT
+from tenants.tenancy.pausing import REASON_LIMIT
 
 _MAX_TICKET_CHARACTERS = 2_000
 _MAX_FILTER_CHARACTERS = 10_000

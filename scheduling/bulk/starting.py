@@ -29,11 +29,11 @@ from scheduling.exceptions import (
 from scheduling.jobs.filters import JobFilter, parse
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import BulkOperation, Job
-from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.database.clock import read_clock
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.pausing import require_reason
+from tenants.tenancy.pausing import require_reason
 
 # More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
 UNTYPED_JOBS = 1_000

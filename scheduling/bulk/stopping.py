@@ -14,8 +14,8 @@ from scheduling.exceptions import (
     InvalidTransitionError,
 )
 from scheduling.models import BulkFormer, BulkOperation
-from tenants.services.audit import record_audit
-from tenants.services.pausing import require_reason
+from tenants.audit.service import record_audit
+from tenants.tenancy.pausing import require_reason
 
 
 @transaction.atomic

@@ -13,7 +13,7 @@ from typing import Any, Final
 from celery.signals import before_task_publish
 from kombu.serialization import dumps
 
-from tenants import redis_signing
+from tenants.cache import redis_signing
 
 OWN_PREFIX: Final = "scheduling."
 SUBMIT_TASK: Final = "scheduling.submit"

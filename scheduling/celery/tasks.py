@@ -26,7 +26,7 @@ from scheduling.upkeep.tenant_runs import run_tenant_upkeep
 from scheduling.worker.connections import check_connection
 from scheduling.worker.registration import local_worker
 from tenants.context import Actor, acting_as
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 
 @shared_task(base=PlatformTask, name=CANARY_TASK)

@@ -12,14 +12,14 @@ from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import NEVER, NOT_PROVED, Fault, FaultKind, Look, Piece, StateCheck
 from scheduling.exceptions import BrokerAwayError
-from tenants.chain import PLATFORM_CHAIN
-from tenants.chain_check import Finding
+from tenants.access.permissions import Permission
+from tenants.audit.chain import PLATFORM_CHAIN
+from tenants.audit.chain_check import Finding
+from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants
+from tenants.erasure.proof import verify_erasure
 from tenants.exceptions import CursorInvalidError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
-from tenants.permissions import Permission
-from tenants.services.audit_verification import verify_chains
-from tenants.services.erasure.proof import verify_erasure
 from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)

@@ -16,9 +16,9 @@ from scheduling.dispatch.tick import stop_ticks
 from scheduling.dispatch.wakes import wake_tenants
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 MAX_DIFFERENCES = 50

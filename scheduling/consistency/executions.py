@@ -18,8 +18,8 @@ from scheduling.execution.rescue import rescue_lost
 from scheduling.execution.settlement import Settlement, settle_here
 from scheduling.jobs.lifecycle import WAITING_STATES, JobState
 from scheduling.models import Execution
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 
 EXECUTION_ASTRAY = FaultKind(
     "execution_astray",

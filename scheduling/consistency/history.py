@@ -20,12 +20,12 @@ from scheduling.consistency.walk import Table, look_at_page
 from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS
 from scheduling.upkeep.retention.history import day_of
 from scheduling.upkeep.retention.rules import Kept, least_cutoff
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.tenancy.queries import TenantPage
 
 HISTORY_MISSING = FaultKind(
     "history_missing", gettext_noop("A job has no history, though it is too young to have lost it.")

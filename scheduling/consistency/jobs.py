@@ -14,9 +14,9 @@ from scheduling.consistency.waiting import append_repair_events, put_where_they_
 from scheduling.consistency.walk import Table
 from scheduling.execution import verdicts
 from scheduling.jobs.lifecycle import DEAD_STATES
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import planned_cursor
 
 JOB_NOWHERE = FaultKind(
     "job_nowhere",

@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 from django.utils.translation import gettext_noop
 
 from scheduling.exceptions import CheckUnknownError
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
 from tenants.translation import LocalizableText
 
 type Cursor = Mapping[str, Any]

@@ -16,10 +16,10 @@ from scheduling.consistency.walk import look_at_page
 from scheduling.models import RollupClock
 from scheduling.statistics.rollups import outcomes
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours is not what history says."))

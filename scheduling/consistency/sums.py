@@ -18,13 +18,13 @@ from scheduling.dispatch.tick import stop_ticks
 from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import WorkerPool
 from scheduling.upkeep.retention.rules import Kept, least_cutoff
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.limits import month_of
-from tenants.prepared import planned_cursor
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.limits.declared import month_of
+from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 
 LEDGER = FaultKind(

@@ -18,10 +18,10 @@ from django.db import IntegrityError, OperationalError, connection
 
 from scheduling.consistency.registry import Fault, FaultKind, Look, RepairOrder, StateCheck, fault_kinds, find_checks
 from scheduling.consistency.walk import walk
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
-from tenants.services.audit import AuditTarget, record_audit
 from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)

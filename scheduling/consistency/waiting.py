@@ -16,8 +16,8 @@ from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.lines import line_ids
 from scheduling.models import Job, JobEvent
-from tenants.clock import read_clock
 from tenants.context import current_actor, tenant_context
+from tenants.database.clock import read_clock
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 

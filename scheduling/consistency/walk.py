@@ -13,8 +13,8 @@ from psycopg.rows import class_row
 
 from scheduling.consistency.registry import NOT_PROVED, Cursor, Fault, Look, Piece, StateCheck
 from tenants.context import all_tenants
-from tenants.prepared import planned_cursor
-from tenants.selectors.tenant_pages import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
+from tenants.database.prepared import planned_cursor
+from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
 from tenants.translation import LocalizableText
 
 # Few enough that a piece is a fraction of a second, many enough that pieces of a million rows are few.

@@ -14,7 +14,7 @@ from scheduling.console.wording import mark_of
 from scheduling.kit import registry
 from scheduling.models import DeadLetter, Execution, Queue
 from scheduling.upkeep import registry as upkeep_registry
-from tenants.access import access_of
+from tenants.access.caller import access_of
 from tenants.models import Tenant
 
 # A drop-down of more tenants than this helps nobody; the search finds the others.

@@ -18,8 +18,8 @@ from scheduling.bulk.page import reason_words
 from scheduling.bulk.starting import start_bulk_operation
 from scheduling.jobs.filters import JobFilter
 from scheduling.models import BulkOperation
-from tenants.admin.post_actions import REASON_LIMIT
-from tenants.admin.post_actions import read_reason as reason_of
+from tenants.console.post_actions import REASON_LIMIT
+from tenants.console.post_actions import read_reason as reason_of
 from tenants.exceptions import DomainError
 
 __all__ = ["ReasonActionForm", "reason_of"]

@@ -18,7 +18,7 @@ from scheduling.jobs.waits.standing import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker
 from scheduling.sandbox.layers import missing_of
 from tenants.context import all_tenants
-from tenants.write_probe import write_watch
+from tenants.database.write_probe import write_watch
 
 
 class State(StrEnum):

@@ -23,9 +23,9 @@ from scheduling.models import ProcessHeartbeat, QueueGauge, RollupClock, WorkerP
 from scheduling.statistics.throughput import STALE_AFTER
 from scheduling.upkeep.status import UpkeepLine, read_upkeep, warning_of
 from tenants.checks import find_role_faults
-from tenants.clock import read_clock
 from tenants.context import all_tenants
-from tenants.pending_migrations import count_pending_migrations
+from tenants.database.clock import read_clock
+from tenants.database.pending_migrations import count_pending_migrations
 
 __all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
 

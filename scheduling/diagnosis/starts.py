@@ -15,11 +15,11 @@ from typing import Any
 from psycopg.rows import scalar_row
 
 from scheduling.conf import lease_seconds
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import prepared_cursor
 
 STALLED_AFTER = timedelta(seconds=15)
 # An execution that began within that time may have been handed out, and so have its id, as long before.

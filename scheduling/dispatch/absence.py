@@ -7,8 +7,8 @@ from typing import Any
 
 from scheduling.dispatch import broker
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _NOTE = _SQL["note_broker_away"]

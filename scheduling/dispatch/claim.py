@@ -12,9 +12,9 @@ from psycopg.rows import namedtuple_row, scalar_row
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.shares import Pick, PoolShare
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _RESERVE = _SQL["reserve_capacity"]

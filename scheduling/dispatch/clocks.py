@@ -14,8 +14,8 @@ from scheduling.dispatch.wakes import append_wakes
 from scheduling.fairness.lines import KEY_WEIGHT_MILLI
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
 from scheduling.fairness.virtual_time import virtual_service
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _UPDATE_KEYS = _SQL["update_keys"]

@@ -10,8 +10,8 @@ from psycopg.rows import namedtuple_row
 
 from scheduling.fairness.run_queue import keys_to_read
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]

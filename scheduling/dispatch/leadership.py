@@ -5,9 +5,9 @@ from __future__ import annotations
 from psycopg.rows import scalar_row
 
 from scheduling.conf import LOCK_TIMEOUT_MS, TICK_IDLE_TIMEOUT_MS
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 _LEAD = load_sql(__file__)["lead"]
 

@@ -18,9 +18,9 @@ from psycopg.rows import namedtuple_row
 from scheduling import signals
 from scheduling.conf import STAGE_ROWS, TICK_JOBS, WAKE_ROWS
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 # So long after the last lock that was met the ticks of a pool stay careful: to be careless costs a lock's time-out.
 CAREFUL_SECONDS = 5.0

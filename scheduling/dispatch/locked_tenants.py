@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from scheduling.models import PoolClock
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 
 # Ticks note it again several times in this time.

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from psycopg.rows import dict_row
 
 from scheduling.execution.settlement import longest_us
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _LOOK = _SQL["look"]

@@ -16,8 +16,8 @@ from psycopg.rows import scalar_row
 from scheduling.dispatch.rows import RowsReading
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 # Rounds of a pick in which rows turned out to be held.
 ROUNDS = 4

@@ -15,8 +15,8 @@ from psycopg.rows import namedtuple_row
 from scheduling.dispatch.claim import Claim
 from scheduling.dispatch.read import PoolReading
 from scheduling.fairness.gcra import Rate, take
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _RATED = _SQL["read_rates"]

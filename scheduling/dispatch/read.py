@@ -17,8 +17,8 @@ from scheduling.dispatch.reserve import with_reserve
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _POOL, _TENANTS_FAIR, _TENANTS_FIFO = _SQL["read_pool"], _SQL["read_tenants_fair"], _SQL["read_tenants_fifo"]

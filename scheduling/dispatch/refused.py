@@ -22,9 +22,9 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.execution.settlement import longest_us
 from scheduling.models import SettledRefused
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
 
 logger = logging.getLogger(__name__)
 

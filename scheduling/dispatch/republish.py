@@ -12,8 +12,8 @@ from scheduling.dispatch import broker
 from scheduling.dispatch.absence import note_refused_again
 from scheduling.dispatch.broker import Hint
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _RENEW = load_sql(__file__)["renew_unstarted"]
 

@@ -12,8 +12,8 @@ from psycopg.rows import namedtuple_row
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.shares import PoolShare
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _DEMANDS = load_sql(__file__)["read_demands"]
 

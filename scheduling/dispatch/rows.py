@@ -12,8 +12,8 @@ from scheduling.conf import MERGE_BELOW_US
 from scheduling.dispatch.gates import memory_needs
 from scheduling.fairness.shares import ReadRows, ReadyJob
 from scheduling.kit import registry
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _ROWS = load_sql(__file__)["read_rows"]
 

@@ -12,9 +12,9 @@ from uuid import UUID
 from psycopg.rows import scalar_row
 
 from scheduling.execution.settlement import longest_us
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _USED = _SQL["find_used_slices"]

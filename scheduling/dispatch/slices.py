@@ -24,9 +24,9 @@ from scheduling.fairness.slices import Running, choose_yields
 from scheduling.kit import registry
 from scheduling.models import CFSPlan
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _POOLS = _SQL["find_sliced_pools"]

@@ -9,9 +9,9 @@ from psycopg.rows import scalar_row
 
 from scheduling.conf import STAGE_ROWS
 from scheduling.dispatch.gates import memory_needs
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _COUNT_DUE = _SQL["count_due"]

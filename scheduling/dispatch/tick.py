@@ -33,9 +33,9 @@ from scheduling.execution.settlement import settle
 from scheduling.fairness.shares import Pick
 from scheduling.kit import registry
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 _STOP_TICKS = load_sql(__file__)["stop_ticks"]
 _SETTINGS = {

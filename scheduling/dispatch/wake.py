@@ -11,8 +11,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from scheduling.conf import WAKE_ROWS
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _FOLD_KEYS = _SQL["fold_keys"]

@@ -13,8 +13,8 @@ from uuid import UUID
 from django.db import transaction
 
 from scheduling.dispatch.broker import wake_dispatcher
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 from tenants.signals import tenant_scheduling_changed
 
 _SQL = load_sql(__file__)

@@ -23,9 +23,9 @@ from scheduling.errors.queries import (
 )
 from scheduling.exceptions import ErrorGroupNotFoundError
 from scheduling.models import JobError
+from tenants.access.permissions import Permission
 from tenants.api.fields import MomentField
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
 
 DEFAULT_RANGE = timedelta(days=1)
 

@@ -19,8 +19,8 @@ from scheduling.errors.queries import (
     find_occurrences,
     group_errors,
 )
-from tenants.access import access_of
-from tenants.permissions import Permission
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
 
 LIST_TEMPLATE = "scheduling/dashboards/errors.html"
 ONE_TEMPLATE = "scheduling/dashboards/error_occurrences.html"

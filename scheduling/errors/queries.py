@@ -14,9 +14,9 @@ from psycopg.rows import dict_row
 
 from scheduling.models import DeadLetter, Execution, JobError
 from tenants.context import require_scope
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
 
 # Occurrences that a list of groups looks at; a tenant with more sees the newest, and is told so.
 ERROR_WINDOW = 10_000

@@ -13,8 +13,8 @@ from scheduling.console.links import job_link
 from scheduling.console.tags import badge, told_facts
 from scheduling.console.wording import duration_words
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
-from tenants.admin.keyset import KeysetAdmin
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin
 
 
 class HistoryAdmin(KeysetAdmin):

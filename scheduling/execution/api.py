@@ -13,8 +13,8 @@ from rest_framework.response import Response
 
 from scheduling.jobs.history import EXECUTION_STATES, ExecutionRecord, get_execution
 from scheduling.models import LiveExecution
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
 
 
 class ExecutionErrorSerializer(serializers.Serializer[ExecutionRecord]):

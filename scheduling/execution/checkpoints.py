@@ -16,9 +16,9 @@ from scheduling.execution.settlement import Progress
 from scheduling.kit.base import PermanentError
 from scheduling.models import Job
 from tenants.context import tenant_context
+from tenants.database.prepared import prepared_cursor, set_config
 from tenants.database.sql import load_sql
 from tenants.encryption.fields import sealed_field
-from tenants.prepared import prepared_cursor, set_config
 
 _SQL = load_sql(__file__)
 _CHECKPOINT, _PROGRESS = _SQL["save_checkpoint"], _SQL["save_progress"]

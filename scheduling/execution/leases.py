@@ -13,8 +13,8 @@ from psycopg.rows import namedtuple_row
 from scheduling.conf import lease_seconds
 from scheduling.models import Worker
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _BEAT = load_sql(__file__)["heartbeat"]
 

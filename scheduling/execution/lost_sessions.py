@@ -9,8 +9,8 @@ from psycopg.rows import namedtuple_row, scalar_row
 from scheduling import signals
 from scheduling.conf import lease_seconds
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 # A worker that was lost longer ago has no session left that would matter.
 LOOK_BACK_SECONDS = 600.0

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.models import STATE_CHOICES, Job
 from tenants.managers import TenantManager
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 
 class HistoryRow(TenantModel):

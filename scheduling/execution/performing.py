@@ -30,7 +30,7 @@ from scheduling.worker.connections import drop_open_transaction
 from scheduling.worker.control_block import Seat
 from scheduling.worker.leftovers import end_processes_of_job
 from tenants.database.errors import session_errors
-from tenants.selectors.settings import settings_of
+from tenants.settings.queries import settings_of
 
 logger = logging.getLogger(__name__)
 

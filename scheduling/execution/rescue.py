@@ -19,9 +19,9 @@ from scheduling.jobs.suspension import wake_due
 from scheduling.jobs.waiting import take_out
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 LOST_WORKER = "The worker's lease ran out."
 

@@ -23,12 +23,12 @@ from scheduling.exceptions import FenceLostError
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import bring, is_sealing
 from tenants.encryption.envelope import quote
 from tenants.encryption.fields import sealed_field
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _SETTLE_ONE, _SETTLE_MANY = _SQL["settle_one"], _SQL["settle_many"]

@@ -17,11 +17,11 @@ from scheduling.conf import BY_INDEX, lease_seconds
 from scheduling.limits.declared import PEAK_MEMORY
 from scheduling.models import Job
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
 from tenants.encryption.fields import SealedValueBrokenError, sealed_field
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 _SQL = load_sql(__file__)
 _START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]

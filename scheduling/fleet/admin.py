@@ -17,11 +17,11 @@ from scheduling.console.wording import duration_words
 from scheduling.fleet.queries import EXECUTION_LIMIT, list_current_executions, list_workers
 from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
-from tenants.admin.base import PlatformStaffAdmin
-from tenants.admin.keyset import parse_uuid
-from tenants.admin.live_pages import LiveListMixin, LivePageMixin
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.base import PlatformStaffAdmin
+from tenants.console.keyset import parse_uuid
+from tenants.console.live_pages import LiveListMixin, LivePageMixin
+from tenants.console.post_actions import post_action
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
 

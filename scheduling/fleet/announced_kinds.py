@@ -10,8 +10,8 @@ from scheduling.conf import lease_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 # The gate before their jobs, followed by the id of the pool.
 UNKNOWN = "unknown"

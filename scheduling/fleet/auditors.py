@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 
 from scheduling.models import ProcessHeartbeat
-from tenants.selectors.audit_chain import read_seal_backlog
+from tenants.audit.chain_queries import read_seal_backlog
 
 # Many heartbeats, and many times as long as an entry waits for its seal.
 ABSENT_AFTER_SECONDS = 30.0

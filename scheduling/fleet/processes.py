@@ -13,9 +13,9 @@ from psycopg.rows import scalar_row
 
 from scheduling.models import ProcessHeartbeat
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
 
 # Rows of processes that ended stay this long, for whoever asks what ran.
 KEPT = timedelta(days=1)

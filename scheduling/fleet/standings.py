@@ -15,9 +15,9 @@ from scheduling.dispatch.leadership import lead
 from scheduling.fairness.balance import Load
 from scheduling.models import Queue, QueueStanding, RoutingRule
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 # A process reads the few rows at most once in this time, whatever it submits.
 CACHED_SECONDS = 1.0

@@ -15,10 +15,10 @@ from scheduling.exceptions import WorkerNotFoundError, WorkerNotRunningError
 from scheduling.fleet.announced_kinds import refresh_announced_kinds
 from scheduling.kit import registry
 from scheduling.models import Queue, Worker, WorkerPool
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7
 from tenants.exceptions import DomainError
-from tenants.ids import uuid7
-from tenants.services.audit import record_audit
 from tenants.translation import LocalizableText
 
 

@@ -40,10 +40,10 @@ from scheduling.jobs.retries import retry_job
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import BulkOperation, Job
-from tenants.admin.keyset import parse_uuid
-from tenants.admin.post_actions import post_action
-from tenants.live import STOP_POLLING, answer_part, tag_of
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import parse_uuid
+from tenants.console.live import STOP_POLLING, answer_part, tag_of
+from tenants.console.post_actions import post_action
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}

@@ -57,13 +57,13 @@ from scheduling.jobs.serializers import (
 from scheduling.jobs.submission import submit_job
 from scheduling.jobs.submission_serializers import JobSubmissionSerializer, parse_idempotency_key, read_request
 from scheduling.models import Job
+from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination
-from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.permissions import Permission
-from tenants.request_costs import LIST, NOTHING
-from tenants.waits import Wait, has_waited, wait_for_news
+from tenants.limits.request_costs import LIST, NOTHING
+from tenants.requests.waits import Wait, has_waited, wait_for_news
+from tenants.tenancy.serializers import NoBodySerializer
 
 # What a list does not show need not be read.
 UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")

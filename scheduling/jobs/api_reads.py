@@ -19,12 +19,12 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES
 from scheduling.jobs.queries import read_mark
 from scheduling.jobs.serializers import Reveals
 from scheduling.models import Job
-from tenants.access import Access
-from tenants.bounded_cache import BoundedCache
+from tenants.access.caller import Access
+from tenants.access.permissions import Permission
+from tenants.access.standing import still_may
+from tenants.cache.bounded_cache import BoundedCache
+from tenants.console.live import tag_of
 from tenants.context import tenant_context
-from tenants.live import tag_of
-from tenants.permissions import Permission
-from tenants.standing import still_may
 
 MAX_PAYLOAD_BYTES: Final = 4 * 1024
 MAX_ANSWER_CHARACTERS: Final = 16 * 1024

@@ -25,11 +25,11 @@ from scheduling.jobs.submission_serializers import (
 )
 from scheduling.limits.quotas import check_bulk_size
 from scheduling.models import Job
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.bodies import MAX_TEXT_BYTES
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
-from tenants.request_costs import NOTHING
+from tenants.limits.request_costs import NOTHING
+from tenants.requests.bodies import MAX_TEXT_BYTES
 
 
 class BulkSubmissionViewSet(TenantViewSet):

@@ -19,11 +19,11 @@ from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.waiting import look_again, take_out
 from scheduling.models import Job
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import current_actor
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import AuditTarget, record_audit
 from tenants.translation import LocalizableText
 
 _OPEN_STATES = frozenset(JobState) - TERMINAL_STATES

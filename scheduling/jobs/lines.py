@@ -14,10 +14,10 @@ from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.models import SchedulingEntity, TenantCapacity
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
 from tenants.models import Tenant
-from tenants.prepared import prepared_cursor
 
 # Empty lines of keys that are ahead of their siblings: so many of one tenant in one queue stay.
 KEPT_IDLE_KEYS = 1_000

@@ -21,9 +21,9 @@ from scheduling.jobs.index_alone import by_index_alone
 from scheduling.jobs.list_page import facet_context, frame_context, news_context
 from scheduling.jobs.saved_views.admin import SavedViewPages
 from scheduling.models import Job
-from tenants.admin.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
-from tenants.live import answer_part
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import AFTER, BEFORE, LOOK_LIMIT, KeysetChangeList, parse_uuid
+from tenants.console.live import answer_part
 
 QUERY, PEEK, SINCE = "q", "peek", "since"
 FACETS_TEMPLATE = "scheduling/dashboards/parts/job_facets.html"

@@ -17,7 +17,7 @@ from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from tenants.encryption.fields import SealedJSONField
 from tenants.managers import TenantManager
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
 

@@ -18,9 +18,9 @@ from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.models import Job
-from tenants.admin.base import ConsoleAdmin
-from tenants.admin.json_fields import StrictJSONField
-from tenants.admin.post_actions import REASON_LIMIT
+from tenants.console.base import ConsoleAdmin
+from tenants.console.json_fields import StrictJSONField
+from tenants.console.post_actions import REASON_LIMIT
 from tenants.exceptions import DomainError
 
 TEMPLATE = "scheduling/dashboards/payload_edit.html"

@@ -15,9 +15,9 @@ from scheduling.jobs.payload_editor import Edited, PayloadEditor
 from scheduling.jobs.queries import find_jobs
 from scheduling.jobs.retries import replay_job
 from scheduling.models import Job
-from tenants.admin.keyset import KeysetAdmin
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin
+from tenants.console.post_actions import post_action
 
 
 class JobReplayPages(PayloadEditor, KeysetAdmin):

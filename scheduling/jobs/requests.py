@@ -29,9 +29,9 @@ from scheduling.kit.retry import RetryPolicy, policy_on_plan
 from tenants.context import current_actor
 from tenants.models import Plan
 from tenants.schema_faults import describe_fault
-from tenants.secret_references import WORD, faults_of_references, has_references
-from tenants.services.pausing import LATEST
-from tenants.services.secrets import require_use_of_secrets
+from tenants.secrets.references import WORD, faults_of_references, has_references
+from tenants.secrets.service import require_use_of_secrets
+from tenants.tenancy.pausing import LATEST
 
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64

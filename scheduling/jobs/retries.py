@@ -20,13 +20,13 @@ from scheduling.jobs.waiting import look_again, make_ready
 from scheduling.kit import registry
 from scheduling.limits.quotas import RateStanding
 from scheduling.models import DeadLetter, Job
+from tenants.audit.service import AuditTarget, part_of_act, record_audit
 from tenants.context import current_actor, tenant_context
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.encryption.fields import SealedValueBrokenError
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Plan, Tenant
-from tenants.services.audit import AuditTarget, part_of_act, record_audit
 from tenants.translation import LocalizableText
 
 _NOTE_REQUEUED = load_sql(__file__)["note_requeued"]

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from scheduling.jobs.queries import get_job
 from scheduling.models import Job
+from tenants.audit.service import record_audit
 from tenants.exceptions import ReasonRequiredError
-from tenants.services.audit import record_audit
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,14 +18,14 @@ from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.lines import Line
 from scheduling.models import Job
+from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
 from tenants.context import current_actor, require_scope
-from tenants.database.transactions import run_behind
+from tenants.database.ids import uuid7s
+from tenants.database.inserts import array_literal, note_inserted
+from tenants.database.prepared import prepared_cursor
 from tenants.encryption.fields import sealed_field
-from tenants.ids import uuid7s
-from tenants.inserts import array_literal, note_inserted
 from tenants.managers import claim_for_scope
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import INSERT_ENTRY, AuditTarget, entry_parameters
+from tenants.transactions import run_behind
 
 # The columns of a job that its submission decides; the others are as every new job has them.
 _DECIDED: Final = (

@@ -31,15 +31,15 @@ from scheduling.models import Batch, Job, Queue
 from scheduling.stops.drains import refuse_draining_tenant
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
+from tenants.database.ids import uuid7
+from tenants.database.inserts import new_row
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
-from tenants.ids import uuid7
-from tenants.inserts import new_row
-from tenants.locks import LockClass
 from tenants.models import Tenant
-from tenants.prepared import prepared_cursor
-from tenants.selectors.settings import tenant_setting
+from tenants.settings.queries import tenant_setting
 
 _SQL = load_sql(__file__)
 _LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]

@@ -16,9 +16,9 @@ from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting import LOOKS, make_ready, take_out
 from scheduling.models import Job, JobSuspended
+from tenants.audit.service import record_audit
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import record_audit
 from tenants.translation import LocalizableText
 
 WOKEN = "job.woken"

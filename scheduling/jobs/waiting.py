@@ -20,9 +20,9 @@ from scheduling.jobs.lifecycle import DEAD_STATES, JobState
 from scheduling.jobs.lines import open_key_lines
 from scheduling.models import Job
 from tenants.context import current_actor
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
-from tenants.prepared import prepared_cursor
 
 # A job that changes its place or hands between two statements is found on the next look.
 LOOKS = 5

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext_noop
 
-from tenants.limits import Limit, Span
+from tenants.limits.declared import Limit, Span
 
 MICROSECONDS: Final = 1_000_000
 

@@ -17,11 +17,11 @@ from scheduling.limits import rate_buckets
 from scheduling.limits.declared import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
 from scheduling.limits.tenant_standing import TenantStanding, read_standing
 from tenants.context import all_tenants
-from tenants.limits import LimitReached, month_end
-from tenants.locks import LockClass
-from tenants.selectors.limits import EffectiveLimit, KeptLimits, allowed_for
-from tenants.services.limit_warnings import note_level
-from tenants.services.limits import expire_tenant_limits, release_ended_periods
+from tenants.database.locks import LockClass
+from tenants.limits.declared import LimitReached, month_end
+from tenants.limits.queries import EffectiveLimit, KeptLimits, allowed_for
+from tenants.limits.service import expire_tenant_limits, release_ended_periods
+from tenants.limits.warnings import note_level
 
 # How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
 QUOTA_RETRY_AFTER_SECONDS = 10

@@ -1,8 +1,8 @@
 """Buckets of tokens, of submissions and of requests: in Redis for all processes, and while it is away in this process.
 
 One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
-asked again after two seconds (`tenants.redis_breaker`). Meanwhile every process grants the whole rate for itself: how
-many others there are cannot be known here, and refusing everybody would be worse.
+asked again after two seconds (`tenants.cache.redis_breaker`). Meanwhile every process grants the whole rate for itself:
+how many others there are cannot be known here, and refusing everybody would be worse.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Grant, Rate
-from tenants.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
+from tenants.cache.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 
 logger = logging.getLogger(__name__)
 

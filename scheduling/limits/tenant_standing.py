@@ -11,8 +11,8 @@ from psycopg.rows import namedtuple_row
 
 from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.stops.drains import Drains
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 _READ_STANDING = load_sql(__file__)["read_standing"]
 

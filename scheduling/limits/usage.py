@@ -15,10 +15,10 @@ from scheduling.limits.declared import (
     SUBMIT_BURST,
     SUBMITS_PER_MINUTE,
 )
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
-from tenants.selectors.limits import EffectiveLimit
-from tenants.selectors.usage import Measured
+from tenants.limits.queries import EffectiveLimit
+from tenants.limits.usage_queries import Measured
 
 _NOW = load_sql(__file__)["measure_usage"]
 # The note of a bucket whose level is that of this process alone.

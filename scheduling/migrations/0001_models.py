@@ -5,8 +5,8 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import CreatePartitionedModel
+import tenants.database.ids
+from tenants.database.rls import CreatePartitionedModel
 
 
 class Migration(migrations.Migration):
@@ -154,7 +154,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Batch",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("label", models.CharField(max_length=200)),
                 ("kind", models.CharField(max_length=64)),
                 ("total", models.PositiveIntegerField(help_text="Jobs in this batch.")),
@@ -221,7 +226,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Job",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("kind", models.CharField(max_length=64)),
                 (
                     "state",
@@ -325,7 +335,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DeadLetter",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("kind", models.CharField(max_length=64)),
                 (
                     "reason",
@@ -409,7 +424,12 @@ class Migration(migrations.Migration):
         CreatePartitionedModel(
             name="JobEvent",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("execution_id", models.UUIDField(null=True)),
                 ("at", models.DateTimeField()),
                 ("name", models.CharField(max_length=40)),
@@ -548,7 +568,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="LiveExecution",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("entity_id", models.BigIntegerField()),
                 ("kind", models.CharField(max_length=64)),
                 ("number", models.PositiveIntegerField(help_text="Which hand-out of the job this is, from 1.")),
@@ -604,7 +629,12 @@ class Migration(migrations.Migration):
         CreatePartitionedModel(
             name="Execution",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("kind", models.CharField(max_length=64)),
                 ("number", models.PositiveIntegerField()),
                 ("fence", models.BigIntegerField()),
@@ -667,7 +697,12 @@ class Migration(migrations.Migration):
         CreatePartitionedModel(
             name="Charge",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("execution_id", models.UUIDField()),
                 (
                     "reason",
@@ -841,7 +876,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Worker",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("hostname", models.CharField(max_length=200)),
                 ("pid", models.PositiveIntegerField()),
                 ("slots", models.PositiveIntegerField()),

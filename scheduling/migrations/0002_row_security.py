@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.rls import AddCompositeForeignKey, EnableRowSecurity
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
 READ = ["SELECT"]
 APPEND = ["SELECT", "INSERT"]

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import migrations
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 POOLS = [
     ("default", "Serves the queues of all job kinds."),

@@ -3,8 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import AddCompositeForeignKey, CreatePartitionedModel, EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import AddCompositeForeignKey, CreatePartitionedModel, EnableRowSecurity
 
 APPEND = ["SELECT", "INSERT"]
 COUNT = ["SELECT", "INSERT", "UPDATE"]
@@ -17,7 +17,12 @@ class Migration(migrations.Migration):
         CreatePartitionedModel(
             name="JobLog",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("execution_id", models.UUIDField()),
                 ("attempt", models.PositiveSmallIntegerField()),
                 (
@@ -54,7 +59,12 @@ class Migration(migrations.Migration):
         CreatePartitionedModel(
             name="JobError",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("execution_id", models.UUIDField(help_text="None where the job had not begun.", null=True)),
                 ("kind", models.CharField(max_length=64)),
                 ("error_type", models.CharField(max_length=100)),

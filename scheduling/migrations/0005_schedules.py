@@ -5,8 +5,8 @@ import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import AddCompositeForeignKey, EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
 
 class Migration(migrations.Migration):
@@ -19,7 +19,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Schedule",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(help_text="What people call it; once in a tenant.", max_length=100)),
                 ("kind", models.CharField(help_text="The kind of the jobs that it submits.", max_length=64)),
                 (
@@ -141,7 +146,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ScheduleFire",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("fire_time", models.DateTimeField()),
                 (
                     "trigger",

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):

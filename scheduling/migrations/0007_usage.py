@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 # Both are filled by rows from now on: a column without a rewrite, and a default that is no rewrite either.
 ADD_TO_SETTLED = """

@@ -5,8 +5,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity, migration_door
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 READ = ["SELECT"]
 # Emptied once a second by whoever folds: no key and no index, so that appending is all that settlement pays.
@@ -111,7 +111,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="UpkeepRun",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=64)),
                 (
                     "outcome",

@@ -2,8 +2,8 @@
 
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):
@@ -37,7 +37,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ProcessHeartbeat",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 (
                     "role",
                     models.CharField(choices=[("dispatcher", "Dispatcher"), ("beat", "Beat")], max_length=12),

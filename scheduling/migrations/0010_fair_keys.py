@@ -9,7 +9,7 @@ from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndex
 from django.db import migrations, models
 from django.db.models import F, Q
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 # On the way back every key's jobs become the tenant's own again, and the tenant's counts hold what its keys' did.
 LINES = ("job_ready", "job_due", "job_held", "execution_live", "wake", "settled")

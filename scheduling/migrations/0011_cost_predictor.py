@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 # Constant defaults and no checks: no table is rewritten or read through. Rows that no tick has folded yet teach nothing about sizes.
 ADD_TO_SETTLED = """

@@ -3,7 +3,7 @@
 from django.contrib.postgres.functions import RandomUUID
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 # What was in flight before, and what a process of the version before still hands out, is a message of its own: each
 # row gets an id that no other has. Both tables hold what is in flight only, so writing them anew takes a moment.

@@ -8,8 +8,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity, migration_door
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 FIELDS = ("name", "strategy", "granularity_seconds", "reserved_slots")
 CREATE_TRIGGER = (
@@ -55,7 +55,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("number", models.PositiveIntegerField()),
                 ("author", models.CharField(blank=True, max_length=200)),
@@ -113,7 +115,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("cause", models.CharField(max_length=200)),
                 ("requested_by", models.CharField(blank=True, max_length=200)),

@@ -4,7 +4,7 @@ from django.contrib.postgres.operations import AddIndexConcurrently
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 STATES = [
     ("counting", "counting failures"),

@@ -3,8 +3,8 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from tenants.partitions import AddPartitionedIndex
-from tenants.rls import EnableRowSecurity
+from tenants.database.partitions import AddPartitionedIndex
+from tenants.database.rls import EnableRowSecurity
 
 READ = ["SELECT"]
 TABLE = "scheduling_share_minute"

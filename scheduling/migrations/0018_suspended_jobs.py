@@ -8,7 +8,7 @@ suspended anew; what it resumes is left there, and whoever counts asks the job.
 import django.db.models.deletion
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity, migration_door
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 PUT = """
     INSERT INTO scheduling_job_suspended (job_id, tenant_id)

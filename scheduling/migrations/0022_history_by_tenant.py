@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.partitions import AddPartitionedIndex
+from tenants.database.partitions import AddPartitionedIndex
 
 
 class Migration(migrations.Migration):

@@ -4,7 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 STATES = [
     ("counting", "counting failures"),

@@ -7,7 +7,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 from django.db.models import Q
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 
 def moment(about):

@@ -6,7 +6,7 @@ counts those anew. Batches that it makes stay open.
 
 from django.db import migrations
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 COUNT = """
     UPDATE scheduling_batch b SET closed_at = b.created_at, completed = found.completed + b.pruned,

@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):

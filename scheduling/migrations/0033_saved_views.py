@@ -5,8 +5,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):
@@ -19,7 +19,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             "SavedView",
             [
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=60)),
                 ("query", models.TextField(help_text="The filter's canonical text.")),
                 ("is_shared", models.BooleanField(default=False)),

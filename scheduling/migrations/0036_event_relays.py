@@ -6,7 +6,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):

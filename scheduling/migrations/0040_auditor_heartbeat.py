@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.auditor_policies import AllowAuditor
+from tenants.database.auditor_policies import AllowAuditor
 
 
 class Migration(migrations.Migration):

@@ -2,8 +2,8 @@
 
 from django.db import migrations, models
 
-from tenants.ids import uuid7
-from tenants.rls import EnableRowSecurity
+from tenants.database.ids import uuid7
+from tenants.database.rls import EnableRowSecurity
 
 # What no process could read is refused at once. Rows without a message hold no place.
 LOOSEN = """

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.grants import grant_tables
+from tenants.database.grants import grant_tables
 
 ADD = """
     CREATE SEQUENCE scheduling_jobevent_position;

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.rls import DisableRowSecurity
+from tenants.database.rls import DisableRowSecurity
 
 
 class Migration(migrations.Migration):

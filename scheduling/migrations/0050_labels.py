@@ -7,7 +7,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -196,7 +196,7 @@ class Migration(migrations.Migration):
             model_name="batch",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -255,7 +255,7 @@ class Migration(migrations.Migration):
             model_name="bulkformer",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -353,7 +353,7 @@ class Migration(migrations.Migration):
             model_name="bulkoperation",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -619,7 +619,7 @@ class Migration(migrations.Migration):
             model_name="charge",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -837,7 +837,7 @@ class Migration(migrations.Migration):
             model_name="deadletter",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -922,7 +922,7 @@ class Migration(migrations.Migration):
             model_name="execution",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1119,7 +1119,7 @@ class Migration(migrations.Migration):
             model_name="job",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1317,7 +1317,7 @@ class Migration(migrations.Migration):
             model_name="joberror",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1367,7 +1367,7 @@ class Migration(migrations.Migration):
             model_name="jobevent",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1427,7 +1427,7 @@ class Migration(migrations.Migration):
             model_name="joblog",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1581,7 +1581,7 @@ class Migration(migrations.Migration):
             model_name="liveexecution",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -1994,7 +1994,7 @@ class Migration(migrations.Migration):
             model_name="schedule",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -2130,7 +2130,7 @@ class Migration(migrations.Migration):
             model_name="schedulefire",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -2302,7 +2302,7 @@ class Migration(migrations.Migration):
             model_name="settledrefused",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -2428,7 +2428,7 @@ class Migration(migrations.Migration):
             model_name="tenantupkeeprun",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -2516,7 +2516,7 @@ class Migration(migrations.Migration):
             model_name="upkeeprun",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -2572,7 +2572,7 @@ class Migration(migrations.Migration):
             model_name="worker",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

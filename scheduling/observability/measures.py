@@ -17,12 +17,12 @@ from scheduling.shares.entitlements import ENTITY_LIMIT, TenantLine, read_fair_s
 from scheduling.shares.raw import fetch_rows
 from scheduling.statistics.costs import read_kind_costs
 from scheduling.statistics.throughput import WINDOW, read_ended_by_tenant
-from tenants.clock import read_clock
+from tenants.audit.chain_queries import SealBacklog, read_seal_backlog
 from tenants.context import require_scope
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import set_config
-from tenants.selectors.audit_chain import SealBacklog, read_seal_backlog
 
 # Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
 DUE_LIMIT = 2_000

@@ -23,11 +23,11 @@ from scheduling.overview.tiles import build_tiles, window_words
 from scheduling.statistics.minute_charts import draw_ended, draw_strip, draw_waits, minute_rows
 from scheduling.topology.queue_lines import QueueLine
 from scheduling.upkeep.status import find_upkeep_warnings
-from tenants.access import access_of
-from tenants.live import Fragment, KeptPart, answer_part, fragment_of
-from tenants.permissions import Permission
-from tenants.selectors.api_keys import ending_keys
-from tenants.write_probe import write_watch
+from tenants.access.caller import access_of
+from tenants.access.key_queries import ending_keys
+from tenants.access.permissions import Permission
+from tenants.console.live import Fragment, KeptPart, answer_part, fragment_of
+from tenants.database.write_probe import write_watch
 
 BODY_TEMPLATE = "scheduling/dashboards/overview_body.html"
 SHARES_TEMPLATE = "scheduling/dashboards/overview_shares.html"

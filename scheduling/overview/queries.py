@@ -30,8 +30,8 @@ from scheduling.statistics.gauge_queries import (
 from scheduling.statistics.throughput import STALE_AFTER, RecentWork, read_ended_by_tenant, read_recent_work
 from scheduling.stops.queries import Stop, list_stops
 from scheduling.topology.queue_lines import BackOffs, QueueLine, queue_lines
-from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry
 
 # The dispatcher ticks at least four times a second; silence for this long is no accident.

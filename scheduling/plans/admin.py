@@ -25,11 +25,11 @@ from scheduling.plans.service import (
 )
 from scheduling.what_if.admin import WhatIfMixin
 from scheduling.what_if.page import ask_about_cfs_plan, ask_about_plan
-from tenants.admin.base import OfItsPage, PlatformStaffAdmin
-from tenants.admin.plans import PlanAdmin
-from tenants.admin.post_actions import post_action
+from tenants.access.permissions import Permission
+from tenants.console.base import OfItsPage, PlatformStaffAdmin
+from tenants.console.post_actions import post_action
 from tenants.models import Plan
-from tenants.permissions import Permission
+from tenants.plans.admin import PlanAdmin
 from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduling.dispatch.leadership import lead
 from tenants.context import all_tenants
-from tenants.locks import LockClass
+from tenants.database.locks import LockClass
 from tenants.versions.registry import versioned
 
 

@@ -15,10 +15,10 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import CFSPlanInvalidError, CFSPlanNotFoundError
 from scheduling.models import CFSPlan, CFSPlanTier, CFSPlanVersion, Queue
 from scheduling.plans.queries import get_cfs_plan
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import PlanContentInvalidError
 from tenants.models import Tier
-from tenants.services.audit import record_audit
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 

@@ -30,12 +30,12 @@ from scheduling.schedules.forms import BackfillForm, ScheduleForm
 from scheduling.schedules.page import draw_preview, draw_runs, told_expression
 from scheduling.schedules.queries import default_zone, find_schedules, fires_of
 from scheduling.schedules.runs import Backfill, backfill_schedule, run_schedule_now
-from tenants.admin.base import TenantScopedAdmin
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.admin.post_actions import post_action
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
-from tenants.request_costs import SEARCH, costs
+from tenants.limits.request_costs import SEARCH, costs
 
 NEWEST_FIRES = 20
 

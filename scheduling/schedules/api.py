@@ -37,11 +37,11 @@ from scheduling.schedules.serializers import (
     ScheduleSerializer,
     ScheduleWriteSerializer,
 )
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.serializers import NoBodySerializer, ReasonSerializer
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import LIST, SEARCH
+from tenants.limits.request_costs import LIST, SEARCH
+from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 
 class ScheduleViewSet(EditedRows, TenantViewSet):

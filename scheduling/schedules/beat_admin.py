@@ -29,10 +29,10 @@ from scheduling.console.links import job_link
 from scheduling.console.tags import badge
 from scheduling.schedules.beat_submissions import check_submission
 from scheduling.schedules.queries import last_submission
-from tenants.admin.keyset import parse_uuid
-from tenants.admin.users import LoggedAdmin
+from tenants.access.permissions import Permission
+from tenants.access.users_admin import LoggedAdmin
+from tenants.console.keyset import parse_uuid
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
     admin.site.unregister(model)

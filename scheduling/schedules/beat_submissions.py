@@ -16,13 +16,13 @@ from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.routing.service import Routes
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.clock import read_clock
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock
+from tenants.database.locks import LockClass
 from tenants.exceptions import DomainError
-from tenants.locks import LockClass
 from tenants.models import AuditLogEntry, Tenant
-from tenants.selectors.tenants import find_tenant
-from tenants.services.audit import AuditTarget, record_audit
+from tenants.tenancy.queries import find_tenant
 
 TIME_OPTIONS = ("run_at", "deadline")
 OPTIONS = (*TIME_OPTIONS, "priority", "fair_key", "tags", "queue", "max_retries", "idempotency_key")

@@ -15,17 +15,17 @@ from scheduling.exceptions import ScheduleInvalidError, ScheduleLimitError, Sche
 from scheduling.limits.declared import SCHEDULE_COUNT
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.rules import TIMING_FIELDS, check_schedule, next_fire, recurrence_of
-from tenants.clock import read_clock
+from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock
+from tenants.database.locks import LockClass
 from tenants.exceptions import FieldInvalidError
-from tenants.locks import LockClass
+from tenants.limits.queries import allowed_for
 from tenants.models import Tenant
-from tenants.selectors.limits import allowed_for
-from tenants.selectors.settings import tenant_setting
-from tenants.services.audit import record_audit
-from tenants.services.changes import Difference, assign
-from tenants.services.pausing import require_reason
-from tenants.tenant_settings import TIMEZONE
+from tenants.settings.own import TIMEZONE
+from tenants.settings.queries import tenant_setting
+from tenants.tenancy.changes import Difference, assign
+from tenants.tenancy.pausing import require_reason
 
 JOB_FIELDS = ("kind", "payload", "priority", "queue", "tags", "fair_key", "max_retries")
 EDITABLE_FIELDS = (

@@ -22,10 +22,10 @@ from scheduling.schedules.recurrence import CatchUpPolicy, CronInvalidError, Zon
 from scheduling.schedules.recurrence.policies import CATCH_UP_LIMIT
 from scheduling.schedules.rules import next_fire, recurrence_of
 from scheduling.schedules.runs import new_fire, submit_fires
-from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.database.clock import read_clock
+from tenants.database.prepared import set_config
 from tenants.encryption.data_keys import DataKeyUnavailableError
-from tenants.prepared import set_config
 
 logger = logging.getLogger(__name__)
 

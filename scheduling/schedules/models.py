@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from scheduling.jobs.models import Job
 from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPolicy
 from tenants.encryption.fields import SealedJSONField
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 MAX_JITTER_SECONDS = 3_600
 

@@ -16,9 +16,9 @@ from scheduling import signals
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.recurrence import OverlapPolicy
+from tenants.audit.service import record_audit
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
-from tenants.services.audit import record_audit
 
 
 def record_fires(fires: Sequence[ScheduleFire], next_times: Mapping[Schedule, datetime | None]) -> None:

@@ -10,10 +10,10 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from scheduling.exceptions import ScheduleNotFoundError
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun, Recurrence, preview_runs
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry
-from tenants.selectors.settings import tenant_setting
-from tenants.tenant_settings import TIMEZONE
+from tenants.settings.own import TIMEZONE
+from tenants.settings.queries import tenant_setting
 
 PREVIEW_COUNT = 10
 

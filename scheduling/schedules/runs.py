@@ -16,11 +16,11 @@ from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Schedule, ScheduleFire
 from scheduling.schedules.definitions import lock_schedule
 from scheduling.schedules.rules import EARLIEST, recurrence_of, request_of
-from tenants.clock import read_clock, read_moment
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock, read_moment
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.audit import part_of_act, record_audit
 
 _MOMENT = timedelta(microseconds=1)
 # Times that have, or will have, their job; the others can be made up for.

@@ -11,8 +11,8 @@ from scheduling.console.filters import QueueFilter, TenantFilter
 from scheduling.console.wording import duration_words
 from scheduling.models import KindCost, SchedulingEntity, TenantCapacity, TenantKindCost
 from scheduling.statistics.costs import list_worst_predicted
-from tenants.admin.base import ReadOnlyAdmin
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin
 
 
 @admin.register(SchedulingEntity)

@@ -17,9 +17,9 @@ from scheduling.models import Queue, ShareMinute
 from scheduling.shares.decisions import Decision, read_decisions
 from scheduling.shares.history import ShareHistory, ShareLine, Span, read_share_history
 from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
 
 
 class QueuesQuerySerializer(QuerySerializer):

@@ -19,8 +19,8 @@ from scheduling.fairness.virtual_time import UNITS_PER_MICROSECOND
 from scheduling.models import Job, Queue
 from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
 
 SHOWN = 50
 # Those in the queues asked for are looked for among so many.

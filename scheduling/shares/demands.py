@@ -19,8 +19,8 @@ from psycopg.rows import class_row, namedtuple_row
 from scheduling.conf import lease_seconds
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 DEMAND_LIMIT = 5_000
 # Rows of the table that one step looks at.

@@ -18,9 +18,9 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.models import CFSPlan, Queue, SchedulingEntity
 from scheduling.statistics.throughput import Ended
 from tenants.context import require_scope
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
-from tenants.prepared import planned_cursor
 
 # More tenants than this are not compared; the panel says so.
 ENTITY_LIMIT = 5_000

@@ -18,8 +18,8 @@ from scheduling.fairness.entitlement import jain_index
 from scheduling.models import CFSPlan, Queue, RollupClock
 from scheduling.shares.entitlements import ABOVE, BELOW, Verdict
 from scheduling.shares.raw import fetch_rows
-from tenants.clock import read_clock
 from tenants.context import require_scope
+from tenants.database.clock import read_clock
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 

@@ -18,8 +18,8 @@ from scheduling.shares.charts import draw_index, draw_share, tabulate
 from scheduling.shares.decisions import read_decisions
 from scheduling.shares.history import Span, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
-from tenants.access import access_of
-from tenants.live import answer_part, tag_of
+from tenants.access.caller import access_of
+from tenants.console.live import answer_part, tag_of
 from tenants.models import Tenant
 
 PAGE_TEMPLATE = "scheduling/dashboards/fairness.html"

@@ -8,7 +8,7 @@ from typing import Any
 from psycopg.rows import RowFactory, namedtuple_row
 
 from tenants.context import require_scope
-from tenants.prepared import planned_cursor
+from tenants.database.prepared import planned_cursor
 
 
 def fetch_rows(

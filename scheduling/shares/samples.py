@@ -10,9 +10,9 @@ from psycopg.rows import namedtuple_row
 from scheduling.dispatch.leadership import lead
 from scheduling.shares.demands import Census, Entitled
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 SAMPLE_SECONDS = 10.0
 STEP_SECONDS = 0.1

@@ -10,9 +10,9 @@ from scheduling.conf import lease_seconds
 from scheduling.dispatch.leadership import lead
 from scheduling.statistics.throughput import WINDOW
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 GAUGE_SECONDS = 2.0
 # The rows of tenants are many, and are written less often.

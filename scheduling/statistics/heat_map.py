@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from scheduling.statistics.kind_hours import HourCount, KindHours, read_kind_hours
-from tenants.live import KeptPart, answer_part
+from tenants.console.live import KeptPart, answer_part
 
 TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
 _kept = KeptPart("kinds")

@@ -11,7 +11,7 @@ from django.db.models import Q, Sum
 
 from scheduling.models import KindHour
 from scheduling.statistics.throughput import FAILED
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
 
 HOURS = 24
 KIND_LIMIT = 20

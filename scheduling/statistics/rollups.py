@@ -10,8 +10,8 @@ from scheduling.dispatch.leadership import lead
 from scheduling.statistics.histogram import BOUNDS
 from scheduling.statistics.throughput import COMPLETED, FAILED
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
 
 # Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
 FOLD_ROWS = 3_000

@@ -15,9 +15,9 @@ from scheduling.console.help_texts import HelpfulMixin
 from scheduling.kit import registry
 from scheduling.models import KindPause
 from scheduling.stops.pauses import pause_kind, resume_kind
-from tenants.admin.base import PlatformStaffAdmin
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.base import PlatformStaffAdmin
+from tenants.console.post_actions import post_action
 
 
 class KindPauseForm(forms.Form):

@@ -31,11 +31,11 @@ from scheduling.stops.serializers import (
 )
 from scheduling.stops.service import Scope
 from scheduling.topology.service import create_worker_pool
-from tenants.api.serializers import NoBodySerializer, WhySerializer
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet
-from tenants.clock import read_moment
 from tenants.context import all_tenants
-from tenants.permissions import Permission
+from tenants.database.clock import read_moment
+from tenants.tenancy.serializers import NoBodySerializer, WhySerializer
 
 OPERATE: Mapping[str, Permission] = {
     "list": Permission.PLATFORM_VIEW,

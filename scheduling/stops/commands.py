@@ -15,8 +15,8 @@ from scheduling.fleet.queries import list_workers
 from scheduling.models import Worker
 from scheduling.stops.queries import TargetState, read_target_state
 from scheduling.stops.service import Scope, check_target
-from tenants.clock import read_moment
 from tenants.context import acting_as, all_tenants, command_actor
+from tenants.database.clock import read_moment
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
 

@@ -12,13 +12,13 @@ from psycopg.rows import scalar_row
 from scheduling.dispatch.leadership import lead
 from scheduling.exceptions import DrainingError
 from scheduling.models import Drain
-from tenants.clock import read_moment
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
 from tenants.models import Tenant
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import AuditTarget, record_audit
 
 # When a refused client may ask again where nobody has said how long the drain lasts.
 RETRY_AFTER_SECONDS = 60

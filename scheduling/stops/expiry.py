@@ -8,12 +8,12 @@ from scheduling.breakers.service import let_go_due_circuits
 from scheduling.dispatch.leadership import lead
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import QueueClock
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.tenants import lift_due_stops
+from tenants.tenancy.service import lift_due_stops
 
 BECAUSE = "its time was over"
 

@@ -14,10 +14,10 @@ from typing import Any
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.kit import registry
 from scheduling.models import Drain, KindPause, Queue, QueueClock, WorkerPool
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.changes import assign
-from tenants.services.pausing import actor_words, check_until, expect_reason
+from tenants.tenancy.changes import assign
+from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
 # What fits beside a queue in every list.
 REASON_LIMIT = 200

@@ -11,8 +11,8 @@ from psycopg.rows import class_row, scalar_row
 from scheduling.models import Drain
 from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope
+from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
 
 PAUSED, DRAINING = "paused", "draining"
 # Beyond it the number of waiting jobs is "more than".

@@ -9,8 +9,8 @@ from scheduling.exceptions import TargetNotFoundError
 from scheduling.kit import registry
 from scheduling.models import Queue, WorkerPool
 from scheduling.stops import pauses
-from tenants.selectors.tenants import find_tenant
-from tenants.services.tenants import drain_tenant, pause_tenant, resume_tenant
+from tenants.tenancy.queries import find_tenant
+from tenants.tenancy.service import drain_tenant, pause_tenant, resume_tenant
 
 
 class Scope(StrEnum):

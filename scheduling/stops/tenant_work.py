@@ -6,8 +6,8 @@ from uuid import UUID
 
 from scheduling.jobs.cancellation import cancel_here
 from scheduling.models import LiveExecution
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
-from tenants.services.audit import AuditTarget, record_audit
 from tenants.signals import running_work_unwanted
 
 

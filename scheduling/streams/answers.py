@@ -17,10 +17,10 @@ from scheduling.limits.declared import STREAMS
 from scheduling.streams.event_feed import Position, PositionInvalidError
 from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
-from tenants.access import access_of
-from tenants.asides import let_go_of_connection
-from tenants.limits import LimitReached
-from tenants.selectors.limits import allowed_for
+from tenants.access.caller import access_of
+from tenants.limits.declared import LimitReached
+from tenants.limits.queries import allowed_for
+from tenants.requests.waits import let_go_of_connection
 
 LAST_EVENT_ID = "Last-Event-ID"
 # One part of so many of the process's streams is kept for tenants that have none open.

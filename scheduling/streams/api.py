@@ -17,9 +17,9 @@ from scheduling.models import JobEvent
 from scheduling.streams.answers import LAST_EVENT_ID, read_position, require_streams, stream_response
 from scheduling.streams.feed import feed
 from scheduling.streams.subscriptions import Subscription
+from tenants.access.permissions import Permission
+from tenants.access.sessions import EVENT_STREAM
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.sessions import EVENT_STREAM
 
 _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 _LAST_EVENT_ID = OpenApiParameter(

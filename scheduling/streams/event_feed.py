@@ -19,9 +19,9 @@ from uuid import UUID
 from psycopg.rows import class_row, dict_row
 
 from scheduling.models import JobEvent
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
 
 FEED_PAGE = 500
 _NOTHING = UUID(int=0)

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 
 # Events that a page walks, of all tenants, and that it tells of.
 WALKED = 20_000

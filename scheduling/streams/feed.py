@@ -16,10 +16,10 @@ from scheduling.streams.event_feed import FEED_PAGE, FedEvent, Horizon, Position
 from scheduling.streams.messages import control_message, event_message
 from scheduling.streams.subscriptions import Subscription
 from scheduling.worker.watchdog import Watchdog
-from tenants.clock import read_clock
+from tenants.access.standing import who_may_no_more
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7_floor
-from tenants.standing import who_may_no_more
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from scheduling.streams.event_feed import Position
 from scheduling.streams.messages import HEARTBEAT, control_message, opening
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
 
 HEARTBEAT_SECONDS = 5.0
 # Batches that may wait for a slow client. Beyond them it is cut off, and resumes after the last one that it received.

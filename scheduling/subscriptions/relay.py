@@ -22,10 +22,10 @@ from scheduling.streams.event_pages import read_page
 from scheduling.subscriptions.deliveries import Delivery, Submitted, deliveries_of, submit_deliveries
 from scheduling.subscriptions.models import ALL, NOTHING
 from scheduling.subscriptions.registry import EVENT_OF_STATE, Subscription, subscriptions_by_tenant
-from tenants.clock import read_clock
 from tenants.context import Actor, acting_as, all_tenants
-from tenants.ids import uuid7_floor
-from tenants.locks import LockClass
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.locks import LockClass
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)

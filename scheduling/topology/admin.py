@@ -18,10 +18,10 @@ from scheduling.models import Queue, WorkerPool
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain
 from scheduling.topology.service import POOL_FIELDS, check_new_name, create_worker_pool, update_worker_pool
-from tenants.admin.base import PlatformStaffAdmin
-from tenants.admin.post_actions import post_action, until_of
+from tenants.access.permissions import Permission
+from tenants.console.base import PlatformStaffAdmin
+from tenants.console.post_actions import post_action, until_of
 from tenants.exceptions import FieldInvalidError
-from tenants.permissions import Permission
 
 
 class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -17,10 +17,10 @@ from scheduling.stops.service import Scope
 from scheduling.topology.queries import get_queue
 from scheduling.topology.queue_lines import QueueLine, read_queue_lines
 from scheduling.topology.service import create_queue
+from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, NumberField, StrictSerializer, WholeNumberField
-from tenants.api.serializers import WhySerializer
 from tenants.context import all_tenants
-from tenants.permissions import Permission
+from tenants.tenancy.serializers import WhySerializer
 
 WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and no live worker reads it."
 

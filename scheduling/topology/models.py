@@ -7,8 +7,8 @@ from django.db import models
 from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
-from tenants.ids import uuid7
-from tenants.models.pauses import PauseFacts
+from tenants.database.ids import uuid7
+from tenants.tenancy.bases import PauseFacts
 
 
 class MemoryClass(models.IntegerChoices):

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from scheduling.models import Queue
 from scheduling.statistics.gauge_queries import Gauge, Gauges, read_gauges
 from scheduling.statistics.throughput import Ended, RecentWork, read_recent_work
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
 
 _MINUTE = timedelta(minutes=1)
 

@@ -22,9 +22,9 @@ from scheduling.stops.queries import Stop, list_stops
 from scheduling.topology.admin import TopologyAdmin, is_draining
 from scheduling.topology.queue_lines import QueueLine, read_queue_lines
 from scheduling.topology.service import QUEUE_FIELDS, create_queue, update_queue
-from tenants.admin.live_pages import LiveListMixin, LivePageMixin
-from tenants.admin.post_actions import post_action, until_of
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.live_pages import LiveListMixin, LivePageMixin
+from tenants.console.post_actions import post_action, until_of
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 

@@ -17,10 +17,10 @@ from django.utils.translation import gettext
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.models import PoolClock, Queue, QueueClock, RoutingRule, RoutingTarget, WorkerPool
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
-from tenants.services.audit import record_audit
-from tenants.services.changes import Difference, assign
+from tenants.tenancy.changes import Difference, assign
 
 QUEUE_FIELDS = (
     "description",

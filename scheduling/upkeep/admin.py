@@ -20,15 +20,15 @@ from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep.runs import request_upkeep
 from scheduling.upkeep.status import find_line, read_upkeep
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, count_findings, findings_of, request_tenant_run
-from tenants.admin.audit_filters import AuditTenantFilter
-from tenants.admin.base import PlatformStaffAdmin
-from tenants.admin.keyset import KeysetAdmin, KeysetChangeList, parse_uuid
-from tenants.admin.live_pages import LivePageMixin
+from tenants.access.permissions import Permission
+from tenants.audit.filters import AuditTenantFilter
+from tenants.console.base import PlatformStaffAdmin
+from tenants.console.keyset import KeysetAdmin, KeysetChangeList, parse_uuid
+from tenants.console.live_pages import LivePageMixin
 from tenants.exceptions import DomainError
+from tenants.limits.request_costs import HEAVY, costs
 from tenants.models import Tenant
-from tenants.permissions import Permission
-from tenants.request_costs import HEAVY, costs
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 
 @admin.register(UpkeepRun)

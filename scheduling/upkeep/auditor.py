@@ -16,9 +16,9 @@ from scheduling.dispatch.duties import Duty, DutyRoster
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.models import ProcessHeartbeat
 from scheduling.worker.connections import CONNECTION_ERRORS
-from tenants.services.audit_heads import sign_heads
-from tenants.services.audit_removals import carry_out_removals
-from tenants.services.sealing import seal_entries
+from tenants.audit.heads import sign_heads
+from tenants.audit.removals import carry_out_removals
+from tenants.audit.sealing import seal_entries
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from scheduling.dispatch import broker_keys
 from scheduling.exceptions import BrokerAwayError, BrokerUnavailableError
 from scheduling.models import LiveExecution
 from scheduling.stops.tenant_work import cancel_running
-from tenants.services.erasure.erasers import Erased, Eraser
+from tenants.erasure.erasers import Erased, Eraser
 
 REASON = "the tenant is erased"
 

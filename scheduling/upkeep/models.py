@@ -9,8 +9,8 @@ from django.db.models import Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.ids import uuid7
-from tenants.models.base import TenantModel
+from tenants.database.ids import uuid7
+from tenants.tenancy.bases import TenantModel
 from tenants.translation import LocalizableText
 
 # Until the end is seen, rows may have been added that the estimate did not count.

@@ -11,12 +11,12 @@ from django.db import connection
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.models import Charge, Execution, JobError, JobEvent, JobLog
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
+from tenants.database.partitions import create_partition
+from tenants.database.prepared import planned_cursor, set_config
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.partitions import create_partition
-from tenants.prepared import planned_cursor, set_config
 from tenants.translation import LocalizableText
 
 DAYS_AHEAD = 7

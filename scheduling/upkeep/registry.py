@@ -17,7 +17,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from scheduling.exceptions import UpkeepUnknownError
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
 from tenants.translation import LocalizableText
 
 

@@ -20,8 +20,8 @@ from scheduling.exceptions import BrokerUnavailableError, UpkeepBusyError, Upkee
 from scheduling.models import TenantUpkeepRun, UpkeepRun
 from scheduling.upkeep import registry
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
-from tenants.services.audit import AuditTarget, record_audit
 from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 from scheduling.conf import RUN_UPKEEP_TASK
 from scheduling.upkeep import registry
 from scheduling.upkeep.registry import UpkeepTask
-from tenants.conf import OWNER_ALIAS
+from tenants.database.conf import OWNER_ALIAS
 
 NAME_PREFIX = "upkeep: "
 _PERIODS = ((86_400, IntervalSchedule.DAYS), (3_600, IntervalSchedule.HOURS), (60, IntervalSchedule.MINUTES))

@@ -14,7 +14,7 @@ from scheduling.models import BulkOperation, Job, Schedule
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import bring, digest_of
 from tenants.encryption.fields import SealedJSONField, SealedValue
-from tenants.services.data_keys import FIRST, require_master_key
+from tenants.encryption.service import FIRST, require_master_key
 
 # With their values, which may be large.
 PAGE_ROWS = 200

@@ -15,8 +15,8 @@ from scheduling.upkeep.partitions import estimate_default_rows, maintain_partiti
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.upkeep.retention import steps as retention
 from scheduling.upkeep.tenant_runs import republish_idle_runs
-from tenants.services.erasure.steps import advance, due_erasures
-from tenants.services.key_warnings import warn_of_next_ending_key
+from tenants.access.key_warnings import warn_of_next_ending_key
+from tenants.erasure.steps import advance, due_erasures
 from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)

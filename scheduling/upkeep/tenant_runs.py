@@ -21,11 +21,11 @@ from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep import registry
 from scheduling.upkeep.registry import UpkeepTask
 from scheduling.upkeep.runs import LEASE, perform, write
+from tenants.audit.chain_queries import estimate_seals
+from tenants.audit.masking import mask_text
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants, current_actor, tenant_context
-from tenants.masking import mask_text
 from tenants.models import Tenant
-from tenants.selectors.audit_chain import estimate_seals
-from tenants.services.audit import record_audit
 from tenants.translation import LocalizableText
 
 logger = logging.getLogger(__name__)

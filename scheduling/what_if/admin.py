@@ -11,9 +11,9 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 
 from scheduling.what_if.page import Question, draw_what_if
-from tenants.admin.base import PlatformStaffAdmin
-from tenants.permissions import Permission
-from tenants.request_costs import HEAVY, costs
+from tenants.access.permissions import Permission
+from tenants.console.base import PlatformStaffAdmin
+from tenants.limits.request_costs import HEAVY, costs
 from tenants.versions.admin import is_preview
 
 

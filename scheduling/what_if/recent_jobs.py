@@ -12,9 +12,9 @@ from scheduling.fairness.lab import Arrivals
 from scheduling.fairness.lab.load import SECOND_US
 from scheduling.models import WorkerPool
 from scheduling.shares.raw import fetch_rows
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
 
 # Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
 MOST_JOBS = 25_000

@@ -17,9 +17,9 @@ from scheduling.fairness.lab.load import Load, PlanTerms, QueueTerms, TenantTerm
 from scheduling.fairness.lab.what_if import Note, NoteCode
 from scheduling.models import CFSPlan, Queue, WorkerPool
 from scheduling.what_if.recent_jobs import RecentJobs, read_recent_jobs
+from tenants.cache.shared_cache import kept_seconds
 from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
-from tenants.shared_cache import kept_seconds
 
 WINDOW = timedelta(hours=1)
 # While somebody types, the jobs are those of the first question. Of how many pools and windows.

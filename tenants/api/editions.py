@@ -12,7 +12,7 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from tenants.exceptions import DomainError
-from tenants.services.editions import StaleError, edition_of, hold_for_edit, refuse_stale
+from tenants.tenancy.editions import StaleError, edition_of, hold_for_edit, refuse_stale
 
 MAX_TAGS = 20
 # A proxy that compresses answers weakens their tags, and means the same row by them.

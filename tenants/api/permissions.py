@@ -8,9 +8,9 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from tenants.access import Access, access_of
+from tenants.access.caller import Access, access_of
+from tenants.access.permissions import READ_ONLY, Permission
 from tenants.exceptions import TenantRequiredError, TenantSuspendedError
-from tenants.permissions import READ_ONLY, Permission
 
 
 class TenantPermission(BasePermission):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
-from tenants.api.audit_log import AuditLogViewSet
-from tenants.api.people import ApiKeyViewSet, InvitationViewSet, MemberViewSet
-from tenants.api.plans import PlanViewSet
-from tenants.api.platform import PlatformTenantViewSet
-from tenants.api.secrets import SecretViewSet
-from tenants.api.settings import TenantSettingsViewSet
-from tenants.api.usage import UsageViewSet
-from tenants.api.views import OwnTenantViewSet
+from tenants.access.api import ApiKeyViewSet, InvitationViewSet, MemberViewSet
+from tenants.audit.api import AuditLogViewSet
+from tenants.limits.api import UsageViewSet
+from tenants.plans.api import PlanViewSet
+from tenants.secrets.api import SecretViewSet
+from tenants.settings.api import TenantSettingsViewSet
+from tenants.tenancy.api import OwnTenantViewSet, PlatformTenantViewSet
 
 router = SimpleRouter()
 router.register("members", MemberViewSet, basename="member")

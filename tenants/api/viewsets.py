@@ -15,15 +15,15 @@ from rest_framework.permissions import BasePermission
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from tenants.access import Access, access_of
+from tenants.access.caller import Access, access_of
+from tenants.access.permissions import Permission
 from tenants.api.pagination import TenantCursorPagination
 from tenants.api.parsers import StrictJSONParser
 from tenants.api.permissions import PlatformPermission, TenantPermission
 from tenants.api.schema import TenantAutoSchema
+from tenants.console.live import tag_of
 from tenants.exceptions import TenantRequiredError
-from tenants.live import tag_of
 from tenants.models import Tenant
-from tenants.permissions import Permission
 
 # ASCII hexadecimals only: a path that is no UUID is no resource.
 UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -38,7 +38,7 @@ class TenantViewSet(GenericViewSet[Any]):
     model: ClassVar[type[Model]]
     # The right that each action (or method, as "GET") needs; what is missing here is refused.
     permissions: ClassVar[Mapping[str, Permission]] = {}
-    # The cost of actions (or methods) that are not what `tenants.request_costs` gives them.
+    # The cost of actions (or methods) that are not what `tenants.limits.request_costs` gives them.
     request_costs: ClassVar[Mapping[str, int]] = {}
     # Actions that change rows, and that people of the platform may do to all tenants' by naming no tenant.
     over_all_tenants: ClassVar[frozenset[str]] = frozenset()

@@ -23,6 +23,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_noop
 
 from tenants.context import current_scope, tenant_context
+from tenants.database.ids import uuid7
 from tenants.encryption.envelope import (
     DataKey,
     MasterKeys,
@@ -32,7 +33,6 @@ from tenants.encryption.envelope import (
     new_secret,
 )
 from tenants.exceptions import ContextElsewhereError, DomainError
-from tenants.ids import uuid7
 
 if TYPE_CHECKING:
     from tenants.models import TenantDataKey

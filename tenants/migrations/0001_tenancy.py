@@ -7,8 +7,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-import tenants.conf
-import tenants.ids
+import tenants.database.conf
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -22,7 +22,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Plan",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("slug", models.SlugField(unique=True)),
                 ("name", models.CharField(max_length=100)),
                 (
@@ -36,7 +41,8 @@ class Migration(migrations.Migration):
                 (
                     "max_concurrency",
                     models.PositiveIntegerField(
-                        default=tenants.conf.default_max_concurrency, help_text="Jobs of one tenant in flight at once."
+                        default=tenants.database.conf.default_max_concurrency,
+                        help_text="Jobs of one tenant in flight at once.",
                     ),
                 ),
                 ("max_waiting_jobs", models.PositiveIntegerField(help_text="Jobs of one tenant that may wait.")),
@@ -78,7 +84,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Tenant",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("slug", models.SlugField(unique=True)),
                 ("name", models.CharField(max_length=200)),
                 (
@@ -122,7 +133,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Membership",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 (
                     "role",
                     models.CharField(
@@ -158,7 +174,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="AuditLogEntry",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ("actor_kind", models.CharField(max_length=20)),
                 ("actor_id", models.CharField(blank=True, max_length=64)),
@@ -189,7 +210,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ApiKey",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=100)),
                 ("prefix", models.CharField(max_length=16, unique=True)),
                 ("secret_hash", models.CharField(max_length=64)),
@@ -225,7 +251,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PlanLimit",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("key", models.CharField(max_length=100)),
                 ("value", models.PositiveBigIntegerField()),
                 (

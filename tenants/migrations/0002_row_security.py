@@ -2,8 +2,8 @@
 
 from django.db import migrations
 
-from tenants.partitions import CreatePartitionFunctions
-from tenants.rls import EnableRowSecurity
+from tenants.database.partitions import CreatePartitionFunctions
+from tenants.database.rls import EnableRowSecurity
 
 READ = ["SELECT"]
 APPEND = ["SELECT", "INSERT"]

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 FILES_PER_BATCH = "document_indexing.files_per_batch"
 # slug, name, rank

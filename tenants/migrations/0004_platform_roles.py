@@ -6,7 +6,7 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-from tenants.rls import EnableRowSecurity
+from tenants.database.rls import EnableRowSecurity
 
 # What keys could do before they had scopes.
 FORMER_RIGHTS = [

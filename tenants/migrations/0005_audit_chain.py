@@ -11,9 +11,9 @@ from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 from psycopg import sql
 
-import tenants.ids
-from tenants.conf import platform_role
-from tenants.rls import EnableRowSecurity, migration_door
+import tenants.database.ids
+from tenants.database.conf import platform_role
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 READ = ["SELECT"]
 APPEND = ["SELECT", "INSERT"]
@@ -135,7 +135,10 @@ CREATE_TABLES = [
     migrations.CreateModel(
         name="AuditHead",
         fields=[
-            ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+            (
+                "id",
+                models.UUIDField(default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False),
+            ),
             ("chain", models.UUIDField()),
             (
                 "kind",

@@ -4,8 +4,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity
 
 # Counters are written a few times a second: updates stay on their page.
 ROOMY = "ALTER TABLE tenants_tenantusage SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02)"
@@ -67,7 +67,9 @@ class Migration(migrations.Migration):
             fields=[
                 (
                     "id",
-                    models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
                 ),
                 ("key", models.CharField(max_length=100)),
                 ("value", models.PositiveBigIntegerField(help_text="In the limit's own unit.")),

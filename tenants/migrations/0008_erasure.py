@@ -4,8 +4,8 @@ import django.core.serializers.json
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity
 
 
 class Migration(migrations.Migration):
@@ -79,7 +79,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TenantErasure",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("subject_id", models.UUIDField()),
                 ("slug_sha256", models.CharField(max_length=64)),
                 (

@@ -3,7 +3,7 @@
 import django.core.validators
 from django.db import migrations, models
 
-import tenants.conf
+import tenants.database.conf
 
 
 class Migration(migrations.Migration):
@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             model_name="plan",
             name="max_concurrency",
             field=models.PositiveIntegerField(
-                default=tenants.conf.default_max_concurrency,
+                default=tenants.database.conf.default_max_concurrency,
                 help_text="Jobs of one tenant in flight at once.",
                 validators=[django.core.validators.MaxValueValidator(100000)],
             ),

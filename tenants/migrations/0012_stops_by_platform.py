@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 
 def name_who_stopped(apps, schema_editor):

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-import tenants.retry_rules
+import tenants.plans.retry_rules
 
 
 class Migration(migrations.Migration):
@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                 db_default=models.Value({}, models.JSONField()),
                 default=dict,
                 help_text="How often and when jobs of a kind are tried again, where that is not the kind's own affair.",
-                validators=[tenants.retry_rules.check_retry_rules],
+                validators=[tenants.plans.retry_rules.check_retry_rules],
             ),
         ),
     ]

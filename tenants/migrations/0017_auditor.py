@@ -7,11 +7,11 @@ import django.core.serializers.json
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.chain
-import tenants.ids
-from tenants.auditor_policies import AllowAuditor
-from tenants.conf import platform_role
-from tenants.rls import EnableRowSecurity, migration_door
+import tenants.audit.chain
+import tenants.database.ids
+from tenants.database.auditor_policies import AllowAuditor
+from tenants.database.conf import platform_role
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 DATES = (datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 # What pruning may delete: what a checkpoint covers, or a chain that has its final head.
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("chain", models.UUIDField(primary_key=True, serialize=False)),
                 ("sequence", models.BigIntegerField(default=0)),
-                ("hash", models.CharField(default=tenants.chain.GENESIS, max_length=64)),
+                ("hash", models.CharField(default=tenants.audit.chain.GENESIS, max_length=64)),
                 ("signed_sequence", models.BigIntegerField(default=0)),
                 ("final_head", models.JSONField(null=True)),
             ],
@@ -158,7 +158,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="AuditRemoval",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("chain", models.UUIDField()),
                 (
                     "kind",

@@ -5,8 +5,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import EnableRowSecurity, migration_door
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity, migration_door
 
 # The one secret among the settings, of an app that may be left out.
 KEY = "workflow_execution.llm_key"
@@ -29,7 +29,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TenantSecret",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(help_text="It is used as {{ secrets.name }}.", max_length=63)),
                 (
                     "hosts",

@@ -3,7 +3,7 @@
 from django.conf import settings
 from django.db import migrations
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 
 def clear_is_staff(apps, schema_editor):

@@ -10,9 +10,9 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
-import tenants.conf
-import tenants.ids
-import tenants.retry_rules
+import tenants.database.conf
+import tenants.database.ids
+import tenants.plans.retry_rules
 
 
 class Migration(migrations.Migration):
@@ -120,7 +120,7 @@ class Migration(migrations.Migration):
             model_name="apikey",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -231,7 +231,7 @@ class Migration(migrations.Migration):
             model_name="auditlogentry",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -287,7 +287,7 @@ class Migration(migrations.Migration):
             model_name="invitation",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -358,7 +358,7 @@ class Migration(migrations.Migration):
             model_name="membership",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -407,14 +407,14 @@ class Migration(migrations.Migration):
             model_name="plan",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
             model_name="plan",
             name="max_concurrency",
             field=models.PositiveIntegerField(
-                default=tenants.conf.default_max_concurrency,
+                default=tenants.database.conf.default_max_concurrency,
                 help_text="Jobs of one tenant in flight at once.",
                 validators=[django.core.validators.MaxValueValidator(100000)],
                 verbose_name="max concurrency",
@@ -449,7 +449,7 @@ class Migration(migrations.Migration):
                 db_default=models.Value({}, models.JSONField()),
                 default=dict,
                 help_text="How often and when jobs of a kind are tried again, where that is not the kind's own affair.",
-                validators=[tenants.retry_rules.check_retry_rules],
+                validators=[tenants.plans.retry_rules.check_retry_rules],
                 verbose_name="retry rules",
             ),
         ),
@@ -511,7 +511,7 @@ class Migration(migrations.Migration):
             model_name="planlimit",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -598,7 +598,7 @@ class Migration(migrations.Migration):
             model_name="tenant",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -728,7 +728,7 @@ class Migration(migrations.Migration):
             model_name="tenantdatakey",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -766,7 +766,7 @@ class Migration(migrations.Migration):
             model_name="tenanterasure",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -868,7 +868,7 @@ class Migration(migrations.Migration):
             model_name="tenantlimit",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -938,7 +938,7 @@ class Migration(migrations.Migration):
             model_name="tenantsecret",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -980,7 +980,7 @@ class Migration(migrations.Migration):
             model_name="tenantsettings",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

@@ -13,10 +13,10 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from tenants.admin.post_actions import post_action
-from tenants.diffs import diff_documents
+from tenants.access.permissions import Permission
+from tenants.audit.diffs import diff_documents
+from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.permissions import Permission
 from tenants.versions.queries import versions_of
 from tenants.versions.service import Versioned
 

@@ -11,12 +11,12 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
 from tenants.versions.models import VersionFacts
 from tenants.versions.queries import versions_of
 from tenants.versions.service import Versioned

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError, PlanChangedError
-from tenants.services.changes import Difference
+from tenants.tenancy.changes import Difference
 from tenants.versions.models import VersionedModel
 
 type Content = dict[str, Any]

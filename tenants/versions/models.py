@@ -9,13 +9,13 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 
 
 class VersionedModel(models.Model):
     """A row that people edit: each edit is a version, and one of them is in effect."""
 
-    # Whether every change of the row is a version: then the number is its edition (`tenants.services.editions`).
+    # Whether every change of the row is a version: then the number is its edition (`tenants.tenancy.editions`).
     is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(

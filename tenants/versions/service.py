@@ -16,16 +16,16 @@ from django.db.models import Max
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
-from tenants.clock import read_clock, read_moment
+from tenants.audit.service import record_audit
+from tenants.database.clock import read_clock, read_moment
 from tenants.exceptions import (
     DomainError,
     EffectiveFromPastError,
     VersionNotFoundError,
     VersionNotWaitingError,
 )
-from tenants.services.audit import record_audit
-from tenants.services.changes import Difference
-from tenants.services.pausing import LATEST, actor_words, require_reason
+from tenants.tenancy.changes import Difference
+from tenants.tenancy.pausing import LATEST, actor_words, require_reason
 from tenants.versions.hooks import Content, VersionHooks
 from tenants.versions.models import VersionedModel, VersionFacts
 

@@ -16,10 +16,10 @@ from pytest_django.plugin import DjangoDbBlocker
 
 from scheduling.dispatch import broker
 from scheduling.models import LiveExecution, Worker
-from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants
+from tenants.database.conf import APP_ALIAS
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.acceptance.packages import example, example_folder  # noqa: F401 - fixtures of this folder too
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import SLOTS, START_SECONDS, Platform

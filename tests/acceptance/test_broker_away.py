@@ -17,8 +17,8 @@ from django.urls import reverse
 from scheduling.limits.usage import REDIS_AWAY
 from scheduling.models import Execution, Job, Queue
 from tenants.context import all_tenants
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.acceptance.acts import fetch, wait_for, wait_for_all
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.own_broker import OwnBroker

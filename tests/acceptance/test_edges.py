@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from jobsplatform.heads import MAX_HOST_BYTES, MAX_TARGET_BYTES
+from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.hostile_clients import MOST_BYTES, Answer, pulse_of, send
 from tests.acceptance.processes import eventually

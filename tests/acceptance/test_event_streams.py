@@ -12,9 +12,9 @@ from typing import Any
 
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import Job
+from tenants.access.api_keys import revoke_api_key
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.api_keys import revoke_api_key
 from tests.acceptance.acts import event_names, submit, wait_for
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from django.contrib.auth.models import User
 
+from tenants.access.memberships import add_member
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering

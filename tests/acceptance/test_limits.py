@@ -6,8 +6,8 @@ import pytest
 
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants
+from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import clear_tenant_limit, set_tenant_limit
 from tests.acceptance.acts import executions_of, submit, wait_for
 from tests.acceptance.conftest import Platform
 

@@ -13,8 +13,8 @@ from django.db import connections
 
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job
-from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants, tenant_context
+from tenants.database.conf import APP_ALIAS
 from tenants.exceptions import NoTenantError
 from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, submit, wait_for, wait_for_all

@@ -13,8 +13,8 @@ from scheduling.conf import WEBHOOK_KIND
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.models import EventRelay, Job
 from tenants.context import all_tenants
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.acceptance.acts import submit
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually

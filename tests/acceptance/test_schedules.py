@@ -10,8 +10,8 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules.definitions import create_schedule, delete_schedule
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry, Tenant
 from tests.acceptance.acts import wait_for
 from tests.acceptance.conftest import Platform

@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 from uuid import UUID
 
-from tenants.chain import chain_of
+from tenants.audit.chain import chain_of
+from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, AuditSeal, Tenant
-from tenants.services.audit_verification import verify_chains
-from tenants.services.tenants import pause_tenant, resume_tenant
+from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.acceptance.acts import submit, wait_for_all
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually

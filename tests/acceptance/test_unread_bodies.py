@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
+from tenants.access.api_keys import issue_api_key
 from tenants.models import Tenant
-from tenants.services.api_keys import issue_api_key
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import eventually
 from tests.acceptance.test_platform import free_port, is_answering

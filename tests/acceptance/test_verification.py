@@ -14,7 +14,7 @@ from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.tenants import pause_tenant, resume_tenant
+from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.consistency.verification import verify
 from scheduling.models import Job
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.acceptance.acts import wait_for_all
 from tests.acceptance.conftest import Platform

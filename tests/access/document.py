@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tenants.permission_texts import text_of
-from tenants.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.access.permission_texts import text_of
+from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "permissions.md"
 BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"

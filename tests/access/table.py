@@ -21,7 +21,7 @@ ROLES = (
     "admin",
 )
 
-# Who holds each right. `tenants/permissions.py` says it again in its own words.
+# Who holds each right. `tenants/access/permissions.py` says it again in its own words.
 HOLDERS = """
 tenant.view        viewer developer owner key           auditor operator admin
 tenant.manage                       owner                                admin

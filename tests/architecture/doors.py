@@ -150,7 +150,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"look_at_chunks"},
         "the documents of all tenants are compared with their chunks",
     ),
-    "tenants/services/recounts.py": ({"StoredCounter.verify_page"}, "every tenant's counters are recounted"),
+    "tenants/limits/recounts.py": ({"StoredCounter.verify_page"}, "every tenant's counters are recounted"),
     "scheduling/streams/feed.py": (
         {"EventFeed._send_live"},
         "one reader reads for the clients of many tenants; each is told its own tenant's events",
@@ -309,7 +309,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         "workers are the platform's and serve all tenants",
     ),
     "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
-    "tenants/api/platform.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
+    "tenants/tenancy/api.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
     "tenants/migrations/0010_plan_versions.py": ({"put_versions"}, "FORCE binds the owner, who writes first versions"),
     "tenants/migrations/0012_stops_by_platform.py": (
@@ -320,24 +320,26 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"put_tiers_and_plans", "take_tiers_and_plans"},
         "FORCE binds the owner, who writes these rows",
     ),
-    "tenants/rls.py": (
+    "tenants/database/rls.py": (
         {"AddCompositeForeignKey._refuse_orphans"},
         "under FORCE the owner would count no orphans at all",
     ),
-    "tenants/selectors/api_keys.py": (
+    "tenants/access/key_queries.py": (
         {"find_api_key", "find_valid_keys"},
         "a command names a key, not its tenant; a wait asks again for its own",
     ),
-    "tenants/selectors/tenant_pages.py": ({"read_page"}, "a walk over all tenants asks for the next of them"),
-    "tenants/selectors/people.py": ({"find_places"}, "whoever knocks has no context yet"),
-    "tenants/selectors/tenants.py": ({"find_tenant"}, "whoever knocks has no context yet"),
+    "tenants/tenancy/queries.py": (
+        {"read_page", "find_tenant"},
+        "a walk over all tenants asks for the next of them; whoever knocks has no context yet",
+    ),
+    "tenants/access/people_queries.py": ({"find_places"}, "whoever knocks has no context yet"),
     "tenants/context.py": ({"look_through_door"}, "within a transaction this door is the other one"),
-    "tenants/services/api_keys.py": ({"_find"}, "the key says which tenant it is, not the caller"),
-    "tenants/services/invitations.py": (
+    "tenants/access/api_keys.py": ({"_find"}, "the key says which tenant it is, not the caller"),
+    "tenants/access/invitations.py": (
         {"accept_with_new_account", "find_invitation"},
         "the link says which tenant it is; an account is no tenant's",
     ),
-    "tenants/services/data_keys.py": (
+    "tenants/encryption/service.py": (
         {"make_missing_keys", "replace_keys", "rewrap_keys"},
         "a master key is changed for all tenants at once",
     ),
@@ -346,12 +348,12 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"_record"},
         "an operator seals the stored values of all tenants at once",
     ),
-    "tenants/services/key_warnings.py": (
+    "tenants/access/key_warnings.py": (
         {"warn_of_next_ending_key"},
         "upkeep finds the keys of all tenants that end soon, and warns in the scope of each",
     ),
-    "tenants/services/lockouts.py": ({"unlock_logins", "unlock_user"}, "accounts are no tenant's"),
-    "tenants/services/people.py": (
+    "tenants/access/locked_names.py": ({"unlock_logins", "unlock_user"}, "accounts are no tenant's"),
+    "tenants/access/people.py": (
         {
             "activate_user",
             "change_password",
@@ -367,32 +369,32 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"queue_old_entries"},
         "FORCE binds the owner, who queues the entries of all tenants",
     ),
-    "tenants/services/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
-    "tenants/services/audit_export.py": (
+    "tenants/access/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
+    "tenants/audit/export.py": (
         {"_read_pages"},
         "an export is read after its request's transaction is gone, in the scope that the request had",
     ),
-    "tenants/services/audit_heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
-    "tenants/services/audit_pruning.py": (
+    "tenants/audit/heads.py": ({"last_heads", "sign_heads"}, "the chains of all tenants are signed"),
+    "tenants/audit/pruning.py": (
         {"erase_chain", "prune_audit"},
         "one auditor prunes the chains of all tenants",
     ),
-    "tenants/services/audit_removals.py": (
+    "tenants/audit/removals.py": (
         {"_advance", "_is_erasure_recorded", "carry_out_removals", "request_removal"},
         "only the platform's role may request a removal, and one auditor carries them out",
     ),
-    "tenants/services/audit_verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
-    "tenants/services/limits.py": (
+    "tenants/audit/verification.py": ({"chain_scope"}, "the chains of all tenants are verified"),
+    "tenants/limits/service.py": (
         {"clear_tenant_limit", "set_tenant_limit"},
         "what a tenant may is the platform's to say",
     ),
-    "tenants/services/erasure/proof.py": (
+    "tenants/erasure/proof.py": (
         {"find_erasure", "verify_erasure"},
         "the record of an erasure is the platform's, and its tenant is gone",
     ),
-    "tenants/services/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
-    "tenants/services/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),
-    "tenants/services/plans.py": (
+    "tenants/erasure/requests.py": ({"cancel_erasure", "request_erasure"}, "the platform erases a tenant"),
+    "tenants/erasure/steps.py": ({"advance", "due_erasures"}, "the platform erases a tenant"),
+    "tenants/plans/service.py": (
         {"create_plan", "create_tier", "update_tier"},
         "plans are the platform's, and their tenants are told at once",
     ),
@@ -400,8 +402,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"VersionHooks.scope"},
         "plans are the platform's; kinds of tenants' rows name their tenant",
     ),
-    "tenants/services/sealing.py": ({"_seal_turn"}, "one auditor serves the chains of all tenants"),
-    "tenants/services/tenants.py": (
+    "tenants/audit/sealing.py": ({"_seal_turn"}, "one auditor serves the chains of all tenants"),
+    "tenants/tenancy/service.py": (
         {
             "_change",
             "_stop",

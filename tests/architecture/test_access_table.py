@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import resolve
 
-from tenants.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
 from tests.access import document, routes, table
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX
 
@@ -71,7 +71,7 @@ def test_every_right_has_its_holders_and_they_are_those_of_the_code() -> None:
         "one_scope": KEY_PERMISSIONS & {Permission.JOBS_VIEW},
     }
     declared = {str(right): {str(role) for role in of_code if right in of_code[role]} for right in Permission}
-    assert routes.holders() == declared, f"HOLDERS in {PLACES} and tenants/permissions.py disagree."
+    assert routes.holders() == declared, f"HOLDERS in {PLACES} and tenants/access/permissions.py disagree."
 
 
 def test_every_right_in_the_table_is_one() -> None:

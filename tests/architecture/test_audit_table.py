@@ -1,6 +1,7 @@
 """Every route, page and command that can change something has its line in the table of audit entries.
 
-That each act leaves what its line says is tested where there is a database: tests/integration/audit/test_coverage.py.
+That each act leaves what its line says is tested where there is a database:
+tests/integration/tenants/audit/test_coverage.py.
 """
 
 from __future__ import annotations

@@ -15,12 +15,12 @@ from rest_framework.response import Response
 from rest_framework.test import APIRequestFactory
 from unfold.admin import ModelAdmin
 
-from tenants.access import Access
-from tenants.admin.base import ConsoleAdmin
+from tenants.access.caller import Access
+from tenants.access.permissions import Permission, PlatformRole
 from tenants.api.permissions import PlatformPermission, TenantPermission
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.console.base import ConsoleAdmin
 from tenants.models import ApiKey, Role, Tenant
-from tenants.permissions import Permission, PlatformRole
 
 HOOKS = ("has_module_permission", "has_view_permission", "has_add_permission", "has_change_permission")
 # Views that are not ours and show nothing of a tenant.

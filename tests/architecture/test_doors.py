@@ -51,7 +51,7 @@ def test_every_door_has_its_reason():
 
 def test_nobody_sets_role_or_tenant_by_hand():
     by_hand = re.compile(r"set\s+(local\s+|session\s+)?role\b|set_config\(\s*'(role|app\.tenant_id)'", re.IGNORECASE)
-    guarded = {"tenants/context.py", "tenants/rls.py"}
+    guarded = {"tenants/context.py", "tenants/database/rls.py"}
     assert {path for path, source in sources() if by_hand.search(without_prose(source))} <= guarded
     assert [path for path, text in sql_sources() if by_hand.search(text)] == []
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from jobsplatform.settings.env import BASE_DIR
-from tenants.locks import LockClass
+from tenants.database.locks import LockClass
 from tests.architecture.test_doors import sources, without_prose
 from tests.named_sql import sql_sources
 
@@ -19,12 +19,12 @@ BY_CLASS = re.compile(
     r"\bpg_\w*advisory_xact_lock\w*\((?:%\(\w+_lock\)s::int,|hashtextextended\(.+, %\(\w+_lock\)s(?:::int)?\)\))"
 )
 # On an administrator's own connection, before there is a database to have a transaction or a pooler in.
-OF_A_SESSION = {"tenants/bootstrap.py": {"pg_advisory_lock"}}
+OF_A_SESSION = {"tenants/database/bootstrap.py": {"pg_advisory_lock"}}
 
 
 def find_locks() -> Iterator[tuple[str, set[str]]]:
     for path, source in sources():
-        if path != "tenants/locks.py" and (found := set(ADVISORY.findall(without_prose(source)))):
+        if path != "tenants/database/locks.py" and (found := set(ADVISORY.findall(without_prose(source)))):
             yield path, found
 
 
@@ -39,7 +39,10 @@ def test_every_lock_of_a_named_statement_is_taken_by_its_class() -> None:
 
 
 def test_every_lock_ends_with_its_transaction():
-    texts = [without_prose((BASE_DIR / "tenants" / "locks.py").read_text()), *(text for _, text in sql_sources())]
+    texts = [
+        without_prose((BASE_DIR / "tenants" / "database" / "locks.py").read_text()),
+        *(text for _, text in sql_sources()),
+    ]
     assert {name for text in texts for name in ADVISORY.findall(text)} == {
         "pg_advisory_xact_lock",
         "pg_advisory_xact_lock_shared",

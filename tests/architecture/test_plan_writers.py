@@ -10,7 +10,7 @@ from jobsplatform.settings.env import BASE_DIR
 
 WRITERS = {
     "scheduling/plans/service.py": "CFS plans and their tier rows",
-    "tenants/services/plans.py": "plans and their limits",
+    "tenants/plans/service.py": "plans and their limits",
 }
 WRITES = re.compile(
     r"\b(?:Plan|PlanLimit|CFSPlan|CFSPlanTier)\.objects\b[^\n]*"

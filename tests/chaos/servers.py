@@ -22,7 +22,7 @@ from jobsplatform.embedded.postgres import admin_url, start_postgres
 from jobsplatform.embedded.servers import APP_ROLE, AUDITOR_ROLE, DATABASE, OWNER_ROLE, PLATFORM_ROLE, Passwords
 from jobsplatform.embedded.supervision import HOST, Server, bare_environment
 from jobsplatform.embedded.valkey import UNION, broker_url, start_valkey
-from tenants.bootstrap import Role, bootstrap_database
+from tenants.database.bootstrap import Role, bootstrap_database
 from tests.chaos.plugin.processor import TABLE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -17,10 +17,10 @@ from django.db import connections
 from django.db.utils import InterfaceError, OperationalError
 from django.test import Client as Browser
 
+from tenants.access.memberships import add_member
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.memberships import add_member
-from tenants.services.tenants import create_tenant, update_tenant
+from tenants.tenancy.service import create_tenant, update_tenant
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, Platform, is_ready
 from tests.chaos.client import Client

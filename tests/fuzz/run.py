@@ -24,11 +24,11 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.test.utils import setup_test_environment
 
+from tenants.access.api_keys import issue_api_key
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import all_tenants
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.limits import set_tenant_limit
 from tests.acceptance.processes import eventually
 from tests.acceptance.serving import START_SECONDS, Platform
 from tests.databases import TestDatabase, drop_blueprint

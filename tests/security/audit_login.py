@@ -10,12 +10,12 @@ import psycopg
 from django.conf import settings
 from psycopg import sql
 
-from tenants.chain import GENESIS, Link, hash_row
-from tenants.conf import APP_ALIAS, auditor_role, platform_role
+from tenants.audit.chain import GENESIS, Link, hash_row
+from tenants.audit.service import AuditTarget, record_audit
+from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants, tenant_context
+from tenants.database.conf import APP_ALIAS, auditor_role, platform_role
 from tenants.models import AuditLogEntry, AuditSeal, Tenant
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.audit_verification import verify_chains
 from tests.auditing import audit_once, sign_heads
 from tests.databases import connect_as_app
 

@@ -13,7 +13,7 @@ from django.test import RequestFactory
 
 from jobsplatform.entrance import Entrance
 from jobsplatform.heads import BoundedHeads
-from tenants.bodies import MAX_TEXT_BYTES
+from tenants.requests.bodies import MAX_TEXT_BYTES
 
 # A body that never ends ends here, far behind what is read of any.
 MOST_READ = 4 * MAX_TEXT_BYTES

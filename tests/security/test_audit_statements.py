@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from django.db import connection
 
-from tenants.conf import app_role, auditor_role, platform_role
+from tenants.database.conf import app_role, auditor_role, platform_role
 from tests.security.audit_login import FUNCTIONS, TABLES, AppLogin, forged_entry, statements
 from tests.security.world import World
 

@@ -170,11 +170,11 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/api/editions.py:_TAGS": ("fullmatch", (("", '"a" '), ("", '"a", '), ('"a"', " "), ('"a",', " "))),
     "tenants/api/fields.py:_RFC_3339": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
     "tenants/api/parsers.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
-    "tenants/api/plans.py:PlanViewSet": ("fullmatch", ()),
-    "tenants/api/platform.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
-    "tenants/api/usage.py:UsageViewSet": ("fullmatch", (("", "a_."),)),
+    "tenants/plans/api.py:PlanViewSet": ("fullmatch", ()),
+    "tenants/tenancy/api.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
+    "tenants/limits/api.py:UsageViewSet": ("fullmatch", (("", "a_."),)),
     "tenants/api/viewsets.py:TenantViewSet": ("fullmatch", (("00000000", "-0000"),)),
-    "tenants/masking.py:_SHAPES": (
+    "tenants/audit/masking.py:_SHAPES": (
         "finditer",
         (
             ("", "eyJ"),
@@ -193,22 +193,22 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("", "jp0123456789."),
         ),
     ),
-    "tenants/masking.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
-    "tenants/masking.py:_mask_field": ("bare name", (("", "A"),)),
+    "tenants/audit/masking.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
+    "tenants/audit/masking.py:_mask_field": ("bare name", (("", "A"),)),
     "tenants/middleware.py:_REQUEST_ID": ("fullmatch", ()),
     "tenants/names.py:_SLUG": ("fullmatch", ()),
-    "tenants/retry_rules.py:_KIND": ("fullmatch", ()),
-    "tenants/retry_rules.py:_LINE": (
+    "tenants/plans/retry_rules.py:_KIND": ("fullmatch", ()),
+    "tenants/plans/retry_rules.py:_LINE": (
         "fullmatch",
         (("*:", " "), ("*: 1", " "), ("*: 1 after 1", " "), ("*: 1 after 1", " 1"), ("*: after", " "), ("a", " ")),
     ),
-    "tenants/retry_rules.py:read_retry_rules": ("delays", (("", "1 "),)),
-    "tenants/secret_references.py:_MENTION": ("search", (("", "{{"), ("{{", " "), ("", "{{ - "), ("", "{{ secret"))),
-    "tenants/secret_references.py:_NAME": ("fullmatch", (("", "a_"),)),
-    "tenants/secret_references.py:_REFERENCE": ("finditer", (("", "{{"), ("{{", " "), ("{{ secrets.", "a"))),
-    "tenants/services/api_keys.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
-    "tenants/services/secrets.py:_LABEL": ("fullmatch", (("", "a-"),)),
-    "tenants/setting_schema.py:KEY": ("fullmatch", (("", "a_"),)),
+    "tenants/plans/retry_rules.py:read_retry_rules": ("delays", (("", "1 "),)),
+    "tenants/secrets/references.py:_MENTION": ("search", (("", "{{"), ("{{", " "), ("", "{{ - "), ("", "{{ secret"))),
+    "tenants/secrets/references.py:_NAME": ("fullmatch", (("", "a_"),)),
+    "tenants/secrets/references.py:_REFERENCE": ("finditer", (("", "{{"), ("{{", " "), ("{{ secrets.", "a"))),
+    "tenants/access/api_keys.py:_TOKEN": ("fullmatch", (("jp0123456789.", "a"),)),
+    "tenants/secrets/service.py:_LABEL": ("fullmatch", (("", "a-"),)),
+    "tenants/settings/schema.py:KEY": ("fullmatch", (("", "a_"),)),
 }
 CALLS |= {
     "small": lambda text: re.fullmatch(r"-?\d{1,5}", text, re.ASCII),
@@ -232,7 +232,7 @@ OWN: dict[str, str] = {
     "tenants/database/sql.py:_INCLUDE": "the product's own files",
     "tenants/database/sql.py:_LAYOUT": "the product's own files",
     "tenants/schema_faults.py:_TEXTS": "texts by the keyword `pattern`, no pattern",
-    "tenants/services/erasure/catalog.py:_COMPARED": "PostgreSQL's catalog",
+    "tenants/erasure/catalog.py:_COMPARED": "PostgreSQL's catalog",
 }
 
 

@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.http import HttpResponseBase
 from rest_framework.test import APIClient
 
+from tenants.access.memberships import add_member
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.keys import issue_api_key
 
 PASSWORD = "the password of the world"

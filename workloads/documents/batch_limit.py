@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tenants.limits import LimitReached
+from tenants.limits.declared import LimitReached
+from tenants.limits.queries import allowed_for
 from tenants.models import Tenant
-from tenants.selectors.limits import allowed_for
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.limits import FILES_PER_BATCH
 

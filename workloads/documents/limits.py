@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext_noop
 
-from tenants.limits import Limit, Span
+from tenants.limits.declared import Limit, Span
 
 FILES_PER_BATCH: Final = Limit(
     key="document_indexing.files_per_batch",

@@ -12,8 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 from pgvector.django import VectorField
 
-from tenants.models.base import TenantModel
-from tenants.models.names import NamedModel
+from tenants.tenancy.bases import NamedModel, TenantModel
 from workloads.documents.embedding import DIMENSIONS, current_model_name
 from workloads.documents.splitting import (
     DEFAULT_CHUNK_SIZE,

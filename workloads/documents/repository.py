@@ -18,10 +18,10 @@ from django.db.models.functions import Coalesce, Now
 from psycopg.rows import scalar_row
 
 from tenants.context import tenant_context
+from tenants.database.ids import uuid7s
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7s
 from tenants.models import Tenant
-from tenants.prepared import planned_cursor
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.exceptions import DocumentGoneError
 from workloads.documents.models import Chunk, Document, DocumentStatus

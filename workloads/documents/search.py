@@ -14,8 +14,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 
 from scheduling.kit.base import PermanentError, TransientError
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 from workloads.documents.embedding import current_model_name, get_embedder
 from workloads.documents.exceptions import EmbeddingModelMismatchError, EmbeddingUnavailableError
 from workloads.documents.fusion import fuse_rankings

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tenants.services.recounts import StoredCounter
-from tenants.services.usage import change_stored
+from tenants.limits.recounts import StoredCounter
+from tenants.limits.usage import change_stored
 from workloads.documents.limits import VECTOR_CHUNKS
 from workloads.documents.models import Document
 

@@ -14,7 +14,7 @@ from scheduling.consistency.registry import Fault, FaultKind, Look, Piece, Repai
 from scheduling.consistency.walk import Table, look_at_page, page_of_one
 from tenants.context import all_tenants
 from tenants.database.sql import load_sql
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 from workloads.documents.models import Chunk, Document
 from workloads.documents.queries import FOUND_CHUNKS, tell_chunks

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext, gettext_noop
 
-from tenants.setting_schema import Setting, SettingGroup
+from tenants.settings.schema import Setting, SettingGroup
 from workloads.documents.splitting import DEFAULT_CHUNK_SIZE, DEFAULT_OVERLAP, MAX_CHUNK_SIZE, MIN_CHUNK_SIZE
 
 _LATER_DATASETS = gettext_noop("Takes effect for datasets that are made later.")

@@ -12,8 +12,8 @@ from django.db import connection
 from django.db.backends.utils import CursorWrapper
 from psycopg import sql
 
+from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
-from tenants.prepared import set_config
 
 _SQL = load_sql(__file__)
 _IS_VALID = _SQL["is_index_valid"]

@@ -12,11 +12,11 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.base import ReadOnlyAdmin
-from tenants.admin.post_actions import post_action
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin
+from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.permissions import Permission
 from workloads.files.forms import ManyFilesField
 from workloads.files.links import make_link
 from workloads.files.models import UploadedFile

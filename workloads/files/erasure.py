@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.core.files.storage import default_storage
 
-from tenants.services.erasure.erasers import Erased, Eraser
+from tenants.erasure.erasers import Erased, Eraser
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:

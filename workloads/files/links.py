@@ -16,8 +16,8 @@ from django.core import signing
 from django.urls import reverse
 from django.utils import timezone
 
+from tenants.audit.service import record_audit
 from tenants.context import tenant_context
-from tenants.services.audit import record_audit
 from workloads.files.exceptions import FileUnreadableError, LinkInvalidError
 from workloads.files.models import UploadedFile
 from workloads.files.store import StoredFileError, fetch

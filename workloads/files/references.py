@@ -12,7 +12,7 @@ from functools import cache
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 type FileReference = tuple[type[TenantModel], str]
 

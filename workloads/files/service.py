@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from django.core.files.base import File
 from django.db import transaction
 
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.audit import AuditTarget, record_audit
 from workloads.files.incoming import inspect_files
 from workloads.files.models import UploadedFile
 from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back

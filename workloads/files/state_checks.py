@@ -14,8 +14,8 @@ from django.utils.translation import gettext_noop
 from scheduling.consistency.registry import NEVER, Fault, FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.consistency.walk import look_at_page, page_of_one
 from tenants.context import all_tenants
-from tenants.models.base import TenantModel
-from tenants.selectors.tenant_pages import TenantPage
+from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.queries import TenantPage
 from tenants.translation import LocalizableText
 from workloads.files.models import Content
 from workloads.files.references import file_references, used_keys

@@ -27,9 +27,9 @@ from django.db.models.functions import Greatest, Now
 
 from scheduling.kit.base import TransientError
 from tenants.context import tenant_context
+from tenants.database.locks import LockClass
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.services.usage import change_stored, check_room
+from tenants.limits.usage import change_stored, check_room
 from workloads.files.exceptions import storage_errors
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content

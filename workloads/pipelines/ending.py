@@ -10,8 +10,8 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from psycopg.rows import scalar_row
 
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 from workloads.files.store import discard_on_commit
 from workloads.pipelines.models import OPEN_ENTITIES, EntityState, PipelineEntity, PipelineRun
 

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from tenants.admin.json_fields import IndentedJSONField
+from tenants.console.json_fields import IndentedJSONField
 from tenants.context import tenant_context
 from tenants.models import Tenant
 from workloads.pipelines.exceptions import DefinitionInvalidError

@@ -7,8 +7,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.base import TenantModel
-from tenants.models.names import NamedModel
+from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class RunState(models.TextChoices):

@@ -11,11 +11,11 @@ from django.db import transaction
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
+from tenants.limits.usage import check_room
 from tenants.models import Tenant
-from tenants.services.audit import part_of_act, record_audit
-from tenants.services.usage import check_room
 from tenants.translation import LocalizableText
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.limits import VECTOR_CHUNKS

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tenants.secret_references import faults_of_references, has_references
-from tenants.services.secrets import require_use_of_secrets
+from tenants.secrets.references import faults_of_references, has_references
+from tenants.secrets.service import require_use_of_secrets
 from workloads.pipelines.definition import Fault
 
 

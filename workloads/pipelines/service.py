@@ -10,10 +10,10 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext
 
+from tenants.audit.service import record_audit
 from tenants.context import current_actor, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
 from workloads.documents.models import Dataset
 from workloads.pipelines.definition import Fault, find_faults, sources_of
 from workloads.pipelines.exceptions import (

@@ -10,8 +10,8 @@ from psycopg.rows import scalar_row
 
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 from workloads.pipelines.conf import kept_for
 from workloads.pipelines.ending import end_runs
 from workloads.pipelines.models import OPEN_RUNS, PipelineRun

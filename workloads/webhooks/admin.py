@@ -13,10 +13,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.base import TenantScopedAdmin
-from tenants.admin.keyset import KeysetAdmin
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.keyset import KeysetAdmin
+from tenants.console.post_actions import post_action
 from workloads.webhooks.forms import WebhookForm
 from workloads.webhooks.models import Delivery, Webhook
 from workloads.webhooks.service import (

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from tenants.clock import read_clock
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock
 from workloads.webhooks.exceptions import WebhookNotFoundError
 from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
 from workloads.webhooks.signing import unseal

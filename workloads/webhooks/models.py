@@ -7,8 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.base import TenantModel
-from tenants.models.names import NamedModel
+from tenants.tenancy.bases import NamedModel, TenantModel
 
 MAX_URL = 2_000
 MAX_ANSWER = 1_000

@@ -14,11 +14,11 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.kit.http import UrlRefusedError, read_target
 from scheduling.subscriptions.registry import JOB_EVENTS, read_subscription_filter
-from tenants.clock import read_clock
+from tenants.audit.service import record_audit
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
-from tenants.services.changes import assign
+from tenants.tenancy.changes import assign
 from workloads.webhooks.endpoints import KIND, get_webhook
 from workloads.webhooks.exceptions import (
     TooManyWebhooksError,

@@ -7,9 +7,9 @@ from datetime import timedelta
 from django.utils.translation import gettext_noop
 
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
-from tenants.clock import read_clock
 from tenants.context import all_tenants
-from tenants.ids import uuid7_floor
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7_floor
 from workloads.webhooks.models import Delivery
 
 KEPT = timedelta(days=30)

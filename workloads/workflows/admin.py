@@ -15,12 +15,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
-from tenants.admin.post_actions import post_action
-from tenants.diffs import diff_documents
+from tenants.access.permissions import Permission
+from tenants.audit.diffs import diff_documents
+from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.permissions import Permission
 from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin, is_preview, version_acts
 from workloads.workflows.forms import RunForm, WorkflowForm
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from tenants.admin.json_fields import IndentedJSONField, StrictJSONField
+from tenants.console.json_fields import IndentedJSONField, StrictJSONField
 from tenants.models import Tenant
 from tenants.versions.admin import VersionForm
 from workloads.workflows.exceptions import DefinitionInvalidError

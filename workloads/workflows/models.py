@@ -6,8 +6,7 @@ from django.db import models
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.base import TenantModel
-from tenants.models.names import NamedModel
+from tenants.tenancy.bases import NamedModel, TenantModel
 from tenants.versions.models import VersionedModel, VersionFacts
 
 

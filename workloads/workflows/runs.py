@@ -12,9 +12,9 @@ from django.db.models.functions import Now
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import Submission, submit_job
 from scheduling.jobs.suspension import wake_jobs
+from tenants.audit.service import record_audit
 from tenants.context import current_actor, tenant_context
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
 from workloads.workflows.definition.graph import Graph
 from workloads.workflows.engine.state import FIRST_RECORD
 from workloads.workflows.exceptions import ApprovalEndedError, RunInputsInvalidError, WorkflowVersionNotFoundError

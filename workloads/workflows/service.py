@@ -13,14 +13,14 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import ngettext
 
+from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.secret_references import has_references
-from tenants.selectors.settings import settings_of
-from tenants.services.audit import record_audit
-from tenants.services.changes import Difference
-from tenants.services.secrets import require_use_of_secrets
+from tenants.secrets.references import has_references
+from tenants.secrets.service import require_use_of_secrets
+from tenants.settings.queries import settings_of
+from tenants.tenancy.changes import Difference
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned
 from workloads.workflows.definition.graph_checks import depth_of

@@ -6,7 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext_noop
 
-from tenants.setting_schema import Setting, SettingGroup
+from tenants.settings.schema import Setting, SettingGroup
 from workloads.workflows.definition.schema import MAX_DEPTH as DEEPEST
 
 MAX_STEPS: Final = Setting(

@@ -182,7 +182,7 @@ class TenantTask:
     def _submit(self, request: JobRequest) -> Job:
         # Modules with tasks are imported while Django still loads its models.
         from scheduling.jobs.submission import submit_job
-        from tenants.selectors.tenants import find_tenant
+        from tenants.tenancy.queries import find_tenant
 
         _check_listed(request.kind)
         tenant = find_tenant(self._tenant) if isinstance(self._tenant, str) else self._tenant

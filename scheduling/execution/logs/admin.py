@@ -17,10 +17,10 @@ from scheduling.execution.logs.queries import read_log_end, stream_log
 from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import find_jobs
 from scheduling.models import Job
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.live import answer_part, tag_of
-from tenants.permissions import Permission
-from tenants.standing import require_still
+from tenants.access.permissions import Permission
+from tenants.access.standing import require_still
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.live import answer_part, tag_of
 
 SHOWN_LINES = 200
 LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"

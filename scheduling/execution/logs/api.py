@@ -24,15 +24,14 @@ from scheduling.execution.logs.queries import LogPage, read_log, stream_log
 from scheduling.execution.logs.service import LEVELS
 from scheduling.jobs.queries import get_job
 from scheduling.models import Job, JobLog
+from tenants.access.permissions import Permission
+from tenants.access.standing import require_still, still_may
 from tenants.api.viewsets import TenantViewSet
-from tenants.asides import looking, step_aside
+from tenants.console.live import tag_of
 from tenants.context import tenant_context
-from tenants.live import tag_of
-from tenants.permissions import Permission
-from tenants.request_costs import HEAVY
-from tenants.standing import require_still, still_may
-from tenants.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS
-from tenants.waits import places as _waits
+from tenants.limits.request_costs import HEAVY
+from tenants.requests.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, looking, step_aside
+from tenants.requests.waits import places as _waits
 
 MAX_LINES = 200
 MAX_WAIT_SECONDS = 30

@@ -10,7 +10,7 @@ from typing import Any
 
 from scheduling.execution.logs.service import LEVELS, Level, LogLine
 from scheduling.execution.settlement import storable_text
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 
 MAX_MESSAGE_BYTES = 4 * 1024
 MAX_FIELDS_BYTES = 4 * 1024

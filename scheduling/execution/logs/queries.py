@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from scheduling.jobs.filters.rows import CLOCK_SLACK
 from scheduling.models import Job, JobLog, JobLogTally
 from tenants.context import tenant_context
-from tenants.ids import uuid7_floor
+from tenants.database.ids import uuid7_floor
 
 DOWNLOAD_LINES = 500
 

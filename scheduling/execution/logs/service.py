@@ -15,9 +15,9 @@ from scheduling.conf import MAX_LOG_BYTES
 from scheduling.models import JobLog
 from scheduling.tenant_settings import LOG_LEVEL
 from tenants.context import all_tenants, tenant_context
+from tenants.database.ids import uuid7
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7
-from tenants.prepared import prepared_cursor
 
 Level = JobLog.Level
 LEVELS: Mapping[str, int] = {level.label: level.value for level in Level}

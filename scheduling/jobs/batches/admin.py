@@ -17,9 +17,9 @@ from scheduling.jobs.batches.cancelling import cancel_batch
 from scheduling.jobs.batches.making import close_batch
 from scheduling.jobs.batches.queries import count_states, group_errors
 from scheduling.models import Batch
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.post_actions import post_action
 
 _COUNTERS = ("total", "completed", "failed", "cancelled", "pruned")
 

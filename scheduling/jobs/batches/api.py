@@ -36,13 +36,13 @@ from scheduling.jobs.submission_serializers import (
 )
 from scheduling.limits.quotas import check_bulk_size
 from scheduling.models import Batch
+from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
-from tenants.api.serializers import NoBodySerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.bodies import MAX_TEXT_BYTES
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
+from tenants.requests.bodies import MAX_TEXT_BYTES
+from tenants.tenancy.serializers import NoBodySerializer
 
 BATCH_EVENT = "batch.ended"
 

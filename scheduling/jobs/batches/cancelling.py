@@ -18,12 +18,12 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import Batch, BulkOperation, Job
-from tenants.clock import read_moment
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import Actor, acting_as, all_tenants
+from tenants.database.clock import read_moment
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
-from tenants.services.audit import part_of_act, record_audit
 
 CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
 REASON = "its batch was cancelled"

@@ -14,9 +14,9 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.waiting import make_ready
 from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.locks import LockClass
-from tenants.prepared import prepared_cursor
 
 FOLD_ROWS = 10_000
 _FOLD = load_sql(__file__)["fold_batches"]

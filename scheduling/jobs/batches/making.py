@@ -14,11 +14,11 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.requests import JobRequest, check_request
 from scheduling.jobs.submission import BulkSubmission, submit_jobs
 from scheduling.models import Batch, BatchNews, Job
-from tenants.clock import read_clock
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tenants.services.audit import part_of_act, record_audit
 
 
 def open_batch(

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from tenants.managers import TenantManager
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 MAX_BATCH_LABEL = 200
 

@@ -30,9 +30,9 @@ from scheduling.jobs.filters.fields import NO
 from scheduling.jobs.masking import summarize_stored
 from scheduling.jobs.payload_editor import Edited, PayloadEditor
 from scheduling.models import BulkOperation, DeadLetter, Job
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.admin.post_actions import post_action
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.post_actions import post_action
 
 GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
 

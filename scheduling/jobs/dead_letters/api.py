@@ -30,11 +30,11 @@ from scheduling.jobs.history import EXECUTION_STATES
 from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.serializers import ErrorSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import DeadLetter
+from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, StrictSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
 
 
 class DeadLetterSerializer(serializers.Serializer[DeadLetter]):

@@ -18,9 +18,9 @@ from scheduling.errors.fingerprints import normalised_message
 from scheduling.jobs.index_alone import by_index_alone
 from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from tenants.context import require_scope
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
 
 MAX_GROUPS = 200
 # Groups of single tenants that are looked at; behind the door those of one cause become one.

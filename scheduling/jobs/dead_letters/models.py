@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.models import Job
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 
 
 class DeadLetter(TenantModel):

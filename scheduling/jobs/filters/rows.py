@@ -20,7 +20,7 @@ from scheduling.jobs.filters.fields import NO
 from scheduling.jobs.filters.terms import WORDS, Term, Value
 from scheduling.jobs.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, JobState
 from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
-from tenants.ids import uuid7_floor
+from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
 
 # Ids are made by the clocks of the web servers, ``created_at`` by the database's: an id bound

@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from scheduling.api.filters import NoQuerySerializer
 from scheduling.jobs.kinds.service import JobKind, get_job_kind, list_job_kinds
 from scheduling.models import Job
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.bounded_cache import BoundedCache
-from tenants.permissions import Permission
+from tenants.cache.bounded_cache import BoundedCache
 
 
 class JobKindSerializer(serializers.Serializer[JobKind]):

@@ -12,7 +12,7 @@ from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from scheduling.jobs.kinds.service import JobKind, list_job_kinds
-from tenants.access import access_of
+from tenants.access.caller import access_of
 
 MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
 TEMPLATE = "scheduling/dashboards/job_kinds.html"

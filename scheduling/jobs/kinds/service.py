@@ -17,7 +17,7 @@ from scheduling.jobs.routing.routes import KnownRoutes, kept_routes
 from scheduling.jobs.routing.service import Routes
 from scheduling.kit import registry
 from scheduling.kit.base import Json, TaskProcessor
-from tenants.bounded_cache import BoundedCache
+from tenants.cache.bounded_cache import BoundedCache
 from tenants.models import Tenant
 
 type _Processors = tuple[type[TaskProcessor], ...]

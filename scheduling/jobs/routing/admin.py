@@ -17,9 +17,9 @@ from scheduling.console.tags import badge
 from scheduling.jobs.routing.conditions import check_condition
 from scheduling.models import RoutingRule, RoutingTarget
 from scheduling.topology.service import RULE_FIELDS, create_routing_rule, update_routing_rule
-from tenants.admin.base import OfItsPage, PlatformStaffAdmin
+from tenants.access.permissions import Permission
+from tenants.console.base import OfItsPage, PlatformStaffAdmin
 from tenants.exceptions import FieldInvalidError
-from tenants.permissions import Permission
 
 
 class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]

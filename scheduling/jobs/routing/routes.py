@@ -9,10 +9,10 @@ from typing import Any
 from psycopg.rows import scalar_row
 
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from tenants.cache.shared_cache import SharedCache
+from tenants.database.joined_rows import rows_of_json
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.joined_rows import rows_of_json
-from tenants.prepared import prepared_cursor
-from tenants.shared_cache import SharedCache
 
 _ROUTES = load_sql(__file__)["read_routes"]
 

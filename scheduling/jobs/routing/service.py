@@ -15,7 +15,7 @@ from scheduling.jobs.routing.conditions import describe_condition, failing_condi
 from scheduling.jobs.routing.routes import KnownRoutes, kept_routes, read_routes
 from scheduling.kit import registry
 from scheduling.models import Queue, RoutingRule, RoutingTarget
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.list_page import address_of, address_of_text
 from scheduling.jobs.saved_views.queries import list_views
 from scheduling.jobs.saved_views.service import delete_view, rename_view, save_view
-from tenants.admin.keyset import KeysetAdmin
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin
 from tenants.exceptions import DomainError
-from tenants.permissions import Permission
 
 # Looking is for all who see jobs; what is saved is seen by others, or stays: that is for those who act.
 SAVING = Permission.JOBS_SUBMIT

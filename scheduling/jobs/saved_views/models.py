@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from tenants.context import require_scope
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.managers import TenantManager, claim_for_scope
 
 

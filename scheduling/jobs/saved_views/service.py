@@ -12,9 +12,9 @@ from scheduling.exceptions import SavedViewInvalidError, SavedViewLimitError, Sa
 from scheduling.jobs.filters import parse
 from scheduling.jobs.saved_views.queries import get_view
 from scheduling.models import SavedView
+from tenants.audit.service import record_audit
 from tenants.context import current_tenant_id
 from tenants.names import find_invisible_character
-from tenants.services.audit import record_audit
 
 MAX_NAME_CHARACTERS = 60
 MAX_QUERY_CHARACTERS = 4_000

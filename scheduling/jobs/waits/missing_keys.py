@@ -11,10 +11,10 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from scheduling.models import JobEvent
-from tenants.clock import read_clock
 from tenants.context import tenant_context
+from tenants.database.clock import read_clock
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 # The cause of a wait, in the job's events, and the code of the reason.
 DATA_KEY_MISSING: Final = "data_key_missing"

@@ -20,8 +20,8 @@ from scheduling.jobs.waits.standing import Standing
 from scheduling.models import CFSPlan, Job, Queue
 from scheduling.shares.entitlements import effective_weights
 from tenants.context import all_tenants
+from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import prepared_cursor
 
 # Jobs that are counted one by one; beyond it the number is "more than".
 COUNT_LIMIT = 10_000

@@ -19,7 +19,7 @@ from scheduling.jobs.waits.outlook import Ahead, StartTime, read_ahead, read_sta
 from scheduling.jobs.waits.standing import CircuitStop, Standing, Stop, read_standing
 from scheduling.models import Execution, Job, JobEvent, JobSuspended
 from tenants.context import all_tenants, require_scope
-from tenants.limits import format_moment, month_end
+from tenants.limits.declared import format_moment, month_end
 
 
 @dataclass(frozen=True, slots=True)

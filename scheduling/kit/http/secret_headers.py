@@ -19,8 +19,8 @@ from scheduling.kit.http.policy import Policy
 from scheduling.kit.http.targets import Target, read_target
 from tenants.encryption.data_keys import DataKeyUnavailableError
 from tenants.exceptions import DomainError
-from tenants.secret_references import SecretReference, split_references
-from tenants.selectors.secrets import OpenSecret, open_secrets
+from tenants.secrets.queries import OpenSecret, open_secrets
+from tenants.secrets.references import SecretReference, split_references
 from tenants.translation import translate
 
 MASK: Final = "[secret]"

@@ -10,11 +10,11 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from scheduling.upkeep.stored_values import MODELS, PAGE_ROWS, seal_page
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import acting_as, all_tenants, command_actor
+from tenants.encryption.service import FIRST, TARGET, make_missing_keys, require_master_key
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.data_keys import FIRST, TARGET, make_missing_keys, require_master_key
 
 
 class Command(BaseCommand):

@@ -12,7 +12,7 @@ from scheduling.models import Schedule
 from scheduling.schedules.queries import cron_words, find_schedules
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -13,12 +13,12 @@ from django.utils import timezone
 
 from scheduling.upkeep.retention.jobs import PrunedJobs, count_prunable, prune_failed_jobs, prune_finished_jobs
 from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, Kept, read_cutoffs
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
 from tenants.models import Tenant
-from tenants.selectors.tenants import find_tenant
-from tenants.services.audit import AuditTarget, record_audit
+from tenants.tenancy.queries import find_tenant
 
 BATCH_ROWS = 1_000
 

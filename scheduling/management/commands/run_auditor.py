@@ -13,8 +13,8 @@ from scheduling.fleet.supervisor import stop_event
 from scheduling.models import ProcessHeartbeat
 from scheduling.upkeep.auditor import Auditor
 from scheduling.worker.watchdog import Watchdog
-from tenants.auditor import auditor_login
-from tenants.signing import SigningKeyMissingError, public_key_text, require_signing_key
+from tenants.audit.auditor import auditor_login
+from tenants.audit.signing import SigningKeyMissingError, public_key_text, require_signing_key
 
 # That SECRET_KEY is missing: no session depends on it here.
 _NO_SESSIONS = "jobsplatform.E004"

@@ -20,9 +20,9 @@ from scheduling.dispatch.broker import app_name
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
+from tenants.audit.signing import public_key_text
 from tenants.checks import DATABASE_AWAY
 from tenants.management.arguments import positive
-from tenants.signing import public_key_text
 
 ANSWER_SECONDS = 60.0
 # Where nothing answers.

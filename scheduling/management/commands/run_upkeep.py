@@ -12,10 +12,10 @@ from scheduling.models import UpkeepRun
 from scheduling.upkeep import registry
 from scheduling.upkeep.runs import RUN_SECONDS, run_upkeep
 from scheduling.upkeep.status import read_upkeep
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import acting_as, all_tenants, command_actor
 from tenants.exceptions import DomainError
 from tenants.management.arguments import positive
-from tenants.services.audit import AuditTarget, record_audit
 
 
 class Command(BaseCommand):

@@ -20,7 +20,7 @@ from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment
 from tenants.models import Tenant
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 POLL_SECONDS = 0.1
 

@@ -13,10 +13,10 @@ from django.core.management.base import BaseCommand, CommandError
 from scheduling.consistency.registry import STATE, find_checks
 from scheduling.consistency.rollups import HOURS, MAX_HOURS
 from scheduling.consistency.verification import Finding, StateReport, verify
-from tenants.audit_exports import read_heads
+from tenants.audit.export_file import read_heads
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -9,8 +9,8 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from scheduling.upkeep.retention.rules import Cutoffs
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 
 _OLD_CHAIN = load_sql(__file__)["find_old_chains"]
 

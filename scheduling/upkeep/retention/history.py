@@ -19,11 +19,11 @@ from psycopg.rows import namedtuple_row
 from scheduling.upkeep.partitions import LOCK_TIMEOUT, list_partitions
 from scheduling.upkeep.retention.rules import Cutoffs, Kept, first_due, greatest_cutoff
 from tenants.context import all_tenants
+from tenants.database.ids import uuid7_floor, uuid7s
+from tenants.database.partitions import drop_partition
+from tenants.database.prepared import planned_cursor, set_config
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor, uuid7s
-from tenants.partitions import drop_partition
-from tenants.prepared import planned_cursor, set_config
-from tenants.selectors.tenant_pages import read_pages
+from tenants.tenancy.queries import read_pages
 
 # Which class each history table belongs to.
 TABLES: Mapping[str, Kept] = {

@@ -13,8 +13,8 @@ from psycopg.rows import namedtuple_row
 from scheduling.jobs.lifecycle import DEAD_STATES, TERMINAL_STATES, JobState
 from scheduling.upkeep.retention.rules import Cutoffs, first_due
 from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 
 FINISHED_STATES = tuple(sorted(TERMINAL_STATES - DEAD_STATES))
 _DEAD = tuple(sorted(DEAD_STATES))

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from scheduling.models import BulkFormer, BulkOperation, KeptResult, ScheduleFire, TenantUpkeepRun, UpkeepRun, Worker
 from tenants.context import all_tenants
-from tenants.ids import uuid7_floor
+from tenants.database.ids import uuid7_floor
 from tenants.models import LimitWarning
 
 STOPPED_WORKERS = timedelta(days=7)

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, namedtuple_row
 
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
-from tenants.prepared import planned_cursor
 
 # Tenants looked at in one step.
 TENANTS_PER_STEP = 500

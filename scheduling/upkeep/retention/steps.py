@@ -12,10 +12,10 @@ from scheduling.upkeep.retention import history, jobs
 from scheduling.upkeep.retention.audit import find_old_chains
 from scheduling.upkeep.retention.platform_rows import prune_platform_rows
 from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, Kept, greatest_cutoff, read_cutoffs
-from tenants.chain import PLATFORM_CHAIN
+from tenants.audit.chain import PLATFORM_CHAIN
+from tenants.audit.removals import request_removal
 from tenants.context import all_tenants
 from tenants.models import AuditRemoval
-from tenants.services.audit_removals import request_removal
 
 # The phases of one walk through history, in their order: whole days first, then what some tenants keep less long.
 _PHASES = [

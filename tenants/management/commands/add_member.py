@@ -6,12 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.memberships import add_member
+from tenants.access.people_queries import find_user
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import Role
-from tenants.selectors.people import find_user
-from tenants.selectors.tenants import find_tenant
-from tenants.services.memberships import add_member
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -8,8 +8,8 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.bootstrap import MINIMUM_SERVER, BootstrapError, Layout, Role, bootstrap_database, printed_sql
-from tenants.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor_role, platform_role
+from tenants.database.bootstrap import MINIMUM_SERVER, BootstrapError, Layout, Role, bootstrap_database, printed_sql
+from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, auditor_role, platform_role
 
 
 class Command(BaseCommand):

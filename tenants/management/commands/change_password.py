@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.passwords import add_password_argument, read_password
+from tenants.access.people import change_password
+from tenants.access.people_queries import find_user
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.management.passwords import add_password_argument, read_password
-from tenants.selectors.people import find_user
-from tenants.services.people import change_password
 
 
 class Command(BaseCommand):

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.passwords import add_password_argument, read_password
+from tenants.access.people import create_platform_admin
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.management.passwords import add_password_argument, read_password
-from tenants.services.people import create_platform_admin
 
 
 class Command(BaseCommand):

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 
 
 class Command(BaseCommand):

@@ -9,12 +9,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
+from tenants.erasure.proof import find_erasure
+from tenants.erasure.requests import cancel_erasure, request_erasure
+from tenants.erasure.steps import advance
 from tenants.exceptions import DomainError
 from tenants.models import TenantErasure
-from tenants.selectors.tenants import find_tenant
-from tenants.services.erasure.proof import find_erasure
-from tenants.services.erasure.requests import cancel_erasure, request_erasure
-from tenants.services.erasure.steps import advance
+from tenants.tenancy.queries import find_tenant
 
 LOOK_SECONDS = 0.5
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from tenants.audit_exports import cut_torn_line, read_heads
+from tenants.audit.export_file import cut_torn_line, read_heads
+from tenants.audit.heads import last_heads
 from tenants.exceptions import DomainError
-from tenants.services.audit_heads import last_heads
 
 
 class Command(BaseCommand):

@@ -7,11 +7,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.people import grant_platform_role, revoke_platform_role
+from tenants.access.people_queries import find_user
+from tenants.access.permissions import PlatformRole
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.permissions import PlatformRole
-from tenants.selectors.people import find_user
-from tenants.services.people import grant_platform_role, revoke_platform_role
 
 NO_ROLE = "none"
 

@@ -10,11 +10,11 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from tenants.access.api_keys import issue_api_key
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
-from tenants.selectors.tenants import find_tenant
-from tenants.services.api_keys import issue_api_key
+from tenants.tenancy.queries import find_tenant
 
 # In place of a list: all scopes that a key can have of a developer's rights.
 DEVELOPER = "developer"

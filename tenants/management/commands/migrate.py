@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as MigrateCommand
 
-from tenants.conf import OWNER_ALIAS
+from tenants.database.conf import OWNER_ALIAS
 
 
 class Command(MigrateCommand):

@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.management.suspensions import describe_suspension
-from tenants.selectors.tenants import find_tenant
-from tenants.services.tenants import reinstate_tenant
+from tenants.tenancy.queries import find_tenant
+from tenants.tenancy.service import reinstate_tenant
+from tenants.tenancy.suspensions import describe_suspension
 
 
 class Command(BaseCommand):

@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.api_keys import revoke_api_key
+from tenants.access.key_queries import find_api_key
 from tenants.context import acting_as, command_actor
-from tenants.selectors.api_keys import find_api_key
-from tenants.services.api_keys import revoke_api_key
 
 
 class Command(BaseCommand):

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from tenants.context import acting_as, command_actor
+from tenants.encryption.service import FIRST, replace_keys, require_master_key, rewrap_keys
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.selectors.tenants import find_tenant
-from tenants.services.data_keys import FIRST, replace_keys, require_master_key, rewrap_keys
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -10,8 +10,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
-from tenants.selectors.tenants import find_tenant
-from tenants.services.secrets import put_secret
+from tenants.secrets.service import put_secret
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -8,9 +8,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
+from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.management.arguments import moment
-from tenants.selectors.tenants import find_tenant
-from tenants.services.limits import clear_tenant_limit, set_tenant_limit
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
-from tenants.limits import format_moment
-from tenants.selectors.tenants import find_tenant
-from tenants.selectors.usage import Usage, UsageLine, read_usage
+from tenants.limits.declared import format_moment
+from tenants.limits.usage_queries import Usage, UsageLine, read_usage
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

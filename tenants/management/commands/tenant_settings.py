@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import TenantSettings
-from tenants.selectors.settings import effective_values, orphaned_keys, read_stored
-from tenants.selectors.tenants import find_tenant
-from tenants.services.settings import change_settings
-from tenants.setting_schema import all_settings
+from tenants.settings.queries import effective_values, orphaned_keys, read_stored
+from tenants.settings.schema import all_settings
+from tenants.settings.service import change_settings
+from tenants.tenancy.queries import find_tenant
 
 
 class Command(BaseCommand):

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from tenants.access.locked_names import unlock_logins
 from tenants.context import acting_as, command_actor
-from tenants.services.lockouts import unlock_logins
 
 
 class Command(BaseCommand):

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment, positive
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 from tenants.versions.models import VersionFacts
 from tenants.versions.queries import versions_of
 from tenants.versions.registry import versioned

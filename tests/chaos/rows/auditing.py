@@ -9,8 +9,8 @@ from uuid import UUID
 
 import psycopg
 
-from tenants.services.audit_heads import last_heads
-from tenants.services.audit_verification import verify_chains
+from tenants.audit.heads import last_heads
+from tenants.audit.verification import verify_chains
 from tests.audit_tampering import cut_end, rehash
 from tests.auditing import sign_heads
 from tests.chaos.row import Field, Row

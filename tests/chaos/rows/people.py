@@ -12,7 +12,7 @@ from uuid import UUID
 
 from scheduling.bulk.starting import start_bulk_operation
 from tenants.context import Actor, acting_as, tenant_context
-from tenants.services.tenants import change_plan, reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import change_plan, reinstate_tenant, suspend_tenant
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.spans import SpanRow

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from django.db import connections
 
 from benchmarks.harness.outcome import describe_load, describe_machine, today
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.chaos.checks import judge
 from tests.chaos.load import Load, Traffic
 from tests.chaos.results import HISTORY, write_history

@@ -12,7 +12,7 @@ from tests.access import routes, table
 from tests.access.routes import API_PREFIX, Line
 from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import World
-from tests.integration.audit.acts import PREPARE
+from tests.integration.tenants.audit.acts import PREPARE
 
 pytestmark = pytest.mark.django_db
 

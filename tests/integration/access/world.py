@@ -20,14 +20,14 @@ from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import BulkOperation, CFSPlan, JobError, Queue
 from scheduling.schedules.definitions import create_schedule
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
+from tenants.access.invitations import invite
+from tenants.access.memberships import add_member
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Membership, Role, Tenant
-from tenants.services.invitations import invite
-from tenants.services.memberships import add_member
-from tenants.services.people import grant_platform_role
-from tenants.services.secrets import create_secret
-from tenants.services.tenants import create_tenant
+from tenants.secrets.service import create_secret
+from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
 from tests.keys import issue_api_key
 from workloads.documents.indexing.uploads import upload_documents

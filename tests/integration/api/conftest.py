@@ -9,8 +9,8 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
+from tenants.access.memberships import add_member
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.conftest import PASSWORD
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, reload, submit
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too

@@ -24,7 +24,7 @@ from scheduling.models import (
     ScheduleFire,
 )
 from tenants.context import all_tenants
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Membership, Tenant, TenantLimit
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import Chunk, Dataset, Document

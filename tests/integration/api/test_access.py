@@ -12,10 +12,10 @@ from rest_framework.test import APIClient, APIRequestFactory
 
 from scheduling.jobs.submission import create_batch
 from scheduling.models import DeadLetter, Execution, Job
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.tenants import suspend_tenant
+from tenants.tenancy.service import suspend_tenant
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
 

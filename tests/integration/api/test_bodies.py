@@ -14,9 +14,9 @@ from django.test import RequestFactory
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
-from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
 from tenants.context import all_tenants
 from tenants.models import Tenant
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
 
 JOBS = "/api/v1/jobs/"
 BODY = b'{"kind": "noop"}'

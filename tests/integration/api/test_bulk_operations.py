@@ -8,9 +8,9 @@ from rest_framework.test import APIClient
 
 from scheduling.bulk import starting
 from scheduling.models import BulkOperation, Job
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import take_turns

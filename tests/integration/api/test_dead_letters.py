@@ -14,8 +14,8 @@ from scheduling.execution.settlement import settle
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Job
 from tenants.context import all_tenants
+from tenants.limits.service import set_tenant_limit
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.integration.api.conftest import session_of
 from tests.integration.api.test_masking import platform_user
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit

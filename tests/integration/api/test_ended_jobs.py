@@ -14,9 +14,9 @@ from rest_framework.test import APIClient
 from scheduling.jobs import api_reads as ended_jobs
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.models import Job
+from tenants.access.api_keys import revoke_api_key
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.api_keys import revoke_api_key
 from tests.integration.api.test_schedules import SCHEDULES, create
 from tests.integration.scheduling.acts import submit
 from tests.keys import issue_api_key

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from django.db import transaction
 
-from tenants.bodies import MAX_TEXT_BYTES
+from tenants.requests.bodies import MAX_TEXT_BYTES
 from tests.access import routes, table
 from tests.access.routes import API_PREFIX, Line
 from tests.integration.access.conftest import world  # noqa: F401 - a fixture

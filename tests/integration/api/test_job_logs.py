@@ -16,12 +16,12 @@ from scheduling.execution.logs import api as view
 from scheduling.execution.logs.lines import make_line
 from scheduling.execution.logs.service import LogWrite, append_job_logs
 from scheduling.models import Job, JobError
+from tenants.access.api_keys import revoke_api_key
+from tenants.access.memberships import add_member, remove_member
+from tenants.access.people import deactivate_user
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import ApiKey, Role, Tenant
-from tenants.services.api_keys import revoke_api_key
-from tenants.services.memberships import add_member, remove_member
-from tenants.services.people import deactivate_user
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 from tests.keys import issue_api_key
 

@@ -14,7 +14,7 @@ from rest_framework.test import APIClient
 
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Tick, submit
 from tests.person import client_of

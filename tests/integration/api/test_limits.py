@@ -17,9 +17,9 @@ from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.limits.usage import REDIS_AWAY
 from scheduling.models import Job
 from tenants.context import Actor, acting_as, tenant_context
-from tenants.limits import format_moment, month_end, month_of
+from tenants.limits.declared import format_moment, month_end, month_of
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.integration.scheduling.acts import reload, submit
 
 pytestmark = pytest.mark.django_db

@@ -14,11 +14,11 @@ from rest_framework.test import APIClient
 
 from scheduling.jobs.masking import summarize
 from scheduling.models import DeadLetter, Execution, Job
+from tenants.access.memberships import add_member
+from tenants.access.people import grant_platform_role
+from tenants.console.live import STOP_POLLING
 from tenants.context import all_tenants
-from tenants.live import STOP_POLLING
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.people import grant_platform_role
 from tests.integration.api.conftest import session_of
 from tests.keys import issue_api_key
 

@@ -15,12 +15,12 @@ from rest_framework.test import APIClient
 
 from jobsplatform import request_rates
 from scheduling.limits import rate_buckets
+from tenants.access.api_keys import issue_api_key
+from tenants.access.memberships import add_member
+from tenants.limits.service import set_tenant_limit
 from tenants.middleware import TenantMiddleware
 from tenants.models import Role, Tenant
-from tenants.services.api_keys import issue_api_key
-from tenants.services.limits import set_tenant_limit
-from tenants.services.memberships import add_member
-from tenants.services.plans import update_plan
+from tenants.plans.service import update_plan
 from tests.request_rates import default_rate, give_real_rates, own_buckets, real_anonymous_rate
 
 pytestmark = pytest.mark.django_db
@@ -104,7 +104,7 @@ def test_refusal_is_a_problem_that_says_when_to_come_back(key: APIClient) -> Non
 
 def test_refused_request_reaches_no_view(key: APIClient, acme: Tenant) -> None:
     exhaust(key)
-    with patch("tenants.api.views.OwnTenantViewSet.retrieve", side_effect=AssertionError):
+    with patch("tenants.tenancy.api.OwnTenantViewSet.retrieve", side_effect=AssertionError):
         # One unit comes each tenth of a second; a list of two in the same moment is refused.
         assert {key.post(CHECK, {}).status_code for _ in range(3)} == {429}
 

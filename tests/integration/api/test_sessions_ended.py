@@ -15,8 +15,8 @@ from rest_framework.test import APIClient
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.conf import APP_ALIAS
 from tenants.context import all_tenants
+from tenants.database.conf import APP_ALIAS
 from tenants.models import Tenant
 from tests.databases import TestDatabase
 

@@ -9,11 +9,11 @@ from rest_framework.test import APIClient
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.suspension import suspend_job
 from scheduling.models import Job
-from tenants import waits
+from tenants.access.api_keys import revoke_api_key
+from tenants.access.memberships import add_member, remove_member
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.services.api_keys import revoke_api_key
-from tenants.services.memberships import add_member, remove_member
+from tenants.requests import waits
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import submit
 from tests.keys import issue_api_key

@@ -22,8 +22,8 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.models import JobEvent, LiveExecution
-from tenants.conf import platform_role
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.database.conf import platform_role
 from tenants.models import Tenant
 from tests.chaos.history import Effect, Event, Execution, History, Reply, Request
 from tests.chaos.plugin.processor import SETTLED, TABLE

@@ -16,7 +16,7 @@ from scheduling.jobs.lifecycle import JobState
 from tenants.context import all_tenants
 from tenants.database import errors
 from tenants.models import Tenant
-from tenants.services.tenants import update_tenant
+from tenants.tenancy.service import update_tenant
 from tests.chaos.checks import CHECKS, judge
 from tests.chaos.history import History, Reply, Request
 from tests.chaos.terms import Terms

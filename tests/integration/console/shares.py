@@ -15,7 +15,7 @@ from scheduling.models import (
 )
 from scheduling.shares.samples import sample_shares
 from scheduling.statistics.histogram import BUCKETS
-from tenants.clock import read_clock
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, queue_named
 

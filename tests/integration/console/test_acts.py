@@ -14,7 +14,7 @@ from scheduling.models import CFSPlan, Job, KindPause, Queue
 from scheduling.stops.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, ErasureStatus, Membership, Role, Tenant, TenantErasure
-from tenants.services.tenants import suspend_tenant
+from tenants.tenancy.service import suspend_tenant
 from tests.integration.console.acts import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
 

@@ -11,9 +11,9 @@ from django.urls import reverse
 
 from scheduling.bulk import starting
 from scheduling.models import BulkOperation, Job
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.integration.console.acts import Console, act_url
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import take_turns

@@ -14,10 +14,10 @@ from django.utils.http import urlencode
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_jobs
 from scheduling.models import DeadLetter, Job
+from tenants.access.memberships import add_member
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.people import grant_platform_role
 from tests.integration.console.acts import Console, act_url, entries_of
 from tests.integration.console.conftest import Work
 from tests.integration.scheduling.bulk.conftest import take_turns

@@ -23,8 +23,8 @@ from scheduling.models import (
 from scheduling.shares.entitlements import Verdict
 from scheduling.shares.history import Span, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, queue_named
 from tests.integration.console.shares import (

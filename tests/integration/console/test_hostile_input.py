@@ -9,9 +9,9 @@ from django.urls import reverse
 
 from scheduling.models import Schedule
 from scheduling.schedules.definitions import create_schedule
+from tenants.access.memberships import add_member
 from tenants.context import tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 
 pytestmark = pytest.mark.django_db
 NUL = "late\x00again"

@@ -95,7 +95,7 @@ def test_an_empty_list_says_why(
 ) -> None:
     client = console(staff)
     assert "Looked for: Jobs in queue nowhere." in words(client.get(address(), {"q": "queue:nowhere"}))
-    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     page = client.get(address(), {"q": "queue:nowhere"})
     assert "No index serves this filter" in words(page)
     assert page.context["cl"].older_url is not None

@@ -17,9 +17,9 @@ from scheduling.bulk.starting import start_bulk_operation
 from scheduling.models import Job
 from scheduling.overview import page as overview
 from scheduling.statistics import heat_map
+from tenants.access.memberships import add_member
 from tenants.context import tenant_context
 from tenants.models import Role
-from tenants.services.memberships import add_member
 from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
 
@@ -31,7 +31,7 @@ PARTS = ("admin:overview_fragment", "admin:overview_shares")
 def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Parts are kept for as long as a test takes."""
     parts = (overview._kept_body, overview._kept_shares, heat_map._kept)
-    monkeypatch.setattr("tenants.live.KEPT_SECONDS", 60.0)
+    monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 60.0)
     for part in parts:
         part.clear()
     with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
@@ -113,8 +113,8 @@ def test_html_of_the_console_is_not_stored_in_redis(console: Console, staff: Use
 def test_parts_that_have_expired_leave_memory(
     console: Console, staff: User, acme_user: User, client: Client, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenants.live.KEPT_SECONDS", 0.0)
-    monkeypatch.setattr("tenants.live.STALE_SECONDS", 0.0)
+    monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("tenants.console.live.STALE_SECONDS", 0.0)
     console(staff).get(reverse(PARTS[0]))
     client.force_login(acme_user)
     client.get(reverse(PARTS[0]))

@@ -31,9 +31,9 @@ from scheduling.shares.entitlements import Verdict
 from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.minute_charts import draw_strip
 from scheduling.stops.pauses import pause_kind, pause_queue
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.integration.console.conftest import Work, make_work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]

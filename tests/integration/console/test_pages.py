@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from scheduling.models import CFSPlan, Queue, RoutingRule, Worker
-from tenants.live import STOP_POLLING
+from tenants.console.live import STOP_POLLING
 from tenants.models import Tenant
 from tests.integration.console.conftest import Work, random_id
 from tests.integration.scheduling.acts import submit
@@ -184,7 +184,7 @@ def test_account_without_a_place_is_sent_to_the_login(console: Console) -> None:
 def test_a_filter_without_an_index_looks_so_far_and_leads_on(
     console: Console, staff: User, acme_work: Work, globex_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     client = console(staff)
     executions = reverse("admin:scheduling_execution_changelist")
     first = client.get(executions, {"outcome": "crashed"}).context["cl"]
@@ -206,7 +206,7 @@ def test_such_a_look_leads_back_to_the_newer_rows(
 ) -> None:
     wanted = submit(acme, kind="sleep", payload={"seconds": 1})[0]
     submit(acme, count=5)
-    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     client, jobs = console(staff), reverse("admin:scheduling_job_changelist")
     page = client.get(jobs, {"kind": "sleep", **narrowed}).context["cl"]
     while page.older_url is not None:
@@ -223,7 +223,7 @@ def test_such_a_look_leads_back_to_the_newer_rows(
 def test_a_members_look_is_bounded_too(
     console: Console, acme_user: User, acme_work: Work, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tenants.admin.keyset.LOOK_LIMIT", 1)
+    monkeypatch.setattr("tenants.console.keyset.LOOK_LIMIT", 1)
     client, jobs = console(acme_user), reverse("admin:scheduling_job_changelist")
     walked = client.get(jobs, {"state": "cancelled"}).context["cl"]
     assert (list(walked.result_list), walked.look_limit) == ([], 1)

@@ -18,8 +18,8 @@ from scheduling.plans.service import update_cfs_plan
 from scheduling.what_if.page import ask_about_cfs_plan, ask_about_plan
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Plan, PlanLimit, Tenant
-from tenants.retry_rules import write_retry_rules
-from tenants.services.plans import update_plan
+from tenants.plans.retry_rules import write_retry_rules
+from tenants.plans.service import update_plan
 
 pytestmark = pytest.mark.django_db
 

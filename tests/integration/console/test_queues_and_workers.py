@@ -18,7 +18,7 @@ from scheduling.statistics.gauges import sample_gauges
 from scheduling.stops.pauses import drain_queue, pause_queue
 from scheduling.topology.queue_lines import QueueLine, read_queue_lines
 from tenants.context import all_tenants
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work

@@ -13,9 +13,9 @@ from django.urls import reverse
 
 from scheduling.jobs.saved_views.service import save_view
 from scheduling.models import SavedView
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.services.memberships import add_member
 
 pytestmark = pytest.mark.django_db
 

@@ -21,15 +21,15 @@ from scheduling.models import CFSPlan, Queue, RoutingRule, Schedule, WorkerPool
 from scheduling.plans.service import update_cfs_plan
 from scheduling.schedules.definitions import create_schedule, pause_schedule, update_schedule
 from scheduling.topology.service import create_routing_rule, update_queue, update_routing_rule, update_worker_pool
+from tenants.access.memberships import add_member, change_role
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants, tenant_context
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Plan, Role, Tenant, Tier
-from tenants.services.limits import set_tenant_limit
-from tenants.services.memberships import add_member, change_role
-from tenants.services.people import grant_platform_role
-from tenants.services.plans import update_plan, update_tier
-from tenants.services.secrets import create_secret, rotate_secret
-from tenants.services.settings import change_settings
-from tenants.services.tenants import update_tenant
+from tenants.plans.service import update_plan, update_tier
+from tenants.secrets.service import create_secret, rotate_secret
+from tenants.settings.service import change_settings
+from tenants.tenancy.service import update_tenant
 from tests.integration.access.world import DEFINITION
 from workloads.documents.service import create_dataset, update_dataset
 from workloads.pipelines.service import create_pipeline, update_pipeline

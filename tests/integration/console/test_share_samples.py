@@ -18,10 +18,10 @@ from scheduling.shares import demands as share_demands
 from scheduling.shares import samples as share_samples
 from scheduling.shares.demands import Census, Entitled
 from scheduling.shares.samples import ShareSampler, sample_shares, split_by_minute
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.integration.console.shares import MINUTE_US, demand, sample_after
 from tests.integration.scheduling.acts import submit
 

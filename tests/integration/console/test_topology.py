@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.urls import reverse
 
 from scheduling.models import Queue, QueueClock, WorkerPool
-from tenants.services.people import grant_platform_role
+from tenants.access.people import grant_platform_role
 from tests.integration.console.acts import Console, entries_of
 
 pytestmark = pytest.mark.django_db

@@ -16,8 +16,8 @@ from scheduling.fleet.processes import ProcessPulse
 from scheduling.fleet.workers import register_worker
 from scheduling.models import Job, PoolClock, ProcessHeartbeat, WorkerPool
 from tenants.context import all_tenants
-from tenants.services.tenants import create_tenant
-from tenants.write_probe import write_watch
+from tenants.database.write_probe import write_watch
+from tenants.tenancy.service import create_tenant
 from tests.auditing import audit_once
 from tests.databases import TestDatabase, connect_as_owner
 from tests.integration.scheduling.acts import submit

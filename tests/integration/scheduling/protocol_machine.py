@@ -34,7 +34,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
 from scheduling.models import Execution, Job
 from tenants.context import all_tenants, tenant_context
-from tenants.services.tenants import pause_tenant, resume_tenant
+from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.brokers import empty_database
 from tests.integration.scheduling.eligible import read_idle_slots
 from tests.integration.scheduling.protocol_sides import (

@@ -21,7 +21,7 @@ from scheduling.models import Execution, Job, LiveExecution, Settled, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant, update_tenant
+from tenants.tenancy.service import create_tenant, update_tenant
 from tests.brokers import empty_database
 from tests.checks import faults_of
 from tests.integration.scheduling.dispatch.test_invariants import check_histories, recount

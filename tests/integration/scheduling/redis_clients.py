@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduling.dispatch import broker
 from scheduling.limits import rate_buckets
-from tenants import shared_cache
+from tenants.cache import shared_cache
 
 
 def forget_clients() -> None:

@@ -14,7 +14,7 @@ from scheduling.stops.pauses import pause_pool, pause_queue, resume_pool, resume
 from scheduling.topology.service import update_queue
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.tenants import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant
+from tenants.tenancy.service import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant
 from tests.integration.scheduling.walks import Walk
 
 

@@ -34,8 +34,8 @@ from scheduling.models import (
 from scheduling.plans.service import CFS_PLANS, TierRow, update_cfs_plan
 from scheduling.stops.pauses import pause_kind
 from scheduling.topology.service import update_routing_rule
-from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, complete, fail, in_flight, submit

@@ -13,7 +13,7 @@ from scheduling.bulk import running
 from scheduling.fleet.workers import Registration
 from scheduling.models import BulkOperation, Charge, DeadLetter, Job
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, reload, submit
 

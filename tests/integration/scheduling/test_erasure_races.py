@@ -17,17 +17,17 @@ from scheduling.jobs.submission import submit_job
 from scheduling.upkeep import tasks
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
+from tenants.erasure.requests import request_erasure
 from tenants.exceptions import ErasureOpenError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
-from tenants.services.erasure.requests import request_erasure
-from tenants.services.tenants import create_tenant, reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import create_tenant, reinstate_tenant, suspend_tenant
 from tests.auditing import audit_once
 
 
 @pytest.fixture
 def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("erasure.requests", "audit_removals"):
-        monkeypatch.setattr(f"tenants.services.{module}.erasure_grace_seconds", lambda: 0)
+    for module in ("erasure.requests", "audit.removals"):
+        monkeypatch.setattr(f"tenants.{module}.erasure_grace_seconds", lambda: 0)
 
 
 def ask(slug: str) -> TenantErasure:

@@ -20,9 +20,9 @@ from scheduling.execution.settlement import settle
 from scheduling.execution.start import start_execution
 from scheduling.fleet.workers import register_worker
 from scheduling.models import LiveExecution, PoolClock, SchedulingEntity, TenantCapacity, WorkerPool
-from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
-from tenants.services.tenants import create_tenant
+from tenants.database.conf import OWNER_ALIAS
+from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.databases import TestDatabase
 from tests.integration.scheduling.acts import submit

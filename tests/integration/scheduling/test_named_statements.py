@@ -11,7 +11,7 @@ from django.db import connection
 
 from scheduling.conf import BY_INDEX
 from scheduling.execution.models import HistoryRow
-from tenants.auditor import auditor_login
+from tenants.audit.auditor import auditor_login
 from tenants.context import all_tenants
 from tests.named_sql import named_statements
 
@@ -23,7 +23,7 @@ PARAMETER = re.compile(r"%\((\w+)\)s|%%")
 # tick empties, are read whole.
 HOT = ("scheduling/dispatch/", "scheduling/bulk/moves.sql:move_")
 # Statements that only the auditor's login may run.
-OF_THE_AUDITOR = ("tenants/services/audit_pruning.sql", "tenants/services/sealing.sql")
+OF_THE_AUDITOR = ("tenants/audit/pruning.sql", "tenants/audit/sealing.sql")
 GROWING = {
     "scheduling_job",
     "scheduling_job_due",

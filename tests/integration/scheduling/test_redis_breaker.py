@@ -17,9 +17,10 @@ from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
-from tenants import lockouts, redis_breaker
-from tenants.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
-from tenants.shared_cache import SharedCache
+from tenants.access import lockouts
+from tenants.cache import redis_breaker
+from tenants.cache.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
+from tenants.cache.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
 from tests.integration.scheduling.redis_clients import forget_clients
 

@@ -19,13 +19,13 @@ from scheduling.streams import feed as event_feed
 from scheduling.streams.event_feed import FedEvent, Position, read_feed, read_horizon
 from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
-from tenants.clock import read_clock
+from tenants.access.memberships import add_member, remove_member
+from tenants.access.permissions import Permission
+from tenants.access.standing import who_may_no_more
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tenants.permissions import Permission
-from tenants.services.memberships import add_member, remove_member
-from tenants.standing import who_may_no_more
 from tests.integration.scheduling.acts import submit
 from tests.integration.streams.sessions import another_session, let_settle
 

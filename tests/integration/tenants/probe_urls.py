@@ -12,12 +12,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import current_actor
+from tenants.database.ids import uuid7
 from tenants.exceptions import SlugTakenError
-from tenants.ids import uuid7
 from tenants.models import ApiKey
-from tenants.permissions import Permission
 from tests.integration.sessions import terminate_own, time_out
 from tests.integration.tenants.sql import run_sql, transaction_settings
 

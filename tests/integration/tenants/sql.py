@@ -9,9 +9,9 @@ from django.conf import settings
 from django.db import connection
 
 from scheduling.models import Batch, Job, Queue
-from tenants.conf import OWNER_ALIAS, app_role, auditor_role, platform_role
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.conf import OWNER_ALIAS, app_role, auditor_role, platform_role
+from tenants.database.ids import uuid7
 from tenants.models import ApiKey, AuditLogEntry, Tenant
 
 # The names of the roles, which a server of one's own may call otherwise.

@@ -9,10 +9,10 @@ from django.core.management import call_command
 from django.urls import reverse
 from rest_framework.test import APIClient
 
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.audit import AuditTarget, record_audit
 
 pytestmark = pytest.mark.django_db
 

@@ -8,11 +8,11 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from tenants.access.api_keys import authenticate_api_key
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
-from tenants.selectors.tenants import find_tenant
-from tenants.services.api_keys import authenticate_api_key
 from tenants.signals import running_work_unwanted
+from tenants.tenancy.queries import find_tenant
 
 pytestmark = pytest.mark.django_db
 

@@ -6,11 +6,11 @@ import pytest
 from django.contrib import admin
 
 from scheduling.models import Batch, Job
-from tenants.access import Access
-from tenants.admin.base import CappedPaginator, TenantScopedAdmin
+from tenants.access.caller import Access
+from tenants.access.permissions import PlatformRole
+from tenants.console.base import CappedPaginator, TenantScopedAdmin
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Role
-from tenants.permissions import PlatformRole
 from tests.integration.tenants.sql import make_batch, make_job
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def test_a_drop_down_of_a_member_offers_own_rows_alone(acme, globex, acme_user, 
 
 
 def test_a_list_counts_no_further_than_its_cap(in_acme, monkeypatch):
-    monkeypatch.setattr("tenants.admin.base.COUNT_CAP", 3)
+    monkeypatch.setattr("tenants.console.base.COUNT_CAP", 3)
     Batch.objects.bulk_create([Batch(label=str(number), kind="noop", total=1) for number in range(5)])
     assert CappedPaginator(Batch.objects.order_by("id"), 2).count == 3
     assert CappedPaginator([1, 2], 2).count == 2

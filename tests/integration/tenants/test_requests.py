@@ -10,12 +10,12 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from tenants.access.api_keys import revoke_api_key
+from tenants.access.memberships import add_member
 from tenants.api.problems import MEDIA_TYPE
 from tenants.context import all_tenants, current_scope, tenant_context
 from tenants.models import ApiKey, Role
-from tenants.services.api_keys import revoke_api_key
-from tenants.services.memberships import add_member
-from tenants.services.tenants import reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import reinstate_tenant, suspend_tenant
 from tests.integration.tenants.sql import APP, PLATFORM, transaction_settings
 from tests.keys import issue_api_key
 

@@ -7,9 +7,9 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.db.models.deletion import Collector
 
 from scheduling.models import Batch, Job
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
 from tenants.models import ApiKey, AuditLogEntry, Membership, Plan, Tenant
-from tenants.services.memberships import add_member
 from tests.databases import connect_as_owner
 from tests.integration.tenants.sql import (
     APP,

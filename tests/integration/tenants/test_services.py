@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, acting_as, all_tenants, current_scope, tenant_context
 from tenants.exceptions import (
     FieldInvalidError,
@@ -15,10 +16,10 @@ from tenants.exceptions import (
     TenantNotFoundError,
 )
 from tenants.models import ApiKey, AuditLogEntry, Plan, PlanLimit, Tenant, Tier
-from tenants.selectors.tenants import find_tenant, plan_limit
-from tenants.services.audit import AuditTarget, record_audit
-from tenants.services.plans import create_plan, create_tier, update_plan, update_tier
-from tenants.services.tenants import (
+from tenants.plans.service import create_plan, create_tier, update_plan, update_tier
+from tenants.signals import tenant_scheduling_changed
+from tenants.tenancy.queries import find_tenant, plan_limit
+from tenants.tenancy.service import (
     change_plan,
     create_tenant,
     pause_tenant,
@@ -27,7 +28,6 @@ from tenants.services.tenants import (
     suspend_tenant,
     update_tenant,
 )
-from tenants.signals import tenant_scheduling_changed
 from tests.integration.tenants.sql import entries, reloaded
 from tests.keys import issue_api_key
 

@@ -10,10 +10,10 @@ from django.apps import apps
 from django.contrib.auth.models import User
 from django.db import connection
 
+from tenants.access.memberships import add_member
+from tenants.access.people import grant_platform_role
 from tenants.context import all_tenants
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
-from tenants.services.people import grant_platform_role
 
 pytestmark = pytest.mark.django_db
 MIGRATION = import_module("tenants.migrations.0012_stops_by_platform")

@@ -11,12 +11,12 @@ from uuid import uuid4
 
 from psycopg.types.json import Jsonb
 
-from tenants.clock import read_moment
-from tenants.conf import auditor_role, platform_role
+from tenants.audit.verification import verify_chains
 from tenants.context import all_tenants
-from tenants.locks import LockClass
+from tenants.database.clock import read_moment
+from tenants.database.conf import auditor_role, platform_role
+from tenants.database.locks import LockClass
 from tenants.models import AuditPending, AuditRemoval, AuditSeal
-from tenants.services.audit_verification import verify_chains
 from tests.auditing import audit_once, seal_entries
 from tests.security.audit_login import FUNCTIONS, HEAD_KINDS, AppLogin, forged_entry, rewrite_history
 from tests.security.table import Attack
@@ -104,7 +104,7 @@ def request_all_as_if_later(login: AppLogin) -> str:
     """Request that everything goes, and let the auditor look when the log is 200 days old."""
     outcome = login.attempt(_REMOVAL, [login.victim.pk, "retention", None, "{}"], role=platform_role())
     later = read_moment() + timedelta(days=200)
-    with patch("tenants.services.audit_removals.read_moment", lambda: later):
+    with patch("tenants.audit.removals.read_moment", lambda: later):
         audit_once()
     return outcome
 

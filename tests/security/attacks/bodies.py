@@ -9,10 +9,10 @@ import time
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
-from tenants.bodies import MAX_UPLOAD_BYTES, Share
+from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
-from tenants.receiving import Receipt, cut_off_slow_clients, receiving
-from tenants.services.api_keys import issue_api_key
+from tenants.requests.bodies import MAX_UPLOAD_BYTES, Share
+from tenants.requests.receiving import Receipt, cut_off_slow_clients, receiving
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World

@@ -21,11 +21,11 @@ from redis import Redis
 from scheduling.jobs.routing import routes
 from scheduling.limits.declared import MAX_WAITING_JOBS
 from scheduling.overview import page as overview
+from tenants.cache.shared_cache import SharedCache
 from tenants.context import tenant_context
-from tenants.selectors import limits
-from tenants.selectors import settings as tenant_settings
-from tenants.services.settings import change_settings
-from tenants.shared_cache import SharedCache
+from tenants.limits import queries as limits
+from tenants.settings import queries as tenant_settings
+from tenants.settings.service import change_settings
 from tests.security.table import Attack
 from tests.security.world import World
 

@@ -14,8 +14,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobsplatform.logging import build_formatter
 from scheduling.kit.base import PermanentError
+from tenants.audit.masking import mask_text
 from tenants.context import tenant_context
-from tenants.masking import mask_text
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of

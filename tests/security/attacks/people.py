@@ -19,12 +19,12 @@ from scheduling.jobs.retries import retry_jobs
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
 from scheduling.schedules.beat_submissions import read_request, submit_for_beat
+from tenants.access.invitations import invite
+from tenants.access.memberships import add_member, remove_member
+from tenants.access.people import create_platform_admin, deactivate_user, grant_platform_role
 from tenants.context import tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Membership, Role
-from tenants.services.invitations import invite
-from tenants.services.memberships import add_member, remove_member
-from tenants.services.people import create_platform_admin, deactivate_user, grant_platform_role
 from tests.keys import issue_api_key
 from tests.security.table import Attack
 from tests.security.world import PASSWORD, World, refusal_of

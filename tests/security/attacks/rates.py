@@ -18,13 +18,13 @@ from scheduling.execution.dependencies import DependencyUse
 from scheduling.kit.base import Dependency, TransientError
 from scheduling.models import CircuitNews
 from scheduling.streams import answers
-from tenants.access import Access
+from tenants.access.api_keys import issue_api_key
+from tenants.access.caller import Access
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
+from tenants.limits.service import set_tenant_limit
 from tenants.models import ApiKey
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.limits import set_tenant_limit
 from tests.request_rates import give_real_rates, own_buckets, real_anonymous_rate
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of

@@ -17,12 +17,12 @@ from django.test import Client, override_settings
 from scheduling.kit.base import PermanentError
 from scheduling.kit.http import open_header
 from scheduling.kit.testing import make_context
+from tenants.access.api_keys import issue_api_key
 from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant
-from tenants.selectors.settings import settings_of
-from tenants.services.api_keys import issue_api_key
-from tenants.services.secrets import create_secret
+from tenants.secrets.service import create_secret
+from tenants.settings.queries import settings_of
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server

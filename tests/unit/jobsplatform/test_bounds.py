@@ -14,9 +14,9 @@ from jobsplatform import entrance
 from jobsplatform.entrance import ALWAYS_OPEN, Entrance
 from jobsplatform.heads import MAX_HEADER_BYTES, MAX_HOST_BYTES, MAX_TARGET_BYTES, BoundedHeads
 from scheduling.api.filters import MAX_QUERY_CHARACTERS
-from tenants.asgi_access import ANONYMOUS_BOUNDS, BodyBounds
-from tenants.bodies import MAX_ANONYMOUS_BYTES, Share
 from tenants.exceptions import BodiesBusyError, DatabaseUnavailableError
+from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyBounds
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, Share
 
 KEY = (b"authorization", b"Api-Key a.b")
 PART = b"x" * 16 * 1024

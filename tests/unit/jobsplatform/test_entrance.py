@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jobsplatform.entrance import ALWAYS_OPEN, Entrance
-from tenants.asides import LEAVE_ENTRANCE
+from tenants.requests.waits import LEAVE_ENTRANCE
 
 PATHS = ["/api/v1/jobs/stream/", "/api/v1/jobs/", "/admin/"]
 

@@ -15,11 +15,11 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.base import ReadOnlyAdmin
-from tenants.admin.post_actions import post_action
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin
+from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.permissions import Permission
 from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
 from workloads.documents.indexing.renewal import reindex_dataset, reindex_document
 from workloads.documents.indexing.service import delete_document, pause_document, resume_document, retry_document

@@ -15,9 +15,9 @@ from django.core.files.base import File
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.audit import part_of_act, record_audit
 from workloads.documents.embedding import current_model_name
 from workloads.documents.exceptions import EmbeddingModelMismatchError
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentDuplicateError, DocumentHasNoAddressError

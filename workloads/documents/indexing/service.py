@@ -14,8 +14,8 @@ from scheduling.exceptions import InvalidTransitionError
 from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.retries import retry_job
 from scheduling.jobs.suspension import resume_job, suspend_job, wake_jobs
+from tenants.audit.service import part_of_act, record_audit
 from tenants.exceptions import DomainError
-from tenants.services.audit import part_of_act, record_audit
 from workloads.documents.indexing.exceptions import DocumentBusyError, DocumentNotFoundError
 from workloads.documents.indexing.processor import DocumentIndexing
 from workloads.documents.models import Document, DocumentStatus

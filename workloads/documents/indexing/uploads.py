@@ -10,10 +10,10 @@ from uuid import UUID
 from django.core.files.base import ContentFile, File
 
 from scheduling.kit.http import read_target
+from tenants.audit.service import part_of_act, record_audit
 from tenants.context import tenant_context
+from tenants.limits.usage import check_room
 from tenants.models import Tenant
-from tenants.services.audit import part_of_act, record_audit
-from tenants.services.usage import check_room
 from workloads.documents.batch_limit import check_batch_limit
 from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.indexing.inspection import inspect_documents

@@ -8,7 +8,7 @@ import django.db.models.functions.datetime
 import pgvector.django.vector
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 import workloads.documents.embedding
 
 
@@ -23,7 +23,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Dataset",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=100)),
                 ("description", models.CharField(blank=True, max_length=1000)),
                 (
@@ -69,7 +74,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Document",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=255)),
                 ("content_type", models.CharField(max_length=100)),
                 ("size_bytes", models.PositiveBigIntegerField()),
@@ -133,7 +143,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Chunk",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("position", models.PositiveIntegerField()),
                 ("text", models.TextField()),
                 ("location", models.JSONField(default=dict)),

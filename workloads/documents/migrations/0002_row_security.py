@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.rls import AddCompositeForeignKey, EnableRowSecurity
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
 # By default PostgreSQL moves a vector of 2 KiB out of the row, and an exact search then follows a pointer for
 # each chunk: 5 µs a chunk against 1.6 µs with the vector in the row.

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 CHUNKS, BYTES = "vector_chunks", "storage_bytes"
 GIB = 1024**3

@@ -3,7 +3,7 @@
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 PUT = """
     INSERT INTO files_content (id, tenant_id, key, sha256, size_bytes, stored_at, held_until)

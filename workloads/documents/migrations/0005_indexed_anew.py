@@ -6,7 +6,7 @@ Columns are added with constant defaults and indexes built concurrently: neither
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 MODELS_OF_DOCUMENTS = """
     UPDATE retrieval_document d SET served_model = s.embedding_model

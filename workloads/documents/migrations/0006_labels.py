@@ -7,7 +7,7 @@ import django.db.models.functions.datetime
 import pgvector.django.vector
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 import workloads.documents.embedding
 
 
@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
             model_name="chunk",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -155,7 +155,7 @@ class Migration(migrations.Migration):
             model_name="dataset",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -242,7 +242,7 @@ class Migration(migrations.Migration):
             model_name="document",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

@@ -13,12 +13,12 @@ from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.parsers import StrictJSONParser
 from tenants.api.viewsets import TenantViewSet
-from tenants.bodies import MAX_UPLOAD_BYTES
-from tenants.permissions import Permission
+from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from workloads.files.api.serializers import (
     FileSerializer,
     FileUploadAnswerSerializer,

@@ -13,10 +13,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.base import ReadOnlyAdmin, TenantScopedAdmin
-from tenants.admin.post_actions import post_action
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
+from tenants.console.post_actions import post_action
 from tenants.models import Tenant
-from tenants.permissions import Permission
 from workloads.pipelines.forms import PipelineForm
 from workloads.pipelines.models import Pipeline, PipelineVersion
 from workloads.pipelines.queries import find_runs

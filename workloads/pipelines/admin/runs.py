@@ -16,11 +16,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
-from tenants.access import access_of
-from tenants.admin.base import ReadOnlyAdmin
-from tenants.admin.post_actions import post_action
-from tenants.live import answer_part, tag_of
-from tenants.permissions import Permission
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin
+from tenants.console.live import answer_part, tag_of
+from tenants.console.post_actions import post_action
 from workloads.pipelines.models import OPEN_RUNS, PipelineEntity, PipelineRun
 from workloads.pipelines.queries import (
     RETRYABLE_STATES,

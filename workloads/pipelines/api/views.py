@@ -13,11 +13,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly, TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
 from workloads.pipelines.api.serializers import (
     EntityRetrySerializer,
     NewPipelineRunSerializer,

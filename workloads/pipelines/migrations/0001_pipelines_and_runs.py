@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -18,7 +18,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Pipeline",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=100)),
                 ("description", models.CharField(blank=True, max_length=1000)),
                 ("latest_number", models.PositiveIntegerField(default=0, editable=False)),
@@ -40,7 +45,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PipelineRun",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("job_id", models.UUIDField()),
                 (
                     "state",
@@ -93,7 +103,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PipelineEntity",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("position", models.PositiveIntegerField()),
                 ("source", models.JSONField()),
                 ("name", models.CharField(max_length=255)),
@@ -158,7 +173,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PipelineVersion",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("definition", models.JSONField()),
                 ("dataset_id", models.UUIDField()),

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -46,7 +46,7 @@ class Migration(migrations.Migration):
             model_name="pipeline",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
             model_name="pipelineentity",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -264,7 +264,7 @@ class Migration(migrations.Migration):
             model_name="pipelinerun",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -355,7 +355,7 @@ class Migration(migrations.Migration):
             model_name="pipelineversion",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

@@ -13,12 +13,12 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
-from tenants.api.serializers import NoBodySerializer, WhySerializer
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
+from tenants.tenancy.serializers import NoBodySerializer, WhySerializer
 from workloads.webhooks.api.serializers import (
     DeliverySerializer,
     ShownSecretSerializer,

@@ -4,8 +4,8 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
-from tenants.rls import AddCompositeForeignKey, EnableRowSecurity
+import tenants.database.ids
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
 
 class Migration(migrations.Migration):
@@ -19,7 +19,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Webhook",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("name", models.CharField(max_length=100)),
                 ("url", models.CharField(help_text="http or https; what leads inside is refused.", max_length=2000)),
                 ("sealed_secret", models.TextField(editable=False)),
@@ -46,7 +51,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Delivery",
             fields=[
-                ("id", models.UUIDField(default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
                 ("job_id", models.UUIDField(help_text="The job that delivers; its attempts are one delivery.")),
                 ("event", models.CharField(max_length=64)),
                 ("attempt", models.PositiveSmallIntegerField()),

@@ -11,8 +11,8 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
 from workloads.workflows.api.serializers import ApprovalQuerySerializer, ApprovalSerializer, DecisionSerializer
 from workloads.workflows.models import Approval
 from workloads.workflows.queries import find_approvals, get_approval

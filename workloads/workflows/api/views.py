@@ -13,11 +13,11 @@ from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.editions import etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
-from tenants.permissions import Permission
-from tenants.request_costs import HEAVY, LIST, SEARCH
+from tenants.limits.request_costs import HEAVY, LIST, SEARCH
 from tenants.versions.api import VersionsViewSetMixin, version_operations
 from workloads.workflows.api.serializers import (
     CheckedSerializer,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tenants.secret_references import split_references
+from tenants.secrets.references import split_references
 from workloads.workflows.definition.expressions import REFERENCE, Expression, of_value
 
 type Config = Mapping[str, Any]

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from tenants.schema_faults import describe_fault
-from tenants.secret_references import Path, faults_of_references
+from tenants.secrets.references import Path, faults_of_references
 from tenants.translation import translate
 from workloads.workflows.definition.graph_checks import check_graphs
 from workloads.workflows.definition.node_types import NODE_TYPES

@@ -4,7 +4,7 @@ import django.db.models.functions.datetime
 from django.db import migrations, models
 from django.db.models import F
 
-from tenants.rls import migration_door
+from tenants.database.rls import migration_door
 
 TABLE = "workflow_execution_workflowversion"
 # The content stays as it was written, which the trigger enforces; an outcome is written once.

@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -53,7 +53,7 @@ class Migration(migrations.Migration):
             model_name="approval",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
             model_name="runvalue",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -149,7 +149,7 @@ class Migration(migrations.Migration):
             model_name="workflow",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -183,7 +183,7 @@ class Migration(migrations.Migration):
             model_name="workflowversion",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

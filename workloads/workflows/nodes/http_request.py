@@ -8,8 +8,8 @@ from typing import Any
 
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.kit.http import Answer, Limits, open_pieces, read_target, send_async
-from tenants.masking import mask_document
-from tenants.secret_references import SecretReference, split_references
+from tenants.audit.masking import mask_document
+from tenants.secrets.references import SecretReference, split_references
 from workloads.workflows.nodes.work import Made, Place, Work
 
 MAX_BODY_BYTES = 1024 * 1024

@@ -9,7 +9,7 @@ from django.db import connection, connections
 
 from scheduling.kit.base import PermanentError
 from tenants.context import tenant_context
-from tenants.prepared import set_config
+from tenants.database.prepared import set_config
 from workloads.documents.queries import get_dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, SearchMode, search_dataset
 from workloads.workflows.nodes.work import Made, Place, Work

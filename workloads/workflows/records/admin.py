@@ -17,10 +17,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from tenants.admin.keyset import KeysetAdmin, parse_uuid
-from tenants.admin.post_actions import post_action
-from tenants.live import answer_part, tag_of
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.console.keyset import KeysetAdmin, parse_uuid
+from tenants.console.live import answer_part, tag_of
+from tenants.console.post_actions import post_action
 from workloads.workflows.records.exceptions import RunNotFoundError
 from workloads.workflows.records.models import WorkflowRun
 from workloads.workflows.records.offloading import value_of

@@ -8,7 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 from workloads.workflows.records.records import TERMINAL_STATES, RunState
 from workloads.workflows.records.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME
 

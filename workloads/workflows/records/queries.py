@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.db.models import Case, CharField, F, Q, QuerySet, Value, When
 
-from tenants.ids import uuid7_floor
+from tenants.database.ids import uuid7_floor
 from workloads.job_outcome import CANCELLED, FAILED_STATES, SUSPENDED, error_code, error_message, with_job
 from workloads.workflows.records.exceptions import RunNotFoundError
 from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tenants.models.base import TenantModel
+from tenants.tenancy.bases import TenantModel
 from workloads.workflows.records.models import NodeRun, WorkflowRun
 
 FILE_REFERENCES: Final[tuple[tuple[type[TenantModel], str], ...]] = (

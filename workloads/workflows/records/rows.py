@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from workloads.workflows.records.records import JsonObject, NodeRecord, RunRecord
 
 # A row of a table as JSON stores it: ids and moments are texts, moments in UTC and of one length.

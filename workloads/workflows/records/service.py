@@ -10,10 +10,10 @@ from django.apps import apps
 
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
+from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import Tenant
-from tenants.services.audit import record_audit
 from workloads.workflows.records.exceptions import RunTakenError
 from workloads.workflows.records.models import WorkflowRun
 from workloads.workflows.records.processor import WorkflowStorage

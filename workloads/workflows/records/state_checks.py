@@ -9,8 +9,8 @@ from django.utils.translation import gettext_noop
 
 from scheduling.consistency.registry import FaultKind, Look, Piece, StateCheck
 from scheduling.consistency.walk import Table
+from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
-from tenants.ids import uuid7_floor
 from workloads.workflows.records.models import NodeRun, WorkflowRun
 
 NO_JOB = FaultKind(

@@ -14,8 +14,8 @@ from psycopg.rows import class_row
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from scheduling.upkeep.retention.rules import NO_TENANT, Cutoffs, DueTenant, Kept, first_due, read_cutoffs
 from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from tenants.prepared import planned_cursor
 from workloads.files.store import discard_on_commit
 
 # A run has many nodes, and those may have files.

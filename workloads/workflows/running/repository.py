@@ -11,8 +11,8 @@ from uuid import UUID
 from django.db.models.functions import Now
 
 from scheduling.kit.base import PermanentError
-from tenants.clock import read_moment
 from tenants.context import tenant_context
+from tenants.database.clock import read_moment
 from workloads.workflows.models import Approval, ApprovalState, RunValue
 from workloads.workflows.queries import get_pinned
 

@@ -23,7 +23,7 @@ from scheduling.kit.base import Dependency
 from scheduling.models import Circuit, CircuitNews, Job, JobDue, JobHeld
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.tenants import pause_tenant
+from tenants.tenancy.service import pause_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 from workloads.diagnostics.processor import NoopProcessor
 

@@ -21,7 +21,7 @@ from scheduling.fleet.workers import Registration
 from scheduling.models import Circuit, CircuitNews, Job, JobHeld, Worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.tenants import update_tenant
+from tenants.tenancy.service import update_tenant
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, begin, in_flight, submit
 from tests.integration.scheduling.dispatch.test_tick_at_size import MOST_ROWS, explaining, rows_read

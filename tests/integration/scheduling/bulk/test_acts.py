@@ -12,8 +12,8 @@ from scheduling.jobs.cancellation import cancel_job
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import DeadLetter, Job, JobEvent, JobReady, Queue, RoutingRule, SchedulingEntity, WorkerPool
-from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_moment
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start as StartJob
 from tests.integration.scheduling.acts import Tick, begin, fail, reload, submit

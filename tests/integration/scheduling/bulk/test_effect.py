@@ -15,7 +15,7 @@ from scheduling.fleet.workers import Registration
 from scheduling.models import CFSPlan, Job, Queue, SchedulingEntity, Worker, WorkerPool
 from tenants.context import Scope, all_tenants, scope_context
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.bulk.conftest import Start, take_turns
 

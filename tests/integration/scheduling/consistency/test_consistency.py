@@ -27,8 +27,8 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import Job, JobEvent, LiveExecution, RollupClock, WorkerPool
 from tenants.context import all_tenants, tenant_context
+from tenants.database.ids import uuid7
 from tenants.exceptions import DomainError
-from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, submit
 from tests.integration.scheduling.dispatch.test_invariants import recount

@@ -29,8 +29,8 @@ from scheduling.statistics.gauges import sample_gauges
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
+from tenants.database.write_probe import write_watch
 from tenants.models import Tenant
-from tenants.write_probe import write_watch
 from tests.integration.scheduling.acts import submit
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]

@@ -15,8 +15,8 @@ from scheduling.fleet.workers import Registration, retire_worker
 from scheduling.models import Queue, QueueStanding, RoutingRule, Worker, WorkerPool
 from scheduling.observability.measures import read_measures
 from scheduling.overview.queries import read_overview
-from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, submit
 

@@ -20,7 +20,7 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.worker.consumer import ReturningConsumer
-from tenants.shared_cache import SharedCache
+from tenants.cache.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
 from tests.integration.scheduling.redis_clients import forget_clients
 

@@ -25,7 +25,7 @@ from scheduling.stops.pauses import pause_kind, pause_queue, resume_kind, resume
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import TenantSuspendedError
 from tenants.models import Plan, Tenant
-from tenants.services.tenants import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
+from tenants.tenancy.service import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reload, submit
 
 pytestmark = pytest.mark.django_db

@@ -15,7 +15,7 @@ from scheduling.jobs.lifecycle import ALLOWED_TRANSITIONS, TERMINAL_STATES, JobS
 from scheduling.models import Job, JobEvent, WorkerPool
 from scheduling.stops.pauses import pause_kind, resume_kind
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, submit

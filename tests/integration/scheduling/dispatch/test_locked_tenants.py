@@ -18,10 +18,10 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import Job, JobDue, JobHeld, PoolClock, QueueClock, SchedulingEntity, Settled, WorkerPool
 from scheduling.stops.pauses import pause_kind
-from tenants.conf import platform_role
 from tenants.context import all_tenants, tenant_context
+from tenants.database.conf import platform_role
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit

@@ -36,10 +36,10 @@ from scheduling.models import (
 )
 from scheduling.shares.entitlements import InFlight, read_in_flight
 from scheduling.stops.pauses import pause_kind, resume_kind
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, age, reload, submit
 from tests.predictions import predict

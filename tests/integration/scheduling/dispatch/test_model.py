@@ -13,7 +13,7 @@ from scheduling.fleet.workers import Registration, register_worker
 from scheduling.models import CFSPlan, PoolClock, Queue, Worker, WorkerPool
 from scheduling.topology.service import create_routing_rule
 from tenants.context import all_tenants
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests import fair_bugs as bugs
 from tests.fair_model import Model
 from tests.integration.scheduling.acts import Tick

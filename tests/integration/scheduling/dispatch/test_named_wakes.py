@@ -13,8 +13,8 @@ from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import Registration
 from scheduling.models import Job, JobDue, Queue, WorkerPool
 from scheduling.topology.service import create_queue, create_routing_rule, create_worker_pool
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, submit
 

@@ -24,7 +24,7 @@ from scheduling.plans.due_versions import apply_due_versions
 from scheduling.plans.service import CFS_PLANS, activate_cfs_plan
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Plan, PlanVersion, Tenant
-from tenants.services.plans import update_plan
+from tenants.plans.service import update_plan
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, fail, reload, submit
 from tests.integration.scheduling.backlog import move_turn, reroutes

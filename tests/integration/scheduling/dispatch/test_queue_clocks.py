@@ -11,7 +11,7 @@ from scheduling.fleet.workers import Registration
 from scheduling.models import CFSPlanTier, QueueClock, Worker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
 from tests.predictions import predict
 

@@ -25,7 +25,7 @@ from scheduling.models import (
 )
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, submit
 

@@ -40,7 +40,7 @@ from scheduling.plans.service import activate_cfs_plan
 from scheduling.stops.pauses import pause_kind, pause_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant, pause_tenant
+from tenants.tenancy.service import create_tenant, pause_tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
 from tests.integration.scheduling.statistics.test_metrics import scrape

@@ -30,7 +30,7 @@ from scheduling.plans.service import activate_cfs_plan
 from scheduling.stops.pauses import pause_kind
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import update_tenant
+from tenants.tenancy.service import update_tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Tick, in_flight, reload, submit
 

@@ -19,9 +19,9 @@ from scheduling.execution.rescue import run_sweep
 from scheduling.fleet.workers import Registration
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import LiveExecution, Worker
-from tenants.conf import platform_role
 from tenants.context import all_tenants
-from tenants.ids import uuid7
+from tenants.database.conf import platform_role
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.databases import connect_as_owner

@@ -12,8 +12,8 @@ from scheduling.fleet.announced_kinds import refresh_announced_kinds, tend_annou
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.kit import registry
 from scheduling.models import DeadLetter, Job, JobHeld, Worker, WorkerPool
-from tenants.clock import read_clock, read_moment
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock, read_moment
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Tick, reasons_of, reload, submit
 

@@ -23,7 +23,7 @@ from scheduling.limits import quotas
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.selectors import settings as settings_module
+from tenants.settings import queries as settings_module
 from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
@@ -35,8 +35,8 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
     caches = (quotas._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
-    monkeypatch.setattr("tenants.shared_cache._read_shared", lambda name: None)
-    monkeypatch.setattr("tenants.shared_cache._write_shared", lambda *_, **__: None)
+    monkeypatch.setattr("tenants.cache.shared_cache._read_shared", lambda name: None)
+    monkeypatch.setattr("tenants.cache.shared_cache._write_shared", lambda *_, **__: None)
 
     def empty() -> None:
         for cache in caches:

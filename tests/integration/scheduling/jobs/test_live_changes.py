@@ -15,8 +15,8 @@ from scheduling.topology.service import update_queue
 from tenants.context import all_tenants
 from tenants.exceptions import DomainError
 from tenants.models import Plan, Tenant
-from tenants.services.plans import PLANS, update_plan
-from tenants.services.tenants import change_plan, pause_tenant, resume_tenant, update_tenant
+from tenants.plans.service import PLANS, update_plan
+from tenants.tenancy.service import change_plan, pause_tenant, resume_tenant, update_tenant
 from tests.integration.scheduling.acts import Tick, in_flight, submit
 
 pytestmark = pytest.mark.django_db

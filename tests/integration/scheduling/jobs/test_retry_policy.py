@@ -21,7 +21,7 @@ from scheduling.models import DeadLetter, JobDue, JobEvent
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError
 from tenants.models import Plan, PlanVersion, Tenant
-from tenants.services.plans import PLANS, update_plan
+from tenants.plans.service import PLANS, update_plan
 from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
 
 pytestmark = pytest.mark.django_db

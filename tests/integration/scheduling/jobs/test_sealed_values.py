@@ -38,8 +38,8 @@ from scheduling.models import Job, JobEvent, Schedule, WorkerPool
 from scheduling.schedules.definitions import create_schedule
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.upkeep.stored_values import MODELS
-from tenants.clock import read_moment
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_moment
 from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys
 from tenants.encryption.fields import (
     MovedValueError,
@@ -49,13 +49,13 @@ from tenants.encryption.fields import (
     UnsealedWriteError,
     sealed_field,
 )
+from tenants.erasure import steps
+from tenants.erasure.proof import find_erasure
 from tenants.models import AuditLogEntry, Tenant, TenantDataKey, TenantSecret
-from tenants.services.erasure import steps
-from tenants.services.erasure.proof import find_erasure
 from tests.auditing import advance_erasure
-from tests.integration.erasure.test_erasure import asked
 from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, submit
 from tests.integration.scheduling.schedules.conftest import make_due
+from tests.integration.tenants.erasure.test_erasure import asked
 from tests.person import client_of
 
 pytestmark = pytest.mark.usefixtures("patient_locks")

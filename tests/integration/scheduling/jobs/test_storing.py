@@ -21,12 +21,12 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.storing import store_jobs
 from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Job, JobDeadline, JobDue, JobEvent, JobReady, Queue, SchedulingEntity, Wake
+from tenants.audit.service import part_of_act
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
+from tenants.database.ids import uuid7
+from tenants.database.inserts import new_row
 from tenants.exceptions import ForeignTenantError, NoTenantError
-from tenants.ids import uuid7
-from tenants.inserts import new_row
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.audit import part_of_act
 from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db

@@ -23,10 +23,10 @@ from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from scheduling.limits.quotas import keep_limits
 from scheduling.models import Charge, Execution, Job, SchedulingEntity
 from tenants.context import all_tenants, tenant_context
-from tenants.limits import format_moment, month_end, month_of
+from tenants.limits.declared import format_moment, month_end, month_of
+from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.models import AuditLogEntry, LimitWarning, Plan, PlanLimit, Tenant, TenantUsage
-from tenants.services.limits import clear_tenant_limit, set_tenant_limit
-from tenants.services.plans import update_plan
+from tenants.plans.service import update_plan
 from tenants.signals import limit_warned
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reasons_of, reload, submit

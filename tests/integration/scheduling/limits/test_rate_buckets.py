@@ -21,7 +21,7 @@ from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.rate_buckets import Bucket
-from tenants import redis_breaker
+from tenants.cache import redis_breaker
 from tests.brokers import broker_administrator
 
 REAL_URL = django_settings.REDIS_URL

@@ -17,8 +17,8 @@ from scheduling.dispatch.duties import DUTIES
 from scheduling.models import CFSPlan, CFSPlanVersion, Queue
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.plans.service import CFS_PLANS, TierRow, activate_cfs_plan, create_cfs_plan, update_cfs_plan
-from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
 from tenants.exceptions import (
     EffectiveFromPastError,
     PlanChangedError,
@@ -28,7 +28,7 @@ from tenants.exceptions import (
     VersionNotWaitingError,
 )
 from tenants.models import AuditLogEntry, Plan, PlanLimit, PlanVersion
-from tenants.services.plans import PLANS, create_plan, update_plan
+from tenants.plans.service import PLANS, create_plan, update_plan
 from tenants.signals import tenant_scheduling_changed
 from tenants.versions.registry import versioned
 

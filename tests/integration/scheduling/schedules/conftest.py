@@ -11,8 +11,8 @@ import pytest
 from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules import definitions, firing, runs
 from scheduling.schedules.definitions import create_schedule
-from tenants.clock import read_clock
 from tenants.context import all_tenants
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 
 type MakeSchedule = Callable[..., Schedule]

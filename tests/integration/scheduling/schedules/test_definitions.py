@@ -15,8 +15,8 @@ from scheduling.schedules.runs import run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.plans import update_plan
-from tenants.services.settings import change_settings
+from tenants.plans.service import update_plan
+from tenants.settings.service import change_settings
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, database_now, fires_of, make_due, reload
 
 pytestmark = pytest.mark.django_db

@@ -15,8 +15,8 @@ from scheduling.schedules.firing import fire_due_schedules
 from scheduling.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.plans import update_plan
-from tenants.services.tenants import pause_tenant, suspend_tenant
+from tenants.plans.service import update_plan
+from tenants.tenancy.service import pause_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete
 from tests.integration.scheduling.schedules.conftest import (
     MakeSchedule,

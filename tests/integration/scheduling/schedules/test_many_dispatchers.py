@@ -15,8 +15,8 @@ from scheduling.models import Job, Schedule, ScheduleFire
 from scheduling.schedules.definitions import create_schedule
 from scheduling.schedules.firing import fire_due_schedules
 from scheduling.schedules.runs import backfill_schedule
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,7 +15,7 @@ from scheduling.schedules.firing import fire_due_schedules
 from scheduling.schedules.runs import backfill_schedule, run_schedule_now
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.services.plans import update_plan
+from tenants.plans.service import update_plan
 from tests.integration.scheduling.schedules.conftest import MakeSchedule, fires_of, minute_ago, outcomes_of, reload
 
 pytestmark = pytest.mark.django_db

@@ -33,9 +33,9 @@ from scheduling.statistics import rollups
 from scheduling.statistics.rollups import TallyFolder, fold_tallies, prune_rollups
 from scheduling.statistics.throughput import COMPLETED, FAILED, read_ended_by_tenant, read_recent_work
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tenants.selectors.tenant_pages import read_pages
+from tenants.tenancy.queries import read_pages
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, submit
 
 pytestmark = pytest.mark.django_db

@@ -31,16 +31,10 @@ from scheduling.stops.pauses import (
 )
 from scheduling.stops.queries import list_stops, read_drain_progress, read_target_state
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.database.ids import uuid7
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
-from tenants.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.tenants import (
-    drain_tenant,
-    pause_tenant,
-    reinstate_tenant,
-    resume_tenant,
-    suspend_tenant,
-)
+from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db

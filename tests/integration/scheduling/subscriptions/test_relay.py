@@ -15,12 +15,12 @@ from scheduling.streams.event_feed import read_horizon
 from scheduling.subscriptions import relay
 from scheduling.subscriptions.registry import JOB_EVENTS
 from scheduling.subscriptions.relay import EventRelayer
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7
+from tenants.database.clock import read_clock
+from tenants.database.ids import uuid7
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.tenants import reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
 from tests.integration.streams.sessions import another_session, let_settle
 from workloads.webhooks.models import Webhook

@@ -9,7 +9,7 @@ import pytest
 
 from scheduling.upkeep import registry
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
 
 Plant = Callable[..., UpkeepTask]
 

@@ -37,13 +37,13 @@ from scheduling.upkeep.retention import jobs as job_retention
 from scheduling.upkeep.retention import steps as retention
 from scheduling.upkeep.retention.rules import Cutoffs, Kept
 from scheduling.upkeep.runs import run_upkeep
-from tenants.chain import PLATFORM_CHAIN
-from tenants.conf import platform_role
+from tenants.audit.chain import PLATFORM_CHAIN
+from tenants.audit.service import record_audit
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7_floor
+from tenants.database.conf import platform_role
+from tenants.database.ids import uuid7_floor
+from tenants.database.partitions import create_partition
 from tenants.models import AuditLogEntry, AuditRemoval, AuditSeal, LimitWarning, PlanLimit, Tenant, TenantSettings
-from tenants.partitions import create_partition
-from tenants.services.audit import record_audit
 from tests.auditing import audit_once
 from tests.checks import faults_of
 from tests.databases import connect_as_owner

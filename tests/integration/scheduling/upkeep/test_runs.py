@@ -17,8 +17,8 @@ from scheduling.upkeep.registry import Budget, Step
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.schedules import row_name, seed_schedules
 from scheduling.upkeep.status import find_line, find_upkeep_warnings
-from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
+from tenants.database.conf import OWNER_ALIAS
 from tests.integration.scheduling.upkeep.conftest import Plant
 
 pytestmark = pytest.mark.django_db

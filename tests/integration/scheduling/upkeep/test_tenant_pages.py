@@ -17,9 +17,9 @@ from scheduling.models import Charge, RollupClock, UpkeepRun
 from scheduling.statistics.rollups import fold_tallies
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
-from tenants.selectors import tenant_pages
+from tenants.tenancy import queries as tenant_pages
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, complete, submit
 

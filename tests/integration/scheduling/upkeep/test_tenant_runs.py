@@ -19,9 +19,9 @@ from scheduling.upkeep.registry import Budget, Step
 from scheduling.upkeep.runs import run_upkeep
 from scheduling.upkeep.status import find_upkeep_warnings
 from scheduling.upkeep.tenant_runs import RequestedRun, request_tenant_run, run_tenant_upkeep
+from tenants.access.permissions import Permission
 from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.permissions import Permission
 from tests.integration.scheduling.upkeep.conftest import Plant
 
 pytestmark = pytest.mark.django_db(transaction=True)

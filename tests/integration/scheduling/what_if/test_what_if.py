@@ -28,7 +28,7 @@ from scheduling.what_if import recent_jobs, recent_load
 from scheduling.what_if.queries import answer_what_if
 from scheduling.what_if.recent_load import KEPT_SECONDS, read_recent_load
 from tenants.context import all_tenants
-from tenants.ids import uuid7_floor
+from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
 

@@ -20,7 +20,7 @@ from scheduling.kit.base import Interrupted, JobContext, Retry, TransientError
 from scheduling.models import Job, JobLog, JobLogTally
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.settings import change_settings
+from tenants.settings.service import change_settings
 from tests.acceptance.processes import eventually
 from tests.integration.scheduling.acts import submit
 from tests.integration.scheduling.worker.conftest import Run, raising

@@ -9,9 +9,9 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 
-from tenants.conf import OWNER_ALIAS
 from tenants.context import tenant_context
-from tenants.services.tenants import create_tenant
+from tenants.database.conf import OWNER_ALIAS
+from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.conftest import add_document
 from workloads.documents import search as search_module
 from workloads.documents.models import Dataset

@@ -20,9 +20,9 @@ from rest_framework.test import APIClient
 
 from tenants.context import tenant_context
 from tenants.exceptions import SpaceExceededError
+from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import stored
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.usage import stored
 from workloads.files import incoming, links
 from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content, UploadedFile

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from tenants.context import tenant_context
 from tenants.exceptions import SpaceExceededError
+from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import stored
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.usage import stored
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset, Document
 from workloads.files import references

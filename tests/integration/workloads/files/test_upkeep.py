@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
+from tenants.limits.usage import stored
 from tenants.models import Tenant
-from tenants.services.usage import stored
 from tests.integration.workloads.files.conftest import refer
 from workloads.documents.models import Dataset
 from workloads.files import upkeep

@@ -13,10 +13,10 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.kit.base import Dependency, TransientError
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
-from tenants.limits import Limit
+from tenants.limits.declared import Limit
+from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import stored
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.usage import stored
 from tests.checks import faults_of
 from tests.integration.workloads.pipelines.conftest import (
     Hands,

@@ -20,7 +20,7 @@ from scheduling.jobs.submission import submit_job
 from scheduling.models import Batch, DeadLetter, Job
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.workloads.webhooks.conftest import Run
 from tests.web_server import Seen, WebServer

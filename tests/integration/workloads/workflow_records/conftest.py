@@ -17,7 +17,7 @@ from rest_framework.test import APIClient
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
 from tests.workflow_histories import GRAPH

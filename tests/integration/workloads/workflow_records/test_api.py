@@ -12,10 +12,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
+from tenants.access.permissions import Permission
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
-from tenants.permissions import Permission
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
 from tests.keys import issue_api_key
 from tests.person import client_of

@@ -9,10 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from tenants.access.memberships import add_member
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Role, Tenant
-from tenants.services.memberships import add_member
 from tests.conftest import PASSWORD
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run
 from workloads.workflows.records.records import RunRecord, RunState

@@ -19,9 +19,9 @@ from scheduling.consistency.verification import verify
 from scheduling.kit import registry
 from scheduling.models import Job
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.integration.scheduling.acts import Start, Tick
 from tests.integration.workloads.workflow_records.acts import perform, send, stored_rows
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_job, new_node, new_run

@@ -13,7 +13,7 @@ from scheduling.consistency.verification import verify
 from scheduling.models import Job
 from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7, uuid7_floor
+from tenants.database.ids import uuid7, uuid7_floor
 from tenants.models import Tenant
 from tests.integration.workloads.workflow_records.conftest import new_job, new_node, new_run
 from workloads.files.models import Content

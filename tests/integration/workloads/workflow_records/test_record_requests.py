@@ -13,10 +13,10 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from scheduling.models import Job
+from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
-from tenants.ids import uuid7, uuid7_floor
+from tenants.database.ids import uuid7, uuid7_floor
 from tenants.models import Role, Tenant
-from tenants.services.memberships import add_member
 from tests.conftest import PASSWORD
 from tests.integration.scheduling.acts import Start, Tick
 from tests.integration.workloads.workflow_records.acts import perform

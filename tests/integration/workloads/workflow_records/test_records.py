@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from tenants.context import tenant_context
-from tenants.ids import uuid7
+from tenants.database.ids import uuid7
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
 from tests.integration.workloads.workflow_records.acts import stored_rows
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
 from tests.workflow_histories import arrivals, strays

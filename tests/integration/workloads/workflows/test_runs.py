@@ -13,7 +13,7 @@ from scheduling.models import DeadLetter, Execution, Job, JobDue, JobSuspended
 from scheduling.upkeep.registry import Budget
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.settings import change_settings
+from tenants.settings.service import change_settings
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import submit
 from tests.integration.workloads.workflows.conftest import Runs, nodes_of, run_of

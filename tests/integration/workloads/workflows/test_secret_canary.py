@@ -24,12 +24,12 @@ from rest_framework.test import APIClient
 
 from scheduling import tracing
 from scheduling.models import Job
+from tenants.access.api_keys import issue_api_key
+from tenants.access.memberships import add_member
+from tenants.access.permissions import DEVELOPER_KEY_SCOPES
 from tenants.context import all_tenants
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Role, Tenant
-from tenants.permissions import DEVELOPER_KEY_SCOPES
-from tenants.services.api_keys import issue_api_key
-from tenants.services.memberships import add_member
 from tests.integration.workloads.workflows.conftest import Runs
 from tests.spans import Spans, exported_spans
 from tests.unit.workloads.workflows.definitions import node, workflow

@@ -19,9 +19,9 @@ from scheduling.plans.due_versions import apply_due_versions
 from tenants.context import acting_as, all_tenants, current_actor, tenant_context
 from tenants.exceptions import VersionNotWaitingError
 from tenants.models import AuditLogEntry, Tenant
-from tenants.secret_errors import SecretUseDeniedError
-from tenants.selectors.settings import forget_settings
-from tenants.services.settings import change_settings
+from tenants.secrets.errors import SecretUseDeniedError
+from tenants.settings.queries import forget_settings
+from tenants.settings.service import change_settings
 from tests.person import client_of
 from tests.unit.workloads.workflows.definitions import each, node, workflow
 from workloads.workflows.exceptions import WorkflowVersionNotFoundError

@@ -20,8 +20,8 @@ from scheduling.streams.event_feed import FedEvent, Horizon, Position, PositionI
 from scheduling.streams.feed import RESUME_LIMIT, EventFeed, end_of, is_resumable, send_events
 from scheduling.streams.messages import control_message, event_message
 from scheduling.streams.subscriptions import MAX_WAITING, Subscription
-from tenants.ids import uuid7, uuid7_floor
-from tenants.permissions import Permission
+from tenants.access.permissions import Permission
+from tenants.database.ids import uuid7, uuid7_floor
 
 ACME, GLOBEX = uuid4(), uuid4()
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)

@@ -21,8 +21,8 @@ from scheduling.streams import feed as event_feed
 from scheduling.streams.subscriptions import Subscription
 from scheduling.upkeep import auditor
 from scheduling.worker.watchdog import Loop
+from tenants.access.permissions import Permission
 from tenants.database.errors import ConnectionLostError
-from tenants.permissions import Permission
 
 TURNS = 5
 

@@ -15,12 +15,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from scheduling.kit.http import UrlRefusedError
+from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
-from tenants.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
 from tenants.exceptions import FieldInvalidError
-from tenants.permissions import Permission
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_UPLOAD_BYTES
 from workloads.documents.indexing.api.serializers import (
     TEXT_FORMATS,
     DocumentQuerySerializer,

@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connections
 from django.db.models import Count
 
-from tenants.conf import OWNER_ALIAS
 from tenants.context import all_tenants
+from tenants.database.conf import OWNER_ALIAS
 from workloads.documents.conf import exact_search_max_chunks
 from workloads.documents.models import Chunk
 from workloads.documents.vector_index import create_index, drop_index, has_vector_index, index_name, list_indexes

@@ -11,11 +11,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination, PagingOnly
 from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.permissions import Permission
-from tenants.request_costs import LIST
+from tenants.limits.request_costs import LIST
 from workloads.workflows.records.api.records import RecordAnswerSerializer, RecordSerializer
 from workloads.workflows.records.api.serializers import (
     NodeRunSerializer,

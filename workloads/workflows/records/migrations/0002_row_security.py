@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from tenants.rls import AddCompositeForeignKey, EnableRowSecurity
+from tenants.database.rls import AddCompositeForeignKey, EnableRowSecurity
 
 # A node is written two or three times, and no index changes: with room in its page the later versions stay there.
 LEAVE_ROOM = """

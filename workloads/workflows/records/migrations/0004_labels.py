@@ -3,7 +3,7 @@
 import django.db.models.deletion
 from django.db import migrations, models
 
-import tenants.ids
+import tenants.database.ids
 
 
 class Migration(migrations.Migration):
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
             model_name="noderun",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
             model_name="workflowrun",
             name="id",
             field=models.UUIDField(
-                default=tenants.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
+                default=tenants.database.ids.uuid7, editable=False, primary_key=True, serialize=False, verbose_name="id"
             ),
         ),
         migrations.AlterField(

@@ -13,8 +13,8 @@ from scheduling.jobs.batches.making import add_jobs, open_batch
 from scheduling.jobs.cancellation import cancel_jobs
 from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, BatchNews, Job
-from tenants.clock import read_clock
 from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import beside
 

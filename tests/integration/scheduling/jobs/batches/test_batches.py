@@ -30,7 +30,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.models import Batch, BatchNews, BulkOperation, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
-from tenants.services.tenants import reinstate_tenant, suspend_tenant
+from tenants.tenancy.service import reinstate_tenant, suspend_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail
 from tests.integration.scheduling.bulk.conftest import take_turns
 

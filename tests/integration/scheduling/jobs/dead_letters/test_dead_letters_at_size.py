@@ -18,8 +18,8 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.index_alone import by_index_alone
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants, tenant_context
+from tenants.database.prepared import planned_cursor
 from tenants.models import Tenant
-from tenants.prepared import planned_cursor
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import submit
 

@@ -16,8 +16,8 @@ from scheduling.fleet.standings import forget_loads, measure_queues
 from scheduling.models import Job, Queue, QueueStanding, RoutingRule, SchedulingEntity, Worker, WorkerPool
 from scheduling.topology.service import create_routing_rule, update_routing_rule
 from scheduling.worker.preloading import kinds_served
-from tenants.clock import read_moment
 from tenants.context import all_tenants
+from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import submit

@@ -19,7 +19,7 @@ from scheduling.stops.pauses import pause_queue
 from scheduling.topology.service import update_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import pause_tenant
+from tenants.tenancy.service import pause_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, submit
 
 pytestmark = pytest.mark.django_db

@@ -25,7 +25,7 @@ from scheduling.stops.pauses import resume_kind, resume_pool, resume_queue
 from scheduling.topology.service import update_queue
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import reinstate_tenant, resume_tenant, update_tenant
+from tenants.tenancy.service import reinstate_tenant, resume_tenant, update_tenant
 from tests.integration.scheduling.acts import Tick, submit
 from tests.integration.scheduling.jobs.waits.test_waiting_reasons import CASES, Case
 from tests.integration.scheduling.stopping_walks import StoppingWalk

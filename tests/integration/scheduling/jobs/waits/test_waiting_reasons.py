@@ -25,9 +25,9 @@ from scheduling.stops.pauses import (
 )
 from scheduling.topology.service import update_queue, update_worker_pool
 from tenants.context import all_tenants, tenant_context
+from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.tenants import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant
+from tenants.tenancy.service import pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant, update_tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, reasons_of, reload, submit
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.db import connection
 from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
-from tenants.services.tenants import create_tenant
+from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.indexing.conftest import stored_files
 from workloads.documents.indexing.service import delete_document
 from workloads.documents.indexing.uploads import Upload, upload_documents

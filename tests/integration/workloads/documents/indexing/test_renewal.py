@@ -16,9 +16,9 @@ from scheduling.consistency.verification import verify
 from scheduling.models import Batch, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import DomainError
+from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import stored
 from tenants.models import Tenant
-from tenants.services.limits import set_tenant_limit
-from tenants.services.usage import stored
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload
 from workloads.documents import embedding, search

@@ -14,10 +14,10 @@ from scheduling.consistency.verification import verify
 from scheduling.models import DeadLetter, Job
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import SpaceExceededError
-from tenants.limits import Limit
+from tenants.limits.declared import Limit
+from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import stored
 from tenants.models import LimitWarning, Tenant, TenantUsage
-from tenants.services.limits import set_tenant_limit
-from tenants.services.usage import stored
 from tests.checks import faults_of
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload
 from workloads.documents.indexing.service import delete_document

@@ -11,7 +11,7 @@ import pytest
 from scheduling.kit.http import Limits, SecretRefusedError, SecretText, open_stream, read_target, send, send_async
 from scheduling.kit.http.policy import Policy
 from scheduling.kit.http.secret_headers import Mask, open_pieces
-from tenants.selectors.secrets import OpenSecret
+from tenants.secrets.queries import OpenSecret
 from tests.web_server import WebServer, web_server
 from workloads.model_endpoints import event_loop
 

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
-from tenants.selectors.tenants import find_tenant
+from tenants.tenancy.queries import find_tenant
 from workloads.documents.batch_limit import files_allowed
 from workloads.documents.indexing.inspection import inspect_documents
 from workloads.documents.indexing.queries import find_documents

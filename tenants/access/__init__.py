@@ -1,0 +1,1 @@
+"""Access: members, keys, rights, log-in and what a request may do."""

@@ -1,0 +1,184 @@
+"""Who acts for a tenant: members and keys, in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import add_never_cache_headers
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from tenants.access.api_keys import choose_end, issue_api_key, read_networks, revoke_api_key, rotate_api_key
+from tenants.access.key_queries import WARNED_BEFORE
+from tenants.access.memberships import change_role, remove_member
+from tenants.access.permission_texts import text_of
+from tenants.access.permissions import KEY_PERMISSIONS, Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action
+from tenants.exceptions import FieldInvalidError
+from tenants.models import ApiKey, Membership
+
+
+class TenantPeopleAdmin(TenantScopedAdmin):
+    """Rows that say who may act for a tenant. People of the platform name the tenant, members have theirs."""
+
+    def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return () if self.access(request).sees_all_tenants else ("tenant",)
+
+    def tenant_of(self, request: HttpRequest, form: Any) -> Any:
+        """The tenant that a new row is for."""
+        return form.cleaned_data.get("tenant") or self.access(request).tenant
+
+
+@admin.register(Membership)
+class MembershipAdmin(TenantPeopleAdmin):
+    """Members of a tenant and their roles."""
+
+    view_permission = Permission.MEMBERS_VIEW
+    change_permission = Permission.MEMBERS_MANAGE
+    list_display = ("user", "role", "created_at")
+    list_select_related = ("user",)
+    empty_title = gettext_lazy("No member yet")
+    empty_text = gettext_lazy("People join by invitation; their role says what they may do.")
+    post_actions = ("remove",)
+
+    fields = ("user", "role", "created_at")
+    readonly_fields = ("user", "created_at")
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        change_role(membership=Membership.objects.get(pk=obj.pk), role=form.cleaned_data["role"])
+
+    @post_action(label=gettext_lazy("Remove"), permission=Permission.MEMBERS_MANAGE, is_danger=True)
+    def remove(self, request: HttpRequest, membership: Membership, reason: str) -> str:
+        sentence = gettext("%(user)s is no longer a member.") % {"user": membership.user}
+        remove_member(membership=membership)
+        return sentence
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:tenants_membership_changelist")
+
+
+class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What a key is for, what it may do, and until when."""
+
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"),
+        choices=lambda: [
+            (scope.value, f"{scope.value}: {gettext(text_of(scope))}")
+            for scope in Permission
+            if scope in KEY_PERMISSIONS
+        ],
+        widget=UnfoldAdminCheckboxSelectMultipleWidget(),
+        help_text=gettext_lazy("As little as its program needs. No key decides about keys and members."),
+    )
+
+    class Meta:
+        model = ApiKey
+        fields = ("name", "scopes", "expires_at", "allowed_addresses")
+
+    never_expires = forms.BooleanField(
+        label=gettext_lazy("Never expires"),
+        required=False,
+        help_text=gettext_lazy("It lasts until it is revoked. A time above is not looked at."),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Check what the service would refuse, so that the form comes back with its fields."""
+        values: dict[str, Any] = super().clean() or {}
+        try:
+            if not values.get("never_expires"):
+                choose_end(values.get("expires_at"))
+            read_networks(values.get("allowed_addresses") or ())
+        except FieldInvalidError as refusal:
+            self.add_error(refusal.errors[0]["field"], refusal.detail)
+        return values
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(TenantPeopleAdmin):
+    """Keys of a tenant; the key itself is shown once, in the answer to its making."""
+
+    view_permission = Permission.API_KEYS_VIEW
+    add_permission = Permission.API_KEYS_MANAGE
+    list_display = ("name", "prefix", "state_words", "created_at", "issuer", "last_used_at", "expires_at", "revoked_at")
+    empty_title = gettext_lazy("No key yet")
+    empty_text = gettext_lazy(
+        "Programs act for a tenant by a key of their own. Issue one for each, with the scopes that it needs."
+    )
+    post_actions = ("rotate", "revoke")
+    hidden_fields = frozenset({"secret_hash"})
+    list_select_related = ("created_by",)
+    readonly_fields = ("state_words", "issuer")
+
+    def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        if obj is None:
+            kwargs["form"] = ApiKeyForm
+        return super().get_form(request, obj, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        if obj is not None:
+            return ("name", "prefix", "state_words", "scopes", "allowed_addresses", *self.list_display[3:])
+        own = ("name", "scopes", "expires_at", "never_expires", "allowed_addresses")
+        return ("tenant", *own) if self.access(request).sees_all_tenants else own
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
+        values = {name: form.cleaned_data[name] for name in ApiKeyForm.Meta.fields}
+        never = form.cleaned_data["never_expires"]
+        issued = issue_api_key(tenant=self.tenant_of(request, form), never_expires=never, **values)
+        obj.pk = issued.key.pk
+        request.issued_token = issued.token  # type: ignore[attr-defined]
+
+    @admin.display(description=gettext_lazy("Issued by"))
+    def issuer(self, key: ApiKey) -> str:
+        return str(key.created_by or gettext("a command"))
+
+    @admin.display(description=gettext_lazy("State"))
+    def state_words(self, key: ApiKey) -> str:
+        if key.revoked_at is not None:
+            return gettext("revoked")
+        now = timezone.now()
+        if not key.is_valid_at(now):
+            return gettext("expired")
+        ends_soon = key.expires_at is not None and key.expires_at <= now + WARNED_BEFORE
+        return gettext("ends soon") if ends_soon else gettext("valid")
+
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
+        return self._show(request, request.issued_token)  # type: ignore[attr-defined]
+
+    def _show(self, request: HttpRequest, token: str) -> HttpResponse:
+        # Neither a message nor a redirect: both would carry the key through a cookie or a URL.
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("API key issued"),
+            "token": token,
+            "list_url": reverse("admin:tenants_apikey_changelist"),
+        }
+        response = TemplateResponse(request, "tenants/admin/key_issued.html", context)
+        add_never_cache_headers(response)
+        return response
+
+    @post_action(
+        label=gettext_lazy("Rotate"),
+        permission=Permission.API_KEYS_MANAGE,
+        asks_reason=True,
+        is_offered=lambda key: key.rotated_at is None and key.is_valid_at(timezone.now()),
+    )
+    def rotate(self, request: HttpRequest, api_key: ApiKey, reason: str) -> HttpResponse:
+        return self._show(request, rotate_api_key(api_key=api_key, reason=reason).token)
+
+    @post_action(
+        label=gettext_lazy("Revoke"),
+        permission=Permission.API_KEYS_MANAGE,
+        asks_reason=True,
+        is_danger=True,
+        is_offered=lambda key: key.revoked_at is None,
+    )
+    def revoke(self, request: HttpRequest, api_key: ApiKey, reason: str) -> str:
+        revoke_api_key(api_key=api_key, reason=reason)
+        return gettext("The key %(api_key)s is useless from now on.") % {"api_key": api_key}

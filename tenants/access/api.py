@@ -1,0 +1,168 @@
+"""`members/` and `api-keys/`: who acts for the own tenant, decided by its owners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.access.api_keys import IssuedKey, issue_api_key, revoke_api_key, rotate_api_key
+from tenants.access.invitation_ends import revoke_invitation
+from tenants.access.invitations import invite
+from tenants.access.memberships import change_role, remove_member
+from tenants.access.permissions import Permission
+from tenants.access.serializers import (
+    ApiKeySerializer,
+    InvitationSerializer,
+    IssuedInvitationSerializer,
+    IssuedKeySerializer,
+    KeyRequestSerializer,
+    MemberSerializer,
+    NewMemberSerializer,
+    RevocationSerializer,
+    RoleSerializer,
+)
+from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import TenantViewSet
+from tenants.console.links import invitation_link
+from tenants.exceptions import AddressUnknownError
+from tenants.models import ApiKey, Invitation, Membership
+
+
+class OwnRowsViewSet(EditedRows, TenantViewSet):
+    """Rows of the own tenant, found by id; those of others are not there."""
+
+    def row_of(self, pk: str) -> Any:
+        """The row of that id, else 404."""
+        row = self.get_queryset().filter(pk=UUID(pk)).first()
+        if row is None:
+            raise AddressUnknownError("There is no such row.")
+        return row
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show one row."""
+        return self.answer(self.row_of(pk))
+
+    def answer(self, row: Any, *, status: int = 200) -> Response:
+        """A row with its edition."""
+        return Response(self.get_serializer(row).data, status=status, headers=etag_headers(row))
+
+
+class MemberViewSet(ListModelMixin, OwnRowsViewSet):
+    """Users with a role in the tenant."""
+
+    model = Membership
+    serializer_class = MemberSerializer
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.MEMBERS_VIEW,
+        "retrieve": Permission.MEMBERS_VIEW,
+        "create": Permission.MEMBERS_MANAGE,
+        "partial_update": Permission.MEMBERS_MANAGE,
+        "destroy": Permission.MEMBERS_MANAGE,
+    }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("user", "tenant")
+
+    @extend_schema(
+        operation_id="members_invite", request=NewMemberSerializer, responses={201: IssuedInvitationSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """Invite somebody into the tenant. The link is in this answer alone, or mailed."""
+        asked = _read(NewMemberSerializer, request)
+        link_of = partial(invitation_link, request._request)  # noqa: SLF001 - the link is Django's
+        issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
+        answer = {**InvitationSerializer(issued.invitation).data, "link": issued.link}
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
+    def partial_update(self, request: Request, pk: str) -> Response:
+        """Give a member another role; it counts from the member's next request on."""
+        membership = self.begin_edit(lambda: self.row_of(pk))
+        role = _read(RoleSerializer, request)["role"]
+        return self.answer(change_role(membership=membership, role=role))
+
+    @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
+    def destroy(self, request: Request, pk: str) -> Response:
+        """Take a member's place away; it counts from the member's next request on."""
+        remove_member(membership=self.begin_edit(lambda: self.row_of(pk)))
+        return Response(status=204)
+
+
+class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
+    """Offered places in the tenant."""
+
+    model = Invitation
+    serializer_class = InvitationSerializer
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.MEMBERS_VIEW,
+        "retrieve": Permission.MEMBERS_VIEW,
+        "revoke": Permission.MEMBERS_MANAGE,
+    }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("invited_by", "tenant")
+
+    @extend_schema(operation_id="invitations_revoke", request=RevocationSerializer, responses=InvitationSerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """End a pending invitation."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return self.answer(revoke_invitation(invitation=self.row_of(pk), reason=reason))
+
+
+class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
+    """Keys by which programs act for the tenant."""
+
+    model = ApiKey
+    serializer_class = ApiKeySerializer
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.API_KEYS_VIEW,
+        "retrieve": Permission.API_KEYS_VIEW,
+        "create": Permission.API_KEYS_MANAGE,
+        "rotate": Permission.API_KEYS_MANAGE,
+        "revoke": Permission.API_KEYS_MANAGE,
+    }
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().select_related("created_by", "tenant")
+
+    @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
+    def create(self, request: Request) -> Response:
+        """Issue a key. Its token is in this answer and nowhere else."""
+        return self._show(issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request)))
+
+    @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
+    @action(detail=True, methods=["post"])
+    def rotate(self, request: Request, pk: str) -> Response:
+        """Issue a key in the place of this one, which is accepted for seven more days."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return self._show(rotate_api_key(api_key=self.row_of(pk), reason=reason))
+
+    def _show(self, issued: IssuedKey) -> Response:
+        answer = {**ApiKeySerializer(self.row_of(str(issued.key.pk))).data, "token": issued.token}
+        return Response(answer, status=201, headers={"Cache-Control": "no-store"})
+
+    @extend_schema(operation_id="api_keys_revoke", request=RevocationSerializer, responses=ApiKeySerializer)
+    @action(detail=True, methods=["post"])
+    def revoke(self, request: Request, pk: str) -> Response:
+        """Make a key useless from the next request on."""
+        reason = _read(RevocationSerializer, request)["reason"]
+        return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
+
+
+def _read(serializer: type[Any], request: Request) -> dict[str, Any]:
+    body = serializer(data=request.data)
+    body.is_valid(raise_exception=True)
+    return dict(body.validated_data)

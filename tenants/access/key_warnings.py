@@ -1,0 +1,63 @@
+"""Warnings before API keys end: one audit entry for each key, and mail to the people who can rotate it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+from django.utils.translation import gettext
+
+from tenants.access.key_queries import ending_keys
+from tenants.audit.service import record_audit
+from tenants.context import all_tenants, tenant_context
+from tenants.database.clock import read_clock
+from tenants.mail import deliver_mail
+from tenants.models import ApiKey, Membership, Role
+
+# Owners that are mailed; the console tells all of them.
+MAX_OWNERS: Final = 5
+
+
+def warn_of_next_ending_key() -> bool:
+    """Warn of the key that ends next and was not warned of; return False if there is none.
+
+    The warning is committed before it is mailed, so that no key is warned of twice. A mail that fails is logged.
+    """
+    with all_tenants():
+        # A row that another process holds is left to the next run.
+        unwarned = ending_keys(read_clock()).filter(warned_at=None)
+        key = unwarned.select_related("tenant").select_for_update(no_key=True, of=("self",), skip_locked=True).first()
+        if key is None:
+            return False
+        with tenant_context(key.tenant_id):
+            ApiKey.objects.filter(pk=key.pk).update(warned_at=read_clock())
+            after = {"name": key.name, "prefix": key.prefix, "expires_at": key.expires_at}
+            record_audit(action="api_key.expiring", target=key, after=after)
+            addresses = _addresses_of(key)
+    _mail(key, addresses)
+    return True
+
+
+def _addresses_of(key: ApiKey) -> list[str]:
+    """Return the addresses of the issuer and the tenant's first owners, of accounts that can log in."""
+    owners = Membership.objects.filter(role=Role.OWNER).order_by("pk").values_list("user_id", flat=True)[:MAX_OWNERS]
+    wanted = Q(pk=key.created_by_id) | Q(pk__in=list(owners))
+    people = get_user_model()._default_manager.filter(wanted, is_active=True).exclude(email="").order_by("pk")
+    return list(dict.fromkeys(people.values_list("email", flat=True)))
+
+
+def _mail(key: ApiKey, addresses: list[str]) -> None:
+    assert key.expires_at is not None
+    values = {"name": str(key), "tenant": key.tenant.name, "end": f"{key.expires_at:%Y-%m-%d %H:%M} UTC"}
+    subject = gettext("API key %(name)s ends on %(end)s") % values
+    text = (
+        gettext(
+            "The API key %(name)s of %(tenant)s ends on %(end)s. Requests with it are refused from then on."
+            " Rotate the key in the console before, and give the new one to its program."
+        )
+        % values
+    )
+    # One mail each: no recipient reads the others' addresses.
+    for address in addresses:
+        deliver_mail(recipients=[address], subject=subject, text=f"{text}\n")

@@ -1,0 +1,89 @@
+"""Names that were tried with wrong passwords too often: whether one is locked, and letting it in again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.models import AccessAttempt
+from axes.utils import reset
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.db.models import Max, Sum
+from django.http import HttpRequest
+from django.utils import timezone
+
+from tenants.access.devices import is_known_device
+from tenants.access.lockouts import COOL_OFF, name_tried
+from tenants.audit.service import AuditTarget, record_audit
+from tenants.context import all_tenants
+
+
+class LoginHandler(AxesDatabaseHandler):
+    """axes' handler with a second limit: wrong passwords for one name from all addresses together.
+
+    A browser that has logged in to the account before is exempt from this limit, so that its owner is not locked out.
+    """
+
+    def is_locked(self, request: HttpRequest, credentials: Any = None) -> bool:
+        """Return whether a log-in is refused before its password is compared."""
+        if super().is_locked(request, credentials):
+            return True
+        name = name_tried(request, credentials)
+        if name is None or _account_locked_until(name) is None or is_known_device(request, name):
+            return False
+        setattr(request, COOL_OFF, settings.LOGIN_ACCOUNT_LOCKOUT)
+        return True
+
+
+def locked_until(user: Any) -> datetime | None:
+    """Return when the last lockout of the user's name ends; None if it is not locked out."""
+    since = timezone.now() - settings.AXES_COOLOFF_TIME
+    attempts = AccessAttempt.objects.filter(username=user.get_username(), attempt_time__gt=since)
+    by_address = attempts.values("ip_address").annotate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
+    ends = [
+        row["last"] + settings.AXES_COOLOFF_TIME for row in by_address if row["failures"] >= settings.AXES_FAILURE_LIMIT
+    ]
+    if account_end := _account_locked_until(user.get_username()):
+        ends.append(account_end)
+    return max(ends, default=None)
+
+
+def _account_locked_until(name: str) -> datetime | None:
+    """Return when so many failures are forgotten that the name is below the account's limit; None if it is now."""
+    limit: int = settings.LOGIN_ACCOUNT_FAILURE_LIMIT
+    lasts: timedelta = settings.LOGIN_ACCOUNT_LOCKOUT
+    if limit <= 0:
+        return None
+    recent = AccessAttempt.objects.filter(username=name, attempt_time__gt=timezone.now() - lasts)
+    failures = 0
+    last: datetime
+    # At most as many rows as the limit has failures, for each has one at least.
+    for last, number in recent.order_by("-attempt_time").values_list("attempt_time", "failures_since_start")[:limit]:
+        failures += number
+        if failures >= limit:
+            return last + lasts
+    return None
+
+
+def unlock_logins(*, name: str | None = None, address: str | None = None, reason: str = "") -> int:
+    """Forget the failed log-ins of a name, of an address, of both together, or with neither all; how many rows.
+
+    A name need not be an account's: whoever mistypes it is locked out just so.
+    """
+    with all_tenants():
+        forgotten = reset(username=name, ip=address)
+        if forgotten:
+            user = get_user_model()._default_manager.filter(username=name).first() if name else None
+            target = AuditTarget("auth.user") if user is None else user
+            after = {"name": name or "all", "address": address or "all", "forgotten": forgotten}
+            record_audit(action="user.unlocked", target=target, after=after, reason=reason)
+    return int(forgotten)
+
+
+def unlock_user(*, user: Any, reason: str = "") -> None:
+    """Forget the failed log-ins of `user`'s name, from everywhere."""
+    with all_tenants():
+        if reset(username=user.get_username()):
+            record_audit(action="user.unlocked", target=user, after={"name": user.get_username()}, reason=reason)

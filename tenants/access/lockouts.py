@@ -1,0 +1,60 @@
+"""Guessing passwords and keys: how it is counted and told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from redis import RedisError
+
+from tenants.access.addresses import client_address
+from tenants.cache.redis_breaker import breaker_of
+from tenants.exceptions import KeyGuessingError
+
+_MINUTE = 60
+# Of axes' column.
+NAME_LIMIT = 255
+# The attribute of a request that holds how long its lockout lasts, if that is not AXES_COOLOFF_TIME.
+COOL_OFF = "login_cool_off"
+
+
+def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
+    """Return the page for a name that was tried too often; it is the same whether or not the name exists."""
+    seconds = int(getattr(request, COOL_OFF, settings.AXES_COOLOFF_TIME).total_seconds())
+    page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
+    page.headers["Retry-After"] = str(seconds)
+    return page
+
+
+def name_tried(request: HttpRequest | None, credentials: Mapping[str, Any] | None = None) -> str | None:
+    """The name of a log-in as it is counted: whatever is sent fits into its column, and no account has a longer one."""
+    name = (credentials or {}).get("username") or (request.POST.get("username") if request is not None else None)
+    return None if name is None else str(name).replace("\x00", "")[:NAME_LIMIT]
+
+
+def count_wrong_key(request: HttpRequest) -> None:
+    """Count an API key that was wrong; `KeyGuessingError` beyond what one address may try in a minute.
+
+    Right keys are never counted and so cost nothing more. Without its cache the platform does not count.
+    """
+    limit = settings.WRONG_KEYS_PER_MINUTE
+    if limit <= 0:
+        return
+    breaker = breaker_of(str(settings.CACHES["default"]["LOCATION"]))
+    if breaker.is_open():
+        return
+    name = f"wrong-keys:{client_address(request)}:{int(time.time()) // _MINUTE}"
+    try:
+        cache.add(name, 0, timeout=2 * _MINUTE)
+        tries = cache.incr(name)
+    except (RedisError, ValueError):
+        breaker.note_failure()
+        return
+    breaker.note_success()
+    if tries > limit:
+        raise KeyGuessingError(retry_after_seconds=_MINUTE)

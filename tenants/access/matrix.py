@@ -1,0 +1,53 @@
+"""The console's page of roles: which right each of them has, read from the code that decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_safe
+
+from tenants.access.models import PLATFORM_ROLE_CHOICES
+from tenants.access.permission_texts import text_of
+from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.models import Role
+
+COLUMNS = (
+    *Role.labels,
+    gettext_lazy("Key, at most"),
+    *(label for _role, label in PLATFORM_ROLE_CHOICES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixRow:
+    """A right, and for each of `COLUMNS` whether it is held."""
+
+    permission: Permission
+    text: str
+    held: tuple[bool, ...]
+
+
+def read_matrix() -> list[MatrixRow]:
+    """One row a right, in the order in which they are declared."""
+    tenant_roles = [TENANT_ROLES[role] for role in Role.values]
+    sets = [*tenant_roles, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
+    return [
+        MatrixRow(permission, gettext(text_of(permission)), tuple(permission in rights for rights in sets))
+        for permission in Permission
+    ]
+
+
+@require_safe
+def roles_view(request: HttpRequest) -> HttpResponse:
+    """The matrix; it changes with the program alone."""
+    context = {
+        **admin.site.each_context(request),
+        "title": gettext("Roles"),
+        "columns": COLUMNS,
+        "rows": read_matrix(),
+    }
+    return TemplateResponse(request, "tenants/admin/roles.html", context)

@@ -1,0 +1,83 @@
+"""Who may act for a tenant, and as what."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+
+from tenants.access.api_keys import revoke_keys_of
+from tenants.access.invitation_ends import revoke_invitations_of
+from tenants.access.permissions import TENANT_ROLES, Permission
+from tenants.audit.service import record_audit
+from tenants.context import tenant_context
+from tenants.exceptions import AlreadyMemberError, FieldInvalidError, LastOwnerError
+from tenants.models import Membership, Role, Tenant
+
+
+def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
+    """Give `user` a place in `tenant`."""
+    role = read_role(role)
+    with tenant_context(tenant):
+        membership = Membership(tenant=tenant, user_id=user.pk, role=role)
+        try:
+            with transaction.atomic():
+                membership.save(force_insert=True)
+        except IntegrityError as error:
+            raise AlreadyMemberError from error
+        after = {"user": user.get_username(), "role": role}
+        record_audit(action="membership.added", target=membership, after=after)
+    return membership
+
+
+def change_role(*, membership: Membership, role: Role | str) -> Membership:
+    """Give a member another role; the last owner stays owner. One who may not invite any more has no invitations."""
+    role = read_role(role)
+    with tenant_context(membership.tenant_id):
+        before = membership.role
+        if before != role:
+            _keep_an_owner(membership)
+            membership.role = role
+            membership.save(update_fields=["role"])
+            record_audit(
+                action="membership.role_changed", target=membership, before={"role": before}, after={"role": role}
+            )
+            if Permission.MEMBERS_MANAGE not in TENANT_ROLES[role]:
+                revoke_invitations_of(user_id=membership.user_id, reason="The inviter is no longer an owner.")
+    return membership
+
+
+def remove_member(*, membership: Membership) -> None:
+    """Take a member's place away; the last owner stays."""
+    with tenant_context(membership.tenant_id):
+        _keep_an_owner(membership)
+        before = {"user": membership.user.get_username(), "role": membership.role}
+        record_audit(action="membership.removed", target=membership, before=before)
+        membership.delete()
+        revoke_keys_of(user_id=membership.user_id, reason="The member who issued it has left.")
+        revoke_invitations_of(user_id=membership.user_id, reason="The member who issued it has left.")
+
+
+def note_choice(*, membership: Membership) -> None:
+    """Store that its user has chosen this tenant last: the next log-in opens it."""
+    with tenant_context(membership.tenant_id):
+        Membership.objects.filter(pk=membership.pk).update(last_chosen_at=Now())
+
+
+def _keep_an_owner(leaving: Membership) -> None:
+    # The owners are locked, so that two of them leaving at once cannot both go.
+    owners = list(
+        Membership.objects.select_for_update(no_key=True).filter(role=Role.OWNER).values_list("pk", flat=True)
+    )
+    if owners == [leaving.pk]:
+        raise LastOwnerError
+
+
+def read_role(role: Role | str) -> Role:
+    """Return the role of that name; raise `FieldInvalidError` if there is none."""
+    try:
+        return Role(role)
+    except ValueError as error:
+        raise FieldInvalidError(
+            "role: %(role)r is not one of %(known)s.", {"role": role, "known": ", ".join(Role.values)}
+        ) from error

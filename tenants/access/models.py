@@ -1,0 +1,189 @@
+"""Rows of access: API keys, memberships, invitations, roles for the platform."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.access.permissions import PlatformRole
+from tenants.tenancy.bases import NamedModel, TenantModel
+
+
+class ApiKey(NamedModel, TenantModel):
+    """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
+
+    name = models.CharField(
+        _("name"), max_length=100, help_text=_("What the key is for, such as the program that bears it.")
+    )
+    prefix = models.CharField(_("prefix"), max_length=16, unique=True)
+    secret_hash = models.CharField(_("secret hash"), max_length=64)
+    scopes = ArrayField(
+        models.CharField(max_length=50),
+        verbose_name=_("scopes"),
+        default=list,
+        help_text=_("What the key may do: permissions by name, and nothing else."),
+    )
+    allowed_addresses = ArrayField(
+        models.CharField(max_length=50),
+        verbose_name=_("allowed addresses"),
+        default=list,
+        blank=True,
+        help_text=_("Networks such as 203.0.113.0/24 that the key is accepted from; empty: from everywhere."),
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("created by"),
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    last_used_at = models.DateTimeField(_("last used at"), null=True, blank=True)
+    expires_at = models.DateTimeField(
+        _("expires at"), null=True, blank=True, help_text=_("From then on the key is refused.")
+    )
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
+    rotated_at = models.DateTimeField(
+        _("rotated at"), null=True, editable=False, help_text=_("When another key took its place.")
+    )
+    warned_at = models.DateTimeField(
+        _("warned at"), null=True, editable=False, help_text=_("When its owners were told that it ends.")
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
+        indexes = [models.Index(fields=["tenant", "-created_at"], name="api_key_by_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    def is_valid_at(self, moment: datetime) -> bool:
+        """Neither revoked nor expired at `moment`."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", _("Owner")
+    DEVELOPER = "developer", _("Developer")
+    VIEWER = "viewer", _("Viewer")
+
+
+class Membership(TenantModel):
+    """A user's place in a tenant: viewers read, developers act, owners also decide who may
+    (`tenants.access.permissions`)."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="+"
+    )
+    role = models.CharField(
+        _("role"),
+        max_length=20,
+        choices=Role,
+        default=Role.VIEWER,
+        help_text=_("Viewers look, developers also act, owners also decide who may and with which keys."),
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    last_chosen_at = models.DateTimeField(
+        _("last chosen at"), null=True, editable=False, help_text=_("When its user last chose this tenant.")
+    )
+
+    class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
+        ordering = ["created_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["tenant", "user"], name="membership_user_unique"),
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="membership_role_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({str(self.get_role_display()).lower()})"
+
+
+class Invitation(TenantModel):
+    """An offered place in a tenant; its link is shown or mailed once, and only the SHA-256 of its token is kept."""
+
+    invitee = models.CharField(
+        _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as the inviter typed it.")
+    )
+    role = models.CharField(_("role"), max_length=20, choices=Role, default=Role.VIEWER)
+    token_hash = models.CharField(_("token hash"), max_length=64, unique=True, editable=False)
+    is_mailed = models.BooleanField(_("is mailed"), default=False, editable=False)
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("invited by"),
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        editable=False,
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+    expires_at = models.DateTimeField(_("expires at"), editable=False)
+    accepted_at = models.DateTimeField(_("accepted at"), null=True, editable=False)
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, editable=False)
+
+    class Meta:
+        verbose_name = _("invitation")
+        verbose_name_plural = _("invitations")
+        ordering = ["-created_at"]
+        constraints = [models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role_known")]
+        indexes = [models.Index(fields=["tenant", "-created_at"], name="invitation_by_tenant")]
+
+    def __str__(self) -> str:
+        return self.invitee
+
+    @property
+    def is_of_address(self) -> bool:
+        """Whether it names an e-mail address and not a user name."""
+        return "@" in self.invitee
+
+    def state_at(self, moment: datetime) -> str:
+        """Return `pending`, `accepted`, `revoked` or `expired`."""
+        if self.accepted_at is not None:
+            return "accepted"
+        if self.revoked_at is not None:
+            return "revoked"
+        return "pending" if self.expires_at > moment else "expired"
+
+
+PLATFORM_ROLE_CHOICES = [
+    (PlatformRole.ADMIN.value, _("Admin")),
+    (PlatformRole.OPERATOR.value, _("Operator")),
+    (PlatformRole.AUDITOR.value, _("Auditor")),
+]
+
+
+class PlatformMembership(models.Model):
+    """A user's role for the platform as a whole; a superuser is an admin without one."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.PROTECT, related_name="platform_membership"
+    )
+    role = models.CharField(
+        _("role"),
+        max_length=20,
+        choices=PLATFORM_ROLE_CHOICES,
+        help_text=_("Admins do everything; operators run what is there; auditors read everything and write nothing."),
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        ordering = ["created_at"]
+        verbose_name = _("platform role")
+        verbose_name_plural = _("platform roles")
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(role__in=[role.value for role in PlatformRole]), name="platform_role_known"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({str(self.get_role_display()).lower()})"

@@ -1,0 +1,46 @@
+"""Who a user is to the platform and to its tenants; read anew for each request, so that a change counts at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+
+from tenants.access.permissions import PlatformRole
+from tenants.context import all_tenants
+from tenants.exceptions import UserNotFoundError
+from tenants.models import Membership, PlatformMembership
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A user's role for the platform, and where there is none its memberships with tenant and plan."""
+
+    platform_role: PlatformRole | None = None
+    memberships: list[Membership] = field(default_factory=list)
+
+
+def find_places(user: Any) -> Places:
+    """What the rows of the moment say about `user`; a superuser needs none."""
+    if user.is_superuser:
+        return Places(PlatformRole.ADMIN)
+    with all_tenants():
+        role = PlatformMembership.objects.filter(user_id=user.pk).values_list("role", flat=True).first()
+        if role is not None:
+            return Places(PlatformRole(role))
+        memberships = Membership.objects.select_related("tenant__plan").filter(user_id=user.pk)
+        return Places(memberships=list(memberships.order_by("tenant__slug")))
+
+
+def find_user(name: str) -> Any:
+    """The account of that user name or, where it is one account's alone, e-mail address; else `UserNotFoundError`."""
+    accounts = get_user_model()._default_manager
+    found = list(accounts.filter(Q(username=name) | Q(email__iexact=name)).order_by("pk")[:3]) if name else []
+    exact = [user for user in found if user.get_username() == name]
+    if exact or len(found) == 1:
+        return (exact or found)[0]
+    if found:
+        raise UserNotFoundError("Several users have the e-mail address %(name)r; give the user name.", {"name": name})
+    raise UserNotFoundError("There is no user %(name)r.", {"name": name})

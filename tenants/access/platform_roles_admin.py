@@ -1,0 +1,89 @@
+"""Who works for the platform, in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.text import format_lazy
+from django.utils.translation import gettext, gettext_lazy
+from unfold.widgets import UnfoldAdminTextInputWidget
+
+from tenants.access.people import grant_platform_role, revoke_platform_role
+from tenants.access.permissions import Permission
+from tenants.access.user_field import USER_HELP, UserField
+from tenants.console.base import PlatformStaffAdmin
+from tenants.console.post_actions import post_action
+from tenants.models import PlatformMembership
+
+
+class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
+    """Who, what, and why."""
+
+    username = UserField(
+        label=gettext_lazy("Username"),
+        help_text=format_lazy(
+            "{} {}",
+            USER_HELP,
+            gettext_lazy("The role takes the place of whatever the user may do as a member of tenants."),
+        ),
+    )
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"),
+        max_length=500,
+        required=False,
+        widget=UnfoldAdminTextInputWidget(),
+        help_text=gettext_lazy("Why, kept in the audit log."),
+    )
+
+    class Meta:
+        model = PlatformMembership
+        fields = ("role",)
+
+
+class ChangedRoleForm(PlatformRoleForm):
+    """The user stays, the role changes."""
+
+    username = None  # type: ignore[assignment] # takes the field of the other form away
+
+
+@admin.register(PlatformMembership)
+class PlatformMembershipAdmin(PlatformStaffAdmin):
+    """Admins, operators and auditors; a superuser is an admin without a row here. A change counts at once."""
+
+    view_permission = Permission.PEOPLE_VIEW
+    add_permission = change_permission = Permission.PEOPLE_MANAGE
+    list_display = ("user", "role", "created_at")
+    list_select_related = ("user",)
+    post_actions = ("revoke",)
+    empty_title = gettext_lazy("No platform role yet")
+    empty_text = gettext_lazy("Superusers are admins without one. Give operators and auditors theirs here.")
+
+    def get_form(self, request: HttpRequest, obj: PlatformMembership | None = None, **kwargs: Any) -> Any:
+        kwargs["form"] = PlatformRoleForm if obj is None else ChangedRoleForm
+        return super().get_form(request, obj, **kwargs)
+
+    def get_fields(self, request: HttpRequest, obj: PlatformMembership | None = None) -> Any:
+        if obj is None:
+            return ("username", "role", "reason")
+        return ("user", "role", "reason", "created_at") if self.has_change_permission(request) else self.list_display
+
+    def get_readonly_fields(self, request: HttpRequest, obj: PlatformMembership | None = None) -> tuple[str, ...]:
+        return ("user", "created_at") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: PlatformMembership, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        user = obj.user if change else values["username"]
+        obj.pk = grant_platform_role(user=user, role=values["role"], reason=values["reason"]).pk
+        obj.user = user
+
+    @post_action(label=gettext_lazy("Take away"), permission=Permission.PEOPLE_MANAGE, asks_reason=True, is_danger=True)
+    def revoke(self, request: HttpRequest, membership: PlatformMembership, reason: str) -> str:
+        revoke_platform_role(user=membership.user, reason=reason)
+        return gettext("%(user)s works for the platform no longer.") % {"user": membership.user}
+
+    def _page_of(self, row: Any) -> str:
+        return reverse("admin:tenants_platformmembership_changelist")

@@ -1,0 +1,122 @@
+"""Members and API keys, as they are asked for and answered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext
+from rest_framework import serializers
+
+from tenants.access.api_keys import MAX_NETWORKS
+from tenants.access.permissions import KEY_PERMISSIONS
+from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.models import ApiKey, Invitation, Membership, Role
+
+
+class MemberSerializer(serializers.Serializer[Membership]):
+    """A user's place in the tenant."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    username = serializers.CharField(source="user.username")
+    role = serializers.ChoiceField(choices=Role.choices)
+    created_at = serializers.DateTimeField()
+
+
+class NewMemberSerializer(StrictSerializer):
+    """Whom to invite, and as what."""
+
+    user = NameField(max_length=254, help_text="A user name or e-mail address.")
+    role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
+
+
+class InvitationSerializer(serializers.Serializer[Invitation]):
+    """An offered place in the tenant; nothing is told of accounts."""
+
+    id = serializers.UUIDField()
+    tenant = serializers.CharField(source="tenant.slug")
+    user = serializers.CharField(source="invitee", help_text="As the inviter typed it.")
+    role = serializers.ChoiceField(choices=Role.choices)
+    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
+    is_mailed = serializers.BooleanField(
+        help_text="Whether the link is mailed to the address; false after the mail server has refused."
+    )
+    invited_by = serializers.CharField(source="invited_by.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+
+    def get_state(self, invitation: Invitation) -> str:
+        return invitation.state_at(timezone.now())
+
+
+class IssuedInvitationSerializer(InvitationSerializer):
+    """A new invitation with its link."""
+
+    link = serializers.CharField(allow_null=True, help_text="Shown here and never again; null if it was mailed.")
+
+
+class RoleSerializer(StrictSerializer):
+    """What a member shall be."""
+
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class ApiKeySerializer(serializers.Serializer[ApiKey]):
+    """A key without its secret, which is kept nowhere."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="What the key begins with, up to its dot.")
+    scopes = serializers.ListField(child=serializers.CharField(), help_text="The permissions that the key has.")
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(), help_text="Networks that it is accepted from; empty: from everywhere."
+    )
+    created_at = serializers.DateTimeField()
+    created_by = serializers.CharField(
+        source="created_by.username", default=None, allow_null=True, help_text="Who issued it; null: a command."
+    )
+    last_used_at = serializers.DateTimeField(allow_null=True, help_text="To the minute.")
+    expires_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class IssuedKeySerializer(ApiKeySerializer):
+    """A new key with its token."""
+
+    token = serializers.CharField(help_text="Shown here and never again.")
+
+
+class KeyRequestSerializer(StrictSerializer):
+    """What a new key is for, what it may do, and until when."""
+
+    name = NameField(max_length=100)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=[(scope.value, scope.value) for scope in sorted(KEY_PERMISSIONS)]),
+        min_length=1,
+        max_length=len(KEY_PERMISSIONS),
+        help_text="Permissions: as few as the program needs.",
+    )
+    expires_at = MomentField(
+        default=None, allow_null=True, help_text="The key is refused from then on; left out: in 90 days, unless set."
+    )
+    never_expires = serializers.BooleanField(default=False, help_text="It lasts until it is revoked.")
+    allowed_addresses = serializers.ListField(
+        child=serializers.CharField(max_length=50),
+        default=list,
+        max_length=MAX_NETWORKS,
+        help_text="Addresses or networks in CIDR notation that it is accepted from; empty: from everywhere.",
+    )
+
+    def validate_expires_at(self, value: datetime | None) -> Any:
+        if value is not None and value <= timezone.now():
+            raise serializers.ValidationError(gettext("The time is past."))
+        return value
+
+
+class RevocationSerializer(StrictSerializer):
+    """Why a key is revoked, if there is something to say."""
+
+    reason = NameField(default="", allow_blank=True, max_length=500)

@@ -1,0 +1,51 @@
+"""Log-ins, log-outs and refused log-ins as acts: receivers of the signals of Django's authentication.
+
+They stand in the platform's chain, for an account is no tenant's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.http import HttpRequest
+
+from tenants.audit.service import AuditTarget, record_audit
+from tenants.context import Actor, acting_as, all_tenants
+
+_TARGET = "auth.user"
+
+
+def record_session_opened(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+    """Receiver of `user_logged_in`."""
+    _record("session.opened", request, user)
+
+
+def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+    """Receiver of `user_logged_out`; a session that nobody had begun ends without an act."""
+    if user is not None:
+        _record("session.closed", request, user)
+
+
+def record_session_refused(
+    sender: Any, credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any
+) -> None:
+    """Receiver of `user_login_failed`. Only the name of an account is kept: people type passwords into that field."""
+    users = get_user_model()
+    given = str(credentials.get(users.USERNAME_FIELD) or "").replace("\x00", "")
+    user = users._default_manager.filter(**{users.USERNAME_FIELD: given[:150]}).first()
+    _record("session.refused", request, user)
+
+
+def _record(action: str, request: HttpRequest | None, user: Any) -> None:
+    address = "" if request is None else request.META.get("REMOTE_ADDR", "")
+    request_id = getattr(request, "request_id", "")
+    if action == "session.refused" or user is None:
+        actor = Actor(kind="system", label="anonymous request", request_id=request_id)
+    else:
+        actor = Actor(kind="user", id=str(user.pk), label=user.get_username(), request_id=request_id)
+    target = AuditTarget(_TARGET, "" if user is None else str(user.pk))
+    account = {"account": None if user is None else user.get_username(), "address": address}
+    with all_tenants(), acting_as(actor):
+        record_audit(action=action, target=target, after=account)

@@ -1,0 +1,35 @@
+"""The console's pages of tenants, and the bases of everybody's pages."""
+
+from tenants.access import (
+    admin as access,
+)
+from tenants.access import (
+    invitations_admin as invitations,
+)
+from tenants.access import (
+    platform_roles_admin as platform_roles,
+)
+from tenants.access import (
+    users_admin as users,
+)
+from tenants.audit import admin as audit_log
+from tenants.erasure import admin as erasures
+from tenants.limits import admin as limits
+from tenants.plans import admin as plans
+from tenants.secrets import admin as secrets
+from tenants.settings import admin as settings
+from tenants.tenancy import admin as tenants
+
+__all__ = [
+    "access",
+    "audit_log",
+    "erasures",
+    "invitations",
+    "limits",
+    "plans",
+    "platform_roles",
+    "secrets",
+    "settings",
+    "tenants",
+    "users",
+]

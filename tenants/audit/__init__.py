@@ -1,0 +1,1 @@
+"""Audit log: entries, chains, seals, signed heads, verification."""

@@ -1,0 +1,29 @@
+"""The auditor's login: the one connection that may seal, sign and prune the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connections
+
+from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS
+
+
+@contextmanager
+def auditor_login() -> Iterator[None]:
+    """Make the auditor's login this thread's default connection; raise ImproperlyConfigured if no URL names it."""
+    if AUDITOR_ALIAS not in settings.DATABASES:
+        raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor logs in with a role of its own.")
+    kept = connections[APP_ALIAS]
+    login = connections.create_connection(AUDITOR_ALIAS)
+    # In the place of the application's, whose checks it passes too.
+    login.alias = APP_ALIAS
+    connections[APP_ALIAS] = login
+    try:
+        yield
+    finally:
+        connections[APP_ALIAS].close()
+        connections[APP_ALIAS] = kept

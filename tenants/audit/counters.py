@@ -1,0 +1,26 @@
+"""Comparing the end of a chain and its signed heads with its counter, which only rises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from tenants.audit.chain_check import ChainCheck, Finding
+from tenants.audit.chain_queries import find_counter, find_heads
+from tenants.models import AuditCounter
+
+
+def check_counter(chain: UUID, check: ChainCheck, counter: AuditCounter) -> Iterator[Finding]:
+    """Yield what is wrong with a chain that was checked to its end, by its counter as it was read before the seals."""
+    end, stood, signed = check.sequence, counter.sequence, counter.signed_sequence
+    if end < stood:
+        text = "The chain ends at %(end)s; its counter stands at %(sequence)s."
+        yield Finding("end_missing", chain, text, stood, values={"end": end, "sequence": stood})
+    elif end == stood and counter.hash not in check.tips:
+        yield Finding("counter_differs", chain, "The last seal is not the one that its counter holds.", stood)
+    elif end and not find_counter(chain).sequence:
+        yield Finding("counter_differs", chain, "The chain has seals and no counter.", end)
+    # A checkpoint or a final head takes the place of the heads before it.
+    if signed > check.start and not find_heads(chain, above=signed - 1):
+        text = "The chain was signed up to %(sequence)s, and no such head is there."
+        yield Finding("heads_missing", chain, text, signed, values={"sequence": signed})

@@ -1,0 +1,116 @@
+"""Signed heads: where each chain stands, signed by a key that the database does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from django.utils import timezone
+from psycopg.rows import namedtuple_row
+
+from tenants.audit.chain import HeadKind, head_message, moment_text
+from tenants.audit.sealing import leads
+from tenants.audit.signing import is_signed, sign, signing_key_id
+from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
+from tenants.database.sql import load_sql
+from tenants.models import AuditHead
+
+_BATCH_CHAINS: Final = 500
+_SQL = load_sql(__file__)
+_UNSIGNED, _LAST = _SQL["read_unsigned"], _SQL["read_last_heads"]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A head as it leaves the database: one line of the export."""
+
+    chain: str
+    kind: str
+    sequence: int
+    hash: str
+    signed_at: str
+    key_id: str
+    signature: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def sign_heads() -> int:
+    """Sign the heads of all chains that have grown since they were last signed; return how many."""
+    signed = 0
+    after: UUID | None = None
+    while True:
+        with all_tenants(), planned_cursor(namedtuple_row) as cursor:
+            if not leads():
+                return signed
+            cursor.execute(_UNSIGNED, {"after": after, "limit": _BATCH_CHAINS})
+            due = cursor.fetchall()
+            AuditHead.objects.bulk_create([build_head("head", row.chain, row.sequence, row.hash) for row in due])
+        signed += len(due)
+        if len(due) < _BATCH_CHAINS:
+            return signed
+        after = due[-1].chain
+
+
+def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:
+    """A signed head, not yet stored."""
+    signed_at, key_id = timezone.now(), signing_key_id()
+    message = head_message(
+        kind=kind, chain=chain, sequence=sequence, chain_hash=chain_hash, signed_at=signed_at, key_id=key_id
+    )
+    return AuditHead(
+        chain=chain,
+        kind=kind,
+        sequence=sequence,
+        hash=chain_hash,
+        signed_at=signed_at,
+        key_id=key_id,
+        signature=sign(message),
+    )
+
+
+def export_head(head: AuditHead) -> SignedHead:
+    """The head as others keep it."""
+    return SignedHead(
+        chain=str(head.chain),
+        kind=head.kind,
+        sequence=head.sequence,
+        hash=head.hash,
+        signed_at=moment_text(head.signed_at),
+        key_id=head.key_id,
+        signature=head.signature,
+    )
+
+
+def is_head_signed(head: Mapping[str, Any]) -> bool | None:
+    """Whether the signature of an exported head is good; None if its key is not known here."""
+    try:
+        message = head_message(
+            kind=head["kind"],
+            chain=UUID(head["chain"]),
+            sequence=head["sequence"],
+            chain_hash=head["hash"],
+            signed_at=datetime.fromisoformat(head["signed_at"]),
+            key_id=head["key_id"],
+        )
+        return is_signed(message, signature=head["signature"], key_id=head["key_id"])
+    except (KeyError, ValueError, TypeError, AttributeError):
+        # Whoever can write to the database can also write what is no head at all.
+        return False
+
+
+def last_heads() -> Iterator[dict[str, Any]]:
+    """The latest signed head of each chain, as others keep it."""
+    after: UUID | None = None
+    while True:
+        with all_tenants():
+            heads = list(AuditHead.objects.raw(_LAST, {"after": after, "limit": _BATCH_CHAINS}))
+        yield from (export_head(head).as_dict() for head in heads)
+        if len(heads) < _BATCH_CHAINS:
+            return
+        after = heads[-1].chain

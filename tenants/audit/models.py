@@ -1,0 +1,193 @@
+"""Rows of the audit log: entries, and the seals, heads and removals that prove it whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.audit.chain import GENESIS, PLATFORM_CHAIN
+from tenants.context import require_scope
+from tenants.database.ids import uuid7
+from tenants.managers import ModelT, ScopedManager, TenantManager, claim_for_scope
+
+
+class AuditLogEntry(models.Model):
+    """One act, written in the transaction of the change itself and never changed after.
+
+    `tenant` is empty for acts of the platform that concern no tenant; a tenant sees only its own.
+    """
+
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    tenant = models.ForeignKey(
+        "tenants.Tenant",
+        verbose_name=_("tenant"),
+        on_delete=models.PROTECT,
+        null=True,
+        db_index=False,
+        related_name="+",
+    )
+    at = models.DateTimeField(_("at"), db_default=Now(), editable=False)
+    actor_kind = models.CharField(_("actor kind"), max_length=20)
+    actor_id = models.CharField(_("actor id"), max_length=64, blank=True)
+    actor_label = models.CharField(_("actor label"), max_length=200, blank=True)
+    action = models.CharField(_("action"), max_length=100)
+    target_type = models.CharField(_("target type"), max_length=100)
+    target_id = models.CharField(_("target id"), max_length=64)
+    before = models.JSONField(_("before"), null=True, encoder=DjangoJSONEncoder)
+    after = models.JSONField(_("after"), null=True, encoder=DjangoJSONEncoder)
+    reason = models.CharField(_("reason"), max_length=500, blank=True)
+    request_id = models.CharField(_("request id"), max_length=64, blank=True)
+
+    objects = TenantManager()
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = _("audit log entry")
+        verbose_name_plural = _("audit log entries")
+        indexes = [
+            models.Index(fields=["tenant", "-id"], name="audit_by_tenant"),
+            models.Index(fields=["target_type", "target_id", "-id"], name="audit_by_target"),
+            # One for each filter that the log's pages offer, in the order in which they show what they find.
+            models.Index(fields=["action", "-id"], name="audit_by_action"),
+            models.Index(fields=["tenant", "action", "-id"], name="audit_by_tenant_action"),
+            models.Index(fields=["target_id", "-id"], name="audit_by_target_id"),
+            models.Index(fields=["actor_label", "-id"], name="audit_by_actor_label"),
+            models.Index(fields=["actor_id", "-id"], name="audit_by_actor_id"),
+            models.Index(fields=["request_id", "-id"], name="audit_by_request"),
+            models.Index(fields=["tenant", "actor_label", "-id"], name="audit_by_tenant_label"),
+            models.Index(fields=["tenant", "actor_id", "-id"], name="audit_by_tenant_actor"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target_type} {self.target_id}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        claim_for_scope(self, require_scope())
+        super().save(*args, **kwargs)
+
+
+class ChainManager(ScopedManager[ModelT]):
+    """Rows of a chain, which bears the id of its tenant; the platform's own is seen behind the door alone."""
+
+    tenant_attribute = "chain"
+
+
+class AuditPending(models.Model):
+    """An entry that has no seal yet. A trigger of the log writes it, so that no insert whatever is forgotten."""
+
+    entry_id = models.UUIDField(primary_key=True)
+    tenant_id = models.UUIDField(null=True)
+    queued_at = models.DateTimeField(db_default=Now())
+
+    objects = TenantManager()
+
+
+class AuditSeal(models.Model):
+    """The place of one entry in its chain: written once by the sealer, removed by pruning alone."""
+
+    entry = models.OneToOneField(
+        AuditLogEntry, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="seal"
+    )
+    chain = models.UUIDField()
+    sequence = models.BigIntegerField()
+    entry_hash = models.CharField(max_length=64)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField()
+
+    objects = ChainManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["chain", "sequence"], name="audit_seal_sequence_unique")]
+
+    def __str__(self) -> str:
+        return f"#{self.sequence}"
+
+
+class AuditHead(models.Model):
+    """Where a chain stood, signed. Whoever keeps a copy elsewhere can prove that what was before it is untouched."""
+
+    class Kind(models.TextChoices):
+        HEAD = "head", _("Head")
+        CHECKPOINT = "checkpoint", _("Pruned up to here")
+        FINAL = "final", _("Erased")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chain = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.HEAD)
+    sequence = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+    signed_at = models.DateTimeField()
+    key_id = models.CharField(max_length=16)
+    signature = models.CharField(max_length=88)
+
+    objects = ChainManager()
+
+    class Meta:
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["chain", "sequence"], name="audit_head_by_chain"),
+            models.Index(
+                fields=["chain", "-sequence"], condition=~models.Q(kind="head"), name="audit_head_by_checkpoint"
+            ),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=~models.Q(kind="final", chain=PLATFORM_CHAIN), name="audit_head_platform_never_erased"
+            ),
+            models.CheckConstraint(condition=models.Q(sequence__gte=0), name="audit_head_sequence_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.sequence}"
+
+
+class AuditCounter(models.Model):
+    """How far a chain has ever come. Triggers of seals and heads raise it; no role but the tables' owner writes it."""
+
+    chain = models.UUIDField(primary_key=True)
+    sequence = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, default=GENESIS)
+    signed_sequence = models.BigIntegerField(default=0)
+    # The signed head of a chain that was erased, from which it would go on.
+    final_head = models.JSONField(null=True)
+
+    objects = ChainManager()
+
+    def __str__(self) -> str:
+        return f"#{self.sequence}"
+
+
+class AuditRemoval(models.Model):
+    """A request to the auditor: prune a chain, or erase all of it. The auditor counts what it removed by table."""
+
+    class Kind(models.TextChoices):
+        RETENTION = "retention", _("Retention")
+        ERASURE = "erasure", _("Erasure")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    chain = models.UUIDField()
+    kind = models.CharField(max_length=10, choices=Kind)
+    before = models.DateTimeField(help_text="Entries that were sealed earlier go.")
+    requested_at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)
+    removed = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+
+    objects = ChainManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["chain", "kind"], name="audit_removal_one_of_kind"),
+            # PostgreSQL has dates that Python has not.
+            models.CheckConstraint(
+                condition=models.Q(before__range=(datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))),
+                name="audit_removal_before_is_a_date",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.chain}"

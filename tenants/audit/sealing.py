@@ -1,0 +1,82 @@
+"""Sealing: entries that have been committed get the next places in their chains, in one set statement a turn.
+
+Acts only append to the log, so no act waits for another. The auditor seals what is committed: what commits later gets
+a later place. Several auditors at once are safe: a turn holds a lock for its transaction, and an auditor that does not
+get it has nothing to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from psycopg.rows import dict_row, scalar_row
+
+from tenants.audit.chain import GENESIS, Link, chain_of, hash_row
+from tenants.context import all_tenants
+from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
+from tenants.database.sql import load_sql
+
+TURN_ENTRIES: Final = 500
+# A sealer that is stopped in a turn is cut off after this, and its lock with it.
+_SETTINGS = {"idle_in_transaction_session_timeout": "2s"}
+_SQL = load_sql(__file__)
+_WAITING, _HEADS, _SEAL = _SQL["read_waiting"], _SQL["read_heads"], _SQL["seal_entries"]
+# The columns of a seal, as parameters.
+_COLUMNS = ("entry_ids", "chains", "sequences", "entry_hashes", "previous_hashes", "hashes", "sealed_at")
+
+
+def seal_entries(*, budget_seconds: float = 0.05) -> int:
+    """Seal what waits, turn by turn, while there is more and time; how many entries were sealed."""
+    ends_at = time.monotonic() + budget_seconds
+    sealed = 0
+    while True:
+        taken, of_turn = _seal_turn()
+        sealed += of_turn
+        if taken < TURN_ENTRIES or time.monotonic() >= ends_at:
+            return sealed
+
+
+def leads() -> bool:
+    """Take the auditors' lock for the present transaction; return False if another auditor holds it."""
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
+        return bool(cursor.fetchone())
+
+
+def _seal_turn() -> tuple[int, int]:
+    """One transaction: how many places of the queue it emptied, and how many entries it sealed."""
+    with all_tenants(_SETTINGS), prepared_cursor(dict_row) as cursor:
+        if not leads():
+            return 0, 0
+        cursor.execute(_WAITING, {"limit": TURN_ENTRIES})
+        waiting = cursor.fetchall()
+        if not waiting:
+            return 0, 0
+        # An entry whose place in the queue was made by hand is sealed already, or is not there: only the place goes.
+        entries = [row for row in waiting if row["id"] is not None and not row["is_sealed"]]
+        cursor.execute(_HEADS, {"chains": list({chain_of(entry["tenant"]) for entry in entries})})
+        heads = {row["chain"]: (row["sequence"], row["hash"]) for row in cursor.fetchall()}
+        seals = _link(entries, heads)
+        columns = {name: [seal[place] for seal in seals] for place, name in enumerate(_COLUMNS)}
+        cursor.execute(_SEAL, {"taken": [row["entry_id"] for row in waiting], **columns})
+    return len(waiting), len(seals)
+
+
+def _link(
+    entries: Sequence[Mapping[str, Any]], heads: Mapping[UUID, tuple[int, str]]
+) -> list[tuple[UUID, UUID, int, str, str, str, datetime]]:
+    """Give each entry its place after the head of its chain, as rows of seals."""
+    ends = dict(heads)
+    seals = []
+    for entry in entries:
+        chain = chain_of(entry["tenant"])
+        sequence, previous = ends.get(chain, (0, GENESIS))
+        link = Link(chain, sequence + 1, hash_row(entry), previous, entry["sealed_at"])
+        ends[chain] = (link.sequence, link.hash())
+        seals.append((entry["id"], chain, link.sequence, link.entry_hash, previous, ends[chain][1], entry["sealed_at"]))
+    return seals

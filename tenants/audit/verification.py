@@ -1,0 +1,286 @@
+"""Verifying the audit log: every chain, seal by seal, against its entries and against the signed heads.
+
+In batches, each in a transaction of its own, so that neither memory nor an old snapshot grows with the log; resumable
+after any of them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from uuid import UUID
+
+from django.utils.translation import gettext_noop
+
+from tenants.audit import chain_queries as rows
+from tenants.audit.chain import GENESIS
+from tenants.audit.chain_check import ChainCheck, Finding, FindingKind, Seal
+from tenants.audit.counters import check_counter
+from tenants.audit.heads import export_head, is_head_signed
+from tenants.context import all_tenants, tenant_context
+from tenants.exceptions import CursorInvalidError
+from tenants.models import Tenant
+
+BATCH_SEALS: Final = 2_000
+BATCH_ENTRIES: Final = 5_000
+# An entry that waits longer for its seal than this has no sealer.
+GRACE_SECONDS: Final = 60.0
+_NO_ID: Final = UUID(int=0)
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was looked at and what was found; `next` says where to go on, None at the end."""
+
+    findings: list[Finding] = field(default_factory=list)
+    chains: int = 0
+    seals: int = 0
+    entries: int = 0
+    heads: int = 0
+    next: str | None = None
+
+    @property
+    def is_intact(self) -> bool:
+        return not self.findings
+
+    @property
+    def is_complete(self) -> bool:
+        return self.next is None
+
+    def counts(self) -> dict[str, int]:
+        """What was covered, in numbers."""
+        return {
+            "chains": self.chains,
+            "seals": self.seals,
+            "entries": self.entries,
+            "heads": self.heads,
+            "findings": len(self.findings),
+        }
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where the verification stands: in the seals of a chain, or, once `entry` is set, in its entries."""
+
+    check: ChainCheck
+    entry: str | None = None
+
+    def as_text(self) -> str:
+        return json.dumps({"check": self.check.as_dict(), "entry": self.entry}, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> Self:
+        try:
+            given = json.loads(text)
+            return cls(ChainCheck(**given["check"]), given["entry"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise CursorInvalidError from error
+
+
+def verify_chains(
+    *,
+    tenant: Tenant | None = None,
+    deadline: float | None = None,
+    after: str | None = None,
+    heads: Iterable[Mapping[str, Any]] = (),
+    grace_seconds: float = GRACE_SECONDS,
+) -> Verification:
+    """Verify a tenant's chain, or all chains; until `deadline` (of `time.monotonic()`), beginning where `after` says.
+
+    `heads` are exported heads that were kept elsewhere: what they say counts as much as what the database says.
+    """
+    verifier = _Verifier(tenant, heads, grace_seconds)
+    place = _Place.from_text(after) if after else verifier.begin_after(None)
+    if tenant is not None and place is not None and place.check.chain != str(tenant.pk):
+        raise CursorInvalidError
+    while place is not None:
+        place = verifier.step(place)
+        is_time_up = deadline is not None and time.monotonic() >= deadline
+        if place is not None and is_time_up:
+            verifier.outcome.next = place.as_text()
+            break
+    return verifier.outcome
+
+
+def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
+    """The scope in which a tenant's chain is verified, or with None all of them."""
+    return all_tenants() if tenant is None else tenant_context(tenant)
+
+
+class _Verifier:
+    """One run: what it looks at, and what it has found."""
+
+    def __init__(self, tenant: Tenant | None, heads: Iterable[Mapping[str, Any]], grace_seconds: float) -> None:
+        self.tenant = tenant
+        self.grace_seconds = grace_seconds
+        self.outcome = Verification()
+        self.given: dict[UUID, list[Mapping[str, Any]]] = {}
+        for head in heads:
+            self.given.setdefault(UUID(head["chain"]), []).append(head)
+
+    def begin_after(self, chain: UUID | None) -> _Place | None:
+        """The beginning of the next chain; None after the last."""
+        with chain_scope(self.tenant):
+            if self.tenant is not None:
+                found = self.tenant.pk if chain is None else None
+            else:
+                candidates = [rows.find_next_chain(chain), *(given for given in self.given if chain and given > chain)]
+                found = min((candidate for candidate in candidates if candidate is not None), default=None)
+            return None if found is None else _Place(self._begin(found))
+
+    def step(self, place: _Place) -> _Place | None:
+        """One batch; where to go on, None when everything has been seen."""
+        chain = UUID(place.check.chain)
+        with chain_scope(self.tenant):
+            is_more = self._check_entries(place, chain) if place.entry is not None else self._check_seals(place, chain)
+        if is_more:
+            return place
+        self.outcome.chains += 1
+        return self.begin_after(chain)
+
+    def _begin(self, chain: UUID) -> ChainCheck:
+        checkpoint, final = rows.find_checkpoint(chain), rows.find_counter(chain).final_head
+        starts = [head for head in (final, checkpoint and export_head(checkpoint).as_dict()) if head]
+        good = [head for head in starts if self._is_good(chain, head, "database") and head["chain"] == str(chain)]
+        last: Mapping[str, Any] = max(
+            good, key=lambda head: int(head["sequence"]), default={"sequence": 0, "hash": GENESIS}
+        )
+        return ChainCheck.begin(chain, sequence=last["sequence"], chain_hash=last["hash"])
+
+    def _check_seals(self, place: _Place, chain: UUID) -> bool:
+        check = place.check
+        begin = check.sequence
+        # Read before the seals, which then reach at least as far.
+        counter = rows.find_counter(chain)
+        # The first look includes what stands before the checkpoint, where nothing should.
+        after = (check.sequence, UUID(check.last_entry)) if check.last_entry else (0, _NO_ID)
+        seals = rows.read_seals(chain, after=after, limit=BATCH_SEALS)
+        for seal in seals:
+            self.outcome.findings.extend(check.take(seal))
+        self.outcome.seals += len(seals)
+        self._compare_heads(chain, seals, begin, check.sequence)
+        if len(seals) < BATCH_SEALS:
+            self._check_end(chain, check)
+            if not any(finding.chain == chain for finding in self.outcome.findings):
+                self.outcome.findings.extend(check_counter(chain, check, counter))
+            place.entry = str(_NO_ID)
+        return True
+
+    def _check_entries(self, place: _Place, chain: UUID) -> bool:
+        states = rows.read_entry_states(chain, after=UUID(place.entry or _NO_ID.hex), limit=BATCH_ENTRIES)
+        self.outcome.entries += len(states)
+        for state in states:
+            if state.is_sealed:
+                continue
+            if state.waited is None:
+                self._report(
+                    "entry_inserted",
+                    chain,
+                    gettext_noop("It was written past the queue of the sealer."),
+                    entry_id=state.entry_id,
+                )
+            elif state.waited.total_seconds() > self.grace_seconds:
+                self._report(
+                    "entry_unsealed",
+                    chain,
+                    gettext_noop("It has waited for its seal for %(seconds)s s."),
+                    {"seconds": round(state.waited.total_seconds())},
+                    entry_id=state.entry_id,
+                )
+        if len(states) < BATCH_ENTRIES:
+            return False
+        place.entry = str(states[-1].entry_id)
+        return True
+
+    def _compare_heads(self, chain: UUID, seals: Sequence[Seal], begin: int, end: int) -> None:
+        """Compare each signed head of a stretch with the seal of its sequence; the first that differs tells all."""
+        hashes: dict[int, set[str]] = {}
+        for seal in seals:
+            hashes.setdefault(seal.sequence, set()).add(seal.hash)
+        for source, head in self._heads_between(chain, begin, end):
+            self.outcome.heads += 1
+            found = hashes.get(head["sequence"])
+            if not self._is_good(chain, head, source) or found is None or head["hash"] in found:
+                continue
+            self._report(
+                "head_differs",
+                chain,
+                gettext_noop("The head that was signed at %(signed_at)s (%(source)s) is of another chain."),
+                {"signed_at": str(head["signed_at"]), "source": source},
+                sequence=head["sequence"],
+            )
+            break
+
+    def _heads_between(self, chain: UUID, begin: int, end: int) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        for head in rows.find_heads(chain, above=begin, up_to=end):
+            yield "database", export_head(head).as_dict()
+        for given in self.given.get(chain, ()):
+            if begin < given["sequence"] <= end and given["kind"] != "final":
+                yield "file", given
+
+    def _check_end(self, chain: UUID, check: ChainCheck) -> None:
+        """A signed head beyond the last seal says that the end was cut off."""
+        beyond: list[tuple[str, Mapping[str, Any]]] = [
+            ("database", export_head(head).as_dict()) for head in rows.find_heads(chain, above=check.sequence)
+        ]
+        given = [head for head in self.given.get(chain, ()) if head["sequence"] > check.sequence]
+        beyond += [("file", head) for head in sorted(given, key=lambda head: int(head["sequence"]))[-1:]]
+        for source, head in beyond:
+            self.outcome.heads += 1
+            if not self._is_good(chain, head, source) or self._is_there(chain, head) or self._is_erased(chain, head):
+                continue
+            self._report(
+                "end_missing",
+                chain,
+                gettext_noop("The chain ends at %(end)s; it stood at %(sequence)s (%(source)s)."),
+                {"end": check.sequence, "sequence": head["sequence"], "source": source},
+                sequence=head["sequence"],
+            )
+            break
+
+    def _is_there(self, chain: UUID, head: Mapping[str, Any]) -> bool:
+        # What was sealed and signed since the last seals were read.
+        seals = rows.read_seals(chain, after=(head["sequence"] - 1, UUID(int=2**128 - 1)), limit=1)
+        return bool(seals) and seals[0].sequence == head["sequence"] and seals[0].hash == head["hash"]
+
+    def _is_erased(self, chain: UUID, head: Mapping[str, Any]) -> bool:
+        """Return whether a signed final head excuses that this one is gone."""
+        final = rows.find_counter(chain).final_head
+        is_of_chain = final and (final["kind"], final["chain"]) == ("final", str(chain))
+        return bool(final and is_of_chain and is_head_signed(final) and final["sequence"] >= head["sequence"])
+
+    def _is_good(self, chain: UUID, head: Mapping[str, Any], source: str) -> bool:
+        is_signed = is_head_signed(head)
+        if is_signed is None:
+            self._report(
+                "head_key_unknown",
+                chain,
+                gettext_noop("Nobody here knows the key %(key)s of a head (%(source)s)."),
+                {"key": str(head["key_id"]), "source": source},
+                sequence=head["sequence"],
+            )
+        elif not is_signed:
+            self._report(
+                "head_forged",
+                chain,
+                gettext_noop("The signature of a head (%(source)s) is not that of its key %(key)s."),
+                {"key": str(head["key_id"]), "source": source},
+                sequence=head["sequence"],
+            )
+        return bool(is_signed)
+
+    def _report(
+        self,
+        kind: FindingKind,
+        chain: UUID,
+        text: str,
+        values: Mapping[str, str | int] | None = None,
+        *,
+        sequence: int | None = None,
+        entry_id: UUID | None = None,
+    ) -> None:
+        self.outcome.findings.append(Finding(kind, chain, text, sequence, entry_id, values or {}))

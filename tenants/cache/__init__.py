@@ -1,0 +1,1 @@
+"""Caches of a process and of Redis."""

@@ -1,0 +1,194 @@
+"""What is asked at each request and changes seldom: from this process's memory, else from Redis, else from PostgreSQL.
+
+Nobody has to be told of a change. What was read from PostgreSQL is in Redis for KEPT_SECONDS from the moment before it
+was read, and a process keeps what it found for as long again: after a change every process has the new value within
+twice that and one answer of Redis, which is less than a second. A Redis that is away is passed over; then each process
+reads PostgreSQL itself, as often. ADR 0023 says why it is no more than that.
+
+Redis is not trusted: a document there bears an HMAC over its name, the time of writing and its text. One that the
+platform did not write, or wrote under another name or more than a minute ago, counts as missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from time import time as wall_clock
+from typing import Any, Final
+
+import redis
+from django.conf import settings
+from django.db import connection
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tenants.cache import redis_signing
+from tenants.cache.redis_breaker import TIMEOUT_SECONDS, breaker_of
+from tenants.cache.redis_signing import CODE_BYTES, RefusalCount
+from tenants.signals import cache_asked
+
+logger = logging.getLogger(__name__)
+_refused = RefusalCount("shared_cache.refused")
+
+# How old a document may be, by the clocks of two machines that should agree: what was replaced is not accepted again.
+OLDEST_SECONDS: Final = 60.0
+_TIME = struct.Struct(">d")
+_PURPOSE: Final = "cache"
+# Enough for what is busy within a moment; then all is read again.
+_MOST_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept[Value]:
+    """A value in memory, until when it is good, and of which document it was made."""
+
+    until: float
+    digest: bytes
+    value: Value
+
+
+class SharedCache[Value]:
+    """Values by key. ``decode`` turns a JSON document into what is kept in memory, which no caller may change.
+
+    A document for which ``is_secret`` returns True stays in this process's memory.
+    """
+
+    def __init__(
+        self, name: str, decode: Callable[[Any], Value], *, is_secret: Callable[[Any], bool] = lambda document: False
+    ) -> None:
+        self.name = name
+        self._decode = decode
+        self._is_secret = is_secret
+        self._kept: dict[str, _Kept[Value]] = {}
+        self._remembered = 0
+
+    def get(self, key: str, read: Callable[[], Any]) -> Value:
+        """The value, less than a second old; ``read`` asks PostgreSQL for its document."""
+        seconds = kept_seconds()
+        if not seconds:
+            return self._decode(read())
+        now = time.monotonic()
+        kept = self._kept.get(key)
+        if kept is not None and now < kept.until:
+            self._remembered += 1
+            return kept.value
+        self._tell_remembered()
+        text = _read_shared(self._name_of(key))
+        self._tell("database" if text is None else "shared")
+        if text is None:
+            began = time.monotonic()
+            document = read()
+            text = json.dumps(document).encode()
+            if not self._is_secret(document):
+                _write_shared(self._name_of(key), text, seconds - (time.monotonic() - began))
+        digest = hashlib.blake2b(text, digest_size=16).digest()
+        # As before, nearly always: then it need not be made again.
+        value = kept.value if kept is not None and kept.digest == digest else self._decode(json.loads(text))
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        # From when it was asked for: what took long to come is kept the shorter.
+        self._kept[key] = _Kept(now + seconds, digest, value)
+        return value
+
+    def forget(self, key: str) -> None:
+        """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
+        self._kept.pop(key, None)
+        _drop_shared(self._name_of(key))
+
+    def _name_of(self, key: str) -> str:
+        prefix = settings.CACHES["default"]["KEY_PREFIX"]
+        return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
+
+    def _tell_remembered(self) -> None:
+        """Of those that memory answered since; that is most, and to tell of one takes longer than to answer it."""
+        if self._remembered:
+            count, self._remembered = self._remembered, 0
+            self._tell("memory", count)
+
+    def _tell(self, place: str, count: int = 1) -> None:
+        cache_asked.send(None, cache=self.name, place=place, count=count)
+
+
+def kept_seconds() -> float:
+    """How long each of the two keeps a value; 0: none does."""
+    return float(settings.CONFIGURATION_CACHE_SECONDS)
+
+
+class _Shared:
+    """The connection to Redis, behind its breaker."""
+
+    def __init__(self) -> None:
+        self.url = str(settings.CACHES["default"]["LOCATION"])
+        self.client = redis.Redis.from_url(
+            self.url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+
+    def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
+        """What it answers; None while it is away."""
+        breaker = breaker_of(self.url)
+        if breaker.is_open():
+            return None
+        try:
+            answer = command(self.client)
+        except redis.RedisError as error:
+            breaker.note_failure()
+            logger.warning("shared_cache.away", extra={"error": str(error)})
+            return None
+        breaker.note_success()
+        return answer
+
+
+@cache
+def _shared() -> _Shared:
+    return _Shared()
+
+
+def _read_shared(name: str) -> bytes | None:
+    """Return the document's text; None if there is none that the platform wrote there within the last minute."""
+    held: bytes | None = _shared().ask(lambda client: _get_text(client, name))
+    if held is None:
+        return None
+    code, written, text = held[:CODE_BYTES], held[CODE_BYTES : CODE_BYTES + _TIME.size], held[CODE_BYTES + _TIME.size :]
+    if not redis_signing.is_signed(_PURPOSE, code, name.encode(), written, text):
+        _refused.note("wrong signature")
+        return None
+    if abs(wall_clock() - _TIME.unpack(written)[0]) > OLDEST_SECONDS:
+        _refused.note("too old")
+        return None
+    return text
+
+
+def _get_text(client: redis.Redis, name: str) -> bytes | None:
+    try:
+        held: Any = client.get(name)
+    except redis.ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        # The document that is written next replaces whatever is there.
+        _refused.note("wrong type")
+        return None
+    text: bytes | None = held
+    return text
+
+
+def _write_shared(name: str, text: bytes, seconds: float) -> None:
+    """Store the text, signed, for the rest of the time since it was read; what took longer to read is old by now."""
+    milliseconds = int(seconds * 1_000)
+    if milliseconds > 0:
+        written = _TIME.pack(wall_clock())
+        document = redis_signing.sign(_PURPOSE, name.encode(), written, text) + written + text
+        _shared().ask(lambda client: client.set(name, document, px=milliseconds))
+
+
+def _drop_shared(name: str) -> None:
+    if kept_seconds():
+        _shared().ask(lambda client: client.delete(name))

@@ -1,0 +1,81 @@
+"""Lists and pages that ask for what changes on them anew while somebody looks at them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+
+from tenants.console.base import ConsoleAdmin
+from tenants.console.live import answer_part, tag_of
+
+ROWS_TEMPLATE = "tenants/admin/live_rows.html"
+
+
+class LiveListMixin(ConsoleAdmin):
+    """A list whose rows are told every five seconds; filters, search and order are those of its address."""
+
+    change_list_template = "tenants/admin/live_list.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        if self.view_permission is None:
+            return super().get_urls()
+        rows = self.guard(self.rows_view, self.view_permission, cacheable=True)
+        return [path("rows/", rows, name=_name_of(self, "rows")), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        address = f"{reverse(f'admin:{_name_of(self, "rows")}')}?{request.GET.urlencode()}"
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "rows_address": address})
+        return response
+
+    def rows_view(self, request: HttpRequest) -> HttpResponseBase:
+        """The rows alone; 304 when they are what the browser has already."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        page = self.changelist_view(request)
+        # A filter that cannot be read leads to the list without it.
+        if not isinstance(page, TemplateResponse):
+            return page
+        return answer_part(request, render_to_string(ROWS_TEMPLATE, page.context_data, request))
+
+
+class LivePageMixin(ConsoleAdmin):
+    """A row's page that begins with how the row stands now, told every five seconds."""
+
+    @abstractmethod
+    def render_now(self, request: HttpRequest, object_id: str) -> str | None:
+        """How the row stands; None where there is no such row."""
+
+    def get_urls(self) -> list[URLPattern]:
+        if self.view_permission is None:
+            return super().get_urls()
+        now = self.guard(self.now_view, self.view_permission, cacheable=True)
+        return [path("<slug:object_id>/now/", now, name=_name_of(self, "now")), *super().get_urls()]
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        context = {**(extra_context or {})}
+        part = self.render_now(request, object_id) if self.has_view_permission(request) else None
+        if part is not None:
+            address = reverse(f"admin:{_name_of(self, 'now')}", args=[object_id])
+            context |= {"now_part": part, "now_etag": tag_of(part), "now_address": address}
+        response: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return response
+
+    def now_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        """How the row stands, alone; 304 when it is what the browser has already."""
+        if request.method not in {"GET", "HEAD"}:
+            return HttpResponseNotAllowed(["GET", "HEAD"])
+        part = self.render_now(request, object_id)
+        if part is None:
+            raise Http404("There is no such row.")
+        return answer_part(request, part)
+
+
+def _name_of(page: ConsoleAdmin, part: str) -> str:
+    return f"{page.opts.app_label}_{page.opts.model_name}_{part}"

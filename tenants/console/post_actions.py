@@ -1,0 +1,150 @@
+"""Acts on one row, as buttons that POST: a link, a prefetch or a crawler cannot set one off.
+
+class TenantAdmin(TenantScopedAdmin):
+    post_actions = ("suspend",)
+
+    @post_action(label=gettext_lazy("Suspend"), permission=Permission.TENANTS_OPERATE, asks_reason=True)
+    def suspend(self, request, tenant, reason):
+        suspend_tenant(tenant=tenant, reason=reason)
+        return f"{tenant} is suspended."
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import Promise
+from unfold.admin import ModelAdmin
+
+from tenants.access.caller import access_of
+from tenants.access.permissions import Permission
+from tenants.exceptions import DomainError, FieldInvalidError
+
+# Does the act through a service and returns the sentence that tells of it, or a response of its own.
+Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
+REASON_LIMIT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class PostAction:
+    """A button: who may press it, for which rows it is offered, whether it asks why, until when, and for the slug."""
+
+    label: str | Promise
+    permission: Permission
+    asks_reason: bool
+    asks_until: bool
+    asks_slug: bool
+    is_danger: bool
+    is_offered: Callable[[Any], bool]
+
+
+def post_action(
+    *,
+    label: str | Promise,
+    permission: Permission,
+    asks_reason: bool = False,
+    asks_until: bool = False,
+    asks_slug: bool = False,
+    is_danger: bool = False,
+    is_offered: Callable[[Any], bool] = lambda row: True,
+) -> Callable[[Act], Act]:
+    """Make an admin's method an act that its page offers as a button."""
+
+    def describe(act: Act) -> Act:
+        described = PostAction(label, permission, asks_reason, asks_until, asks_slug, is_danger, is_offered)
+        act.post_action = described  # type: ignore[attr-defined]
+        return act
+
+    return describe
+
+
+def until_of(request: HttpRequest) -> datetime | None:
+    """When the act shall end by itself, as its form asked for it in UTC; None where that was left empty."""
+    text = request.POST.get("until", "").strip()
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise FieldInvalidError("until: It must be a time such as 2026-01-31T09:30.") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_reason(request: HttpRequest) -> str:
+    """The reason that came with an act, as PostgreSQL can keep it."""
+    return request.POST.get("reason", "").replace("\x00", "").strip()[:REASON_LIMIT]
+
+
+class PostActionsMixin(ModelAdmin):
+    """Serves `post_actions` of an admin at `<row>/act/<name>/` and shows them above its form."""
+
+    post_actions: ClassVar[tuple[str, ...]] = ()
+    change_form_outer_before_template = "tenants/admin/post_actions.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.act_view)
+        name = f"{self.opts.app_label}_{self.opts.model_name}_act"
+        return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
+        """Do the act on POST; anything else is 405."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        action = self._described(name)
+        if action is None:
+            raise Http404
+        # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
+        if not self._is_permitted(request, action):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        try:
+            outcome = getattr(self, name)(request, row, read_reason(request))
+        except DomainError as refusal:
+            messages.error(request, refusal.detail)
+        else:
+            if isinstance(outcome, HttpResponse):
+                return outcome
+            messages.success(request, outcome)
+        return HttpResponseRedirect(self._page_of(row))
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        context = {**(extra_context or {}), "post_actions": []}
+        if object_id is not None and self.post_actions and self.has_view_permission(request):
+            row = self.get_object(request, object_id)
+            if row is not None:
+                context["post_actions"] = list(self._buttons(request, row))
+        response: HttpResponse = super().changeform_view(request, object_id, form_url, context)
+        return response
+
+    def _buttons(self, request: HttpRequest, row: Model) -> Iterator[dict[str, Any]]:
+        """The acts that this request may do to this row, with their URLs."""
+        for name in self.post_actions:
+            action = self._described(name)
+            if action is not None and self._is_permitted(request, action) and action.is_offered(row):
+                url_name = f"admin:{self.opts.app_label}_{self.opts.model_name}_act"
+                yield {"name": name, "action": action, "url": reverse(url_name, args=[row.pk, name])}
+
+    def _described(self, name: str) -> PostAction | None:
+        return getattr(getattr(self, name, None), "post_action", None) if name in self.post_actions else None
+
+    def _is_permitted(self, request: HttpRequest, action: PostAction) -> bool:
+        return access_of(request).may(action.permission)
+
+    def _page_of(self, row: Model) -> str:
+        return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[row.pk])

@@ -1,0 +1,93 @@
+"""Partitions by time of creation, made and dropped by functions that the owner owns.
+
+The application's roles own no tables; the two functions do this one thing for them, and only the
+platform role may call them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import migrations
+from psycopg import sql
+from psycopg.rows import namedtuple_row, scalar_row
+
+from tenants.database.conf import platform_role
+from tenants.database.ids import uuid7_floor
+from tenants.database.prepared import planned_cursor
+from tenants.database.sql import load_sql
+
+_SQL = load_sql(__file__)
+_PARTITIONS_WITHOUT = _SQL["find_partitions_without"]
+_SIGNATURES = ("public.create_partition(text, uuid, uuid)", "public.drop_partition(text)")
+
+
+class CreatePartitionFunctions(migrations.RunSQL):
+    """Create `create_partition` and `drop_partition`, callable by the platform role alone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            sql=[_SQL["create_partition_function"], _SQL["drop_partition_function"]],
+            reverse_sql=[f"DROP FUNCTION {signature}" for signature in _SIGNATURES],
+        )
+
+    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
+        return type(self).__name__, [], {}
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        super().database_forwards(app_label, schema_editor, from_state, to_state)
+        for signature in _SIGNATURES:
+            schema_editor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
+            grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
+                sql.SQL(signature),
+                sql.Identifier(platform_role()),
+            )
+            schema_editor.execute(grant.as_string(schema_editor.connection.connection))
+
+
+def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
+    """Give the rows of `table` created in [starts_at, ends_at) a partition; returns its name. Behind the door only."""
+    values: dict[str, Any] = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
+    with planned_cursor(scalar_row) as cursor:
+        cursor.execute(_SQL["create_partition"], values)
+        return str(cursor.fetchone())
+
+
+def drop_partition(*, partition: str) -> None:
+    """Drop a partition with its rows; never the default one. Behind the door only."""
+    with planned_cursor() as cursor:
+        cursor.execute(_SQL["drop_partition"], {"partition": partition})
+
+
+class AddPartitionedIndex(migrations.AddIndex):
+    """AddIndex for a partitioned table in use: partition by partition, each without keeping writers waiting.
+
+    PostgreSQL builds no index on a partitioned table concurrently, but takes over those of its partitions. The
+    migration must not be atomic; begun anew after an interruption, it goes on.
+    """
+
+    atomic = False
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        model = to_state.apps.get_model(app_label, self.model_name)
+        columns = sql.SQL(", ").join(
+            sql.SQL("{} {}").format(sql.Identifier(model._meta.get_field(name).column), sql.SQL(order or "ASC"))
+            for name, order in self.index.fields_orders
+        )
+        names = {"index": sql.Identifier(self.index.name), "table": sql.Identifier(model._meta.db_table)}
+        create = sql.SQL("CREATE INDEX IF NOT EXISTS {index} ON ONLY {table} ({columns})")
+        with planned_cursor(namedtuple_row, connection=schema_editor.connection) as cursor:
+            cursor.execute(create.format(columns=columns, **names))
+            cursor.execute(_PARTITIONS_WITHOUT, {"table": model._meta.db_table, "index": self.index.name})
+            for partition in cursor.fetchall():
+                own = {"own": sql.Identifier(partition.own_name), "partition": sql.Identifier(partition.name)}
+                for step in _ADD_TO_PARTITION:
+                    cursor.execute(sql.SQL(step).format(columns=columns, **own, **names))
+
+
+_ADD_TO_PARTITION = (
+    "DROP INDEX CONCURRENTLY IF EXISTS {own}",
+    "CREATE INDEX CONCURRENTLY {own} ON {partition} ({columns})",
+    "ALTER INDEX {index} ATTACH PARTITION {own}",
+)

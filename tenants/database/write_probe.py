@@ -1,0 +1,67 @@
+"""Whether PostgreSQL takes writes: that it answers a SELECT says nothing of it.
+
+A probe writes to the log and to the data disk and leaves nothing there: a message in the log, flushed by the commit,
+and a result that is too large for its memory, which PostgreSQL puts into a file and deletes. Both need what a
+submission needs: a server that is no read-only standby, and room on both disks. Each process probes once in five
+seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from tenants.database.prepared import set_config
+from tenants.database.sql import load_sql
+
+KEPT_SECONDS = 5.0
+# Of the transaction: it waits for nothing long, has the least memory that there is, and the disk of the tables.
+_SETTINGS = {"statement_timeout": "3000", "lock_timeout": "1000", "work_mem": "64kB", "temp_tablespaces": ""}
+_PROBE = load_sql(__file__)["probe_writes"]
+READ_ONLY = "PostgreSQL is read-only."
+
+
+def find_write_fault() -> str:
+    """Write, and return why that failed; empty if it did not. Beginning and commit are this thread's own."""
+    try:
+        with transaction.atomic(durable=True), connection.cursor() as cursor:
+            cursor.execute(*set_config(_SETTINGS))
+            cursor.execute(_PROBE)
+            is_read_only, *_ = cursor.fetchone()
+    except (DatabaseError, InterfaceError) as error:
+        return f"PostgreSQL takes no writes: {_first_line(error)}"
+    finally:
+        connection.close()
+    return READ_ONLY if is_read_only else ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+@dataclass
+class WriteWatch:
+    """What the last probe of this process found; other threads wait for the one that probes."""
+
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _probe_again_at: float = 0.0
+    _fault: str = ""
+
+    def read(self) -> str:
+        """Return the fault of a probe that is at most KEPT_SECONDS old; empty if there was none.
+
+        The probe has a thread and a connection of its own: the caller may be inside a transaction.
+        """
+        with self._lock:
+            if time.monotonic() >= self._probe_again_at:
+                with ThreadPoolExecutor(max_workers=1) as thread:
+                    self._fault = thread.submit(find_write_fault).result()
+                self._probe_again_at = time.monotonic() + KEPT_SECONDS
+            return self._fault
+
+
+write_watch = WriteWatch()

@@ -1,0 +1,111 @@
+"""Keys of tenants' values: made for whoever has none, wrapped anew after a change of the master key, replaced.
+
+Nothing here touches a value: a key that is wrapped anew is the same key, and a former key still opens what it sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.contrib.postgres.functions import TransactionNow
+from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_noop
+
+from tenants.audit.service import AuditTarget, record_audit
+from tenants.context import all_tenants
+from tenants.encryption.data_keys import DataKeyUnavailableError, forget_keys, is_sealing, master_keys, new_data_key
+from tenants.encryption.envelope import SealBrokenError
+from tenants.exceptions import DomainError
+from tenants.models import Tenant, TenantDataKey
+
+BATCH_KEYS = 500
+FIRST = UUID(int=0)
+TARGET = "tenants.tenantdatakey"
+
+
+class NoMasterKeyError(DomainError):
+    code = "no_master_key"
+    category = "conflict"
+    title = gettext_noop("ENCRYPTION_MASTER_KEYS is empty: values are stored as they are.")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """What was done with some keys; ``last`` is the key or tenant to go on after, None at the end."""
+
+    changed: int
+    last: UUID | None
+
+
+def require_master_key() -> None:
+    """Refuse what makes no sense without one: `NoMasterKeyError`."""
+    if not is_sealing():
+        raise NoMasterKeyError
+
+
+def make_missing_keys() -> int:
+    """A first key for a number of tenants that have none; how many, 0 at the end."""
+    require_master_key()
+    with all_tenants():
+        own = TenantDataKey.objects.filter(tenant_id=OuterRef("pk"))
+        ids = list(Tenant.objects.filter(~Exists(own)).order_by("pk").values_list("pk", flat=True)[:BATCH_KEYS])
+        # Whose work made one meanwhile keeps that.
+        TenantDataKey.objects.bulk_create([new_data_key(tenant_id) for tenant_id in ids], ignore_conflicts=True)
+    return len(ids)
+
+
+def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
+    """Wrap the next keys of other master keys by the present one, audited.
+
+    Raises `DataKeyUnavailableError` for one whose master key is not here: then nothing of the page is changed.
+    """
+    require_master_key()
+    masters = master_keys()
+    with all_tenants():
+        others = TenantDataKey.objects.exclude(master_key_id=masters.current_id).filter(pk__gt=after)
+        rows = list(others.order_by("pk").select_for_update(no_key=True)[:most])
+        for row in rows:
+            try:
+                secret = masters.unwrap(
+                    bytes(row.wrapped), master_id=row.master_key_id, tenant_id=row.tenant_id, key_id=row.pk
+                )
+            except KeyError as error:
+                raise DataKeyUnavailableError(
+                    "Data key %(pk)s: ENCRYPTION_MASTER_KEYS has no master key %(master_key)s here.",
+                    {"pk": row.pk, "master_key": row.master_key_id},
+                ) from error
+            except SealBrokenError as error:
+                raise DataKeyUnavailableError(
+                    "Data key %(pk)s: What is stored of it was changed.", {"pk": row.pk}
+                ) from error
+            row.wrapped = masters.wrap(secret, tenant_id=row.tenant_id, key_id=row.pk)
+            row.master_key_id = masters.current_id
+        TenantDataKey.objects.bulk_update(rows, ["wrapped", "master_key_id"])
+        if rows:
+            facts = {"keys": len(rows), "master_key_id": masters.current_id}
+            record_audit(action="encryption.keys_rewrapped", target=AuditTarget(TARGET), after=facts)
+    return KeyPage(len(rows), rows[-1].pk if rows else None)
+
+
+def replace_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS, tenant: Tenant | None = None) -> KeyPage:
+    """Let new keys seal what the next tenants write, audited; every process knows within a minute."""
+    require_master_key()
+    with all_tenants():
+        in_use = TenantDataKey.objects.filter(retired_at__isnull=True, tenant_id__gt=after)
+        if tenant is not None:
+            in_use = in_use.filter(tenant=tenant)
+        # Of two at once the second finds them retired: one new key each.
+        rows = list(in_use.order_by("tenant_id").select_for_update(no_key=True)[:most])
+        _retire([row.pk for row in rows])
+        TenantDataKey.objects.bulk_create([new_data_key(row.tenant_id) for row in rows])
+        if rows:
+            facts = {"keys": len(rows), "tenant": tenant.slug if tenant else "all"}
+            record_audit(action="encryption.keys_replaced", target=AuditTarget(TARGET), after=facts)
+    forget_keys()
+    return KeyPage(len(rows), rows[-1].tenant_id if rows else None)
+
+
+def _retire(key_ids: Sequence[UUID]) -> None:
+    TenantDataKey.objects.filter(pk__in=key_ids).update(retired_at=TransactionNow())

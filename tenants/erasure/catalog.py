@@ -1,0 +1,72 @@
+"""The tables that hold rows of a tenant, asked of the database's catalog, so that none can be forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from uuid import UUID
+
+from django.db import connection
+from psycopg import sql
+from psycopg.rows import namedtuple_row
+
+from tenants.database.prepared import planned_cursor
+from tenants.database.sql import load_sql
+from tenants.models import AuditCounter, TenantErasure
+
+_SQL = load_sql(__file__)
+_COLUMNS = _SQL["find_columns"]
+_COMPARED = re.compile(r"\((\w+) = \(NULLIF\(current_setting\('app\.tenant_id'")
+_REFERENCES = _SQL["find_references"]
+_DELETE = sql.SQL(
+    "DELETE FROM public.{table} x USING (SELECT tableoid AS o, ctid AS c FROM public.{table} WHERE {column} = %s"
+    " LIMIT %s) r WHERE x.{column} = %s AND x.tableoid = r.o AND x.ctid = r.c"
+)
+_COUNT = sql.SQL("SELECT count(*) FROM public.{table} WHERE {column} = %s")
+
+
+@dataclass(frozen=True, slots=True)
+class TenantTable:
+    """A table and its column with the tenant's id."""
+
+    name: str
+    column: str
+
+
+def tenant_tables() -> list[TenantTable]:
+    """All of them, whatever refers to another before that other. The records of erasures are none."""
+    with planned_cursor(namedtuple_row) as cursor:
+        cursor.execute(_COLUMNS, {})
+        columns: dict[str, str] = {}
+        for table in cursor.fetchall():
+            compared = _COMPARED.search(table.found)
+            if table.found == "tenant_id" or compared:
+                columns.setdefault(table.name, "tenant_id" if compared is None else compared[1])
+        cursor.execute(_REFERENCES)
+        references = cursor.fetchall()
+    for record in (TenantErasure, AuditCounter):
+        del columns[record._meta.db_table]
+    order: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(sorted(columns), ()))
+    for reference in references:
+        if reference.child in columns and reference.parent in columns:
+            order.add(reference.parent, reference.child)
+    return [TenantTable(table, columns[table]) for table in order.static_order()]
+
+
+def count_rows(tenant_id: UUID) -> Mapping[str, int]:
+    """The tenant's rows in every table."""
+    return {table.name: _run(_COUNT, table, [tenant_id]) for table in tenant_tables()}
+
+
+def delete_rows(table: TenantTable, tenant_id: UUID, *, most: int) -> int:
+    """Delete up to `most` of the tenant's rows; how many."""
+    return _run(_DELETE, table, [tenant_id, most, tenant_id])
+
+
+def _run(statement: sql.SQL, table: TenantTable, values: list[object]) -> int:
+    composed = statement.format(table=sql.Identifier(table.name), column=sql.Identifier(table.column))
+    with connection.cursor() as cursor:
+        cursor.execute(composed.as_string(None), values)  # type: ignore[arg-type]
+        return int(cursor.fetchone()[0]) if cursor.description else cursor.rowcount

@@ -1,0 +1,72 @@
+"""The erasure of a tenant: asked for, run in steps, and proved; it outlives whom it erased."""
+
+from __future__ import annotations
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenants.database.ids import uuid7
+
+
+class ErasureStatus(models.TextChoices):
+    """`pending` is the period of grace, in which it can be cancelled."""
+
+    PENDING = "pending", _("Pending")
+    RUNNING = "running", _("Running")
+    COMPLETED = "completed", _("Completed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+OPEN_STATUSES = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
+
+
+class TenantErasure(models.Model):
+    """One erasure. It keeps of the tenant its id and a hash of its slug, which whoever knows the slug can recompute.
+
+    `removed` counts rows by table and things by name; `before` and `after` are full counts over the catalog.
+    """
+
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    # Not a key and not called tenant_id: the tenant goes, and this row stays.
+    subject_id = models.UUIDField(_("subject id"))
+    slug_sha256 = models.CharField(_("slug sha256"), max_length=64)
+    status = models.CharField(_("status"), max_length=10, choices=ErasureStatus, default=ErasureStatus.PENDING)
+    reason = models.CharField(_("reason"), max_length=500)
+    requested_by = models.CharField(_("requested by"), max_length=200)
+    requested_at = models.DateTimeField(_("requested at"), db_default=Now())
+    starts_at = models.DateTimeField(_("starts at"), help_text=_("End of the period of grace."))
+    cancelled_by = models.CharField(_("cancelled by"), max_length=200, blank=True)
+    started_at = models.DateTimeField(_("started at"), null=True, blank=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    step = models.CharField(_("step"), max_length=60, blank=True)
+    note = models.CharField(
+        _("note"), max_length=500, blank=True, help_text=_("What the step waits for, or its last error.")
+    )
+    before = models.JSONField(_("before"), default=dict)
+    removed = models.JSONField(_("removed"), default=dict)
+    after = models.JSONField(_("after"), default=dict)
+    proof = models.JSONField(_("proof"), null=True, blank=True, encoder=DjangoJSONEncoder)
+    proof_sha256 = models.CharField(_("proof sha256"), max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = _("tenant erasure")
+        verbose_name_plural = _("tenant erasures")
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject_id"],
+                condition=models.Q(status__in=("pending", "running")),
+                name="one_open_erasure",
+            ),
+            models.CheckConstraint(condition=models.Q(status__in=ErasureStatus.values), name="erasure_status_known"),
+        ]
+
+    def __str__(self) -> str:
+        return gettext("Erasure %(id)s") % {"id": self.id}
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in OPEN_STATUSES

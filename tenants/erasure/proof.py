@@ -1,0 +1,80 @@
+"""The proof of an erasure: what was there, what was removed, that nothing is left; and counting again, any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tenants.context import all_tenants
+from tenants.erasure.catalog import count_rows
+from tenants.erasure.erasers import count_outside
+from tenants.exceptions import ErasureNotFoundError
+from tenants.models import ErasureStatus, TenantErasure
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a recount found: `left` has what is there now that should not be."""
+
+    erasure: TenantErasure
+    left: Mapping[str, int]
+    is_proof_intact: bool
+
+    @property
+    def is_good(self) -> bool:
+        return self.erasure.status == ErasureStatus.COMPLETED and not self.left and self.is_proof_intact
+
+
+def build_proof(erasure: TenantErasure) -> dict[str, Any]:
+    """Who, why, when; and for each table and thing its number before, removed and after."""
+    names = sorted({*erasure.before, *erasure.removed, *erasure.after})
+    return {
+        "erasure": str(erasure.pk),
+        "subject_id": str(erasure.subject_id),
+        "slug_sha256": erasure.slug_sha256,
+        "requested_by": erasure.requested_by,
+        "reason": erasure.reason,
+        "requested_at": erasure.requested_at.isoformat(),
+        "started_at": erasure.started_at.isoformat() if erasure.started_at else None,
+        "finished_at": erasure.finished_at.isoformat() if erasure.finished_at else None,
+        "counts": {
+            name: {
+                "before": erasure.before.get(name, 0),
+                "removed": erasure.removed.get(name, 0),
+                "after": erasure.after.get(name, 0),
+            }
+            for name in names
+        },
+    }
+
+
+def hash_proof(proof: Mapping[str, Any]) -> str:
+    """SHA-256 over the proof as canonical JSON."""
+    text = json.dumps(proof, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def verify_erasure(*, erasure_id: UUID) -> Verification:
+    """Count everything of the erased tenant again, now, and compare the proof with its hash."""
+    with all_tenants():
+        erasure = TenantErasure.objects.filter(pk=erasure_id).first()
+        if erasure is None:
+            raise ErasureNotFoundError
+        counts = {**count_rows(erasure.subject_id), **count_outside(erasure.subject_id)}
+    left = {name: number for name, number in counts.items() if number}
+    is_intact = erasure.proof is not None and hash_proof(erasure.proof) == erasure.proof_sha256
+    return Verification(erasure, left, is_intact)
+
+
+def find_erasure(*, erasure_id: UUID | None = None, subject_id: UUID | None = None) -> TenantErasure:
+    """An erasure by its id, or the newest of a tenant; `ErasureNotFoundError` for none."""
+    wanted = {"pk": erasure_id} if subject_id is None else {"subject_id": subject_id}
+    with all_tenants():
+        erasure = TenantErasure.objects.filter(**wanted).order_by("-pk").first()
+    if erasure is None:
+        raise ErasureNotFoundError
+    return erasure

@@ -1,0 +1,74 @@
+"""Asking for the erasure of a tenant, and thinking better of it while there is time."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from tenants.audit.service import AuditTarget, record_audit
+from tenants.context import all_tenants
+from tenants.database.clock import read_moment
+from tenants.database.conf import erasure_grace_seconds
+from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRefusedError
+from tenants.models import ErasureStatus, Tenant, TenantErasure
+from tenants.tenancy.pausing import actor_words, require_reason
+from tenants.translation import LocalizableText
+
+
+def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
+    """Have a suspended tenant erased when the period of grace is over; `confirm` repeats its slug."""
+    kept = require_reason(reason)
+    with all_tenants():
+        locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
+        if confirm != locked.slug:
+            raise ErasureRefusedError("Repeat the tenant's slug to confirm.")
+        if not locked.is_suspended:
+            raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
+        now = read_moment()
+        # A suspension that ended by itself would let in what is being erased.
+        Tenant.objects.filter(pk=locked.pk).update(suspended_until=None)
+        erasure = TenantErasure(
+            subject_id=locked.pk,
+            slug_sha256=hash_slug(locked.slug),
+            reason=kept,
+            requested_by=actor_words(),
+            starts_at=now + timedelta(seconds=erasure_grace_seconds()),
+        )
+        try:
+            with transaction.atomic():
+                erasure.save(force_insert=True)
+        except IntegrityError as error:
+            raise ErasureOpenError("The erasure of this tenant has been asked for already.") from error
+        record_erasure(erasure, "tenant.erasure_requested", reason=kept)
+    return erasure
+
+
+def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
+    """Call an erasure off before it has begun; the tenant stays suspended."""
+    kept = require_reason(reason)
+    with all_tenants():
+        erasure = TenantErasure.objects.select_for_update(no_key=True).filter(pk=erasure_id).first()
+        if erasure is None:
+            raise ErasureNotFoundError
+        if erasure.status != ErasureStatus.PENDING:
+            raise ErasureRefusedError(
+                "An erasure that is %(status)s cannot be cancelled.", {"status": LocalizableText(erasure.status)}
+            )
+        erasure.status, erasure.cancelled_by = ErasureStatus.CANCELLED, actor_words()
+        erasure.save(update_fields=["status", "cancelled_by"])
+        record_erasure(erasure, "tenant.erasure_cancelled", reason=kept)
+    return erasure
+
+
+def record_erasure(erasure: TenantErasure, action: str, *, reason: str = "", **facts: object) -> None:
+    """An entry of the platform's own, for the tenant's entries go with it."""
+    target = AuditTarget("tenants.tenanterasure", str(erasure.pk))
+    record_audit(action=action, target=target, after={"subject_id": str(erasure.subject_id), **facts}, reason=reason)
+
+
+def hash_slug(slug: str) -> str:
+    """What the record keeps of the slug."""
+    return hashlib.sha256(slug.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Limits: declarations, overrides, usage, warnings."""

@@ -1,0 +1,154 @@
+"""Limits in the console: a panel on the tenant's page, and the overrides on a page of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy, gettext_noop
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action
+from tenants.limits.declared import Limit, Source, Span, State, limits
+from tenants.limits.service import clear_tenant_limit, set_tenant_limit
+from tenants.limits.usage_queries import UsageLine, read_usage
+from tenants.models import Tenant, TenantLimit
+
+# Glyph, word and tone: never a colour alone.
+_MARKS = {
+    State.OK: ("✓", gettext_noop("within"), "good"),
+    State.NEAR: ("▲", gettext_noop("near"), "warn"),
+    State.EXCEEDED: ("✕", gettext_noop("reached"), "bad"),
+}
+_SOURCES = {
+    Source.OVERRIDE: gettext_noop("this tenant's own"),
+    Source.PLAN: gettext_noop("by plan"),
+    Source.DEFAULT: gettext_noop("by default"),
+}
+_PERIODS = {
+    Span.MONTH: gettext_noop("this month"),
+    Span.MINUTE: gettext_noop("over time"),
+    Span.NOW: gettext_noop("now"),
+    Span.EACH: gettext_noop("each"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A limit as the panel shows it."""
+
+    line: UsageLine
+    glyph: str
+    word: str
+    tone: str
+    source: str
+    period: str
+    used: str
+    allowed: str
+    left: str
+    width: str
+
+
+def usage_panel(tenant: Tenant) -> dict[str, Any]:
+    """What the panel of a tenant's page needs."""
+    usage = read_usage(tenant.pk)
+    return {"usage": usage, "usage_rows": [_row(line) for line in usage.lines]}
+
+
+def _row(line: UsageLine) -> UsageRow:
+    glyph, word, tone = _MARKS[line.state]
+    return UsageRow(
+        line=line,
+        glyph=glyph,
+        word=gettext(word),
+        tone=tone,
+        source=gettext(_SOURCES[line.source]),
+        period=gettext(_PERIODS[line.limit.span]),
+        used=_amount(line.used, line.limit),
+        allowed=gettext("no limit") if line.allowed is None else _amount(line.allowed, line.limit),
+        left=_amount(line.left, line.limit),
+        width=f"{(line.part or 0) * 100:.2f}",
+    )
+
+
+def _amount(amount: int | None, limit: Limit) -> str:
+    return "–" if amount is None else f"{amount:,} {gettext(limit.unit)}"
+
+
+def describe_limit(key: str) -> str:
+    """Title and unit of a limit, for the editors of plans and overrides."""
+    limit = limits().get(key)
+    if limit is None:
+        return gettext("not declared by an installed app")
+    return gettext("%(title)s, in %(unit)s") % {"title": gettext(limit.title), "unit": gettext(limit.unit)}
+
+
+def limit_choices() -> list[tuple[str, str]]:
+    """Limits that may be overridden here; those with a column of the tenant's own are edited on its page."""
+    return [(limit.key, describe_limit(limit.key)) for limit in limits().values() if not limit.tenant_column]
+
+
+class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
+    """An override; which fields it has is the page's affair."""
+
+    key = forms.ChoiceField(label=gettext_lazy("Limit"), choices=limit_choices, widget=UnfoldAdminSelectWidget)
+
+
+@admin.register(TenantLimit)
+class TenantLimitAdmin(TenantScopedAdmin):
+    """Overrides: what a tenant may instead of what its plan says, why, and until when."""
+
+    empty_title = gettext_lazy("No override")
+    empty_text = gettext_lazy(
+        "Every tenant has the limits of its plan. Add one above to give a tenant more or less, for a while or for good."
+    )
+    view_permission = Permission.TENANT_VIEW
+    add_permission = change_permission = Permission.TENANTS_MANAGE
+    form = TenantLimitForm
+    list_display = ("key", "title", "value", "expires_at", "reason")
+    ordering = ("tenant__slug", "key")
+    post_actions = ("clear",)
+
+    def get_fields(self, request: HttpRequest, obj: TenantLimit | None = None) -> Any:
+        return ("tenant", "key", "value", "reason", "expires_at")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: TenantLimit | None = None) -> Any:
+        return ("tenant", "key") if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: TenantLimit, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        override = set_tenant_limit(
+            tenant=obj.tenant,
+            key=obj.key,
+            value=values["value"],
+            reason=values["reason"],
+            expires_at=values["expires_at"],
+        )
+        assert override is not None  # the form offers no other limits
+        obj.pk = override.pk
+
+    @post_action(label=gettext_lazy("Clear"), permission=Permission.TENANTS_MANAGE, asks_reason=True, is_danger=True)
+    def clear(self, request: HttpRequest, override: TenantLimit, reason: str) -> HttpResponse:
+        clear_tenant_limit(tenant=override.tenant, key=override.key, reason=reason)
+        self.message_user(
+            request,
+            gettext("The plan counts again for %(key)s of %(tenant)s.")
+            % {"key": override.key, "tenant": override.tenant},
+        )
+        return HttpResponseRedirect(reverse("admin:tenants_tenantlimit_changelist"))
+
+    @admin.display(description=gettext_lazy("Limit"))
+    def title(self, override: TenantLimit) -> str:
+        return describe_limit(override.key)
+
+
+def override_address(tenant_id: UUID) -> str:
+    """Where an override for this tenant is made."""
+    return f"{reverse('admin:tenants_tenantlimit_add')}?tenant={tenant_id}"

@@ -1,0 +1,114 @@
+"""`usage/`: what a tenant may and has used; people of the platform set its overrides here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema, extend_schema_serializer
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.access.permissions import Permission
+from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.viewsets import TenantViewSet
+from tenants.limits.declared import MAX_LIMIT_VALUE, Source, Span, State
+from tenants.limits.service import clear_tenant_limit, set_tenant_limit
+from tenants.limits.usage_queries import Usage, UsageLine, read_usage
+from tenants.models import TenantUsage
+
+
+class UsageLineSerializer(serializers.Serializer[UsageLine]):
+    """One limit of a tenant."""
+
+    key = serializers.CharField(source="limit.key")
+    title = serializers.CharField(source="limit.title")
+    unit = serializers.CharField(source="limit.unit")
+    counts = serializers.CharField(source="limit.counts", help_text="What is counted.")
+    enforced_at = serializers.CharField(source="limit.enforced_at")
+    period = serializers.ChoiceField(source="limit.span", choices=[span.value for span in Span])
+    used = serializers.IntegerField(allow_null=True, help_text="null: each request or job is looked at by itself.")
+    allowed = serializers.IntegerField(allow_null=True, help_text="null: without limit.")
+    left = serializers.IntegerField(allow_null=True)
+    resets_at = serializers.DateTimeField(allow_null=True, help_text="When all of it is free again.")
+    state = serializers.ChoiceField(choices=[state.value for state in State], help_text="`near` from 80 %.")
+    source = serializers.ChoiceField(choices=[source.value for source in Source], help_text="Who says how much.")
+    override_expires_at = serializers.DateTimeField(allow_null=True)
+    note = serializers.CharField(help_text="What the number leaves out, such as while Redis is away; mostly empty.")
+
+
+class LimitWarningSerializer(serializers.Serializer[Any]):
+    """A part of a limit that was reached in this month."""
+
+    key = serializers.CharField()
+    percent = serializers.IntegerField()
+    at = serializers.DateTimeField()
+
+
+# One object, though its action is called `list`.
+@extend_schema_serializer(many=False)
+class UsageSerializer(serializers.Serializer[Usage]):
+    """All limits of a tenant; months are calendar months in UTC."""
+
+    starts_at = serializers.DateTimeField()
+    ends_at = serializers.DateTimeField()
+    limits = UsageLineSerializer(source="lines", many=True)
+    warnings = LimitWarningSerializer(many=True)
+
+
+class LimitOverrideSerializer(StrictSerializer):
+    """What one tenant may instead of what its plan says."""
+
+    value = WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE, help_text="In the limit's own unit.")
+    reason = NameField(max_length=500)
+    expires_at = MomentField(default=None, allow_null=True, help_text="From then on the plan counts again.")
+
+
+class LimitClearingSerializer(StrictSerializer):
+    """Why the plan counts again."""
+
+    reason = NameField(max_length=500)
+
+
+class UsageViewSet(TenantViewSet):
+    """Limits and usage of the tenant that the caller acts for."""
+
+    model = TenantUsage
+    serializer_class = UsageSerializer
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+    lookup_field = "key"
+    lookup_value_regex = r"[a-z_]{1,50}(?:\.[a-z_]{1,49})?"
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.TENANT_VIEW,
+        "override": Permission.TENANTS_MANAGE,
+        "clear": Permission.TENANTS_MANAGE,
+    }
+
+    @extend_schema(operation_id="usage_retrieve", responses=UsageSerializer)
+    def list(self, request: Request) -> Response:
+        """Show every limit: what is used, allowed and left, and when it resets."""
+        return self._answer()
+
+    @extend_schema(operation_id="usage_override", request=LimitOverrideSerializer, responses=UsageSerializer)
+    @action(detail=True, methods=["post"])
+    def override(self, request: Request, key: str) -> Response:
+        """Let a limit of this tenant differ from its plan's; holds within a second."""
+        body = LimitOverrideSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        set_tenant_limit(tenant=self.tenant, key=key, **body.validated_data)
+        return self._answer()
+
+    @extend_schema(operation_id="usage_clear", request=LimitClearingSerializer, responses=UsageSerializer)
+    @action(detail=True, methods=["post"])
+    def clear(self, request: Request, key: str) -> Response:
+        """Let the tenant's plan count again."""
+        body = LimitClearingSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        clear_tenant_limit(tenant=self.tenant, key=key, reason=body.validated_data["reason"])
+        return self._answer()
+
+    def _answer(self) -> Response:
+        return Response(UsageSerializer(read_usage(self.tenant.pk)).data)

@@ -1,0 +1,141 @@
+"""What can be limited: descriptions that apps declare, and the words in which a limit is told.
+
+An app lists its limits in `limits` of its AppConfig, and names in `measures_usage` a function
+`(tenant_id) -> {key: amount}` for those whose use is no counter of `TenantUsage`. How much a tenant is
+allowed is found by `tenants.limits.queries`: its own override, else its plan's number, else the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any, Final
+
+from tenants.exceptions import LimitUnknownError
+
+# From this part of a limit on, its tenant is warned.
+WARNING_PERCENTS: Final = (80, 100)
+# The period of what is no period's: what is stored now.
+NO_PERIOD: Final = date(1970, 1, 1)
+# In millionths it still fits into a bigint.
+MAX_LIMIT_VALUE: Final = 2**43
+
+
+class Span(StrEnum):
+    """Over what a limit counts."""
+
+    MONTH = "month"  # calendar months in UTC
+    MINUTE = "minute"
+    NOW = "now"  # what is there at this moment
+    EACH = "each"  # each job, each request
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One thing that is limited.
+
+    `plan_column` and `tenant_column` name the columns that hold the values where there are such columns;
+    otherwise they are PlanLimit and TenantLimit rows. `counts_per_unit` says how many of what a counter
+    counts make one unit. `default` None: no limit unless plan or tenant say so.
+    """
+
+    key: str
+    title: str
+    unit: str
+    counts: str
+    span: Span
+    enforced_at: str
+    default: int | None = None
+    plan_column: str = ""
+    tenant_column: str = ""
+    counts_per_unit: int = 1
+    is_counter: bool = False
+    warns: bool = False
+
+
+class State(StrEnum):
+    """How near a tenant is to a limit."""
+
+    OK = "ok"
+    NEAR = "near"
+    EXCEEDED = "exceeded"
+
+
+class Source(StrEnum):
+    """Who says how much is allowed."""
+
+    OVERRIDE = "override"
+    PLAN = "plan"
+    DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReached:
+    """What a refusal says of the limit behind it; `resets_at` None: not by waiting alone."""
+
+    key: str
+    unit: str
+    allowed: int
+    used: int
+    resets_at: datetime | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """As the member `limit` of a problem."""
+        return {
+            "key": self.key,
+            "unit": self.unit,
+            "allowed": self.allowed,
+            "used": self.used,
+            "left": max(0, self.allowed - self.used),
+            "resets_at": None if self.resets_at is None else format_moment(self.resets_at),
+        }
+
+
+def state_of(used: int | float | None, allowed: int | None) -> State:
+    """Near from 80 %, exceeded when nothing is left."""
+    if used is None or allowed is None or not used:
+        return State.OK
+    if used >= allowed:
+        return State.EXCEEDED
+    return State.NEAR if used * 100 >= WARNING_PERCENTS[0] * allowed else State.OK
+
+
+def month_of(moment: datetime) -> date:
+    """The first day of the calendar month in UTC: the name of a period."""
+    return moment.astimezone(UTC).date().replace(day=1)
+
+
+def month_end(moment: datetime) -> datetime:
+    """When the period of `moment` is over and the next begins."""
+    first = month_of(moment)
+    year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
+    return datetime(year, month, 1, tzinfo=UTC)
+
+
+def format_moment(moment: datetime) -> str:
+    """RFC 3339 in UTC, as the API writes times."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@cache
+def limits() -> Mapping[str, Limit]:
+    """Every limit that an installed app declares, in the order of the apps."""
+    from django.apps import apps
+
+    declared = [limit for config in apps.get_app_configs() for limit in getattr(config, "limits", ())]
+    found = {limit.key: limit for limit in declared}
+    assert len(found) == len(declared), "Two apps declare the same limit."
+    return found
+
+
+def get_limit(key: str) -> Limit:
+    """The description of a limit, else `LimitUnknownError`."""
+    limit = limits().get(key)
+    if limit is None:
+        raise LimitUnknownError(
+            "There is no limit %(key)r; there are %(known)s.", {"key": key, "known": ", ".join(sorted(limits()))}
+        )
+    return limit

@@ -1,0 +1,80 @@
+"""What a tenant may, beside its plan, what it has used, and the warnings that it got."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantModel
+
+
+class TenantLimit(TenantModel):
+    """A limit that goes before the plan's, for one tenant, until it expires."""
+
+    key = models.CharField(_("key"), max_length=100)
+    value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
+    reason = models.CharField(_("reason"), max_length=500)
+    expires_at = models.DateTimeField(
+        _("expires at"), null=True, blank=True, help_text=_("From then on the plan counts again.")
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name = _("tenant limit")
+        verbose_name_plural = _("tenant limits")
+        ordering = ["key"]
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="tenant_limit_key_unique")]
+        indexes = [
+            models.Index(
+                fields=["expires_at"], condition=models.Q(expires_at__isnull=False), name="tenant_limit_expires"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} = {self.value}"
+
+
+class TenantUsage(models.Model):
+    """A counter of one tenant: of a calendar month (its first day), or with the period 1970-01-01 of what is now.
+
+    It is written in the transaction of what it counts, by set statements; a consistency check recounts it.
+    """
+
+    pk = models.CompositePrimaryKey("tenant_id", "key", "period")
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False, related_name="+")
+    key = models.CharField(max_length=100)
+    period = models.DateField()
+    amount = models.BigIntegerField(default=0)
+
+    objects = TenantManager()
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.period}: {self.amount}"
+
+
+class LimitWarning(models.Model):
+    """A tenant has reached this part of a limit in this month; said once."""
+
+    pk = models.CompositePrimaryKey("tenant_id", "key", "period", "percent")
+    tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False, related_name="+")
+    key = models.CharField(max_length=100)
+    period = models.DateField()
+    percent = models.PositiveSmallIntegerField()
+    used = models.BigIntegerField(help_text="In what the counter counts.")
+    allowed = models.BigIntegerField(help_text="In the limit's own unit.")
+    at = models.DateTimeField(db_default=Now())
+    is_released = models.BooleanField(db_default=False, help_text="Its period is over, and its tenant runs again.")
+
+    objects = TenantManager()
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["period"], condition=models.Q(percent=100, is_released=False), name="limit_warning_open"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.percent} %"

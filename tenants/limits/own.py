@@ -1,0 +1,77 @@
+"""Limits that the tenants app declares: API keys, and rates of requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from django.conf import settings
+from django.utils.translation import gettext_noop
+
+from tenants.limits.declared import Limit, Span
+
+API_KEYS: Final = Limit(
+    key="api_keys",
+    title=gettext_noop("API keys"),
+    unit=gettext_noop("keys"),
+    counts=gettext_noop("API keys of the tenant that are neither revoked nor expired."),
+    span=Span.NOW,
+    enforced_at="issue",
+    default=50,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """The two limits of a bucket of requests: how fast it fills, and how much it holds."""
+
+    name: str
+    per_minute: Limit
+    burst: Limit
+
+
+def _request_limits(name: str, titles: tuple[str, str], counts: tuple[str, str]) -> RequestLimits:
+    per_minute, burst = getattr(settings, f"{name.upper()}_REQUEST_RATE")
+    return RequestLimits(
+        name,
+        Limit(
+            f"{name}_requests_per_minute",
+            titles[0],
+            gettext_noop("units/min"),
+            counts[0],
+            Span.MINUTE,
+            "request",
+            per_minute,
+        ),
+        Limit(f"{name}_request_burst", titles[1], gettext_noop("units"), counts[1], Span.NOW, "request", burst),
+    )
+
+
+KEY_REQUESTS: Final = _request_limits(
+    "key",
+    (gettext_noop("Requests of a key a minute"), gettext_noop("Requests of a key at once")),
+    (
+        gettext_noop("What the requests of one API key may cost, over time."),
+        gettext_noop("What they may cost at once after a time of rest."),
+    ),
+)
+SESSION_REQUESTS: Final = _request_limits(
+    "session",
+    (gettext_noop("Requests of a person a minute"), gettext_noop("Requests of a person at once")),
+    (
+        gettext_noop("What the requests of one person may cost, over time."),
+        gettext_noop("What they may cost at once after a time of rest."),
+    ),
+)
+TENANT_REQUESTS: Final = _request_limits(
+    "tenant",
+    (gettext_noop("Requests a minute"), gettext_noop("Requests at once")),
+    (
+        gettext_noop("What all requests of the tenant may cost, over time."),
+        gettext_noop("What they may cost at once after a time of rest."),
+    ),
+)
+REQUEST_LIMITS: Final = tuple(
+    limit for rate in (KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS) for limit in (rate.per_minute, rate.burst)
+)
+LIMITS: Final = (API_KEYS, *REQUEST_LIMITS)

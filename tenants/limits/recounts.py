@@ -1,0 +1,65 @@
+"""Counters of what tenants store, proved by a recount of what they count, a page of tenants at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from tenants.context import all_tenants
+from tenants.database.prepared import planned_cursor
+from tenants.database.sql import load_sql
+from tenants.limits.declared import NO_PERIOD, Limit
+from tenants.tenancy.queries import TenantPage
+
+_SQL = load_sql(__file__)
+_RECOUNTED = (
+    "WITH recounted AS (SELECT tenant_id, ({amount})::bigint AS amount FROM {table} WHERE {in_page} GROUP BY 1)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CounterDifference:
+    """A counter that is not what its rows add up to."""
+
+    tenant_id: UUID
+    key: str
+    counted: int
+    recounted: int
+
+    def values(self) -> dict[str, Any]:
+        """What a sentence about it tells."""
+        return {
+            "tenant": self.tenant_id,
+            "counter": self.key,
+            "counted": f"{self.counted:,}",
+            "recounted": f"{self.recounted:,}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCounter:
+    """The counter of a limit of ``Span.NOW``, and the rows that it counts.
+
+    ``table`` has a row or more a tenant; ``amount`` is SQL of what those of one tenant add up to.
+    """
+
+    limit: Limit
+    table: str
+    amount: str
+
+    def verify_page(self, page: TenantPage, *, repair: bool = False) -> Sequence[CounterDifference]:
+        """Return the counters of a page of tenants that differ; ``repair`` writes the recount, in one transaction."""
+        parameters: dict[str, Any] = {**page.parameters(), "key": self.limit.key, "period": NO_PERIOD}
+        recounted = _RECOUNTED.format(amount=self.amount, table=self.table, in_page=_SQL["in_page"])
+        with all_tenants(), planned_cursor(class_row(CounterDifference)) as cursor:
+            if repair:
+                cursor.execute(_SQL["lock_counters"], parameters)
+            cursor.execute(recounted + _SQL["compare_counters"], parameters)
+            differences = list(cursor.fetchall())
+            if repair and differences:
+                cursor.execute(recounted + _SQL["write_counters"], parameters)
+        return differences

@@ -1,0 +1,45 @@
+"""Who: tiers, plans, tenants, members, keys and the record of what they did."""
+
+from tenants.access.models import ApiKey, Invitation, Membership, PlatformMembership, Role
+from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal
+from tenants.encryption.models import TenantDataKey
+from tenants.erasure.models import ErasureStatus, TenantErasure
+from tenants.limits.models import LimitWarning, TenantLimit, TenantUsage
+from tenants.plans.models import Plan, PlanLimit, PlanVersion, Tier
+from tenants.secrets.models import TenantSecret
+from tenants.settings.models import TenantSettings
+from tenants.tenancy.bases import NamedModel, TenantModel
+from tenants.tenancy.models import Tenant, TenantStatus
+from tenants.versions.models import VersionedModel, VersionFacts
+
+__all__ = [
+    "ApiKey",
+    "AuditCounter",
+    "AuditHead",
+    "AuditLogEntry",
+    "AuditPending",
+    "AuditRemoval",
+    "AuditSeal",
+    "ErasureStatus",
+    "Invitation",
+    "LimitWarning",
+    "Membership",
+    "NamedModel",
+    "Plan",
+    "PlanLimit",
+    "PlanVersion",
+    "PlatformMembership",
+    "Role",
+    "Tenant",
+    "TenantDataKey",
+    "TenantErasure",
+    "TenantLimit",
+    "TenantModel",
+    "TenantSecret",
+    "TenantSettings",
+    "TenantStatus",
+    "TenantUsage",
+    "Tier",
+    "VersionFacts",
+    "VersionedModel",
+]

@@ -1,0 +1,1 @@
+"""Plans and tiers: what tenants have bought."""

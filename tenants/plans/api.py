@@ -1,0 +1,130 @@
+"""`plans/`: what tenants have bought, for those who sell it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.access.permissions import Permission
+from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.limits.declared import MAX_LIMIT_VALUE
+from tenants.models import Plan
+from tenants.plans.models import MOST_CONCURRENCY, MOST_WEIGHT
+from tenants.plans.queries import find_plans, get_plan
+from tenants.plans.retry_rules import MOST_DELAY_SECONDS, MOST_DELAYS, MOST_RETRIES
+from tenants.plans.service import PLANS, update_plan
+from tenants.versions.api import (
+    PlanEditorViewSet,
+    PlanEditSerializer,
+    WaitingVersionSerializer,
+    version_operations,
+    versioned_permissions,
+)
+from tenants.versions.queries import waiting_versions
+
+_MAX_INTEGER = 2**31 - 1
+
+
+class RetryRuleSerializer(StrictSerializer):
+    """What a plan says of a kind's retries: one of the two, or both."""
+
+    max_retries = WholeNumberField(
+        min_value=0, max_value=MOST_RETRIES, required=False, help_text="A ceiling: it raises no kind's own number."
+    )
+    delays_seconds = serializers.ListField(
+        child=WholeNumberField(min_value=0, max_value=MOST_DELAY_SECONDS),
+        min_length=1,
+        max_length=MOST_DELAYS,
+        required=False,
+        help_text="Instead of the kind's own; the last one repeats. Each is multiplied by 0.9 to 1.1.",
+    )
+
+
+class PlanSerializer(serializers.Serializer[Plan]):
+    """A plan with its limits."""
+
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    tier = serializers.CharField(source="tier_id")
+    weight = serializers.IntegerField(help_text="Share of the workers against other tenants.")
+    max_concurrency = serializers.IntegerField()
+    max_waiting_jobs = serializers.IntegerField()
+    submits_per_minute = serializers.IntegerField()
+    worker_seconds_per_month = serializers.IntegerField()
+    max_priority = serializers.IntegerField()
+    retry_rules = serializers.DictField(
+        child=RetryRuleSerializer(), help_text="How jobs are tried again, by kind; `*` is every kind."
+    )
+    limits = serializers.SerializerMethodField(help_text="Limits that plug-ins declare, by key.")
+    version = serializers.IntegerField(help_text="Number of the version in effect.")
+    waiting_versions = serializers.SerializerMethodField()
+
+    def get_limits(self, plan: Plan) -> dict[str, int]:
+        return {limit.key: limit.value for limit in plan.limits.all()}
+
+    def get_waiting_versions(self, plan: Plan) -> list[dict[str, Any]]:
+        return list(WaitingVersionSerializer(waiting_versions(plan), many=True).data)
+
+
+class PlanChangeSerializer(PlanEditSerializer):
+    """New values of some fields; `limits` replaces all limits of plug-ins."""
+
+    name = NameField(max_length=100, required=False)
+    tier = NameField(max_length=50, required=False, help_text="Its slug.")
+    weight = WholeNumberField(min_value=1, max_value=MOST_WEIGHT, required=False)
+    max_concurrency = WholeNumberField(min_value=0, max_value=MOST_CONCURRENCY, required=False)
+    max_waiting_jobs = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    submits_per_minute = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    worker_seconds_per_month = WholeNumberField(min_value=0, max_value=_MAX_INTEGER, required=False)
+    max_priority = WholeNumberField(min_value=0, max_value=32_767, required=False)
+    retry_rules = serializers.DictField(
+        child=RetryRuleSerializer(), required=False, help_text="By kind, `*` for every kind; replaces all rules."
+    )
+    limits = serializers.DictField(
+        child=WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE), required=False, help_text="By key."
+    )
+
+    def validate_limits(self, limits: dict[str, int]) -> dict[str, int]:
+        for key in limits:
+            NameField(max_length=100).run_validation(key)
+        return limits
+
+
+@extend_schema_view(**version_operations("plans"))
+class PlanViewSet(PlanEditorViewSet):
+    """Plans of all tenants."""
+
+    model = Plan
+    serializer_class = PlanSerializer
+    permissions = versioned_permissions(Permission.PLANS_MANAGE)
+    lookup_field = "slug"
+    lookup_value_regex = "[-a-zA-Z0-9_]{1,50}"
+    versioned = PLANS
+    find = staticmethod(get_plan)
+    http_method_names: ClassVar[list[str]] = ["get", "head", "patch", "post"]
+
+    def get_queryset(self) -> Any:
+        return find_plans()
+
+    @extend_schema(operation_id="plans_list", responses=PlanSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List plans."""
+        return super().list(request)
+
+    @extend_schema(operation_id="plans_retrieve")
+    def retrieve(self, request: Request, slug: str) -> Response:
+        """Show a plan and which versions of it wait for their time."""
+        return self.answer(get_plan(slug))
+
+    @extend_schema(operation_id="plans_update", request=PlanChangeSerializer)
+    def partial_update(self, request: Request, slug: str) -> Response:
+        """Change a plan, now or from a time on; all its tenants feel it, also what waits already."""
+        changes, options = self.read(PlanChangeSerializer).split()
+        limits = changes.pop("limits", None)
+        plan = self.begin_plan_edit(slug, options)
+        update_plan(plan=plan, changes=changes, limits=limits, **options)
+        return self.answer(plan)

@@ -1,0 +1,173 @@
+"""Changing what a plan grants; its tenants feel it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import copy
+from datetime import datetime
+from typing import Any, cast
+
+from tenants.audit.service import record_audit
+from tenants.context import all_tenants
+from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError
+from tenants.limits.declared import MAX_LIMIT_VALUE
+from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
+from tenants.names import clean_name, clean_slug
+from tenants.plans.queries import get_plan
+from tenants.signals import tenant_scheduling_changed
+from tenants.tenancy.changes import Difference, assign
+from tenants.versions.hooks import Content
+from tenants.versions.service import Versioned
+
+PLAN_FIELDS = (
+    "name",
+    "tier",
+    "weight",
+    "max_concurrency",
+    "max_waiting_jobs",
+    "submits_per_minute",
+    "worker_seconds_per_month",
+    "max_priority",
+    "retry_rules",
+)
+# What a version says that was written before plans had the field.
+_SINCE: Content = {"retry_rules": {}}
+
+
+def create_tier(*, slug: str, name: str, rank: int) -> Tier:
+    """A new class of service; a greater rank is a better one."""
+    with all_tenants():
+        tier = Tier()
+        created = assign(tier, {"slug": clean_slug(slug), "name": clean_name(name, max_length=100), "rank": rank})
+        tier.save(force_insert=True)
+        record_audit(action="tier.created", target=tier, after=created.after)
+    return tier
+
+
+def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
+    """Change `name` or `rank` of a tier; its slug is what others know it by and stays."""
+    if strays := set(changes) - {"name", "rank"}:
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
+    with all_tenants():
+        locked = Tier.objects.select_for_update(no_key=True).get(pk=tier.pk)
+        difference = assign(locked, dict(changes))
+        if difference:
+            locked.save(update_fields=list(difference.after))
+            record_audit(action="tier.updated", target=locked, before=difference.before, after=difference.after)
+    return locked
+
+
+def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = "") -> Plan:
+    """A new plan with the given fields, and with the limits that plug-ins declare."""
+    with all_tenants():
+        plan = Plan()
+        created = assign(plan, values)
+        plan.save(force_insert=True)
+        set_limits = _write_limits(plan, limits or {})
+        PLANS.begin(plan, reason=reason)
+        record_audit(action="plan.created", target=plan, after={**created.after, **set_limits.after}, reason=reason)
+    return plan
+
+
+def update_plan(
+    *,
+    plan: Plan,
+    changes: Mapping[str, Any],
+    limits: Mapping[str, int] | None = None,
+    reason: str = "",
+    expected_version: int | None = None,
+    effective_from: datetime | None = None,
+) -> PlanVersion | None:
+    """Change fields of a plan, and if `limits` is given replace its limits by them: its next version.
+
+    None where nothing changes. `PlanChangedError` where the plan is not at `expected_version` any more.
+    """
+    if strays := set(changes) - set(PLAN_FIELDS):
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
+
+    def revise(content: Content) -> Content:
+        values = {name: value.pk if isinstance(value, Tier) else value for name, value in changes.items()}
+        return content | values | ({} if limits is None else {"limits": dict(limits)})
+
+    return cast(
+        "PlanVersion | None",
+        PLANS.edit(plan, revise, reason=reason, expected_version=expected_version, effective_from=effective_from),
+    )
+
+
+class _Plans(Versioned[Plan]):
+    """Plans with their limits."""
+
+    noun = owner = "plan"
+    changed_action = "plan.updated"
+    versions = PlanVersion
+
+    def find(self, name: str) -> Plan:
+        return get_plan(name)
+
+    def lock(self, plan: Plan) -> Plan:
+        locked = Plan.objects.select_for_update(no_key=True).filter(pk=plan.pk).first()
+        if locked is None:
+            raise PlanNotFoundError
+        return locked
+
+    def describe(self, plan: Plan) -> Content:
+        limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
+        return {name: plan.tier_id if name == "tier" else getattr(plan, name) for name in PLAN_FIELDS} | {
+            "limits": limits
+        }
+
+    def check(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        rules = content.get("retry_rules", {})
+        if not isinstance(rules, dict):  # Django takes what is empty for nothing, and asks no validator
+            raise FieldInvalidError("retry_rules: It must be an object of rules by kind.")
+        self._assign(copy(plan), content)
+        for key, value in content["limits"].items():
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_LIMIT_VALUE:
+                raise FieldInvalidError(
+                    "limits.%(key)s: It must lie between 0 and %(greatest)s.", {"key": key, "greatest": MAX_LIMIT_VALUE}
+                )
+
+    def put(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        self._assign(plan, content)
+        plan.save(update_fields=[*PLAN_FIELDS, "version"])
+        _write_limits(plan, content["limits"])
+        _announce(plan)
+
+    def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
+        limits: dict[str, Any] = content["limits"]
+        whole = {**_SINCE, **content}
+        rules = {f"retry_rules.{kind}": rule for kind, rule in whole["retry_rules"].items()}
+        return {name: whole[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
+
+    def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
+        tier = Tier.objects.filter(pk=content["tier"]).first()
+        if tier is None:
+            raise PlanContentInvalidError("There is no tier %(tier)r any more.", {"tier": content["tier"]})
+        whole = {**_SINCE, **content}
+        assign(plan, {name: whole[name] for name in PLAN_FIELDS} | {"tier": tier})
+
+
+PLANS = _Plans()
+
+
+def _write_limits(plan: Plan, limits: Mapping[str, int]) -> Difference:
+    """Make the plan's limits equal `limits`, in three set statements."""
+    existing = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
+    changed = {key: value for key, value in limits.items() if existing.get(key) != value}
+    removed = [key for key in existing if key not in limits]
+    PlanLimit.objects.filter(plan=plan, key__in=removed).delete()
+    PlanLimit.objects.bulk_create(
+        [PlanLimit(plan=plan, key=key, value=value) for key, value in changed.items()],
+        update_conflicts=True,
+        unique_fields=["plan", "key"],
+        update_fields=["value"],
+    )
+    before = {key: existing.get(key) for key in [*changed, *removed]}
+    return Difference(before, {**changed, **dict.fromkeys(removed)})
+
+
+def _announce(plan: Plan) -> None:
+    tenant_ids = list(Tenant.objects.filter(plan=plan).values_list("pk", flat=True))
+    if tenant_ids:
+        tenant_scheduling_changed.send(sender=Plan, tenant_ids=tenant_ids)

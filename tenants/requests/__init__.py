@@ -1,0 +1,1 @@
+"""Requests: bodies, clients that are slow, long polls."""

@@ -1,0 +1,170 @@
+"""Request bodies: how large one may be, where it is kept, and how much room all of them may take.
+
+A body is as large as its route takes if the request has access, and small if it has none: who sends credentials that
+are not valid has no access. Larger bodies are refused before anything is read if they declare their length.
+
+Bodies are taken in whole before a transaction is opened. A client sends as slowly as it likes. Read inside the view,
+its body would keep a transaction open and idle, until PostgreSQL ended it; a slow upload then failed for no fault of
+its own. A client that sends at less than the least rate is cut off.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import SpooledTemporaryFile
+from typing import IO
+from uuid import UUID
+
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest
+from django.urls import Resolver404, resolve
+
+from tenants.exceptions import BodiesBusyError, BodyTooLargeError, BodyTooSlowError, LengthRequiredError
+from tenants.requests.receiving import receipt_of
+
+# Of a request without access, and of one with access to an address that takes no body.
+MAX_ANONYMOUS_BYTES = 64 * 1024
+# Of anything but files, at most; other views take DATA_UPLOAD_MAX_MEMORY_SIZE or their own `max_body_bytes`. A text of
+# this size costs a process some 200 MiB once it is parsed.
+MAX_TEXT_BYTES = 8 * 1024 * 1024
+# A request that is answered before its body was read is read on for so long, and so far as a text may be large.
+REST_SECONDS = 2.0
+# Of one request with files, each of which has a limit of its own.
+MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
+_FILES = "multipart/form-data"
+_PART_BYTES = 64 * 1024
+
+
+class BodySpace:
+    """Bytes that bodies may take up at once in temporary files of this process; of one owner, half of them.
+
+    An owner is a tenant; the platform's people are one owner together (None).
+    """
+
+    def __init__(self) -> None:
+        self._taken: Counter[UUID | None] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, owner: UUID | None, size: int) -> None:
+        """Take so many bytes; raise `BodiesBusyError` if fewer are left, or left to the owner."""
+        with self._lock:
+            is_full = self._taken.total() + size > settings.BODY_SPACE_BYTES
+            if is_full or self._taken[owner] + size > largest_share():
+                raise BodiesBusyError
+            self._taken[owner] += size
+
+    def give_back(self, owner: UUID | None, size: int) -> None:
+        with self._lock:
+            self._taken[owner] -= size
+            self._taken = +self._taken  # without owners that have nothing
+
+
+space = BodySpace()
+
+
+def largest_share() -> int:
+    """Return how many bytes of the space one owner may take."""
+    return int(settings.BODY_SPACE_BYTES) // 2
+
+
+class Share:
+    """The bytes of one request in `space`; leaving the context gives them back."""
+
+    def __init__(self, content_type: str | None) -> None:
+        # Files are written a second time as the body is parsed.
+        self._copies = 2 if (content_type or "").partition(";")[0].strip().lower() == _FILES else 1
+        self._taken = 0
+        self._owner: UUID | None = None
+
+    def __enter__(self) -> Share:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        space.give_back(self._owner, self._taken)
+
+    def take(self, size: int, *, owner: UUID | None) -> None:
+        """Take room for so many more bytes of the body, all of one owner.
+
+        Raise `BodiesBusyError` if there is none left, `BodyTooLargeError` if there never is.
+        """
+        require_size(self._taken // self._copies + size, largest_share() // self._copies)
+        space.take(owner, self._copies * size)
+        self._owner = owner
+        self._taken += self._copies * size
+
+
+@contextmanager
+def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None = None) -> Iterator[None]:
+    """Read the body from the client, into memory or where it is large into a temporary file.
+
+    Raise `LengthRequiredError`, `BodyTooLargeError` and `BodiesBusyError` before anything is read, `BodyTooSlowError`
+    if the client is cut off meanwhile. Read nothing if the request has no access: its view reads a short body itself,
+    and reads an early end once the client is cut off. Under ASGI the entrance has bounded the body, and Django has
+    read it.
+    """
+    if not isinstance(request, WSGIRequest):
+        yield
+        return
+    length = _declared_length(request, has_access=has_access)
+    if length > MAX_ANONYMOUS_BYTES:
+        require_size(length, limit_of_route(request.path_info, request.method) if has_access else MAX_ANONYMOUS_BYTES)
+    if not length or not has_access or isinstance(request._stream, SpooledTemporaryFile):  # noqa: SLF001
+        if not length and (receipt := receipt_of(request.environ)) is not None:
+            receipt.end()
+        yield
+        return
+    memory = settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+    with Share(request.content_type) as share, SpooledTemporaryFile(max_size=memory) as spool:
+        if length > memory:
+            share.take(length, owner=owner)
+        _copy_body(request, spool)
+        spool.seek(0)
+        request._stream = spool  # type: ignore[assignment]  # noqa: SLF001
+        yield
+
+
+def _copy_body(request: WSGIRequest, spool: IO[bytes]) -> None:
+    """Copy the body into a file; raise `BodyTooSlowError` if the client is cut off before its end."""
+    receipt, received = receipt_of(request.environ), 0
+    # What WSGIRequest and REST framework read from.
+    while part := request._stream.read(_PART_BYTES):  # noqa: SLF001
+        spool.write(part)
+        received += len(part)
+        if receipt is not None:
+            receipt.note(received)
+            if receipt.is_cut_off:
+                break
+    if receipt is not None:
+        receipt.end()
+        if receipt.is_cut_off:
+            raise BodyTooSlowError
+
+
+def limit_of_route(path: str, method: str | None) -> int:
+    """Return how many bytes the body of a request with access may have: what its view or the view's action takes."""
+    try:
+        view = resolve(path).func
+    except Resolver404:
+        return MAX_ANONYMOUS_BYTES
+    action = getattr(view, "actions", {}).get((method or "").lower())
+    owner = getattr(view, "cls", view)
+    limit: int | None = getattr(owner, "max_upload_bytes", {}).get(action) or getattr(owner, "max_body_bytes", None)
+    return limit or settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+def require_size(size: int, limit: int) -> None:
+    """Raise `BodyTooLargeError` if the size is above the limit."""
+    if size > limit:
+        raise BodyTooLargeError("The body is larger than %(limit)s bytes.", {"limit": limit})
+
+
+def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
+    declared = request.META.get("CONTENT_LENGTH") or ""
+    if has_access and not declared and request.META.get("HTTP_TRANSFER_ENCODING"):
+        # WSGI has no end of a body but its length: Django would take the body for an empty one.
+        raise LengthRequiredError
+    return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0

@@ -1,0 +1,125 @@
+"""Long polls: a request that waits holds no transaction, no connection and no place, and is then asked again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth.middleware import get_user
+from django.db import InterfaceError, OperationalError, connection
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.utils.functional import SimpleLazyObject
+
+# Where an ASGI request's scope has the way to let another in.
+LEAVE_ENTRANCE = "entrance.leave"
+# Of those who have stepped aside, so many look at once: a look takes a connection.
+LOOKS_AT_ONCE = 4
+_looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
+
+
+def step_aside(request: HttpRequest) -> None:
+    """Hold no connection while the request waits, and under ASGI no place at the entrance."""
+    let_go_of_connection()
+    leave: Callable[[], object] | None = getattr(request, "scope", {}).get(LEAVE_ENTRANCE)
+    if leave is not None:
+        leave()
+
+
+@contextmanager
+def looking() -> Iterator[None]:
+    """A look of whoever has stepped aside: its turn among few, and a connection for as long."""
+    with _looks:
+        try:
+            yield
+        finally:
+            let_go_of_connection()
+
+
+def let_go_of_connection() -> None:
+    """Close it; its thread opens another when it asks again."""
+    # A test's own transaction spans its requests; there the connection is not ours to close.
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+# How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
+# is not kept waiting for a second more.
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 1.0
+# A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
+places = threading.BoundedSemaphore(settings.WAITS_PER_PROCESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """How long a request would wait, and whether there is news by now: asked in no transaction, and with no scope."""
+
+    seconds: float
+    has_news: Callable[[], bool]
+
+
+class WaitMiddleware:
+    """Stands around the transaction of the request; while it waits, no connection is held."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        wait = getattr(request, "wait", None)
+        if not isinstance(wait, Wait):
+            return response
+        request.wait = None  # type: ignore[attr-defined]
+        request.has_waited = True  # type: ignore[attr-defined]
+        if not places.acquire(blocking=False):
+            _forget_user(request)
+            return self.get_response(request)
+        try:
+            step_aside(request)
+            watch(wait)
+        finally:
+            places.release()
+        _forget_user(request)
+        with looking():
+            return self.get_response(request)
+
+
+def wait_for_news(request: HttpRequest, wait: Wait) -> HttpResponse:
+    """What a view answers that would wait. Nobody sees it: the view is asked again."""
+    request.wait = wait  # type: ignore[attr-defined]
+    return HttpResponse(status=204)
+
+
+def has_waited(request: HttpRequest) -> bool:
+    """Whether the view is asked for the second time, and answers now."""
+    return bool(getattr(request, "has_waited", False))
+
+
+def watch(wait: Wait) -> None:
+    """Look again and again until there is news, the time is over, or the database does not answer."""
+    give_up_at = time.monotonic() + wait.seconds
+    pause = FIRST_PAUSE_SECONDS
+    while (left := give_up_at - time.monotonic()) > 0:
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, LAST_PAUSE_SECONDS)
+        with looking():
+            try:
+                if wait.has_news():
+                    break
+            except (OperationalError, InterfaceError):
+                # The view meets it as well, and says so.
+                break
+
+
+def _forget_user(request: HttpRequest) -> None:
+    """Read the account of the session again when it is asked for: it may have lost its rights."""
+    if hasattr(request, "session"):
+        request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
+
+
+def _user_of(request: HttpRequest) -> object:
+    request.__dict__.pop("_cached_user", None)
+    return get_user(request)

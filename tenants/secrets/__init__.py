@@ -1,0 +1,1 @@
+"""Stored secrets and references to them."""

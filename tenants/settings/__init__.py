@@ -1,0 +1,1 @@
+"""Settings of tenants: declared by apps, stored by tenant."""

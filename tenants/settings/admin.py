@@ -1,0 +1,130 @@
+"""A tenant's settings in the console: one page, made from what the installed apps declare."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect, QueryDict
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
+from django.utils.translation import gettext
+
+from tenants.access.permissions import Permission
+from tenants.console.base import ReadOnlyAdmin
+from tenants.exceptions import DomainError, SettingsStaleError
+from tenants.models import Tenant, TenantSettings
+from tenants.settings.forms import SettingsForm, lines_of
+from tenants.settings.queries import effective_values, orphaned_keys, read_stored
+from tenants.settings.schema import setting_groups
+from tenants.settings.service import change_settings
+
+LISTED_TENANTS = 100
+
+
+@admin.register(TenantSettings)
+class TenantSettingsAdmin(ReadOnlyAdmin):
+    """Members reach their own tenant's page, platform people choose a tenant first."""
+
+    view_permission = Permission.TENANT_VIEW
+
+    def get_urls(self) -> list[URLPattern]:
+        page = self.guard(self.settings_view, Permission.TENANT_VIEW)
+        return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """The tenant's own page, or the list of tenants to choose from."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        tenant = self.access(request).tenant
+        if tenant is not None:
+            return self._show(request, tenant.pk)
+        wanted = request.GET.get("q", "").strip()
+        tenants = Tenant.objects.filter(slug__contains=wanted) if wanted else Tenant.objects.all()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Settings"),
+            "opts": self.opts,
+            "tenants": tenants.order_by("slug")[:LISTED_TENANTS],
+            "wanted": wanted,
+        }
+        return TemplateResponse(request, "tenants/admin/settings_choose.html", context)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        # What changes them is the page of their tenant alone.
+        if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404(gettext("There are no such settings."))
+        return self._show(request, row.tenant_id)
+
+    def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
+        """The page: a POST changes what was touched and comes back to it."""
+        if request.method not in {"GET", "HEAD", "POST"}:
+            return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
+        return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
+
+    def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:
+        may_edit = self.access(request).may(Permission.TENANT_MANAGE)
+        # Before any row is looked for, as everywhere.
+        if sent is not None and not may_edit:
+            raise PermissionDenied
+        tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
+        if tenant is None:
+            raise Http404(gettext("There is no such tenant."))
+        row = read_stored(tenant.pk)
+        form = SettingsForm(
+            sent,
+            values=effective_values(row.stored),
+            may_edit_all=self.access(request).may(Permission.TENANTS_MANAGE),
+            is_frozen=not may_edit,
+            initial={"version": row.version},
+        )
+        if sent is not None and form.is_valid() and self._save(request, tenant, form):
+            return HttpResponseRedirect(request.path)
+        return self._page(request, tenant, row, form, may_edit=may_edit)
+
+    def _save(self, request: HttpRequest, tenant: Tenant, form: SettingsForm) -> bool:
+        """Whether the change was taken; a refusal is shown beside the fields it names."""
+        try:
+            change_settings(
+                tenant=tenant,
+                values=form.changes(),
+                reset=form.resets(),
+                version=form.cleaned_data["version"],
+                reason=form.cleaned_data["reason"],
+                by_platform=self.access(request).may(Permission.TENANTS_MANAGE),
+            )
+        except SettingsStaleError:
+            form.tell_stale(read_stored(tenant.pk).version)
+            return False
+        except DomainError as refusal:
+            named = [fault for fault in refusal.errors if fault.get("field") in form.fields]
+            for fault in named:
+                form.add_error(fault["field"], fault["detail"])
+            if not named:
+                form.add_error(None, refusal.detail)
+            return False
+        messages.success(request, gettext("The settings are saved."))
+        return True
+
+    def _page(
+        self, request: HttpRequest, tenant: Tenant, row: TenantSettings, form: SettingsForm, *, may_edit: bool
+    ) -> HttpResponse:
+        context = {
+            **self.admin_site.each_context(request),
+            "title": gettext("Settings of %(tenant)s") % {"tenant": tenant},
+            "opts": self.opts,
+            "tenant": tenant,
+            "form": form,
+            "groups": [(group.title, lines_of(group, form, row.stored)) for group in setting_groups()],
+            "orphaned": orphaned_keys(row.stored),
+            "may_edit": may_edit,
+        }
+        status = 422 if form.errors else 200
+        return TemplateResponse(request, "tenants/admin/settings.html", context, status=status)

@@ -1,0 +1,137 @@
+"""A form for a tenant's settings, made from their declarations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenants.console.json_fields import StrictJSONField
+from tenants.console.seen import SeenField, advice, changed_since, marks_of, resent, told
+from tenants.settings.schema import Setting, SettingGroup, setting_groups
+
+
+class SettingsForm(forms.Form):
+    """Every setting as a field under its key, and a box that puts it back to its default.
+
+    `changes` and `resets` are what the service is asked for; a value that was not touched is not among them.
+    """
+
+    version = forms.IntegerField(widget=forms.HiddenInput)
+    seen = SeenField()
+    reason = forms.CharField(max_length=500, required=False, label=_("Reason, kept in the audit log"))
+
+    def __init__(
+        self, *args: Any, values: Mapping[str, Any], may_edit_all: bool, is_frozen: bool, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._values = values
+        self.fields["seen"].initial = marks_of(self._marked())
+        for group in setting_groups():
+            for setting in group.settings:
+                field = field_of(setting)
+                field.disabled = is_frozen or (setting.editor == "platform" and not may_edit_all)
+                field.initial = None if setting.is_secret else values[setting.key]
+                self.fields[setting.key] = field
+                self.fields[reset_name(setting)] = forms.BooleanField(
+                    required=False, disabled=field.disabled, label=_("Back to the default")
+                )
+
+    def tell_stale(self, version: int) -> None:
+        """Say what somebody else has changed meanwhile; what was typed stands, and saved again goes on top of that."""
+        try:
+            names = changed_since(self.data.get("seen", ""), self._marked())
+        except ValueError:
+            names = []
+        titles = {setting.key: setting.title for setting in _settings()}
+        what = [told(titles[name], self._values[name]) for name in names]
+        self.add_error(None, advice(what or [gettext("a secret, or something that is back to what it was")]))
+        self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
+
+    def _marked(self) -> dict[str, Any]:
+        """What is compared: nobody sees a secret, so nobody overwrites one unseen."""
+        return {setting.key: self._values[setting.key] for setting in _settings() if not setting.is_secret}
+
+    def changes(self) -> dict[str, Any]:
+        """The values that differ from what was shown, less those that go back to their default."""
+        return {
+            setting.key: self.cleaned_data[setting.key]
+            for setting in _settings()
+            if not self.fields[setting.key].disabled
+            and not self.cleaned_data[reset_name(setting)]
+            and self._is_changed(setting)
+        }
+
+    def resets(self) -> list[str]:
+        """The keys that go back to their defaults."""
+        return [setting.key for setting in _settings() if self.cleaned_data[reset_name(setting)]]
+
+    def _is_changed(self, setting: Setting) -> bool:
+        value = self.cleaned_data[setting.key]
+        if setting.is_secret:
+            return value not in (None, "")
+        return bool(value != self._values[setting.key])
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One setting as the page draws it."""
+
+    setting: Setting
+    field: forms.BoundField
+    reset: forms.BoundField
+    is_changed: bool
+    default: str
+
+
+def lines_of(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any]) -> list[Line]:
+    """The settings of a group with their fields."""
+    return [
+        Line(
+            setting=setting,
+            field=form[setting.key],
+            reset=form[reset_name(setting)],
+            is_changed=setting.key in stored,
+            default=_words(setting.default),
+        )
+        for setting in group.settings
+    ]
+
+
+def reset_name(setting: Setting) -> str:
+    """The name of the box beside a setting."""
+    return f"reset:{setting.key}"
+
+
+def field_of(setting: Setting) -> forms.Field:
+    """The form field that fits the setting's schema; JSON as text where none does."""
+    schema = setting.schema
+    options: dict[str, Any] = {"label": gettext(setting.title), "required": False}
+    types = schema.get("type")
+    if setting.is_secret:
+        return forms.CharField(widget=forms.PasswordInput(render_value=False), strip=False, **options)
+    if "enum" in schema and all(isinstance(value, str) for value in schema["enum"]):
+        return forms.ChoiceField(choices=[(value, value) for value in schema["enum"]], **options)
+    if types == "boolean":
+        return forms.BooleanField(**options)
+    if types in ("integer", ["integer", "null"]):
+        options["required"] = types == "integer"
+        return forms.IntegerField(min_value=schema.get("minimum"), max_value=schema.get("maximum"), **options)
+    if types == "string":
+        return forms.CharField(max_length=schema.get("maxLength", 1000), **options)
+    return StrictJSONField(widget=forms.Textarea(attrs={"rows": 3}), **options)
+
+
+def _settings() -> list[Setting]:
+    return [setting for group in setting_groups() for setting in group.settings]
+
+
+def _words(value: Any) -> str:
+    if value is None:
+        return gettext("empty")
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

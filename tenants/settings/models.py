@@ -1,0 +1,28 @@
+"""What a tenant has set for itself."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tenants.tenancy.bases import TenantModel
+
+
+class TenantSettings(TenantModel):
+    """The values that differ from the defaults, by key; a tenant without a row has set nothing.
+
+    Which keys there are, and what they mean, is declared by the installed apps (`tenants.settings.schema`).
+    """
+
+    stored = models.JSONField(_("stored"), default=dict)
+    version = models.PositiveIntegerField(_("version"), default=0, help_text=_("Rises with each change."))
+    updated_at = models.DateTimeField(_("updated at"), db_default=Now())
+
+    class Meta:
+        verbose_name = verbose_name_plural = _("settings")
+        constraints = [models.UniqueConstraint(fields=["tenant"], name="tenant_settings_tenant")]
+
+    def __str__(self) -> str:
+        return gettext("Settings")

@@ -1,0 +1,35 @@
+"""The settings of a tenant that belong to no kind of work."""
+
+from __future__ import annotations
+
+from functools import cache
+from zoneinfo import available_timezones
+
+from django.utils.translation import gettext_noop
+
+from tenants.settings.schema import FORMATS, Setting, SettingGroup
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+@FORMATS.checks("timezone")
+def is_timezone(value: object) -> bool:
+    """Whether the text is a name of the IANA time zone database."""
+    return not isinstance(value, str) or value in _zones()
+
+
+TIMEZONE = Setting(
+    key="timezone",
+    title=gettext_noop("Time zone"),
+    help_text=gettext_noop(
+        "A name of the IANA database, such as Europe/Berlin. New schedules begin with it; the console shows"
+        " times in UTC."
+    ),
+    schema={"type": "string", "format": "timezone", "maxLength": 64},
+    default="UTC",
+    effect=gettext_noop("Takes effect for schedules that are made later."),
+)
+SETTINGS = SettingGroup(gettext_noop("General"), (TIMEZONE,))

@@ -1,0 +1,150 @@
+"""Which settings a tenant has: declared by the installed apps, each with its schema, default and words.
+
+An app names its group in its AppConfig: `tenant_settings = "package.module:SETTINGS"`. Apps other than the two of
+the core begin their keys with their own label, so that no two plug-ins meet.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from django.apps import AppConfig, apps
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.validators import extend
+
+from tenants.exceptions import SettingUnknownError
+from tenants.schema_faults import describe_fault
+from tenants.secrets.references import SecretReference, is_reference
+
+KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
+CORE_APPS = frozenset({"tenants", "scheduling"})
+FORMATS = FormatChecker()
+# JSON Schema takes 1.0 for an integer; whoever counts by a setting does not.
+Validator = extend(
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
+)
+MASK = "••••••"
+LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
+
+type Editor = Literal["tenant", "platform"]
+# Values by key → the faults among them, by key: for what one value alone cannot show.
+type GroupCheck = Callable[[Mapping[str, Any]], Mapping[str, str]]
+
+
+class SettingsInvalidError(Exception):
+    """An app declares settings that are no SettingGroup, or a key that is not its own or taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting. `schema` is JSON Schema 2020-12; the default must fit it.
+
+    `editor` says who may change it: people and keys with `tenant.manage`, or the platform alone. `plan_limit` is
+    the key of a plan's limit that a number may not exceed. The value of a secret goes into the store of secrets, bound
+    to the host of the URL that the setting `host_of` holds; the setting itself is a reference to it.
+    """
+
+    key: str
+    title: str
+    help_text: str
+    schema: Mapping[str, Any]
+    default: Any
+    editor: Editor = "tenant"
+    is_secret: bool = False
+    host_of: str = ""
+    effect: str = LATER_JOBS
+    plan_limit: str = ""
+
+    @property
+    def secret_name(self) -> str:
+        """The name under which the value of a secret is stored."""
+        return self.key.replace(".", "_")
+
+    @property
+    def own_reference(self) -> str:
+        """What stands in the place of a value that was given to the setting itself."""
+        return str(SecretReference(self.secret_name))
+
+    def faults(self, value: Any) -> list[str]:
+        """What is wrong with a value, in the reader's language."""
+        if self.is_secret and is_reference(value):
+            return []
+        return [describe_fault(fault) for fault in _validator(self.key).iter_errors(value)]
+
+    def shown(self, value: Any) -> Any:
+        """The value as it is read by people and kept by the audit log: of a secret its reference."""
+        return MASK if self.is_secret and value not in (None, "") and not is_reference(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class SettingGroup:
+    """The settings of one app, under one heading."""
+
+    title: str
+    settings: tuple[Setting, ...]
+    check: GroupCheck = field(default=lambda values: {})
+
+
+def setting_groups() -> list[SettingGroup]:
+    """All groups, the core's first."""
+    return list(_declared()[0])
+
+
+def all_settings() -> Mapping[str, Setting]:
+    """Every setting by its key, in the order of the groups."""
+    return _declared()[1]
+
+
+def get_setting(key: str) -> Setting:
+    """The setting of that key; SettingUnknownError where no installed app declares it."""
+    setting = all_settings().get(key)
+    if setting is None:
+        raise SettingUnknownError("There is no setting %(key)r.", {"key": key})
+    return setting
+
+
+def reset() -> None:
+    """Forget what was found, so that the next question looks anew; for tests that add a group."""
+    _declared.cache_clear()
+    _validator.cache_clear()
+
+
+@cache
+def _declared() -> tuple[tuple[SettingGroup, ...], Mapping[str, Setting]]:
+    groups: list[SettingGroup] = []
+    by_key: dict[str, Setting] = {}
+    for config in apps.get_app_configs():
+        path = getattr(config, "tenant_settings", "")
+        if not path:
+            continue
+        group = import_string(path.replace(":", "."))
+        if not isinstance(group, SettingGroup):
+            raise SettingsInvalidError(f"{path} is no SettingGroup.")
+        for setting in group.settings:
+            _check_declaration(setting, config, by_key)
+            by_key[setting.key] = setting
+        if strays := [one.key for one in group.settings if one.is_secret and one.host_of not in by_key]:
+            raise SettingsInvalidError(f"{strays[0]} is secret, and its host_of names no setting.")
+        groups.append(group)
+    return tuple(groups), by_key
+
+
+def _check_declaration(setting: Setting, config: AppConfig, taken: Mapping[str, Setting]) -> None:
+    is_own = config.label in CORE_APPS or setting.key.startswith(f"{config.label}.")
+    if not KEY.fullmatch(setting.key) or not is_own or setting.key in taken:
+        raise SettingsInvalidError(f"{config.label} may not name a setting {setting.key!r}.")
+    faults = [*Validator(setting.schema, format_checker=FORMATS).iter_errors(setting.default)]
+    if faults:
+        raise SettingsInvalidError(f"The default of {setting.key} does not fit its schema: {faults[0].message}")
+
+
+@cache
+def _validator(key: str) -> Any:
+    return Validator(dict(get_setting(key).schema), format_checker=FORMATS)

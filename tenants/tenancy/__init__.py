@@ -1,0 +1,1 @@
+"""Tenants themselves: rows, services and pages."""

@@ -1,0 +1,172 @@
+"""Tenants in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext, gettext_lazy
+
+from tenants.access.people_queries import find_places
+from tenants.access.permissions import Permission
+from tenants.console.base import TenantScopedAdmin
+from tenants.console.post_actions import post_action, until_of
+from tenants.erasure.requests import request_erasure
+from tenants.limits.admin import override_address, usage_panel
+from tenants.middleware import choose_tenant
+from tenants.models import Tenant
+from tenants.tenancy.service import (
+    create_tenant,
+    drain_tenant,
+    pause_tenant,
+    reinstate_tenant,
+    resume_tenant,
+    suspend_tenant,
+    update_tenant,
+)
+
+
+@admin.register(Tenant)
+class TenantAdmin(TenantScopedAdmin):
+    """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
+
+    empty_title = gettext_lazy("No tenant yet")
+    empty_text = gettext_lazy("Nothing is submitted without one. Add one above, or run “manage.py create_tenant”.")
+    view_permission = Permission.TENANT_VIEW
+    add_permission = change_permission = Permission.TENANTS_MANAGE
+    list_display = ("slug", "name", "plan", "status", "is_paused", "created_at")
+    list_select_related = ("plan",)
+    list_before_template = "tenants/admin/choose_tenant.html"
+    change_form_outer_after_template = "tenants/admin/usage.html"
+    search_fields = ("slug", "name")
+    post_actions = ("pause", "drain", "resume", "suspend", "reinstate", "erase")
+    fields = (
+        "slug",
+        "name",
+        "plan",
+        "weight_factor",
+        "max_concurrency",
+        "status",
+        "status_reason",
+        "is_paused",
+        "pause_reason",
+        "is_paused_by_platform",
+        "is_draining",
+        "drain_reason",
+        "is_draining_by_platform",
+        "created_at",
+    )
+    readonly_fields = fields[fields.index("status") :]
+
+    def get_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return self.fields if obj else ("slug", "name", "plan")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
+        return ("slug", *self.readonly_fields) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
+        values = form.cleaned_data
+        if change:
+            update_tenant(tenant=obj, changes={name: values[name] for name in form.changed_data})
+        else:
+            created = create_tenant(slug=values["slug"], name=values["name"], plan=values["plan"])
+            obj.pk = created.pk
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        tenant = context.get("original")
+        if tenant is not None:
+            may_override = self.access(request).may(Permission.TENANTS_MANAGE)
+            panel = usage_panel(tenant)
+            context |= {**panel, "may_override": may_override, "override_address": override_address(tenant.pk)}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def get_urls(self) -> list[URLPattern]:
+        choose = self.guard(self.choose_view, Permission.TENANT_VIEW)
+        return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
+
+    def choose_view(self, request: HttpRequest) -> HttpResponse:
+        """Let a member of several tenants look at another of its own."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        for membership in find_places(request.user).memberships:
+            if membership.tenant.slug == request.POST.get("tenant"):
+                choose_tenant(request, membership)
+                return HttpResponseRedirect(reverse("admin:index"))
+        messages.error(request, gettext("There is no such tenant among yours."))
+        return HttpResponseRedirect(reverse("admin:tenants_tenant_changelist"))
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        memberships = find_places(request.user).memberships
+        response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "memberships": memberships})
+        return response
+
+    @post_action(
+        label=gettext_lazy("Pause work"),
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda tenant: not tenant.is_paused,
+    )
+    def pause(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        pause_tenant(tenant=tenant, reason=reason, until=until_of(request))
+        return gettext("The work of %(tenant)s waits.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Drain"),
+        permission=Permission.TENANT_PAUSE,
+        asks_reason=True,
+        asks_until=True,
+        is_offered=lambda tenant: not tenant.is_draining,
+    )
+    def drain(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        drain_tenant(tenant=tenant, reason=reason, until=until_of(request))
+        return gettext("Nothing new is accepted from %(tenant)s; what is there runs out.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Resume work"),
+        permission=Permission.TENANT_PAUSE,
+        is_offered=lambda tenant: tenant.is_paused or tenant.is_draining,
+    )
+    def resume(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        tenant = resume_tenant(tenant=tenant)
+        if tenant.is_paused or tenant.is_draining:
+            return gettext("The platform's stop of %(tenant)s stands; its own has ended.") % {"tenant": tenant}
+        return gettext("The work of %(tenant)s goes on.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Suspend"),
+        permission=Permission.TENANTS_OPERATE,
+        asks_reason=True,
+        asks_until=True,
+        is_danger=True,
+        is_offered=lambda tenant: not tenant.is_suspended,
+    )
+    def suspend(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        suspend_tenant(tenant=tenant, reason=reason, until=until_of(request))
+        return gettext("%(tenant)s is suspended.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Reinstate"),
+        permission=Permission.TENANTS_OPERATE,
+        is_offered=lambda tenant: tenant.is_suspended,
+    )
+    def reinstate(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        reinstate_tenant(tenant=tenant)
+        return gettext("%(tenant)s is active again.") % {"tenant": tenant}
+
+    @post_action(
+        label=gettext_lazy("Erase for good"),
+        permission=Permission.TENANTS_ERASE,
+        asks_reason=True,
+        asks_slug=True,
+        is_danger=True,
+        is_offered=lambda tenant: tenant.is_suspended,
+    )
+    def erase(self, request: HttpRequest, tenant: Tenant, reason: str) -> str:
+        erasure = request_erasure(tenant=tenant, reason=reason, confirm=request.POST.get("confirm", ""))
+        return gettext("%(tenant)s is erased from %(starts_at)s UTC on; until then it can be cancelled.") % {
+            "tenant": tenant,
+            "starts_at": f"{erasure.starts_at:%Y-%m-%d %H:%M}",
+        }

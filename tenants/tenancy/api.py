@@ -1,0 +1,140 @@
+"""`tenants/me/`: the caller's tenant; `tenants/`: all tenants, for staff of the platform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from tenants.access.permissions import Permission
+from tenants.api.pagination import PagingOnly
+from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.context import all_tenants
+from tenants.models import Tenant
+from tenants.tenancy.queries import find_tenant
+from tenants.tenancy.serializers import (
+    StopSerializer,
+    SuspensionSerializer,
+    TenantSerializer,
+    TenantStopsSerializer,
+    WhySerializer,
+)
+from tenants.tenancy.service import drain_tenant, pause_tenant, reinstate_tenant, resume_tenant, suspend_tenant
+
+
+class OwnTenantViewSet(TenantViewSet):
+    """The tenant that the caller acts for."""
+
+    model = Tenant
+    serializer_class = TenantSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "retrieve": Permission.TENANT_VIEW,
+        "pause": Permission.TENANT_PAUSE,
+        "drain": Permission.TENANT_PAUSE,
+        "resume": Permission.TENANT_PAUSE,
+    }
+    pagination_class = None
+    filter_backends: ClassVar[list[Any]] = []
+
+    @extend_schema(operation_id="tenants_me_retrieve")
+    def retrieve(self, request: Request) -> Response:
+        """Show the tenant, its plan and its limits."""
+        return Response(self.get_serializer(self.tenant).data)
+
+    @extend_schema(operation_id="tenants_me_pause", request=StopSerializer)
+    def pause(self, request: Request) -> Response:
+        """Hold the tenant's own work back: it is accepted and waits."""
+        return self._answer(pause_tenant(tenant=self.tenant, **self._read(StopSerializer)))
+
+    @extend_schema(operation_id="tenants_me_drain", request=StopSerializer)
+    def drain(self, request: Request) -> Response:
+        """Accept nothing more of the tenant's own while what is there runs out."""
+        return self._answer(drain_tenant(tenant=self.tenant, **self._read(StopSerializer)))
+
+    @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
+    def resume(self, request: Request) -> Response:
+        """Let the tenant's work go on, and come again; 409 `stopped_by_platform` where the platform has stopped it."""
+        return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
+
+    def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
+        body = serializer_class(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+    def _answer(self, tenant: Tenant) -> Response:
+        return Response(self.get_serializer(tenant).data)
+
+
+class PlatformTenantViewSet(StaffViewSet):
+    """A tenant as the platform's people see it, with all that stops its work."""
+
+    model = Tenant
+    serializer_class = TenantStopsSerializer
+    permissions: ClassVar[Mapping[str, Permission]] = {
+        "list": Permission.PLATFORM_VIEW,
+        "retrieve": Permission.PLATFORM_VIEW,
+        "suspend": Permission.TENANTS_OPERATE,
+        "reinstate": Permission.TENANTS_OPERATE,
+        "pause": Permission.TENANTS_OPERATE,
+        "resume": Permission.TENANTS_OPERATE,
+        "drain": Permission.TENANTS_OPERATE,
+    }
+    filter_backends: ClassVar[list[Any]] = [PagingOnly]
+    lookup_field = "slug"
+    # `tenants/me/` is the caller's own.
+    lookup_value_regex = "(?!me/)[a-z0-9-]{1,50}"
+
+    @extend_schema(operation_id="tenants_list", responses=TenantStopsSerializer(many=True))
+    def list(self, request: Request) -> Response:
+        """List tenants, newest first."""
+        with all_tenants():
+            page = self.paginate_queryset(self.filter_queryset(Tenant.objects.select_related("plan")))
+            return self.get_paginated_response(TenantStopsSerializer(page, many=True).data)
+
+    @extend_schema(operation_id="tenants_retrieve")
+    def retrieve(self, request: Request, slug: str) -> Response:
+        """Show a tenant and what stops its work."""
+        return self._answer(find_tenant(slug))
+
+    @extend_schema(operation_id="tenants_suspend", request=SuspensionSerializer)
+    @action(detail=True, methods=["post"])
+    def suspend(self, request: Request, slug: str) -> Response:
+        """Accept and dispatch nothing of a tenant; what runs goes on unless `cancel_running`."""
+        values = self._read(SuspensionSerializer)
+        return self._answer(suspend_tenant(tenant=find_tenant(slug), **values))
+
+    @extend_schema(operation_id="tenants_reinstate", request=WhySerializer)
+    @action(detail=True, methods=["post"])
+    def reinstate(self, request: Request, slug: str) -> Response:
+        """Undo a suspension."""
+        return self._answer(reinstate_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
+
+    @extend_schema(operation_id="tenants_pause", request=StopSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, slug: str) -> Response:
+        """Hold a tenant's work back: it is accepted and waits."""
+        return self._answer(pause_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
+
+    @extend_schema(operation_id="tenants_resume", request=WhySerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, slug: str) -> Response:
+        """End a tenant's pause and drain; a suspension stays."""
+        return self._answer(resume_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
+
+    @extend_schema(operation_id="tenants_drain", request=StopSerializer)
+    @action(detail=True, methods=["post"])
+    def drain(self, request: Request, slug: str) -> Response:
+        """Accept nothing more from a tenant while what is there runs out."""
+        return self._answer(drain_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
+
+    def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
+        body = serializer_class(data=self.request.data)
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+    def _answer(self, tenant: Tenant) -> Response:
+        return Response(TenantStopsSerializer(tenant).data)

@@ -1,0 +1,103 @@
+"""The tenant: whose work the platform does."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from tenants.database.ids import uuid7
+from tenants.managers import TenantSelfManager
+from tenants.plans.models import Plan
+from tenants.tenancy.bases import NamedModel, PauseFacts
+
+
+class TenantStatus(models.TextChoices):
+    ACTIVE = "active", _("Active")
+    SUSPENDED = "suspended", _("Suspended")
+
+
+class Tenant(NamedModel, PauseFacts):
+    """A customer of the platform.
+
+    `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be
+    the tenant's own (work is accepted and waits), `is_draining` is the opposite of a pause (nothing is accepted and
+    what is there runs out). A pause or drain by the platform is not the tenant's to change or to end.
+    """
+
+    id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
+    slug = models.SlugField(_("slug"), unique=True, max_length=50)
+    name = models.CharField(_("name"), max_length=200)
+    plan = models.ForeignKey(Plan, verbose_name=_("plan"), on_delete=models.PROTECT, related_name="+")
+    weight_factor = models.DecimalField(
+        _("weight factor"),
+        max_digits=6,
+        decimal_places=3,
+        default=Decimal(1),
+        validators=[MinValueValidator(Decimal("0.001"))],
+        help_text=_("Multiplies the plan's weight for this tenant alone."),
+    )
+    max_concurrency = models.PositiveIntegerField(
+        _("max concurrency"), null=True, blank=True, help_text=_("Jobs in flight at once; empty: the plan's number.")
+    )
+    status = models.CharField(_("status"), max_length=20, choices=TenantStatus, default=TenantStatus.ACTIVE)
+    status_reason = models.CharField(_("status reason"), max_length=500, blank=True)
+    suspended_by = models.CharField(_("suspended by"), max_length=200, blank=True, default="", editable=False)
+    suspended_at = models.DateTimeField(_("suspended at"), null=True, blank=True, editable=False)
+    suspended_until = models.DateTimeField(
+        _("suspended until"),
+        null=True,
+        blank=True,
+        help_text=_("It is reinstated by itself at this time; empty: by a person."),
+    )
+    is_draining = models.BooleanField(_("is draining"), default=False)
+    drain_reason = models.CharField(_("drain reason"), max_length=500, blank=True, default="")
+    draining_by = models.CharField(_("draining by"), max_length=200, blank=True, default="", editable=False)
+    draining_at = models.DateTimeField(_("draining at"), null=True, blank=True, editable=False)
+    draining_until = models.DateTimeField(_("draining until"), null=True, blank=True)
+    is_draining_by_platform = models.BooleanField(
+        _("is draining by platform"), default=False, db_default=False, editable=False
+    )
+    drained_at = models.DateTimeField(_("drained at"), null=True, blank=True, editable=False)
+    is_paused = models.BooleanField(_("is paused"), default=False)
+    pause_reason = models.CharField(_("pause reason"), max_length=500, blank=True)
+    is_paused_by_platform = models.BooleanField(
+        _("is paused by platform"), default=False, db_default=False, editable=False
+    )
+    created_at = models.DateTimeField(_("created at"), db_default=Now(), editable=False)
+
+    objects = TenantSelfManager()
+
+    class Meta:
+        verbose_name = _("tenant")
+        verbose_name_plural = _("tenants")
+        ordering = ["slug"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(weight_factor__gt=0), name="tenant_weight_factor_positive"),
+            models.CheckConstraint(condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"),
+        ]
+        # The dispatchers ask for these twice a second; they hold the few tenants that are stopped for a time.
+        indexes = [
+            models.Index(fields=[name], name=f"tenant_{name}", condition=models.Q(**{f"{name}__isnull": False}))
+            for name in ("paused_until", "draining_until", "suspended_until", "draining_at")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_suspended(self) -> bool:
+        return self.status == TenantStatus.SUSPENDED
+
+    @property
+    def concurrency_cap(self) -> int:
+        """Jobs in flight at once: the tenant's own number, else its plan's."""
+        return self.plan.max_concurrency if self.max_concurrency is None else self.max_concurrency
+
+    @property
+    def effective_weight(self) -> Decimal:
+        """The plan's weight times the tenant's own factor."""
+        return self.plan.weight * self.weight_factor

@@ -1,0 +1,49 @@
+"""What every pause, drain and suspension has in common: a reason, who, and until when."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from django.utils.translation import gettext
+
+from tenants.context import current_actor
+from tenants.database.clock import read_moment
+from tenants.exceptions import FieldInvalidError, ReasonRequiredError
+from tenants.names import clean_name
+
+REASON_LIMIT = 500
+# The database also keeps times that no datetime can hold; a row with one could not be read again.
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def require_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
+    """The reason as it is kept; `ReasonRequiredError` if there is none."""
+    if not reason.strip():
+        raise ReasonRequiredError
+    return clean_name(reason, field="reason", max_length=max_length)
+
+
+def expect_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
+    """Like `require_reason`, but the platform itself need not explain what its own rows say."""
+    if current_actor().kind == "system" and not reason.strip():
+        return ""
+    return require_reason(reason, max_length=max_length)
+
+
+def actor_words() -> str:
+    """Who acts, as pages show it: `user:ada`, `command:root@host`, `system`."""
+    actor = current_actor()
+    name = actor.label or actor.id
+    return actor.kind if actor.kind == "system" or not name else f"{actor.kind}:{name}"[:200]
+
+
+def check_until(until: datetime | None, *, field: str = "until") -> datetime:
+    """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
+    now = read_moment()
+    if until is not None and (until.tzinfo is None or not now < until < LATEST):
+        detail = gettext("It must be a time in the future and before the year %(year)s, with its zone.") % {
+            "year": LATEST.year
+        }
+        fault = {"field": field, "code": "field_invalid", "detail": detail}
+        raise FieldInvalidError(f"{field}: {detail}", errors=[fault])
+    return now

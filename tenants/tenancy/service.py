@@ -1,0 +1,236 @@
+"""What the platform does with its tenants. Every change is behind the door, audited, and told to the scheduler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop
+
+from tenants.audit.service import record_audit
+from tenants.context import all_tenants, current_actor
+from tenants.encryption.data_keys import is_sealing, new_data_key
+from tenants.exceptions import (
+    DomainError,
+    ErasureOpenError,
+    FieldInvalidError,
+    PlanNotFoundError,
+    SlugTakenError,
+    TenantNotFoundError,
+)
+from tenants.models import ErasureStatus, Plan, Tenant, TenantDataKey, TenantErasure, TenantStatus
+from tenants.names import clean_name, clean_slug
+from tenants.signals import running_work_unwanted, tenant_scheduling_changed
+from tenants.tenancy.changes import assign
+from tenants.tenancy.pausing import actor_words, check_until, require_reason
+
+_EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
+_OPEN = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
+# Most tenants whose stop is ended by one look; the others' turn comes with the next, half a second later.
+LIFT_LIMIT = 50
+_NOT_PAUSED: Mapping[str, Any] = {
+    "is_paused": False,
+    "pause_reason": "",
+    "paused_by": "",
+    "paused_at": None,
+    "paused_until": None,
+    "is_paused_by_platform": False,
+}
+_NOT_DRAINING: Mapping[str, Any] = {
+    "is_draining": False,
+    "drain_reason": "",
+    "draining_by": "",
+    "draining_at": None,
+    "draining_until": None,
+    "drained_at": None,
+    "is_draining_by_platform": False,
+}
+_NOT_SUSPENDED: Mapping[str, Any] = {
+    "status": TenantStatus.ACTIVE,
+    "status_reason": "",
+    "suspended_by": "",
+    "suspended_at": None,
+    "suspended_until": None,
+}
+_SCHEDULING_FIELDS = frozenset({"plan", "weight_factor", "max_concurrency", "status", "is_paused"})
+
+
+class StoppedByPlatformError(DomainError):
+    code = "stopped_by_platform"
+    category = "conflict"
+    title = gettext_noop("The platform has stopped the tenant's work, and only the platform lets it go on.")
+
+
+def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
+    """A new tenant on `plan` (a Plan or its slug); the name is the slug if none is given."""
+    slug = clean_slug(slug)
+    name = clean_name(name or slug)
+    with all_tenants():
+        tenant = Tenant(slug=slug, name=name, plan=_find_plan(plan))
+        try:
+            with transaction.atomic():
+                tenant.save(force_insert=True)
+        except IntegrityError as error:
+            raise SlugTakenError("A tenant with the slug %(slug)r exists.", {"slug": slug}) from error
+        if is_sealing():
+            # Beforehand: a key is kept in memory only once the transaction that made it is over.
+            TenantDataKey.objects.bulk_create([new_data_key(tenant.pk)])
+        after = {"slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
+        record_audit(action="tenant.created", target=tenant, after=after)
+    return tenant
+
+
+def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
+    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler knows at once."""
+    if strays := set(changes) - _EDITABLE_FIELDS:
+        raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
+    return _change(tenant, "tenant.updated", dict(changes), reason)
+
+
+def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
+    """Put a tenant on another plan."""
+    with all_tenants():
+        return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
+
+
+def suspend_tenant(
+    *, tenant: Tenant, reason: str, until: datetime | None = None, cancel_running: bool = False
+) -> Tenant:
+    """The platform stops a tenant: nothing is accepted from it and nothing of it is dispatched.
+
+    What runs goes on unless `cancel_running`. A suspension of a suspended tenant changes its reason and its end.
+    """
+    changes = {
+        "status": TenantStatus.SUSPENDED,
+        "status_reason": require_reason(reason),
+        "suspended_until": until,
+    }
+    with all_tenants():
+        suspended = _stop(tenant, "tenant.suspended", "suspended", changes, reason)
+        if cancel_running:
+            running_work_unwanted.send(sender=Tenant, tenant_id=tenant.pk, reason=reason)
+    return suspended
+
+
+def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
+    """Undo a suspension; refused while the tenant is to be erased."""
+    with all_tenants():
+        # Whoever asks for an erasure holds this lock: looked at without it, one that is just asked for is not seen.
+        _lock(tenant)
+        if TenantErasure.objects.filter(subject_id=tenant.pk, status__in=_OPEN).exists():
+            raise ErasureOpenError("The tenant is being erased; cancel the erasure first, while that is possible.")
+        return _change(tenant, "tenant.reinstated", dict(_NOT_SUSPENDED), reason)
+
+
+def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
+    """Hold a tenant's work back: it is accepted and waits. A tenant may do this to itself.
+
+    Pausing a paused tenant changes the reason and the end; `StoppedByPlatformError` where a tenant does it to a
+    pause of the platform.
+    """
+    changes = {
+        "is_paused": True,
+        "pause_reason": require_reason(reason),
+        "paused_until": until,
+        "is_paused_by_platform": not current_actor().is_of_tenant,
+    }
+    return _stop(tenant, "tenant.paused", "paused", changes, reason)
+
+
+def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
+    """Accept nothing more from a tenant while what it has submitted runs out; who may do it is as with a pause."""
+    changes = {
+        "is_draining": True,
+        "drain_reason": require_reason(reason),
+        "draining_until": until,
+        "drained_at": None,
+        "is_draining_by_platform": not current_actor().is_of_tenant,
+    }
+    return _stop(tenant, "tenant.draining", "draining", changes, reason)
+
+
+def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
+    """Undo a pause and a drain; a suspension stays.
+
+    A tenant undoes what is its own, and gets `StoppedByPlatformError` where only the platform's stop is left.
+    """
+    with all_tenants():
+        locked = _lock(tenant)
+        is_of_tenant = current_actor().is_of_tenant
+        changes: dict[str, Any] = {}
+        if locked.is_paused and not (is_of_tenant and locked.is_paused_by_platform):
+            changes |= _NOT_PAUSED
+        if locked.is_draining and not (is_of_tenant and locked.is_draining_by_platform):
+            changes |= _NOT_DRAINING
+        if not changes and (locked.is_paused or locked.is_draining):
+            raise StoppedByPlatformError
+        return _change(tenant, "tenant.resumed", changes, reason)
+
+
+def lift_due_stops() -> int:
+    """End the pauses, drains and suspensions of tenants whose time is over; how many. Any number may call this."""
+    lifted = 0
+    with all_tenants():
+        now = check_until(None)
+        for column, action, changes in (
+            ("paused", "tenant.resumed", _NOT_PAUSED),
+            ("draining", "tenant.resumed", _NOT_DRAINING),
+            ("suspended", "tenant.reinstated", _NOT_SUSPENDED),
+        ):
+            due = Tenant.objects.filter(**{f"{column}_until__lte": now}).select_for_update(
+                no_key=True, skip_locked=True
+            )
+            for tenant in due.order_by("pk")[:LIFT_LIMIT]:
+                _change(tenant, action, dict(changes), "its time was over")
+                lifted += 1
+    return lifted
+
+
+def _stop(tenant: Tenant, action: str, facts: str, changes: dict[str, Any], reason: str) -> Tenant:
+    """Stop work in one of the three ways; who and since when stand in the columns that begin with `facts`."""
+    with all_tenants():
+        now = check_until(changes[f"{facts}_until"])
+        locked = _lock(tenant)
+        if current_actor().is_of_tenant and getattr(locked, f"is_{facts}_by_platform", False):
+            raise StoppedByPlatformError
+        since = getattr(locked, f"{facts}_at") or now
+        if any(getattr(locked, name) != value for name, value in changes.items() if name != "drained_at"):
+            changes |= {f"{facts}_by": actor_words(), f"{facts}_at": since}
+        else:
+            return locked
+        return _change(tenant, action, changes, reason)
+
+
+def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -> Tenant:
+    """Lock, assign, save, record, announce; without a difference nothing is written at all."""
+    if "name" in changes:
+        changes["name"] = clean_name(changes["name"])
+    with all_tenants():
+        locked = _lock(tenant)
+        difference = assign(locked, changes)
+        if difference:
+            locked.save(update_fields=list(difference.after))
+            record_audit(action=action, target=locked, before=difference.before, after=difference.after, reason=reason)
+            if _SCHEDULING_FIELDS & set(difference.after):
+                tenant_scheduling_changed.send(sender=Tenant, tenant_ids=[locked.pk])
+    return locked
+
+
+def _lock(tenant: Tenant) -> Tenant:
+    locked = (
+        Tenant.objects.select_related("plan").select_for_update(no_key=True, of=("self",)).filter(pk=tenant.pk).first()
+    )
+    if locked is None:
+        raise TenantNotFoundError
+    return locked
+
+
+def _find_plan(plan: Plan | str) -> Plan:
+    if isinstance(plan, Plan):
+        return plan
+    found = Plan.objects.filter(slug=plan).first()
+    if found is None:
+        raise PlanNotFoundError("There is no plan %(plan)r.", {"plan": plan})
+    return found

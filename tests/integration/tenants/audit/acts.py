@@ -1,0 +1,713 @@
+"""How the acts of `tests/audit_table.py` are performed: what has to be so before them, what is sent, what is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.utils import timezone
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, SolarSchedule
+
+from scheduling.breakers.service import force_circuit
+from scheduling.consistency.verification import verify
+from scheduling.jobs.cancellation import cancel_job
+from scheduling.jobs.suspension import suspend_job
+from scheduling.models import Batch, CFSPlan, Job, KindPause, Queue, TenantCapacity, TenantUpkeepRun, Worker, WorkerPool
+from scheduling.plans.service import update_cfs_plan
+from scheduling.schedules.definitions import pause_schedule
+from scheduling.stops.pauses import pause_kind, pause_queue
+from tenants.access.invitations import invite
+from tenants.context import Actor, acting_as, all_tenants, tenant_context
+from tenants.erasure.requests import request_erasure
+from tenants.limits.service import set_tenant_limit
+from tenants.models import ApiKey, Plan, PlatformMembership, Tenant, Tier
+from tenants.plans.service import update_plan
+from tenants.tenancy.service import pause_tenant, suspend_tenant
+from tests.access.routes import SAMPLE_ID
+from tests.integration.access.world import DEFINITION, World
+from tests.integration.scheduling.bulk.conftest import take_turns
+from workloads.documents.indexing.service import pause_document
+from workloads.documents.indexing.uploads import add_address
+from workloads.documents.models import Document
+from workloads.documents.service import create_dataset
+from workloads.pipelines.models import PipelineRun
+from workloads.pipelines.service import create_pipeline
+from workloads.workflows.models import Workflow
+from workloads.workflows.service import add_version
+
+# Whose entry an act of the console leaves, where it is not the admin's.
+ACTORS: dict[str, tuple[str, str]] = {
+    "POST login/?wrong": ("system", "anonymous request"),
+    "POST invitation/": ("user", "invited"),
+}
+# Makes the world ready for an act; what it returns is the key of the row that is acted on, where it is not the usual.
+Prepare = Callable[[World], Any]
+PASSWORD = "a long enough passphrase 7"
+
+
+def acme() -> Tenant:
+    with all_tenants():
+        return Tenant.objects.get(slug="acme")
+
+
+def in_acme(act: Callable[[], Any]) -> Any:
+    with tenant_context(acme()):
+        return act()
+
+
+def _pause_tenant(world: World) -> None:
+    pause_tenant(tenant=acme(), reason="x")
+
+
+def _pause_own_tenant(world: World) -> None:
+    with acting_as(Actor(kind="user", label="owner", is_of_tenant=True)):
+        _pause_tenant(world)
+
+
+def _suspend_tenant(world: World) -> None:
+    suspend_tenant(tenant=acme(), reason="x")
+
+
+def _pause_queue(world: World) -> int:
+    queue = Queue.objects.get(name="dataset")
+    pause_queue(queue=queue, reason="x")
+    return queue.pk
+
+
+def _pause_schedule(world: World) -> None:
+    in_acme(lambda: pause_schedule(schedule_id=world.own["schedule"], reason="x"))
+
+
+def _pause_document(world: World) -> None:
+    in_acme(lambda: pause_document(document_id=world.own["document"], reason="x"))
+
+
+def _fail_document(world: World) -> None:
+    def fail() -> None:
+        document = Document.objects.get(pk=world.own["document"])
+        Document.objects.filter(pk=document.pk).update(status="error")
+        Job.objects.filter(pk=document.job_id).update(state="discarded", finished_at=timezone.now())
+
+    in_acme(fail)
+
+
+def _address(world: World) -> Any:
+    def add() -> Any:
+        dataset = Document.objects.get(pk=world.own["document"]).dataset
+        upload = add_address(tenant=acme(), dataset=dataset, url="https://example.com/x")
+        return upload.files[0].document.pk
+
+    return in_acme(add)
+
+
+def _empty_dataset(world: World) -> Any:
+    return create_dataset(tenant=acme(), name="empty").pk
+
+
+def _idle_pipeline(world: World) -> Any:
+    definition = {
+        "datasource": {"sources": [{"type": "text", "name": "e.txt", "text": "five"}]},
+        "load": {"dataset": "handbook"},
+    }
+    return create_pipeline(tenant=acme(), name="idle", definition=definition).pk
+
+
+def _cancelled_run(world: World) -> Any:
+    def cancel() -> None:
+        cancel_job(job_id=PipelineRun.objects.get(pk=world.own["pipeline_run"]).job_id)
+
+    in_acme(cancel)
+    return world.own["entity"]
+
+
+def _waiting_job(world: World) -> Any:
+    return world.own["waiting"]
+
+
+def _suspended_job(world: World) -> Any:
+    in_acme(lambda: suspend_job(job_id=world.own["waiting"]))
+    return world.own["waiting"]
+
+
+def _failed_job(world: World) -> Any:
+    return world.own["job"]
+
+
+def _ended_bulk(world: World) -> Any:
+    take_turns()
+    return world.own["bulk"]
+
+
+def _open_batch(world: World) -> Any:
+    in_acme(lambda: Batch.objects.filter(pk=world.own["batch"]).update(closed_at=None))
+    return world.own["batch"]
+
+
+def _forced_circuit(world: World) -> None:
+    force_circuit(kind="noop", tenant_id=None, dependency="api", is_open=True, reason="x")
+
+
+def _paused_kind(world: World) -> Any:
+    pause_kind(kind="noop", reason="x")
+    with all_tenants():
+        return KindPause.objects.get(kind="noop").pk
+
+
+def _beat_row(make: Callable[[], Any]) -> Prepare:
+    return lambda world: make().pk
+
+
+def _member(world: World) -> Any:
+    return world.own["member"]
+
+
+def _set_limit(world: World) -> Any:
+    limit = set_tenant_limit(tenant=acme(), key="submit_burst", value=5, reason="x", expires_at=None)
+    return limit.pk if limit else None
+
+
+def _user(world: World) -> Any:
+    return world.own["user"]
+
+
+def _inactive_user(world: World) -> Any:
+    get_user_model().objects.filter(pk=world.own["user"]).update(is_active=False)
+    return world.own["user"]
+
+
+def _locked_user(world: World) -> Any:
+    Client().post("/admin/login/", {"username": "viewer", "password": "wrong"})
+    return world.own["user"]
+
+
+def _wrong_capacity(world: World) -> None:
+    # The cast's rows are made by hand: what else is wrong with them is repaired before.
+    verify(repair=True)
+    with all_tenants():
+        TenantCapacity.objects.filter(tenant=acme()).update(in_flight=7)
+
+
+def _no_open_run(world: World) -> None:
+    with all_tenants():
+        TenantUpkeepRun.objects.update(outcome=TenantUpkeepRun.Outcome.OK)
+
+
+def _worker(world: World) -> None:
+    now = timezone.now()
+    with all_tenants():
+        pool = WorkerPool.objects.get(name="default")
+        Worker.objects.create(
+            pk=SAMPLE_ID,
+            pool=pool,
+            queues=list(pool.queues.values_list("name", flat=True)),
+            hostname="bench",
+            pid=4711,
+            slots=4,
+            started_at=now,
+            heartbeat_at=now,
+            version="1.0",
+        )
+
+
+def _draining_worker(world: World) -> None:
+    _worker(world)
+    world.api["admin"].post(f"/api/v1/workers/{SAMPLE_ID}/drain/", {"reason": "x"}, format="json")
+
+
+def _worker_row(world: World) -> Any:
+    _worker(world)
+    return SAMPLE_ID
+
+
+def _draining_worker_row(world: World) -> Any:
+    _draining_worker(world)
+    return SAMPLE_ID
+
+
+def _paused_pool_row(world: World) -> Any:
+    _paused_pool(world)
+    return WorkerPool.objects.get(name="default").pk
+
+
+def globex() -> Tenant:
+    with all_tenants():
+        return Tenant.objects.get(slug="globex")
+
+
+def _requested_erasure(world: World) -> Any:
+    _suspend_tenant(world)
+    return request_erasure(tenant=acme(), reason="x", confirm="acme").pk
+
+
+def _operators_role(world: World) -> Any:
+    return PlatformMembership.objects.get(user__username="operator").pk
+
+
+def _paused_pool(world: World) -> None:
+    world.api["admin"].post("/api/v1/pools/default/pause/", {"reason": "x"}, format="json")
+
+
+def _other_cfs_plan(world: World) -> Any:
+    return CFSPlan.objects.filter(is_active=False).earliest("pk").pk
+
+
+def _edited_plan(world: World, effective_from: datetime | None = None) -> Any:
+    plan = Plan.objects.get(slug="team")
+    update_plan(plan=plan, changes={"weight": 9}, effective_from=effective_from)
+    return plan.pk
+
+
+def _edited_cfs_plan(world: World, effective_from: datetime | None = None) -> Any:
+    plan = CFSPlan.objects.get(name="cloud")
+    update_cfs_plan(plan=plan, fields={"granularity_seconds": 9}, effective_from=effective_from)
+    return plan.pk
+
+
+def _edited_workflow(world: World, effective_from: datetime | None = None) -> Any:
+    with all_tenants():
+        workflow = Workflow.objects.get(pk=world.own["workflow"])
+    start, end = DEFINITION["nodes"]
+    definition = DEFINITION | {"nodes": [start, end | {"title": "Done"}]}
+    add_version(workflow=workflow, definition=definition, effective_from=effective_from)
+    return workflow.pk
+
+
+LATER = datetime(2999, 1, 1, tzinfo=UTC)
+PREPARE: dict[str, Prepare] = {
+    "POST plans/team/rollback/": lambda world: _edited_plan(world) and None,
+    "POST plans/team/withdraw/": lambda world: _edited_plan(world, LATER) and None,
+    "POST cfs-plans/cloud/rollback/": lambda world: _edited_cfs_plan(world) and None,
+    "POST cfs-plans/cloud/withdraw/": lambda world: _edited_cfs_plan(world, LATER) and None,
+    "tenants.plan rollback": _edited_plan,
+    "tenants.plan withdraw": lambda world: _edited_plan(world, LATER),
+    "scheduling.cfsplan rollback": _edited_cfs_plan,
+    "scheduling.cfsplan withdraw": lambda world: _edited_cfs_plan(world, LATER),
+    "POST workflows/{workflow}/rollback/": lambda world: _edited_workflow(world) and None,
+    "POST workflows/{workflow}/withdraw/": lambda world: _edited_workflow(world, LATER) and None,
+    "workflow_execution.workflow rollback": _edited_workflow,
+    "workflow_execution.workflow withdraw": lambda world: _edited_workflow(world, LATER),
+    "versions": _edited_plan,
+    "POST batches/{batch}/jobs/": lambda world: _open_batch(world) and None,
+    "POST batches/{batch}/close/": lambda world: _open_batch(world) and None,
+    "scheduling.batch close": _open_batch,
+    "POST bulk-operations/{bulk}/undo/": lambda world: _ended_bulk(world) and None,
+    "scheduling.bulkoperation undo": _ended_bulk,
+    "POST tenants/me/resume/": _pause_own_tenant,
+    "POST queues/dataset/resume/": _pause_queue,
+    "POST schedules/{schedule}/resume/": _pause_schedule,
+    "POST documents/{document}/resume/": _pause_document,
+    "POST documents/{document}/retry/": _fail_document,
+    "DELETE datasets/{dataset}/": _empty_dataset,
+    "DELETE pipelines/{pipeline}/": _idle_pipeline,
+    "POST entities/{entity}/retry/": _cancelled_run,
+    "rag_pipeline.pipeline delete": _idle_pipeline,
+    "rag_pipeline.pipelineentity retry": _cancelled_run,
+    "POST tenants/globex/reinstate/": lambda world: suspend_tenant(tenant=globex(), reason="x"),
+    "POST tenants/globex/resume/": lambda world: pause_tenant(tenant=globex(), reason="x"),
+    "tenants.tenant erase": _suspend_tenant,
+    "tenants.tenanterasure cancel": _requested_erasure,
+    "erase_tenant": _suspend_tenant,
+    "reinstate_tenant": _suspend_tenant,
+    "scheduling.worker drain": _worker_row,
+    "scheduling.worker resume": _draining_worker_row,
+    "scheduling.workerpool resume": _paused_pool_row,
+    "tenants.tenant resume": _pause_tenant,
+    "tenants.tenant reinstate": _suspend_tenant,
+    "scheduling.queue resume": _pause_queue,
+    "scheduling.schedule resume": _pause_schedule,
+    "retrieval.document resume": _pause_document,
+    "retrieval.document retry": _fail_document,
+    "retrieval.document refetch": _address,
+    "retrieval.dataset delete_empty": _empty_dataset,
+    "scheduling.job cancel": _waiting_job,
+    "scheduling.job suspend": _waiting_job,
+    "scheduling.job resume": _suspended_job,
+    "scheduling.job retry": _failed_job,
+    "scheduling.kindpause resume": _paused_kind,
+    "scheduling.cfsplan activate": _other_cfs_plan,
+    "POST usage/submit_burst/clear/": _set_limit,
+    "tenants.tenantlimit change": _set_limit,
+    "tenants.tenantlimit clear": _set_limit,
+    "POST kinds/noop/resume/": _paused_kind,
+    "POST shared-circuits/noop/reset/": _forced_circuit,
+    "POST pools/default/resume/": _paused_pool,
+    "resume": _pause_queue,
+    "auth.user change": _user,
+    "auth.user deactivate": _user,
+    "auth.user activate": _inactive_user,
+    "auth.user unlock": _locked_user,
+    "unlock_login": _locked_user,
+    "verify": _wrong_capacity,
+    "POST upkeep-runs/": _no_open_run,
+    f"POST workers/{SAMPLE_ID}/drain/": _worker,
+    f"POST workers/{SAMPLE_ID}/resume/": _draining_worker,
+    "tenants.platformmembership change": _operators_role,
+    "tenants.platformmembership revoke": _operators_role,
+    "tenants.membership change": _member,
+    "tenants.membership remove": _member,
+    "django_celery_beat.clockedschedule change": _beat_row(
+        lambda: ClockedSchedule.objects.create(clocked_time=datetime(2030, 1, 1, tzinfo=UTC))
+    ),
+    "django_celery_beat.crontabschedule change": _beat_row(lambda: CrontabSchedule.objects.create(minute="7")),
+    "django_celery_beat.solarschedule change": _beat_row(
+        lambda: SolarSchedule.objects.create(event="sunset", latitude=1, longitude=1)
+    ),
+}
+
+
+def _upload() -> dict[str, Any]:
+    return {"files": SimpleUploadedFile("b.txt", b"two")}
+
+
+# What the dialogs of acts on one row ask for, all of them.
+ACT_FORM = {"reason": "x", "confirm": "acme"}
+# What the forms beside a row ask for besides.
+ACT_FORMS = {
+    f"{page} {act}": {"number": str(number)}
+    for page in ("scheduling.cfsplan", "tenants.plan", "workflow_execution.workflow")
+    for act, number in (("rollback", 1), ("withdraw", 2))
+}
+# Where the act needs another body than the question whether it is allowed.
+BODIES: dict[str, Any] = {
+    "POST schedules/{schedule}/backfill/": {
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2026-01-02T00:00:00Z",
+        "dry_run": False,
+    },
+    "POST plans/team/withdraw/": {"number": 2, "reason": "x"},
+    "POST cfs-plans/cloud/withdraw/": {"number": 2, "reason": "x"},
+    "POST workflows/{workflow}/withdraw/": {"number": 2, "reason": "x"},
+}
+# Forms that are no JSON.
+MULTIPART: dict[str, Callable[[], dict[str, Any]]] = {
+    "POST datasets/{dataset}/documents/": _upload,
+    "POST documents/{document}/replace/": lambda: {"file": SimpleUploadedFile("b.txt", b"two")},
+    "POST files/": _upload,
+}
+
+# What is typed into the form of a page, over what the form offers by itself.
+FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
+    "auth.user add": lambda world: {"username": "nora", "password1": PASSWORD, "password2": PASSWORD},
+    "auth.user change": lambda world: {"first_name": "Vera"},
+    "django_celery_beat.clockedschedule add": lambda world: {"clocked_time_0": "2030-01-01", "clocked_time_1": "08:00"},
+    "django_celery_beat.crontabschedule add": lambda world: {"minute": "7"},
+    "django_celery_beat.intervalschedule add": lambda world: {"every": "7", "period": "seconds"},
+    "django_celery_beat.solarschedule add": lambda world: {"event": "sunset", "latitude": "1", "longitude": "1"},
+    "django_celery_beat.clockedschedule change": lambda world: {"clocked_time_0": "2031-01-01"},
+    "django_celery_beat.crontabschedule change": lambda world: {"minute": "8"},
+    "django_celery_beat.intervalschedule change": lambda world: {"every": "8"},
+    "django_celery_beat.solarschedule change": lambda world: {"latitude": "2"},
+    "rag_pipeline.pipeline add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "definition": '{"load": {"dataset": "handbook"}}',
+    },
+    "rag_pipeline.pipeline change": lambda world: {"description": "changed"},
+    "retrieval.dataset add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "retrieval.dataset change": lambda world: {"description": "changed"},
+    "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
+    "workflow_execution.workflow change": lambda world: {"description": "changed"},
+    "scheduling.breakers.rules add": lambda world: {
+        "kind": "noop",
+        "dependency": "api",
+        "state": "forced_open",
+        "tenant": acme().pk,
+        "reason": "x",
+    },
+    "scheduling.kindpause add": lambda world: {"kind": "noop", "reason": "x"},
+    "scheduling.queue add": lambda world: {
+        "name": "another",
+        "pool": WorkerPool.objects.get(name="default").pk,
+        "reason": "x",
+    },
+    "scheduling.queue change": lambda world: {"weight": "9"},
+    "scheduling.routingrule add": lambda world: {"kind": "noop", "position": "77", "by_tier": "on"},
+    "scheduling.routingrule change": lambda world: {"position": "78"},
+    "scheduling.workerpool add": lambda world: {"name": "another", "reason": "x"},
+    "scheduling.workerpool change": lambda world: {"description": "changed"},
+    "scheduling.cfsplan add": lambda world: {"name": "another"},
+    "scheduling.cfsplan change": lambda world: {"granularity_seconds": "77"},
+    "django_celery_beat.periodictask add": lambda world: {
+        "name": "another",
+        "task": "scheduling.submit",
+        "kwargs": '{"tenant": "acme", "kind": "noop"}',
+        "interval": IntervalSchedule.objects.earliest("pk").pk,
+    },
+    "django_celery_beat.periodictask change": lambda world: {"description": "changed"},
+    "tenants.apikey add": lambda world: {"tenant": acme().pk, "name": "new", "scopes": ["jobs.view"]},
+    "tenants.tenantsecret add": lambda world: {
+        "tenant": acme().pk,
+        "name": "new",
+        "bound_to": "api.example.com",
+        "value": "a long enough value",
+    },
+    "tenants.tenantsecret change": lambda world: {"value": "another long value"},
+    "webhooks.webhook add": lambda world: {"tenant": acme().pk, "name": "new", "url": "https://example.com/"},
+    "webhooks.webhook change": lambda world: {"events": ["job.completed"]},
+    "tenants.invitation add": lambda world: {"tenant": acme().pk, "invitee": "newcomer", "role": "viewer"},
+    "tenants.membership change": lambda world: {"role": "owner"},
+    "tenants.plan add": lambda world: {
+        "slug": "new",
+        "name": "New",
+        "tier": Tier.objects.earliest("rank").pk,
+        "max_waiting_jobs": "5",
+        "submits_per_minute": "5",
+        "worker_seconds_per_month": "5",
+    },
+    "tenants.plan change": lambda world: {"name": "Renamed"},
+    "tenants.tenant add": lambda world: {"slug": "new", "name": "New", "plan": Plan.objects.earliest("slug").pk},
+    "tenants.tenant change": lambda world: {"name": "Renamed"},
+    "scheduling.schedule add": lambda world: {
+        "tenant": acme().pk,
+        "name": "another",
+        "kind": "noop",
+        "cron": "0 3 * * *",
+    },
+    "scheduling.schedule change": lambda world: {"cron": "0 4 * * *"},
+    "tenants.platformmembership add": lambda world: {"username": "newcomer", "role": "auditor", "reason": "x"},
+    "tenants.platformmembership change": lambda world: {"role": "auditor", "reason": "x"},
+    "tenants.tenantlimit add": lambda world: {"tenant": acme().pk, "key": "submit_burst", "value": "7", "reason": "x"},
+    "tenants.tenantlimit change": lambda world: {"value": "8", "reason": "y"},
+    "tenants.tier add": lambda world: {"slug": "new", "name": "New", "rank": "77"},
+    "tenants.tier change": lambda world: {"name": "Renamed"},
+}
+
+
+def offered_by(page: Any) -> dict[str, Any]:
+    """What a form would send if nothing were typed into it."""
+    form = page.context["adminform"].form
+    forms = [form]
+    for inline in page.context["inline_admin_formsets"]:
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    data: dict[str, Any] = {}
+    for part in forms:
+        for field in part:
+            value = field.value()
+            if value is None or value is False:
+                continue
+            if hasattr(field.field.widget, "decompress") and not isinstance(value, list):
+                pieces = field.field.widget.decompress(value)
+                data |= {f"{field.html_name}_{n}": str(piece) for n, piece in enumerate(pieces) if piece is not None}
+            else:
+                data[field.html_name] = value
+    return data
+
+
+def form_faults(answer: Any) -> str:
+    """Why a form was refused, for whoever adds its line."""
+    shown = getattr(answer, "context", None)
+    if not shown or "adminform" not in shown:
+        return ""
+    return f"{dict(shown['adminform'].form.errors)}"
+
+
+def _post(world: World, path: str, data: dict[str, Any], role: str = "admin") -> Callable[[], Any]:
+    # A client of its own: a log-out or a new password would end the session of those that follow.
+    client, headers = Client(), {"X-Request-ID": "coverage-1"}
+    if role != "anonymous":
+        client.force_login(get_user_model().objects.get(username=role))
+    return lambda: client.post(f"/admin/{path}", data, headers=headers)
+
+
+def _log_in(world: World, password: str) -> Callable[[], Any]:
+    user = get_user_model().objects.get(username="admin")
+    user.set_password(PASSWORD)
+    user.save()
+    return _post(world, "login/", {"username": "admin", "password": password}, role="anonymous")
+
+
+def _change_own_password(world: World) -> Callable[[], Any]:
+    user = get_user_model().objects.get(username="admin")
+    user.set_password(PASSWORD)
+    user.save()
+    new = {"new_password1": PASSWORD + "x", "new_password2": PASSWORD + "x"}
+    return _post(world, "password_change/", {"old_password": PASSWORD, **new})
+
+
+def _upload_by_console(world: World) -> Callable[[], Any]:
+    data = {"tenant": acme().pk, "dataset": world.own["dataset"], **_upload()}
+    return _post(world, "retrieval/document/upload/", data)
+
+
+def _change_settings(world: World) -> Callable[[], Any]:
+    path = f"tenants/tenantsettings/of/{acme().pk}/"
+    fields = world.console["admin"].get(f"/admin/{path}").context["form"]
+    sent = {field.html_name: field.value() for field in fields if not field.html_name.startswith("reset:")}
+    offered = {name: "" if value is None else value for name, value in sent.items()}
+    return _post(world, path, {**offered, "timezone": "Asia/Tokyo"})
+
+
+def _accept_invitation() -> Callable[[], Any]:
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("invited"))
+    token = invite(tenant=acme(), invitee="invited", role="viewer", link_of=str).link
+    return lambda: client.post(f"/admin/invitation/?token={token}", headers={"X-Request-ID": "coverage-1"})
+
+
+CONSOLE: dict[str, Callable[[World], Callable[[], Any]]] = {
+    "POST login/": lambda world: _log_in(world, PASSWORD),
+    "POST login/?wrong": lambda world: _log_in(world, "wrong"),
+    "POST logout/": lambda world: _post(world, "logout/", {}),
+    "POST invitation/": lambda world: _accept_invitation(),
+    "POST password_change/": _change_own_password,
+    "POST auth/user/{user}/password/": lambda world: _post(
+        world,
+        f"auth/user/{world.own['user']}/password/",
+        {"password1": PASSWORD, "password2": PASSWORD, "usable_password": "true"},
+    ),
+    "POST files/uploadedfile/upload/": lambda world: _post(
+        world, "files/uploadedfile/upload/", {"tenant": acme().pk, **_upload()}
+    ),
+    "POST retrieval/document/reindex/": lambda world: _post(
+        world, "retrieval/document/reindex/", {"dataset": world.own["dataset"], "everything": "on"}
+    ),
+    "POST retrieval/document/upload/": _upload_by_console,
+    "POST workflow_execution/workflow/{workflow}/run/": lambda world: _post(
+        world, f"workflow_execution/workflow/{world.own['workflow']}/run/", {"inputs": ""}
+    ),
+    "POST scheduling/schedule/{schedule}/backfill/": lambda world: _post(
+        world,
+        f"scheduling/schedule/{world.own['schedule']}/backfill/",
+        {
+            "since_0": "2026-01-01",
+            "since_1": "00:00:00",
+            "until_0": "2026-01-02",
+            "until_1": "00:00:00",
+            "run": "1",
+            "reason": "x",
+        },
+    ),
+    "POST scheduling/bulkoperation/start/": lambda world: _post(
+        world,
+        "scheduling/bulkoperation/start/",
+        {"run": "1", "filter": "tenant:acme kind:noop", "operation": "cancel", "reason": "x"},
+    ),
+    "POST scheduling/job/{job}/replay/": lambda world: _post(
+        world, f"scheduling/job/{world.own['job']}/replay/", {"payload": "{}", "reason": "x"}
+    ),
+    "POST scheduling/job/views/": lambda world: _post(
+        world, "scheduling/job/views/", {"name": "mine", "q": "state:discarded"}
+    ),
+    "POST scheduling/job/views/{view}/rename/": lambda world: _post(
+        world, f"scheduling/job/views/{world.own['view']}/rename/", {"name": "theirs"}
+    ),
+    "POST scheduling/job/views/{view}/forget/": lambda world: _post(
+        world, f"scheduling/job/views/{world.own['view']}/forget/", {}
+    ),
+    "POST scheduling/deadletter/{letter}/requeue-edited/": lambda world: _post(
+        world, f"scheduling/deadletter/{world.own['letter']}/requeue-edited/", {"payload": "{}", "reason": "x"}
+    ),
+    "POST tenants/tenantsettings/of/{tenant}/": _change_settings,
+    "POST scheduling/upkeeprun/run/partitions/": lambda world: _post(world, "scheduling/upkeeprun/run/partitions/", {}),
+    "POST scheduling/tenantupkeeprun/verify/": lambda world: _post(world, "scheduling/tenantupkeeprun/verify/", {}),
+    "POST tenants/auditlogentry/export/": lambda world: _post(
+        world, "tenants/auditlogentry/export/", {"format": "csv"}
+    ),
+}
+# Routes of the console where nothing is changed, as `tests/access/table.py` writes them.
+CONSOLE_READS = (
+    "scheduling/",
+    "",
+    "overview/",
+    "overview/shares/",
+    "overview/kinds/",
+    "fairness/",
+    "fairness/part/",
+    "scheduling/cfsplan/{cfs_plan}/what-if/",
+    "tenants/plan/{plan}/what-if/",
+    "errors/",
+    "errors/{fingerprint}/",
+    "roles/",
+    "alerts/",
+    "compliance/",
+    "diagnosis/",
+    "scheduling/schedule/preview/",
+    "scheduling/job/{job}/log/",
+    "scheduling/job/{job}/log/download/",
+    "search/",
+    "jsi18n/",
+    "password_change/done/",
+    "autocomplete/",
+    "r/1/1/",
+    "scheduling/job/{job}/body/",
+    "scheduling/bulkoperation/{bulk}/part/",
+    "scheduling/queue/rows/",
+    "scheduling/queue/{queue}/now/",
+    "scheduling/worker/rows/",
+    "scheduling/worker/{worker}/now/",
+    "scheduling/job/facets/",
+    "scheduling/job/news/",
+    "scheduling/deadletter/groups/",
+    "scheduling/tenantupkeeprun/{upkeep_run}/now/",
+    "rag_pipeline/pipelinerun/{pipeline_run}/part/",
+    "retrieval/dataset/{dataset}/search/",
+    "workflow_execution/workflow/{workflow}/versions/1/",
+    "job-kinds/",
+    "workflow_storage/workflowrun/{workflow_run}/body/",
+)
+
+
+def _index(world: World) -> list[str]:
+    folder = Path(settings.MEDIA_ROOT) / "to-index"
+    folder.mkdir(parents=True)
+    (folder / "c.txt").write_text("three")
+    return [str(folder), "--tenant", "acme", "--dataset", "handbook", "--no-wait"]
+
+
+# The row that is ticked for an act on ticked rows, by a name of the world.
+TICKED = {
+    "scheduling.deadletter requeue_selected": "letter",
+    "scheduling.job retry_selected": "job",
+    "scheduling.job cancel_selected": "waiting",
+}
+# What is typed after the name of a command.
+COMMANDS: dict[str, Callable[[World], list[str]]] = {
+    "backfill_schedule": lambda world: [
+        str(world.own["schedule"]),
+        "--from",
+        "2026-01-01T00:00:00Z",
+        "--to",
+        "2026-01-02T00:00:00Z",
+    ],
+    "drain": lambda world: ["queue", "dataset", "--reason", "x"],
+    "pause": lambda world: ["queue", "dataset", "--reason", "x"],
+    "resume": lambda world: ["queue", "dataset"],
+    "run_schedule": lambda world: [str(world.own["schedule"])],
+    "set_secret": lambda world: ["acme", "new", "--host", "api.example.com", "--reason", "x"],
+    "set_tenant_limit": lambda world: ["acme", "submit_burst", "7", "--reason", "x"],
+    "tenant_settings": lambda world: ["acme", "--set", "timezone=Asia/Tokyo"],
+    "bulk_jobs": lambda world: ["kind:noop", "cancel", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "cancel_jobs": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "change_password": lambda world: ["newcomer", "--password-stdin", "--reason", "x"],
+    "create_platform_admin": lambda world: ["nadia", "--password-stdin", "--reason", "x"],
+    "create_queue": lambda world: ["typed", "--pool", "default", "--reason", "x"],
+    "create_tenant": lambda world: ["typed", "--plan", "team"],
+    "create_worker_pool": lambda world: ["typed", "--reason", "x"],
+    "encrypt_stored_values": lambda world: [],
+    "rotate_encryption_keys": lambda world: ["--new-data-keys", "--tenant", "acme"],
+    "erase_tenant": lambda world: ["acme", "--reason", "x", "--confirm", "acme"],
+    "grant_platform_role": lambda world: ["newcomer", "auditor"],
+    "index_documents": _index,
+    "issue_api_key": lambda world: ["acme", "--scope", "developer"],
+    "add_member": lambda world: ["acme", "newcomer"],
+    "move_backlog": lambda world: ["--reason", "x"],
+    "versions": lambda world: ["plan", "team", "--rollback", "1", "--reason", "x"],
+    "reinstate_tenant": lambda world: ["acme", "--reason", "x"],
+    "prune_finished": lambda world: ["--tenant", "acme", "--older-than-days", "400"],
+    "requeue_dead_letters": lambda world: ["kind:noop", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "force_circuit": lambda world: ["acme", "noop", "--state", "open", "--reason", "x"],
+    "reset_circuit": lambda world: ["acme", "noop", "--reason", "x"],
+    "retry_jobs": lambda world: ["state:discarded", "--tenant", "acme", "--reason", "x", "--no-wait"],
+    "revoke_api_key": lambda world: [in_acme(lambda: ApiKey.objects.get(pk=world.own["key"]).prefix)],
+    "run_upkeep": lambda world: ["partitions"],
+    "suspend_tenant": lambda world: ["acme", "--reason", "x"],
+    "unlock_login": lambda world: ["viewer", "--reason", "x"],
+    "verify": lambda world: ["counters", "--repair", "--reason", "x"],
+    "submit_job": lambda world: ["noop", "--tenant", "acme", "--payload", "{}"],
+}

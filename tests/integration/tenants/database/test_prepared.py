@@ -1,0 +1,177 @@
+"""Statements of the hot path stay prepared on their connection, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import pytest
+from django.db import DataError, connection, transaction
+
+from tenants.access.api_keys import authenticate_api_key
+from tenants.context import all_tenants
+from tenants.database import prepared
+from tenants.database.prepared import prepared_cursor
+from tenants.models import Tenant
+from tests.keys import issue_api_key
+
+pytestmark = pytest.mark.django_db
+
+_ASK = "SELECT %(number)s + 1 AS prepared_once"
+
+
+def _kept(like: str) -> list[tuple[Any, ...]]:
+    """The session's prepared statements of such a text: their types, and how often each ran by which plan."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT parameter_types::text, generic_plans + custom_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE %s",
+            [f"%{like}%"],
+        )
+        return list(cursor.fetchall())
+
+
+def _ask(number: int) -> int:
+    with prepared_cursor() as cursor:
+        cursor.execute(_ASK, {"number": number})
+        return int(cursor.fetchone()[0])
+
+
+def test_a_statement_is_prepared_once_whatever_the_size_of_its_numbers() -> None:
+    with transaction.atomic():
+        before = sum(runs for _, runs in _kept("prepared_once"))
+        assert [_ask(1), _ask(1 << 20), _ask(1 << 40)] == [2, (1 << 20) + 1, (1 << 40) + 1]
+        assert [types for types, _ in _kept("prepared_once")] == ["{bigint}"]
+        assert sum(runs for _, runs in _kept("prepared_once")) == before + 3
+
+
+@pytest.mark.parametrize(
+    ("values", "type_of", "cast"),
+    [
+        ([1, None, 1 << 40], "{bigint[]}", "bigint[]"),
+        ([UUID(int=1), None, UUID(int=2)], "{uuid[]}", "uuid[]"),
+        (["a", None, 'b",{'], "{text[]}", "text[]"),
+        ([True, None, False], "{boolean[]}", "boolean[]"),
+        ([0.5, None, 2.0], '{"double precision[]"}', "float8[]"),
+        ([None, None], "{bigint[]}", "bigint[]"),
+        ([], "{uuid[]}", "uuid[]"),
+    ],
+)
+def test_lists_arrive_as_they_are(values: list[object], type_of: str, cast: str) -> None:
+    name = f"list_{cast.rstrip('[]')}_{len(values)}"
+    with transaction.atomic(), prepared_cursor() as cursor:
+        cursor.execute(f"SELECT array_to_json(v)::text AS {name} FROM (SELECT %s::{cast} AS v) AS of_list", [values])
+        (told,) = cursor.fetchone()
+        assert [types for types, _ in _kept(name)] == [type_of]
+    assert json.loads(told) == [str(value) if isinstance(value, UUID) else value for value in values]
+
+
+def test_behind_a_pooler_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", True)
+    with transaction.atomic(), prepared_cursor() as cursor:
+        cursor.execute("SELECT %s::int AS behind_a_pooler", [1])
+        assert cursor.fetchone() == (1,)
+    assert _kept("behind_a_pooler") == []
+
+
+def test_statements_of_other_cursors_are_not_kept() -> None:
+    with transaction.atomic():
+        _ask(1)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT %s AS never_prepared", [1])
+        assert _kept("AS never_prepared") == []
+
+
+def test_rollback_to_a_savepoint_keeps_what_is_prepared() -> None:
+    with transaction.atomic():
+        _ask(1)
+        before = sum(runs for _, runs in _kept("prepared_once"))
+        with suppress(ZeroDivisionError), prepared_cursor(), transaction.atomic():
+            _ = 1 / 0
+        _ask(2)
+        assert sum(runs for _, runs in _kept("prepared_once")) == before + 1
+
+
+def test_plans_are_made_anew_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    # A test before this one may have gone by another clock.
+    monkeypatch.setattr(prepared, "_kept", WeakKeyDictionary())
+    with transaction.atomic():
+        _ask(1)
+        raw = connection.connection
+        execute = type(raw).execute
+
+        def note(self: Any, query: str, *arguments: Any, **options: Any) -> Any:
+            asked.append(query)
+            return execute(self, query, *arguments, **options)
+
+        monkeypatch.setattr(type(raw), "execute", note)
+        _ask(2)
+        assert asked == []
+        monkeypatch.setattr(prepared, "PLAN_SECONDS", 0.0)
+        assert _ask(3) == 4
+        assert asked == ["DISCARD PLANS"]
+
+
+def test_an_error_is_djangos_and_leaves_the_cursor_good() -> None:
+    with transaction.atomic():
+        with pytest.raises(DataError), transaction.atomic(), prepared_cursor() as cursor:
+            cursor.execute("SELECT 1 / %s", [0])
+        assert _ask(1) == 2
+
+
+def test_settings_of_the_door_hold_for_its_transaction() -> None:
+    def seqscan() -> str:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_setting('enable_seqscan'), current_setting('role')")
+            return "/".join(cursor.fetchone())
+
+    with transaction.atomic():
+        savepoint = transaction.savepoint()
+        with all_tenants({"enable_seqscan": "off"}):
+            assert seqscan().startswith("off/")
+            with all_tenants({"enable_seqscan": "on"}):
+                assert seqscan().startswith("on/")
+        transaction.savepoint_rollback(savepoint)
+        assert seqscan() == "on/none"
+
+
+def test_what_runs_for_many_is_planned_for_them_though_plans_are_kept() -> None:
+    """By a plan for any list a tick with many ends would read whole tables once for each."""
+    with all_tenants({"plan_cache_mode": "force_generic_plan"}), prepared_cursor() as cursor:
+        for count in (2, prepared.MOST_VALUES + 1):
+            values = {"numbers": list(range(count)), "text": "100 % it's"}
+            cursor.execute("SELECT sum(n), %(text)s FROM unnest(%(numbers)s::bigint[]) AS for_many(n)", values)
+            assert cursor.fetchone() == (sum(range(count)), "100 % it's")
+    assert [runs for _, runs in _kept("AS for_many(n)")] == [1]
+
+
+def test_whoever_watches_is_told_of_each_statement_without_its_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    @contextmanager
+    def watch(statement: str) -> Iterator[None]:
+        told.append(statement)
+        yield
+
+    monkeypatch.setattr(prepared, "_watch", watch)
+    with transaction.atomic():
+        assert _ask(41) == 42
+        with prepared_cursor() as cursor:
+            cursor.execute("SELECT cardinality(%s::int[])", [list(range(100))])
+    assert told == [_ASK, "SELECT cardinality(%s::int[])"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_key_is_known_on_a_connection_whose_transaction_was_taken_back(acme: Tenant) -> None:
+    """The driver has the session forget all that is prepared once a transaction was."""
+    token = issue_api_key(tenant=acme, name="again").token
+    for _ in range(3):
+        assert authenticate_api_key(token=token) is not None
+        with suppress(ZeroDivisionError), all_tenants():
+            _ask(1)
+            _ = 1 / 0

@@ -1,0 +1,31 @@
+"""Where a request comes from: what the trusted proxy saw, and never what the client says of itself."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import RequestFactory, override_settings
+
+from tenants.access.addresses import client_address
+
+
+@pytest.mark.parametrize(
+    ("hops", "forwarded", "remote", "address"),
+    [
+        (0, None, "192.0.2.1", "192.0.2.1"),
+        (0, "198.51.100.7", "192.0.2.1", "192.0.2.1"),
+        (1, "198.51.100.7", "10.0.0.1", "198.51.100.7"),
+        (1, "203.0.113.66, 198.51.100.7", "10.0.0.1", "198.51.100.7"),
+        (2, "203.0.113.66, 198.51.100.7, 10.0.0.2", "10.0.0.1", "198.51.100.7"),
+        (2, "198.51.100.7", "10.0.0.1", "10.0.0.1"),
+        (1, "", "10.0.0.1", "10.0.0.1"),
+        (1, "nonsense", "10.0.0.1", "10.0.0.1"),
+        (0, None, "2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        (0, None, "::ffff:192.0.2.1", "192.0.2.1"),
+        (0, None, "", None),
+    ],
+)
+def test_the_address_of_a_client(hops: int, forwarded: str | None, remote: str, address: str | None) -> None:
+    headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
+    request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote)
+    with override_settings(TRUSTED_PROXY_HOPS=hops):
+        assert client_address(request) == address

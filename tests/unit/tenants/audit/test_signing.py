@@ -1,0 +1,66 @@
+"""Keys of the audit log: given as PEM or base64, changed without losing what the old one signed, demanded at deploy."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from django.core.exceptions import ImproperlyConfigured
+
+from tenants.audit.signing import SigningKeyMissingError, is_signed, public_key_text, sign, signing_key_id
+from tenants.checks import check_audit_key
+
+RAW = base64.b64encode(bytes(range(32))).decode()
+
+
+def pem(key) -> str:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def test_the_same_key_in_all_its_spellings(settings):
+    whole = pem(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
+    keys = set()
+    for given in (RAW, whole, whole.replace("\n", "\\n")):
+        settings.AUDIT_SIGNING_KEY = given
+        keys.add(public_key_text())
+    assert len(keys) == 1
+
+
+def test_a_signature_holds_for_its_message_and_its_key_alone(settings):
+    settings.AUDIT_SIGNING_KEY = RAW
+    signature, key_id = sign(b"head"), signing_key_id()
+    assert is_signed(b"head", signature=signature, key_id=key_id) is True
+    assert is_signed(b"heed", signature=signature, key_id=key_id) is False
+    assert is_signed(b"head", signature="not base64", key_id=key_id) is False
+    assert is_signed(b"head", signature=signature, key_id="0" * 16) is None
+
+
+def test_a_process_with_public_keys_alone_verifies_and_cannot_sign(settings):
+    settings.AUDIT_SIGNING_KEY = RAW
+    signature, key_id, public = sign(b"head"), signing_key_id(), public_key_text()
+    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = "", [public]
+    assert is_signed(b"head", signature=signature, key_id=key_id) is True
+    with pytest.raises(SigningKeyMissingError):
+        sign(b"head")
+    assert check_audit_key() == []
+
+
+def test_without_a_key_one_is_derived_and_the_deploy_check_says_so(settings):
+    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = "", []
+    assert is_signed(b"x", signature=sign(b"x"), key_id=signing_key_id()) is True
+    assert [message.id for message in check_audit_key()] == ["tenants.E002"]
+    settings.AUDIT_SIGNING_KEY = RAW
+    assert check_audit_key() == []
+
+
+@pytest.mark.parametrize(
+    "given", ["short", base64.b64encode(b"x" * 31).decode(), pem(generate_private_key(SECP256R1()))]
+)
+def test_what_is_no_ed25519_key_is_refused(settings, given):
+    settings.AUDIT_SIGNING_KEY = given
+    with pytest.raises(ImproperlyConfigured, match="AUDIT_SIGNING_KEY"):
+        sign(b"x")
+    assert [message.id for message in check_audit_key()] == ["tenants.E003"]

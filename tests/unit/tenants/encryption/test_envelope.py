@@ -1,0 +1,119 @@
+"""Sealing and opening, without a database."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenants.database.ids import uuid7
+from tenants.encryption.envelope import (
+    MARK,
+    DataKey,
+    MasterKeys,
+    MasterKeysInvalidError,
+    Place,
+    SealBrokenError,
+    digest_key,
+    key_id_of,
+    new_secret,
+    quote,
+    seal,
+    unquote,
+    unseal,
+)
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text() | st.just(MARK), inner, max_size=3),
+    max_leaves=8,
+)
+KEY = DataKey.of(uuid7(), new_secret())
+PLACE = Place(uuid7(), "scheduling_job", uuid7(), "payload")
+
+
+def master(fill: bytes = b"m") -> str:
+    return base64.b64encode(fill * 32).decode()
+
+
+@given(JSON)
+def test_what_is_sealed_opens_again(value: Any) -> None:
+    stored = json.loads(json.dumps(seal(value, KEY, PLACE)))
+    text, plain = unquote(stored)
+    assert (plain, key_id_of(text or "")) == (None, KEY.id)
+    assert unseal(text or "", KEY, PLACE) == value
+
+
+@given(JSON)
+def test_a_plain_value_is_never_taken_for_a_sealed_one(value: Any) -> None:
+    assert unquote(json.loads(json.dumps(quote(value)))) == (None, value)
+
+
+@pytest.mark.parametrize(
+    "value", [{MARK: "1:00:AA=="}, {MARK: {"plain": 1}}, {MARK: {MARK: "x"}}, {MARK: None}, {MARK: "x", "other": 1}]
+)
+def test_a_payload_that_looks_sealed_is_what_it_was(value: Any) -> None:
+    assert unquote(quote(value)) == (None, value)
+    assert unseal(seal(value, KEY, PLACE)[MARK], KEY, PLACE) == value
+
+
+@pytest.mark.parametrize("part", ["tenant_id", "table", "row_id", "field"])
+def test_a_value_opens_nowhere_else(part: str) -> None:
+    elsewhere = replace(PLACE, **{part: uuid7() if part.endswith("_id") else "other"})
+    with pytest.raises(SealBrokenError):
+        unseal(seal({"a": 1}, KEY, PLACE)[MARK], KEY, elsewhere)
+
+
+def test_another_key_opens_nothing() -> None:
+    with pytest.raises(SealBrokenError):
+        unseal(seal({"a": 1}, KEY, PLACE)[MARK], DataKey.of(KEY.id, new_secret()), PLACE)
+
+
+def test_every_bit_counts() -> None:
+    head, _, sealed = seal({"a": 1}, KEY, PLACE)[MARK].rpartition(":")
+    raw = base64.b64decode(sealed)
+    for at in range(len(raw)):
+        changed = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+        with pytest.raises(SealBrokenError):
+            unseal(f"{head}:{base64.b64encode(changed).decode()}", KEY, PLACE)
+    with pytest.raises(SealBrokenError):
+        unseal(f"{head}:{base64.b64encode(raw[:20]).decode()}", KEY, PLACE)
+
+
+def test_the_same_value_is_never_sealed_alike() -> None:
+    assert seal({"a": 1}, KEY, PLACE) != seal({"a": 1}, KEY, PLACE)
+
+
+@pytest.mark.parametrize("text", ["", "1", "2:" + "0" * 32 + ":AA==", "1:short:AA==", "1:" + "z" * 32 + ":AA=="])
+def test_what_is_no_sealed_text_names_no_key(text: str) -> None:
+    with pytest.raises(SealBrokenError):
+        key_id_of(text)
+
+
+def test_a_data_key_comes_back_from_its_own_master_key_alone() -> None:
+    tenant_id, key_id, secret = uuid7(), uuid7(), new_secret()
+    old, new = MasterKeys([master(b"a")]), MasterKeys([master(b"b"), master(b"a")])
+    names = {"tenant_id": tenant_id, "key_id": key_id}
+    wrapped = old.wrap(secret, **names)
+    assert secret not in wrapped
+    assert new.unwrap(wrapped, master_id=old.current_id, **names) == secret
+    with pytest.raises(KeyError):
+        MasterKeys([master(b"c")]).unwrap(wrapped, master_id=old.current_id, **names)
+    with pytest.raises(SealBrokenError):
+        old.unwrap(wrapped, master_id=old.current_id, tenant_id=uuid7(), key_id=key_id)
+
+
+@pytest.mark.parametrize("text", ["not base64!", base64.b64encode(b"short").decode()])
+def test_a_master_key_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(MasterKeysInvalidError):
+        MasterKeys([master(), text])
+
+
+def test_the_key_of_hashes_is_not_the_data_key() -> None:
+    secret = new_secret()
+    assert digest_key(secret) not in (secret, digest_key(new_secret()))
