@@ -29,4 +29,4 @@ class PlatformConfig(AppConfig):
 class ConsoleAdminConfig(AdminConfig):
     """Django's admin on the console's site."""
 
-    default_site = "jobsplatform.admin_site.ConsoleSite"
+    default_site = "jobsplatform.console.site.ConsoleSite"

@@ -39,8 +39,8 @@ def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 handler400 = refuse_request
-handler403 = "jobsplatform.refusals.refuse_person"
-handler404 = "jobsplatform.refusals.tell_missing"
+handler403 = "jobsplatform.console.refusals.refuse_person"
+handler404 = "jobsplatform.console.refusals.tell_missing"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),

@@ -68,7 +68,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "jobsplatform.console_messages.ConsoleMessageMiddleware",
+    "jobsplatform.console.messages.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that whoever waits for news holds no transaction.
     "tenants.requests.waits.WaitMiddleware",

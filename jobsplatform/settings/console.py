@@ -39,7 +39,7 @@ UNFOLD: dict[str, Any] = {
     "SHOW_LANGUAGES": True,
     "STYLES": [_console_style, _console_charts],
     "SCRIPTS": [_console_script, _console_keys],
-    "LOGIN": {"form": "jobsplatform.login_form.ConsoleLoginForm"},
+    "LOGIN": {"form": "jobsplatform.console.login_form.ConsoleLoginForm"},
     "ENVIRONMENT": "tenants.console.seen_tenant.seen_tenant",
     "DASHBOARD_CALLBACK": "scheduling.overview.page.add_overview",
     "SIDEBAR": {

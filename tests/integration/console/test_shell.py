@@ -58,7 +58,7 @@ def test_every_template_that_replaces_one_of_unfolds_is_listed() -> None:
 
 def test_alpines_csp_build_is_of_the_version_that_unfold_uses() -> None:
     shipped = (ORIGINALS.parent / "static/unfold/js/alpine/alpine.js").read_text()
-    ours = (Path(settings.BASE_DIR) / "scheduling/static/console/js/alpine.csp.min.js").read_text()
+    ours = (Path(settings.BASE_DIR) / "jobsplatform/static/console/js/alpine.csp.min.js").read_text()
     assert ALPINE_VERSION.findall(ours) == ALPINE_VERSION.findall(shipped)
 
 
