@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 
 from jobsplatform.settings.env import BASE_DIR
@@ -43,18 +42,16 @@ def test_paths_of_the_map_exist() -> None:
 
 def test_paths_in_contributing_exist() -> None:
     page = (BASE_DIR / "CONTRIBUTING.md").read_text()
-    paths = set(re.findall(r"`((?:scheduling|tenants|jobsplatform|tests|docs|tools)/[\w./-]*)`", page))
+    paths = set(re.findall(r"`((?:scheduling|tenants|workloads|jobsplatform|tests|docs|tools)/[\w./-]*)`", page))
     assert len(paths) > 10
     assert [path for path in sorted(paths) if not (BASE_DIR / path).exists()] == []
 
 
-def test_layer_table_names_every_module_of_the_contract() -> None:
-    contracts = tomllib.loads((BASE_DIR / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == ["scheduling"]]
-    names = {name.strip(" ()") for layer in layers for name in layer.split("|")} - {"apps"}
+def test_tables_of_packages_name_every_folder() -> None:
     page = (DOCS / "concepts" / "architecture.md").read_text()
-    table = page[page.index("Inside `scheduling`") : page.index("`scheduling/kit/` holds")]
-    assert sorted(name for name in names if f"`{name}/`" not in table and f"`{name}.py`" not in table) == []
+    table = page[page.index("## Packages") : page.index("## Who holds the truth")]
+    folders = {path.parent.name for path in (BASE_DIR / "scheduling").glob("*/__init__.py")}
+    assert sorted(name for name in folders - {"management", "migrations"} if f"`{name}/`" not in table) == []
 
 
 def test_version_of_the_kit_stands_in_its_page() -> None:
