@@ -110,11 +110,6 @@ least(greatest(c.sum_y / c.n + CASE
 (SELECT greatest(1, round(greatest(p.whole - r.used_us, p.whole * 0.1::float8)))::bigint
 FROM (SELECT coalesce(tc.whole_us, kc.whole_us, q.expected_seconds * 1000000)::float8 AS whole OFFSET 0) p)
 
--- fragment: piece_by_id
--- Whether a row is in a piece of a walk by ``id``: of one tenant or of all that are not being erased.
-id > %(after_id)s::uuid AND id <= %(until_id)s::uuid AND
--- include: piece_of_tenant
-
 -- fragment: piece_by_job
 -- Whether a row is in a piece of a walk by ``job_id``.
 job_id > %(after_job_id)s::uuid AND job_id <= %(until_job_id)s::uuid AND
@@ -125,28 +120,3 @@ job_id > %(after_job_id)s::uuid AND job_id <= %(until_job_id)s::uuid AND
 (entity_id, rank, job_id) > (%(after_entity_id)s::bigint, %(after_rank)s::bigint, %(after_job_id)s::uuid)
 AND (entity_id, rank, job_id) <= (%(until_entity_id)s::bigint, %(until_rank)s::bigint, %(until_job_id)s::uuid) AND
 -- include: piece_of_tenant
-
--- fragment: piece_of_tenant
--- Whether a row belongs to the tenant of a piece, or to any without one. A tenant that is being erased loses one table
--- after the other.
-(%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s::uuid)
-AND tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
-
--- fragment: due_tenants
--- The tenants of a page with their cutoffs, as rows ``d``; the parameters are those of Cutoffs.
-unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
-
--- fragment: probe_due_tenants
--- The beginning of a statement that finds the first tenant with old rows: a probe of the index for each tenant until
--- one has something. EXISTS would be turned into a join over all jobs.
-SELECT d.tenant_id, d.floor, d.cutoff FROM
--- include: due_tenants
-CROSS JOIN LATERAL (SELECT 1 AS one
-
--- fragment: until_first_due
--- The end of such a statement.
-LIMIT 1) AS found LIMIT 1
-
--- fragment: in_terminal_states
--- Whether a state is one that no job leaves, those of scheduling.jobs.lifecycle.TERMINAL_STATES.
-IN ('completed', 'cancelled', 'discarded', 'quarantined')

@@ -42,8 +42,8 @@ POST   bulk-operations/{bulk}/abort/     bulk_operation.aborted  scheduling.bulk
 POST   bulk-operations/{bulk}/undo/      bulk_operation.undone   scheduling.bulkoperation
 POST   jobs/{job}/retry/                 job.retried             scheduling.job
 POST   dead-letters/{letter}/requeue/    job.retried             scheduling.job
-POST   circuits/noop/reset/              circuit.reset           scheduling.breakers.rules
-POST   circuits/noop/force/              circuit.forced_open     scheduling.breakers.rules
+POST   circuits/noop/reset/              circuit.reset           scheduling.circuit
+POST   circuits/noop/force/              circuit.forced_open     scheduling.circuit
 POST   shared-circuits/noop/force/       circuit.forced_closed   scheduling.sharedcircuit
 POST   shared-circuits/noop/reset/       circuit.reset           scheduling.sharedcircuit
 POST   queues/                           queue.created           scheduling.queue
@@ -158,10 +158,10 @@ scheduling.cfsplan                  change        cfs_plan.changed         sched
 scheduling.cfsplan                  activate      cfs_plan.activated       scheduling.cfsplan
 scheduling.cfsplan                  rollback      cfs_plan.rolled_back     scheduling.cfsplan
 scheduling.cfsplan                  withdraw      cfs_plan.version_withdrawn scheduling.cfsplan
-scheduling.breakers.rules                  add           circuit.forced_open      scheduling.breakers.rules
-scheduling.breakers.rules                  reset         circuit.reset            scheduling.breakers.rules
-scheduling.breakers.rules                  force_open    circuit.forced_open      scheduling.breakers.rules
-scheduling.breakers.rules                  force_closed  circuit.forced_closed    scheduling.breakers.rules
+scheduling.circuit                  add           circuit.forced_open      scheduling.circuit
+scheduling.circuit                  reset         circuit.reset            scheduling.circuit
+scheduling.circuit                  force_open    circuit.forced_open      scheduling.circuit
+scheduling.circuit                  force_closed  circuit.forced_closed    scheduling.circuit
 scheduling.deadletter               requeue       job.retried              scheduling.job
 scheduling.deadletter               edit          job.payload_revealed     scheduling.job
 scheduling.job                      retry         job.retried              scheduling.job
@@ -280,7 +280,7 @@ create_platform_admin user.created          auth.user
 create_queue         queue.created          scheduling.queue
 create_tenant        tenant.created         tenants.tenant
 create_worker_pool   worker_pool.created    scheduling.workerpool
-force_circuit        circuit.forced_open    scheduling.breakers.rules
+force_circuit        circuit.forced_open    scheduling.circuit
 erase_tenant         tenant.erasure_requested tenants.tenanterasure
 encrypt_stored_values encryption.sealing+encryption.sealed tenants.tenantdatakey
 grant_platform_role  platform_role.granted  auth.user
@@ -289,7 +289,7 @@ issue_api_key        api_key.issued         tenants.apikey
 move_backlog         bulk_operation.started scheduling.bulkoperation
 versions             plan.rolled_back       tenants.plan
 prune_finished       jobs.pruning+jobs.pruned scheduling.job
-reset_circuit        circuit.reset          scheduling.breakers.rules
+reset_circuit        circuit.reset          scheduling.circuit
 reinstate_tenant     tenant.reinstated      tenants.tenant
 requeue_dead_letters bulk_operation.started scheduling.bulkoperation
 retry_jobs           bulk_operation.started scheduling.bulkoperation

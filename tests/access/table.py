@@ -304,7 +304,7 @@ scheduling.batch                   jobs.view       -                -           
 scheduling.bulkoperation           jobs.view       -                -                abort:jobs.bulk undo:jobs.bulk
 scheduling.cfsplan                 platform.view   fairness.manage  fairness.manage  activate:fairness.manage rollback:fairness.manage withdraw:fairness.manage
 scheduling.charge                  tenant.view     -                -
-scheduling.breakers.rules                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
+scheduling.circuit                 jobs.view       tenant.pause     -                reset:jobs.retry force_open:tenant.pause force_closed:tenant.pause
 scheduling.deadletter              jobs.view       -                -                requeue:jobs.retry edit:jobs.reveal
 scheduling.execution               logs.view       -                -
 scheduling.job                     jobs.view       -                -                retry:jobs.retry edit:jobs.reveal cancel:jobs.cancel suspend:jobs.cancel resume:jobs.cancel reveal:jobs.reveal

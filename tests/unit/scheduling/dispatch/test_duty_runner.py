@@ -10,7 +10,6 @@ import pytest
 from django.db import InternalError, OperationalError
 
 from scheduling.dispatch import duties
-from scheduling.dispatch import duties as duty_runner
 from scheduling.dispatch.duties import Duty, DutyRunner
 from tenants.database.errors import ConnectionLostError
 
@@ -51,9 +50,8 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
                 raise error
 
         monkeypatch.setattr(duties, "time", SimpleNamespace(monotonic=lambda: stopped.now))
-
-        monkeypatch.setattr(duty_runner, "connection", SimpleNamespace(close=lambda: None))
-        monkeypatch.setattr(duty_runner, "lease_seconds", lambda: LEASE_SECONDS)
+        monkeypatch.setattr(duties, "connection", SimpleNamespace(connection=None, close=lambda: None))
+        monkeypatch.setattr(duties, "lease_seconds", lambda: LEASE_SECONDS)
         roster = [
             Duty("sweep", lambda: 1.0, sweep, waits_for_leases=True),
             Duty("look", lambda: 0.25, look),
@@ -75,7 +73,7 @@ def test_sweep_waits_one_lease_after_an_outage(run: Callable[..., list[float]]) 
 
     swept = run(40.0, fails=away)
     # The last failed attempt came before the return, at most one back-off earlier.
-    assert min(at for at in swept if at >= 12.0) >= 20.0 + LEASE_SECONDS - duty_runner.MAX_BACK_OFF_SECONDS
+    assert min(at for at in swept if at >= 12.0) >= 20.0 + LEASE_SECONDS - duties.MAX_BACK_OFF_SECONDS
 
 
 @pytest.mark.parametrize("error", [OperationalError, InternalError])
