@@ -11,7 +11,7 @@ PYTEST_ARGS ?=
 BENCH ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help environment environment-dev demo dev test test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
+.PHONY: help environment environment-dev demo dev unit test acceptance test-matrix lint messages docs format code-metrics screenshots browser-test chromium pgbouncer-test pgbouncer bench bench-peers bench-simulated chaos fuzz soak requirements sbom image release-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,8 +35,14 @@ demo: environment ## Three tenants index documents on one fair pool: see it work
 dev: environment ## Everything up on this machine: console, dispatcher, worker, beat; data are kept in var/dev (BIND=host:port moves it)
 	@$(SERVERS) --keep var/dev -- $(PY) -m jobsplatform.embedded.develop $(if $(BIND),--bind $(BIND))
 
-test: environment-dev ## All tests but the browser's, on servers of their own (PYTEST_ARGS="…" is passed on)
-	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and not pgbouncer" $(PYTEST_ARGS)
+unit: environment-dev ## Unit tests, without any server
+	@$(PY) -m pytest -n 2 -q tests/unit $(PYTEST_ARGS)
+
+test: environment-dev ## Unit, integration and the core of the acceptance tests, on servers of their own (PYTEST_ARGS="…" is passed on)
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 -m "not browser and (core or not acceptance)" $(PYTEST_ARGS)
+
+acceptance: environment-dev ## All acceptance tests, on real processes (TESTS="…" picks files)
+	@$(SERVERS) --fast -- $(PY) -m pytest -n 2 $(or $(TESTS),tests/acceptance) $(PYTEST_ARGS)
 
 browser-test: environment-dev chromium ## The console in headless Chromium
 	@$(SERVERS) --fast -- $(PY) -m pytest -m browser $(PYTEST_ARGS)
@@ -69,7 +75,7 @@ test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRI
 	    "$$python" tools/virtual_environment.py "$$folder" requirements.txt requirements-embedded.txt requirements-dev.txt || exit 1; \
 	    [ $$django = 5.2 ] || "$$python" tools/virtual_environment.py "$$folder" requirements-django$$django.txt || exit 1; \
 	    echo "== $$python, Django $$django"; \
-	    "$$folder/bin/python" -m jobsplatform.embedded run --fast -- "$$folder/bin/python" -m pytest -n 2 -q -m "not browser and not pgbouncer" $(PYTEST_ARGS) || exit 1; \
+	    "$$folder/bin/python" -m jobsplatform.embedded run --fast -- "$$folder/bin/python" -m pytest -n 2 -q -m "not browser and (core or not acceptance)" $(PYTEST_ARGS) || exit 1; \
 	    ran=$$((ran + 1)); \
 	  done; \
 	done; test $$ran -gt 0 || { echo "None of $(MATRIX_PYTHONS) is here." >&2; exit 1; }

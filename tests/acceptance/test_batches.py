@@ -15,7 +15,7 @@ from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.acceptance.serving import START_SECONDS, is_ready
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
 
 
 def reload(batch: Batch) -> Batch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from scheduling.models import Job
@@ -17,6 +18,8 @@ from tests.acceptance.test_recovery import RESCUE_SECONDS
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.models import Chunk, Document
 from workloads.documents.service import create_dataset
+
+pytestmark = pytest.mark.core
 
 # Each paragraph makes a chunk or two; all of them take some seconds to embed.
 PARAGRAPHS = 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.models import Worker
 from tenants.context import all_tenants
@@ -9,6 +11,8 @@ from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import ManagedProcess, eventually
+
+pytestmark = pytest.mark.core
 
 
 def row_of(process: ManagedProcess) -> Worker:

@@ -22,6 +22,8 @@ from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 
+pytestmark = pytest.mark.core
+
 
 def test_a_job_posted_over_http_runs_to_its_end(
     platform: Platform, acme: Tenant, api_client: Callable[[Tenant], APIClient]

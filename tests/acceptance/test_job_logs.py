@@ -14,7 +14,7 @@ from tests.acceptance.acts import fetch, submit, wait_for
 from tests.acceptance.conftest import Platform
 from tests.acceptance.processes import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.core]
 
 
 def log_of(job: Job) -> LogPage:

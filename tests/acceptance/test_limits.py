@@ -11,7 +11,7 @@ from tenants.models import Tenant
 from tests.acceptance.acts import executions_of, submit, wait_for
 from tests.acceptance.conftest import Platform
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.core]
 
 LIMIT_MIB = 500
 

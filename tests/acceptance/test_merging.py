@@ -20,6 +20,8 @@ from tests.acceptance.processes import eventually
 from tests.checks import faults_of
 from tests.predictions import predict
 
+pytestmark = pytest.mark.core
+
 
 def messages_of(jobs: Sequence[Job]) -> list[list[dict[str, Any]]]:
     """The starts of merged executions, by message."""

@@ -22,6 +22,8 @@ from tests.acceptance.processes import eventually
 from tests.brokers import empty_database
 from tests.checks import faults_of
 
+pytestmark = pytest.mark.core
+
 # Twice what is promised, since other tests keep the machine busy; the promise itself is timed by `make chaos`.
 RESCUE_SECONDS = 30.0
 

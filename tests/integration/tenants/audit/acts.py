@@ -413,7 +413,7 @@ FORMS: dict[str, Callable[[World], dict[str, Any]]] = {
     "retrieval.dataset change": lambda world: {"description": "changed"},
     "workflow_execution.workflow add": lambda world: {"tenant": acme().pk, "name": "another"},
     "workflow_execution.workflow change": lambda world: {"description": "changed"},
-    "scheduling.breakers.rules add": lambda world: {
+    "scheduling.circuit add": lambda world: {
         "kind": "noop",
         "dependency": "api",
         "state": "forced_open",
