@@ -209,6 +209,7 @@ def test_the_stream_of_an_ended_job_waits_for_its_last_event_to_settle(acme: Ten
     assert told == ["job.submitted", "job.cancelled"]
     # Whoever has heard it all, and asks again.
     again = Listener(acme, Position.parse(ids_of(listener)[-1]), job_id=job.pk, has_ended=True)
+    let_settle()
     feed.look([again])
     assert again.is_over
     assert ids_of(again) == []
