@@ -25,11 +25,10 @@ from scheduling.limits.rate_buckets import Bucket
 from tenants.access.addresses import client_address
 from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
-from tenants.limits.declared import LimitReached
+from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
 from tenants.limits.queries import KeptLimits
-from tenants.limits.request_costs import READ, WRITE, cost_of
 from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
 
 # Orchestrators and monitoring ask these.

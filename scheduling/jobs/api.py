@@ -61,7 +61,7 @@ from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST, NOTHING
+from tenants.limits.declared import LIST, NOTHING
 from tenants.requests.waits import Wait, has_waited, wait_for_news
 from tenants.tenancy.serializers import NoBodySerializer
 

@@ -28,7 +28,7 @@ from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import DomainError
-from tenants.limits.request_costs import NOTHING
+from tenants.limits.declared import NOTHING
 from tenants.requests.bodies import MAX_TEXT_BYTES
 
 

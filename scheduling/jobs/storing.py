@@ -21,8 +21,8 @@ from scheduling.models import Job
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
 from tenants.context import current_actor, require_scope
 from tenants.database.ids import uuid7s
-from tenants.database.inserts import array_literal, note_inserted
 from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import array_literal, note_inserted
 from tenants.encryption.fields import sealed_field
 from tenants.managers import claim_for_scope
 from tenants.transactions import run_behind

@@ -32,9 +32,9 @@ from scheduling.stops.drains import refuse_draining_tenant
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.inserts import new_row
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import new_row
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError

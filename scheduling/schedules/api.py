@@ -40,7 +40,7 @@ from scheduling.schedules.serializers import (
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import LIST, SEARCH
+from tenants.limits.declared import LIST, SEARCH
 from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 

@@ -23,7 +23,7 @@ from tenants.access.permissions import Permission
 from tenants.api.fields import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 from tenants.tenancy.serializers import NoBodySerializer
 
 

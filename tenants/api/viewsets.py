@@ -38,7 +38,7 @@ class TenantViewSet(GenericViewSet[Any]):
     model: ClassVar[type[Model]]
     # The right that each action (or method, as "GET") needs; what is missing here is refused.
     permissions: ClassVar[Mapping[str, Permission]] = {}
-    # The cost of actions (or methods) that are not what `tenants.limits.request_costs` gives them.
+    # The cost of actions (or methods) that are not what `tenants.limits.declared` gives them.
     request_costs: ClassVar[Mapping[str, int]] = {}
     # Actions that change rows, and that people of the platform may do to all tenants' by naming no tenant.
     over_all_tenants: ClassVar[frozenset[str]] = frozenset()

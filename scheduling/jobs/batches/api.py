@@ -40,7 +40,7 @@ from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from tenants.requests.bodies import MAX_TEXT_BYTES
 from tenants.tenancy.serializers import NoBodySerializer
 

@@ -34,7 +34,7 @@ from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, StrictSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 
 
 class DeadLetterSerializer(serializers.Serializer[DeadLetter]):

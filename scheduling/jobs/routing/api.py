@@ -15,7 +15,7 @@ from scheduling.models import RoutingRule
 from tenants.access.permissions import Permission
 from tenants.api.fields import NameField, StrictSerializer
 from tenants.api.viewsets import StaffViewSet
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 
 
 class RouteQuestionSerializer(StrictSerializer):

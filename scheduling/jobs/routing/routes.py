@@ -10,8 +10,8 @@ from psycopg.rows import scalar_row
 
 from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
 from tenants.cache.shared_cache import SharedCache
-from tenants.database.joined_rows import rows_of_json
 from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import rows_of_json
 from tenants.database.sql import load_sql
 
 _ROUTES = load_sql(__file__)["read_routes"]

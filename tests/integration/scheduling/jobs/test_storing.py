@@ -24,7 +24,7 @@ from scheduling.models import Job, JobDeadline, JobDue, JobEvent, JobReady, Queu
 from tenants.audit.service import part_of_act
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.inserts import new_row
+from tenants.database.rows import new_row
 from tenants.exceptions import ForeignTenantError, NoTenantError
 from tenants.models import AuditLogEntry, Tenant
 from tests.prepared_statements import seen_statements
