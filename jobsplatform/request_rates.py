@@ -28,7 +28,7 @@ from tenants.api.problems import problem_response
 from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
-from tenants.limits.queries import KeptLimits
+from tenants.limits.usage import KeptLimits
 from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
 
 # Orchestrators and monitoring ask these.

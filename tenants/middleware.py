@@ -31,7 +31,6 @@ from tenants.access.permissions import Permission, PlatformRole
 from tenants.access.sessions import is_session_over
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.context import Actor, acting_as, scope_context
-from tenants.database.errors import session_errors
 from tenants.database.ids import uuid7
 from tenants.exceptions import (
     BodiesBusyError,
@@ -47,6 +46,7 @@ from tenants.exceptions import (
 from tenants.models import Membership, Role
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
+from tenants.transactions import session_errors
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from scheduling.jobs.filters import FilterSyntaxError, JobFilter, parse
 from scheduling.jobs.filters.fields import NO, YES
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import read_limit
 
 _PAGING = frozenset({"cursor", "limit"})

@@ -21,7 +21,7 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.models import Circuit
 from scheduling.stops.api import NAME_PATTERN
 from tenants.access.permissions import Permission
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants

@@ -12,7 +12,7 @@ from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import WARNING_PERCENTS
-from tenants.limits.warnings import warn_of_usage
+from tenants.limits.usage import warn_of_usage
 
 _SQL = load_sql(__file__)
 _COLLECT_ALL, _COLLECT_PLACES = _SQL["collect_all"], _SQL["collect_places"]

@@ -31,7 +31,7 @@ from scheduling.statistics.rollups import TallyFolder
 from scheduling.stops.drains import note_drained
 from scheduling.stops.expiry import lift_due
 from scheduling.subscriptions.relay import EventRelayer
-from tenants.database.errors import ConnectionLostError, session_errors
+from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
 

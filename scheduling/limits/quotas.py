@@ -19,9 +19,8 @@ from scheduling.limits.tenant_standing import TenantStanding, read_standing
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.limits.declared import LimitReached, month_end
-from tenants.limits.queries import EffectiveLimit, KeptLimits, allowed_for
 from tenants.limits.service import expire_tenant_limits, release_ended_periods
-from tenants.limits.warnings import note_level
+from tenants.limits.usage import EffectiveLimit, KeptLimits, allowed_for, note_level
 
 # How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
 QUOTA_RETRY_AFTER_SECONDS = 10

@@ -20,7 +20,7 @@ from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
 from tenants.exceptions import FieldInvalidError
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.settings.own import TIMEZONE
 from tenants.settings.queries import tenant_setting

@@ -35,7 +35,7 @@ from scheduling.schedules.recurrence import (
     jitter_seconds,
 )
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.names import clean_name
 

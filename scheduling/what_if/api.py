@@ -18,7 +18,7 @@ from scheduling.fairness.lab.what_if import Line, Note, Outcome, Totals, WhatIf
 from scheduling.models import CFSPlan
 from scheduling.what_if.queries import answer_what_if
 from tenants.access.permissions import Permission
-from tenants.api.fields import StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import StrictSerializer, TextField, WholeNumberField
 from tenants.api.viewsets import StaffViewSet
 from tenants.limits.declared import HEAVY
 

@@ -2,7 +2,7 @@
 
 An app lists its limits in `limits` of its AppConfig, and names in `measures_usage` a function
 `(tenant_id) -> {key: amount}` for those whose use is no counter of `TenantUsage`. How much a tenant is
-allowed is found by `tenants.limits.queries`: its own override, else its plan's number, else the default.
+allowed is found by `tenants.limits.usage`: its own override, else its plan's number, else the default.
 """
 
 from __future__ import annotations

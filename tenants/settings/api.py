@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.fields import NameField
+from tenants.api.input import NameField
 from tenants.api.viewsets import TenantViewSet
 from tenants.cache.bounded_cache import BoundedCache
 from tenants.exceptions import FieldInvalidError, SettingsStaleError

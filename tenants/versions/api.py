@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
 from tenants.limits.declared import LIST

@@ -37,7 +37,7 @@ from scheduling.jobs.submission_serializers import (
 from scheduling.limits.quotas import check_bulk_size
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.limits.declared import LIST

@@ -31,7 +31,7 @@ from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.serializers import ErrorSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import DeadLetter
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer
+from tenants.api.input import NameField, StrictSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
 from tenants.limits.declared import LIST

@@ -13,8 +13,8 @@ from scheduling.dispatch import claim, read, wake
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import checkpoints, rescue, settlement, verdicts
 from scheduling.jobs.lifecycle import JobState
+from tenants import transactions
 from tenants.context import all_tenants
-from tenants.database import errors
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
 from tests.chaos.checks import CHECKS, judge
@@ -236,7 +236,7 @@ def test_session_that_times_out_is_answered_by_500_only_where_that_is_planted(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], monkeypatch: pytest.MonkeyPatch, is_planted: bool
 ) -> None:
     if is_planted:
-        monkeypatch.setattr(errors, "is_lost", lambda *args: False)
+        monkeypatch.setattr(transactions, "is_lost", lambda *args: False)
     client = api_client(acme)
     client.raise_request_exception = False
     response = client.post("/api/v1/probe/", {"how": "idle"})

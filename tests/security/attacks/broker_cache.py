@@ -23,7 +23,7 @@ from scheduling.limits.declared import MAX_WAITING_JOBS
 from scheduling.overview import page as overview
 from tenants.cache.shared_cache import SharedCache
 from tenants.context import tenant_context
-from tenants.limits import queries as limits
+from tenants.limits import usage as limits
 from tenants.settings import queries as tenant_settings
 from tenants.settings.service import change_settings
 from tests.security.table import Attack

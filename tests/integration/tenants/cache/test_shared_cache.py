@@ -14,8 +14,8 @@ from django.test import override_settings
 
 from tenants.cache import redis_guards, shared_cache
 from tenants.cache.shared_cache import SharedCache
-from tenants.limits.queries import KeptLimits
 from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import KeptLimits
 from tenants.models import Tenant
 from tenants.settings.queries import tenant_setting
 from tenants.settings.service import change_settings

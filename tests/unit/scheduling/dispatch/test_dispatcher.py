@@ -20,7 +20,7 @@ from scheduling.dispatch.duties import Duty
 from scheduling.dispatch.loop import Dispatcher
 from scheduling.dispatch.tick import TickResult
 from scheduling.exceptions import BrokerUnavailableError
-from tenants.database.errors import ConnectionLostError
+from tenants.transactions import ConnectionLostError
 
 POOL, OTHER = 1, 2
 FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))

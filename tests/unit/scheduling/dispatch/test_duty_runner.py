@@ -12,7 +12,7 @@ from django.db import InternalError, OperationalError
 from scheduling.dispatch import duties
 from scheduling.dispatch import duties as duty_runner
 from scheduling.dispatch.duties import Duty, DutyRunner
-from tenants.database.errors import ConnectionLostError
+from tenants.transactions import ConnectionLostError
 
 LEASE_SECONDS = 10.0
 
