@@ -59,16 +59,16 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "jobsplatform.access_log.AccessLogMiddleware",
+    "jobsplatform.middleware.AccessLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "jobsplatform.content_security.ContentSecurityMiddleware",
+    "jobsplatform.middleware.ContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "jobsplatform.console.messages.ConsoleMessageMiddleware",
+    "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that whoever waits for news holds no transaction.
     "tenants.requests.waits.WaitMiddleware",
