@@ -71,7 +71,7 @@ MIDDLEWARE = [
     "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that whoever waits for news holds no transaction.
-    "tenants.requests.waits.WaitMiddleware",
+    "tenants.middleware.WaitMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, as it charges the caller that was found.

@@ -29,7 +29,7 @@ from scheduling.worker import exhaustion, memory
 from scheduling.worker.connections import drop_open_transaction
 from scheduling.worker.control_block import Seat
 from scheduling.worker.leftovers import end_processes_of_job
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
 from tenants.transactions import session_errors
 
 logger = logging.getLogger(__name__)

@@ -39,7 +39,7 @@ from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 
 _SQL = load_sql(__file__)
 _LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]

@@ -174,7 +174,7 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "tenants/tenancy/api.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
     "tenants/limits/api.py:UsageViewSet": ("fullmatch", (("", "a_."),)),
     "tenants/api/viewsets.py:TenantViewSet": ("fullmatch", (("00000000", "-0000"),)),
-    "tenants/audit/masking.py:_SHAPES": (
+    "tenants/audit/service.py:_SHAPES": (
         "finditer",
         (
             ("", "eyJ"),
@@ -193,8 +193,8 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("", "jp0123456789."),
         ),
     ),
-    "tenants/audit/masking.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
-    "tenants/audit/masking.py:_mask_field": ("bare name", (("", "A"),)),
+    "tenants/audit/service.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
+    "tenants/audit/service.py:_mask_field": ("bare name", (("", "A"),)),
     "tenants/middleware.py:_REQUEST_ID": ("fullmatch", ()),
     "tenants/names.py:_SLUG": ("fullmatch", ()),
     "tenants/plans/retry_rules.py:_KIND": ("fullmatch", ()),

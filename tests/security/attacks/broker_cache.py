@@ -24,7 +24,7 @@ from scheduling.overview import page as overview
 from tenants.cache.shared_cache import SharedCache
 from tenants.context import tenant_context
 from tenants.limits import usage as limits
-from tenants.settings import queries as tenant_settings
+from tenants.settings import schema as tenant_settings
 from tenants.settings.service import change_settings
 from tests.security.table import Attack
 from tests.security.world import World

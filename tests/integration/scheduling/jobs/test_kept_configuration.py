@@ -23,7 +23,7 @@ from scheduling.limits import quotas
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.settings import queries as settings_module
+from tenants.settings import schema as settings_module
 from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db

@@ -17,7 +17,7 @@ from tenants.cache.shared_cache import SharedCache
 from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import KeptLimits
 from tenants.models import Tenant
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 from tenants.settings.service import change_settings
 from tenants.signals import cache_asked
 
