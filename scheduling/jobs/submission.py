@@ -22,9 +22,8 @@ from scheduling.exceptions import (
 )
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.lines import Line, line_ids
-from scheduling.jobs.memory_classes import refuse_too_large
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
-from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
 from scheduling.limits.quotas import Allowance, RateStanding, TokenGrant
 from scheduling.models import Batch, Job, Queue

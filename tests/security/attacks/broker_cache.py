@@ -18,7 +18,7 @@ from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from redis import Redis
 
-from scheduling.jobs.routing import routes
+from scheduling.jobs.routing import service as routes
 from scheduling.limits.declared import MAX_WAITING_JOBS
 from scheduling.overview import page as overview
 from tenants.cache.shared_cache import SharedCache

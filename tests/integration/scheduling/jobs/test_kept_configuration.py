@@ -15,9 +15,8 @@ from django.utils import timezone
 
 from scheduling.jobs.kinds.service import get_job_kind, list_job_kinds
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.routing import routes as routes_module
-from scheduling.jobs.routing.routes import kept_routes, read_routes
-from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.routing import service as routes_module
+from scheduling.jobs.routing.service import Routes, kept_routes, read_routes
 from scheduling.jobs.submission import submit_job
 from scheduling.limits import quotas
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
