@@ -15,7 +15,7 @@ from rest_framework.serializers import Serializer
 
 from scheduling.exceptions import PayloadInvalidError
 from scheduling.jobs.serializers import JobAnswerQuerySerializer, Reveals, show_job
-from scheduling.limits.quotas import RateStanding
+from scheduling.limits.admission import RateStanding
 from scheduling.models import Job
 from tenants.access.caller import Access, access_of
 from tenants.access.permissions import Permission

@@ -23,7 +23,7 @@ from scheduling.jobs.submission_serializers import (
     parse_bulk,
     to_request,
 )
-from scheduling.limits.quotas import check_bulk_size
+from scheduling.limits.admission import check_bulk_size
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet

@@ -25,9 +25,8 @@ from scheduling.jobs.lines import Line, line_ids
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
 from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
-from scheduling.limits.quotas import Allowance, RateStanding, TokenGrant
+from scheduling.limits.admission import Allowance, RateStanding, TokenGrant, refuse_draining_tenant
 from scheduling.models import Batch, Job, Queue
-from scheduling.stops.drains import refuse_draining_tenant
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7

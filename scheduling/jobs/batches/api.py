@@ -34,7 +34,7 @@ from scheduling.jobs.submission_serializers import (
     JobSubmissionSerializer,
     parse_bulk,
 )
-from scheduling.limits.quotas import check_bulk_size
+from scheduling.limits.admission import check_bulk_size
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
 from tenants.api.input import NameField, StrictSerializer, WholeNumberField

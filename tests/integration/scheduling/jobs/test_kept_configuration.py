@@ -18,7 +18,7 @@ from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.routing import service as routes_module
 from scheduling.jobs.routing.service import Routes, kept_routes, read_routes
 from scheduling.jobs.submission import submit_job
-from scheduling.limits import quotas
+from scheduling.limits import admission
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
@@ -33,7 +33,7 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
-    caches = (quotas._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
+    caches = (admission._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
     monkeypatch.setattr("tenants.cache.shared_cache._read_shared", lambda name: None)
     monkeypatch.setattr("tenants.cache.shared_cache._write_shared", lambda *_, **__: None)
 
