@@ -20,7 +20,7 @@ import structlog
 from scheduling import tracing
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.dispatch.broker import announce_ending
-from scheduling.dispatch.rates import give_back_token
+from scheduling.dispatch.claim import give_back_token
 from scheduling.execution import verdicts
 from scheduling.execution.performing import Work, log_of, see_through
 from scheduling.execution.settling import settle, settle_together

@@ -14,8 +14,8 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 
 from scheduling.dispatch import duties
 from scheduling.dispatch import loop as module
-from scheduling.dispatch.awaited import Awaited
 from scheduling.dispatch.broker import News
+from scheduling.dispatch.claim import Awaited
 from scheduling.dispatch.duties import Duty
 from scheduling.dispatch.loop import Dispatcher
 from scheduling.dispatch.tick import TickResult
