@@ -27,7 +27,7 @@ from scheduling.execution.settling import settle, settle_together
 from scheduling.execution.start import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.execution.turns import Turns
 from scheduling.kit import registry
-from scheduling.worker import exhaustion
+from scheduling.worker import leftovers
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
 from scheduling.worker.registration import LocalWorker
@@ -91,14 +91,14 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     except Exception as error:
         # Nobody runs these any more: their lease must not be renewed.
         seat.release()
-        if exhaustion.has_failed(error):
+        if leftovers.has_failed(error):
             raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
-    if is_spoiled or exhaustion.is_exhausted():
+    if is_spoiled or leftovers.is_exhausted():
         logger.warning("child.replaced")
         raise SystemExit(EXIT_SPOILED)
 
