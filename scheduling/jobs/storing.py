@@ -23,7 +23,7 @@ from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import array_literal, note_inserted
 from tenants.encryption.fields import sealed_field
-from tenants.managers import claim_for_scope
+from tenants.tenancy.bases import claim_for_scope
 from tenants.transactions import run_behind
 
 SYSTEM_ACTOR = "system"

@@ -28,7 +28,7 @@ from tenants.database.clock import read_clock
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
 from tenants.models import ApiKey, Plan, Tenant
-from tenants.names import clean_name
+from tenants.tenancy.bases import clean_name
 
 logger = structlog.stdlib.get_logger("tenants.api_keys")
 

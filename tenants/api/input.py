@@ -23,7 +23,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 
 from tenants.exceptions import BodyTooLargeError, JsonInvalidError
-from tenants.names import find_invisible_character
+from tenants.tenancy.bases import find_invisible_character
 
 MAX_DEPTH = 32
 _INT64 = range(-(2**63), 2**63)

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from scheduling.api.filters import DeadLetterQuerySerializer, JobQuerySerializer
 from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
-from tenants.names import find_invisible_character
+from tenants.tenancy.bases import find_invisible_character
 
 
 @pytest.mark.parametrize(
