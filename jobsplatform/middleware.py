@@ -1,19 +1,41 @@
-"""Middleware of the site: a line of the log for each request, content security, messages of the console."""
+"""Middleware of the site: a line of the log for each request, content security, messages of the console, rates.
+
+Each request costs units, taken from the buckets of its caller before the view runs. A key draws on its own bucket and
+on its tenant's, a person likewise, and a request without credentials on that of its address. All buckets of a request
+are one round trip to Redis, and a request that costs nothing takes none.
+"""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, override
+from uuid import UUID
 
 import structlog
 from csp.constants import HEADER
 from csp.utils import build_policy
 from django.conf import settings
 from django.contrib.messages.middleware import MessageMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
 
-from tenants.middleware import CONSOLE_PREFIX
+from scheduling.fairness.gcra import Grant, Rate
+from scheduling.limits import rate_buckets
+from scheduling.limits.rate_buckets import Bucket
+from tenants.access.addresses import client_address
+from tenants.access.caller import Access, access_of
+from tenants.api.problems import problem_response
+from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
+from tenants.limits.errors import RequestRateError
+from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
+from tenants.limits.usage import KeptLimits
+from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
 
 logger = structlog.stdlib.get_logger("jobsplatform.access")
 
@@ -72,3 +94,189 @@ class ConsoleMessageMiddleware(MessageMiddleware):
     def __call__(self, request: HttpRequest) -> Any:
         is_console = request.path_info.startswith(CONSOLE_PREFIX)
         return super().__call__(request) if is_console else self.get_response(request)
+
+
+# Orchestrators and monitoring ask these.
+FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+# Of a rate of 0: only another plan changes that.
+NEVER_RETRY_AFTER_SECONDS = 3_600
+
+MAX_REFUSED_SUBMITTERS = 10_000
+
+# Callers whose last submission in this process made no new job: it was refused, or repeated a key. Submissions have a
+# bucket of their own, of which such a one takes nothing: without this, they would have no bound.
+_refused_submitters: set[object] = set()
+_limits = KeptLimits("request_limits", REQUEST_LIMITS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A bucket that a request draws on, and the numbers that it was made of."""
+
+    policy: str
+    owner: object
+    per_minute: int
+    burst: int
+    limit_key: str = ""
+
+    @property
+    def rate(self) -> Rate | None:
+        return Rate.per_minute(self.per_minute, self.burst)
+
+    @classmethod
+    def of_limits(cls, limits: RequestLimits, owner: object, allowed: Mapping[str, int]) -> _Drawn:
+        """Return the bucket of an owner with what the limits allow."""
+        per_minute = limits.per_minute.key
+        return cls(limits.name, owner, allowed[per_minute], allowed[limits.burst.key], per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class _Charge:
+    """What became of a request's cost: headers of its answer, and the refusal if a bucket held too little."""
+
+    headers: Mapping[str, str]
+    refusal: RequestRateError | None = None
+    # The caller, if the view costs nothing.
+    submitter: object = None
+
+
+class RequestRateMiddleware:
+    """Charges each request once; stands inside `TenantMiddleware`, which finds the caller."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        if _charge_of(request) is None and (refused := _charge_and_refuse(request, READ)) is not None:
+            # No view was reached: there is none, or another middleware has refused the request.
+            response = refused
+        charge = _charge_of(request)
+        if charge is not None:
+            has_made_jobs = response.status_code < HTTPStatus.BAD_REQUEST and bool(getattr(response, "new_jobs", 0))
+            _note_submission(charge, has_made_jobs=has_made_jobs)
+            for name, value in charge.headers.items():
+                response.headers[name] = value
+        return response
+
+    def process_view(
+        self, request: HttpRequest, view: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> HttpResponseBase | None:
+        """Return 429 if the caller's buckets do not hold the cost of the view, else take it from them."""
+        if _charge_of(request) is not None:  # a request that has waited for news is handled again
+            return None
+        match = request.resolver_match
+        cost = cost_of(view, request.method or "", (match.url_name if match else None) or "")
+        return _charge_and_refuse(request, cost)
+
+
+def _charge_of(request: HttpRequest) -> _Charge | None:
+    return getattr(request, "rate_charge", None)
+
+
+def _charge_and_refuse(request: HttpRequest, cost: int) -> HttpResponseBase | None:
+    try:
+        charge = _charge(request, cost)
+    except (OperationalError, InterfaceError) as error:
+        return unavailable_response(request, error)
+    request.rate_charge = charge  # type: ignore[attr-defined]
+    return None if charge.refusal is None else _refuse(request, charge.refusal)
+
+
+def _charge(request: HttpRequest, cost: int) -> _Charge:
+    if request.path_info in FREE_PATHS:
+        return _Charge({})
+    submitter = None if cost else _caller_of(request)
+    if submitter is not None and submitter not in _refused_submitters:
+        return _Charge({}, submitter=submitter)
+    return replace(_take(_drawn_by(request), cost or WRITE), submitter=submitter)
+
+
+def _caller_of(request: HttpRequest) -> object:
+    """Return what identifies the key or the person; None for a request without credentials."""
+    key = access_of(request).api_key
+    return request.user.pk if key is None else key.pk
+
+
+def _note_submission(charge: _Charge, *, has_made_jobs: bool) -> None:
+    """Remember a caller whose submission made no new job: its next one has a cost until one makes some."""
+    if charge.submitter is None:
+        return
+    if has_made_jobs:
+        _refused_submitters.discard(charge.submitter)
+    elif len(_refused_submitters) < MAX_REFUSED_SUBMITTERS:
+        _refused_submitters.add(charge.submitter)
+
+
+def _drawn_by(request: HttpRequest) -> list[_Drawn]:
+    """Return the buckets of the request's caller."""
+    access = access_of(request)
+    if access.api_key is not None:
+        tenant_id = access.api_key.tenant_id
+        allowed = _allowed(access, tenant_id)
+        own = _Drawn.of_limits(KEY_REQUESTS, access.api_key.pk, allowed)
+        return [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
+    has_session = request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)) and request.user.is_authenticated
+    if not has_session:
+        return [_Drawn("address", client_address(request), *settings.ANONYMOUS_REQUEST_RATE)]
+    # The platform's people draw on no tenant's bucket.
+    tenant = access.tenant if access.platform_role is None else None
+    allowed = _allowed(access, None if tenant is None else tenant.pk)
+    own = _Drawn.of_limits(SESSION_REQUESTS, request.user.pk, allowed)
+    return [own] if tenant is None else [own, _Drawn.of_limits(TENANT_REQUESTS, tenant.pk, allowed)]
+
+
+def _allowed(access: Access, tenant_id: UUID | None) -> Mapping[str, int]:
+    """Return what the tenant is allowed; the defaults if the request is nobody's of a tenant, or is refused one."""
+    found = {} if tenant_id is None or access.scope is None else _limits.get(tenant_id)
+    values = {limit.key: found[limit.key].allowed if limit.key in found else limit.default for limit in REQUEST_LIMITS}
+    return {key: value or 0 for key, value in values.items()}
+
+
+def _take(drawn: Sequence[_Drawn], cost: int) -> _Charge:
+    rates = [one.rate for one in drawn]
+    buckets = [
+        Bucket(f"request:{one.policy}:{one.owner}", rate) for one, rate in zip(drawn, rates, strict=True) if rate
+    ]
+    if len(buckets) < len(drawn):
+        closed = next(one for one, rate in zip(drawn, rates, strict=True) if rate is None)
+        return _refused(closed, NEVER_RETRY_AFTER_SECONDS, {})
+    # A bucket that never holds the whole cost is emptied by the request instead of refusing it for ever.
+    units = min(cost, *(bucket.rate.burst for bucket in buckets))
+    grants = rate_buckets.take_whole(buckets, units)
+    headers = _headers(drawn, buckets, grants)
+    if grants[0].granted == units:
+        return _Charge(headers)
+    waits = [grant.wait_us(bucket.rate, units) for grant, bucket in zip(grants, buckets, strict=True)]
+    longest = waits.index(max(waits))
+    return _refused(drawn[longest], max(1, math.ceil(waits[longest] / 1_000_000)), headers)
+
+
+def _headers(drawn: Sequence[_Drawn], buckets: Sequence[Bucket], grants: Sequence[Grant]) -> dict[str, str]:
+    """Return the two header fields of the IETF's draft: the policies, and what is left of each."""
+    left = [
+        f'"{one.policy}";r={grant.remaining(bucket.rate)};t={math.ceil(grant.backlog_us / 1_000_000)}'
+        for one, bucket, grant in zip(drawn, buckets, grants, strict=True)
+    ]
+    policies = [f'"{one.policy}";q={one.per_minute};w=60' for one in drawn]
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
+
+
+def _refused(drawn: _Drawn, seconds: int, headers: Mapping[str, str]) -> _Charge:
+    resets_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    reached = LimitReached(drawn.limit_key, "units/min", drawn.per_minute, drawn.per_minute, resets_at)
+    refusal = RequestRateError(
+        "Requests may cost %(per_minute)s units a minute; try again in %(seconds)s s.",
+        {"per_minute": f"{drawn.per_minute:,}", "seconds": seconds},
+        retry_after_seconds=seconds,
+        limit=reached if drawn.limit_key else None,
+    )
+    return _Charge(headers, refusal)
+
+
+def _refuse(request: HttpRequest, refusal: RequestRateError) -> HttpResponse:
+    if not request.path_info.startswith(CONSOLE_PREFIX):
+        return problem_response(refusal)
+    seconds = refusal.retry_after_seconds
+    page = render_to_string("tenants/admin/rate_limited.html", {"seconds": seconds})
+    return HttpResponse(page, status=429, headers={"Retry-After": str(seconds)})

@@ -75,7 +75,7 @@ MIDDLEWARE = [
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, as it charges the caller that was found.
-    "jobsplatform.request_rates.RequestRateMiddleware",
+    "jobsplatform.middleware.RequestRateMiddleware",
     # Last, as it asks: puts its page in the place of the answer to whoever is locked out.
     "axes.middleware.AxesMiddleware",
 ]
