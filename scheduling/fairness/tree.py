@@ -16,8 +16,7 @@ from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 
 from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, Line, OpenLine, corrected, rejoined, virtual_service
-from scheduling.fairness.messages import OpenMessages
-from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
+from scheduling.fairness.nodes import Capacity, OpenMessages, QueueNode, TenantNode
 from scheduling.fairness.shares import MergeRule, ReadyJob
 
 

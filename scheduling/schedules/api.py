@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import includes_waiting, new_job_response, page_response
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.exceptions import ScheduleStaleError
+from scheduling.jobs.answers import includes_waiting, new_job_response
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import Schedule

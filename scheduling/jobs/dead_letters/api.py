@@ -14,8 +14,13 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterGroupQuerySerializer, DeadLetterQuerySerializer
-from scheduling.api.responses import includes_waiting, masked_faults, new_job_response, page_response
+from scheduling.api.filters import (
+    PAGING_PARAMETERS,
+    DeadLetterGroupQuerySerializer,
+    DeadLetterQuerySerializer,
+    page_response,
+)
+from scheduling.jobs.answers import includes_waiting, masked_faults, new_job_response
 from scheduling.jobs.dead_letters.groups import DeadLetterGroup, group_dead_letters
 from scheduling.jobs.dead_letters.queries import (
     Attempt,
