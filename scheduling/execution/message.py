@@ -124,7 +124,7 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
     """Make the executions ours that are to be had."""
     return persistently(
-        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.worker_id),
+        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
     )
 

@@ -1,159 +1,12 @@
-"""The worker that this process belongs to: made in the parent, inherited by the children.
-
-As many of its children work at once as it has slots. There is a child more than slots. While one settles what it has
-done, which takes no slot, the next message is in another child already, and begins as soon as a permit is free.
-"""
+"""The worker that this process belongs to: made in the parent, inherited by the children."""
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import os
-import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from enum import IntEnum
-from multiprocessing import get_context
-from uuid import UUID
-from weakref import finalize
 
 from scheduling.fleet.workers import Registration
 from scheduling.worker.control_block import ControlBlock
-
-# So long a message waits in a child for its slot; then it goes back to its queue, for whoever has one.
-PATIENCE_SECONDS = 0.05
-# So long after it was told a near end lets one message more be fetched.
-NEAR_SECONDS = 0.1
-
-
-class Phase(IntEnum):
-    """What a child does with its message."""
-
-    NONE = 0
-    WORKING = 1
-    ENDING = 2
-    """It works, and told that it will soon be done."""
-    SETTLING = 3
-    """Its work is done; it holds no permit any more."""
-
-
-class _Child(ctypes.Structure):
-    pid: int
-    phase: int
-    told_ns: int
-    _fields_ = [("pid", ctypes.c_uint64), ("phase", ctypes.c_uint64), ("told_ns", ctypes.c_uint64)]
-
-    @property
-    def holds_permit(self) -> bool:
-        return self.phase in {Phase.WORKING, Phase.ENDING}
-
-    def lets_fetch(self, now_ns: int) -> bool:
-        """Whether the next message may be fetched beside its own."""
-        is_near = self.phase == Phase.ENDING and now_ns - self.told_ns < NEAR_SECONDS * 1e9
-        return is_near or self.phase == Phase.SETTLING
-
-
-class Permits:
-    """Made before the fork; each child writes its own place, and the parent that of the dead."""
-
-    def __init__(self, slots: int, *, spare_children: int = 0) -> None:
-        self.slots = slots
-        self.children = slots + spare_children
-        self._memory = mmap.mmap(-1, self.children * ctypes.sizeof(_Child))
-        self._places = (_Child * self.children).from_buffer(self._memory)
-        self._free = get_context("fork").Semaphore(slots)
-        # The parent sleeps until something can be read; it learns here that it may fetch.
-        self.news, self._news_in = os.pipe()
-        for end in (self.news, self._news_in):
-            os.set_blocking(end, False)
-        finalize(self, _close, self.news, self._news_in)
-        self._missing = 0
-
-    # In the child ----------------------------------------------------------------------------------
-
-    def acquire(self, index: int, *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
-        """Wait for a permit; whether child ``index`` has one."""
-        if not self._free.acquire(timeout=patience_seconds):
-            self._expect_no_end()
-            return False
-        place = self._places[index]
-        place.pid, place.phase = os.getpid(), Phase.WORKING
-        return True
-
-    def _expect_no_end(self) -> None:
-        """The end for which a message was fetched did not come: no other one is fetched for it."""
-        for place in self._places:
-            if place.phase == Phase.ENDING:
-                place.told_ns = 0
-
-    def announce_end(self, index: int) -> None:
-        """Its work will be done in a moment: the next message may be fetched."""
-        place = self._places[index]
-        if place.holds_permit:
-            place.told_ns, place.phase = time.monotonic_ns(), Phase.ENDING
-            self._tell()
-
-    def release(self, index: int) -> None:
-        """Its work is done, and what is left to do needs no slot."""
-        place = self._places[index]
-        if place.holds_permit:
-            place.phase = Phase.SETTLING
-            self._free.release()
-            self._tell()
-
-    def finish(self, index: int) -> None:
-        """It is done with its message."""
-        self.release(index)
-        self._places[index].phase = Phase.NONE
-
-    def _tell(self) -> None:
-        with suppress(BlockingIOError):  # full of news that nobody has heard yet
-            os.write(self._news_in, b"!")
-
-    # In the parent ---------------------------------------------------------------------------------
-
-    @property
-    def fetchable(self) -> int:
-        """How many messages the children may have at this moment, those included that they have."""
-        now_ns = time.monotonic_ns()
-        return min(self.children, self.slots + sum(place.lets_fetch(now_ns) for place in self._places))
-
-    def hear(self) -> None:
-        """Note that the news were heard."""
-        with suppress(BlockingIOError):
-            os.read(self.news, mmap.PAGESIZE)
-
-    def take_back(self, is_alive: Callable[[int], bool]) -> None:
-        """Take back the permits of the dead."""
-        for place in self._places:
-            if place.phase != Phase.NONE and not is_alive(place.pid):
-                was_held = place.holds_permit
-                place.phase = Phase.NONE
-                if was_held:
-                    self._free.release()
-
-    def make_good(self) -> None:
-        """Called ten times a second: what is missing at two calls in turn is made good.
-
-        A child that died between taking a permit and noting it leaves one that nobody holds.
-        """
-        free = self._free.get_value()
-        held = sum(place.holds_permit for place in self._places)
-        # Where one is taken or given back at this moment, the two are of different moments.
-        missing = self.slots - held - free if self._free.get_value() == free else 0
-        if missing and missing == self._missing:
-            for _ in range(missing):
-                self._free.release()
-            for _ in range(-missing):
-                self._free.acquire(block=False)
-            missing = 0
-        self._missing = missing
-
-
-def _close(*descriptors: int) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+from scheduling.worker.slots import Permits
 
 
 class NoWorkerError(RuntimeError):
@@ -176,10 +29,6 @@ class LocalWorker:
         """With as many children as slots, and the spare ones."""
         permits = Permits(registration.slots, spare_children=spare_children)
         return cls(registration, ControlBlock(permits.children, slots=permits.slots), permits)
-
-    @property
-    def worker_id(self) -> UUID:
-        return self.registration.worker_id
 
 
 _local: LocalWorker | None = None

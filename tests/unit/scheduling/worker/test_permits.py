@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scheduling.worker import registration as module
-from scheduling.worker.registration import Permits, Phase
+from scheduling.worker import slots as module
+from scheduling.worker.slots import Permits, Phase
 
 AT_ONCE = 0.0
 
