@@ -72,7 +72,7 @@ class Access:
         if self.tenant is None:
             return NOTHING
         if self.api_key is not None:
-            return read_scopes(self.api_key.scopes)
+            return read_scopes(tuple(self.api_key.scopes))
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
     @property
