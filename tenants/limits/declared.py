@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from tenants.exceptions import LimitUnknownError
@@ -166,6 +166,7 @@ def costs[View: Callable[..., Any]](units: int) -> Callable[[View], View]:
     return declare
 
 
+@lru_cache(maxsize=1_000)
 def cost_of(view: Callable[..., Any], method: str, url_name: str = "") -> int:
     """Return the cost of a request to a view: what it declares, else 2 for a list or a change, else 1."""
     method = "GET" if method == "HEAD" else method

@@ -15,7 +15,7 @@ from tenants.cache.shared_cache import SharedCache
 from tenants.database.prepared import planned_cursor, prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.exceptions import SpaceExceededError
-from tenants.limits.declared import NO_PERIOD, WARNING_PERCENTS, Limit, LimitReached, Source, get_limit, limits
+from tenants.limits.declared import NO_PERIOD, WARNING_PERCENTS, Limit, LimitReached, Source, limits
 from tenants.models import TenantUsage
 from tenants.signals import limit_warned
 from tenants.translation import LocalizableText
@@ -91,11 +91,13 @@ def _document_of(found: Mapping[str, EffectiveLimit]) -> list[list[Any]]:
 
 
 def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
+    known = limits()
     return {
         key: EffectiveLimit(
-            get_limit(key), allowed, Source(source), None if expires is None else datetime.fromisoformat(expires)
+            known[key], allowed, Source(source), None if expires is None else datetime.fromisoformat(expires)
         )
         for key, allowed, source, expires in document
+        if key in known
     }
 
 
