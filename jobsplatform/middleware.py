@@ -39,10 +39,13 @@ from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
 
 logger = structlog.stdlib.get_logger("jobsplatform.access")
 
-# Asked every few seconds by machines.
-QUIET_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 # Characters of a path in a line; longer ones are cut.
 MAX_PATH_CHARACTERS = 512
+# Orchestrators and monitoring ask these.
+FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
+# Of a rate of 0: only another plan changes that.
+NEVER_RETRY_AFTER_SECONDS = 3_600
+MAX_REFUSED_SUBMITTERS = 10_000
 
 
 class AccessLogMiddleware:
@@ -55,7 +58,7 @@ class AccessLogMiddleware:
         began = time.monotonic()
         response = self.get_response(request)
         tenant = getattr(getattr(request, "access", None), "tenant", None)
-        write = logger.debug if request.path in QUIET_PATHS else logger.info
+        write = logger.debug if request.path in FREE_PATHS else logger.info
         write(
             "request.ended",
             method=request.method,
@@ -95,13 +98,6 @@ class ConsoleMessageMiddleware(MessageMiddleware):
         is_console = request.path_info.startswith(CONSOLE_PREFIX)
         return super().__call__(request) if is_console else self.get_response(request)
 
-
-# Orchestrators and monitoring ask these.
-FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
-# Of a rate of 0: only another plan changes that.
-NEVER_RETRY_AFTER_SECONDS = 3_600
-
-MAX_REFUSED_SUBMITTERS = 10_000
 
 # Callers whose last submission in this process made no new job: it was refused, or repeated a key. Submissions have a
 # bucket of their own, of which such a one takes nothing: without this, they would have no bound.

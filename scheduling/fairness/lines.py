@@ -14,6 +14,9 @@ from scheduling.fairness.shares import ReadyJob
 
 UNITS_PER_MICROSECOND = 1_000
 MILLI = 1_000
+# Stands for a job that exists but was not read: to decide past it would be a guess.
+UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
+KEY_WEIGHT_MILLI = 1_000
 
 
 def virtual_service(cost_us: int, weight_milli: int) -> int:
@@ -30,10 +33,6 @@ def rejoined(vruntime: int, parent_virtual_time: int) -> int:
     """Start of one who returns to eligibility: time spent away earns no credit."""
     return max(vruntime, parent_virtual_time)
 
-
-# Stands for a job that exists but was not read: to decide past it would be a guess.
-UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
-KEY_WEIGHT_MILLI = 1_000
 
 # A child's place among its siblings: (virtual start time, in flight, rank of its first job, id), least first.
 type Turn = tuple[int, int, int, int]

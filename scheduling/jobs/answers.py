@@ -27,6 +27,16 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNum
 from tenants.api.schema import LimitReachedSerializer
 from tenants.exceptions import FieldInvalidError
 
+MINIMAL = "return=minimal"
+RATE_HEADERS = [
+    OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
+    for name, description in (
+        ("RateLimit-Limit", "Jobs that may be submitted at once after a time of rest."),
+        ("RateLimit-Remaining", "Jobs that may be submitted now."),
+        ("RateLimit-Reset", "Seconds until all may be submitted at once again."),
+    )
+]
+
 
 class JobSubmissionSerializer(StrictSerializer):
     """One job as asked for."""
@@ -143,17 +153,6 @@ def parse_idempotency_key(header: str | None) -> str | None:
         fault = {"field": "Idempotency-Key", "code": "field_invalid", "detail": detail}
         raise FieldInvalidError(f"Idempotency-Key: {detail}", errors=[fault])
     return key
-
-
-MINIMAL = "return=minimal"
-RATE_HEADERS = [
-    OpenApiParameter(name, int, OpenApiParameter.HEADER, description=description, response=[200, 201])
-    for name, description in (
-        ("RateLimit-Limit", "Jobs that may be submitted at once after a time of rest."),
-        ("RateLimit-Remaining", "Jobs that may be submitted now."),
-        ("RateLimit-Reset", "Seconds until all may be submitted at once again."),
-    )
-]
 
 
 def includes_waiting(request: Request) -> bool:

@@ -31,6 +31,14 @@ _READ_STANDING = load_sql(__file__)["read_standing"]
 
 # When a refused client may ask again where nobody has said how long the drain lasts.
 DRAIN_RETRY_AFTER_SECONDS = 60
+# How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
+QUOTA_RETRY_AFTER_SECONDS = 10
+# A plan that takes nothing at all: only somebody's decision changes that.
+NEVER_RETRY_AFTER_SECONDS = 3_600
+# Below so much room a tenant's submissions go one after another, so that none counts without the others. Beyond
+# it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
+NEAR_JOBS = 16 * MAX_BULK_JOBS
+_OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +116,6 @@ def read_standing(tenant_id: UUID) -> TenantStanding:
         lines=dict(zip(row.queue_ids or (), row.ids or (), strict=True)),
         drains=Drains.of(row.now, row.drains or ()),
     )
-
-
-# How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
-QUOTA_RETRY_AFTER_SECONDS = 10
-# A plan that takes nothing at all: only somebody's decision changes that.
-NEVER_RETRY_AFTER_SECONDS = 3_600
-# Below so much room a tenant's submissions go one after another, so that none counts without the others. Beyond
-# it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
-NEAR_JOBS = 16 * MAX_BULK_JOBS
-
-_OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,12 @@ _DEAD = frozenset("ZX")
 
 # The process that adopts: a copy of it that a job forks has none of its duties.
 _adopting_pid = 0
+# What a child of the pool may keep from its jobs: so many descriptors, or half of those that it may have.
+MAX_DESCRIPTORS = 512
+MAX_THREADS = 512
+# It has one link a thread, and these.
+_TASKS = Path("/proc/self/task")
+_OTHER_LINKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +184,6 @@ def _command_line(pid: int) -> bytes:
     except (FileNotFoundError, ProcessLookupError):
         return b""
 
-
-# What a child of the pool may keep from its jobs: so many descriptors, or half of those that it may have.
-MAX_DESCRIPTORS = 512
-MAX_THREADS = 512
-# It has one link a thread, and these.
-_TASKS = Path("/proc/self/task")
-_OTHER_LINKS = 2
 
 _most_descriptors = MAX_DESCRIPTORS
 

@@ -22,6 +22,10 @@ from scheduling.conf import MAX_MESSAGE_JOBS
 
 MAX_KIND_BYTES = 64
 _ID_BYTES = 16
+# So long a message waits in a child for its slot; then it goes back to its queue, for whoever has one.
+PATIENCE_SECONDS = 0.05
+# So long after it was told a near end lets one message more be fetched.
+NEAR_SECONDS = 0.1
 
 
 class Member(ctypes.Structure):
@@ -95,12 +99,6 @@ def write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
     """Set a field of bytes, and what is left of it to zero."""
     ctypes.memset(field, 0, len(field))
     ctypes.memmove(field, value, len(value))
-
-
-# So long a message waits in a child for its slot; then it goes back to its queue, for whoever has one.
-PATIENCE_SECONDS = 0.05
-# So long after it was told a near end lets one message more be fetched.
-NEAR_SECONDS = 0.1
 
 
 class Phase(IntEnum):

@@ -30,6 +30,12 @@ _INT64 = range(-(2**63), 2**63)
 _INT64_DIGITS = 20  # with its sign
 # Strings are skipped whole, an unfinished one to the end; possessive, so that no input makes it quadratic.
 _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+# RFC 3339: a date, a time with seconds, and an offset. ASCII digits only.
+_RFC_3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class StrictJSONParser(BaseParser):
@@ -138,14 +144,6 @@ def _require_storable(value: Any) -> None:
     elif isinstance(value, list):
         for nested in value:
             _require_storable(nested)
-
-
-# RFC 3339: a date, a time with seconds, and an offset. ASCII digits only.
-_RFC_3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class TextField(serializers.CharField):

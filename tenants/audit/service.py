@@ -64,6 +64,24 @@ _SHAPES: Final = (
 )
 # PostgreSQL stores neither in a text.
 _UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
+_INSERTED = (
+    "id",
+    "tenant_id",
+    "actor_kind",
+    "actor_id",
+    "actor_label",
+    "action",
+    "target_type",
+    "target_id",
+    "after",
+    "reason",
+    "request_id",
+)
+# A part of a statement, by the parameters of `entry_parameters`.
+INSERT_ENTRY = f"""
+    INSERT INTO tenants_auditlogentry ({", ".join(_INSERTED)})
+    VALUES ({", ".join(f"%(entry_{name})s" for name in _INSERTED)})
+"""  # noqa: S608 - names of columns
 
 
 def mask_text(text: str) -> str:
@@ -137,25 +155,6 @@ def _with_text_keys(value: Any) -> Any:
 def _encode(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
-
-_INSERTED = (
-    "id",
-    "tenant_id",
-    "actor_kind",
-    "actor_id",
-    "actor_label",
-    "action",
-    "target_type",
-    "target_id",
-    "after",
-    "reason",
-    "request_id",
-)
-# A part of a statement, by the parameters of `entry_parameters`.
-INSERT_ENTRY = f"""
-    INSERT INTO tenants_auditlogentry ({", ".join(_INSERTED)})
-    VALUES ({", ".join(f"%(entry_{name})s" for name in _INSERTED)})
-"""  # noqa: S608 - names of columns
 
 _is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=False)
 

@@ -26,6 +26,9 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 # For what is worth less than a moment's waiting.
 TIMEOUT_SECONDS: Final = 0.1
 OPEN_SECONDS: Final = 2.0
+CODE_BYTES: Final = 32
+# Time between two lines of the log about refused values; each line has the count since the last.
+LOG_SECONDS: Final = 60.0
 
 
 class RedisBreaker:
@@ -73,10 +76,6 @@ def _breaker_of(server: str) -> RedisBreaker:
 
 
 logger = logging.getLogger(__name__)
-
-CODE_BYTES: Final = 32
-# Time between two lines of the log about refused values; each line has the count since the last.
-LOG_SECONDS: Final = 60.0
 
 
 def sign(purpose: str, *parts: bytes) -> bytes:

@@ -39,6 +39,7 @@ REST_SECONDS = 2.0
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _FILES = "multipart/form-data"
 _PART_BYTES = 64 * 1024
+LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 class BodySpace:
@@ -170,9 +171,6 @@ def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
         # WSGI has no end of a body but its length: Django would take the body for an empty one.
         raise LengthRequiredError
     return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
-
-
-LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 def seconds_for(size: int) -> float:

@@ -44,6 +44,7 @@ LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
 type Editor = Literal["tenant", "platform"]
 # Values by key → the faults among them, by key: for what one value alone cannot show.
 type GroupCheck = Callable[[Mapping[str, Any]], Mapping[str, str]]
+_STORED = load_sql(__file__)["read_settings"]
 
 
 class SettingsInvalidError(Exception):
@@ -156,9 +157,6 @@ def _check_declaration(setting: Setting, config: AppConfig, taken: Mapping[str, 
 @cache
 def _validator(key: str) -> Any:
     return Validator(dict(get_setting(key).schema), format_checker=FORMATS)
-
-
-_STORED = load_sql(__file__)["read_settings"]
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:

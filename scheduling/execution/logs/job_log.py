@@ -38,6 +38,8 @@ FLUSH_SECONDS = 1.0
 SAFE_POINT_SECONDS = 0.5
 # How long the end of an execution waits for a flush that hangs.
 END_SECONDS = 5.0
+# On a record that has been taken: it comes by again where the namespaces of two kinds lie within one another.
+_TAKEN = "_taken_by_job_log"
 
 
 class JobLogWriter:
@@ -154,8 +156,6 @@ class JobLogWriter:
 type _Capture = tuple[JobLogWriter, Sequence[str]]
 
 _current: ContextVar[_Capture | None] = ContextVar("job_log", default=None)
-# On a record that has been taken: it comes by again where the namespaces of two kinds lie within one another.
-_TAKEN = "_taken_by_job_log"
 
 
 class JobLogHandler(logging.Handler):
