@@ -24,7 +24,7 @@ from tests.integration.scheduling.worker.conftest import local  # noqa: F401 - a
 from tools.code_metrics import NOOP_PATH_FILE, PACKAGES
 
 # What it was when counting began: the number may fall, and this one with it.
-MOST_FILES = 113
+MOST_FILES = 70
 FOLDERS = tuple(f"{BASE_DIR / package}/" for package in PACKAGES)
 
 
