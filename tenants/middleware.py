@@ -130,8 +130,9 @@ class TenantMiddleware:
             return fault_response(request, error)
         except (BodyTooLargeError, BodyTooSlowError, LengthRequiredError, BodiesBusyError) as refusal:
             return problem_response(refusal)
-        is_refusal = is_api and response.status_code >= 400 and isinstance(response, HttpResponse)
-        return replace_page(response) if is_refusal else response
+        if is_api and response.status_code >= 400 and isinstance(response, HttpResponse):
+            return replace_page(response)
+        return response
 
     def _respond_outside(self, request: HttpRequest) -> HttpResponseBase:
         """Answer at an address without access; the check for forgery reads the body of a form there."""
