@@ -23,8 +23,7 @@ from jobsplatform.heads import MEDIA_TYPE, refusal_of
 from tenants.api.problems import problem_response
 from tenants.exceptions import BodyTooSlowError, DomainError
 from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyBounds, body_bounds_of
-from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, REST_SECONDS, Share, require_size
-from tenants.requests.receiving import seconds_for
+from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, REST_SECONDS, Share, require_size, seconds_for
 from tenants.requests.waits import LEAVE_ENTRANCE
 
 type Scope = dict[str, Any]

@@ -1,17 +1,24 @@
 """Structured logs: one event a line, each with the tenant, job, execution and request it belongs to; no secrets.
 
+A repeated traceback is written once.
+
 `jobsplatform` may name its modules after the standard library's: imports here are absolute.
 """
 
 import logging
 import re
-from collections.abc import Mapping, MutableMapping
-from typing import Any
+import sys
+import time
+import traceback
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, override
 
 import structlog
 from django.http import HttpRequest
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from jobsplatform.log_output import DroppingPipe, without_blocking
 
 REDACTED = "[redacted]"
 
@@ -20,6 +27,11 @@ MAX_TEXT_CHARACTERS = 2 * 1024
 # Of a traceback for people: each of its lines is cut as a text is, and of a long one the middle is left out.
 MAX_TRACEBACK_CHARACTERS = 32 * 1024
 CUT = "[cut]"
+
+# Within it one traceback is written of an exception that comes from one place and is logged at one.
+REPEAT_SECONDS = 30.0
+# Ids of the context without which a line is about the process itself, and another one like it says nothing more.
+_NAMED_BY = ("execution_id", "request_id")
 
 # Keys whose value never reaches a log, wherever it stands in the event.
 _SECRET_KEY = re.compile(
@@ -147,3 +159,89 @@ def build_formatter(log_format: str) -> logging.Formatter:
             renderer,
         ],
     )
+
+
+class DroppingHandler(logging.StreamHandler[Any]):
+    """Writes to standard error, says how many lines were dropped, and folds tracebacks that repeat."""
+
+    def __init__(self) -> None:
+        super().__init__(without_blocking(sys.stderr))
+        self._repeats = Repeats()
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        for each in self._repeats.fold(record):
+            super().emit(each)
+        if DroppingPipe.dropped and not self._is_stuck():
+            dropped, DroppingPipe.dropped = DroppingPipe.dropped, 0
+            super().emit(_event("log.lines_dropped", lines=dropped))
+            if self._is_stuck():
+                DroppingPipe.dropped += dropped
+
+    def _is_stuck(self) -> bool:
+        return bool(getattr(getattr(self.stream, "buffer", None), "is_stuck", False))
+
+
+class Repeats:
+    """Which tracebacks have been written lately, and how many lines with one were left out since."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._windows: dict[tuple[object, ...], tuple[float, logging.LogRecord, int]] = {}
+        self._next_end = float("inf")
+
+    def fold(self, record: logging.LogRecord) -> list[logging.LogRecord]:
+        """Return what is to be written now: what windows that have ended left out, and the record.
+
+        Of a repeated one the traceback is left out; all of it where it names no execution and no request.
+        """
+        now = self._clock()
+        ended = self._end_windows(now) if now >= self._next_end else []
+        if not (record.exc_info and record.exc_info[1]):
+            return [*ended, record]
+        key = _place_of(record)
+        if key not in self._windows:
+            # Without the traceback, which keeps all that its frames hold.
+            self._windows[key] = (now + REPEAT_SECONDS, _without_traceback(record), 0)
+            self._next_end = min(self._next_end, now + REPEAT_SECONDS)
+            return [*ended, record]
+        if structlog.contextvars.get_contextvars().keys() & set(_NAMED_BY):
+            return [*ended, _without_traceback(record)]
+        until, first, count = self._windows[key]
+        self._windows[key] = (until, first, count + 1)
+        return ended
+
+    def _end_windows(self, now: float) -> list[logging.LogRecord]:
+        ended = [key for key, (until, _, _) in self._windows.items() if now >= until]
+        lines = []
+        for key in ended:
+            _, short, count = self._windows.pop(key)
+            if count:
+                short.__dict__["repeated"] = count
+                lines.append(short)
+        self._next_end = min((until for until, _, _ in self._windows.values()), default=float("inf"))
+        return lines
+
+
+def _place_of(record: logging.LogRecord) -> tuple[object, ...]:
+    """Return where the exception was raised, and where it was logged."""
+    assert record.exc_info
+    kind, _, frame = record.exc_info
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    raised_at = None if frame is None else (frame.tb_frame.f_code.co_filename, frame.tb_lineno)
+    return record.name, record.pathname, record.lineno, kind, raised_at
+
+
+def _without_traceback(record: logging.LogRecord) -> logging.LogRecord:
+    assert record.exc_info
+    short = logging.makeLogRecord(record.__dict__)
+    short.exc_info = short.exc_text = None
+    short.__dict__["raised"] = "".join(traceback.format_exception_only(*record.exc_info[:2])).strip()
+    return short
+
+
+def _event(message: str, **fields: object) -> logging.LogRecord:
+    record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
+    record.__dict__.update(fields)
+    return record

@@ -12,8 +12,7 @@ from typing import Any, override
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
-from tenants.requests.bodies import MAX_TEXT_BYTES, REST_SECONDS
-from tenants.requests.receiving import cut_off_slow_clients, receiving
+from tenants.requests.bodies import MAX_TEXT_BYTES, REST_SECONDS, cut_off_slow_clients, receiving
 
 
 class SlowClientWorker(ThreadWorker):

@@ -21,11 +21,17 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tenants.database.conf import TENANT_SETTING, door_role
-from tenants.database.errors import session_errors
 from tenants.database.ids import uuid7
 from tenants.database.prepared import prepared_cursor, set_config
 from tenants.exceptions import ContextElsewhereError, NoTenantError, TenantNotChosenError
-from tenants.transactions import is_in_transaction, join_transaction, open_transaction, sent_together, transaction_of
+from tenants.transactions import (
+    is_in_transaction,
+    join_transaction,
+    open_transaction,
+    sent_together,
+    session_errors,
+    transaction_of,
+)
 
 if TYPE_CHECKING:
     from tenants.models import Tenant

@@ -16,9 +16,11 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth import logout
+from django.contrib.auth.middleware import get_user
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
+from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bound_contextvars
 
 from tenants.access.addresses import is_from
@@ -31,7 +33,6 @@ from tenants.access.permissions import Permission, PlatformRole
 from tenants.access.sessions import is_session_over
 from tenants.api.problems import fault_response, problem_response, replace_page
 from tenants.context import Actor, acting_as, scope_context
-from tenants.database.errors import session_errors
 from tenants.database.ids import uuid7
 from tenants.exceptions import (
     BodiesBusyError,
@@ -45,8 +46,10 @@ from tenants.exceptions import (
     UrlInvalidError,
 )
 from tenants.models import Membership, Role
+from tenants.requests import waits
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
+from tenants.transactions import session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +61,32 @@ SESSION_TENANT = "tenant_id"
 RETRY_SECONDS = 5
 _API_KEY_SCHEME = "api-key "
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+class WaitMiddleware:
+    """Stands around the transaction of the request; while it waits, no connection is held."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        wait = getattr(request, "wait", None)
+        if not isinstance(wait, waits.Wait):
+            return response
+        request.wait = None  # type: ignore[attr-defined]
+        request.has_waited = True  # type: ignore[attr-defined]
+        if not waits.places.acquire(blocking=False):
+            _forget_user(request)
+            return self.get_response(request)
+        try:
+            waits.step_aside(request)
+            waits.watch(wait)
+        finally:
+            waits.places.release()
+        _forget_user(request)
+        with waits.looking():
+            return self.get_response(request)
 
 
 class TenantMiddleware:
@@ -101,7 +130,9 @@ class TenantMiddleware:
             return fault_response(request, error)
         except (BodyTooLargeError, BodyTooSlowError, LengthRequiredError, BodiesBusyError) as refusal:
             return problem_response(refusal)
-        return replace_page(response) if is_api and isinstance(response, HttpResponse) else response
+        if is_api and response.status_code >= 400 and isinstance(response, HttpResponse):
+            return replace_page(response)
+        return response
 
     def _respond_outside(self, request: HttpRequest) -> HttpResponseBase:
         """Answer at an address without access; the check for forgery reads the body of a form there."""
@@ -237,3 +268,14 @@ def _actor_of(request: HttpRequest, access: Access, request_id: str) -> Actor:
 def _request_id(request: HttpRequest) -> str:
     given = request.headers.get("X-Request-ID", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid7().hex
+
+
+def _forget_user(request: HttpRequest) -> None:
+    """Read the account of the session again when it is asked for: it may have lost its rights."""
+    if hasattr(request, "session"):
+        request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
+
+
+def _user_of(request: HttpRequest) -> object:
+    request.__dict__.pop("_cached_user", None)
+    return get_user(request)

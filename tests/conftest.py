@@ -16,7 +16,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
 from tenants.access.memberships import add_member
-from tenants.cache import redis_breaker
+from tenants.cache import redis_guards
 from tenants.context import tenant_context
 from tenants.database.conf import OWNER_ALIAS
 from tenants.models import Role, Tenant
@@ -67,7 +67,7 @@ def english() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def closed_breakers() -> None:
     """No test meets a breaker of Redis that another has opened."""
-    redis_breaker._breaker_of.cache_clear()
+    redis_guards._breaker_of.cache_clear()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
+from scheduling.fairness.lines import corrected, rejoined
 from scheduling.fairness.run_queue import ReadSupply, pick_fair
 from scheduling.fairness.shares import (
     KeyShare,
@@ -20,7 +21,6 @@ from scheduling.fairness.shares import (
     ReadyJob,
     TenantShare,
 )
-from scheduling.fairness.virtual_time import corrected, rejoined
 
 
 class Waiting(NamedTuple):

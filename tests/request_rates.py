@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from django.test import override_settings
 
-from jobsplatform import request_rates
+from jobsplatform import middleware
 from jobsplatform.settings.env import env
 from scheduling.limits import rate_buckets
 from tenants.context import all_tenants
@@ -35,12 +35,12 @@ def own_buckets() -> Iterator[None]:
     """Within it all buckets are full, and other test processes do not draw on them."""
     before = rate_buckets.KEY_PREFIX
     rate_buckets.KEY_PREFIX = f"{before}{uuid4()}:"
-    request_rates._refused_submitters.clear()
+    middleware._refused_submitters.clear()
     try:
         yield
     finally:
         rate_buckets.KEY_PREFIX = before
-        request_rates._refused_submitters.clear()
+        middleware._refused_submitters.clear()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from unfold.sites import UnfoldAdminSite
 
 from tenants.access.caller import access_of
 from tenants.access.devices import remember_device
-from tenants.limits.request_costs import SEARCH, costs
+from tenants.limits.declared import SEARCH, costs
 
 READING = frozenset({"GET", "HEAD"})
 

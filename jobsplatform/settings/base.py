@@ -59,23 +59,23 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "jobsplatform.access_log.AccessLogMiddleware",
+    "jobsplatform.middleware.AccessLogMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "jobsplatform.content_security.ContentSecurityMiddleware",
+    "jobsplatform.middleware.ContentSecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "jobsplatform.console.messages.ConsoleMessageMiddleware",
+    "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     # Around the next one, so that whoever waits for news holds no transaction.
-    "tenants.requests.waits.WaitMiddleware",
+    "tenants.middleware.WaitMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
     # Within it, as it charges the caller that was found.
-    "jobsplatform.request_rates.RequestRateMiddleware",
+    "jobsplatform.middleware.RequestRateMiddleware",
     # Last, as it asks: puts its page in the place of the answer to whoever is locked out.
     "axes.middleware.AxesMiddleware",
 ]

@@ -26,7 +26,7 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {"structured": {"()": "jobsplatform.logging.build_formatter", "log_format": LOG_FORMAT}},
     "handlers": {
-        "stderr": {"class": "jobsplatform.log_output.DroppingHandler", "formatter": "structured"},
+        "stderr": {"class": "jobsplatform.logging.DroppingHandler", "formatter": "structured"},
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     "loggers": {

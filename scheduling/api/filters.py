@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 from django.utils.translation import gettext
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
 
 from scheduling.errors.fingerprints import FINGERPRINT_CHARACTERS
 from scheduling.jobs.filters import FilterSyntaxError, JobFilter, parse
 from scheduling.jobs.filters.fields import NO, YES
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import read_limit
+from tenants.api.viewsets import TenantViewSet
+from tenants.api.walked_pages import WalkedPagination
 
 _PAGING = frozenset({"cursor", "limit"})
 _MAX_ALTERNATIVES = 50
@@ -172,3 +177,16 @@ PAGING_PARAMETERS = [
     OpenApiParameter("cursor", str, description="Where the page begins; from `next` or `previous`."),
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": 200}, description="Results a page."),
 ]
+
+
+def page_response(
+    view: TenantViewSet,
+    rows: QuerySet[Any],
+    serializer: type[Serializer[Any]],
+    *,
+    walked: QuerySet[Any] | None = None,
+) -> Response:
+    """One page of ``rows`` by the view's own paging; ``walked`` are those that a filter without an index looks at."""
+    if isinstance(view.paginator, WalkedPagination):
+        view.paginator.walked = walked
+    return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)

@@ -12,8 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import page_response
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.breakers.models import STATE_CHOICES
 from scheduling.breakers.queries import list_circuits, list_circuits_before
 from scheduling.breakers.service import REASON_LIMIT, force_circuit, reset_circuit
@@ -21,7 +20,7 @@ from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from scheduling.models import Circuit
 from scheduling.stops.api import NAME_PATTERN
 from tenants.access.permissions import Permission
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.breakers.rules import BLOCKING, FORCED, CircuitState
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
-from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantManager
 
 STATE_CHOICES = [
     (CircuitState.COUNTING.value, _("counting failures")),

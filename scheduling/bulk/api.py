@@ -30,7 +30,7 @@ from scheduling.models import BulkOperation
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
 from tenants.database.clock import read_moment
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 
 
 class BulkOperationViewSet(TenantViewSet):

@@ -15,7 +15,7 @@ from scheduling.bulk.running import CHANGED_MEANWHILE, run_to_end
 from scheduling.bulk.starting import BulkPlan, plan_bulk_operation, start_bulk_operation
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import BulkOperation
-from tenants.api.parsers import parse_json
+from tenants.api.input import parse_json
 from tenants.context import Scope, acting_as, command_actor, scope_context
 from tenants.exceptions import DomainError, JsonInvalidError
 from tenants.tenancy.queries import find_tenant

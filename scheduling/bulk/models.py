@@ -15,8 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.context import require_scope
 from tenants.database.ids import uuid7
 from tenants.encryption.fields import SealedJSONField
-from tenants.managers import TenantManager, claim_for_scope
-from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.bases import TenantManager, TenantModel, claim_for_scope
 
 
 class BulkOperation(models.Model):

@@ -12,7 +12,7 @@ from psycopg.rows import class_row, scalar_row
 
 from scheduling import signals
 from scheduling.dispatch.wakes import wake_on_commit
-from scheduling.jobs.events import actor_label
+from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.locks import LockClass

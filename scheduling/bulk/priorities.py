@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from scheduling.conf import ageing_seconds
 from scheduling.dispatch.wakes import wake_on_commit
-from scheduling.jobs.events import actor_label
+from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor

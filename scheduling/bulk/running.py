@@ -28,10 +28,10 @@ from scheduling.jobs.filters import parse
 from scheduling.models import BulkFormer, BulkOperation, Job
 from tenants.context import Scope, acting_as, all_tenants, scope_context
 from tenants.database.clock import read_clock, read_moment
-from tenants.database.errors import ConnectionLostError, session_errors
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
+from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 

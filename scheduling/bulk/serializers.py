@@ -12,7 +12,7 @@ from scheduling.bulk.effect import EFFECT_NOTES, BulkEffect, WaitLine
 from scheduling.bulk.queries import BulkProgress, progress_of
 from scheduling.bulk.starting import BulkPlan, SampledJob
 from scheduling.models import BulkOperation
-from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.tenancy.pausing import REASON_LIMIT
 
 _MAX_TICKET_CHARACTERS = 2_000

@@ -13,7 +13,7 @@ from typing import Any, Final
 from celery.signals import before_task_publish
 from kombu.serialization import dumps
 
-from tenants.cache import redis_signing
+from tenants.cache import redis_guards
 
 OWN_PREFIX: Final = "scheduling."
 SUBMIT_TASK: Final = "scheduling.submit"
@@ -35,7 +35,7 @@ def _sign(sender: Any = None, body: Any = None, headers: dict[str, Any] | None =
         return
     headers[TIME_HEADER] = f"{time.time():.3f}"
     _, _, text = dumps(body, "json")
-    headers[CODE_HEADER] = redis_signing.sign(PURPOSE, *_signed_parts(headers, text.encode())).hex()
+    headers[CODE_HEADER] = redis_guards.sign(PURPOSE, *_signed_parts(headers, text.encode())).hex()
 
 
 def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
@@ -52,7 +52,7 @@ def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
         return "unreadable"
     if not isinstance(raw, bytes):
         return "unreadable"
-    if not redis_signing.is_signed(PURPOSE, _bytes_of(code), *_signed_parts(headers, raw)):
+    if not redis_guards.is_signed(PURPOSE, _bytes_of(code), *_signed_parts(headers, raw)):
         return "wrong signature"
     return "too old" if is_late(signing_time(headers)) else None
 

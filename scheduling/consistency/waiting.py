@@ -12,9 +12,9 @@ from django.utils.translation import gettext_noop
 from scheduling.consistency.registry import FaultKind, Look, Piece, RepairOrder, StateCheck
 from scheduling.consistency.walk import Table
 from scheduling.dispatch.wakes import wake_tenants
-from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.lines import line_ids
+from scheduling.jobs.storing import actor_label
 from scheduling.models import Job, JobEvent
 from tenants.context import current_actor, tenant_context
 from tenants.database.clock import read_clock

@@ -24,8 +24,7 @@ from redis.retry import Retry
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.dispatch.one_way import Command, OneWay
 from scheduling.exceptions import BrokerUnavailableError
-from tenants.cache.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
-from tenants.cache.redis_signing import RefusalCount
+from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, RefusalCount, breaker_of
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
 # What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.

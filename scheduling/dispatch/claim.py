@@ -1,9 +1,16 @@
-"""Claim the picked jobs: from ready to dispatched, with their charge, in one transaction."""
+"""Claim the picked jobs: from ready to dispatched, with their charge, in one transaction; then what a tick waits for.
+
+The rates of queues bound it: so many jobs handed out a minute at most, by the generic cell rate algorithm. The
+theoretical arrival time stands in the queue's clock and time is the database's, so whichever dispatcher ticks goes on
+where the last one stopped. A queue without tokens has no room in this tick; its siblings do not notice.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -11,6 +18,7 @@ from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.read import PoolReading
+from scheduling.fairness.gcra import Rate, take
 from scheduling.fairness.shares import Pick, PoolShare
 from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
@@ -20,6 +28,9 @@ _SQL = load_sql(__file__)
 _RESERVE = _SQL["reserve_capacity"]
 _CLAIM = _SQL["claim_jobs"]
 _RETURN_CAPACITY = _SQL["return_capacity"]
+_RATED = _SQL["read_rates"]
+_SPEND = _SQL["spend_rates"]
+_GIVE_BACK = _SQL["give_back_token"]
 
 
 class Claim(NamedTuple):
@@ -117,3 +128,114 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "levels": [pick.level.value if pick.level else None for pick in picks],
         "reasons": [pick.reason.value for pick in picks],
     }
+
+
+class Awaited(Enum):
+    """What may let a job start that cannot now, as far as the last tick saw."""
+
+    ENDS = auto()
+    """Every slot is taken and somebody waits for one: jobs that come change nothing until one is free."""
+    JOBS = auto()
+    """Slots are left, and nobody's cap, rate or reserve keeps anybody from them: an end changes nothing."""
+    EITHER = auto()
+
+
+def awaited_after(reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
+    """What is awaited in a pool that was read so, and of which this was claimed."""
+    if reading.share.room == 0:
+        return Awaited.ENDS
+    if is_every_slot_taken(reading, [claim.pick for claim in claims]):
+        # Where nobody is left, the next end hands its slot to nobody, and then jobs are what is awaited.
+        return Awaited.ENDS if _is_anybody_left(reading, claims) else Awaited.EITHER
+    is_kept = reading.is_anybody_capped or reading.share.reserved > 0
+    is_anybody_kept = is_kept or _is_queue_full(reading, claims) or _is_tenant_full(reading, claims)
+    return Awaited.EITHER if is_anybody_kept else Awaited.JOBS
+
+
+def is_every_slot_taken(reading: PoolReading, picks: Sequence[Pick]) -> bool:
+    """Whether these use every free slot."""
+    return len({pick.message for pick in picks}) >= reading.share.room
+
+
+def _is_anybody_left(reading: PoolReading, claims: Sequence[Claim]) -> bool:
+    """Whether there are jobs left of any that may be picked."""
+    jobs = Counter(claim.pick.tenant_entity_id for claim in claims)
+    return any(
+        queue.has_more or any(jobs[tenant.entity_id] < tenant.waiting for tenant in queue.tenants)
+        for queue in reading.share.queues
+    )
+
+
+def _is_queue_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
+    """Whether a queue has no room left by its cap or its rate."""
+    taken = count_messages([claim.pick for claim in claims], lambda pick: pick.queue_id)
+    return any(queue.room <= taken[queue.queue_id] for queue in reading.share.queues)
+
+
+def _is_tenant_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
+    """Whether a tenant has jobs left, but no room by its cap."""
+    picks = [claim.pick for claim in claims]
+    messages = count_messages(picks, lambda pick: pick.tenant_id)
+    jobs = Counter(pick.tenant_entity_id for pick in picks)
+    room = reading.share.tenant_room
+    return any(
+        messages[tenant.tenant_id] >= room[tenant.tenant_id] and jobs[tenant.entity_id] < tenant.waiting
+        for queue in reading.share.queues
+        for tenant in queue.tenants
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRate:
+    """A queue's rate, and where it stands at the moment of the tick."""
+
+    rate: Rate
+    arrival_us: int
+    now_us: int
+
+
+def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRate]]:
+    """Lower the room of queues to the tokens that their rates grant now; the rates that there are, by queue."""
+    if not reading.rated:
+        return reading, {}
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_RATED, {"queue_ids": list(reading.rated)})
+        rates = {
+            row.queue_id: QueueRate(
+                Rate.of_queue(row.dispatches_per_minute, row.dispatch_burst), row.arrival_us, row.now_us
+            )
+            for row in cursor.fetchall()
+        }
+    queues = [
+        replace(queue, room=tokens(rates[queue.queue_id], queue.room)) if queue.queue_id in rates else queue
+        for queue in reading.share.queues
+    ]
+    return replace(reading, share=replace(reading.share, queues=queues)), rates
+
+
+def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None:
+    """Move the arrival times on by what was claimed, in the transaction that claimed it."""
+    claimed = Counter(claim.pick.queue_id for claim in claims if claim.pick.queue_id in rates)
+    if not claimed:
+        return
+    arrivals = [
+        now.now_us + take(now.arrival_us, now.now_us, now.rate, claimed[queue_id]).backlog_us
+        for queue_id, now in rates.items()
+        if queue_id in claimed
+    ]
+    with prepared_cursor() as cursor:
+        queue_ids = [queue_id for queue_id in rates if queue_id in claimed]
+        cursor.execute(_SPEND, {"queue_ids": queue_ids, "arrivals_us": arrivals})
+
+
+def give_back_token(*, queue: str) -> None:
+    """A job that was handed out goes back without having begun: at the rate of its queue, if that has one, it counts
+    no more. Within a scope of all tenants.
+    """
+    with prepared_cursor() as cursor:
+        cursor.execute(_GIVE_BACK, {"queue": queue})
+
+
+def tokens(queue: QueueRate, wanted: int) -> int:
+    """How many of ``wanted`` jobs may be handed out now."""
+    return take(queue.arrival_us, queue.now_us, queue.rate, wanted).granted

@@ -11,9 +11,8 @@ from scheduling.dispatch.claim import Claim, count_messages
 from scheduling.dispatch.pick import Picked
 from scheduling.dispatch.read import PoolReading
 from scheduling.dispatch.wakes import append_wakes
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI, virtual_service
 from scheduling.fairness.shares import KeyShare, PickResult, ReadRows, TenantShare
-from scheduling.fairness.virtual_time import virtual_service
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 

@@ -1,21 +1,73 @@
-"""Fold what ended since the last tick into virtual times, counters, the sums of the predictor and usage."""
+"""What a tick takes in: that it leads and what is new, what ended, and the jobs that are due.
+
+What ended since the last tick is folded into virtual times, counters, the sums of the predictor and usage.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import scalar_row
+from psycopg.rows import dict_row, scalar_row
 
+from scheduling.conf import STAGE_ROWS
+from scheduling.dispatch.rows import memory_needs
+from scheduling.execution.settlement import longest_us
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
+from tenants.database.ids import uuid7s
+from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.declared import WARNING_PERCENTS
-from tenants.limits.warnings import warn_of_usage
+from tenants.limits.usage import warn_of_usage
 
 _SQL = load_sql(__file__)
+_LOOK = _SQL["look"]
+_SET_CLOCK = _SQL["set_clock"]
 _COLLECT_ALL, _COLLECT_PLACES = _SQL["collect_all"], _SQL["collect_places"]
+_COUNT_DUE = _SQL["count_due"]
+_STAGE_DUE = _SQL["stage_due"]
+_STAGE_HELD = _SQL["stage_held"]
+_HOLD = _SQL["hold_gated"]
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a tick found to stage and to fold, and whether there was a tenant to pick before that.
+
+    ``is_anybody_locked``: another transaction held a tenant's rows a moment ago.
+    """
+
+    is_anybody_locked: bool
+    is_due: bool
+    is_held: bool
+    is_circuit: bool
+    is_settled: bool
+    is_woken: bool
+    is_slice_used: bool
+    is_anybody_runnable: bool
+
+    @property
+    def is_any(self) -> bool:
+        """Whether there are wakes, or may be once the rest is folded, which appends some."""
+        return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
+
+
+def lead_pool(pool_id: int) -> News | None:
+    """Take the pool's lock for this transaction, and look what there is to fold; None: another has it.
+
+    What is committed after this look wakes another tick: of this dispatcher, or of one that finds the lock taken and
+    leaves the wake for this one.
+    """
+    with prepared_cursor(dict_row) as cursor:
+        cursor.execute(_LOOK, {"pool_id": pool_id, "most_us": longest_us(), "tick_lock": LockClass.TICK.value})
+        found = cursor.fetchone()
+        is_led, is_clock_old = found.pop("is_led"), found.pop("is_clock_old")
+        if is_led and is_clock_old:
+            cursor.execute(_SET_CLOCK, {"pool_id": pool_id})
+    return News(**found) if is_led else None
 
 
 def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Sequence[str] | None = None) -> bool:
@@ -42,3 +94,48 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Seq
     if near := [tenant_id for tenant_id in found if tenant_id is not None]:
         warn_of_usage(near)
     return None in found
+
+
+def stage_due() -> int:
+    """Make due jobs available, oldest first, at most STAGE_ROWS; how many."""
+    event_ids = uuid7s(min(STAGE_ROWS, _count_due()))
+    if not event_ids:
+        return 0
+    return _run(_STAGE_DUE, {"limit": len(event_ids), "event_ids": event_ids})
+
+
+def stage_held() -> int:
+    """Give jobs back whose kind is no longer paused, or whose pool has room for them or a worker that has their kind.
+
+    At most STAGE_ROWS; return how many.
+    """
+    return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
+
+
+def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
+    """Set the first ready jobs of entities aside where they stand behind a gate: at least what was read of each.
+
+    About STAGE_ROWS are looked at in all. A job that somebody else holds stays; the entities that have such are told.
+    """
+    if not read:
+        return set()
+    limits = [max(count, STAGE_ROWS // len(read)) for count in read.values()]
+    with prepared_cursor(scalar_row) as cursor:
+        values: dict[str, Any] = {
+            "pool_id": pool_id,
+            "entity_ids": list(read),
+            "limits": limits,
+            "needs": memory_needs(),
+        }
+        cursor.execute(_HOLD, values)
+        return set(cursor.fetchall())
+
+
+def _count_due() -> int:
+    return _run(_COUNT_DUE, {"limit": STAGE_ROWS})
+
+
+def _run(statement: str, parameters: dict[str, Any]) -> int:
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(statement, parameters)
+        return int(cursor.fetchone())

@@ -21,7 +21,7 @@ from scheduling.fleet.standings import QueueMeasurer
 from scheduling.jobs.batches.cancelling import tend_cancellations
 from scheduling.jobs.batches.firing import fire_batches
 from scheduling.jobs.batches.folding import fold_batches
-from scheduling.limits.quotas import keep_limits
+from scheduling.limits.admission import keep_limits
 from scheduling.models import ProcessHeartbeat
 from scheduling.plans.due_versions import apply_due_versions
 from scheduling.schedules.firing import fire_due_schedules
@@ -31,7 +31,7 @@ from scheduling.statistics.rollups import TallyFolder
 from scheduling.stops.drains import note_drained
 from scheduling.stops.expiry import lift_due
 from scheduling.subscriptions.relay import EventRelayer
-from tenants.database.errors import ConnectionLostError, session_errors
+from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from scheduling.dispatch.republish import republish_unstarted
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
-from tenants.database.errors import ConnectionLostError, session_errors
+from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 

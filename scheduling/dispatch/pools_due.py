@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
-from scheduling.dispatch.awaited import Awaited
 from scheduling.dispatch.broker import News
+from scheduling.dispatch.claim import Awaited
 from scheduling.dispatch.tick import TickResult
 
 # Jobs that come within this time of others that a tick has looked for are handed out together, since a tick costs as

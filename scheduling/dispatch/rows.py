@@ -1,7 +1,13 @@
-"""Read the first jobs of the lines that a pick may take from, with what each is predicted to cost."""
+"""Read the fair keys and first jobs of the lines that a pick may take from, with what each is predicted to cost.
+
+Gates stand before single jobs of a tenant while its other jobs may start. A job behind a gate is set aside in
+``job_held`` under the gate's name when a tick meets it, so that it hides no other, and comes back in its old order when
+the gate opens. A job has one gate at a time: the first of the fragment ``gate_before``.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -9,13 +15,20 @@ from dataclasses import dataclass, replace
 from psycopg.rows import namedtuple_row
 
 from scheduling.conf import MERGE_BELOW_US
-from scheduling.dispatch.gates import memory_needs
-from scheduling.fairness.shares import ReadRows, ReadyJob
+from scheduling.fairness.run_queue import keys_to_read
+from scheduling.fairness.shares import KeyShare, PoolShare, ReadRows, ReadyJob, TenantShare
 from scheduling.kit import registry
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-_ROWS = load_sql(__file__)["read_rows"]
+_SQL = load_sql(__file__)
+_ROWS = _SQL["read_rows"]
+_KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
+
+
+def memory_needs() -> str:
+    """Return what kinds need beyond the least class, as JSON: {kind: MiB}."""
+    return json.dumps(registry.memory_needs())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +75,37 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
         },
         gated={entity_id: wanted[entity_id] for entity_id in hidden},
     )
+
+
+def read_keys(
+    share: PoolShare, own_lines: Mapping[int, KeyShare | None], only: Collection[int] | None, *, is_fifo: bool
+) -> tuple[PoolShare, set[int]]:
+    """The pool with the keys of the tenants in ``own_lines``, and those keys that mark where reading ended.
+
+    ``own_lines`` has for each tenant with keys the line of its jobs without one, if any is ready. Where there are
+    more keys than a tenant may have turns, the last one read stands for those behind it: no job of it is read.
+    """
+    if not own_lines:
+        return share, set()
+    limits = {entity_id: count + 1 for entity_id, count in keys_to_read(share, own_lines).items()}
+    keys: dict[int, list[KeyShare]] = defaultdict(list)
+    values = {
+        "entity_ids": list(limits),
+        "limits": list(limits.values()),
+        "only": None if only is None else list(only),
+    }
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_KEYS_FIFO if is_fifo else _KEYS_FAIR, values)
+        for row in cursor.fetchall():
+            keys[row.parent_id].append(
+                KeyShare(row.entity_id, row.vruntime, row.in_flight, row.head_rank, row.waiting, row.estimate_us)
+            )
+    unread = {found[-1].entity_id for entity_id, found in keys.items() if len(found) == limits[entity_id]}
+
+    def with_keys(tenant: TenantShare) -> TenantShare:
+        own = own_lines.get(tenant.entity_id)
+        lines = [*([own] if own else []), *keys[tenant.entity_id]]
+        return replace(tenant, keys=lines) if tenant.entity_id in own_lines else tenant
+
+    queues = [replace(queue, tenants=[with_keys(tenant) for tenant in queue.tenants]) for queue in share.queues]
+    return replace(share, queues=queues), unread

@@ -14,8 +14,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
+from scheduling.dispatch.claim import limit_rates, tokens
 from scheduling.dispatch.leadership import lead
-from scheduling.dispatch.rates import limit_rates, tokens
 from scheduling.dispatch.read import read_pool, rows_wanted
 from scheduling.dispatch.rows import read_rows
 from scheduling.fairness.run_queue import ReadSupply

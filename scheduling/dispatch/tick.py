@@ -15,19 +15,26 @@ from scheduling.breakers.state import follow_circuits
 from scheduling.conf import BY_INDEX, LOCK_TIMEOUT_MS, MAX_MESSAGE_JOBS, TICK_IDLE_TIMEOUT_MS, TICK_JOBS, WAKE_ROWS
 from scheduling.dispatch import broker
 from scheduling.dispatch.absence import note_refused_hints
-from scheduling.dispatch.awaited import Awaited, awaited_after, is_every_slot_taken
-from scheduling.dispatch.claim import Claim, claim_jobs, hints_of, reserve_capacity
+from scheduling.dispatch.claim import (
+    Awaited,
+    Claim,
+    QueueRate,
+    awaited_after,
+    claim_jobs,
+    hints_of,
+    is_every_slot_taken,
+    limit_rates,
+    reserve_capacity,
+    spend_rates,
+)
 from scheduling.dispatch.clocks import Outcome, advance_clocks
-from scheduling.dispatch.collect import collect_settled
+from scheduling.dispatch.collect import collect_settled, hold, lead_pool, stage_due, stage_held
 from scheduling.dispatch.locked import is_lock_timeout, lock_what_is_free, note_held_capacities, note_locked
-from scheduling.dispatch.look import lead_pool
 from scheduling.dispatch.pick import Picked, pick_and_lock
-from scheduling.dispatch.rates import QueueRate, limit_rates, spend_rates
 from scheduling.dispatch.read import PoolReading, read_pool, rows_wanted
 from scheduling.dispatch.rows import read_rows
 from scheduling.dispatch.slice_charges import charge_slices
-from scheduling.dispatch.stage import hold, stage_due, stage_held
-from scheduling.dispatch.wake import fold_wakes
+from scheduling.dispatch.wakes import fold_wakes
 from scheduling.execution import verdicts
 from scheduling.execution.settlement import settle
 from scheduling.fairness.shares import Pick

@@ -1,8 +1,11 @@
 """News for the dispatcher about entities whose eligibility may have changed.
 
-Whoever changes what may run appends to ``Wake`` in the transaction of the change; the tick
-consumes it and looks at the truth anew. Row locks and conditional flags lost wake-ups or made
-the tick wait for open submissions.
+Whoever changes what may run appends to ``Wake`` in the transaction of the change; the tick consumes it and looks anew
+at every entity that news came of: may it be picked, and from which virtual time. Row locks and conditional flags lost
+wake-ups or made the tick wait for open submissions.
+
+Whoever returns to eligibility starts where its siblings are, among the tenants of its queue as among the keys of its
+tenant: waiting earns no credit.
 """
 
 from __future__ import annotations
@@ -11,7 +14,9 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
+from psycopg.rows import namedtuple_row
 
+from scheduling.conf import WAKE_ROWS
 from scheduling.dispatch.broker import wake_dispatcher
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
@@ -19,6 +24,9 @@ from tenants.signals import tenant_scheduling_changed
 
 _SQL = load_sql(__file__)
 _APPEND_WAKES, _WAKE_TENANTS = _SQL["append_wakes"], _SQL["wake_tenants"]
+_FOLD_KEYS = _SQL["fold_keys"]
+_FOLD_TENANTS = _SQL["fold_tenants"]
+
 # More tenants than this at once are bulk: they are looked at after the news of single jobs.
 BULK_TENANTS = 100
 
@@ -50,3 +58,22 @@ def listen_to_tenants() -> None:
         wake_tenants(tenant_ids=tenant_ids)
 
     tenant_scheduling_changed.connect(on_change, weak=False, dispatch_uid="scheduling.wakes.listen_to_tenants")
+
+
+def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
+    """Consume the pool's wakes, at most WAKE_ROWS: two statements; how many there were.
+
+    An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk. A careful
+    tick consumes those of the tenants in ``free`` alone.
+    """
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})
+        rows = cursor.fetchall()
+        if news := [row for row in rows if row.entity_id is not None]:
+            parameters = {
+                "ids": [row.entity_id for row in news],
+                "deltas": [row.delta for row in news],
+                "keys_deltas": [row.keys_delta for row in news],
+            }
+            cursor.execute(_FOLD_TENANTS, parameters)
+    return int(rows[0].wakes)

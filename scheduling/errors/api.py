@@ -24,7 +24,7 @@ from scheduling.errors.queries import (
 from scheduling.exceptions import ErrorGroupNotFoundError
 from scheduling.models import JobError
 from tenants.access.permissions import Permission
-from tenants.api.fields import MomentField
+from tenants.api.input import MomentField
 from tenants.api.viewsets import TenantViewSet
 
 DEFAULT_RANGE = timedelta(days=1)

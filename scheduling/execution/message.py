@@ -20,14 +20,14 @@ import structlog
 from scheduling import tracing
 from scheduling.conf import MERGE_BELOW_US
 from scheduling.dispatch.broker import announce_ending
-from scheduling.dispatch.rates import give_back_token
+from scheduling.dispatch.claim import give_back_token
 from scheduling.execution import verdicts
 from scheduling.execution.performing import Work, log_of, see_through
 from scheduling.execution.settling import settle, settle_together
 from scheduling.execution.start import Begun, StartedExecution, announce_starts, start_executions
 from scheduling.execution.turns import Turns
 from scheduling.kit import registry
-from scheduling.worker import exhaustion
+from scheduling.worker import leftovers
 from scheduling.worker.connections import check_connection, drop_open_transaction, persistently
 from scheduling.worker.control_block import Seat
 from scheduling.worker.registration import LocalWorker
@@ -91,14 +91,14 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
     except Exception as error:
         # Nobody runs these any more: their lease must not be renewed.
         seat.release()
-        if exhaustion.has_failed(error):
+        if leftovers.has_failed(error):
             raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
     # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
     seat.release()
-    if is_spoiled or exhaustion.is_exhausted():
+    if is_spoiled or leftovers.is_exhausted():
         logger.warning("child.replaced")
         raise SystemExit(EXIT_SPOILED)
 
@@ -124,7 +124,7 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
     """Make the executions ours that are to be had."""
     return persistently(
-        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.worker_id),
+        lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
     )
 

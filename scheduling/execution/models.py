@@ -11,8 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from scheduling.jobs.models import STATE_CHOICES, Job
-from tenants.managers import TenantManager
-from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class HistoryRow(TenantModel):

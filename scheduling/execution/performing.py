@@ -15,8 +15,7 @@ from django.db import connection
 from scheduling import tracing
 from scheduling.exceptions import KindUnknownError
 from scheduling.execution import policy, verdicts
-from scheduling.execution.logs.capture import capturing
-from scheduling.execution.logs.job_log import JobLogWriter
+from scheduling.execution.logs.job_log import JobLogWriter, capturing
 from scheduling.execution.policy import verdict_on_lost_session
 from scheduling.execution.runtime import ExecutionRuntime
 from scheduling.execution.settlement import Settlement
@@ -25,12 +24,11 @@ from scheduling.jobs.kept_results.service import Reuse
 from scheduling.kit import registry
 from scheduling.kit.base import Interrupted, JobContext, Outcome, TaskProcessor
 from scheduling.kit.retry import RetryPolicy, plain_delay_seconds
-from scheduling.worker import exhaustion, memory
+from scheduling.worker import leftovers, memory
 from scheduling.worker.connections import drop_open_transaction
 from scheduling.worker.control_block import Seat
-from scheduling.worker.leftovers import end_processes_of_job
-from tenants.database.errors import session_errors
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
+from tenants.transactions import session_errors
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: 
         # In a copy of the context: what a processor sets in context variables ends with its job.
         verdict = copy_context().run(perform, started, seat, log)
         peak_kib = memory.read_peak_kib() if is_peak_known else None
-        end_processes_of_job(log)
+        leftovers.end_processes_of_job(log)
         is_spoiled = _is_spoiled()
     finally:
         seconds = time.monotonic() - began
@@ -101,7 +99,7 @@ def _is_spoiled() -> bool:
         # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
         logger.error("processor.left_transaction_open")
         return True
-    return exhaustion.is_exhausted()
+    return leftovers.is_exhausted()
 
 
 def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
@@ -134,10 +132,9 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
             context = _context(started, runtime, _settings(kind, started))
             settlement = _answer(kind(), context, runtime, started, retries)
     except Interrupted as interruption:
-        stopped = runtime.dependencies.settlement_of(interruption.cause)
-        return Verdict(None if stopped is None else runtime.with_progress(runtime.dependencies.told_by(stopped)))
-    effects = runtime.settlement_effects(settlement)
-    return Verdict(runtime.with_progress(runtime.dependencies.told_by(settlement)), effects)
+        stopped = runtime.settlement_of(interruption.cause)
+        return Verdict(None if stopped is None else runtime.with_reports(stopped))
+    return Verdict(runtime.with_reports(settlement), runtime.settlement_effects(settlement))
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
@@ -186,11 +183,12 @@ def _answer(
     retries: RetryPolicy,
 ) -> Settlement:
     """Ask the processor, and ask it again about its own error."""
-    reuse = Reuse(type(processor), context)
+    reuse = Reuse(type(processor), context) if processor.result_kept_seconds else None
     try:
         with session_errors(connection):
-            answer = reuse.find() or processor.process(context)
-            return reuse.kept(policy.settlement_of(answer, started, retries))
+            answer = (reuse and reuse.find()) or processor.process(context)
+            settlement = policy.settlement_of(answer, started, retries)
+            return settlement if reuse is None else reuse.kept(settlement)
     except (Interrupted, SystemExit, KeyboardInterrupt):
         # The last two end the process; the parent settles it as a crash.
         raise

@@ -36,8 +36,8 @@ from scheduling.kit.retry import RetryPolicy, retry_after_seconds
 from scheduling.models import Execution
 from scheduling.worker.control_block import Cause
 from tenants.context import tenant_context
-from tenants.database.errors import ConnectionLostError
 from tenants.exceptions import DomainError
+from tenants.transactions import ConnectionLostError
 
 # A job that waits longer than this has been forgotten.
 MAX_WAIT_SECONDS = 366 * 86_400.0

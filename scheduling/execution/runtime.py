@@ -11,7 +11,7 @@ from django.db import connection
 
 from scheduling.conf import MAX_PAYLOAD_BYTES
 from scheduling.exceptions import FenceLostError
-from scheduling.execution import verdicts
+from scheduling.execution import policy, verdicts
 from scheduling.execution.checkpoints import save_checkpoint, save_progress
 from scheduling.execution.dependencies import DependencyUse
 from scheduling.execution.logs.job_log import JobLogWriter
@@ -50,7 +50,8 @@ class ExecutionRuntime:
         self._started = started
         self._seat = seat
         self._log = log
-        self.dependencies = DependencyUse(started)
+        # Made when the first is named: most jobs name none.
+        self._dependencies: DependencyUse | None = None
         self._effects: list[Effects] = []
         self._children: list[JobRequest] = []
         self._unsaved_progress: Progress | None = None
@@ -103,11 +104,16 @@ class ExecutionRuntime:
 
     def enter_dependency(self, dependency: Dependency) -> None:
         """Go on to what is needed, or stop here while it is down."""
-        self.dependencies.enter(dependency)
+        if self._dependencies is None:
+            # Two threads of the job may name their first at once.
+            with self._progress_guard:
+                self._dependencies = self._dependencies or DependencyUse(self._started)
+        self._dependencies.enter(dependency)
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
         """Note how it answered."""
-        self.dependencies.leave(dependency, error)
+        if self._dependencies is not None:
+            self._dependencies.leave(dependency, error)
 
     def submit_child(self, child: Child) -> None:
         """Keep a child for the transaction that ends this execution."""
@@ -123,8 +129,16 @@ class ExecutionRuntime:
                 for job in children_of(self._started.job_id)
             ]
 
-    def with_progress(self, settlement: Settlement) -> Settlement:
-        """The settlement with the last report, if nobody has written that."""
+    def settlement_of(self, cause: str) -> Settlement | None:
+        """How an execution ends that was stopped for this cause."""
+        if self._dependencies is None:
+            return policy.interruption_of(cause, self._started)
+        return self._dependencies.settlement_of(cause)
+
+    def with_reports(self, settlement: Settlement) -> Settlement:
+        """The settlement with the dependencies that were named, and the last progress, if nobody has written that."""
+        if self._dependencies is not None:
+            settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.
         self._log.end_thread()
         progress = self._take_progress()

@@ -17,7 +17,7 @@ from scheduling.execution.settlement import settle as settle_executions
 from scheduling.execution.start import StartedExecution
 from scheduling.kit import registry
 from scheduling.worker.connections import CONNECTION_ERRORS, persistently
-from tenants.database.errors import is_session_timeout
+from tenants.transactions import is_session_timeout
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.lines import MILLI, UNITS_PER_MICROSECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The last level of the tree: a tenant's jobs in lines, one a fair key, or one of all where it has no keys."""
+"""The last level of the tree: a tenant's jobs in lines, one a fair key, or one of all where it has no keys.
+
+Virtual time is slot time divided by weight, in integers. A microsecond of slot time at weight 1 is 1,000 units, so a
+64-bit column holds centuries of a busy pool, and shares of small jobs at large weights do not drown in rounding.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,28 @@ from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 
 from scheduling.fairness.shares import ReadyJob
-from scheduling.fairness.virtual_time import rejoined
 
+UNITS_PER_MICROSECOND = 1_000
+MILLI = 1_000
 # Stands for a job that exists but was not read: to decide past it would be a guess.
 UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
 KEY_WEIGHT_MILLI = 1_000
+
+
+def virtual_service(cost_us: int, weight_milli: int) -> int:
+    """Virtual time that ``cost_us`` of slot time adds at weight ``weight_milli`` / 1000."""
+    return cost_us * UNITS_PER_MICROSECOND * MILLI // weight_milli
+
+
+def corrected(vruntime: int, *, predicted_us: int, measured_us: int, weight_milli: int) -> int:
+    """``vruntime`` after its charge at dispatch is replaced by the measured one."""
+    return vruntime - virtual_service(predicted_us, weight_milli) + virtual_service(measured_us, weight_milli)
+
+
+def rejoined(vruntime: int, parent_virtual_time: int) -> int:
+    """Start of one who returns to eligibility: time spent away earns no credit."""
+    return max(vruntime, parent_virtual_time)
+
 
 # A child's place among its siblings: (virtual start time, in flight, rank of its first job, id), least first.
 type Turn = tuple[int, int, int, int]

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from uuid import UUID
 
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, corrected
 from scheduling.fairness.run_queue import Supply, pick_fair
 from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueShare, ReadyJob, TenantShare
-from scheduling.fairness.virtual_time import corrected
 
 
 @dataclass(frozen=True, slots=True)

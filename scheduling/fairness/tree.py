@@ -15,11 +15,9 @@ from collections.abc import Callable, Iterable
 from heapq import heappop, heappush, heapreplace
 from operator import attrgetter
 
-from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, Line, OpenLine
-from scheduling.fairness.messages import OpenMessages
-from scheduling.fairness.nodes import Capacity, QueueNode, TenantNode
+from scheduling.fairness.lines import KEY_WEIGHT_MILLI, UNREAD, Line, OpenLine, corrected, rejoined, virtual_service
+from scheduling.fairness.nodes import Capacity, OpenMessages, QueueNode, TenantNode
 from scheduling.fairness.shares import MergeRule, ReadyJob
-from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
 
 
 class FairTree:

@@ -13,20 +13,22 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer
-from scheduling.api.responses import (
+from scheduling.api.filters import PAGING_PARAMETERS, JobQuerySerializer, NoQuerySerializer, page_response
+from scheduling.execution.api import ExecutionSerializer
+from scheduling.jobs.answers import (
     RATE_HEADERS,
+    JobSubmissionSerializer,
     includes_waiting,
     job_response,
     masked_faults,
     new_job_response,
-    page_response,
+    parse_idempotency_key,
+    read_request,
     reveals_of,
     submission_response,
     with_new_jobs,
     with_rate,
 )
-from scheduling.execution.api import ExecutionSerializer
 from scheduling.jobs.api_reads import (
     IF_NONE_MATCH,
     JobAnswer,
@@ -55,13 +57,12 @@ from scheduling.jobs.serializers import (
     show_job,
 )
 from scheduling.jobs.submission import submit_job
-from scheduling.jobs.submission_serializers import JobSubmissionSerializer, parse_idempotency_key, read_request
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST, NOTHING
+from tenants.limits.declared import LIST, NOTHING
 from tenants.requests.waits import Wait, has_waited, wait_for_news
 from tenants.tenancy.serializers import NoBodySerializer
 

@@ -10,11 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import ValidationError
 
-from scheduling.api.responses import RATE_HEADERS, with_new_jobs, with_rate
-from scheduling.jobs.batches.making import add_jobs
-from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.submission import BulkSubmission, submit_jobs
-from scheduling.jobs.submission_serializers import (
+from scheduling.jobs.answers import (
+    RATE_HEADERS,
     BulkSubmissionResultSerializer,
     BulkSubmissionSerializer,
     JobSubmissionSerializer,
@@ -22,13 +19,18 @@ from scheduling.jobs.submission_serializers import (
     parse_batch,
     parse_bulk,
     to_request,
+    with_new_jobs,
+    with_rate,
 )
-from scheduling.limits.quotas import check_bulk_size
+from scheduling.jobs.batches.making import add_jobs
+from scheduling.jobs.requests import JobRequest
+from scheduling.jobs.submission import BulkSubmission, submit_jobs
+from scheduling.limits.admission import check_bulk_size
 from scheduling.models import Job
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
 from tenants.exceptions import DomainError
-from tenants.limits.request_costs import NOTHING
+from tenants.limits.declared import NOTHING
 from tenants.requests.bodies import MAX_TEXT_BYTES
 
 

@@ -15,8 +15,8 @@ from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import InvalidTransitionError, JobNotFoundError
 from scheduling.execution import verdicts
 from scheduling.execution.settlement import settle_here
-from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
+from scheduling.jobs.storing import actor_label
 from scheduling.jobs.waiting import look_again, take_out
 from scheduling.models import Job
 from tenants.audit.service import AuditTarget, record_audit

@@ -16,8 +16,7 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES, JobState
 from scheduling.jobs.querysets import JobManager
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS
 from tenants.encryption.fields import SealedJSONField
-from tenants.managers import TenantManager
-from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.bases import TenantManager, TenantModel
 
 STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
 

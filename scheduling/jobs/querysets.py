@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from scheduling.jobs.lifecycle import IN_FLIGHT_STATES, TERMINAL_STATES, WAITING_STATES
-from tenants.managers import TenantManager, TenantQuerySet
+from tenants.tenancy.bases import TenantManager, TenantQuerySet
 
 if TYPE_CHECKING:
     from scheduling.models import Job  # noqa: F401 - named as a string in the base class below

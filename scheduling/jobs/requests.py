@@ -116,12 +116,13 @@ def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[Tas
             "Priority must lie between -%(max_priority)s and %(max_priority)s on this plan.",
             {"max_priority": max_priority},
         )
-    _check_retries(request, retry_policy_on(plan, processor).max_retries)
+    if request.max_retries is not None:
+        _check_retries(request, request.max_retries, retry_policy_on(plan, processor).max_retries)
     return processor
 
 
-def _check_retries(request: JobRequest, most: int) -> None:
-    if request.max_retries is None or 0 <= request.max_retries <= most:
+def _check_retries(request: JobRequest, given: int, most: int) -> None:
+    if 0 <= given <= most:
         return
     raise RetriesNotAllowedError(
         "max_retries must lie between 0 and %(most)s for %(kind)s on this plan.",

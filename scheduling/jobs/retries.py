@@ -18,7 +18,7 @@ from scheduling.jobs.requests import JobRequest, retry_policy_on
 from scheduling.jobs.submission import submit_jobs
 from scheduling.jobs.waiting import look_again, make_ready
 from scheduling.kit import registry
-from scheduling.limits.quotas import RateStanding
+from scheduling.limits.admission import RateStanding
 from scheduling.models import DeadLetter, Job
 from tenants.audit.service import AuditTarget, part_of_act, record_audit
 from tenants.context import current_actor, tenant_context

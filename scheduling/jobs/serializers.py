@@ -16,7 +16,7 @@ from scheduling.jobs.waits.reasons import Explanation, why_waiting
 from scheduling.models import Job, JobEvent, ScheduleFire
 from scheduling.schedules.queries import origin_of
 from scheduling.tracing import trace_id_of
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 
 # What an answer tells of a job beside its state: nothing, its result, or its payload too.
 type Reveals = Literal["nothing", "result", "everything"]

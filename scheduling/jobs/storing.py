@@ -14,18 +14,25 @@ from django.db import connection
 from django.db.models.fields import NOT_PROVIDED
 from psycopg import sql
 
-from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.lines import Line
 from scheduling.models import Job
 from tenants.audit.service import INSERT_ENTRY, AuditTarget, entry_parameters
-from tenants.context import current_actor, require_scope
+from tenants.context import Actor, current_actor, require_scope
 from tenants.database.ids import uuid7s
-from tenants.database.inserts import array_literal, note_inserted
 from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import array_literal, note_inserted
 from tenants.encryption.fields import sealed_field
-from tenants.managers import claim_for_scope
+from tenants.tenancy.bases import claim_for_scope
 from tenants.transactions import run_behind
+
+SYSTEM_ACTOR = "system"
+
+
+def actor_label(actor: Actor) -> str:
+    """Return the actor as history stores it: ``kind:label``, or ``system``."""
+    return SYSTEM_ACTOR if actor.kind == "system" else f"{actor.kind}:{actor.label or actor.id}"[:200]
+
 
 # The columns of a job that its submission decides; the others are as every new job has them.
 _DECIDED: Final = (

@@ -22,24 +22,22 @@ from scheduling.exceptions import (
 )
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.lines import Line, line_ids
-from scheduling.jobs.memory_classes import refuse_too_large
 from scheduling.jobs.requests import JobRequest, check_request, retry_policy_on
-from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.routing.service import Routes, refuse_too_large
 from scheduling.jobs.storing import store_jobs
-from scheduling.limits.quotas import Allowance, RateStanding, TokenGrant
+from scheduling.limits.admission import Allowance, RateStanding, TokenGrant, refuse_draining_tenant
 from scheduling.models import Batch, Job, Queue
-from scheduling.stops.drains import refuse_draining_tenant
 from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.inserts import new_row
 from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import new_row
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
 from tenants.exceptions import DomainError, TenantSuspendedError
 from tenants.models import Tenant
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 
 _SQL = load_sql(__file__)
 _LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]

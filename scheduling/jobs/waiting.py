@@ -15,9 +15,9 @@ from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 from scheduling import signals
-from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import DEAD_STATES, JobState
 from scheduling.jobs.lines import open_key_lines
+from scheduling.jobs.storing import actor_label
 from scheduling.models import Job
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s

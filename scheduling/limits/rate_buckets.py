@@ -1,7 +1,7 @@
 """Buckets of tokens, of submissions and of requests: in Redis for all processes, and while it is away in this process.
 
 One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
-asked again after two seconds (`tenants.cache.redis_breaker`). Meanwhile every process grants the whole rate for itself:
+asked again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the whole rate for itself:
 how many others there are cannot be known here, and refusing everybody would be worse.
 """
 
@@ -26,7 +26,7 @@ from redis.retry import Retry
 
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Grant, Rate
-from tenants.cache.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
+from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from scheduling.limits.declared import (
 )
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.limits.queries import EffectiveLimit
+from tenants.limits.usage import EffectiveLimit
 from tenants.limits.usage_queries import Measured
 
 _NOW = load_sql(__file__)["measure_usage"]

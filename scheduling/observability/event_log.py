@@ -10,7 +10,7 @@ import structlog
 from django.dispatch import Signal
 
 from scheduling import signals
-from tenants.cache.redis_signing import RefusalCount
+from tenants.cache.redis_guards import RefusalCount
 from tenants.signals import limit_warned
 
 logger = structlog.stdlib.get_logger("scheduling.events")

@@ -15,7 +15,7 @@ from scheduling.plans.queries import find_cfs_plans, get_cfs_plan
 from scheduling.plans.service import CFS_PLANS, MAX_WEIGHT, TierRow, activate_cfs_plan, update_cfs_plan
 from scheduling.topology.queries import queue_ids
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.tenancy.serializers import ReasonSerializer
 from tenants.versions.api import (
     PlanEditorViewSet,

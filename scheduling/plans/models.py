@@ -9,8 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from scheduling.fairness.prediction import CostSums
 from scheduling.topology.models import Queue
-from tenants.managers import TenantManager
 from tenants.models import NamedModel, VersionedModel, VersionFacts
+from tenants.tenancy.bases import TenantManager
 
 
 class CFSPlan(NamedModel, VersionedModel):

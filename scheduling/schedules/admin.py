@@ -35,7 +35,7 @@ from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
-from tenants.limits.request_costs import SEARCH, costs
+from tenants.limits.declared import SEARCH, costs
 
 NEWEST_FIRES = 20
 

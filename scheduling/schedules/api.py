@@ -12,9 +12,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import includes_waiting, new_job_response, page_response
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.exceptions import ScheduleStaleError
+from scheduling.jobs.answers import includes_waiting, new_job_response
 from scheduling.jobs.queries import get_job
 from scheduling.jobs.serializers import CancellationSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import Schedule
@@ -40,7 +40,7 @@ from scheduling.schedules.serializers import (
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import LIST, SEARCH
+from tenants.limits.declared import LIST, SEARCH
 from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 

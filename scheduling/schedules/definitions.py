@@ -20,10 +20,10 @@ from tenants.context import tenant_context
 from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
 from tenants.exceptions import FieldInvalidError
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.settings.own import TIMEZONE
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 from tenants.tenancy.changes import Difference, assign
 from tenants.tenancy.pausing import require_reason
 

@@ -13,7 +13,7 @@ from scheduling.schedules.recurrence import Cron, CronInvalidError, PreviewedRun
 from tenants.database.clock import read_clock
 from tenants.models import AuditLogEntry
 from tenants.settings.own import TIMEZONE
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 
 PREVIEW_COUNT = 10
 

@@ -35,9 +35,9 @@ from scheduling.schedules.recurrence import (
     jitter_seconds,
 )
 from tenants.exceptions import DomainError, FieldInvalidError
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
-from tenants.names import clean_name
+from tenants.tenancy.bases import clean_name
 
 # What decides when a schedule fires; a change of anything else keeps its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")

@@ -16,7 +16,7 @@ from scheduling.schedules.recurrence import CatchUpPolicy, DstPolicy, OverlapPol
 from scheduling.schedules.recurrence.cron import MAX_CRON_CHARACTERS
 from scheduling.schedules.recurrence.fires import MAX_ZONE_CHARACTERS
 from scheduling.schedules.rules import MAX_NAME_CHARACTERS
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 
 DST_POLICIES = [policy.value for policy in DstPolicy]
 OVERLAP_POLICIES = [policy.value for policy in OverlapPolicy]

@@ -19,7 +19,7 @@ from scheduling.shares.history import ShareHistory, ShareLine, Span, read_share_
 from scheduling.shares.virtual_times import QueueTimes, VirtualTime, read_virtual_times
 from tenants.access.permissions import Permission
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 
 
 class QueuesQuerySerializer(QuerySerializer):

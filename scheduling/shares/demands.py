@@ -18,7 +18,7 @@ from psycopg.rows import class_row, namedtuple_row
 
 from scheduling.conf import lease_seconds
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
-from scheduling.fairness.virtual_time import MILLI, UNITS_PER_MICROSECOND
+from scheduling.fairness.lines import MILLI, UNITS_PER_MICROSECOND
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 

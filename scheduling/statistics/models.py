@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from scheduling.execution.models import Execution
-from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantManager
 
 
 class GaugeRow(models.Model):

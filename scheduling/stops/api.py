@@ -13,8 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import page_response
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.fleet.queries import get_worker, list_workers
 from scheduling.fleet.workers import drain_worker, resume_worker
 from scheduling.kit import registry

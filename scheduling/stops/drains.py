@@ -1,16 +1,12 @@
-"""What a drain means to a submission, and noticing that nothing is left of it."""
+"""Noticing that nothing is left of what a drain stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Self
 
 from psycopg.rows import scalar_row
 
 from scheduling.dispatch.leadership import lead
-from scheduling.exceptions import DrainingError
 from scheduling.models import Drain
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
@@ -20,8 +16,6 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
-# When a refused client may ask again where nobody has said how long the drain lasts.
-RETRY_AFTER_SECONDS = 60
 # A submission that had begun before the drain stands in no count yet; it has ended by then.
 SETTLING_SECONDS = 2
 
@@ -32,54 +26,6 @@ _IS_LEFT = {
     Drain.Scope.POOL: _SQL["is_pool_busy"],
 }
 _DRAINED_TENANTS = _SQL["note_drained_tenants"]
-
-
-@dataclass(frozen=True, slots=True)
-class Drains:
-    """The queues and kinds that take nothing new, as they are now."""
-
-    now: datetime
-    by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
-        """Return them from rows (scope, name, reason, until)."""
-        return cls(
-            now,
-            {
-                (scope, name): Drain(
-                    scope=scope, name=name, reason=reason, until=until and datetime.fromisoformat(until)
-                )
-                for scope, name, reason, until in rows
-            },
-        )
-
-    def refuse(self, kind: str, queue_name: str) -> None:
-        """Raise DrainingError for a new job of this kind in this queue if either drains."""
-        for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
-            drain = self.by_target.get((scope, name))
-            if drain is not None:
-                values, left = {"name": name, "reason": drain.reason}, seconds_left(drain.until, self.now)
-                if scope == Drain.Scope.KIND:
-                    raise DrainingError(
-                        "The kind %(name)s is being drained. %(reason)s", values, retry_after_seconds=left
-                    )
-                raise DrainingError("The queue %(name)s is being drained. %(reason)s", values, retry_after_seconds=left)
-
-
-def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
-    """Raise DrainingError for a new job of a tenant that drains."""
-    if tenant.is_draining:
-        raise DrainingError(
-            "The tenant is being drained. %(reason)s",
-            {"reason": tenant.drain_reason},
-            retry_after_seconds=seconds_left(tenant.draining_until, now),
-        )
-
-
-def seconds_left(until: datetime | None, now: datetime) -> int:
-    """When to come back."""
-    return RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
 
 
 def note_drained() -> int:

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from scheduling.models import KindCost, Worker
 from scheduling.stops.queries import Stop, TargetState
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 
 
 class StopRequestSerializer(StrictSerializer):

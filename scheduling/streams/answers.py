@@ -19,7 +19,7 @@ from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access.caller import access_of
 from tenants.limits.declared import LimitReached
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.requests.waits import let_go_of_connection
 
 LAST_EVENT_ID = "Last-Event-ID"

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import models
 from django.db.models.functions import Now
 
-from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantManager
 
 NOTHING = UUID(int=0)
 ALL = UUID(int=2**128 - 1)

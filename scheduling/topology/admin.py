@@ -13,7 +13,7 @@ from django.utils.translation import gettext, gettext_lazy
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from scheduling.console.help_texts import HelpfulMixin
-from scheduling.jobs.memory_classes import kinds_beyond
+from scheduling.jobs.routing.service import kinds_beyond
 from scheduling.models import Queue, WorkerPool
 from scheduling.stops.pauses import drain_pool, pause_pool, resume_pool
 from scheduling.stops.queries import find_drain

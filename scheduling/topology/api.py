@@ -18,7 +18,7 @@ from scheduling.topology.queries import get_queue
 from scheduling.topology.queue_lines import QueueLine, read_queue_lines
 from scheduling.topology.service import create_queue
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, NumberField, StrictSerializer, WholeNumberField
+from tenants.api.input import NameField, NumberField, StrictSerializer, WholeNumberField
 from tenants.context import all_tenants
 from tenants.tenancy.serializers import WhySerializer
 

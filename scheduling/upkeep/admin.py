@@ -26,7 +26,7 @@ from tenants.console.base import PlatformStaffAdmin
 from tenants.console.keyset import KeysetAdmin, KeysetChangeList, parse_uuid
 from tenants.console.live_pages import LivePageMixin
 from tenants.exceptions import DomainError
-from tenants.limits.request_costs import HEAVY, costs
+from tenants.limits.declared import HEAVY, costs
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 

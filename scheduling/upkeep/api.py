@@ -20,10 +20,10 @@ from scheduling.upkeep.runs import request_upkeep
 from scheduling.upkeep.status import UpkeepLine, find_line, read_upkeep
 from scheduling.upkeep.tenant_runs import RunFinding, count_findings, findings_of, request_tenant_run
 from tenants.access.permissions import Permission
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 from tenants.tenancy.serializers import NoBodySerializer
 
 

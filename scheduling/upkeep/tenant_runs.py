@@ -22,8 +22,7 @@ from scheduling.upkeep import registry
 from scheduling.upkeep.registry import UpkeepTask
 from scheduling.upkeep.runs import LEASE, perform, write
 from tenants.audit.chain_queries import estimate_seals
-from tenants.audit.masking import mask_text
-from tenants.audit.service import record_audit
+from tenants.audit.service import mask_text, record_audit
 from tenants.context import all_tenants, current_actor, tenant_context
 from tenants.models import Tenant
 from tenants.translation import LocalizableText

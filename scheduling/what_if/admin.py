@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from scheduling.what_if.page import Question, draw_what_if
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
-from tenants.limits.request_costs import HEAVY, costs
+from tenants.limits.declared import HEAVY, costs
 from tenants.versions.admin import is_preview
 
 

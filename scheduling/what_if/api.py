@@ -18,9 +18,9 @@ from scheduling.fairness.lab.what_if import Line, Note, Outcome, Totals, WhatIf
 from scheduling.models import CFSPlan
 from scheduling.what_if.queries import answer_what_if
 from tenants.access.permissions import Permission
-from tenants.api.fields import StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import StrictSerializer, TextField, WholeNumberField
 from tenants.api.viewsets import StaffViewSet
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 
 MOST_WEIGHT, MOST_FACTOR, MOST_CAP, MOST_SLOTS = 1_000, 999.999, 100_000, 10_000
 # More changes at once than this are no question that anybody asks.

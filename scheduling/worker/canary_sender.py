@@ -72,7 +72,7 @@ class CanarySender(threading.Thread):
         super().__init__(name="canaries", daemon=True)
         self._worker = worker
         self._block: ControlBlock = worker.block
-        self._queue = canary_queue(worker.worker_id)
+        self._queue = canary_queue(worker.registration.worker_id)
         self._pool_name = pool_name
         self._give_up = give_up or self._stop_process
         self._stopped = threading.Event()
@@ -119,8 +119,10 @@ class CanarySender(threading.Thread):
 
     def _tell(self) -> None:
         facts = {"pool": self._pool_name, "unread_seconds": round(self._watch.unread_seconds, 1)}
-        logger.critical("worker.canary_late", extra={**facts, "worker_id": str(self._worker.worker_id)})
-        signals.worker_given_up.send(None, pool=self._pool_name, worker_id=self._worker.worker_id, reason=CANARY_LATE)
+        logger.critical("worker.canary_late", extra={**facts, "worker_id": str(self._worker.registration.worker_id)})
+        signals.worker_given_up.send(
+            None, pool=self._pool_name, worker_id=self._worker.registration.worker_id, reason=CANARY_LATE
+        )
 
     def _stop_process(self) -> None:
         """Ask softly, as SIGTERM does; when the main thread hangs on the broker too, end without it."""

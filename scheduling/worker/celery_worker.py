@@ -44,13 +44,12 @@ from scheduling.worker.connections import (
 )
 from scheduling.worker.consumer import QueueFollower
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.exhaustion import note_limits
 from scheduling.worker.heartbeat import HeartbeatThread
-from scheduling.worker.leftovers import adopt_orphans, end_descendants
+from scheduling.worker.leftovers import adopt_orphans, end_descendants, note_limits
 from scheduling.worker.memory import hide_child, hide_worker
-from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
+from scheduling.worker.slots import Permits
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
 
 logger = logging.getLogger(__name__)
@@ -181,7 +180,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     app.finalize()
     distrust_messages(app)
     registration = local.registration
-    own_queue = canary_queue(local.worker_id)
+    own_queue = canary_queue(registration.worker_id)
     app.amqp.queues.add(own_queue)
     worker = SoftlyStoppingWorker(
         app=app,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
-from scheduling.worker.slot_layout import MAX_KIND_BYTES, Header, Slot, write_bytes
+from scheduling.worker.slots import MAX_KIND_BYTES, Header, Slot, write_bytes
 
 # A child waits so long for its parent to settle a dead predecessor in its slot; the lease is the backstop.
 HANDOVER_SECONDS = 5.0

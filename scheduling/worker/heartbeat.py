@@ -140,7 +140,7 @@ class HeartbeatThread(threading.Thread):
         held_slots = [held for held in self.block.held_slots() if is_child_alive(held.pid)]
         fences = {member.execution_id: member.fence for held in held_slots for member in self.block.members_of(held)}
         beat = heartbeat(
-            worker_id=self._worker.worker_id,
+            worker_id=self._worker.registration.worker_id,
             is_stopping=self.block.is_stopping,
             fences=fences,
             canary_age_seconds=self.block.canary_age_seconds,

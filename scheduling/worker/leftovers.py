@@ -1,13 +1,19 @@
-"""Processes that outlive their job: they are ended and reaped, and no orphan of a dead child is left either.
+"""What jobs leave behind in the process that runs them: other processes, descriptors, threads.
+
+Processes that outlive their job are ended and reaped, and no orphan of a dead child is left either.
 
 A pool's child adopts the orphans among its descendants, and the worker's parent those of a child that died. A daemon
 cannot leave: neither setsid(2) nor a double fork changes who adopts it.
+
+A child that jobs have used up is replaced before another job begins in it.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import resource
 import signal
 import time
 from collections import defaultdict
@@ -18,9 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scheduling.sandbox.kernel import PR_SET_CHILD_SUBREAPER, prctl
+from scheduling.worker.connections import CONNECTION_ERRORS
 
 if TYPE_CHECKING:
     from scheduling.execution.logs.job_log import JobLogWriter
+
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +40,12 @@ _DEAD = frozenset("ZX")
 
 # The process that adopts: a copy of it that a job forks has none of its duties.
 _adopting_pid = 0
+# What a child of the pool may keep from its jobs: so many descriptors, or half of those that it may have.
+MAX_DESCRIPTORS = 512
+MAX_THREADS = 512
+# It has one link a thread, and these.
+_TASKS = Path("/proc/self/task")
+_OTHER_LINKS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,3 +183,58 @@ def _command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return b""
+
+
+_most_descriptors = MAX_DESCRIPTORS
+
+
+def note_limits(**_: Any) -> None:
+    """In a new child: note how many descriptors it may have. Who lowers the limit of all later is no job."""
+    global _most_descriptors  # noqa: PLW0603 - the process's
+    soft_limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    _most_descriptors = (
+        MAX_DESCRIPTORS if soft_limit == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, soft_limit // 2)
+    )
+
+
+def is_exhausted() -> bool:
+    """Return whether this child of the pool has to be replaced, and log why."""
+    if not is_adopting():
+        return False
+    descriptors, threads = _count_descriptors(), _TASKS.stat().st_nlink - _OTHER_LINKS
+    if descriptors <= _most_descriptors and threads <= MAX_THREADS and not has_children():
+        return False
+    logger.warning(
+        "child.exhausted", extra={"descriptors": descriptors, "threads": threads, "has_children": has_children()}
+    )
+    return True
+
+
+def has_failed(error: Exception) -> bool:
+    """Return whether a message failed by the state of this child, so that each one which comes here might, and log it.
+
+    What a database that is away raises says nothing of the child, nor does a limit that stops the whole worker.
+    """
+    if not is_adopting() or isinstance(error, CONNECTION_ERRORS):
+        return is_exhausted()
+    if isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}:
+        return is_exhausted()
+    logger.error("child.failed", exc_info=error)
+    return True
+
+
+def _count_descriptors() -> int:
+    """Return how many descriptors are open at least: those below the lowest that is free, which the kernel gives."""
+    try:
+        lowest = os.dup(0)
+    except OSError:
+        return sum(map(_is_open, range(2 * MAX_DESCRIPTORS)))
+    os.close(lowest)
+    return lowest
+
+
+def _is_open(descriptor: int) -> bool:
+    with suppress(OSError):
+        os.fstat(descriptor)
+        return True
+    return False

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from scheduling.fleet.workers import Registration
 from scheduling.worker.control_block import ControlBlock
-from scheduling.worker.permits import Permits
+from scheduling.worker.slots import Permits
 
 
 class NoWorkerError(RuntimeError):
@@ -30,10 +29,6 @@ class LocalWorker:
         """With as many children as slots, and the spare ones."""
         permits = Permits(registration.slots, spare_children=spare_children)
         return cls(registration, ControlBlock(permits.children, slots=permits.slots), permits)
-
-    @property
-    def worker_id(self) -> UUID:
-        return self.registration.worker_id
 
 
 _local: LocalWorker | None = None

@@ -25,10 +25,10 @@ from tenants.access.permissions import KEY_PERMISSIONS
 from tenants.audit.service import part_of_act, record_audit
 from tenants.context import current_actor, look_through_door, tenant_context
 from tenants.database.clock import read_clock
-from tenants.database.joined_rows import read_rows, select_list
+from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
 from tenants.models import ApiKey, Plan, Tenant
-from tenants.names import clean_name
+from tenants.tenancy.bases import clean_name
 
 logger = structlog.stdlib.get_logger("tenants.api_keys")
 

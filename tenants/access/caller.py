@@ -1,4 +1,8 @@
-"""What a request may see and do: found once by the middleware, read by API and console."""
+"""What a request may see and do: found once by the middleware, read by API and console.
+
+`Authorization: Api-Key PREFIX.SECRET`: the middleware has compared it; `ApiKeyAuthentication` tells REST framework the
+outcome.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,13 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.request import Request
 
+from tenants.access.errors import KeyAddressError, KeyExpiredError
+from tenants.access.lockouts import count_wrong_key
 from tenants.access.permissions import (
     NOTHING,
     PLATFORM_ROLES,
@@ -62,7 +72,7 @@ class Access:
         if self.tenant is None:
             return NOTHING
         if self.api_key is not None:
-            return read_scopes(self.api_key.scopes)
+            return read_scopes(tuple(self.api_key.scopes))
         return TENANT_ROLES[self.role] if self.role is not None else NOTHING
 
     @property
@@ -84,3 +94,46 @@ def access_of(request: HttpRequest) -> Access:
     """The access that the middleware found; none for paths that it leaves alone."""
     access = getattr(request, "access", NO_ACCESS)
     return access if isinstance(access, Access) else NO_ACCESS
+
+
+SCHEME = "Api-Key"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeyHolder:
+    """Stands where REST framework expects a user; a key is nobody's account."""
+
+    key: ApiKey
+    is_authenticated: bool = True
+    is_anonymous: bool = False
+    is_active: bool = True
+    is_staff: bool = False
+    is_superuser: bool = False
+
+    @property
+    def pk(self) -> str:
+        return str(self.key.pk)
+
+    def __str__(self) -> str:
+        return str(self.key)
+
+
+class ApiKeyAuthentication(BaseAuthentication):
+    """The holder of a valid key; 401 with one message if it is unknown, wrong or revoked, with a code if it expired."""
+
+    def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
+        if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):
+            return None
+        access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
+        key = access.api_key
+        if isinstance(access.refusal, KeyExpiredError):
+            raise KeyExpiredError(headers={"WWW-Authenticate": SCHEME})
+        if isinstance(access.refusal, KeyAddressError):
+            raise access.refusal
+        if key is None:
+            count_wrong_key(request._request)  # noqa: SLF001 - likewise
+            raise AuthenticationFailed(gettext("The API key is not valid."))
+        return ApiKeyHolder(key), key
+
+    def authenticate_header(self, request: Request) -> str:
+        return SCHEME

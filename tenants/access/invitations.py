@@ -29,7 +29,7 @@ from tenants.database.clock import read_clock
 from tenants.database.locks import LockClass
 from tenants.mail import deliver_mail
 from tenants.models import Invitation, Membership, Role, Tenant
-from tenants.names import clean_name
+from tenants.tenancy.bases import clean_name
 
 LASTS = timedelta(days=7)
 MAX_PENDING = 100

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from redis import RedisError
 
 from tenants.access.addresses import client_address
-from tenants.cache.redis_breaker import breaker_of
+from tenants.cache.redis_guards import breaker_of
 from tenants.exceptions import KeyGuessingError
 
 _MINUTE = 60

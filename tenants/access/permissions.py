@@ -7,7 +7,7 @@ view, page or act declares, nobody may do. docs/reference/permissions.md shows t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -149,11 +149,7 @@ READ_ONLY: Final = frozenset(
 NOTHING: Final[frozenset[Permission]] = frozenset()
 
 
-def read_scopes(scopes: Iterable[str]) -> frozenset[Permission]:
-    """The permissions of a key by the scopes that it was issued with; names that have gone grant nothing."""
-    return _read_scopes(tuple(scopes))
-
-
 @lru_cache(maxsize=1_000)
-def _read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
+def read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
+    """The permissions of a key by the scopes that it was issued with; names that have gone grant nothing."""
     return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from tenants.access.api_keys import MAX_NETWORKS
 from tenants.access.permissions import KEY_PERMISSIONS
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.models import ApiKey, Invitation, Membership, Role
 
 

@@ -17,8 +17,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from tenants.access.locked_names import locked_until, unlock_user
 from tenants.access.people import activate_user, deactivate_user
 from tenants.access.permissions import Permission
-from tenants.audit.masking import MASK
-from tenants.audit.service import AuditTarget, record_audit
+from tenants.audit.service import MASK, AuditTarget, record_audit
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
 from tenants.models import Membership, PlatformMembership

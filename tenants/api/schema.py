@@ -49,7 +49,7 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):
-    target_class = "tenants.access.authentication.ApiKeyAuthentication"
+    target_class = "tenants.access.caller.ApiKeyAuthentication"
     name = "ApiKey"
 
     def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, Any]:

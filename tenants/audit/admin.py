@@ -36,7 +36,7 @@ from tenants.audit.filters import (
     told_actor,
 )
 from tenants.console.keyset import KeysetAdmin
-from tenants.limits.request_costs import HEAVY, costs
+from tenants.limits.declared import HEAVY, costs
 from tenants.models import AuditLogEntry
 
 

@@ -24,7 +24,7 @@ from tenants.api.viewsets import TenantViewSet
 from tenants.audit.export import CONTENT_TYPES, ExportFormat, export_entries
 from tenants.audit.queries import AuditFilter
 from tenants.exceptions import FieldInvalidError, FilterUnknownError
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 from tenants.models import AuditLogEntry
 from tenants.tenancy.serializers import AuditLogEntrySerializer
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tenants.audit.chain import GENESIS, PLATFORM_CHAIN
 from tenants.context import require_scope
 from tenants.database.ids import uuid7
-from tenants.managers import ModelT, ScopedManager, TenantManager, claim_for_scope
+from tenants.tenancy.bases import ModelT, ScopedManager, TenantManager, claim_for_scope
 
 
 class AuditLogEntry(models.Model):

@@ -1,22 +1,69 @@
-"""The record of acts: one entry a change, in the transaction of the change and rolled back with it."""
+"""The record of acts: one entry a change, in the transaction of the change and rolled back with it.
+
+A record is read by many and changed by nobody: no secret may stand in it, no payload, nothing endless. Secrets are
+known by the name of their field and by their shape, wherever in a text they stand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from psycopg.types.json import Jsonb
 
-from tenants.audit.masking import mask_document, mask_text
 from tenants.context import current_actor, current_tenant_id
 from tenants.database.ids import uuid7
 from tenants.models import AuditLogEntry, Tenant
 
+MASK: Final = "[masked]"
+CUT: Final = "[cut]"
+# Bytes of JSON of one `before` or `after`: enough for every form of the console, too little to hoard with.
+DOCUMENT_LIMIT: Final = 8 * 1024
+_FIELD_LIMIT: Final = 2 * 1024
+_DEPTH_LIMIT: Final = 12
+
+# Compared with a name in lower case without its punctuation: `Set-Cookie` is `setcookie`.
+_SECRET_NAMES: Final = (
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "authorization",
+    "cookie",
+    "credential",
+    "apikey",
+    "privatekey",
+    "signingkey",
+    "accesskey",
+    "keyhash",
+    "sessionkey",
+    "sessionid",
+)
+_PAYLOAD_NAMES: Final = frozenset({"payload", "payloads", "result", "results"})
+_SHAPES: Final = (
+    # The platform's own keys.
+    re.compile(r"jp[0-9a-f]{10}\.[A-Za-z0-9_-]{20,}"),
+    re.compile(r"(?i)\b(?:bearer|basic|api-key)\s+[A-Za-z0-9._~+/=-]{8,}"),
+    # A password in a URL.
+    re.compile(r"(?<=://)[^\s/@:]*+:[^\s/@]++(?=@)"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+    # A signed token, with what stands before it in the same run of characters: each run is read once.
+    re.compile(
+        r"(?<![A-Za-z0-9_-])(?:(?!eyJ)[A-Za-z0-9_-])*+eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"
+    ),
+)
+# PostgreSQL stores neither in a text.
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 _INSERTED = (
     "id",
     "tenant_id",
@@ -35,6 +82,79 @@ INSERT_ENTRY = f"""
     INSERT INTO tenants_auditlogentry ({", ".join(_INSERTED)})
     VALUES ({", ".join(f"%(entry_{name})s" for name in _INSERTED)})
 """  # noqa: S608 - names of columns
+
+
+def mask_text(text: str) -> str:
+    """The text without what looks like a secret, and storable."""
+    for shape in _SHAPES:
+        text = shape.sub(MASK, text)
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def mask_document(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """A `before` or `after` as it may be kept: plain JSON values, masked, and no larger than DOCUMENT_LIMIT."""
+    if document is None:
+        return None
+    # Through JSON and back, so that what is masked is exactly what is stored, whatever class it was.
+    plain = json.loads(json.dumps(_with_text_keys(document), cls=DjangoJSONEncoder))
+    masked: dict[str, Any] = _mask_value(plain, depth=0)
+    encoded = _encode(masked)
+    return masked if len(encoded) <= DOCUMENT_LIMIT else _cut(masked, encoded)
+
+
+def _mask_value(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return mask_text(value)
+    if isinstance(value, dict | list) and depth >= _DEPTH_LIMIT:
+        return CUT
+    if isinstance(value, dict):
+        return {mask_text(name): _mask_field(name, held, depth) for name, held in value.items()}
+    if isinstance(value, list):
+        return [_mask_value(held, depth + 1) for held in value]
+    return value
+
+
+def _mask_field(name: str, value: Any, depth: int) -> Any:
+    # Whether there is one is worth knowing, and tells nothing: empty values and yes or no stay.
+    if value is None or isinstance(value, bool) or value == "":
+        return value
+    bare = re.sub(r"[^a-z0-9]", "", name.lower())
+    if bare in _PAYLOAD_NAMES or any(secret in bare for secret in _SECRET_NAMES):
+        return MASK
+    return _mask_value(value, depth + 1)
+
+
+def _cut(masked: dict[str, Any], encoded: bytes) -> dict[str, Any]:
+    """The small fields, and in place of the others how much there was and the hash of all of it."""
+    kept: dict[str, Any] = {}
+    room = DOCUMENT_LIMIT // 2
+    for name, value in masked.items():
+        size = len(_encode({name: value}))
+        if size <= min(room, _FIELD_LIMIT):
+            kept[name] = value
+            room -= size
+    return {**kept, CUT: {"bytes": len(encoded), "sha256": hashlib.sha256(encoded).hexdigest()}}
+
+
+def _with_text_keys(value: Any) -> Any:
+    # json.dumps would refuse a key such as a UUID.
+    if isinstance(value, Mapping):
+        return {str(name): _with_text_keys(held) for name, held in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_with_text_keys(held) for held in value]
+    if isinstance(value, set | frozenset):
+        return sorted(str(held) for held in value)
+    if isinstance(value, bytes):
+        return value.hex()
+    # Also NaN and infinities, which JSON has not, and what PostgreSQL would write with hundreds of digits.
+    if isinstance(value, float) and value and not 1e-22 < abs(value) < 1e22:
+        return str(value)
+    return value
+
+
+def _encode(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
 
 _is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=False)
 

@@ -28,9 +28,8 @@ from django.db import connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tenants.cache import redis_signing
-from tenants.cache.redis_breaker import TIMEOUT_SECONDS, breaker_of
-from tenants.cache.redis_signing import CODE_BYTES, RefusalCount
+from tenants.cache import redis_guards
+from tenants.cache.redis_guards import CODE_BYTES, TIMEOUT_SECONDS, RefusalCount, breaker_of
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)
@@ -158,7 +157,7 @@ def _read_shared(name: str) -> bytes | None:
     if held is None:
         return None
     code, written, text = held[:CODE_BYTES], held[CODE_BYTES : CODE_BYTES + _TIME.size], held[CODE_BYTES + _TIME.size :]
-    if not redis_signing.is_signed(_PURPOSE, code, name.encode(), written, text):
+    if not redis_guards.is_signed(_PURPOSE, code, name.encode(), written, text):
         _refused.note("wrong signature")
         return None
     if abs(wall_clock() - _TIME.unpack(written)[0]) > OLDEST_SECONDS:
@@ -185,7 +184,7 @@ def _write_shared(name: str, text: bytes, seconds: float) -> None:
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
         written = _TIME.pack(wall_clock())
-        document = redis_signing.sign(_PURPOSE, name.encode(), written, text) + written + text
+        document = redis_guards.sign(_PURPOSE, name.encode(), written, text) + written + text
         _shared().ask(lambda client: client.set(name, document, px=milliseconds))
 
 

@@ -104,7 +104,9 @@ class SealedJSONField(models.JSONField):
         return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
 
     def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """The value from the JSON that a statement has read for a row."""
+        """The value from the JSON that a statement has read for a row. What says nothing was not sealed."""
+        if not stored:
+            return stored
         text, plain = unquote(stored)
         return plain if text is None else self.open(SealedValue(text), tenant_id=tenant_id, row_id=row_id)
 

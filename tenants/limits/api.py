@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
 from tenants.limits.declared import MAX_LIMIT_VALUE, Source, Span, State
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit

@@ -2,16 +2,16 @@
 
 An app lists its limits in `limits` of its AppConfig, and names in `measures_usage` a function
 `(tenant_id) -> {key: amount}` for those whose use is no counter of `TenantUsage`. How much a tenant is
-allowed is found by `tenants.limits.queries`: its own override, else its plan's number, else the default.
+allowed is found by `tenants.limits.usage`: its own override, else its plan's number, else the default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 from tenants.exceptions import LimitUnknownError
@@ -139,3 +139,44 @@ def get_limit(key: str) -> Limit:
             "There is no limit %(key)r; there are %(known)s.", {"key": key, "known": ", ".join(sorted(limits()))}
         )
     return limit
+
+
+# Costs of requests, in units of the rate of the caller. A view of the API declares
+# `request_costs = {"search": SEARCH, …}` beside its `permissions`, by action or method; a page of the console is marked
+# with `@costs(…)`. What is not declared has the cost of its action or method.
+NOTHING: Final = 0
+READ: Final = 1
+LIST: Final = 2
+WRITE: Final = 2
+SEARCH: Final = 5
+# Exports, what-ifs and checks.
+HEAVY: Final = 20
+
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_CHANGELIST: Final = "_changelist"
+
+
+def costs[View: Callable[..., Any]](units: int) -> Callable[[View], View]:
+    """Return a decorator that declares the cost of a page of the console."""
+
+    def declare(view: View) -> View:
+        view.request_cost = units  # type: ignore[attr-defined]
+        return view
+
+    return declare
+
+
+@lru_cache(maxsize=1_000)
+def cost_of(view: Callable[..., Any], method: str, url_name: str = "") -> int:
+    """Return the cost of a request to a view: what it declares, else 2 for a list or a change, else 1."""
+    method = "GET" if method == "HEAD" else method
+    declared_cost = getattr(view, "request_cost", None)
+    if declared_cost is not None:
+        return int(declared_cost)
+    declared: Mapping[str, int] = getattr(getattr(view, "cls", None), "request_costs", {})
+    action: str = (getattr(view, "actions", None) or {}).get(method.lower(), "")
+    if action in declared or method in declared:
+        return declared.get(action, declared.get(method, READ))
+    if method not in _READING:
+        return WRITE
+    return LIST if action == "list" or url_name.endswith(_CHANGELIST) else READ

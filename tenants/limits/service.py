@@ -14,8 +14,7 @@ from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError
 from tenants.limits.declared import MAX_LIMIT_VALUE, Limit, get_limit
-from tenants.limits.queries import MONTH
-from tenants.limits.warnings import warn_of_usage
+from tenants.limits.usage import MONTH, warn_of_usage
 from tenants.models import LimitWarning, Tenant, TenantLimit
 from tenants.signals import tenant_scheduling_changed
 from tenants.tenancy.pausing import check_until, require_reason

@@ -1,22 +1,138 @@
-"""Counters of what tenants store; each change in the transaction of what it counts."""
+"""A tenant's use of its limits: how much it is allowed, how much it has stored, and the warnings as it comes near."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import scalar_row
+from django.db import transaction
+from psycopg.rows import dict_row, namedtuple_row, scalar_row
 
-from tenants.database.prepared import planned_cursor
+from tenants.cache.shared_cache import SharedCache
+from tenants.database.prepared import planned_cursor, prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.exceptions import SpaceExceededError
-from tenants.limits.declared import NO_PERIOD, Limit, LimitReached
-from tenants.limits.queries import allowed_for
-from tenants.limits.warnings import note_level
+from tenants.limits.declared import NO_PERIOD, WARNING_PERCENTS, Limit, LimitReached, Source, limits
 from tenants.models import TenantUsage
+from tenants.signals import limit_warned
 from tenants.translation import LocalizableText
 
-_CHANGE = load_sql(__file__)["change_stored"]
+_SQL = load_sql(__file__)
+# The first day of the month, by the database's clock, as SQL.
+MONTH, _EFFECTIVE = _SQL["this_month"], _SQL["read_limits"]
+_WARN_OF_USAGE, _NOTE = _SQL["warn_of_usage"], _SQL["note_level"]
+_CHANGE = _SQL["change_stored"]
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveLimit:
+    """A limit as it is for one tenant now; `allowed` None: without limit."""
+
+    limit: Limit
+    allowed: int | None
+    source: Source
+    expires_at: datetime | None = None
+
+
+def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
+    """Limits of a tenant of the current scope by key, all or ``only`` some, in their order: one statement."""
+    known = limits() if only is None else {limit.key: limit for limit in only}
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
+        rows = {row.key: row for row in cursor.fetchall()}
+    return {
+        key: EffectiveLimit(limit, rows[key].value, Source(rows[key].source), rows[key].expires_at)
+        for key, limit in known.items()
+        if key in rows
+    }
+
+
+class KeptLimits:
+    """The limits of ``only`` that each request reads, less than a second old."""
+
+    def __init__(self, name: str, only: Iterable[Limit]) -> None:
+        self._only = tuple(only)
+        self._kept = SharedCache(name, _limits_of)
+
+    def get(self, tenant_id: UUID) -> Mapping[str, EffectiveLimit]:
+        """Return the limits of a tenant of the current scope by key."""
+        return self._kept.get(str(tenant_id), lambda: _document_of(effective_limits(tenant_id, self._only)))
+
+
+def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
+    """How much of one limit a tenant of the current scope may use; None: without limit."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
+        row = cursor.fetchone()
+    return None if row is None else row.value
+
+
+def described(wanted: Iterable[Limit], tenant_ids: Iterable[UUID]) -> dict[str, Any]:
+    """Return the parameters of the fragment ``allowed_limits``."""
+    chosen = list(wanted)
+    return {
+        "keys": [limit.key for limit in chosen],
+        "plan_columns": [limit.plan_column for limit in chosen],
+        "tenant_columns": [limit.tenant_column for limit in chosen],
+        "defaults": [limit.default for limit in chosen],
+        "counts_per_unit": [limit.counts_per_unit for limit in chosen],
+        "tenant_ids": list(tenant_ids),
+    }
+
+
+def _document_of(found: Mapping[str, EffectiveLimit]) -> list[list[Any]]:
+    return [
+        [key, row.allowed, row.source.value, None if row.expires_at is None else row.expires_at.isoformat()]
+        for key, row in found.items()
+    ]
+
+
+def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
+    known = limits()
+    return {
+        key: EffectiveLimit(
+            known[key], allowed, Source(source), None if expires is None else datetime.fromisoformat(expires)
+        )
+        for key, allowed, source, expires in document
+        if key in known
+    }
+
+
+def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
+    """Warn those of the tenants whose counters have reached a part of their limits; how many warnings are new."""
+    counted = [limit for limit in limits().values() if limit.is_counter and limit.warns]
+    parameters = described(counted, tenant_ids) | {
+        "no_period": NO_PERIOD,
+        "percents": list(WARNING_PERCENTS),
+    }
+    return _write(_WARN_OF_USAGE, parameters)
+
+
+def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int:
+    """The same for what is no counter, where its use is known anyway."""
+    reached = [percent for percent in WARNING_PERCENTS if used > 0 and used * 100 >= percent * allowed]
+    if not reached:
+        return 0
+    parameters = {"tenant_id": tenant_id, "key": limit.key, "percents": reached}
+    return _write(_NOTE, parameters | {"used": used, "allowed": allowed})
+
+
+def _write(statement: str, parameters: dict[str, Any]) -> int:
+    with planned_cursor(dict_row) as cursor:
+        cursor.execute(statement, parameters)
+        warnings = cursor.fetchall()
+    if warnings:
+        transaction.on_commit(lambda: _tell(warnings))
+    return len(warnings)
+
+
+def _tell(warnings: Sequence[Mapping[str, Any]]) -> None:
+    for warning in warnings:
+        limit_warned.send(None, **warning)
+
 
 # Without words of its own, and so without a translation.
 _FACTS = "%(used)s%(wanted)s"

@@ -12,7 +12,7 @@ from django.apps import apps
 from django.utils.module_loading import import_string
 
 from tenants.limits.declared import NO_PERIOD, Limit, Source, Span, State, month_end, month_of, state_of
-from tenants.limits.queries import EffectiveLimit, effective_limits
+from tenants.limits.usage import EffectiveLimit, effective_limits
 from tenants.models import LimitWarning, TenantUsage
 
 

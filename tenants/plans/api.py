@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.limits.declared import MAX_LIMIT_VALUE
 from tenants.models import Plan
 from tenants.plans.models import MOST_CONCURRENCY, MOST_WEIGHT

@@ -12,9 +12,9 @@ from tenants.context import all_tenants
 from tenants.exceptions import FieldInvalidError, PlanContentInvalidError, PlanNotFoundError
 from tenants.limits.declared import MAX_LIMIT_VALUE
 from tenants.models import Plan, PlanLimit, PlanVersion, Tenant, Tier
-from tenants.names import clean_name, clean_slug
 from tenants.plans.queries import get_plan
 from tenants.signals import tenant_scheduling_changed
+from tenants.tenancy.bases import clean_name, clean_slug
 from tenants.tenancy.changes import Difference, assign
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned

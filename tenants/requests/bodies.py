@@ -10,12 +10,15 @@ its own. A client that sends at less than the least rate is cut off.
 
 from __future__ import annotations
 
+import math
+import socket
 import threading
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -24,7 +27,6 @@ from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
 from tenants.exceptions import BodiesBusyError, BodyTooLargeError, BodyTooSlowError, LengthRequiredError
-from tenants.requests.receiving import receipt_of
 
 # Of a request without access, and of one with access to an address that takes no body.
 MAX_ANONYMOUS_BYTES = 64 * 1024
@@ -37,6 +39,7 @@ REST_SECONDS = 2.0
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _FILES = "multipart/form-data"
 _PART_BYTES = 64 * 1024
+LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 class BodySpace:
@@ -168,3 +171,61 @@ def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
         # WSGI has no end of a body but its length: Django would take the body for an empty one.
         raise LengthRequiredError
     return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
+
+
+def seconds_for(size: int) -> float:
+    """Return within how many seconds of a request's begin so many bytes of its body must have been sent."""
+    return float(settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
+
+
+class Receipt:
+    """The receipt of one request over a socket, and when it is cut off.
+
+    A thread that reads from a socket cannot be interrupted, so its socket is shut down for reading from outside: a read
+    that blocks ends at once, and the answer can still be written.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._began_at = time.monotonic()
+        self._ends_at = self._began_at + seconds_for(0)
+        self.is_cut_off = False
+
+    def note(self, size: int) -> None:
+        """Allow the time for the bytes of the body that have been received so far."""
+        self._ends_at = self._began_at + seconds_for(size)
+
+    def end(self) -> None:
+        """Stop the clock: the request was received in whole."""
+        self._ends_at = math.inf
+
+    def cut_off_if_late(self) -> None:
+        if time.monotonic() < self._ends_at or self.is_cut_off:
+            return
+        self.is_cut_off = True
+        with suppress(OSError):  # the client has gone
+            self._sock.shutdown(socket.SHUT_RD)
+
+
+_open: dict[socket.socket, Receipt] = {}
+
+
+@contextmanager
+def receiving(sock: socket.socket) -> Iterator[Receipt]:
+    """Watch a socket while a thread serves a request that comes over it."""
+    receipt = _open[sock] = Receipt(sock)
+    try:
+        yield receipt
+    finally:
+        del _open[sock]
+
+
+def receipt_of(environ: Mapping[str, Any]) -> Receipt | None:
+    """Return the receipt of the request with this WSGI environment; None if its server watches none."""
+    return _open.get(environ["gunicorn.socket"]) if "gunicorn.socket" in environ else None
+
+
+def cut_off_slow_clients() -> None:
+    """Shut down every socket whose request is late."""
+    for receipt in list(_open.values()):
+        receipt.cut_off_if_late()

@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.contrib.auth.middleware import get_user
 from django.db import InterfaceError, OperationalError, connection
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.functional import SimpleLazyObject
+from django.http import HttpRequest, HttpResponse
 
 # Where an ASGI request's scope has the way to let another in.
 LEAVE_ENTRANCE = "entrance.leave"
@@ -61,32 +59,6 @@ class Wait:
     has_news: Callable[[], bool]
 
 
-class WaitMiddleware:
-    """Stands around the transaction of the request; while it waits, no connection is held."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self.get_response(request)
-        wait = getattr(request, "wait", None)
-        if not isinstance(wait, Wait):
-            return response
-        request.wait = None  # type: ignore[attr-defined]
-        request.has_waited = True  # type: ignore[attr-defined]
-        if not places.acquire(blocking=False):
-            _forget_user(request)
-            return self.get_response(request)
-        try:
-            step_aside(request)
-            watch(wait)
-        finally:
-            places.release()
-        _forget_user(request)
-        with looking():
-            return self.get_response(request)
-
-
 def wait_for_news(request: HttpRequest, wait: Wait) -> HttpResponse:
     """What a view answers that would wait. Nobody sees it: the view is asked again."""
     request.wait = wait  # type: ignore[attr-defined]
@@ -112,14 +84,3 @@ def watch(wait: Wait) -> None:
             except (OperationalError, InterfaceError):
                 # The view meets it as well, and says so.
                 break
-
-
-def _forget_user(request: HttpRequest) -> None:
-    """Read the account of the session again when it is asked for: it may have lost its rights."""
-    if hasattr(request, "session"):
-        request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
-
-
-def _user_of(request: HttpRequest) -> object:
-    request.__dict__.pop("_cached_user", None)
-    return get_user(request)

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.fields import NameField, StrictSerializer, TextField
+from tenants.api.input import NameField, StrictSerializer, TextField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
 from tenants.models import TenantSecret

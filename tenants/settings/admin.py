@@ -17,8 +17,7 @@ from tenants.console.base import ReadOnlyAdmin
 from tenants.exceptions import DomainError, SettingsStaleError
 from tenants.models import Tenant, TenantSettings
 from tenants.settings.forms import SettingsForm, lines_of
-from tenants.settings.queries import effective_values, orphaned_keys, read_stored
-from tenants.settings.schema import setting_groups
+from tenants.settings.schema import effective_values, orphaned_keys, read_stored, setting_groups
 from tenants.settings.service import change_settings
 
 LISTED_TENANTS = 100

@@ -14,13 +14,19 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.fields import NameField
+from tenants.api.input import NameField
 from tenants.api.viewsets import TenantViewSet
 from tenants.cache.bounded_cache import BoundedCache
 from tenants.exceptions import FieldInvalidError, SettingsStaleError
 from tenants.models import TenantSettings
-from tenants.settings.queries import effective_values, orphaned_keys, read_stored
-from tenants.settings.schema import SettingGroup, all_settings, setting_groups
+from tenants.settings.schema import (
+    SettingGroup,
+    all_settings,
+    effective_values,
+    orphaned_keys,
+    read_stored,
+    setting_groups,
+)
 from tenants.settings.service import change_settings
 
 # By language: the declared groups, and their representation as long as they are the same.

@@ -17,8 +17,7 @@ from tenants.exceptions import (
     SettingUnknownError,
 )
 from tenants.models import PlanLimit, Tenant, TenantSettings
-from tenants.settings.queries import effective_values, forget_settings
-from tenants.settings.schema import MASK, Setting, all_settings, setting_groups
+from tenants.settings.schema import MASK, Setting, all_settings, effective_values, forget_settings, setting_groups
 from tenants.settings.secrets import move_secrets
 
 

@@ -1,19 +1,123 @@
-"""Bases of models: rows of a tenant, rows with names, facts of a pause."""
+"""Bases of models: names, rows of a tenant, facts of a pause.
+
+The first wall between tenants: a manager that has no rows to give until it is known whose.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any
+import re
+import unicodedata
+from collections.abc import Collection, Iterable
+from typing import Any, TypeVar
+from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tenants.context import require_scope
+from tenants.context import Scope, require_scope
 from tenants.database.ids import uuid7
-from tenants.managers import TenantManager, claim_for_scope
-from tenants.names import find_invisible_character
+from tenants.exceptions import FieldInvalidError, ForeignTenantError, TenantNotChosenError
+from tenants.translation import translate
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
+# Control, format (bidi overrides, zero-width characters), surrogates, line and paragraph separators.
+_INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+# Letters and marks that are drawn as nothing at all.
+_INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+
+
+def find_invisible_character(text: str) -> str | None:
+    """The first character that one cannot see, by which two texts could look the same; None without one."""
+    for character in text:
+        if unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS:
+            return character
+    return None
+
+
+def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str:
+    """`value` without outer blanks, in NFC; `FieldInvalidError` if empty, too long or with invisible characters."""
+    name = unicodedata.normalize("NFC", value.strip())
+    if not name:
+        raise _invalid(field, translate("It must not be empty."))
+    if len(name) > max_length:
+        raise _invalid(field, translate("It must not be longer than %(limit)s characters.", {"limit": max_length}))
+    if (invisible := find_invisible_character(name)) is not None:
+        raise _invalid(
+            field,
+            translate("It must not contain the invisible character U+%(code)s.", {"code": f"{ord(invisible):04X}"}),
+        )
+    return name
+
+
+def clean_slug(value: str, *, field: str = "slug") -> str:
+    """`value` if it is 1 to 50 lower-case ASCII letters, digits and inner hyphens, else `FieldInvalidError`."""
+    if not _SLUG.fullmatch(value):
+        raise _invalid(field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
+    return value
+
+
+def _invalid(field: str, detail: str) -> FieldInvalidError:
+    return FieldInvalidError(f"{field}: {detail}", errors=[{"field": field, "code": "field_invalid", "detail": detail}])
+
+
+ModelT = TypeVar("ModelT", bound=models.Model)
+
+
+def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
+    """Fill the tenant of a new row from the context; refuse the row of another tenant.
+
+    Behind the door nothing is filled: the tenant must be named, unless the column may be null.
+    """
+    tenant_id: UUID | None = getattr(instance, tenant_attribute)
+    if scope.tenant_id is None:
+        if tenant_id is None and not instance._meta.get_field(tenant_attribute).null:
+            raise TenantNotChosenError
+    elif tenant_id is None:
+        setattr(instance, tenant_attribute, scope.tenant_id)
+    elif tenant_id != scope.tenant_id:
+        raise ForeignTenantError(f"{instance._meta.label} of tenant {tenant_id} in the context of {scope.tenant_id}.")
+
+
+class TenantQuerySet(models.QuerySet[ModelT]):
+    """A queryset whose bulk inserts are guarded like `save()`."""
+
+    def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+        rows = list(objs)
+        scope = require_scope()
+        for row in rows:
+            claim_for_scope(row, scope)
+        return super().bulk_create(rows, *args, **kwargs)
+
+
+class ScopedManager(models.Manager[ModelT]):
+    """Without a context it raises `NoTenantError`; with one it has that tenant's rows, behind the door everybody's."""
+
+    tenant_attribute = "tenant_id"
+
+    def get_queryset(self) -> models.QuerySet[ModelT]:
+        scope = require_scope()
+        queryset = super().get_queryset()
+        if scope.tenant_id is None:
+            return queryset
+        return queryset.filter(**{self.tenant_attribute: scope.tenant_id})
+
+    def none(self) -> models.QuerySet[ModelT]:
+        """No rows at all, which needs no tenant: what describes a view (filters, OpenAPI) asks for this."""
+        return super().get_queryset().none()
+
+
+class TenantManager(ScopedManager[ModelT]):
+    """The default manager of every model with a `tenant_id`."""
+
+    _queryset_class = TenantQuerySet
+
+
+class TenantSelfManager(ScopedManager[ModelT]):
+    """The manager of the tenants themselves, whose own id says whose row it is."""
+
+    tenant_attribute = "id"
 
 
 class TenantModel(models.Model):

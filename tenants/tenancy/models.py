@@ -10,9 +10,8 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from tenants.database.ids import uuid7
-from tenants.managers import TenantSelfManager
 from tenants.plans.models import Plan
-from tenants.tenancy.bases import NamedModel, PauseFacts
+from tenants.tenancy.bases import NamedModel, PauseFacts, TenantSelfManager
 
 
 class TenantStatus(models.TextChoices):

@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from tenants.context import current_actor
 from tenants.database.clock import read_moment
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
-from tenants.names import clean_name
+from tenants.tenancy.bases import clean_name
 
 REASON_LIMIT = 500
 # The database also keeps times that no datetime can hold; a row with one could not be read again.

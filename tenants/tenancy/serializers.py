@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework import serializers
 from rest_framework.reverse import reverse
 
-from tenants.api.fields import MomentField, NameField, StrictSerializer
+from tenants.api.input import MomentField, NameField, StrictSerializer
 from tenants.models import AuditLogEntry, Tenant
 
 

@@ -21,8 +21,8 @@ from tenants.exceptions import (
     TenantNotFoundError,
 )
 from tenants.models import ErasureStatus, Plan, Tenant, TenantDataKey, TenantErasure, TenantStatus
-from tenants.names import clean_name, clean_slug
 from tenants.signals import running_work_unwanted, tenant_scheduling_changed
+from tenants.tenancy.bases import clean_name, clean_slug
 from tenants.tenancy.changes import assign
 from tenants.tenancy.pausing import actor_words, check_until, require_reason
 

@@ -13,10 +13,10 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import StaffViewSet
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from tenants.versions.models import VersionFacts
 from tenants.versions.queries import versions_of
 from tenants.versions.service import Versioned

@@ -237,7 +237,7 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/dispatch/tick.py": ({"_run_tick"}, "dispatch serves all tenants at once"),
     "scheduling/execution/start.py": ({"start_executions"}, "a message names executions, not their tenants"),
     "scheduling/execution/leases.py": ({"heartbeat"}, "a worker renews the leases of many tenants' executions"),
-    "scheduling/limits/quotas.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
+    "scheduling/limits/admission.py": ({"keep_limits"}, "overrides expire and months end for all tenants"),
     "scheduling/execution/logs/service.py": ({"append_job_logs"}, "the jobs of a message may be of several tenants"),
     "scheduling/jobs/lines.py": ({"remove_idle_lines"}, "upkeep removes what is idle of all tenants"),
     "scheduling/upkeep/partitions.py": (

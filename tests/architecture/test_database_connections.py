@@ -17,11 +17,10 @@ PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
 REACH_THE_DRIVER = {
     "scheduling/worker/heartbeat.py",  # its socket
     "tenants/database/auditor_policies.py",  # composes statements
-    "tenants/database/errors.py",
-    "tenants/transactions.py",
     "tenants/database/partitions.py",  # composes statements
     "tenants/database/prepared.py",
     "tenants/database/rls.py",  # composes statements
+    "tenants/transactions.py",
 }
 OPTIONS = connection_options()
 

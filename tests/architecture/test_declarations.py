@@ -17,8 +17,7 @@ from unfold.admin import ModelAdmin
 
 from tenants.access.caller import Access
 from tenants.access.permissions import Permission, PlatformRole
-from tenants.api.permissions import PlatformPermission, TenantPermission
-from tenants.api.viewsets import StaffViewSet, TenantViewSet
+from tenants.api.viewsets import PlatformPermission, StaffViewSet, TenantPermission, TenantViewSet
 from tenants.console.base import ConsoleAdmin
 from tenants.models import ApiKey, Role, Tenant
 

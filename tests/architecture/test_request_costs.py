@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tenants.limits.request_costs import READ, WRITE, cost_of
+from tenants.limits.declared import READ, WRITE, cost_of
 from tests.access import costs
 from tests.access.routes import API_PREFIX, CONSOLE_PREFIX, readable, walk
 

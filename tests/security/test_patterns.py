@@ -168,13 +168,13 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "scheduling/topology/service.py:_NAME": ("fullmatch", ()),
     "tenants/api/editions.py:_TAG": ("fullmatch", (('W/"', "a"),)),
     "tenants/api/editions.py:_TAGS": ("fullmatch", (("", '"a" '), ("", '"a", '), ('"a"', " "), ('"a",', " "))),
-    "tenants/api/fields.py:_RFC_3339": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
-    "tenants/api/parsers.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
+    "tenants/api/input.py:_RFC_3339": ("fullmatch", (("2024-01-01T00:00:00.", "1"),)),
+    "tenants/api/input.py:_BRACKET_OR_STRING": ("finditer", (("", '"a'), ('"', "\\"), ('"', '\\"'), ("", '"\\'))),
     "tenants/plans/api.py:PlanViewSet": ("fullmatch", ()),
     "tenants/tenancy/api.py:PlatformTenantViewSet": ("fullmatch", (("", "me/"),)),
     "tenants/limits/api.py:UsageViewSet": ("fullmatch", (("", "a_."),)),
     "tenants/api/viewsets.py:TenantViewSet": ("fullmatch", (("00000000", "-0000"),)),
-    "tenants/audit/masking.py:_SHAPES": (
+    "tenants/audit/service.py:_SHAPES": (
         "finditer",
         (
             ("", "eyJ"),
@@ -193,10 +193,10 @@ OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
             ("", "jp0123456789."),
         ),
     ),
-    "tenants/audit/masking.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
-    "tenants/audit/masking.py:_mask_field": ("bare name", (("", "A"),)),
+    "tenants/audit/service.py:_UNSTORABLE": ("finditer", (("", "\x00"),)),
+    "tenants/audit/service.py:_mask_field": ("bare name", (("", "A"),)),
     "tenants/middleware.py:_REQUEST_ID": ("fullmatch", ()),
-    "tenants/names.py:_SLUG": ("fullmatch", ()),
+    "tenants/tenancy/bases.py:_SLUG": ("fullmatch", ()),
     "tenants/plans/retry_rules.py:_KIND": ("fullmatch", ()),
     "tenants/plans/retry_rules.py:_LINE": (
         "fullmatch",

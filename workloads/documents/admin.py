@@ -17,8 +17,8 @@ from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.console.post_actions import post_action
 from tenants.exceptions import DomainError
-from tenants.limits.request_costs import SEARCH, costs
-from tenants.settings.queries import settings_of
+from tenants.limits.declared import SEARCH, costs
+from tenants.settings.schema import settings_of
 from workloads.documents.models import Chunk, Dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, Hit, SearchMode, Timings, search_dataset
 from workloads.documents.service import create_dataset, delete_dataset, update_dataset

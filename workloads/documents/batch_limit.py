@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenants.limits.declared import LimitReached
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.limits import FILES_PER_BATCH

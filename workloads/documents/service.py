@@ -9,7 +9,7 @@ from django.utils.translation import gettext
 from tenants.audit.service import record_audit
 from tenants.context import tenant_context
 from tenants.models import Tenant
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
 from workloads.documents.exceptions import DatasetInUseError, DatasetNameTakenError, DatasetSettingsInvalidError
 from workloads.documents.models import Dataset, Document
 from workloads.documents.tenant_settings import CHUNK_OVERLAP_TOKENS, CHUNK_TOKENS

@@ -12,7 +12,7 @@ from typing import Any
 from django.core.files.base import File
 from django.utils.translation import gettext
 
-from tenants.names import find_invisible_character
+from tenants.tenancy.bases import find_invisible_character
 from workloads.files.exceptions import UploadRefusedError
 
 MAX_FILE_BYTES = 50 * 1024 * 1024

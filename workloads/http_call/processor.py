@@ -20,7 +20,7 @@ from scheduling.kit.base import (
     TransientError,
 )
 from scheduling.kit.http import Answer, open_headers, read_target, send
-from tenants.audit.masking import mask_document
+from tenants.audit.service import mask_document
 from workloads.http_call.payload import MAX_TIMEOUT_SECONDS, SCHEMA, Call, read_call
 
 # As JSON at most six bytes each: with the headers it stays below what a result may have.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
-from tenants.audit.masking import mask_text
+from tenants.audit.service import mask_text
 
 MAX_ERROR_CHARACTERS = 300
 # Unauthorized, Payment Required, Forbidden: the key or the account, never the document.

@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from jsonschema import Draft202012Validator
 
 from scheduling.kit.http import UrlRefusedError, read_target
-from tenants.names import find_invisible_character
 from tenants.schema_faults import describe_fault
+from tenants.tenancy.bases import find_invisible_character
 from workloads.documents.extraction.limits import MIB, ParsingLimits
 from workloads.documents.one_item.item import IndexingSettings
 from workloads.documents.splitting import (

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.utils.translation import gettext
 
 from scheduling.kit.http import read_target
-from tenants.names import find_invisible_character
+from tenants.tenancy.bases import find_invisible_character
 from workloads.files.models import UploadedFile
 from workloads.files.store import lock_contents
 from workloads.pipelines.definition import Fault

@@ -19,7 +19,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.secrets.references import has_references
 from tenants.secrets.service import require_use_of_secrets
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
 from tenants.tenancy.changes import Difference
 from tenants.versions.hooks import Content
 from tenants.versions.service import Versioned

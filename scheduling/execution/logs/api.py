@@ -29,7 +29,7 @@ from tenants.access.standing import require_still, still_may
 from tenants.api.viewsets import TenantViewSet
 from tenants.console.live import tag_of
 from tenants.context import tenant_context
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 from tenants.requests.waits import FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS, looking, step_aside
 from tenants.requests.waits import places as _waits
 

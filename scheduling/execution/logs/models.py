@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 
 from scheduling.execution.models import HistoryRow
-from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantManager
 
 
 class JobLog(HistoryRow):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 
 from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueShape, Rules, TreeShape
-from scheduling.fairness.virtual_time import MILLI
+from scheduling.fairness.lines import MILLI
 
 SECOND_US = 1_000_000
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueShape, TreeShape
-from scheduling.fairness.virtual_time import MILLI
+from scheduling.fairness.lines import MILLI
 
 SECOND_US = 1_000_000
 # More jobs than this fit into no memory that a simulation should need.

@@ -14,9 +14,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer
-from scheduling.api.responses import RATE_HEADERS, page_response, with_rate
+from scheduling.api.filters import PAGING_PARAMETERS, NoQuerySerializer, page_response
 from scheduling.conf import MAX_BULK_JOBS, MAX_TAGS, WEBHOOK_KIND
+from scheduling.jobs.answers import (
+    RATE_HEADERS,
+    AddedJobsSerializer,
+    BulkSubmissionResultSerializer,
+    JobSubmissionSerializer,
+    parse_bulk,
+    with_rate,
+)
 from scheduling.jobs.api import UNLISTED
 from scheduling.jobs.batches.cancelling import cancel_batch
 from scheduling.jobs.batches.completion import CompletionJob
@@ -28,19 +35,13 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.queries import find_jobs, walked_jobs
 from scheduling.jobs.requests import MAX_FAIR_KEY_CHARACTERS, MAX_TAG_CHARACTERS, JobRequest
 from scheduling.jobs.serializers import JobSummarySerializer
-from scheduling.jobs.submission_serializers import (
-    AddedJobsSerializer,
-    BulkSubmissionResultSerializer,
-    JobSubmissionSerializer,
-    parse_bulk,
-)
-from scheduling.limits.quotas import check_bulk_size
+from scheduling.limits.admission import check_bulk_size
 from scheduling.models import Batch
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, WholeNumberField
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from tenants.requests.bodies import MAX_TEXT_BYTES
 from tenants.tenancy.serializers import NoBodySerializer
 

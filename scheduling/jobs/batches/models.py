@@ -6,8 +6,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from tenants.managers import TenantManager
-from tenants.tenancy.bases import TenantModel
+from tenants.tenancy.bases import TenantManager, TenantModel
 
 MAX_BATCH_LABEL = 200
 

@@ -14,8 +14,13 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from scheduling.api.filters import PAGING_PARAMETERS, DeadLetterGroupQuerySerializer, DeadLetterQuerySerializer
-from scheduling.api.responses import includes_waiting, masked_faults, new_job_response, page_response
+from scheduling.api.filters import (
+    PAGING_PARAMETERS,
+    DeadLetterGroupQuerySerializer,
+    DeadLetterQuerySerializer,
+    page_response,
+)
+from scheduling.jobs.answers import includes_waiting, masked_faults, new_job_response
 from scheduling.jobs.dead_letters.groups import DeadLetterGroup, group_dead_letters
 from scheduling.jobs.dead_letters.queries import (
     Attempt,
@@ -31,10 +36,10 @@ from scheduling.jobs.reveals import reveal_payload
 from scheduling.jobs.serializers import ErrorSerializer, JobAnswerQuerySerializer, StoredJobSerializer
 from scheduling.models import DeadLetter
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer
+from tenants.api.input import NameField, StrictSerializer
 from tenants.api.viewsets import TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 
 
 class DeadLetterSerializer(serializers.Serializer[DeadLetter]):

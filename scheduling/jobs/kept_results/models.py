@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from tenants.managers import TenantManager
+from tenants.tenancy.bases import TenantManager
 
 
 class KeptResult(models.Model):

@@ -78,7 +78,7 @@ def keep_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
 
 
 class Reuse:
-    """One job of a kind whose results may be reused, or of one whose may not."""
+    """One job of a kind whose results may be reused."""
 
     def __init__(self, kind: type[TaskProcessor], context: JobContext) -> None:
         self._kind = kind
@@ -88,8 +88,6 @@ class Reuse:
     def find(self) -> Complete | None:
         """What an equal job has answered; None where this one has to work."""
         context = self._context
-        if not self._kind.result_kept_seconds:
-            return None
         self._key = key_of(self._kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings)
         # Who has begun goes on: what it has stored so far may be of a part of its work.
         found = None if context.state else find_result(tenant_id=context.tenant_id, key=self._key)

@@ -13,8 +13,7 @@ from functools import cache
 from typing import Final
 
 from scheduling.exceptions import KindNotFoundError, KindUnknownError
-from scheduling.jobs.routing.routes import KnownRoutes, kept_routes
-from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.routing.service import KnownRoutes, Routes, kept_routes
 from scheduling.kit import registry
 from scheduling.kit.base import Json, TaskProcessor
 from tenants.cache.bounded_cache import BoundedCache

@@ -13,9 +13,9 @@ from rest_framework.response import Response
 from scheduling.jobs.routing.trials import try_route
 from scheduling.models import RoutingRule
 from tenants.access.permissions import Permission
-from tenants.api.fields import NameField, StrictSerializer
+from tenants.api.input import NameField, StrictSerializer
 from tenants.api.viewsets import StaffViewSet
-from tenants.limits.request_costs import HEAVY
+from tenants.limits.declared import HEAVY
 
 
 class RouteQuestionSerializer(StrictSerializer):

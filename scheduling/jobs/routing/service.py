@@ -1,4 +1,9 @@
-"""Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives."""
+"""Which queue a job goes to: the first rule that matches, and of its queues the one that the balance gives.
+
+Rules are as they were within the last second. A queue whose pool has too little memory for the kind is refused. A kind
+says what it may need. What its jobs have needed decides nothing: a process's resident memory is also what it shares
+with its parent, and a job that waits for what was once measured could not say why.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,69 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from django.utils.translation import gettext
+from psycopg.rows import scalar_row
 
-from scheduling.exceptions import QueueNotAllowedError, RouteMissingError
+from scheduling.exceptions import MemoryClassError, QueueNotAllowedError, RouteMissingError
 from scheduling.fairness.balance import Spread, Target
 from scheduling.fleet.standings import read_loads
 from scheduling.jobs.routing.conditions import describe_condition, failing_condition
-from scheduling.jobs.routing.routes import KnownRoutes, kept_routes, read_routes
 from scheduling.kit import registry
-from scheduling.models import Queue, RoutingRule, RoutingTarget
+from scheduling.models import Queue, RoutingRule, RoutingTarget, WorkerPool
+from tenants.cache.shared_cache import SharedCache
 from tenants.database.ids import uuid7
+from tenants.database.prepared import prepared_cursor
+from tenants.database.rows import rows_of_json
+from tenants.database.sql import load_sql
+
+_ROUTES = load_sql(__file__)["read_routes"]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRoutes:
+    """Rules in their order, the targets of those that balance, and by tier the queue that ``by_tier`` means.
+
+    Rows that nobody may change: others have them too.
+    """
+
+    rules: Sequence[RoutingRule]
+    targets: Mapping[int, Sequence[RoutingTarget]]
+    tier_queues: Mapping[str, Queue]
+
+
+def read_routes() -> KnownRoutes:
+    """As they are now, by one statement."""
+    return _routes_of(_read())
+
+
+def kept_routes() -> KnownRoutes:
+    """Less than a second old."""
+    return _kept.get("all", _read)
+
+
+def _read() -> Mapping[str, Any]:
+    with prepared_cursor(scalar_row) as cursor:
+        cursor.execute(_ROUTES)
+        document: Mapping[str, Any] = cursor.fetchone()
+    return document
+
+
+def _routes_of(document: Mapping[str, Any]) -> KnownRoutes:
+    pools = {pool.pk: pool for pool in rows_of_json(WorkerPool, document["pools"])}
+    queues = {queue.pk: queue for queue in rows_of_json(Queue, document["queues"])}
+    for queue in queues.values():
+        queue.pool = pools[queue.pool_id]
+    rules = rows_of_json(RoutingRule, document["rules"])
+    targets: dict[int, list[RoutingTarget]] = {rule.pk: [] for rule in rules if rule.balance}
+    for target in rows_of_json(RoutingTarget, document["targets"]):
+        target.queue = queues[target.queue_id]
+        targets[target.rule_id].append(target)
+    for rule in rules:
+        if rule.queue_id is not None:
+            rule.queue = queues[rule.queue_id]
+    return KnownRoutes(rules, targets, {tier: queues[pk] for tier, pk in document["tiers"].items()})
+
+
+_kept = SharedCache("routes", _routes_of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +175,7 @@ class Routes:
         return (
             rule.kind in ("", kind)
             and rule.tier_id in (None, self.tier_id)
-            and failing_condition(rule.condition, payload) is None
+            and (not rule.condition or failing_condition(rule.condition, payload) is None)
         )
 
     def _objection(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> str:
@@ -183,3 +242,19 @@ def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
     loads = read_loads()
     # A seed a batch: those of one job each spread by chance, those of many evenly.
     return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)
+
+
+def refuse_too_large(kind: str, queue: Queue) -> None:
+    """Raise MemoryClassError where the queue's pool could never hold a job of the kind: it would wait for ever."""
+    need = registry.memory_needs().get(kind, 0)
+    if need and need > queue.pool.memory_mib:
+        raise MemoryClassError(
+            "%(kind)s may need %(need)s MiB; the workers of queue %(queue)s have %(memory)s MiB each."
+            " Route it to a pool of a larger memory class.",
+            {"kind": kind, "need": f"{need:,}", "queue": queue.name, "memory": f"{queue.pool.memory_mib:,}"},
+        )
+
+
+def kinds_beyond(pool: WorkerPool) -> list[str]:
+    """The kinds of which the pool is handed nothing, sorted."""
+    return [kind for kind, need in registry.memory_needs().items() if need > pool.memory_mib]

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from tenants.context import require_scope
 from tenants.database.ids import uuid7
-from tenants.managers import TenantManager, claim_for_scope
+from tenants.tenancy.bases import TenantManager, claim_for_scope
 
 
 class SavedView(models.Model):

@@ -14,7 +14,7 @@ from scheduling.jobs.saved_views.queries import get_view
 from scheduling.models import SavedView
 from tenants.audit.service import record_audit
 from tenants.context import current_tenant_id
-from tenants.names import find_invisible_character
+from tenants.tenancy.bases import find_invisible_character
 
 MAX_NAME_CHARACTERS = 60
 MAX_QUERY_CHARACTERS = 4_000

@@ -20,7 +20,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
-from tenants.limits.queries import allowed_for
+from tenants.limits.usage import allowed_for
 
 # A pool that nobody has ticked for so long is dispatched by nobody; what nobody has said for so long is over.
 TICK_AGE = timedelta(seconds=10)

@@ -15,7 +15,7 @@ from scheduling.jobs.queries import get_job
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.submission import submit_job
 from scheduling.models import Job
-from tenants.api.parsers import parse_json
+from tenants.api.input import parse_json
 from tenants.context import acting_as, command_actor, tenant_context
 from tenants.exceptions import DomainError
 from tenants.management.arguments import moment

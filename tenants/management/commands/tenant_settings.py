@@ -11,8 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from tenants.context import acting_as, command_actor
 from tenants.exceptions import DomainError
 from tenants.models import TenantSettings
-from tenants.settings.queries import effective_values, orphaned_keys, read_stored
-from tenants.settings.schema import all_settings
+from tenants.settings.schema import all_settings, effective_values, orphaned_keys, read_stored
 from tenants.settings.service import change_settings
 from tenants.tenancy.queries import find_tenant
 

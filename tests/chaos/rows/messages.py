@@ -18,8 +18,8 @@ from typing import Any
 import redis
 from django.test import override_settings
 
-from tenants.settings.queries import _kept as kept_settings
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import _kept as kept_settings
+from tenants.settings.schema import settings_of
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.stack import NAMES, Shape, Stack

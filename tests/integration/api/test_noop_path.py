@@ -23,8 +23,8 @@ from tests.integration.scheduling.conftest import own_channel  # noqa: F401 - a 
 from tests.integration.scheduling.worker.conftest import local  # noqa: F401 - a fixture
 from tools.code_metrics import NOOP_PATH_FILE, PACKAGES
 
-# What it was when counting began: the number may fall, and this one with it.
-MOST_FILES = 113
+# The number may fall, and this one with it. One of them guards fair tasks, where other tests have defined some.
+MOST_FILES = 71
 FOLDERS = tuple(f"{BASE_DIR / package}/" for package in PACKAGES)
 
 

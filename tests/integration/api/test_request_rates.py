@@ -13,7 +13,7 @@ from django.test import Client
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from jobsplatform import request_rates
+from jobsplatform import middleware
 from scheduling.limits import rate_buckets
 from tenants.access.api_keys import issue_api_key
 from tenants.access.memberships import add_member
@@ -227,7 +227,7 @@ def test_wrong_keys_draw_on_their_address() -> None:
         assert is_refused(lambda: client.post(JOBS, {"kind": "noop"}))
 
 
-@pytest.mark.parametrize("path", sorted(request_rates.FREE_PATHS))
+@pytest.mark.parametrize("path", sorted(middleware.FREE_PATHS))
 def test_health_and_metrics_cost_nothing(client: Client, path: str) -> None:
     with real_anonymous_rate(), patch.object(rate_buckets, "take_whole", side_effect=AssertionError):
         assert client.get(path).status_code in {200, 404}  # a web process has metrics only if it is told to

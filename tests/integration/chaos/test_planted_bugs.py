@@ -9,12 +9,12 @@ import pytest
 from django.db import connection
 from rest_framework.test import APIClient
 
-from scheduling.dispatch import claim, read, wake
+from scheduling.dispatch import claim, read, wakes
 from scheduling.exceptions import FenceLostError
 from scheduling.execution import checkpoints, rescue, settlement, verdicts
 from scheduling.jobs.lifecycle import JobState
+from tenants import transactions
 from tenants.context import all_tenants
-from tenants.database import errors
 from tenants.models import Tenant
 from tenants.tenancy.service import update_tenant
 from tests.chaos.checks import CHECKS, judge
@@ -147,7 +147,7 @@ def leases_never_end(patch: pytest.MonkeyPatch) -> None:
 
 
 def caps_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (wake, "_FOLD_TENANTS")):
+    for module, name in ((claim, "_RESERVE"), (read, "_TENANTS_FAIR"), (wakes, "_FOLD_TENANTS")):
         patch.setattr(module, name, getattr(module, name).replace(CAP, "1000"))
 
 
@@ -236,7 +236,7 @@ def test_session_that_times_out_is_answered_by_500_only_where_that_is_planted(
     acme: Tenant, api_client: Callable[[Tenant], APIClient], monkeypatch: pytest.MonkeyPatch, is_planted: bool
 ) -> None:
     if is_planted:
-        monkeypatch.setattr(errors, "is_lost", lambda *args: False)
+        monkeypatch.setattr(transactions, "is_lost", lambda *args: False)
     client = api_client(acme)
     client.raise_request_exception = False
     response = client.post("/api/v1/probe/", {"how": "idle"})

@@ -18,8 +18,8 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from tenants.access import lockouts
-from tenants.cache import redis_breaker
-from tenants.cache.redis_breaker import OPEN_SECONDS, RedisBreaker, breaker_of
+from tenants.cache import redis_guards
+from tenants.cache.redis_guards import OPEN_SECONDS, RedisBreaker, breaker_of
 from tenants.cache.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
 from tests.integration.scheduling.redis_clients import forget_clients
@@ -42,7 +42,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(redis_breaker, "time", clock)
+    monkeypatch.setattr(redis_guards, "time", clock)
     return clock
 
 

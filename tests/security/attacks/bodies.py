@@ -11,8 +11,7 @@ from django.test import override_settings
 
 from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
-from tenants.requests.bodies import MAX_UPLOAD_BYTES, Share
-from tenants.requests.receiving import Receipt, cut_off_slow_clients, receiving
+from tenants.requests.bodies import MAX_UPLOAD_BYTES, Receipt, Share, cut_off_slow_clients, receiving
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World

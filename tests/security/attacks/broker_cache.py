@@ -18,13 +18,13 @@ from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from redis import Redis
 
-from scheduling.jobs.routing import routes
+from scheduling.jobs.routing import service as routes
 from scheduling.limits.declared import MAX_WAITING_JOBS
 from scheduling.overview import page as overview
 from tenants.cache.shared_cache import SharedCache
 from tenants.context import tenant_context
-from tenants.limits import queries as limits
-from tenants.settings import queries as tenant_settings
+from tenants.limits import usage as limits
+from tenants.settings import schema as tenant_settings
 from tenants.settings.service import change_settings
 from tests.security.table import Attack
 from tests.security.world import World

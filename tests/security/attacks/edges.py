@@ -14,7 +14,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from jobsplatform.logging import build_formatter
 from scheduling.kit.base import PermanentError
-from tenants.audit.masking import mask_text
+from tenants.audit.service import mask_text
 from tenants.context import tenant_context
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack

@@ -22,7 +22,7 @@ from tenants.encryption.data_keys import forget_keys
 from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant
 from tenants.secrets.service import create_secret
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server

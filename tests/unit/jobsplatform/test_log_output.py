@@ -14,12 +14,14 @@ import pytest
 import structlog
 
 from jobsplatform import log_output
-from jobsplatform.log_output import REPEAT_SECONDS, DroppingPipe, Repeats, without_blocking
+from jobsplatform.log_output import DroppingPipe, without_blocking
+from jobsplatform.logging import REPEAT_SECONDS, Repeats
 
 LINES = 4_000
 CHATTY = f"""
     import logging, os, sys
-    from jobsplatform.log_output import DroppingHandler, print_without_blocking
+    from jobsplatform.log_output import print_without_blocking
+    from jobsplatform.logging import DroppingHandler
     logging.basicConfig(handlers=[DroppingHandler()], level="INFO", format="%(message)s")
     print_without_blocking()
     for number in range({LINES}):

@@ -12,8 +12,7 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 from structlog.testing import capture_logs
 
-from jobsplatform import access_log
-from jobsplatform.access_log import MAX_PATH_CHARACTERS, AccessLogMiddleware
+from jobsplatform import middleware
 from jobsplatform.logging import (
     CUT,
     MAX_TEXT_CHARACTERS,
@@ -22,6 +21,7 @@ from jobsplatform.logging import (
     build_formatter,
     redact_secrets,
 )
+from jobsplatform.middleware import MAX_PATH_CHARACTERS, AccessLogMiddleware
 
 
 class Lines(logging.Handler):
@@ -163,7 +163,7 @@ def test_a_cut_traceback_leaves_no_half_of_a_secret(place: str) -> None:
 
 def test_a_long_path_is_cut_in_the_log_of_requests(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     # A logger that has written once keeps its processors.
-    monkeypatch.setattr(access_log, "logger", structlog.stdlib.get_logger("jobsplatform.access"))
+    monkeypatch.setattr(middleware, "logger", structlog.stdlib.get_logger("jobsplatform.access"))
     with capture_logs() as captured:
         AccessLogMiddleware(lambda _request: HttpResponse())(RequestFactory().get("/" + "a" * 5_000))
     assert [len(line["path"]) for line in captured] == [MAX_PATH_CHARACTERS]

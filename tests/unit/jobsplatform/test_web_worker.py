@@ -13,7 +13,7 @@ from gunicorn.app.wsgiapp import WSGIApplication
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from jobsplatform.web_worker import SlowClientWorker
-from tenants.requests.receiving import cut_off_slow_clients, receipt_of
+from tenants.requests.bodies import cut_off_slow_clients, receipt_of
 
 type Serve = Callable[[object, Callable[[], None]], SlowClientWorker]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tenants.exceptions import FieldInvalidError
-from tenants.names import clean_name, clean_slug
+from tenants.tenancy.bases import clean_name, clean_slug
 
 
 @pytest.mark.parametrize(

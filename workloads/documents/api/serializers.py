@@ -8,7 +8,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
 from workloads.documents.models import Dataset
 from workloads.documents.search import MAX_QUERY_LENGTH, MAX_TOP_K, SearchMode
 from workloads.documents.splitting import MAX_CHUNK_SIZE, MIN_CHUNK_SIZE

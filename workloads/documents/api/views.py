@@ -16,7 +16,7 @@ from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import SEARCH
+from tenants.limits.declared import SEARCH
 from workloads.documents.api.serializers import (
     DatasetChangesSerializer,
     DatasetSerializer,

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from tenants.api.fields import StrictSerializer, WholeNumberField
+from tenants.api.input import StrictSerializer, WholeNumberField
 from workloads.files.links import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS
 
 

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 
 from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
+from tenants.api.input import StrictJSONParser
 from tenants.api.pagination import PagingOnly
-from tenants.api.parsers import StrictJSONParser
 from tenants.api.viewsets import TenantViewSet
 from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from workloads.files.api.serializers import (

@@ -9,7 +9,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.api.fields import NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import NameField, StrictSerializer, TextField, WholeNumberField
 from workloads.pipelines.definition import SCHEMA, SOURCES_SCHEMA
 from workloads.pipelines.queries import SHOWN_ENTITY_STATES, SHOWN_RUN_STATES
 

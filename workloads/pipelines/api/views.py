@@ -17,7 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly, TenantCursorPagination
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from workloads.pipelines.api.serializers import (
     EntityRetrySerializer,
     NewPipelineRunSerializer,

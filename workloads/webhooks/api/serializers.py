@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 
 from scheduling.subscriptions.registry import JOB_EVENTS, MAX_FILTER_CHARACTERS
-from tenants.api.fields import NameField, StrictSerializer, TextField
+from tenants.api.input import NameField, StrictSerializer, TextField
 from workloads.webhooks.models import MAX_URL, Delivery, Webhook
 from workloads.webhooks.service import ShownSecret
 

@@ -17,7 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.api.editions import EditedRows, etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from tenants.tenancy.serializers import NoBodySerializer, WhySerializer
 from workloads.webhooks.api.serializers import (
     DeliverySerializer,

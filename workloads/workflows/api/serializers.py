@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.api.fields import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
 from workloads.workflows.models import Approval, ApprovalState, Workflow, WorkflowVersion
 
 

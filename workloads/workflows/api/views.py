@@ -17,7 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.api.editions import etag_headers
 from tenants.api.pagination import PagingOnly
 from tenants.api.viewsets import TenantViewSet
-from tenants.limits.request_costs import HEAVY, LIST, SEARCH
+from tenants.limits.declared import HEAVY, LIST, SEARCH
 from tenants.versions.api import VersionsViewSetMixin, version_operations
 from workloads.workflows.api.serializers import (
     CheckedSerializer,

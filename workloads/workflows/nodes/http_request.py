@@ -8,7 +8,7 @@ from typing import Any
 
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError, TransientError
 from scheduling.kit.http import Answer, Limits, open_pieces, read_target, send_async
-from tenants.audit.masking import mask_document
+from tenants.audit.service import mask_document
 from tenants.secrets.references import SecretReference, split_references
 from workloads.workflows.nodes.work import Made, Place, Work
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scheduling.dispatch.awaited import Awaited
+from scheduling.dispatch.claim import Awaited
 from scheduling.dispatch.tick import run_tick
 from scheduling.fleet.workers import Registration
 from scheduling.models import CFSPlan, Queue, WorkerPool

@@ -13,7 +13,7 @@ from scheduling.dispatch import broker
 from scheduling.dispatch.broker import Hint
 from scheduling.dispatch.read import read_pool
 from scheduling.dispatch.republish import republish_unstarted
-from scheduling.dispatch.wake import fold_wakes
+from scheduling.dispatch.wakes import fold_wakes
 from scheduling.execution import verdicts
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle

@@ -10,7 +10,7 @@ from django.db import connection
 from scheduling.execution import verdicts
 from scheduling.execution.settlement import settle
 from scheduling.execution.start import StartedExecution
-from scheduling.fairness.virtual_time import virtual_service
+from scheduling.fairness.lines import virtual_service
 from scheduling.fleet.workers import Registration
 from scheduling.models import (
     CFSPlan,

@@ -13,10 +13,9 @@ from django.db import connection, transaction
 from django.db.models.functions import Now
 
 from scheduling.dispatch import tick as tick_module
-from scheduling.dispatch import wake
+from scheduling.dispatch import wakes
 from scheduling.dispatch.tick import run_tick
-from scheduling.dispatch.wake import fold_wakes
-from scheduling.dispatch.wakes import BULK_TENANTS, wake_tenants
+from scheduling.dispatch.wakes import BULK_TENANTS, fold_wakes, wake_tenants
 from scheduling.fleet.workers import Registration
 from scheduling.models import Queue, SchedulingEntity, TenantCapacity, Wake, Worker, WorkerPool
 from tenants.context import all_tenants
@@ -162,7 +161,7 @@ def test_a_tick_reads_by_index_and_no_more_than_its_slots_need(
 def test_a_plan_that_wakes_very_many_is_folded_in_parts_behind_the_news_of_single_jobs(
     acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (wake, tick_module):
+    for module in (wakes, tick_module):
         monkeypatch.setattr(module, "WAKE_ROWS", 50)
     add_idle_tenants(acme, 2 * BULK_TENANTS)
     with all_tenants():

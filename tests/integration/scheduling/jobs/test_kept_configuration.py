@@ -15,15 +15,14 @@ from django.utils import timezone
 
 from scheduling.jobs.kinds.service import get_job_kind, list_job_kinds
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.routing import routes as routes_module
-from scheduling.jobs.routing.routes import kept_routes, read_routes
-from scheduling.jobs.routing.service import Routes
+from scheduling.jobs.routing import service as routes_module
+from scheduling.jobs.routing.service import Routes, kept_routes, read_routes
 from scheduling.jobs.submission import submit_job
-from scheduling.limits import quotas
+from scheduling.limits import admission
 from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.settings import queries as settings_module
+from tenants.settings import schema as settings_module
 from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +33,7 @@ CONFIGURATION = ("tenants_planlimit", "scheduling_routingrule", "tenants_tenants
 @pytest.fixture
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """The caches turned on without Redis, which other tests share; memory is emptied as when its time is over."""
-    caches = (quotas._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
+    caches = (admission._OF_SUBMISSION._kept, settings_module._kept, routes_module._kept)
     monkeypatch.setattr("tenants.cache.shared_cache._read_shared", lambda name: None)
     monkeypatch.setattr("tenants.cache.shared_cache._write_shared", lambda *_, **__: None)
 

@@ -14,17 +14,16 @@ from rest_framework.test import APIClient
 
 from scheduling.conf import MAX_BULK_JOBS
 from scheduling.exceptions import IdempotencyMismatchError
-from scheduling.jobs.events import actor_label
 from scheduling.jobs.lifecycle import JobState
 from scheduling.jobs.lines import line_ids
 from scheduling.jobs.requests import JobRequest
-from scheduling.jobs.storing import store_jobs
+from scheduling.jobs.storing import actor_label, store_jobs
 from scheduling.jobs.submission import submit_job, submit_jobs
 from scheduling.models import Job, JobDeadline, JobDue, JobEvent, JobReady, Queue, SchedulingEntity, Wake
 from tenants.audit.service import part_of_act
 from tenants.context import acting_as, all_tenants, command_actor, tenant_context
 from tenants.database.ids import uuid7
-from tenants.database.inserts import new_row
+from tenants.database.rows import new_row
 from tenants.exceptions import ForeignTenantError, NoTenantError
 from tenants.models import AuditLogEntry, Tenant
 from tests.prepared_statements import seen_statements

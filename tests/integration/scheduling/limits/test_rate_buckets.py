@@ -21,7 +21,7 @@ from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.rate_buckets import Bucket
-from tenants.cache import redis_breaker
+from tenants.cache import redis_guards
 from tests.brokers import broker_administrator
 
 REAL_URL = django_settings.REDIS_URL
@@ -169,7 +169,7 @@ def test_an_outage_is_logged_once_and_its_end_too(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(redis_breaker, "OPEN_SECONDS", 0.0)
+    monkeypatch.setattr(redis_guards, "OPEN_SECONDS", 0.0)
     with caplog.at_level(logging.INFO, logger="scheduling.limits.rate_buckets"):
         for _ in range(3):
             rate_buckets.take(tenant_id, SLOW, 1)
@@ -194,7 +194,7 @@ def test_an_outage_costs_one_wait_in_two_seconds_and_not_each_call(away: Away, t
             rate_buckets.take(tenant_id, SLOW, 1)
     finally:
         rate_buckets._script = original
-    assert all(later - earlier >= redis_breaker.OPEN_SECONDS for earlier, later in pairwise(calls))
+    assert all(later - earlier >= redis_guards.OPEN_SECONDS for earlier, later in pairwise(calls))
     assert len(calls) < 50
 
 
@@ -204,7 +204,7 @@ def test_the_shared_bucket_counts_again_when_the_broker_is_back(
     rate_buckets.take(tenant_id, SLOW, 5)
     settings.REDIS_URL = REAL_URL
     rate_buckets._script.cache_clear()
-    redis_breaker._breaker_of.cache_clear()  # the two seconds are over
+    redis_guards._breaker_of.cache_clear()  # the two seconds are over
     assert rate_buckets.take(tenant_id, SLOW, 8).granted == 5
 
 
@@ -253,7 +253,7 @@ def test_an_answer_that_came_too_late_is_nobody_elses(tenant_id: UUID, monkeypat
         rate_buckets.take(uuid4(), SLOW, 5)
         assert connection not in rate_buckets._script()._idle
         assert connection._sock is None
-    redis_breaker._breaker_of.cache_clear()  # the two seconds are over
+    redis_guards._breaker_of.cache_clear()  # the two seconds are over
     assert rate_buckets.take(tenant_id, SLOW, 1).remaining(SLOW) == 3
 
 
@@ -266,7 +266,7 @@ def test_threads_that_come_and_go_share_connections(tenant_id: UUID) -> None:
 
 
 def test_while_it_is_away_a_call_knocks_once(away: Away, tenant_id: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_breaker, "OPEN_SECONDS", 0.0)
+    monkeypatch.setattr(redis_guards, "OPEN_SECONDS", 0.0)
     knocks = []
     monkeypatch.setattr(redis.Connection, "_connect", lambda connection: knocks.append(connection) or away_error())
     for _ in range(3):

@@ -352,8 +352,8 @@ def test_held_jobs_of_a_kind_come_back_oldest_first(
     with all_tenants():
         assert JobHeld.objects.count() == 30
     resume_kind(kind="noop")
-    monkeypatch.setattr("scheduling.dispatch.stage.STAGE_ROWS", 7)
-    from scheduling.dispatch.stage import stage_held
+    monkeypatch.setattr("scheduling.dispatch.collect.STAGE_ROWS", 7)
+    from scheduling.dispatch.collect import stage_held
 
     with all_tenants():
         assert stage_held() == 7

@@ -46,12 +46,12 @@ def test_worker_that_stops_without_a_database_leaves_it_to_its_lease(
     with monkeypatch.context() as away:
         connection.close()
         away.setattr(connection, "connect", refuse)
-        celery_worker.report_stop(local.worker_id, reason="")
+        celery_worker.report_stop(local.registration.worker_id, reason="")
     with all_tenants():
-        assert Worker.objects.get(pk=local.worker_id).status == Worker.Status.ONLINE
-    celery_worker.report_stop(local.worker_id, reason="")
+        assert Worker.objects.get(pk=local.registration.worker_id).status == Worker.Status.ONLINE
+    celery_worker.report_stop(local.registration.worker_id, reason="")
     with all_tenants():
-        assert Worker.objects.get(pk=local.worker_id).status == Worker.Status.STOPPED
+        assert Worker.objects.get(pk=local.registration.worker_id).status == Worker.Status.STOPPED
 
 
 def test_beat_keeps_its_schedule_while_the_database_is_away_and_reads_it_again(monkeypatch: pytest.MonkeyPatch) -> None:

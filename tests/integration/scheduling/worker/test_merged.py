@@ -300,9 +300,9 @@ def test_a_live_execution_that_its_job_does_not_agree_with_holds_up_no_other(
     execution_ids, token = merge(jobs)
     with all_tenants():
         Job.objects.filter(pk=jobs[1].pk).update(fence=7)
-    started = start_executions(execution_ids=execution_ids, token=token, worker_id=local.worker_id)
+    started = start_executions(execution_ids=execution_ids, token=token, worker_id=local.registration.worker_id)
     assert [one.job_id for one in started] == [jobs[0].pk, jobs[2].pk]
-    assert start_executions(execution_ids=execution_ids, token=token, worker_id=local.worker_id) == []
+    assert start_executions(execution_ids=execution_ids, token=token, worker_id=local.registration.worker_id) == []
 
 
 def test_a_message_that_comes_twice_or_with_a_strangers_token_starts_nothing(

@@ -81,7 +81,7 @@ def test_job_of_a_dead_child_is_charged_by_its_parent(acme: Tenant, local: Local
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():
         live = LiveExecution.objects.get()
-    started = start_execution(execution_id=live.pk, token=live.token, worker_id=local.worker_id)
+    started = start_execution(execution_id=live.pk, token=live.token, worker_id=local.registration.worker_id)
     assert started is not None
     block = ControlBlock(1)
     seat = block.take_seat(0, [live.pk])
@@ -102,7 +102,7 @@ def test_lost_job_is_charged_its_time_limit_and_a_lease_at_most(
     run_tick(WorkerPool.objects.get(name="default").pk)
     with all_tenants():
         live = LiveExecution.objects.get()
-    assert start_execution(execution_id=live.pk, token=live.token, worker_id=local.worker_id)
+    assert start_execution(execution_id=live.pk, token=live.token, worker_id=local.registration.worker_id)
     step_clock(by)
     with all_tenants():
         LiveExecution.objects.update(lease_expires_at=F("started_at") - timedelta(days=1))

@@ -12,12 +12,12 @@ import redis
 from django.conf import settings as django_settings
 from django.test import override_settings
 
-from tenants.cache import redis_breaker, redis_signing, shared_cache
+from tenants.cache import redis_guards, shared_cache
 from tenants.cache.shared_cache import SharedCache
-from tenants.limits.queries import KeptLimits
 from tenants.limits.service import set_tenant_limit
+from tenants.limits.usage import KeptLimits
 from tenants.models import Tenant
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 from tenants.settings.service import change_settings
 from tenants.signals import cache_asked
 
@@ -38,7 +38,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The caches turned on, with a time of the test's own and a connection that nobody has found away."""
     made = Clock()
-    for module in (shared_cache, redis_breaker):
+    for module in (shared_cache, redis_guards):
         monkeypatch.setattr(module, "time", made)
     shared_cache._shared.cache_clear()
     # Long enough that no slow machine lets a key in Redis expire under a test.
@@ -204,7 +204,7 @@ def document_of(cache: SharedCache[Any], source: Source) -> bytes:
 def test_document_without_signature_counts_as_missing(
     clock: Clock, document: bytes, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shared_cache, "_refused", redis_signing.RefusalCount("shared_cache.refused"))
+    monkeypatch.setattr(shared_cache, "_refused", redis_guards.RefusalCount("shared_cache.refused"))
     first, second = two_processes()
     assert planted(first, document) == "one"
     assert caplog.text.count("shared_cache.refused") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from scheduling.models import Job, Queue
 from tenants.database.ids import uuid7
-from tenants.database.inserts import array_literal, new_row, note_inserted
+from tenants.database.rows import array_literal, new_row, note_inserted
 from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db

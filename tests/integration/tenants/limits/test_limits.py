@@ -19,10 +19,9 @@ from rest_framework.test import APIClient
 from tenants.context import all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, LimitUnknownError, ReasonRequiredError
 from tenants.limits.declared import MAX_LIMIT_VALUE, NO_PERIOD, Limit, Source, Span, State, limits, month_of
-from tenants.limits.queries import allowed_for, effective_limits
 from tenants.limits.service import clear_tenant_limit, expire_tenant_limits, set_tenant_limit
+from tenants.limits.usage import allowed_for, effective_limits, note_level, warn_of_usage
 from tenants.limits.usage_queries import UsageLine, read_usage
-from tenants.limits.warnings import note_level, warn_of_usage
 from tenants.models import AuditLogEntry, LimitWarning, PlanLimit, Tenant, TenantLimit, TenantUsage
 from tenants.plans.service import update_plan
 

@@ -30,8 +30,7 @@ from tenants.exceptions import (
 from tenants.models import AuditLogEntry, PlanLimit, Role, Tenant, TenantSecret, TenantSettings
 from tenants.secrets.service import create_secret
 from tenants.settings import schema as setting_schema
-from tenants.settings.queries import read_stored, settings_of, tenant_setting
-from tenants.settings.schema import MASK, Setting, SettingGroup
+from tenants.settings.schema import MASK, Setting, SettingGroup, read_stored, settings_of, tenant_setting
 from tenants.settings.service import change_settings
 
 pytestmark = pytest.mark.django_db

@@ -19,7 +19,7 @@ from scheduling.models import LiveExecution
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.settings.queries import settings_of
+from tenants.settings.schema import settings_of
 from tests.integration.workloads.workflows.conftest import Runs, dispatch, nodes_of, reload, run_of
 from tests.model_server import ModelServer
 from tests.unit.workloads.workflows.definitions import each, node, workflow

@@ -20,7 +20,7 @@ from tenants.context import acting_as, all_tenants, current_actor, tenant_contex
 from tenants.exceptions import VersionNotWaitingError
 from tenants.models import AuditLogEntry, Tenant
 from tenants.secrets.errors import SecretUseDeniedError
-from tenants.settings.queries import forget_settings
+from tenants.settings.schema import forget_settings
 from tenants.settings.service import change_settings
 from tests.person import client_of
 from tests.unit.workloads.workflows.definitions import each, node, workflow

@@ -14,13 +14,13 @@ from django.db import DataError, IntegrityError, InternalError, OperationalError
 
 from scheduling.dispatch import duties
 from scheduling.dispatch import loop as module
-from scheduling.dispatch.awaited import Awaited
 from scheduling.dispatch.broker import News
+from scheduling.dispatch.claim import Awaited
 from scheduling.dispatch.duties import Duty
 from scheduling.dispatch.loop import Dispatcher
 from scheduling.dispatch.tick import TickResult
 from scheduling.exceptions import BrokerUnavailableError
-from tenants.database.errors import ConnectionLostError
+from tenants.transactions import ConnectionLostError
 
 POOL, OTHER = 1, 2
 FILLED, ENDED = News(filled=frozenset({"q"})), News(queues=frozenset({"q"}))

@@ -11,7 +11,7 @@ from django.db import InternalError, OperationalError
 
 from scheduling.dispatch import duties
 from scheduling.dispatch.duties import Duty, DutyRunner
-from tenants.database.errors import ConnectionLostError
+from tenants.transactions import ConnectionLostError
 
 LEASE_SECONDS = 10.0
 

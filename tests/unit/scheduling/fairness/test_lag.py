@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduling.fairness.lag import Standing, lags_us
-from scheduling.fairness.virtual_time import virtual_service
+from scheduling.fairness.lines import virtual_service
 
 A, B, C = uuid4(), uuid4(), uuid4()
 SECOND_US = 1_000_000

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
+from scheduling.fairness.lines import corrected, rejoined, virtual_service
 from scheduling.fairness.run_queue import EstimatedSupply, ReadSupply, keys_to_read, pick_fair, rows_to_read
 from scheduling.fairness.shares import MergeRule, PoolShare, ReadRows, ReadyJob, Reason, TenantShare
-from scheduling.fairness.virtual_time import corrected, rejoined, virtual_service
 from tests.unit.scheduling.fairness.shares import SECOND, key, keyed, pool, queue, tenant
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduling.fairness.lines import virtual_service
 from scheduling.fairness.run_queue import EstimatedSupply, pick_fair
 from scheduling.fairness.shares import KeyShare, PoolShare, TenantShare
 from scheduling.fairness.slices import Running, choose_yields, own_line
-from scheduling.fairness.virtual_time import virtual_service
 from tests.unit.scheduling.fairness.test_run_queue import SECOND, pool, queue, tenant
 
 UNITS = 1_000 * SECOND  # of virtual time, a second at weight 1

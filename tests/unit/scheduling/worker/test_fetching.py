@@ -14,7 +14,7 @@ from kombu.asynchronous import Hub
 from kombu.transport.redis import Channel
 
 from scheduling.worker.celery_worker import SoftlyStoppingWorker
-from scheduling.worker.permits import Permits
+from scheduling.worker.slots import Permits
 
 SLOTS = 2
 

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scheduling.worker import permits as module
-from scheduling.worker.permits import Permits, Phase
+from scheduling.worker import slots as module
+from scheduling.worker.slots import Permits, Phase
 
 AT_ONCE = 0.0
 

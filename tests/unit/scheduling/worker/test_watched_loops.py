@@ -22,7 +22,7 @@ from scheduling.streams.subscriptions import Subscription
 from scheduling.upkeep import auditor
 from scheduling.worker.watchdog import Loop
 from tenants.access.permissions import Permission
-from tenants.database.errors import ConnectionLostError
+from tenants.transactions import ConnectionLostError
 
 TURNS = 5
 

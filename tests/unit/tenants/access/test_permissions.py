@@ -102,8 +102,8 @@ def test_a_key_decides_about_no_keys_and_no_members_and_has_no_more_than_whoever
 
 def test_scopes_that_are_unknown_or_too_much_grant_nothing() -> None:
     scopes = ["jobs.view", "jobs.fly", "api_keys.manage", "people.manage"]
-    assert read_scopes(scopes) == {Permission.JOBS_VIEW}
-    assert read_scopes([]) == NOTHING
+    assert read_scopes(tuple(scopes)) == {Permission.JOBS_VIEW}
+    assert read_scopes(()) == NOTHING
 
 
 @pytest.mark.parametrize(

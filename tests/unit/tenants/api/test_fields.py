@@ -10,8 +10,8 @@ from django.http import QueryDict
 from rest_framework import serializers
 
 from scheduling.api.filters import DeadLetterQuerySerializer, JobQuerySerializer
-from tenants.api.fields import MomentField, NameField, StrictSerializer, WholeNumberField
-from tenants.names import find_invisible_character
+from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNumberField
+from tenants.tenancy.bases import find_invisible_character
 
 
 @pytest.mark.parametrize(

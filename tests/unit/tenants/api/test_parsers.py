@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tenants.api.parsers import MAX_DEPTH, StrictJSONParser, parse_json
+from tenants.api.input import MAX_DEPTH, StrictJSONParser, parse_json
 from tenants.exceptions import BodyTooLargeError, JsonInvalidError
 
 

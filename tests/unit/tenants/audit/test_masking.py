@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants.audit.masking import CUT, DOCUMENT_LIMIT, MASK, mask_document, mask_text
+from tenants.audit.service import CUT, DOCUMENT_LIMIT, MASK, mask_document, mask_text
 
 SECRET = "jp0123456789.abcdefghijABCDEFGHIJ0123456789-_ab"
 # Distinct, so that a hit in the output can only be the planted value.

@@ -11,8 +11,16 @@ from django.apps import apps
 from tenants.exceptions import SettingUnknownError
 from tenants.settings import schema as setting_schema
 from tenants.settings.forms import field_of
-from tenants.settings.queries import effective_values, orphaned_keys
-from tenants.settings.schema import MASK, Setting, SettingGroup, SettingsInvalidError, all_settings, get_setting
+from tenants.settings.schema import (
+    MASK,
+    Setting,
+    SettingGroup,
+    SettingsInvalidError,
+    all_settings,
+    effective_values,
+    get_setting,
+    orphaned_keys,
+)
 
 GROUP = SettingGroup("Planted", ())
 

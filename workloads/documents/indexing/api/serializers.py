@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.api.fields import NameField, StrictSerializer, TextField
+from tenants.api.input import NameField, StrictSerializer, TextField
 from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.indexing.queries import SHOWN_STATUSES
 from workloads.documents.models import MAX_URL_LENGTH

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from rest_framework import serializers
 
-from tenants.api.fields import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
+from tenants.api.input import MomentField, NameField, StrictSerializer, TextField, WholeNumberField
 from tenants.database.ids import uuid7_floor
 from workloads.workflows.records.models import STATE_CHOICES
 from workloads.workflows.records.rows import MAX_ERROR_CODE, MAX_ERROR_MESSAGE, MAX_WORKFLOW_NAME

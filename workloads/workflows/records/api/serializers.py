@@ -7,7 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from tenants.api.fields import MomentField, StrictSerializer
+from tenants.api.input import MomentField, StrictSerializer
 from workloads.workflows.records.offloading import StoredValue, value_of
 from workloads.workflows.records.queries import RunFilter
 from workloads.workflows.records.records import SHOWN_STATES

@@ -15,7 +15,7 @@ from tenants.access.permissions import Permission
 from tenants.api.pagination import OldestFirstPagination, PagingOnly
 from tenants.api.viewsets import UUID_PATTERN, TenantViewSet
 from tenants.api.walked_pages import WalkedPagination
-from tenants.limits.request_costs import LIST
+from tenants.limits.declared import LIST
 from workloads.workflows.records.api.records import RecordAnswerSerializer, RecordSerializer
 from workloads.workflows.records.api.serializers import (
     NodeRunSerializer,

@@ -23,7 +23,7 @@ from scheduling.kit.base import Dependency, Effects, Interrupted, JobContext, Js
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
-from tenants.settings.queries import tenant_setting
+from tenants.settings.schema import tenant_setting
 from tests.integration.scheduling.acts import Start, Tick, begin
 from tests.integration.scheduling.conftest import pool, start, tick, worker  # noqa: F401 - fixtures of this folder too
 from workloads.documents.indexing.processor import DocumentIndexing

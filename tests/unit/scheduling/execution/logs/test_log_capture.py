@@ -8,8 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from scheduling.execution.logs.capture import capturing
-from scheduling.execution.logs.job_log import JobLogWriter
+from scheduling.execution.logs.job_log import JobLogWriter, capturing
 from scheduling.kit.base import TaskProcessor
 
 

@@ -10,7 +10,7 @@ from django.db import Error, IntegrityError, InternalError, OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 from psycopg import errors
 
-from tenants.database.errors import ConnectionLostError, is_lost, is_session_timeout, session_errors, statement_errors
+from tenants.transactions import ConnectionLostError, is_lost, is_session_timeout, session_errors, statement_errors
 
 OPEN, CLOSED = SimpleNamespace(closed=False), SimpleNamespace(closed=True)
 

@@ -1,28 +1,36 @@
-"""What a tenant may still submit: room among its waiting jobs, worker time of the month, tokens of its rate."""
+"""Admission of a tenant's new jobs: drains, room among waiting jobs, worker time of the month, tokens of its rate."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 from uuid import UUID
 
+from psycopg.rows import namedtuple_row
+
 from scheduling.conf import MAX_BULK_JOBS
 from scheduling.dispatch.leadership import lead
-from scheduling.exceptions import BulkTooLargeError, QuotaExceededError, RateLimitedError
+from scheduling.exceptions import BulkTooLargeError, DrainingError, QuotaExceededError, RateLimitedError
 from scheduling.fairness.gcra import Grant, Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.declared import JOBS_PER_BULK, MAX_WAITING_JOBS, SUBMIT_BURST, SUBMITS_PER_MINUTE, WORKER_SECONDS
-from scheduling.limits.tenant_standing import TenantStanding, read_standing
+from scheduling.models import Drain
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
+from tenants.database.prepared import prepared_cursor
+from tenants.database.sql import load_sql
 from tenants.limits.declared import LimitReached, month_end
-from tenants.limits.queries import EffectiveLimit, KeptLimits, allowed_for
 from tenants.limits.service import expire_tenant_limits, release_ended_periods
-from tenants.limits.warnings import note_level
+from tenants.limits.usage import EffectiveLimit, KeptLimits, allowed_for, note_level
+from tenants.models import Tenant
 
+_READ_STANDING = load_sql(__file__)["read_standing"]
+
+# When a refused client may ask again where nobody has said how long the drain lasts.
+DRAIN_RETRY_AFTER_SECONDS = 60
 # How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
 QUOTA_RETRY_AFTER_SECONDS = 10
 # A plan that takes nothing at all: only somebody's decision changes that.
@@ -30,8 +38,84 @@ NEVER_RETRY_AFTER_SECONDS = 3_600
 # Below so much room a tenant's submissions go one after another, so that none counts without the others. Beyond
 # it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
-
 _OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Drains:
+    """The queues and kinds that take nothing new, as they are now."""
+
+    now: datetime
+    by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, now: datetime, rows: Iterable[tuple[str, str, str, str | None]]) -> Self:
+        """Return them from rows (scope, name, reason, until)."""
+        return cls(
+            now,
+            {
+                (scope, name): Drain(
+                    scope=scope, name=name, reason=reason, until=until and datetime.fromisoformat(until)
+                )
+                for scope, name, reason, until in rows
+            },
+        )
+
+    def refuse(self, kind: str, queue_name: str) -> None:
+        """Raise DrainingError for a new job of this kind in this queue if either drains."""
+        for scope, name in ((Drain.Scope.KIND, kind), (Drain.Scope.QUEUE, queue_name)):
+            drain = self.by_target.get((scope, name))
+            if drain is not None:
+                values, left = {"name": name, "reason": drain.reason}, seconds_left(drain.until, self.now)
+                if scope == Drain.Scope.KIND:
+                    raise DrainingError(
+                        "The kind %(name)s is being drained. %(reason)s", values, retry_after_seconds=left
+                    )
+                raise DrainingError("The queue %(name)s is being drained. %(reason)s", values, retry_after_seconds=left)
+
+
+def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
+    """Raise DrainingError for a new job of a tenant that drains."""
+    if tenant.is_draining:
+        raise DrainingError(
+            "The tenant is being drained. %(reason)s",
+            {"reason": tenant.drain_reason},
+            retry_after_seconds=seconds_left(tenant.draining_until, now),
+        )
+
+
+def seconds_left(until: datetime | None, now: datetime) -> int:
+    """When to come back."""
+    return DRAIN_RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class TenantStanding:
+    """At ``now`` by the database's clock.
+
+    ``waiting`` jobs, ``used_us`` of worker time in this month, and the tenant's own lines by their queues, without
+    those of fair keys.
+    """
+
+    now: datetime
+    waiting: int
+    used_us: int
+    lines: Mapping[int, int]
+    drains: Drains
+
+
+def read_standing(tenant_id: UUID) -> TenantStanding:
+    """Return how the tenant stands now, by one statement in the tenant's transaction."""
+    with prepared_cursor(namedtuple_row) as cursor:
+        cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
+        row = cursor.fetchone()
+    return TenantStanding(
+        now=row.now,
+        waiting=int(row.waiting),
+        used_us=row.used_us,
+        lines=dict(zip(row.queue_ids or (), row.ids or (), strict=True)),
+        drains=Drains.of(row.now, row.drains or ()),
+    )
 
 
 @dataclass(frozen=True, slots=True)

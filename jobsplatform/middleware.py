@@ -1,20 +1,26 @@
-"""The rate of requests: each costs units, taken from the buckets of its caller before the view runs.
+"""Middleware of the site: a line of the log for each request, content security, messages of the console, rates.
 
-A key draws on its own bucket and on its tenant's, a person likewise, and a request without credentials on that of its
-address. All buckets of a request are one round trip to Redis, and a request that costs nothing takes none.
+Each request costs units, taken from the buckets of its caller before the view runs. A key draws on its own bucket and
+on its tenant's, a person likewise, and a request without credentials on that of its address. All buckets of a request
+are one round trip to Redis, and a request that costs nothing takes none.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, override
 from uuid import UUID
 
+import structlog
+from csp.constants import HEADER
+from csp.utils import build_policy
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
@@ -25,19 +31,73 @@ from scheduling.limits.rate_buckets import Bucket
 from tenants.access.addresses import client_address
 from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
-from tenants.limits.declared import LimitReached
+from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
-from tenants.limits.queries import KeptLimits
-from tenants.limits.request_costs import READ, WRITE, cost_of
+from tenants.limits.usage import KeptLimits
 from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
 
+logger = structlog.stdlib.get_logger("jobsplatform.access")
+
+# Characters of a path in a line; longer ones are cut.
+MAX_PATH_CHARACTERS = 512
 # Orchestrators and monitoring ask these.
 FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
 # Of a rate of 0: only another plan changes that.
 NEVER_RETRY_AFTER_SECONDS = 3_600
-
 MAX_REFUSED_SUBMITTERS = 10_000
+
+
+class AccessLogMiddleware:
+    """Outermost, so that whatever answers is seen. The query stays out: it may hold what nobody should read."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        began = time.monotonic()
+        response = self.get_response(request)
+        tenant = getattr(getattr(request, "access", None), "tenant", None)
+        write = logger.debug if request.path in FREE_PATHS else logger.info
+        write(
+            "request.ended",
+            method=request.method,
+            path=request.path[:MAX_PATH_CHARACTERS],
+            status=response.status_code,
+            seconds=round(time.monotonic() - began, 4),
+            request_id=getattr(request, "request_id", ""),
+            **({"tenant_id": str(tenant.pk)} if tenant else {}),
+        )
+        return response
+
+
+class ContentSecurityMiddleware:
+    """Writes the policy of the settings, where an answer has none of its own.
+
+    The library's middleware makes the text anew for each answer, with nonces and exceptions that nothing here has;
+    that takes as long as to find the view.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self._policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.get_response(request)
+        # Django's pages about an error, which have scripts in them.
+        if not (settings.DEBUG and response.status_code in {404, 500}):
+            response.headers.setdefault(HEADER, self._policy)
+        return response
+
+
+class ConsoleMessageMiddleware(MessageMiddleware):
+    """Django's, for the console alone: the API has no such messages, and need not prepare for some."""
+
+    @override
+    def __call__(self, request: HttpRequest) -> Any:
+        is_console = request.path_info.startswith(CONSOLE_PREFIX)
+        return super().__call__(request) if is_console else self.get_response(request)
+
 
 # Callers whose last submission in this process made no new job: it was refused, or repeated a key. Submissions have a
 # bucket of their own, of which such a one takes nothing: without this, they would have no bound.

@@ -18,9 +18,9 @@ from scheduling.fleet.workers import Registration
 from scheduling.jobs.requests import JobRequest
 from scheduling.jobs.retries import retry_job
 from scheduling.jobs.submission import submit_job, submit_jobs
-from scheduling.limits import quotas, rate_buckets
+from scheduling.limits import admission, rate_buckets
+from scheduling.limits.admission import keep_limits
 from scheduling.limits.declared import PEAK_MEMORY, WORKER_SECONDS
-from scheduling.limits.quotas import keep_limits
 from scheduling.models import Charge, Execution, Job, SchedulingEntity
 from tenants.context import all_tenants, tenant_context
 from tenants.limits.declared import format_moment, month_end, month_of
@@ -177,10 +177,10 @@ def test_far_from_the_limit_nobody_queues_up(acme: Tenant, django_assert_num_que
     with tenant_context(acme):
         set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=100_000, reason="test")
         with django_assert_num_queries(2):
-            quotas.Allowance.read(acme.pk, wanted=1)
+            admission.Allowance.read(acme.pk, wanted=1)
         set_tenant_limit(tenant=acme, key="max_waiting_jobs", value=1_000, reason="test")
         with django_assert_num_queries(4):
-            quotas.Allowance.read(acme.pk, wanted=1)
+            admission.Allowance.read(acme.pk, wanted=1)
 
 
 def test_a_tenant_whose_waiting_jobs_come_near_is_warned_once(acme: Tenant) -> None:

@@ -1,0 +1,123 @@
+"""Guards of the use of Redis: a circuit breaker for each server, and codes that sign what passes through it.
+
+One breaker is shared by all optional uses of a process: caches, rates, wakes. A server that does not answer costs one
+time-out; then no use asks it for OPEN_SECONDS. After that one of them asks, and the others go on without Redis until it
+has been answered. What must be known of Redis itself, such as by a probe of the dispatcher, asks in any case, and an
+answer closes the breaker.
+
+Redis is not trusted: a process accepts from it only what another process of the platform has written, with an
+HMAC-SHA-256 under keys derived from SECRET_KEY. A key that was replaced stays valid for verification as long as
+SECRET_KEY_FALLBACKS lists it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import threading
+import time
+from functools import cache, lru_cache
+from typing import Final
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.utils.crypto import constant_time_compare, salted_hmac
+
+# For what is worth less than a moment's waiting.
+TIMEOUT_SECONDS: Final = 0.1
+OPEN_SECONDS: Final = 2.0
+CODE_BYTES: Final = 32
+# Time between two lines of the log about refused values; each line has the count since the last.
+LOG_SECONDS: Final = 60.0
+
+
+class RedisBreaker:
+    """The breaker of one server."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # None while it is closed.
+        self._ask_again_at: float | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the server answered when it was last asked."""
+        return self._ask_again_at is None
+
+    def is_open(self) -> bool:
+        """Return whether to go on without Redis. After OPEN_SECONDS one caller gets False: it asks for all."""
+        if self._ask_again_at is None:
+            return False
+        with self._lock:
+            now = time.monotonic()
+            if self._ask_again_at is None or now < self._ask_again_at:
+                return self._ask_again_at is not None
+            self._ask_again_at = now + OPEN_SECONDS
+            return False
+
+    def note_failure(self) -> None:
+        """Open it, or keep it open."""
+        self._ask_again_at = time.monotonic() + OPEN_SECONDS
+
+    def note_success(self) -> None:
+        """Close it."""
+        if self._ask_again_at is not None:
+            self._ask_again_at = None
+
+
+def breaker_of(url: str) -> RedisBreaker:
+    """Return the breaker of the server that a URL names, whatever its user and database."""
+    return _breaker_of(urlsplit(url).netloc.rpartition("@")[2])
+
+
+@cache
+def _breaker_of(server: str) -> RedisBreaker:
+    return RedisBreaker()
+
+
+logger = logging.getLogger(__name__)
+
+
+def sign(purpose: str, *parts: bytes) -> bytes:
+    """Return the code of the parts for one purpose: what is signed for another purpose is not accepted for this one."""
+    return _code(settings.SECRET_KEY, purpose, _framed(parts))
+
+
+def is_signed(purpose: str, code: bytes, *parts: bytes) -> bool:
+    """Return whether the code is that of the parts under SECRET_KEY or one of its fallbacks."""
+    text = _framed(parts)
+    return any(
+        constant_time_compare(code, _code(key, purpose, text))
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )
+
+
+class RefusalCount:
+    """A counter of refusals that logs the first at once, and then at most one line a minute with the count."""
+
+    def __init__(self, event: str) -> None:
+        self._event = event
+        self._counts: dict[str, int] = {}
+        self._logged_at: dict[str, float] = {}
+
+    def note(self, reason: str) -> None:
+        """Count one refusal, and log the count if the last line for this reason is a minute old."""
+        now = time.monotonic()
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+        if now - self._logged_at.get(reason, -LOG_SECONDS) >= LOG_SECONDS:
+            self._logged_at[reason] = now
+            logger.warning(self._event, extra={"reason": reason, "count": self._counts.pop(reason)})
+
+
+def _framed(parts: tuple[bytes, ...]) -> bytes:
+    """Return the parts, each behind its length: no two lists of parts give the same bytes."""
+    return b"".join(b"%d:%b" % (len(part), part) for part in parts)
+
+
+def _code(secret: str | bytes, purpose: str, text: bytes) -> bytes:
+    return hmac.digest(_derived_key(secret, purpose), text, "sha256")
+
+
+@lru_cache(maxsize=64)
+def _derived_key(secret: str | bytes, purpose: str) -> bytes:
+    return salted_hmac(f"jobsplatform.redis.{purpose}", "key", secret=secret, algorithm="sha256").digest()
