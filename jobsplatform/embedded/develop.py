@@ -11,7 +11,7 @@ from pathlib import Path
 
 import django
 from django.conf import settings
-from django.core.management import call_command
+from django.core.management import execute_from_command_line
 
 from jobsplatform.embedded.master_key import provide_master_key
 from tenants.audit.signing import public_key_text
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
     provide_master_key(MASTER_KEY)
     django.setup()
-    call_command("migrate", interactive=False, verbosity=0)
+    execute_from_command_line(["manage.py", "migrate", "--no-input", "--verbosity", "0"])
     password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
     sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (kept in var/admin-password)\n")
     environment = write_environment(VARIABLE_FOLDER / "dev.env")

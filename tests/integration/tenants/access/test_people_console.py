@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
@@ -146,15 +143,6 @@ def test_changed_arguments_of_beat_are_masked_in_the_audit_log(db):
         page.log_change(None, task, page.construct_change_message(None, form, []))
         entry = AuditLogEntry.objects.get(action="periodictask.changed")
     assert (entry.before, entry.after) == ({"name": str(task), "kwargs": "[masked]", "enabled": True},) * 2
-
-
-def test_is_staff_of_members_and_of_people_of_the_platform_is_cleared(acme_user, staff, outsider):
-    auditor = User.objects.create_user("auditor")
-    grant_platform_role(user=auditor, role="auditor")
-    User.objects.update(is_staff=True)
-    migration = import_module("tenants.migrations.0021_clear_is_staff")
-    migration.clear_is_staff(apps, SimpleNamespace(connection=connection))
-    assert set(User.objects.filter(is_staff=True)) == {outsider, staff}, "staff is a superuser"
 
 
 def test_the_page_of_roles_is_read_from_the_code_and_open_to_every_role(acme, outsider):
