@@ -211,7 +211,10 @@ class _Intake:
         return Submission(job, created=True)
 
     def _is_same(self, known: Job, request: JobRequest) -> bool:
-        """Whether a job was asked for with this very request; its hash may be from before values were sealed."""
+        """Return True if the job was submitted with this very request.
+
+        Its hash is in plain until `encrypt_stored_values` has reached it.
+        """
         asked, stored = request.fingerprint(), bytes(known.payload_hash)
         return stored == asked or stored == digest_of(self.tenant.pk, asked)
 
