@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
 from jobsplatform.health.servers import broker_problems, open_broker, server_problems
 from tenants.checks import is_database_at_hand
+from tenants.database.platform_settings import platform_settings
 
 
 @register(Tags.database)
@@ -37,7 +37,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
     if "default" not in (databases or ()):
         return []
     try:
-        with open_broker(settings.REDIS_URL) as client:
+        with open_broker(platform_settings.REDIS_URL) as client:
             problems = list(broker_problems(client))
     except redis.RedisError as error:
         return [checks.Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
@@ -47,7 +47,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 @register(Tags.database)
 def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Report processes that would each sign with a key of their own."""
-    if "default" not in (databases or ()) or settings.IS_SECRET_KEY_GIVEN:
+    if "default" not in (databases or ()) or platform_settings.IS_SECRET_KEY_GIVEN:
         return []
     return [
         Error(

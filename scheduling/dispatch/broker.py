@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 
 import redis
 from celery import current_app
-from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -26,6 +25,7 @@ from scheduling.dispatch.one_way import Command, OneWay
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.cache.redis_breaker import TIMEOUT_SECONDS, RedisBreaker, breaker_of
 from tenants.cache.redis_signing import RefusalCount
+from tenants.database.platform_settings import platform_settings
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
 # What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
@@ -72,7 +72,7 @@ class News:
 def _impatient_client() -> redis.Redis:
     """For what is worth less than a moment's waiting."""
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        platform_settings.REDIS_URL,
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
@@ -82,7 +82,7 @@ def _impatient_client() -> redis.Redis:
 @cache
 def _client() -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        platform_settings.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
     )
@@ -102,7 +102,7 @@ def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
 
 
 def _breaker() -> RedisBreaker:
-    return breaker_of(settings.REDIS_URL)
+    return breaker_of(platform_settings.REDIS_URL)
 
 
 _one_way = OneWay(_impatient_client)

@@ -14,7 +14,6 @@ from django.db import transaction
 from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
-from scheduling.conf import ageing_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import (
     IdempotencyInFlightError,
@@ -34,6 +33,7 @@ from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.inserts import new_row
 from tenants.database.locks import LockClass
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import digest_of
@@ -226,7 +226,7 @@ class _Intake:
             queue=queue,
             state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
             priority=priority,
-            rank=int((run_at.timestamp() - priority * ageing_seconds()) * 1_000_000),
+            rank=int((run_at.timestamp() - priority * platform_settings.AGEING_SECONDS) * 1_000_000),
             fair_key=request.fair_key,
             tags=list(request.tags),
             payload=dict(request.payload),

@@ -29,7 +29,7 @@ from kombu.asynchronous import Hub
 
 from scheduling import tracing
 from scheduling.celery.strangers import distrust_messages
-from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
@@ -52,6 +52,7 @@ from scheduling.worker.permits import Permits
 from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
 
 def _spare_children(registration: Registration) -> int:
     """None where there is upkeep alone, which has nothing to settle."""
-    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else worker_spare_children()
+    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else platform_settings.WORKER_SPARE_CHILDREN
 
 
 def _prepare_children(*, does_upkeep: bool) -> None:

@@ -31,6 +31,7 @@ from redis.retry import Retry
 from tenants.cache import redis_signing
 from tenants.cache.redis_breaker import TIMEOUT_SECONDS, breaker_of
 from tenants.cache.redis_signing import CODE_BYTES, RefusalCount
+from tenants.database.platform_settings import platform_settings
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ class SharedCache[Value]:
 
 def kept_seconds() -> float:
     """How long each of the two keeps a value; 0: none does."""
-    return float(settings.CONFIGURATION_CACHE_SECONDS)
+    return float(platform_settings.CONFIGURATION_CACHE_SECONDS)
 
 
 class _Shared:

@@ -23,6 +23,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import BodiesBusyError, BodyTooLargeError, BodyTooSlowError, LengthRequiredError
 from tenants.requests.receiving import receipt_of
 
@@ -52,7 +53,7 @@ class BodySpace:
     def take(self, owner: UUID | None, size: int) -> None:
         """Take so many bytes; raise `BodiesBusyError` if fewer are left, or left to the owner."""
         with self._lock:
-            is_full = self._taken.total() + size > settings.BODY_SPACE_BYTES
+            is_full = self._taken.total() + size > platform_settings.BODY_SPACE_BYTES
             if is_full or self._taken[owner] + size > largest_share():
                 raise BodiesBusyError
             self._taken[owner] += size
@@ -68,7 +69,7 @@ space = BodySpace()
 
 def largest_share() -> int:
     """Return how many bytes of the space one owner may take."""
-    return int(settings.BODY_SPACE_BYTES) // 2
+    return int(platform_settings.BODY_SPACE_BYTES) // 2
 
 
 class Share:

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from django.conf import settings
+from tenants.database.platform_settings import platform_settings
 
 LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 def seconds_for(size: int) -> float:
     """Return within how many seconds of a request's begin so many bytes of its body must have been sent."""
-    return float(settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
+    return float(platform_settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
 
 
 class Receipt:

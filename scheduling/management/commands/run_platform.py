@@ -22,6 +22,7 @@ from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.audit.signing import public_key_text
 from tenants.checks import DATABASE_AWAY
+from tenants.database.platform_settings import platform_settings
 from tenants.management.arguments import positive
 
 ANSWER_SECONDS = 60.0
@@ -99,8 +100,8 @@ class Command(ServingCommand):
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
     """Return these variables and empty them in the environment that services inherit, which then ignore `.env`."""
     # What verifies has the public key instead.
-    if settings.AUDIT_SIGNING_KEY:
-        os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
+    if platform_settings.AUDIT_SIGNING_KEY:
+        os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     taken = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.update(dict.fromkeys(names, ""))
     return taken
@@ -108,7 +109,7 @@ def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
 
 def _broker_of(role: str) -> dict[str, str]:
     """Return the role's own login at the server of REDIS_URL, and hide those of the others."""
-    given, own = urlsplit(settings.REDIS_URL), urlsplit(settings.REDIS_ROLE_URLS.get(role, ""))
+    given, own = urlsplit(platform_settings.REDIS_URL), urlsplit(platform_settings.REDIS_ROLE_URLS.get(role, ""))
     if (own.hostname, own.port) != (given.hostname, given.port):
         return {"REDIS_ROLE_URLS": ""}
     return {"REDIS_URL": urlunsplit(own._replace(path=given.path)), "REDIS_ROLE_URLS": ""}

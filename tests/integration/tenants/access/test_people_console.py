@@ -21,6 +21,7 @@ from tenants.access.permission_texts import TEXTS
 from tenants.access.permissions import Permission
 from tenants.checks import check_key_days
 from tenants.context import all_tenants, tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.models import ApiKey, AuditLogEntry, PlatformMembership, Role
 from tests.conftest import PASSWORD
 from tests.keys import issue_api_key
@@ -131,9 +132,9 @@ def test_time_is_ignored_for_key_that_never_expires(acme, acme_user):
         assert ApiKey.objects.get().expires_at is None
 
 
-def test_process_with_default_end_of_keys_beyond_the_latest_does_not_begin(settings):
+def test_process_with_default_end_of_keys_beyond_the_latest_does_not_begin(change_platform_settings):
     assert check_key_days() == []
-    settings.API_KEY_DEFAULT_DAYS = settings.API_KEY_MAX_DAYS + 1
+    change_platform_settings(API_KEY_DEFAULT_DAYS=platform_settings.API_KEY_MAX_DAYS + 1)
     assert [fault.id for fault in check_key_days()] == ["tenants.E007"]
 
 
