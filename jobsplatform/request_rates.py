@@ -30,7 +30,8 @@ from tenants.limits.errors import RequestRateError
 from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
 from tenants.limits.queries import KeptLimits
 from tenants.limits.request_costs import READ, WRITE, cost_of
-from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
+from tenants.middleware import unavailable_response
+from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 # Orchestrators and monitoring ask these.
 FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -84,7 +84,7 @@ def measure_console(folder: Path) -> list[Finding]:
     analyse()
     preload_web()
     client = Client(headers={"host": "localhost"})
-    client.force_login(User.objects.create_superuser("console-staff"))
+    client.force_login(get_user_model().objects.create_superuser("console-staff"))
     slugs = [f"volume-{number}" for number in range(20)]
     with acting_as(command_actor("benchmark")):
         for kind in PAUSED_KINDS:

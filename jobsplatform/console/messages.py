@@ -7,7 +7,7 @@ from typing import Any, override
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest
 
-from tenants.middleware import CONSOLE_PREFIX
+from tenants.url_prefixes import CONSOLE_PREFIX
 
 
 class ConsoleMessageMiddleware(MessageMiddleware):

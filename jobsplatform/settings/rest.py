@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from tenants.url_prefixes import API_V1_PREFIX
+
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "tenants.access.authentication.ApiKeyAuthentication",
@@ -25,7 +27,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SCHEMA_PATH_PREFIX": API_V1_PREFIX.removesuffix("/"),
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Enumerations whose fields have the same name: without a name of its own each would get a hash.

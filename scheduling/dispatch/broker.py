@@ -15,11 +15,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import redis
-from celery import current_app
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from scheduling.celery.app import celery_app
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.dispatch.one_way import Command, OneWay
 from scheduling.exceptions import BrokerUnavailableError
@@ -124,20 +124,14 @@ def _note_fault(error: Exception) -> None:
     _refused_messages.note(_last_fault)
 
 
-def app_name() -> str:
-    """The Celery application's name, by which its own command line finds it."""
-    name: str = current_app.main
-    return name
-
-
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
     """Send the hints in order; those that the broker did not take, empty when all went out."""
     sent = 0
     try:
-        with current_app.producer_or_acquire() as producer:
+        with celery_app().producer_or_acquire() as producer:
             try:
                 for hint in hints:
-                    current_app.signature(EXECUTE_TASK).apply_async(
+                    celery_app().signature(EXECUTE_TASK).apply_async(
                         args=[[str(execution_id) for execution_id in hint.execution_ids], str(hint.token)],
                         queue=hint.queue_name,
                         producer=producer,
@@ -163,7 +157,7 @@ def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
     """
     arguments = [name] if tenant_id is None else [name, str(tenant_id)]
     try:
-        current_app.signature(RUN_UPKEEP_TASK).apply_async(
+        celery_app().signature(RUN_UPKEEP_TASK).apply_async(
             args=arguments, queue=UPKEEP_QUEUE, ignore_result=True, retry=False
         )
     except BROKER_ERRORS as error:

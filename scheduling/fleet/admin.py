@@ -21,12 +21,13 @@ from tenants.console.base import PlatformStaffAdmin
 from tenants.console.keyset import parse_uuid
 from tenants.console.live_pages import LiveListMixin, LivePageMixin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.database.platform_settings import platform_settings
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
 
 
-@admin.register(Worker)
+@admin.register(Worker, site=console_site)
 class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
     """Worker processes with their slots and how long ago they were heard of; each enters itself."""
 

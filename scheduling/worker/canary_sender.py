@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from celery import current_app
 from django.conf import settings
 from kombu import Exchange, Queue
 
 from scheduling import signals
+from scheduling.celery.app import celery_app
 from scheduling.conf import CANARY_TASK
 from scheduling.dispatch.broker import BROKER_ERRORS
 from scheduling.exceptions import BrokerUnavailableError
@@ -40,8 +40,8 @@ def publish_canary(queue: Queue, number: int) -> None:
     Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
     """
     try:
-        with current_app.connection_for_write() as connection, connection.Producer() as producer:
-            current_app.signature(CANARY_TASK).apply_async(
+        with celery_app().connection_for_write() as connection, connection.Producer() as producer:
+            celery_app().signature(CANARY_TASK).apply_async(
                 args=[number],
                 queue=queue,
                 producer=producer,

@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from billiard import current_process
-from celery import current_app
 from celery.apps.worker import Worker
 from celery.signals import (
     setup_logging,
@@ -28,6 +27,7 @@ from django.db import connections
 from kombu.asynchronous import Hub
 
 from scheduling import tracing
+from scheduling.celery.app import celery_app
 from scheduling.celery.strangers import distrust_messages
 from scheduling.conf import UPKEEP_QUEUE
 from scheduling.fleet.queries import WORKER_ROLE
@@ -86,7 +86,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         hostname=platform.node(),
         pid=os.getpid(),
         slots=concurrency,
-        version=current_app.conf.get("worker_version", ""),
+        version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
@@ -178,7 +178,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     # Two lines a message would drown what the observers say about each execution.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    app = current_app._get_current_object()  # noqa: SLF001 - Celery's own way to the app behind the proxy
+    app = celery_app()
     app.finalize()
     distrust_messages(app)
     registration = local.registration

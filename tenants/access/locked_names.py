@@ -84,7 +84,7 @@ def unlock_logins(*, name: str | None = None, address: str | None = None, reason
         forgotten = reset(username=name, ip=address)
         if forgotten:
             user = get_user_model()._default_manager.filter(username=name).first() if name else None
-            target = AuditTarget("auth.user") if user is None else user
+            target = AuditTarget(settings.AUTH_USER_MODEL.lower()) if user is None else user
             after = {"name": name or "all", "address": address or "all", "forgotten": forgotten}
             record_audit(action="user.unlocked", target=target, after=after, reason=reason)
     return int(forgotten)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-from scheduling.dispatch.broker import app_name
+from scheduling.celery.app import app_name
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
@@ -24,6 +24,7 @@ from tenants.audit.signing import public_key_text
 from tenants.checks import DATABASE_AWAY
 from tenants.database.platform_settings import platform_settings
 from tenants.management.arguments import positive
+from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_SECONDS = 60.0
 # Where nothing answers.
@@ -93,7 +94,7 @@ class Command(ServingCommand):
             if time.monotonic() > until or stopped.wait(0.2):
                 return
         base = f"http://{bind}"
-        self.stdout.write(f"Console: {base}/admin/\nAPI:     {base}/api/v1/")
+        self.stdout.write(f"Console: {base}{CONSOLE_PREFIX}\nAPI:     {base}{API_V1_PREFIX}")
         self.stdout.flush()
 
 
