@@ -62,7 +62,7 @@ def create_administrator() -> Administrator:
     """Make an admin of the platform with a generated password."""
     password = secrets.token_urlsafe(12)
     username = "admin"
-    while get_user_model().objects.filter(username=username).exists():  # a database that was used before
+    while get_user_model()._default_manager.filter(username=username).exists():  # a database that was used before
         username = f"admin-{secrets.token_hex(2)}"
     create_platform_admin(username=username, password=password)
     return Administrator(username, password)

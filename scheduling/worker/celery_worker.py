@@ -138,7 +138,7 @@ def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
 
 def _spare_children(registration: Registration) -> int:
     """None where there is upkeep alone, which has nothing to settle."""
-    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else platform_settings.WORKER_SPARE_CHILDREN
+    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
 def _prepare_children(*, does_upkeep: bool) -> None:
