@@ -12,6 +12,7 @@ from pathlib import Path
 from unittest.mock import patch
 from uuid import UUID
 
+from django.conf import settings
 from django.test.utils import override_settings
 
 from benchmarks.harness.filling import ask
@@ -81,7 +82,7 @@ def measure_waves(folder: Path) -> list[Finding]:
         ]
     with (
         patch.dict(os.environ, {DIAGNOSTIC: "true"}),
-        override_settings(**{DIAGNOSTIC: True}),
+        override_settings(JOBS_PLATFORM=settings.JOBS_PLATFORM | {DIAGNOSTIC: True}),
         running_platform(folder / "eta.log") as platform,
     ):
         for tenant, mean in tenants:

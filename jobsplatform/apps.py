@@ -1,12 +1,14 @@
 """The project's own app configurations: the Celery app in every process, and the console as admin site."""
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.contrib.admin.apps import AdminConfig
 from django.utils.translation import gettext_lazy
 
+import jobsplatform.platform_settings  # noqa: F401 - declares the keys that this app reads
+
 # Makes the project's Celery app the default one before any app's ready() registers a task with it.
 from jobsplatform import celery  # noqa: F401 - imported for what it does
+from tenants.database.platform_settings import platform_settings
 
 
 class PlatformConfig(AppConfig):
@@ -20,7 +22,7 @@ class PlatformConfig(AppConfig):
         from jobsplatform import images  # noqa: F401 - registered by being imported
         from jobsplatform.health import checks  # noqa: F401 - likewise
 
-        if settings.IS_TRACING:
+        if platform_settings.IS_TRACING:
             from jobsplatform.telemetry import start_telemetry
 
             start_telemetry()

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core import checks
+
+from tenants.database.platform_settings import platform_settings
 
 # A repository's image by its digest, or a local image by its id.
 _BY_DIGEST = re.compile(r"(?:[^@\s]{1,255}@)?sha256:[0-9a-f]{64}")
@@ -22,7 +23,7 @@ def is_by_digest(reference: str) -> bool:
 @checks.register(checks.Tags.security, deploy=True)
 def check_image(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:
     """Refuse an image by tag, where IMAGE says which one runs."""
-    reference = settings.IMAGE
+    reference = platform_settings.IMAGE
     if not reference or is_by_digest(reference):
         return []
     hint = "Set IMAGE to NAME@sha256:DIGEST, as the registry printed it when the image was pushed."

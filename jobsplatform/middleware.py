@@ -31,11 +31,13 @@ from scheduling.limits.rate_buckets import Bucket
 from tenants.access.addresses import client_address
 from tenants.access.caller import Access, access_of
 from tenants.api.problems import problem_response
+from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import READ, WRITE, LimitReached, cost_of
 from tenants.limits.errors import RequestRateError
 from tenants.limits.own import KEY_REQUESTS, REQUEST_LIMITS, SESSION_REQUESTS, TENANT_REQUESTS, RequestLimits
 from tenants.limits.usage import KeptLimits
-from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, unavailable_response
+from tenants.middleware import unavailable_response
+from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 logger = structlog.stdlib.get_logger("jobsplatform.access")
 
@@ -214,7 +216,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
         return [own, _Drawn.of_limits(TENANT_REQUESTS, tenant_id, allowed)]
     has_session = request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)) and request.user.is_authenticated
     if not has_session:
-        return [_Drawn("address", client_address(request), *settings.ANONYMOUS_REQUEST_RATE)]
+        return [_Drawn("address", client_address(request), *platform_settings.ANONYMOUS_REQUEST_RATE)]
     # The platform's people draw on no tenant's bucket.
     tenant = access.tenant if access.platform_role is None else None
     allowed = _allowed(access, None if tenant is None else tenant.pk)

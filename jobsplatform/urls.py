@@ -2,7 +2,6 @@
 console by `page_urls`."""
 
 from django.apps import apps
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
@@ -13,7 +12,9 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from jobsplatform.schema_document import SchemaView
 from tenants.api.problems import problem_response, replace_page
+from tenants.console.site import console_site
 from tenants.exceptions import AddressUnknownError
+from tenants.url_prefixes import API_PREFIX, API_V1_PREFIX, CONSOLE_PREFIX
 
 
 def _urls_of_apps(attribute: str) -> list[URLResolver]:
@@ -35,8 +36,10 @@ def refuse_address(request: HttpRequest) -> HttpResponse:
 def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """400 for what no view was asked about, such as a host that is not served; a problem where it is the API's."""
     page = bad_request(request, exception)
-    return replace_page(page) if request.path_info.startswith("/api/") else page
+    return replace_page(page) if request.path_info.startswith(API_PREFIX) else page
 
+
+_API = API_V1_PREFIX.removeprefix("/")
 
 handler400 = refuse_request
 handler403 = "jobsplatform.console.refusals.refuse_person"
@@ -44,12 +47,12 @@ handler404 = "jobsplatform.console.refusals.tell_missing"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
-    path("admin/", admin.site.urls),
-    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
-    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("api/v1/", include(_urls_of_apps("api_urls"))),
+    path(CONSOLE_PREFIX.removeprefix("/"), console_site.urls),
+    path(f"{_API}schema/", SchemaView.as_view(), name="schema"),
+    path(f"{_API}docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path(_API, include(_urls_of_apps("api_urls"))),
     # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
-    re_path(r"^api/", refuse_address),
+    re_path(f"^{API_PREFIX.removeprefix('/')}", refuse_address),
     # A POST from the menu of the account: keeps the language in a cookie.
     path("language/", set_language, name="set_language"),
     path("", include("jobsplatform.health.urls")),

@@ -6,6 +6,7 @@ from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
+import scheduling.platform_settings  # noqa: F401 - declares the keys that this app reads
 from scheduling.limits.declared import LIMITS
 
 

@@ -1,10 +1,9 @@
-"""The scheduler's settings, read at the moment of use, with the limits that no setting moves."""
+"""The scheduler's limits that no setting moves, and the policy of its breakers."""
 
 from __future__ import annotations
 
-from django.conf import settings
-
 from scheduling.breakers.rules import CircuitPolicy
+from tenants.database.platform_settings import platform_settings
 
 MAX_PAYLOAD_BYTES = 256 * 1024
 MAX_PAYLOAD_DEPTH = 32
@@ -56,95 +55,10 @@ UPKEEP_QUEUE = "maintenance"
 CANARY_TASK = "scheduling.canary"
 
 
-def dispatch_interval_seconds() -> float:
-    """Longest time between two ticks when nobody wakes the dispatcher."""
-    return float(settings.DISPATCH_INTERVAL_SECONDS)
-
-
-def republish_after_seconds() -> float:
-    """Age at which a message that no worker began is published again."""
-    return float(settings.REPUBLISH_AFTER_SECONDS)
-
-
-def lease_seconds() -> float:
-    """How long an execution is its worker's after the last heartbeat."""
-    return float(settings.LEASE_SECONDS)
-
-
-def heartbeat_seconds() -> float:
-    """Time between two heartbeats of a worker."""
-    return float(settings.HEARTBEAT_SECONDS)
-
-
-def sweep_seconds() -> float:
-    """Time between two rescue sweeps."""
-    return float(settings.SWEEP_SECONDS)
-
-
 def circuit_policy() -> CircuitPolicy:
     """When breakers open, and for how long."""
     return CircuitPolicy(
-        failures=int(settings.CIRCUIT_FAILURES),
-        window_seconds=float(settings.CIRCUIT_WINDOW_SECONDS),
-        cool_down_seconds=float(settings.CIRCUIT_COOL_DOWN_SECONDS),
+        failures=platform_settings.CIRCUIT_FAILURES,
+        window_seconds=platform_settings.CIRCUIT_WINDOW_SECONDS,
+        cool_down_seconds=platform_settings.CIRCUIT_COOL_DOWN_SECONDS,
     )
-
-
-def data_key_missing_hours() -> float:
-    """How long a job may wait for a data key that is missing before it becomes a dead letter; 0: without an end."""
-    return float(settings.DATA_KEY_MISSING_HOURS)
-
-
-def worker_spare_children() -> int:
-    """How many children a worker has beyond its slots."""
-    return int(settings.WORKER_SPARE_CHILDREN)
-
-
-def canary_interval_seconds() -> float:
-    """Time between two canaries of a worker; 0 sends none."""
-    return float(settings.CANARY_INTERVAL_SECONDS)
-
-
-def canary_limit_seconds() -> float:
-    """How long a worker with a free slot may leave canaries unread before it is restarted."""
-    return float(settings.CANARY_LIMIT_SECONDS)
-
-
-def watchdog_seconds() -> float:
-    """How long a loop of a process may stand still before the process is restarted."""
-    return float(settings.WATCHDOG_SECONDS)
-
-
-def heartbeat_directory() -> str:
-    """Where processes without HTTP write heartbeat files; empty: in a directory among the temporary files."""
-    return str(settings.HEARTBEAT_DIRECTORY)
-
-
-def waits_per_process() -> int:
-    """How many requests may wait for news in one web process at once."""
-    return int(settings.WAITS_PER_PROCESS)
-
-
-def streams_per_process() -> int:
-    """How many streams one process keeps open at once."""
-    return int(settings.STREAMS_PER_PROCESS)
-
-
-def streams_per_caller() -> int:
-    """How many of them one key or one account may have."""
-    return int(settings.STREAMS_PER_CALLER)
-
-
-def metrics_port() -> int | None:
-    """Where a dispatcher or worker answers scrapes itself; None: nowhere."""
-    return int(settings.METRICS_PORT) or None
-
-
-def ageing_seconds() -> float:
-    """How many seconds of waiting one step of priority is worth."""
-    return float(settings.AGEING_SECONDS)
-
-
-def diagnostic_kinds_allowed() -> bool:
-    """Whether the kinds that crash, fail, spin and allocate may be submitted."""
-    return bool(settings.DIAGNOSTIC_KINDS)

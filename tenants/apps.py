@@ -7,6 +7,7 @@ from django.db.backends.signals import connection_created
 from django.db.models.signals import post_migrate
 from django.utils.translation import gettext_lazy
 
+import tenants.platform_settings  # noqa: F401 - declares the keys that this app reads
 from tenants.limits.own import LIMITS
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,8 @@ from psycopg.rows import namedtuple_row
 from tenants.audit.signing import is_signing_key_given, known_public_keys
 from tenants.database.conf import APP_ALIAS, auditor_role, platform_role
 from tenants.database.pending_migrations import count_pending_migrations
+from tenants.database.platform_settings import NAME as JOBS_PLATFORM
+from tenants.database.platform_settings import find_faults, find_unknown, platform_settings
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
@@ -23,6 +25,7 @@ from tenants.exceptions import PrivilegedRoleError
 
 # The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
 START = "start"
+_KEYS = "docs/reference/configuration.md lists the keys with their types."
 # Told apart, because it may come back by itself.
 DATABASE_AWAY = "tenants.E004"
 _CURE = (
@@ -129,7 +132,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
         known_public_keys()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), hint="docs/concepts/audit.md says how keys are made.", id="tenants.E003")]
-    if is_signing_key_given() or settings.AUDIT_PUBLIC_KEYS:
+    if is_signing_key_given() or platform_settings.AUDIT_PUBLIC_KEYS:
         return []
     return [
         checks.Error(
@@ -144,16 +147,28 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
 def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
     """No process begins with a master key that is none: it could neither seal nor open."""
     try:
-        MasterKeys(settings.ENCRYPTION_MASTER_KEYS)
+        MasterKeys(platform_settings.ENCRYPTION_MASTER_KEYS)
     except MasterKeysInvalidError as error:
         return [checks.Error(str(error), hint="docs/how-to/encryption.md says how keys are made.", id="tenants.E006")]
     return []
 
 
 @checks.register(START)
+def check_platform_settings(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Return an error for each key of JOBS_PLATFORM that no app declares, and for each value that cannot be."""
+    values = getattr(settings, JOBS_PLATFORM, {})
+    if not isinstance(values, Mapping):
+        return [checks.Error(f"{JOBS_PLATFORM} is not a dict.", id="tenants.E009")]
+    return [
+        *(checks.Error(message, hint=_KEYS, id="tenants.E008") for message in find_unknown(values)),
+        *(checks.Error(message, hint=_KEYS, id="tenants.E009") for message in find_faults(values)),
+    ]
+
+
+@checks.register(START)
 def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
     """No process begins with a default end of keys that lies beyond the latest one."""
-    if settings.API_KEY_DEFAULT_DAYS <= settings.API_KEY_MAX_DAYS:
+    if platform_settings.API_KEY_DEFAULT_DAYS <= platform_settings.API_KEY_MAX_DAYS:
         return []
     hint = "Lower API_KEY_DEFAULT_DAYS or raise API_KEY_MAX_DAYS."
     return [checks.Error("API_KEY_DEFAULT_DAYS is greater than API_KEY_MAX_DAYS.", hint=hint, id="tenants.E007")]
@@ -162,7 +177,7 @@ def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
 @checks.register(checks.Tags.security, deploy=True)
 def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
     """`manage.py check --deploy`: somebody has thought of whether values are sealed."""
-    if settings.ENCRYPTION_MASTER_KEYS:
+    if platform_settings.ENCRYPTION_MASTER_KEYS:
         return []
     return [
         checks.Warning(

@@ -50,11 +50,10 @@ from tenants.requests import waits
 from tenants.requests.bodies import received_body
 from tenants.tenancy.queries import find_tenant
 from tenants.transactions import session_errors
+from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 logger = logging.getLogger(__name__)
 
-API_PREFIX = "/api/"
-CONSOLE_PREFIX = "/admin/"
 # The tenant that a member of several looks at in the console.
 SESSION_TENANT = "tenant_id"
 # When whoever finds the database away may come back.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 import redis
-from django.conf import settings
+
+from tenants.database.platform_settings import platform_settings
 
 
 def empty_database(client: redis.Redis) -> None:
@@ -16,4 +17,4 @@ def empty_database(client: redis.Redis) -> None:
 
 def broker_administrator() -> redis.Redis:
     """Return a client that may do everything; given servers have one user, who is that."""
-    return redis.Redis.from_url(os.environ.get("REDIS_ADMIN_URL") or settings.REDIS_URL)
+    return redis.Redis.from_url(os.environ.get("REDIS_ADMIN_URL") or platform_settings.REDIS_URL)

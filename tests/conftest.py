@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import TransactionTestCase
 from django.utils import translation
+from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 
@@ -23,6 +25,7 @@ from tenants.models import Role, Tenant
 from tenants.tenancy.service import create_tenant
 from tests.databases import NO_SERVERS, RUN_VARIABLE, TestDatabase, drop_blueprint
 from tests.keys import issue_api_key
+from tests.platform_settings import ChangePlatformSettings
 
 PASSWORD = "correct horse battery staple"
 # How long examples take to make or to try says what else the machine does, and nothing about the code.
@@ -68,6 +71,16 @@ def english() -> Iterator[None]:
 def closed_breakers() -> None:
     """No test meets a breaker of Redis that another has opened."""
     redis_guards._breaker_of.cache_clear()
+
+
+@pytest.fixture
+def change_platform_settings(settings: Settings) -> ChangePlatformSettings:
+    """A function that sets keys of JOBS_PLATFORM until the test ends."""
+
+    def change(**changes: Any) -> None:
+        settings.JOBS_PLATFORM = {**settings.JOBS_PLATFORM, **changes}
+
+    return change
 
 
 @pytest.fixture

@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from django.test import override_settings
-
 from jobsplatform import middleware
-from jobsplatform.settings.env import env
 from scheduling.limits import rate_buckets
 from tenants.context import all_tenants
+from tenants.database.platform_settings import PlatformSettings
 from tenants.limits.own import KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS
 from tenants.models import PlanLimit, Tenant
+from tests.platform_settings import override_platform_settings
 
 
 def default_rate(name: str) -> tuple[int, int]:
     """Return a rate's default as a deployment without settings has it: units a minute, and at once."""
-    per_minute, burst = str(env.scheme[f"{name.upper()}_REQUEST_RATE"][1]).split("/")
-    return int(per_minute), int(burst)
+    per_minute, burst = getattr(PlatformSettings(dict), f"{name.upper()}_REQUEST_RATE")
+    return per_minute, burst
 
 
 def give_real_rates(tenant: Tenant) -> None:
@@ -46,5 +45,5 @@ def own_buckets() -> Iterator[None]:
 @contextmanager
 def real_anonymous_rate() -> Iterator[None]:
     """Within it an address has its default rate, with a full bucket."""
-    with own_buckets(), override_settings(ANONYMOUS_REQUEST_RATE=default_rate("anonymous")):
+    with own_buckets(), override_platform_settings(ANONYMOUS_REQUEST_RATE=default_rate("anonymous")):
         yield

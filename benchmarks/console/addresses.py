@@ -10,13 +10,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.apps import apps
-from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.db.models.functions import Now
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from scheduling.models import JobLog, TenantUpkeepRun
 from scheduling.upkeep import registry
+from tenants.console.site import console_site
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from workloads.workflows.records.models import NodeRun
@@ -148,7 +148,7 @@ def api_addresses() -> Iterator[Address]:
 def console_addresses() -> Iterator[Address]:
     """Every page of the console, and the parts of pages that are asked for by POST."""
     samples = Samples()
-    models = {model._meta.label_lower.replace(".", "_"): model for model in admin.site._registry}  # noqa: SLF001
+    models = {model._meta.label_lower.replace(".", "_"): model for model in console_site._registry}  # noqa: SLF001
     rows = {f"{name}_": _newest(model) for name, model in models.items()}
     for route, pattern in _routes(CONSOLE):
         # Django's own redirects and its catch-all have no name; what acts on a row is no page.

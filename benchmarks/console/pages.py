@@ -12,7 +12,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.test import Client
 
 from benchmarks.console.addresses import Address, api_addresses, console_addresses
@@ -113,7 +113,7 @@ def measure_viewers(port: int) -> list[Finding]:
 
 def _log_in(number: int) -> str:
     client = Client()
-    client.force_login(User.objects.create_superuser(f"viewer-{number}"))
+    client.force_login(get_user_model().objects.create_superuser(f"viewer-{number}"))
     return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
 
 
@@ -157,7 +157,7 @@ class Timing:
 
 def take_sample(tenant: Tenant) -> list[Finding]:
     """Request all addresses; the database must be filled, and the tenant have the most rows."""
-    settings.METRICS_TOKEN = METRICS_TOKEN
+    settings.JOBS_PLATFORM = settings.JOBS_PLATFORM | {"METRICS_TOKEN": METRICS_TOKEN}
     return judge([_time(client, address) for client, address in _requests(tenant)])
 
 
@@ -212,9 +212,9 @@ def _time(client: Client, address: Address) -> Timing:
 
 def _requests(tenant: Tenant) -> Iterator[tuple[Client, Address]]:
     """The API by key and by staff, the console as an owner and as staff, and the probes by their token."""
-    owner = User.objects.create_user("volume-owner", is_staff=True)
+    owner = get_user_model().objects.create_user("volume-owner", is_staff=True)
     add_member(tenant=tenant, user=owner, role=Role.OWNER)
-    staff = User.objects.create_superuser("volume-staff")
+    staff = get_user_model().objects.create_superuser("volume-staff")
     token = issue_api_key(tenant=tenant, name="volume", scopes=DEVELOPER_KEY_SCOPES).token
     keys, probes = _client(authorization=f"Api-Key {token}"), _client(authorization=f"Bearer {METRICS_TOKEN}")
     owners, staffs, named = _client(), _client(), _client(**{"x-tenant": tenant.slug})

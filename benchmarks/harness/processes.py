@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
-from django.conf import settings
 from django.db import connection
 
 from benchmarks.harness.parts import POOL, MeasureFailedError
@@ -22,6 +21,7 @@ from jobsplatform.demo.readings import read_slots
 from jobsplatform.embedded.identity import die_with_parent
 from scheduling.models import PoolClock, ProcessHeartbeat, Worker
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 
 READY_SECONDS, STOP_SECONDS, LOOK_SECONDS = 120.0, 20.0, 0.05
 LOG_TAIL = 2_000
@@ -181,7 +181,7 @@ def seconds_of_postgresql() -> float:
 
 def read_processor_seconds(processes: Processes) -> Mapping[str, float]:
     """Return the seconds until now of each group, ended children's included. The servers must run on this machine."""
-    with redis.Redis.from_url(settings.REDIS_URL) as broker:
+    with redis.Redis.from_url(platform_settings.REDIS_URL) as broker:
         broker_pid = int(broker.info("server")["process_id"])
     return {
         "PostgreSQL": seconds_of_postgresql(),

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import psycopg
 import redis
-from django.conf import settings
 from psycopg import sql
 
 from benchmarks.harness.parts import MeasureFailedError
 from benchmarks.harness.processes import Processes
+from tenants.database.platform_settings import platform_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +219,4 @@ def _database_url() -> str:
 
 
 def _broker_url() -> str:
-    return urlsplit(settings.REDIS_URL)._replace(path=f"/{BROKER_DATABASE}").geturl()
+    return urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{BROKER_DATABASE}").geturl()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_noop
 
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
+from tenants.console.site import console_site
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
             Page("tenants.Membership", gettext_noop("Members"), "badge"),
             Page("tenants.Invitation", gettext_noop("Invitations"), "mail"),
             Page("tenants.ApiKey", gettext_noop("API keys"), "key"),
-            Page("auth.User", gettext_noop("Users"), "person"),
+            Page(settings.AUTH_USER_MODEL, gettext_noop("Users"), "person"),
             Page("tenants.PlatformMembership", gettext_noop("Platform roles"), "shield_person"),
         ),
     ),
@@ -100,7 +101,7 @@ def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """unfold's sidebar for this user. Models of plug-ins come in a group of their app's name."""
     visible: dict[str, dict[str, Any]] = {}
     app_of: dict[str, str] = {}
-    for app in admin.site.get_app_list(request):
+    for app in console_site.get_app_list(request):
         for model in app["models"]:
             if model["admin_url"]:
                 label = f"{app['app_label']}.{model['object_name']}"

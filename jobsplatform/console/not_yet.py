@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
+from tenants.console.site import console_site
 
 TEMPLATE = "scheduling/dashboards/not_yet.html"
 
@@ -85,5 +85,5 @@ def compliance_page(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest, title: str, text: str, meanwhile: list[Meanwhile]) -> HttpResponse:
-    context = admin.site.each_context(request) | {"title": title, "text": text, "meanwhile": meanwhile}
+    context = console_site.each_context(request) | {"title": title, "text": text, "meanwhile": meanwhile}
     return render(request, TEMPLATE, context)

@@ -1,12 +1,12 @@
 """What people see of the console where they may not look, or where there is nothing: why, and where to go on."""
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 from django.views.defaults import page_not_found, permission_denied
 
-CONSOLE = "/admin/"
+from tenants.console.site import console_site
+from tenants.url_prefixes import CONSOLE_PREFIX
 
 
 def refuse_person(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -26,9 +26,9 @@ def tell_missing(request: HttpRequest, exception: Exception) -> HttpResponse:
 def _is_in_console(request: HttpRequest) -> bool:
     # What is refused before anybody was asked for has no frame to stand in.
     has_user = getattr(request, "user", None) is not None
-    return request.path_info.startswith(CONSOLE) and has_user and admin.site.has_permission(request)
+    return request.path_info.startswith(CONSOLE_PREFIX) and has_user and console_site.has_permission(request)
 
 
 def _page(request: HttpRequest, what: str, title: str, status: int) -> HttpResponse:
-    context = {**admin.site.each_context(request), "title": title, "what": what}
+    context = {**console_site.each_context(request), "title": title, "what": what}
     return render(request, "admin/refusal.html", context, status=status)

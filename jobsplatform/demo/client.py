@@ -12,6 +12,8 @@ from uuid import UUID
 
 import httpx
 
+from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
+
 TIMEOUT_SECONDS = 60.0
 PAGE_LIMIT = 200
 
@@ -43,7 +45,7 @@ class TenantClient:
 
     def __init__(self, address: str, token: str) -> None:
         self._http = httpx.Client(
-            base_url=f"{address}/api/v1/",
+            base_url=f"{address}{API_V1_PREFIX}",
             headers={"Authorization": f"Api-Key {token}"},
             timeout=TIMEOUT_SECONDS,
         )
@@ -118,8 +120,8 @@ class PersonClient(TenantClient):
 
     def __init__(self, address: str, tenant: str, username: str, password: str) -> None:
         headers = {"X-Tenant": tenant, "Referer": f"{address}/"}
-        self._http = httpx.Client(base_url=f"{address}/api/v1/", headers=headers, timeout=TIMEOUT_SECONDS)
-        page = f"{address}/admin/login/"
+        self._http = httpx.Client(base_url=f"{address}{API_V1_PREFIX}", headers=headers, timeout=TIMEOUT_SECONDS)
+        page = f"{address}{CONSOLE_PREFIX}login/"
         self._http.get(page)
         form = {"username": username, "password": password, "csrfmiddlewaretoken": self._http.cookies["csrftoken"]}
         self._http.post(page, data=form)

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from uuid import UUID
 
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 
 from jobsplatform.demo.measures import Claim
@@ -62,7 +62,7 @@ def create_administrator() -> Administrator:
     """Make an admin of the platform with a generated password."""
     password = secrets.token_urlsafe(12)
     username = "admin"
-    while User.objects.filter(username=username).exists():  # a database that was used before
+    while get_user_model()._default_manager.filter(username=username).exists():  # a database that was used before
         username = f"admin-{secrets.token_hex(2)}"
     create_platform_admin(username=username, password=password)
     return Administrator(username, password)

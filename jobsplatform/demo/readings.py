@@ -11,10 +11,10 @@ from django.db.models import Count, F, Q, Sum
 from django.db.models.functions import Now
 
 from jobsplatform.demo.measures import Run
-from scheduling.conf import lease_seconds
 from scheduling.jobs.lifecycle import DEAD_STATES, IN_FLIGHT_STATES, TERMINAL_STATES, JobState
 from scheduling.models import DeadLetter, Execution, Job, Worker
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
 
 def read_slots(pool: str) -> int:
     """The slots of the pool's workers that are online and were heard of within a lease."""
-    heard_since = Now() - timedelta(seconds=lease_seconds())
+    heard_since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since)
     return workers.aggregate(slots=Sum("slots"))["slots"] or 0
 

@@ -23,6 +23,7 @@ from jobsplatform.demo.provision import Administrator, Participant
 from jobsplatform.demo.readings import Counts
 from jobsplatform.demo.scenario import ENQUIRIES
 from jobsplatform.demo.uploads import Shelf
+from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_CHARACTERS = 160
 NUMBER_COLUMNS = ("submitted", "completed", "failed", "wait p50 / p95", "under FIFO", "worker-seconds", "share / due")
@@ -122,5 +123,5 @@ def _shorten(hit: Hit) -> str:
 def print_console_address(console: Console, address: str, administrator: Administrator) -> None:
     """Where to look around, and as whom."""
     login = f"user {administrator.username}   password {administrator.password}"
-    console.print(f"[bold]Console[/bold]  {address}/admin/   {login}", highlight=False)
-    console.print(f"[bold]API[/bold]      {address}/api/v1/docs/", highlight=False)
+    console.print(f"[bold]Console[/bold]  {address}{CONSOLE_PREFIX}   {login}", highlight=False)
+    console.print(f"[bold]API[/bold]      {address}{API_V1_PREFIX}docs/", highlight=False)

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import django
-from django.conf import settings
-from django.core.management import call_command
+from django.core.management import execute_from_command_line
 
 from jobsplatform.embedded.master_key import provide_master_key
 from tenants.audit.signing import public_key_text
+from tenants.database.platform_settings import platform_settings
 
 ADMINISTRATOR = "admin"
 VARIABLE_FOLDER = Path(__file__).resolve().parent.parent.parent / "var"
@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
     provide_master_key(MASTER_KEY)
     django.setup()
-    call_command("migrate", interactive=False, verbosity=0)
+    execute_from_command_line(["manage.py", "migrate", "--no-input", "--verbosity", "0"])
     password = ensure_administrator(VARIABLE_FOLDER / "admin-password")
     sys.stdout.write(f"Console log-in: {ADMINISTRATOR} / {password}   (kept in var/admin-password)\n")
     environment = write_environment(VARIABLE_FOLDER / "dev.env")
@@ -44,7 +44,7 @@ def write_environment(target: Path) -> Path:
     target.touch(mode=0o600)
     # Whoever verifies the audit log elsewhere needs what belongs to the key that signs it here.
     values = {name: os.environ[name] for name in SERVER_VARIABLES if name in os.environ}
-    values["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
+    values["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
     target.write_text("".join(lines))
     return target

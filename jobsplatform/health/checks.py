@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
 from jobsplatform.health.servers import broker_problems, open_broker, server_problems
 from tenants.checks import is_database_at_hand
+from tenants.database.conf import APP_ALIAS
+from tenants.database.platform_settings import platform_settings
 
 
 @register(Tags.database)
@@ -23,7 +24,7 @@ def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> l
         return []
 
     def fetch_one(statement: str) -> tuple[Any, ...] | None:
-        with connections["default"].cursor() as cursor:
+        with connections[APP_ALIAS].cursor() as cursor:
             cursor.execute(statement)
             row: tuple[Any, ...] | None = cursor.fetchone()
             return row
@@ -34,10 +35,10 @@ def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> l
 @register(Tags.database)
 def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Report a broker that would drop messages. One that is away is no error: jobs wait in the database for it."""
-    if "default" not in (databases or ()):
+    if APP_ALIAS not in (databases or ()):
         return []
     try:
-        with open_broker(settings.REDIS_URL) as client:
+        with open_broker(platform_settings.REDIS_URL) as client:
             problems = list(broker_problems(client))
     except redis.RedisError as error:
         return [checks.Warning(f"The broker does not answer: {error}", hint="Check REDIS_URL.", id="jobsplatform.W001")]
@@ -47,7 +48,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 @register(Tags.database)
 def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Report processes that would each sign with a key of their own."""
-    if "default" not in (databases or ()) or settings.IS_SECRET_KEY_GIVEN:
+    if APP_ALIAS not in (databases or ()) or platform_settings.IS_SECRET_KEY_GIVEN:
         return []
     return [
         Error(

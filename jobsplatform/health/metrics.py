@@ -7,7 +7,6 @@ servers and workers are many and restart. Without a database the scrape says so 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 
-from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils import timezone
 from prometheus_client import CollectorRegistry
@@ -15,7 +14,6 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from scheduling.conf import lease_seconds
 from scheduling.diagnosis.starts import stall_watch
 from scheduling.dispatch import broker
 from scheduling.exceptions import BrokerUnavailableError
@@ -30,6 +28,7 @@ from scheduling.observability.measures import (
 )
 from scheduling.upkeep.status import UpkeepLine, read_upkeep
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.write_probe import write_watch
 
 type Sample = tuple[list[str], float]
@@ -62,7 +61,7 @@ class PlatformCollector(Collector):
         yield _gauge("broker_up", "Whether the broker answers.", [([], float(_is_broker_up()))])
         try:
             with all_tenants():
-                measures = read_measures(tenant_limit=max(0, settings.METRICS_TENANTS))
+                measures = read_measures(tenant_limit=max(0, platform_settings.METRICS_TENANTS))
                 dead_letters = count_recent_dead_letters(since=timezone.now() - DEAD_LETTER_AGE)
                 upkeep = read_upkeep()
                 now = timezone.now()
@@ -166,7 +165,9 @@ def _heartbeat_families(measures: Measures) -> Iterator[Metric]:
     )
     skew = measures.liveness.worst_skew_seconds
     worst: list[Sample] = [] if skew is None else [([], skew)]
-    yield _gauge("clock_skew_seconds", f"The worst clock of those heard of within {lease_seconds():g} s.", worst)
+    yield _gauge(
+        "clock_skew_seconds", f"The worst clock of those heard of within {platform_settings.LEASE_SECONDS:g} s.", worst
+    )
 
 
 def _tenant_families(measures: Measures) -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from scheduling.exceptions import BrokerUnavailableError
 from scheduling.fleet.auditors import read_audit_lapse
 from scheduling.models import PoolClock
 from tenants.context import all_tenants
+from tenants.database.conf import APP_ALIAS
 from tenants.database.pending_migrations import count_pending_migrations
 from tenants.database.write_probe import READ_ONLY, write_watch
 
@@ -38,7 +39,7 @@ class Migrations(HealthCheck):
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
-            connections["default"].close()
+            connections[APP_ALIAS].close()
         if pending:
             raise ServiceUnavailable(f"{pending} migrations are not applied.")
 
@@ -79,7 +80,7 @@ class Dispatcher(HealthCheck):
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
             # The check runs in a thread of its own, whose connection nobody would use again.
-            connections["default"].close()
+            connections[APP_ALIAS].close()
         if age is None:
             raise ServiceUnavailable("No dispatcher has run yet.")
         if age > DISPATCHER_STALE_AFTER:
@@ -109,7 +110,7 @@ class Publishing(HealthCheck):
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
-            connections["default"].close()
+            connections[APP_ALIAS].close()
         if names:
             raise ServiceUnavailable(f"The broker takes no messages of: {', '.join(names)}.")
 
@@ -125,7 +126,7 @@ class Starts(HealthCheck):
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
-            connections["default"].close()
+            connections[APP_ALIAS].close()
         if stalled:
             seconds = f"{STALLED_AFTER.total_seconds():.0f}"
             raise ServiceUnavailable(
@@ -146,6 +147,6 @@ class Auditor(HealthCheck):
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
-            connections["default"].close()
+            connections[APP_ALIAS].close()
         if lapse:
             raise ServiceUnavailable(lapse)

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, cast
 
 import structlog
 from asgiref.sync import async_to_sync
-from django.conf import settings
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -18,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from jobsplatform.health.metrics import REGISTRY
 from jobsplatform.health.probes import Auditor, Broker, Dispatcher, Migrations, Publishing, Starts, Writes
 from scheduling.observability.metrics import scrape_registry
+from tenants.database.platform_settings import platform_settings
 
 logger = structlog.stdlib.get_logger("jobsplatform.health")
 
@@ -77,10 +77,10 @@ def _unavailable(states: dict[str, str]) -> JsonResponse:
 @transaction.non_atomic_requests
 def metrics(request: HttpRequest) -> HttpResponse:
     """Answer with the numbers, to whoever bears the token; without a token set there is no such page."""
-    if not settings.METRICS_TOKEN:
+    if not platform_settings.METRICS_TOKEN:
         raise Http404
     offered = request.headers.get("Authorization", "")
-    if not secrets.compare_digest(offered.encode(), f"Bearer {settings.METRICS_TOKEN}".encode()):
+    if not secrets.compare_digest(offered.encode(), f"Bearer {platform_settings.METRICS_TOKEN}".encode()):
         return HttpResponse("Unauthorized\n", status=401, headers={"WWW-Authenticate": "Bearer"})
     body = generate_latest(REGISTRY) + generate_latest(scrape_registry())
     return HttpResponse(body, content_type=CONTENT_TYPE_LATEST)

@@ -1,11 +1,10 @@
 """The settings, assembled from one module per concern."""
 
 from jobsplatform.settings.accounts import *
-from jobsplatform.settings.audit import *
 from jobsplatform.settings.base import *
 from jobsplatform.settings.celery import *
 from jobsplatform.settings.console import *
 from jobsplatform.settings.files import *
 from jobsplatform.settings.observability import *
+from jobsplatform.settings.product import *
 from jobsplatform.settings.rest import *
-from jobsplatform.settings.scheduling import *

@@ -10,21 +10,12 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-# Of the proxies in front, how many add to X-Forwarded-For; what stands left of that is the client's own invention.
-TRUSTED_PROXY_HOPS = env.int("TRUSTED_PROXY_HOPS")
-WRONG_KEYS_PER_MINUTE = env.int("WRONG_KEYS_PER_MINUTE")
-# How long a key lasts if its issuer names no time, and the latest end that can be named.
-API_KEY_DEFAULT_DAYS = env.int("API_KEY_DEFAULT_DAYS")
-API_KEY_MAX_DAYS = env.int("API_KEY_MAX_DAYS")
 
 # By name and address together. The handler adds a limit by name alone, with an end of its own.
 AXES_HANDLER = "tenants.access.locked_names.LoginHandler"
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
 AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
-LOGIN_ACCOUNT_FAILURE_LIMIT = env.int("LOGIN_ACCOUNT_FAILURE_LIMIT")
-# Failures are stored for the time of a lockout, and counted no longer than they are stored.
-LOGIN_ACCOUNT_LOCKOUT = min(timedelta(seconds=env.int("LOGIN_ACCOUNT_LOCKOUT_SECONDS")), AXES_COOLOFF_TIME)
 # Knocking during a lockout does not make it longer.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
@@ -46,18 +37,16 @@ EMAIL_USE_TLS = env.bool("EMAIL_USE_TLS")
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL")
 
-HTTPS_ONLY = env.bool("HTTPS_ONLY")
+_HTTPS_ONLY = env.bool("HTTPS_ONLY")
 # `__Host-`: browsers take such a cookie over HTTPS alone, from this host alone and for the whole of it.
-SESSION_COOKIE_NAME = "__Host-session" if HTTPS_ONLY else "sessionid"
-CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS_ONLY else "csrftoken"
-DEVICE_COOKIE_NAME = "__Host-device" if HTTPS_ONLY else "device"
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = HTTPS_ONLY
+SESSION_COOKIE_NAME = "__Host-session" if _HTTPS_ONLY else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrf" if _HTTPS_ONLY else "csrftoken"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _HTTPS_ONLY
 # Forms carry their token themselves; no script of the console reads the cookie.
 SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = LANGUAGE_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax"
-# A log-in ends after a working day, and after the idle time before that; both are counted by the server.
+# A log-in ends after a working day, and after SESSION_IDLE_SECONDS before that; both are counted by the server.
 SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
-SESSION_IDLE_SECONDS = env.int("SESSION_IDLE_SECONDS")
 
 # Preloading HSTS is for the domain's owner to decide, with all of its other hosts in mind.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]

@@ -14,7 +14,6 @@ from tenants.database.options import connection_options
 DEBUG = env.bool("DEBUG")
 # A key of the process's own where none is given: nothing to leak, but sessions end with the process.
 # The start-up checks refuse to serve without a given one.
-IS_SECRET_KEY_GIVEN = bool(env.str("SECRET_KEY"))
 SECRET_KEY = env.str("SECRET_KEY") or get_random_secret_key()
 # Replaced keys, which still verify what they have signed.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS")
@@ -102,11 +101,6 @@ TEMPLATES: list[dict[str, Any]] = [
 
 # Databases -----------------------------------------------------------------------------------------------
 
-# The name of the role behind the one door across tenants (docs/concepts/architecture.md).
-DATABASE_PLATFORM_ROLE = env.str("DATABASE_PLATFORM_ROLE")
-# The name of the login that alone seals, signs and prunes the audit log.
-DATABASE_AUDITOR_ROLE = env.str("DATABASE_AUDITOR_ROLE")
-
 
 def _database(variable: str) -> dict[str, Any]:
     """Return the connection that a variable's URL names."""
@@ -146,13 +140,10 @@ def _cache_url(broker_url: str) -> str:
     return urlunsplit(parts._replace(path="/1"))
 
 
-REDIS_URL = env.str("REDIS_URL")
-# Of each process that `run_platform` starts: web, dispatcher, worker, beat.
-REDIS_ROLE_URLS = env.dict("REDIS_ROLE_URLS")
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
-        "LOCATION": env.str("CACHE_URL") or _cache_url(REDIS_URL),
+        "LOCATION": env.str("CACHE_URL") or _cache_url(env.str("REDIS_URL")),
         "KEY_PREFIX": "jobsplatform",
         # A half-open socket must not hang a request. Django's own serializer would unpickle what Redis holds.
         "OPTIONS": {
@@ -174,15 +165,15 @@ USE_I18N = True
 
 STATIC_URL = "static/"
 # With it collectstatic gathers files, served under hashed names and cached for ever; else they come from the apps.
-COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
-STATIC_ROOT = BASE_DIR / "var" / "static" if COLLECTED_STATIC else None
-WHITENOISE_USE_FINDERS = not COLLECTED_STATIC
+_COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
+STATIC_ROOT = BASE_DIR / "var" / "static" if _COLLECTED_STATIC else None
+WHITENOISE_USE_FINDERS = not _COLLECTED_STATIC
 STORAGES = {
     "default": FILES,
     "staticfiles": {
         "BACKEND": (
             "whitenoise.storage.CompressedManifestStaticFilesStorage"
-            if COLLECTED_STATIC
+            if _COLLECTED_STATIC
             else "django.contrib.staticfiles.storage.StaticFilesStorage"
         ),
     },
@@ -199,13 +190,13 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
-HTTPS_ONLY = env.bool("HTTPS_ONLY")
-SECURE_SSL_REDIRECT = HTTPS_ONLY
+_HTTPS_ONLY = env.bool("HTTPS_ONLY")
+SECURE_SSL_REDIRECT = _HTTPS_ONLY
 # Orchestrators probe over plain HTTP, inside the network.
 SECURE_REDIRECT_EXEMPT = [r"^health/", r"^metrics$"]
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS_ONLY else None
-SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if HTTPS_ONLY else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS_ONLY
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if _HTTPS_ONLY else None
+SECURE_HSTS_SECONDS = 365 * 24 * 60 * 60 if _HTTPS_ONLY else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _HTTPS_ONLY
 # A browser's preload list binds the whole domain for years: its owner's decision, not an application's.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]
 SECURE_CONTENT_TYPE_NOSNIFF = True

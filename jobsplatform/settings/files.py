@@ -8,8 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from jobsplatform.settings.env import BASE_DIR, env
 
 # Uploaded documents. Absolute, or relative to the project. No URL leads there: files go out through the API only.
-FILES_ROOT = BASE_DIR / env.str("FILES_ROOT")
-MEDIA_ROOT = FILES_ROOT
+MEDIA_ROOT = BASE_DIR / env.str("FILES_ROOT")
 FOLDER: dict[str, Any] = {
     "BACKEND": "django.core.files.storage.FileSystemStorage",
     "OPTIONS": {"file_permissions_mode": 0o640, "directory_permissions_mode": 0o750},

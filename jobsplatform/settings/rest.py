@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
-
-from jobsplatform.settings.env import env
+from tenants.url_prefixes import API_V1_PREFIX
 
 REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -29,7 +27,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SCHEMA_PATH_PREFIX": r"/api/v1",
+    "SCHEMA_PATH_PREFIX": API_V1_PREFIX.removesuffix("/"),
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     # Enumerations whose fields have the same name: without a name of its own each would get a hash.
@@ -49,31 +47,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "REDOC_DIST": "SIDECAR",
 }
 
-
-def _request_rate(name: str) -> tuple[int, int]:
-    """Return a rate of requests: units a minute, and units at once."""
-    per_minute, _, burst = env.str(name).partition("/")
-    if not (per_minute.isdecimal() and burst.isdecimal()):
-        raise ImproperlyConfigured(f"{name} is two numbers, such as 600/120: units a minute, and units at once.")
-    return int(per_minute), int(burst)
-
-
-# Of a key, a person and a tenant the plan may say something else; an address has no plan.
-KEY_REQUEST_RATE = _request_rate("KEY_REQUEST_RATE")
-SESSION_REQUEST_RATE = _request_rate("SESSION_REQUEST_RATE")
-TENANT_REQUEST_RATE = _request_rate("TENANT_REQUEST_RATE")
-ANONYMOUS_REQUEST_RATE = _request_rate("ANONYMOUS_REQUEST_RATE")
-
-# A request that waits for news holds a thread of its process.
-WAITS_PER_PROCESS = env.int("WAITS_PER_PROCESS")
-STREAMS_PER_PROCESS = env.int("STREAMS_PER_PROCESS")
-STREAMS_PER_CALLER = env.int("STREAMS_PER_CALLER")
-
 # Bytes held in memory per request body; larger uploads go to temporary files. Files have their own limit.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 1 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 200
-# Bytes that the bodies which a process receives at once may take up in temporary files.
-BODY_SPACE_BYTES = env.int("BODY_SPACE_BYTES")
-# Seconds for a request's head and body, beside the time that the body takes at the least rate.
-RECEIVE_GRACE_SECONDS = env.float("RECEIVE_GRACE_SECONDS")

@@ -23,6 +23,7 @@ from scheduling.models import Circuit
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action, until_of
+from tenants.console.site import console_site
 from tenants.models import Tenant
 
 STATES = [
@@ -72,7 +73,7 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
         """A service makes the row; there is none to be checked here."""
 
 
-@admin.register(Circuit)
+@admin.register(Circuit, site=console_site)
 class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
     """Breakers of the scope of the moment; there is none while nothing fails."""
 

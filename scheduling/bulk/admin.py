@@ -42,6 +42,7 @@ from tenants.audit.filters import told_actor
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.live import answer_part, tag_of
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.database.clock import read_moment
 from tenants.exceptions import DomainError
 
@@ -60,7 +61,7 @@ def start_url(query: QueryDict) -> str:
     return f"{url}?{urlencode({'filter': text})}" if text else url
 
 
-@admin.register(BulkOperation)
+@admin.register(BulkOperation, site=console_site)
 class BulkOperationAdmin(KeysetAdmin):
     """The bulk operations of the scope of the moment, newest first."""
 

@@ -15,13 +15,13 @@ from uuid import UUID
 from django.utils.translation import gettext_noop
 
 from scheduling.bulk.queries import MatchingGroup
-from scheduling.conf import lease_seconds
 from scheduling.fairness.waits import QueueWork, TenantWork, WaitChange, project_waits
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import CFSPlan, Queue
 from scheduling.shares.entitlements import effective_weights
 from scheduling.shares.raw import fetch_rows
 from tenants.context import all_tenants, require_scope
+from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
 MOST_AFFECTED = 10
@@ -166,7 +166,7 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
     pools = _read_pools(changes)
     if not pools:
         return BulkEffect(notes=notes)
-    values = {"pools": list(pools), "lease_seconds": lease_seconds()}
+    values = {"pools": list(pools), "lease_seconds": platform_settings.LEASE_SECONDS}
     slots = {row.pool_id: row for row in fetch_rows(_SLOTS, values)}
     running: dict[int, list[float]] = defaultdict(list)
     for row in fetch_rows(_RUNNING, values):

@@ -9,11 +9,11 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row
 from psycopg.types.json import Jsonb
 
-from scheduling.conf import ageing_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.jobs.storing import actor_label
 from tenants.context import current_actor
 from tenants.database.ids import uuid7s
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -33,7 +33,7 @@ def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID,
         "job_ids": list(priorities),
         "priorities": list(priorities.values()),
         "event_ids": uuid7s(len(priorities)),
-        "ageing_us": int(ageing_seconds() * 1_000_000),
+        "ageing_us": int(platform_settings.AGEING_SECONDS * 1_000_000),
         "event": EVENT,
         "actor": actor_label(actor),
         "request_id": actor.request_id,

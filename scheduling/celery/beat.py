@@ -12,11 +12,12 @@ from celery.signals import beat_init
 from django.db import connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
-from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID, heartbeat_seconds
+from scheduling.conf import PROCESSOR_INVALID, SCHEMA_INVALID
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.models import ProcessHeartbeat
 from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.watchdog import Watchdog
+from tenants.database.platform_settings import platform_settings
 from tenants.starting import UnfitStartError, require_fit_start
 
 logger = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class BeatingScheduler(DatabaseScheduler):
         self._turn()
         now = time.monotonic()
         if now >= self._next_beat:
-            self._next_beat = now + heartbeat_seconds()
+            self._next_beat = now + platform_settings.HEARTBEAT_SECONDS
             try:
                 self._pulse.beat()
             except CONNECTION_ERRORS:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from celery import current_app
 from django.utils.translation import gettext
 from django_celery_beat.models import PeriodicTask
 
+from scheduling.celery.app import celery_app
 from scheduling.celery.message_signing import OWN_PREFIX, SUBMIT_TASK
 from scheduling.conf import CANARY_TASK, EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.fleet.queries import read_liveness
@@ -66,7 +66,7 @@ def _task_fault(name: str) -> str:
     values = {"task": name, "submit": SUBMIT_TASK}
     if name in _NOT_BEATS:
         return gettext("Only the platform itself sends %(task)s. To run a job choose %(submit)s.") % values
-    if name not in current_app.tasks:
+    if name not in celery_app().tasks:
         return gettext("No worker has a task of the name %(task)s. Choose one of the registered tasks.") % values
     if name.startswith(OWN_PREFIX):
         return ""

@@ -16,11 +16,11 @@ from django.conf import settings
 from django.db import Error as AnyDatabaseError
 from django.db import connection
 
-from scheduling.conf import heartbeat_seconds
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.fleet.queries import FOREIGN_ROLE
 from scheduling.models import Queue
 from scheduling.worker.registration import is_worker
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class _Report:
         now = time.monotonic()
         if now < self._next_at:
             return
-        self._next_at = now + heartbeat_seconds()
+        self._next_at = now + platform_settings.HEARTBEAT_SECONDS
         logger.error("message.returned", extra={"task_name": task, "hint": CURE.format(pool="POOL")})
         try:
             self._pulse.beat()

@@ -12,8 +12,8 @@ WITH piece AS MATERIALIZED (
         lag(e.state) OVER story || '>' || e.state AS step
     FROM piece j LEFT JOIN scheduling_jobevent e
         ON e.tenant_id = j.tenant_id AND e.job_id = j.id AND e.id >= %(events_since)s AND e.name <> %(closed)s
-    -- Clocks may be set back, numbers are not. What was written before there were numbers has none, and comes first.
-    WINDOW story AS (PARTITION BY j.id ORDER BY e.position NULLS FIRST, e.at, e.id)
+    -- Clocks may be set back, numbers are not.
+    WINDOW story AS (PARTITION BY j.id ORDER BY e.position)
 ), told AS (
     SELECT id, tenant_id, job_state
     -- include: in_terminal_states

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.conf import settings
 from django.db.models.functions import Now
 from django.utils.translation import gettext
 
@@ -18,6 +17,7 @@ from scheduling.jobs.waits.standing import TICK_AGE
 from scheduling.models import PoolClock, SettledRefused, Worker
 from scheduling.sandbox.layers import missing_of
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.write_probe import write_watch
 
 
@@ -161,7 +161,7 @@ def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
         "missing": missing,
         "workers": ", ".join(unprotected),
     }
-    if settings.EXTRACTION_WITHOUT_SANDBOX:
+    if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
         hint = gettext("Files are read all the same: EXTRACTION_WITHOUT_SANDBOX is set.")
         yield Check(name, State.WARNING, measured, hint)
         return

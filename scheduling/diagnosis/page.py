@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext, gettext_noop
 from django.views.decorators.http import require_safe
 
 from scheduling.diagnosis.service import State, diagnose
+from tenants.console.site import console_site
 
 TEMPLATE = "scheduling/dashboards/diagnosis.html"
 # The console's badges for the states of a check.
@@ -24,7 +24,7 @@ MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
 def diagnosis_page(request: HttpRequest) -> HttpResponse:
     """Asked anew at each visit."""
     diagnosis = diagnose()
-    context = admin.site.each_context(request) | {
+    context = console_site.each_context(request) | {
         "title": gettext("Self-diagnosis"),
         "rows": [(check, MARKS[check.state], gettext(STATE_WORDS[check.state])) for check in diagnosis.checks],
         "failed": sum(check.state is State.FAILURE for check in diagnosis.checks),

@@ -10,7 +10,6 @@ from django.db import DatabaseError, connection
 from django.utils.translation import gettext
 
 from scheduling.breakers.queries import count_open_circuits
-from scheduling.conf import canary_interval_seconds, canary_limit_seconds, lease_seconds
 from scheduling.diagnosis.checks import Check, State, check_flow, check_locked_tenants, check_refused, check_sandboxes
 from scheduling.dispatch import broker
 from scheduling.dispatch.locked_tenants import read_locked_tenants
@@ -26,6 +25,7 @@ from tenants.checks import find_role_faults
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.pending_migrations import count_pending_migrations
+from tenants.database.platform_settings import platform_settings
 
 __all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
 
@@ -127,7 +127,7 @@ def _liveness_checks() -> Iterator[Check]:
     )
     for pool in liveness.pools:
         yield _workers_check(pool)
-        if pool.workers and canary_interval_seconds():
+        if pool.workers and platform_settings.CANARY_INTERVAL_SECONDS:
             yield _canary_check(pool)
     yield check_consumers()
     yield _kinds_check(unknown)
@@ -180,7 +180,7 @@ def _heartbeat_check(liveness: Liveness, role: ProcessHeartbeat.Role, hint: str)
     age = liveness.process_ages.get(role)
     if age is None:
         return Check(_role_words(role), State.FAILURE, gettext("was not heard of for a day"), hint)
-    is_alive = age <= lease_seconds()
+    is_alive = age <= platform_settings.LEASE_SECONDS
     return Check(_role_words(role), State.OK if is_alive else State.FAILURE, _ago(age), "" if is_alive else hint)
 
 
@@ -268,7 +268,7 @@ def _canary_check(pool: LivePool) -> Check:
             gettext("has not come back yet"),
             gettext("A worker that just started needs a few seconds."),
         )
-    if age <= canary_limit_seconds() + lease_seconds():
+    if age <= platform_settings.CANARY_LIMIT_SECONDS + platform_settings.LEASE_SECONDS:
         return Check(name, State.OK, _ago(age))
     # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
     hint = gettext("Its children are all busy, or it is about to restart itself.")

@@ -14,10 +14,10 @@ from typing import Any
 
 from psycopg.rows import scalar_row
 
-from scheduling.conf import lease_seconds
 from tenants.context import all_tenants
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -44,7 +44,7 @@ def find_stalled_pools() -> list[str]:
             "age": STALLED_AFTER,
             "floor": uuid7_floor(read_clock() - STALLED_AFTER - _HANDED_OUT_BEFORE),
             "lines": _LINES,
-            "lease_seconds": lease_seconds(),
+            "lease_seconds": platform_settings.LEASE_SECONDS,
         }
         with prepared_cursor(scalar_row) as cursor:
             cursor.execute(_STALLED, values)

@@ -15,16 +15,16 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import redis
-from celery import current_app
-from django.conf import settings
 from kombu.exceptions import OperationalError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from scheduling.celery.app import celery_app
 from scheduling.conf import EXECUTE_TASK, RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.dispatch.one_way import Command, OneWay
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, RefusalCount, breaker_of
+from tenants.database.platform_settings import platform_settings
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
 # What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
@@ -71,7 +71,7 @@ class News:
 def _impatient_client() -> redis.Redis:
     """For what is worth less than a moment's waiting."""
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        platform_settings.REDIS_URL,
         socket_connect_timeout=TIMEOUT_SECONDS,
         socket_timeout=TIMEOUT_SECONDS,
         retry=Retry(NoBackoff(), 0),
@@ -81,7 +81,7 @@ def _impatient_client() -> redis.Redis:
 @cache
 def _client() -> redis.Redis:
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        platform_settings.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT_SECONDS,
         socket_timeout=SOCKET_TIMEOUT_SECONDS,
     )
@@ -101,7 +101,7 @@ def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
 
 
 def _breaker() -> RedisBreaker:
-    return breaker_of(settings.REDIS_URL)
+    return breaker_of(platform_settings.REDIS_URL)
 
 
 _one_way = OneWay(_impatient_client)
@@ -123,20 +123,14 @@ def _note_fault(error: Exception) -> None:
     _refused_messages.note(_last_fault)
 
 
-def app_name() -> str:
-    """The Celery application's name, by which its own command line finds it."""
-    name: str = current_app.main
-    return name
-
-
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
     """Send the hints in order; those that the broker did not take, empty when all went out."""
     sent = 0
     try:
-        with current_app.producer_or_acquire() as producer:
+        with celery_app().producer_or_acquire() as producer:
             try:
                 for hint in hints:
-                    current_app.signature(EXECUTE_TASK).apply_async(
+                    celery_app().signature(EXECUTE_TASK).apply_async(
                         args=[[str(execution_id) for execution_id in hint.execution_ids], str(hint.token)],
                         queue=hint.queue_name,
                         producer=producer,
@@ -162,7 +156,7 @@ def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
     """
     arguments = [name] if tenant_id is None else [name, str(tenant_id)]
     try:
-        current_app.signature(RUN_UPKEEP_TASK).apply_async(
+        celery_app().signature(RUN_UPKEEP_TASK).apply_async(
             args=arguments, queue=UPKEEP_QUEUE, ignore_result=True, retry=False
         )
     except BROKER_ERRORS as error:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from scheduling.dispatch.broker import BROKER_ERRORS, CONNECT_TIMEOUT_SECONDS, SOCKET_TIMEOUT_SECONDS
 from scheduling.exceptions import BrokerUnavailableError
+from tenants.database.platform_settings import platform_settings
 
 # Keys that one step of a scan looks at.
 SCAN_KEYS = 1_000
@@ -41,7 +42,7 @@ def _clients() -> Iterator[list[redis.Redis]]:
     """Of the broker and of the cache, closed in the end."""
     with ExitStack() as stack:
         try:
-            yield [stack.enter_context(_client(place)) for place in (settings.REDIS_URL, _cache_url())]
+            yield [stack.enter_context(_client(place)) for place in (platform_settings.REDIS_URL, _cache_url())]
         except BROKER_ERRORS as error:
             raise BrokerUnavailableError(str(error)) from error
 

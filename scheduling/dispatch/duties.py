@@ -12,7 +12,7 @@ from django.db import connection
 
 from scheduling import signals
 from scheduling.breakers.state import tend_circuits
-from scheduling.conf import FIRE_INTERVAL_SECONDS, heartbeat_seconds, lease_seconds, sweep_seconds
+from scheduling.conf import FIRE_INTERVAL_SECONDS
 from scheduling.dispatch.slices import ask_for_slices
 from scheduling.execution.rescue import run_sweep
 from scheduling.fleet.announced_kinds import tend_announced_kinds
@@ -31,6 +31,7 @@ from scheduling.statistics.rollups import TallyFolder
 from scheduling.stops.drains import note_drained
 from scheduling.stops.expiry import lift_due
 from scheduling.subscriptions.relay import EventRelayer
+from tenants.database.platform_settings import platform_settings
 from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
@@ -67,9 +68,9 @@ BATCH_SECONDS = 0.5
 CANCEL_SECONDS = 1.0
 
 # By the thread that ticks, so that it says of ticks that they go on.
-HEARTBEAT = Duty("heartbeat", heartbeat_seconds, _pulse.beat)
+HEARTBEAT = Duty("heartbeat", lambda: platform_settings.HEARTBEAT_SECONDS, _pulse.beat)
 DUTIES: tuple[Duty, ...] = (
-    Duty("sweep", sweep_seconds, run_sweep, waits_for_leases=True),
+    Duty("sweep", lambda: platform_settings.SWEEP_SECONDS, run_sweep, waits_for_leases=True),
     Duty("limits", lambda: 1.0, keep_limits),
     Duty("rollups", _folder.interval_seconds, _folder.take_turn),
     Duty("batches", lambda: BATCH_SECONDS, fold_batches),
@@ -146,7 +147,7 @@ class DutyRunner:
 
     def run(self) -> None:
         """Do duties until stopped; wait out a database that is away."""
-        self._duties.put_off_rescue(lease_seconds())
+        self._duties.put_off_rescue(platform_settings.LEASE_SECONDS)
         while not self._stopped.is_set():
             self._turn()
             try:
@@ -162,4 +163,4 @@ class DutyRunner:
         connection.close()
         self._stopped.wait(self._back_off_seconds)
         self._back_off_seconds = min(2 * self._back_off_seconds, MAX_BACK_OFF_SECONDS)
-        self._duties.put_off_rescue(lease_seconds())
+        self._duties.put_off_rescue(platform_settings.LEASE_SECONDS)

@@ -12,7 +12,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connection
 
 from scheduling import signals
-from scheduling.conf import TICK_JOBS, dispatch_interval_seconds
+from scheduling.conf import TICK_JOBS
 from scheduling.dispatch import broker
 from scheduling.dispatch.absence import note_broker_away
 from scheduling.dispatch.broker_types import remove_wrong_types
@@ -23,6 +23,7 @@ from scheduling.dispatch.republish import republish_unstarted
 from scheduling.dispatch.tick import TickResult, run_tick
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.models import Queue, WorkerPool
+from tenants.database.platform_settings import platform_settings
 from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class Dispatcher:
         # Tokens of messages that are ending, until a tick has counted them.
         self._endings: list[UUID] = []
         self._failing = FailingPools()
-        self._due = PoolsDue(dispatch_interval_seconds())
+        self._due = PoolsDue(platform_settings.DISPATCH_INTERVAL_SECONDS)
 
     def run(self) -> None:
         """Dispatch until stopped."""

@@ -11,12 +11,13 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS, lease_seconds
+from scheduling.conf import MAX_MESSAGE_JOBS, MERGE_BELOW_US, MESSAGE_WORK_US, TICK_JOBS
 from scheduling.dispatch.reserve import with_reserve
 from scheduling.dispatch.rows import read_keys
 from scheduling.fairness.run_queue import rows_to_read
 from scheduling.fairness.shares import KeyShare, MergeRule, PoolShare, QueueShare, TenantShare
 from scheduling.models import CFSPlan
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -159,7 +160,7 @@ def _read_pool(pool_id: int, ending: Collection[UUID], free: list[UUID] | None) 
     with prepared_cursor(namedtuple_row) as cursor:
         values: dict[str, Any] = {
             "pool_id": pool_id,
-            "lease_seconds": lease_seconds(),
+            "lease_seconds": platform_settings.LEASE_SECONDS,
             "ending": list(ending),
             "free": free,
         }

@@ -7,11 +7,12 @@ from uuid import uuid4
 from psycopg.rows import class_row
 
 from scheduling import signals
-from scheduling.conf import TICK_JOBS, republish_after_seconds
+from scheduling.conf import TICK_JOBS
 from scheduling.dispatch import broker
 from scheduling.dispatch.absence import note_refused_again
 from scheduling.dispatch.broker import Hint
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -23,7 +24,7 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
 
     With ``is_epoch_new`` the broker came up empty: every unstarted execution at once.
     """
-    age = 0.0 if is_epoch_new else republish_after_seconds()
+    age = 0.0 if is_epoch_new else platform_settings.REPUBLISH_AFTER_SECONDS
     with all_tenants(), prepared_cursor(class_row(Hint)) as cursor:
         cursor.execute(
             _RENEW,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -21,6 +20,7 @@ from scheduling.errors.queries import (
 )
 from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
+from tenants.console.site import console_site
 
 LIST_TEMPLATE = "scheduling/dashboards/errors.html"
 ONE_TEMPLATE = "scheduling/dashboards/error_occurrences.html"
@@ -70,7 +70,7 @@ def _context(request: HttpRequest, *, title: Any) -> dict[str, Any]:
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else next(iter(RANGES))
     until = timezone.now() + CLOCK_SLACK
-    return admin.site.each_context(request) | {
+    return console_site.each_context(request) | {
         "title": title,
         "chosen": chosen,
         "ranges": [(name, label) for name, (label, _length) in RANGES.items()],

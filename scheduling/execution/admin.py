@@ -15,6 +15,7 @@ from scheduling.console.wording import duration_words
 from scheduling.models import Charge, Execution, JobEvent, LiveExecution
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin
+from tenants.console.site import console_site
 
 
 class HistoryAdmin(KeysetAdmin):
@@ -30,7 +31,7 @@ class HistoryAdmin(KeysetAdmin):
         return job_link(row.job_id)
 
 
-@admin.register(Execution)
+@admin.register(Execution, site=console_site)
 class ExecutionAdmin(HistoryAdmin):
     """Hand-outs that are over, with what they cost."""
 
@@ -55,7 +56,7 @@ class ExecutionAdmin(HistoryAdmin):
         return duration_words(execution.predicted_us / 1_000_000)
 
 
-@admin.register(LiveExecution)
+@admin.register(LiveExecution, site=console_site)
 class LiveExecutionAdmin(HistoryAdmin):
     """What is with the workers now."""
 
@@ -79,7 +80,7 @@ class LiveExecutionAdmin(HistoryAdmin):
         return duration_words(execution.expected_us / 1_000_000)
 
 
-@admin.register(JobEvent)
+@admin.register(JobEvent, site=console_site)
 class JobEventAdmin(HistoryAdmin):
     """Each change of each job."""
 
@@ -100,7 +101,7 @@ class JobEventAdmin(HistoryAdmin):
         return badge(event.state)
 
 
-@admin.register(Charge)
+@admin.register(Charge, site=console_site)
 class ChargeAdmin(HistoryAdmin):
     """The ledger: predicted at dispatch, corrected to the measured time at the end."""
 

@@ -10,9 +10,9 @@ from uuid import UUID
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.conf import lease_seconds
 from scheduling.models import Worker
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -54,7 +54,7 @@ def heartbeat(
     values = {
         "worker_id": worker_id,
         "status": Worker.Status.STOPPING if is_stopping else Worker.Status.ONLINE,
-        "lease_seconds": lease_seconds(),
+        "lease_seconds": platform_settings.LEASE_SECONDS,
         "clock": time.time(),
         "canary_age": canary_age_seconds,
         "queues": None if queues is None else json.dumps(list(queues)),

@@ -7,8 +7,8 @@ from uuid import UUID
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
-from scheduling.conf import lease_seconds
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -30,7 +30,9 @@ def end_lost_sessions() -> int:
     Such a worker is cut off or stands still: its executions are lost, and nothing that it still writes would count.
     """
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
-        cursor.execute(_LOST_WORKERS, {"lease_seconds": lease_seconds(), "look_back_seconds": LOOK_BACK_SECONDS})
+        cursor.execute(
+            _LOST_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS, "look_back_seconds": LOOK_BACK_SECONDS}
+        )
         names = [session_name(worker_id) for worker_id in cursor.fetchall()]
     if not names:
         return 0

@@ -12,7 +12,7 @@ from django.db import Error
 from jsonschema.exceptions import ValidationError
 from psycopg.errors import DiskFull
 
-from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES, data_key_missing_hours
+from scheduling.conf import MAX_PAYLOAD_BYTES, MAX_RESULT_BYTES
 from scheduling.exceptions import JobLockedError
 from scheduling.execution import verdicts
 from scheduling.execution.settlement import Settlement
@@ -36,6 +36,7 @@ from scheduling.kit.retry import RetryPolicy, retry_after_seconds
 from scheduling.models import Execution
 from scheduling.worker.control_block import Cause
 from tenants.context import tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import DomainError
 from tenants.transactions import ConnectionLostError
 
@@ -136,7 +137,7 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
     if error.category != "unavailable":
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
     wait = read_key_wait(tenant_id=started.tenant_id, job_id=started.job_id)
-    if (hours := data_key_missing_hours()) and wait.seconds >= 3_600 * hours:
+    if (hours := platform_settings.DATA_KEY_MISSING_HOURS) and wait.seconds >= 3_600 * hours:
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
     return verdicts.not_begun(
         started.execution_id,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from psycopg.rows import namedtuple_row, scalar_row
 
 from scheduling import signals
-from scheduling.conf import STAGE_ROWS, lease_seconds
+from scheduling.conf import STAGE_ROWS
 from scheduling.dispatch.leadership import lead
 from scheduling.dispatch.republish import republish_unstarted
 from scheduling.execution import verdicts
@@ -20,6 +20,7 @@ from scheduling.jobs.waiting import take_out
 from scheduling.models import DeadLetter
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -70,7 +71,7 @@ def rescue_lost() -> int:
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_LOST, {"limit": STAGE_ROWS})
         lost = cursor.fetchall()
-        cursor.execute(_SILENT_WORKERS, {"lease_seconds": lease_seconds()})
+        cursor.execute(_SILENT_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS})
     settled = settle_here(
         [
             replace(

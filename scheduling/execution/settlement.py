@@ -17,13 +17,14 @@ from django.db import transaction
 from psycopg.rows import class_row
 
 from scheduling import signals
-from scheduling.conf import BY_INDEX, lease_seconds
+from scheduling.conf import BY_INDEX
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import FenceLostError
 from scheduling.kit import registry
 from scheduling.models import Execution, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.database.ids import uuid7s
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import bring, is_sealing
@@ -218,7 +219,7 @@ def _statement_for(settlements: Sequence[Settlement]) -> str:
 
 def longest_us(kind: str = "") -> int:
     """Return the most slot time that an execution of ``kind`` can have used, in microseconds: its limit and a lease."""
-    return int(1_000_000 * (registry.timeout_seconds(kind) + lease_seconds()))
+    return int(1_000_000 * (registry.timeout_seconds(kind) + platform_settings.LEASE_SECONDS))
 
 
 def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID]]:

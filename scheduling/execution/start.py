@@ -13,11 +13,12 @@ from django.db import transaction
 from psycopg.rows import dict_row
 
 from scheduling import signals
-from scheduling.conf import BY_INDEX, lease_seconds
+from scheduling.conf import BY_INDEX
 from scheduling.limits.declared import PEAK_MEMORY
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.database.ids import uuid7s
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.encryption.data_keys import DataKeyUnavailableError, bring, is_sealing, require_keys
@@ -148,7 +149,7 @@ def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[
         "event_ids": uuid7s(len(named)),
         "token": token,
         "worker_id": worker_id,
-        "lease_seconds": lease_seconds(),
+        "lease_seconds": platform_settings.LEASE_SECONDS,
         "memory_key": PEAK_MEMORY.key,
         "memory_default": PEAK_MEMORY.default,
     }

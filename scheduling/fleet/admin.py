@@ -10,7 +10,6 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
-from scheduling.conf import lease_seconds
 from scheduling.console.help_texts import HelpfulMixin
 from scheduling.console.tags import badge
 from scheduling.console.wording import duration_words
@@ -22,11 +21,13 @@ from tenants.console.base import PlatformStaffAdmin
 from tenants.console.keyset import parse_uuid
 from tenants.console.live_pages import LiveListMixin, LivePageMixin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
+from tenants.database.platform_settings import platform_settings
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
 
 
-@admin.register(Worker)
+@admin.register(Worker, site=console_site)
 class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
     """Worker processes with their slots and how long ago they were heard of; each enters itself."""
 
@@ -95,7 +96,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
 
     @admin.display(description=gettext_lazy("State"))
     def state_badge(self, worker: Worker) -> SafeString:
-        silent = (timezone.now() - worker.heartbeat_at).total_seconds() > lease_seconds()
+        silent = (timezone.now() - worker.heartbeat_at).total_seconds() > platform_settings.LEASE_SECONDS
         if worker.stop_reason:
             return badge("silent", worker.stop_reason.replace("_", " "))
         return badge("silent" if worker.status == Worker.Status.ONLINE and silent else worker.status)

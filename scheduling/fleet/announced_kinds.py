@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from scheduling.conf import lease_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.models import WorkerPool
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -59,7 +59,7 @@ def refresh_announced_kinds() -> int:
     Wake the dispatcher if one did, so that jobs whose kind is now announced are released at once.
     """
     with all_tenants(), prepared_cursor() as cursor:
-        cursor.execute(_REFRESH, {"lease_seconds": lease_seconds()})
+        cursor.execute(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS})
         changed = len(cursor.fetchall())
         if changed:
             wake_on_commit()

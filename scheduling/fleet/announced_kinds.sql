@@ -5,10 +5,9 @@ WITH live AS (
     SELECT pool_id, kinds FROM scheduling_worker
     WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
 ), announced AS (
-    SELECT l.pool_id, CASE WHEN count(*) = count(l.kinds) THEN to_jsonb(ARRAY(
-        SELECT DISTINCT k.kind FROM live o CROSS JOIN jsonb_array_elements_text(o.kinds) AS k(kind)
-        WHERE o.pool_id = l.pool_id ORDER BY 1)) END AS kinds
-    FROM live l GROUP BY l.pool_id
+    SELECT l.pool_id, coalesce(jsonb_agg(DISTINCT k.kind ORDER BY k.kind) FILTER (WHERE k.kind IS NOT NULL), '[]')
+        AS kinds
+    FROM live l LEFT JOIN LATERAL jsonb_array_elements_text(l.kinds) AS k(kind) ON true GROUP BY l.pool_id
 )
 UPDATE scheduling_workerpool p SET kinds = a.kinds
 FROM announced a WHERE p.id = a.pool_id AND p.kinds IS DISTINCT FROM a.kinds

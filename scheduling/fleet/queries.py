@@ -11,11 +11,11 @@ from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 from psycopg.rows import class_row
 
-from scheduling.conf import lease_seconds
 from scheduling.exceptions import WorkerNotFoundError
 from scheduling.models import LiveExecution, ProcessHeartbeat, Worker
 from scheduling.shares.raw import fetch_rows
 from tenants.context import all_tenants, require_scope
+from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
 WORKER_ROLE = "worker"
@@ -52,7 +52,7 @@ class Liveness:
 
 def read_liveness() -> Liveness:
     """Two statements over small tables."""
-    values = {"lease": lease_seconds()}
+    values = {"lease": platform_settings.LEASE_SECONDS}
     pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
     processes = fetch_rows(_PROCESSES, values)
     ages = {row.role: row.age for row in processes}
@@ -63,7 +63,7 @@ def read_liveness() -> Liveness:
 
 def live_workers() -> QuerySet[Worker]:
     """Workers that were heard of within the lease, those that drain among them."""
-    since = Now() - timedelta(seconds=lease_seconds())
+    since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
 
 

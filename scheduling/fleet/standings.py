@@ -10,12 +10,12 @@ from datetime import datetime
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.conf import lease_seconds
 from scheduling.dispatch.leadership import lead
 from scheduling.fairness.balance import Load
 from scheduling.models import Queue, QueueStanding, RoutingRule
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -97,7 +97,7 @@ def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
         if lead(LockClass.STANDINGS):
             weighs_work = RoutingRule.objects.filter(is_active=True, balance=RoutingRule.Balance.LEAST_LOADED).exists()
             values = {
-                "lease": lease_seconds(),
+                "lease": platform_settings.LEASE_SECONDS,
                 "sums_work": weighs_work and sums_work,
                 "keeps_work": weighs_work and not sums_work,
             }

@@ -44,12 +44,13 @@ from tenants.access.permissions import Permission
 from tenants.console.keyset import parse_uuid
 from tenants.console.live import STOP_POLLING, answer_part, tag_of
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 
 HEAVY_FIELDS = ("payload", "result", "checkpoint", "error_message", "payload_hash")
 RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 
-@admin.register(Job)
+@admin.register(Job, site=console_site)
 class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     """The jobs of the scope of the moment, newest first."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 
 from scheduling.jobs.drawing import AXIS_UNITS, GanttRow, draw_attempts, fold_traceback, folded_words, trace_states
@@ -15,6 +14,7 @@ from scheduling.jobs.page_queries import JobPageRows, read_job_page
 from scheduling.models import Job
 from scheduling.tracing import trace_id_of
 from tenants.context import require_scope
+from tenants.database.platform_settings import platform_settings
 
 BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
 
@@ -27,7 +27,7 @@ def job_page_context(job: Job) -> dict[str, Any]:
         "page": rows,
         "shows_pool_position": require_scope().is_all_tenants,
         "trace_id": (trace_id := trace_id_of(job.traceparent)),
-        "trace_url": settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
+        "trace_url": platform_settings.TRACE_URL_TEMPLATE.replace("{trace_id}", trace_id) if trace_id else "",
         "job": job,
         "gantt": _rows(rows, now),
         "axis_units": AXIS_UNITS,

@@ -14,7 +14,6 @@ from django.db import transaction
 from psycopg.rows import scalar_row
 
 from scheduling import signals, tracing
-from scheduling.conf import ageing_seconds
 from scheduling.dispatch.wakes import wake_on_commit
 from scheduling.exceptions import (
     IdempotencyInFlightError,
@@ -31,6 +30,7 @@ from scheduling.tenant_settings import DEFAULT_PRIORITY
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
 from tenants.database.locks import LockClass
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.rows import new_row
 from tenants.database.sql import load_sql
@@ -209,7 +209,10 @@ class _Intake:
         return Submission(job, created=True)
 
     def _is_same(self, known: Job, request: JobRequest) -> bool:
-        """Whether a job was asked for with this very request; its hash may be from before values were sealed."""
+        """Return True if the job was submitted with this very request.
+
+        Its hash is in plain until `encrypt_stored_values` has reached it.
+        """
         asked, stored = request.fingerprint(), bytes(known.payload_hash)
         return stored == asked or stored == digest_of(self.tenant.pk, asked)
 
@@ -224,7 +227,7 @@ class _Intake:
             queue=queue,
             state=JobState.SCHEDULED if run_at > self.now else JobState.AVAILABLE,
             priority=priority,
-            rank=int((run_at.timestamp() - priority * ageing_seconds()) * 1_000_000),
+            rank=int((run_at.timestamp() - priority * platform_settings.AGEING_SECONDS) * 1_000_000),
             fair_key=request.fair_key,
             tags=list(request.tags),
             payload=dict(request.payload),

@@ -16,9 +16,9 @@ from importlib.metadata import EntryPoint, entry_points
 from django.apps import apps
 from django.utils.module_loading import import_string
 
-from scheduling.conf import diagnostic_kinds_allowed
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit.base import MEMORY_MIB, MemoryClass, TaskProcessor
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def reset() -> None:
 
 
 def _is_allowed(processor: type[TaskProcessor]) -> bool:
-    return not processor.is_diagnostic or diagnostic_kinds_allowed()
+    return not processor.is_diagnostic or platform_settings.DIAGNOSTIC_KINDS
 
 
 @cache

@@ -20,13 +20,13 @@ from typing import Any
 from uuid import UUID
 
 import redis
-from django.conf import settings
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Grant, Rate
 from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, breaker_of
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class _Outage:
 
 
 def _breaker() -> RedisBreaker:
-    return breaker_of(settings.REDIS_URL)
+    return breaker_of(platform_settings.REDIS_URL)
 
 
 _local = LocalBuckets()
@@ -196,7 +196,7 @@ def _is_quiet(connection: Any) -> bool:
 def _script() -> _Script:
     return _Script(
         redis.Redis.from_url(
-            settings.REDIS_URL,
+            platform_settings.REDIS_URL,
             socket_connect_timeout=TIMEOUT_SECONDS,
             socket_timeout=TIMEOUT_SECONDS,
             retry=Retry(NoBackoff(), retries=0),

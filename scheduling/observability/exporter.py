@@ -10,12 +10,11 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIEnvironment
 
-from django.conf import settings
 from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from scheduling.conf import metrics_port
 from scheduling.observability.metrics import scrape_registry
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +28,8 @@ class _SilentHandler(WSGIRequestHandler):
 
 def export_counters() -> None:
     """Answer scrapes with METRICS_TOKEN on METRICS_PORT from a thread of this process; without a port open nothing."""
-    if (port := metrics_port()) is None:
+    port = platform_settings.METRICS_PORT
+    if not port:
         return
     server = make_server("0.0.0.0", port, answer_scrape, ThreadingWSGIServer, handler_class=_SilentHandler)  # noqa: S104
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -38,7 +38,7 @@ def export_counters() -> None:
 
 def answer_scrape(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with the counters to a request that bears METRICS_TOKEN, else with 401; without a token to none."""
-    offered, token = environ.get("HTTP_AUTHORIZATION", ""), settings.METRICS_TOKEN
+    offered, token = environ.get("HTTP_AUTHORIZATION", ""), platform_settings.METRICS_TOKEN
     # WSGI hands headers over as Latin-1.
     if not token or not secrets.compare_digest(offered.encode("latin-1"), f"Bearer {token}".encode()):
         start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Type", "text/plain")])

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from scheduling.breakers.queries import count_open_circuits
-from scheduling.conf import lease_seconds
 from scheduling.fleet.queries import Liveness, read_liveness
 from scheduling.jobs.queries import CappedCount
 from scheduling.models import DeadLetter, KindCost, Queue
@@ -21,6 +20,7 @@ from tenants.audit.chain_queries import SealBacklog, read_seal_backlog
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
 
@@ -104,7 +104,8 @@ def read_measures(*, tenant_limit: int) -> Measures:
         queues=read_queue_measures(),
         liveness=liveness,
         workers={
-            (row.pool, row.status): row.workers for row in fetch_rows(_WORKERS, {"lease_seconds": lease_seconds()})
+            (row.pool, row.status): row.workers
+            for row in fetch_rows(_WORKERS, {"lease_seconds": platform_settings.LEASE_SECONDS})
         },
         tick_ages={row.pool: row.age for row in fetch_rows(_TICKS)},
         tenants=_read_tenants(liveness, tenant_limit) if tenant_limit else [],

@@ -13,7 +13,6 @@ from django.db.models.functions import Now
 
 from scheduling.breakers.queries import open_circuits, read_open_circuits
 from scheduling.bulk.queries import list_open_operations
-from scheduling.conf import lease_seconds
 from scheduling.fleet.announced_kinds import UnknownKind, unknown_kinds_of
 from scheduling.fleet.standings import unread_since
 from scheduling.jobs.waits.standing import is_recent
@@ -32,6 +31,7 @@ from scheduling.stops.queries import Stop, list_stops
 from scheduling.topology.queue_lines import BackOffs, QueueLine, queue_lines
 from tenants.context import require_scope
 from tenants.database.clock import read_clock
+from tenants.database.platform_settings import platform_settings
 from tenants.models import AuditLogEntry
 
 # The dispatcher ticks at least four times a second; silence for this long is no accident.
@@ -232,7 +232,7 @@ def _own_waiting() -> Mapping[int, int]:
 
 def _live_workers(now: datetime) -> list[Worker]:
     """Workers whose slots count: online and heard of within a lease."""
-    heard_since = now - timedelta(seconds=lease_seconds())
+    heard_since = now - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return list(Worker.objects.filter(status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since))
 
 

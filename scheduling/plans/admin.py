@@ -28,6 +28,7 @@ from scheduling.what_if.page import ask_about_cfs_plan, ask_about_plan
 from tenants.access.permissions import Permission
 from tenants.console.base import OfItsPage, PlatformStaffAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.models import Plan
 from tenants.plans.admin import PlanAdmin
 from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
@@ -77,7 +78,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
         return super().get_queryset(request).select_related("plan").prefetch_related("plan__tiers")
 
 
-@admin.register(CFSPlan)
+@admin.register(CFSPlan, site=console_site)
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
     """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
 
@@ -147,10 +148,10 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return badge("active" if plan.is_active else "inactive")
 
 
-admin.site.unregister(Plan)
+console_site.unregister(Plan)
 
 
-@admin.register(Plan)
+@admin.register(Plan, site=console_site)
 class PlanWithWhatIfAdmin(WhatIfMixin, PlanAdmin):
     """The page of `tenants`, and the panel."""
 

@@ -34,13 +34,14 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 
 NEWEST_FIRES = 20
 
 
-@admin.register(Schedule)
+@admin.register(Schedule, site=console_site)
 class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
     """Schedules of the scope of the moment."""
 
@@ -222,7 +223,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
         return fire_mark(schedule.last_outcome) if schedule.last_outcome else "–"
 
 
-@admin.register(ScheduleFire)
+@admin.register(ScheduleFire, site=console_site)
 class ScheduleFireAdmin(KeysetAdmin):
     """What came of every time of every schedule, the last recorded first."""
 

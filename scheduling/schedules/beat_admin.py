@@ -32,10 +32,11 @@ from scheduling.schedules.queries import last_submission
 from tenants.access.permissions import Permission
 from tenants.access.users_admin import LoggedAdmin
 from tenants.console.keyset import parse_uuid
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 
 for model in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
-    admin.site.unregister(model)
+    console_site.unregister(model)
 
 
 KWARGS_HELP = gettext_lazy(
@@ -96,7 +97,7 @@ class BeatAdmin(LoggedAdmin):
 
 
 # Beat's rows have no services of their own, so they are audited where Django would log them, as accounts are.
-@admin.register(PeriodicTask)
+@admin.register(PeriodicTask, site=console_site)
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
 
@@ -153,24 +154,24 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         return super().get_queryset(request).select_related("interval", "crontab", "solar", "clocked")
 
 
-@admin.register(IntervalSchedule)
+@admin.register(IntervalSchedule, site=console_site)
 class IntervalScheduleAdmin(BeatAdmin):
     """Every so many seconds, minutes, hours, days."""
 
 
-@admin.register(CrontabSchedule)
+@admin.register(CrontabSchedule, site=console_site)
 class CrontabScheduleAdmin(BeatAdmin, BeatCrontabScheduleAdmin):
     """By the calendar, in a time zone that the row names."""
 
     inlines = ()
 
 
-@admin.register(SolarSchedule)
+@admin.register(SolarSchedule, site=console_site)
 class SolarScheduleAdmin(BeatAdmin):
     """By the sun."""
 
 
-@admin.register(ClockedSchedule)
+@admin.register(ClockedSchedule, site=console_site)
 class ClockedScheduleAdmin(BeatAdmin, BeatClockedScheduleAdmin):
     """Once, at a time."""
 

@@ -13,9 +13,10 @@ from scheduling.models import KindCost, SchedulingEntity, TenantCapacity, Tenant
 from scheduling.statistics.costs import list_worst_predicted
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
+from tenants.console.site import console_site
 
 
-@admin.register(SchedulingEntity)
+@admin.register(SchedulingEntity, site=console_site)
 class SchedulingEntityAdmin(ReadOnlyAdmin):
     """A tenant in one queue, or one of its keys there; whoever is runnable with the least virtual time is next."""
 
@@ -48,7 +49,7 @@ class SchedulingEntityAdmin(ReadOnlyAdmin):
         return duration_words(entity.estimate_us / 1_000_000)
 
 
-@admin.register(TenantCapacity)
+@admin.register(TenantCapacity, site=console_site)
 class TenantCapacityAdmin(ReadOnlyAdmin):
     """A tenant's messages in flight over all pools, against its cap."""
 
@@ -64,7 +65,7 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
         return capacity.tenant.concurrency_cap
 
 
-@admin.register(KindCost)
+@admin.register(KindCost, site=console_site)
 class KindCostAdmin(ReadOnlyAdmin):
     """What jobs of each kind cost, and how well that is predicted. The predictor follows the last samples."""
 

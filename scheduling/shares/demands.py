@@ -16,9 +16,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, namedtuple_row
 
-from scheduling.conf import lease_seconds
 from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitlements
 from scheduling.fairness.lines import MILLI, UNITS_PER_MICROSECOND
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -209,7 +209,7 @@ def _read_tenants(limit: int) -> list[Demand]:
 
 def _read_pools() -> tuple[dict[int, int], list[_Queue]]:
     with prepared_cursor(namedtuple_row) as cursor:
-        cursor.execute(_SLOTS, {"lease_seconds": lease_seconds()})
+        cursor.execute(_SLOTS, {"lease_seconds": platform_settings.LEASE_SECONDS})
         slots = {row.pool_id: int(row.slots) for row in cursor.fetchall()}
     with prepared_cursor(class_row(_Queue)) as cursor:
         cursor.execute(_QUEUES)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -20,6 +19,7 @@ from scheduling.shares.history import Span, read_share_history
 from scheduling.shares.virtual_times import read_virtual_times
 from tenants.access.caller import access_of
 from tenants.console.live import answer_part, tag_of
+from tenants.console.site import console_site
 from tenants.models import Tenant
 
 PAGE_TEMPLATE = "scheduling/dashboards/fairness.html"
@@ -93,7 +93,7 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
     choice = _choose(request)
     body = _render_body(request, choice)
     own = access_of(request).tenant
-    context = admin.site.each_context(request) | {
+    context = console_site.each_context(request) | {
         "title": _("Fairness explorer"),
         "scope_name": own.name if own else _("All tenants"),
         "chips": choice.chips(),

@@ -6,11 +6,11 @@ import time
 
 from psycopg.rows import namedtuple_row
 
-from scheduling.conf import lease_seconds
 from scheduling.dispatch.leadership import lead
 from scheduling.statistics.throughput import WINDOW
 from tenants.context import all_tenants
 from tenants.database.locks import LockClass
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
@@ -64,7 +64,7 @@ def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 
                 "window": WINDOW.total_seconds(),
                 "heads": HEAD_LIMIT,
                 "back_offs": BACK_OFF_LIMIT,
-                "lease": lease_seconds(),
+                "lease": platform_settings.LEASE_SECONDS,
             }
             written = 0
             for statement in (_QUEUES, _POOLS, *(() if found.are_tenants_fresh else (_TENANTS,))):

@@ -18,6 +18,7 @@ from scheduling.stops.pauses import pause_kind, resume_kind
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 
 
 class KindPauseForm(forms.Form):
@@ -55,7 +56,7 @@ class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-a
         fields = ("kind", "reason", "paused_until")
 
 
-@admin.register(KindPause)
+@admin.register(KindPause, site=console_site)
 class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Kinds of which nothing is dispatched."""
 

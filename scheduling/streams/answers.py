@@ -11,13 +11,13 @@ from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, StreamingHttpResponse
 
-from scheduling.conf import streams_per_caller, streams_per_process
 from scheduling.exceptions import NoStreamsHereError, PositionRefusedError, StreamsFullError, TooManyStreamsError
 from scheduling.limits.declared import STREAMS
 from scheduling.streams.event_feed import Position, PositionInvalidError
 from scheduling.streams.feed import EventFeed
 from scheduling.streams.subscriptions import Subscription
 from tenants.access.caller import access_of
+from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import LimitReached
 from tenants.limits.usage import allowed_for
 from tenants.requests.waits import let_go_of_connection
@@ -61,11 +61,11 @@ class Places:
         """Return a place; raise TooManyStreamsError or StreamsFullError if there is none for the owner."""
         with self._lock:
             of_group = [ticket.owner for ticket in self._tickets if ticket.owner.group == owner.group]
-            if sum(other.caller == owner.caller for other in of_group) >= streams_per_caller():
+            if sum(other.caller == owner.caller for other in of_group) >= platform_settings.STREAMS_PER_CALLER:
                 raise TooManyStreamsError
             if owner.allowed is not None and len(of_group) >= owner.allowed:
                 raise _too_many_of_tenant(owner.allowed)
-            most = streams_per_process()
+            most = platform_settings.STREAMS_PER_PROCESS
             kept = most // KEPT_PART if of_group else 0
             if len(self._tickets) >= most - kept:
                 raise StreamsFullError

@@ -21,6 +21,7 @@ from scheduling.topology.service import POOL_FIELDS, check_new_name, create_work
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action, until_of
+from tenants.console.site import console_site
 from tenants.exceptions import FieldInvalidError
 
 
@@ -70,7 +71,7 @@ def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
     return find_drain(scope, row.name) is not None
 
 
-@admin.register(WorkerPool)
+@admin.register(WorkerPool, site=console_site)
 class WorkerPoolAdmin(TopologyAdmin):
     """Pools of workers that share slots."""
 

@@ -33,7 +33,7 @@ class WorkerPool(PauseFacts):
     )
     is_paused = models.BooleanField(_("is paused"), default=False)
     pause_reason = models.CharField(_("pause reason"), max_length=200, blank=True, default="")
-    # What live workers announce (None: any kind); what none announces and has waiting jobs, since when (epoch).
+    # What live workers announce (None: no worker has); what none announces and has waiting jobs, since when (epoch).
     kinds = models.JSONField(_("kinds"), null=True, editable=False)
     unknown_kinds = models.JSONField(
         _("unknown kinds"), default=dict, db_default=Value({}, models.JSONField()), editable=False
@@ -94,7 +94,11 @@ class Worker(models.Model):
         help_text=_("Names of the queues that it reads."),
     )
     kinds = models.JSONField(
-        _("kinds"), null=True, blank=True, help_text=_("Job kinds that it announces; empty: any kind.")
+        _("kinds"),
+        default=list,
+        blank=True,
+        db_default=Value([], models.JSONField()),
+        help_text=_("Job kinds that it announces."),
     )
     canary_at = models.DateTimeField(
         _("canary at"), null=True, blank=True, help_text=_("When a child last answered a canary.")

@@ -25,11 +25,12 @@ from scheduling.topology.service import QUEUE_FIELDS, create_queue, update_queue
 from tenants.access.permissions import Permission
 from tenants.console.live_pages import LiveListMixin, LivePageMixin
 from tenants.console.post_actions import post_action, until_of
+from tenants.console.site import console_site
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 
 
-@admin.register(Queue)
+@admin.register(Queue, site=console_site)
 class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
     """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
 

@@ -25,13 +25,14 @@ from tenants.audit.filters import AuditTenantFilter
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.keyset import KeysetAdmin, KeysetChangeList, parse_uuid
 from tenants.console.live_pages import LivePageMixin
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.limits.declared import HEAVY, costs
 from tenants.models import Tenant
 from tenants.tenancy.queries import find_tenant
 
 
-@admin.register(UpkeepRun)
+@admin.register(UpkeepRun, site=console_site)
 class UpkeepRunAdmin(PlatformStaffAdmin):
     """What beat does for the platform, and how it went."""
 
@@ -129,7 +130,7 @@ FINDING_KINDS = {
 }
 
 
-@admin.register(TenantUpkeepRun)
+@admin.register(TenantUpkeepRun, site=console_site)
 class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
     """Runs that were requested over a tenant; "Verify the chain" on the audit log's page requests one."""
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from django.db import InternalError, connection
 
-from scheduling.conf import heartbeat_seconds
 from scheduling.dispatch.duties import Duty, DutyRoster
 from scheduling.fleet.processes import ProcessPulse
 from scheduling.models import ProcessHeartbeat
@@ -19,6 +18,7 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 from tenants.audit.heads import sign_heads
 from tenants.audit.removals import carry_out_removals
 from tenants.audit.sealing import seal_entries
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,11 @@ class Auditor:
         self._turn = turn
         self._duties = DutyRoster(
             (
-                Duty("heartbeat", heartbeat_seconds, ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat),
+                Duty(
+                    "heartbeat",
+                    lambda: platform_settings.HEARTBEAT_SECONDS,
+                    ProcessPulse(ProcessHeartbeat.Role.AUDITOR).beat,
+                ),
                 Duty("seal", lambda: SEAL_SECONDS, seal_entries),
                 Duty("removals", lambda: REMOVAL_SECONDS, carry_out_removals),
                 Duty("heads", lambda: HEADS_SECONDS, sign_heads),

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from scheduling.conf import MERGE_BELOW_US, lease_seconds
+from scheduling.conf import MERGE_BELOW_US
 from scheduling.fairness.lab import Arrivals
 from scheduling.fairness.lab.load import SECOND_US
 from scheduling.models import WorkerPool
 from scheduling.shares.raw import fetch_rows
 from tenants.database.clock import read_clock
 from tenants.database.ids import uuid7_floor
+from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
 # Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
@@ -80,7 +81,7 @@ def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
     now = read_clock()
     values = {
         "pool_id": pool.pk,
-        "lease_seconds": lease_seconds(),
+        "lease_seconds": platform_settings.LEASE_SECONDS,
         "longest_line": LONGEST_LINE,
         "floor": uuid7_floor(now - window),
         "least_us": MERGE_BELOW_US,

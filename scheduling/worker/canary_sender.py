@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-from celery import current_app
 from django.conf import settings
 from kombu import Exchange, Queue
 
 from scheduling import signals
-from scheduling.conf import CANARY_TASK, canary_interval_seconds, canary_limit_seconds
+from scheduling.celery.app import celery_app
+from scheduling.conf import CANARY_TASK
 from scheduling.dispatch.broker import BROKER_ERRORS
 from scheduling.exceptions import BrokerUnavailableError
 from scheduling.worker.canary import CanaryWatch
@@ -23,6 +23,7 @@ from scheduling.worker.child_exit import is_child_alive
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.registration import LocalWorker
 from scheduling.worker.watchdog import end_process
+from tenants.database.platform_settings import platform_settings
 
 CANARY_KEPT_SECONDS = 600
 
@@ -39,8 +40,8 @@ def publish_canary(queue: Queue, number: int) -> None:
     Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
     """
     try:
-        with current_app.connection_for_write() as connection, connection.Producer() as producer:
-            current_app.signature(CANARY_TASK).apply_async(
+        with celery_app().connection_for_write() as connection, connection.Producer() as producer:
+            celery_app().signature(CANARY_TASK).apply_async(
                 args=[number],
                 queue=queue,
                 producer=producer,
@@ -77,12 +78,12 @@ class CanarySender(threading.Thread):
         self._give_up = give_up or self._stop_process
         self._stopped = threading.Event()
         self._answered = 0
-        self._watch = CanaryWatch(canary_interval_seconds(), canary_limit_seconds())
+        self._watch = CanaryWatch(platform_settings.CANARY_INTERVAL_SECONDS, platform_settings.CANARY_LIMIT_SECONDS)
         self.has_given_up = False
 
     def begin(self, **_: object) -> None:
         """Start once the worker reads its queues; a Celery signal may be what calls."""
-        if canary_interval_seconds() and not self.is_alive():
+        if platform_settings.CANARY_INTERVAL_SECONDS and not self.is_alive():
             self.start()
 
     def stop(self) -> None:

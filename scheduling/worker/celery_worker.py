@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 from billiard import current_process
-from celery import current_app
 from celery.apps.worker import Worker
 from celery.signals import (
     setup_logging,
@@ -28,8 +27,9 @@ from django.db import connections
 from kombu.asynchronous import Hub
 
 from scheduling import tracing
+from scheduling.celery.app import celery_app
 from scheduling.celery.strangers import distrust_messages
-from scheduling.conf import UPKEEP_QUEUE, worker_spare_children
+from scheduling.conf import UPKEEP_QUEUE
 from scheduling.fleet.queries import WORKER_ROLE
 from scheduling.fleet.workers import Registration, register_worker, retire_worker
 from scheduling.sandbox.isolated import probe_sandbox
@@ -51,6 +51,7 @@ from scheduling.worker.preloading import leave_to_children, preload_kinds
 from scheduling.worker.registration import LocalWorker, become
 from scheduling.worker.slots import Permits
 from scheduling.worker.watchdog import EXIT_STATUS, Watchdog
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
         hostname=platform.node(),
         pid=os.getpid(),
         slots=concurrency,
-        version=current_app.conf.get("worker_version", ""),
+        version=celery_app().conf.get("worker_version", ""),
         sandbox=probe_sandbox(),
     )
     local = LocalWorker.of(registration, spare_children=_spare_children(registration))
@@ -136,7 +137,7 @@ def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
 
 def _spare_children(registration: Registration) -> int:
     """None where there is upkeep alone, which has nothing to settle."""
-    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else worker_spare_children()
+    return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
 def _prepare_children(*, does_upkeep: bool) -> None:
@@ -176,7 +177,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
     # Two lines a message would drown what the observers say about each execution.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    app = current_app._get_current_object()  # noqa: SLF001 - Celery's own way to the app behind the proxy
+    app = celery_app()
     app.finalize()
     distrust_messages(app)
     registration = local.registration

@@ -9,9 +9,10 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
-from django.db import DEFAULT_DB_ALIAS, InterfaceError, OperationalError, connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from scheduling.execution.lost_sessions import session_name
+from tenants.database.conf import APP_ALIAS
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError)
 FIRST_BACKOFF_SECONDS = 0.1
@@ -22,12 +23,12 @@ JITTER_SECONDS = 0.1
 def keep_connections() -> None:
     """In a worker a connection ends when it breaks, not when it is old: reconnecting takes longer than a small job."""
     # Every thread's connection, and every child's, reads this one dictionary.
-    connections[DEFAULT_DB_ALIAS].settings_dict["CONN_MAX_AGE"] = None
+    connections[APP_ALIAS].settings_dict["CONN_MAX_AGE"] = None
 
 
 def name_connections(worker_id: UUID) -> None:
     """Give the sessions of this process and its children the worker's name, by which a dispatcher may end them."""
-    settings = connections[DEFAULT_DB_ALIAS].settings_dict
+    settings = connections[APP_ALIAS].settings_dict
     settings["OPTIONS"] = {**settings["OPTIONS"], "application_name": session_name(worker_id)}
 
 
@@ -49,7 +50,7 @@ def drop_open_transaction() -> bool:
     one takes its place at once; without a database it is tried again by the next query.
     """
     # The thread's own, looked up once: `connection` looks for it at each name.
-    ours = connections[DEFAULT_DB_ALIAS]
+    ours = connections[APP_ALIAS]
     if not ours.in_atomic_block and (ours.connection is None or ours.get_autocommit()):
         return False
     connection.close()

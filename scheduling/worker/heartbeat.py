@@ -17,7 +17,6 @@ from contextlib import suppress
 
 from django.db import connection
 
-from scheduling.conf import heartbeat_seconds
 from scheduling.execution.leases import heartbeat
 from scheduling.execution.settlement import settle
 from scheduling.fleet.workers import enter_again
@@ -28,6 +27,7 @@ from scheduling.worker.control_block import Cause, HeldSlot
 from scheduling.worker.leftovers import OrphanSweep, children_of_parent, send
 from scheduling.worker.memory import read_resident_kib
 from scheduling.worker.registration import LocalWorker
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class HeartbeatThread(threading.Thread):
             canary_age_seconds=self.block.canary_age_seconds,
             queues=None if self._follower is None else self._follower.queue_names,
         )
-        self._next_beat = time.monotonic() + heartbeat_seconds()
+        self._next_beat = time.monotonic() + platform_settings.HEARTBEAT_SECONDS
         if not beat.is_worker_known:
             enter_again(registration=self._worker.registration)
         if self._follower is not None and beat.is_worker_known:

@@ -15,9 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scheduling.conf import heartbeat_directory, watchdog_seconds
 from scheduling.worker.canary import LONGEST_LOOK_SECONDS
 from scheduling.worker.leftovers import descendants_of, send
+from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def read_heartbeat_age(role: str) -> float | None:
 
 
 def _directory() -> Path:
-    given = heartbeat_directory()
+    given = platform_settings.HEARTBEAT_DIRECTORY
     return Path(given) if given else Path(tempfile.gettempdir()) / f"jobsplatform-{os.getuid()}"
 
 
@@ -168,7 +168,7 @@ class Watchdog:
         """Return why the process should end; an empty text if all loops turn."""
         elapsed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
         self._looked_at = now
-        late = [loop for loop in list(self._loops) if loop.is_late(elapsed, watchdog_seconds())]
+        late = [loop for loop in list(self._loops) if loop.is_late(elapsed, platform_settings.WATCHDOG_SECONDS)]
         if not late:
             return ""
         return f"{late[0].name} has not turned for {late[0].still_seconds:.0f} s; exit status {EXIT_STATUS}."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from django.conf import settings
 from django.http import HttpRequest
+
+from tenants.database.platform_settings import platform_settings
 
 # Who has one IPv6 address has the rest of its network too.
 _IPV6_CLIENT_BITS = 64
@@ -34,7 +35,7 @@ def read_network(text: str) -> str:
 
 
 def _seen(request: HttpRequest) -> str:
-    hops = settings.TRUSTED_PROXY_HOPS
+    hops = platform_settings.TRUSTED_PROXY_HOPS
     forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
     return forwarded[-hops] if 0 < hops <= len(forwarded) else str(request.META.get("REMOTE_ADDR", ""))
 

@@ -21,6 +21,7 @@ from tenants.access.permission_texts import text_of
 from tenants.access.permissions import KEY_PERMISSIONS, Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import FieldInvalidError
 from tenants.models import ApiKey, Membership
 
@@ -36,7 +37,7 @@ class TenantPeopleAdmin(TenantScopedAdmin):
         return form.cleaned_data.get("tenant") or self.access(request).tenant
 
 
-@admin.register(Membership)
+@admin.register(Membership, site=console_site)
 class MembershipAdmin(TenantPeopleAdmin):
     """Members of a tenant and their roles."""
 
@@ -100,7 +101,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
-@admin.register(ApiKey)
+@admin.register(ApiKey, site=console_site)
 class ApiKeyAdmin(TenantPeopleAdmin):
     """Keys of a tenant; the key itself is shown once, in the answer to its making."""
 

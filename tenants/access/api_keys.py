@@ -13,7 +13,6 @@ from functools import cache
 from typing import Any
 
 import structlog
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Model, Q
 from django.db.models.functions import Now
@@ -25,6 +24,7 @@ from tenants.access.permissions import KEY_PERMISSIONS
 from tenants.audit.service import part_of_act, record_audit
 from tenants.context import current_actor, look_through_door, tenant_context
 from tenants.database.clock import read_clock
+from tenants.database.platform_settings import platform_settings
 from tenants.database.rows import read_rows, select_list
 from tenants.exceptions import FieldInvalidError, ScopeUnknownError
 from tenants.models import ApiKey, Plan, Tenant
@@ -206,8 +206,8 @@ def choose_end(expires_at: datetime | None) -> datetime:
     """Return the end of a new key; raise `FieldInvalidError` if it is past or too far ahead."""
     now = read_clock()
     if expires_at is None:
-        return now + timedelta(days=settings.API_KEY_DEFAULT_DAYS)
-    most = settings.API_KEY_MAX_DAYS
+        return now + timedelta(days=platform_settings.API_KEY_DEFAULT_DAYS)
+    most = platform_settings.API_KEY_MAX_DAYS
     if not now < expires_at <= now + timedelta(days=most):
         raise _fault("expires_at", "It must lie in the future, at most %(days)s days from now.", {"days": most})
     return expires_at

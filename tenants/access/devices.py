@@ -12,6 +12,8 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest, HttpResponse
 
+from tenants.database.platform_settings import platform_settings
+
 LASTS: Final = timedelta(days=90)
 # Accounts that one browser is remembered for, the last ones.
 MAX_ACCOUNTS = 5
@@ -25,11 +27,11 @@ def remember_device(request: HttpRequest, response: HttpResponse) -> None:
     mark = _mark_of(request.user)
     marks = [mark, *(other for other in _marks(request) if other != mark)]
     response.set_signed_cookie(
-        settings.DEVICE_COOKIE_NAME,
+        platform_settings.DEVICE_COOKIE_NAME,
         _SEPARATOR.join(marks[:MAX_ACCOUNTS]),
         salt=_SALT,
         max_age=LASTS,
-        secure=settings.HTTPS_ONLY,
+        secure=settings.SESSION_COOKIE_SECURE,
         httponly=True,
         samesite="Lax",
     )
@@ -46,7 +48,7 @@ def is_known_device(request: HttpRequest, name: str) -> bool:
 
 
 def _marks(request: HttpRequest) -> list[str]:
-    value = request.get_signed_cookie(settings.DEVICE_COOKIE_NAME, "", salt=_SALT, max_age=LASTS)
+    value = request.get_signed_cookie(platform_settings.DEVICE_COOKIE_NAME, "", salt=_SALT, max_age=LASTS)
     return value.split(_SEPARATOR) if value else []
 
 

@@ -24,6 +24,7 @@ from tenants.access.invitations import accept_invitation, accept_with_new_accoun
 from tenants.access.permissions import Permission
 from tenants.console.links import invitation_link
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Invitation
 
@@ -31,7 +32,7 @@ PAGE = "tenants/admin/invitation.html"
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-@admin.register(Invitation)
+@admin.register(Invitation, site=console_site)
 class InvitationAdmin(TenantPeopleAdmin):
     """Offered places in a tenant; the link is mailed, or shown once in the answer to its making."""
 
@@ -142,6 +143,6 @@ def _welcome(request: HttpRequest, invitation: Invitation, name: str) -> HttpRes
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
     # Neither a cache nor a message keeps a link.
-    response = TemplateResponse(request, template, {**admin.site.each_context(request), **context}, status=status)
+    response = TemplateResponse(request, template, {**console_site.each_context(request), **context}, status=status)
     add_never_cache_headers(response)
     return response

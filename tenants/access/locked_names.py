@@ -18,6 +18,7 @@ from tenants.access.devices import is_known_device
 from tenants.access.lockouts import COOL_OFF, name_tried
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 
 
 class LoginHandler(AxesDatabaseHandler):
@@ -33,7 +34,7 @@ class LoginHandler(AxesDatabaseHandler):
         name = name_tried(request, credentials)
         if name is None or _account_locked_until(name) is None or is_known_device(request, name):
             return False
-        setattr(request, COOL_OFF, settings.LOGIN_ACCOUNT_LOCKOUT)
+        setattr(request, COOL_OFF, _account_lockout())
         return True
 
 
@@ -50,10 +51,17 @@ def locked_until(user: Any) -> datetime | None:
     return max(ends, default=None)
 
 
+def _account_lockout() -> timedelta:
+    """Return how long failures for one name count; they are stored for the time of a lockout by address."""
+    lasts = timedelta(seconds=platform_settings.LOGIN_ACCOUNT_LOCKOUT_SECONDS)
+    stored: timedelta = settings.AXES_COOLOFF_TIME
+    return min(lasts, stored)
+
+
 def _account_locked_until(name: str) -> datetime | None:
     """Return when so many failures are forgotten that the name is below the account's limit; None if it is now."""
-    limit: int = settings.LOGIN_ACCOUNT_FAILURE_LIMIT
-    lasts: timedelta = settings.LOGIN_ACCOUNT_LOCKOUT
+    limit: int = platform_settings.LOGIN_ACCOUNT_FAILURE_LIMIT
+    lasts = _account_lockout()
     if limit <= 0:
         return None
     recent = AccessAttempt.objects.filter(username=name, attempt_time__gt=timezone.now() - lasts)
@@ -76,7 +84,7 @@ def unlock_logins(*, name: str | None = None, address: str | None = None, reason
         forgotten = reset(username=name, ip=address)
         if forgotten:
             user = get_user_model()._default_manager.filter(username=name).first() if name else None
-            target = AuditTarget("auth.user") if user is None else user
+            target = AuditTarget(settings.AUTH_USER_MODEL.lower()) if user is None else user
             after = {"name": name or "all", "address": address or "all", "forgotten": forgotten}
             record_audit(action="user.unlocked", target=target, after=after, reason=reason)
     return int(forgotten)

@@ -14,6 +14,7 @@ from redis import RedisError
 
 from tenants.access.addresses import client_address
 from tenants.cache.redis_guards import breaker_of
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import KeyGuessingError
 
 _MINUTE = 60
@@ -42,7 +43,7 @@ def count_wrong_key(request: HttpRequest) -> None:
 
     Right keys are never counted and so cost nothing more. Without its cache the platform does not count.
     """
-    limit = settings.WRONG_KEYS_PER_MINUTE
+    limit = platform_settings.WRONG_KEYS_PER_MINUTE
     if limit <= 0:
         return
     breaker = breaker_of(str(settings.CACHES["default"]["LOCATION"]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext, gettext_lazy
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 from tenants.access.models import PLATFORM_ROLE_CHOICES
 from tenants.access.permission_texts import text_of
 from tenants.access.permissions import KEY_PERMISSIONS, PLATFORM_ROLES, TENANT_ROLES, Permission
+from tenants.console.site import console_site
 from tenants.models import Role
 
 COLUMNS = (
@@ -45,7 +45,7 @@ def read_matrix() -> list[MatrixRow]:
 def roles_view(request: HttpRequest) -> HttpResponse:
     """The matrix; it changes with the program alone."""
     context = {
-        **admin.site.each_context(request),
+        **console_site.each_context(request),
         "title": gettext("Roles"),
         "columns": COLUMNS,
         "rows": read_matrix(),

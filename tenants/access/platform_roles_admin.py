@@ -17,6 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.access.user_field import USER_HELP, UserField
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.models import PlatformMembership
 
 
@@ -50,7 +51,7 @@ class ChangedRoleForm(PlatformRoleForm):
     username = None  # type: ignore[assignment] # takes the field of the other form away
 
 
-@admin.register(PlatformMembership)
+@admin.register(PlatformMembership, site=console_site)
 class PlatformMembershipAdmin(PlatformStaffAdmin):
     """Admins, operators and auditors; a superuser is an admin without a row here. A change counts at once."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import Actor, acting_as, all_tenants
 
-_TARGET = "auth.user"
+_TARGET = settings.AUTH_USER_MODEL.lower()
 
 
 def record_session_opened(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:

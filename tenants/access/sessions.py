@@ -10,6 +10,8 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest
 from django.utils import timezone
 
+from tenants.database.platform_settings import platform_settings
+
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
 # What a browser asks for when it opens a stream, and again whenever it was cut off.
 EVENT_STREAM = "text/event-stream"
@@ -31,7 +33,7 @@ def is_session_over(request: HttpRequest) -> bool:
         # Begun before sessions knew their age: it counts from now.
         request.session[BEGAN_AT] = request.session[SEEN_AT] = now
         return False
-    if now - began > settings.SESSION_COOKIE_AGE or now - seen > settings.SESSION_IDLE_SECONDS:
+    if now - began > settings.SESSION_COOKIE_AGE or now - seen > platform_settings.SESSION_IDLE_SECONDS:
         return True
     by_itself = "HX-Request" in request.headers or request.headers.get("Accept") == EVENT_STREAM
     if now - seen >= _TOUCH_SECONDS and not by_itself:

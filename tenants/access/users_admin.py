@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth import get_user_model
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.db.models import Count, Model, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
@@ -20,6 +21,7 @@ from tenants.access.permissions import Permission
 from tenants.audit.service import MASK, AuditTarget, record_audit
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.models import Membership, PlatformMembership
 
 SHOWN_MEMBERSHIPS = 20
@@ -73,11 +75,11 @@ class AccountAdmin(LoggedAdmin):
     add_permission = change_permission = Permission.PEOPLE_MANAGE
 
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+console_site.unregister(get_user_model())
+console_site.unregister(Group)
 
 
-@admin.register(User)
+@admin.register(get_user_model(), site=console_site)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
     """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
 
@@ -100,11 +102,11 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
     )
     readonly_fields = ("platform_role", "memberships", "is_active", "locked", "last_login", "date_joined")
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         places = Membership.objects.filter(user_id=OuterRef("pk")).order_by().values("user_id")
         count = Subquery(places.annotate(number=Count("pk")).values("number"))
         users = super().get_queryset(request).select_related("platform_membership")
-        counted: QuerySet[User] = users.annotate(tenant_count=Coalesce(count, 0))
+        counted: QuerySet[Any] = users.annotate(tenant_count=Coalesce(count, 0))
         return counted
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002
@@ -113,7 +115,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return super().user_change_password(request, id, form_url)
 
     @admin.display(description=gettext_lazy("Platform role"))
-    def platform_role(self, user: User) -> str:
+    def platform_role(self, user: Any) -> str:
         if user.is_superuser:
             return gettext("admin (superuser)")
         membership: PlatformMembership | None = getattr(user, "platform_membership", None)
@@ -124,14 +126,14 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         return int(user.tenant_count)
 
     @admin.display(description=gettext_lazy("Memberships"))
-    def memberships(self, user: User) -> str:
+    def memberships(self, user: Any) -> str:
         rows = Membership.objects.select_related("tenant").filter(user_id=user.pk).order_by("tenant__slug")
         return ", ".join(
             f"{row.tenant.slug} ({str(row.get_role_display()).lower()})" for row in rows[:SHOWN_MEMBERSHIPS]
         ) or gettext("none")
 
     @admin.display(description=gettext_lazy("Locked out"))
-    def locked(self, user: User) -> str:
+    def locked(self, user: Any) -> str:
         until = locked_until(user)
         return (
             gettext("until %(until)s UTC, after too many wrong passwords") % {"until": f"{until:%Y-%m-%d %H:%M}"}
@@ -146,7 +148,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         is_danger=True,
         is_offered=lambda user: user.is_active,
     )
-    def deactivate(self, request: HttpRequest, user: User, reason: str) -> str:
+    def deactivate(self, request: HttpRequest, user: Any, reason: str) -> str:
         deactivate_user(user=user, reason=reason)
         return gettext("%(user)s is logged out everywhere and cannot log in.") % {"user": user}
 
@@ -156,7 +158,7 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         asks_reason=True,
         is_offered=lambda user: not user.is_active,
     )
-    def activate(self, request: HttpRequest, user: User, reason: str) -> str:
+    def activate(self, request: HttpRequest, user: Any, reason: str) -> str:
         activate_user(user=user, reason=reason)
         return gettext("%(user)s may log in again.") % {"user": user}
 
@@ -166,6 +168,6 @@ class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] 
         asks_reason=True,
         is_offered=lambda user: locked_until(user) is not None,
     )
-    def unlock(self, request: HttpRequest, user: User, reason: str) -> str:
+    def unlock(self, request: HttpRequest, user: Any, reason: str) -> str:
         unlock_user(user=user, reason=reason)
         return gettext("The wrong passwords for %(user)s are forgotten.") % {"user": user}

@@ -36,11 +36,12 @@ from tenants.audit.filters import (
     told_actor,
 )
 from tenants.console.keyset import KeysetAdmin
+from tenants.console.site import console_site
 from tenants.limits.declared import HEAVY, costs
 from tenants.models import AuditLogEntry
 
 
-@admin.register(AuditLogEntry)
+@admin.register(AuditLogEntry, site=console_site)
 class AuditLogEntryAdmin(KeysetAdmin):
     """What people, keys and commands have done, newest first."""
 

@@ -16,7 +16,7 @@ from tenants.audit.pruning import erase_chain, prune_audit
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
-from tenants.database.conf import audit_minimum_days, erasure_grace_seconds
+from tenants.database.platform_settings import platform_settings
 from tenants.models import AuditHead, AuditLogEntry, AuditRemoval, AuditSeal
 
 BATCH_ENTRIES = 1_000
@@ -69,14 +69,18 @@ def _is_erasure_recorded(chain: UUID) -> bool:
             or entries.filter(action="tenant.erasure_cancelled", seal__sequence__gt=request.seal.sequence).exists()
         ):
             return False
-        return bool(request.seal.sealed_at <= read_moment() - timedelta(seconds=erasure_grace_seconds()))
+        return bool(
+            request.seal.sealed_at <= read_moment() - timedelta(seconds=platform_settings.ERASURE_GRACE_SECONDS)
+        )
 
 
 def _advance(removal: AuditRemoval) -> tuple[bool, bool]:
     """Prune one batch, or erase what is left of the chain; return whether that was all, and whether anything went."""
     is_erasure = removal.kind == AuditRemoval.Kind.ERASURE
     now = read_moment()
-    before = now + _A_DAY if is_erasure else min(removal.before, now - timedelta(days=audit_minimum_days()))
+    before = (
+        now + _A_DAY if is_erasure else min(removal.before, now - timedelta(days=platform_settings.AUDIT_MINIMUM_DAYS))
+    )
     with all_tenants():
         # Another auditor may have completed it, or may be at it.
         locked = (

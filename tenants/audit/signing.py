@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from tenants.database.platform_settings import platform_settings
+
 
 class SigningKeyMissingError(RuntimeError):
     """This process can verify and not sign: it has AUDIT_PUBLIC_KEYS and no AUDIT_SIGNING_KEY."""
@@ -23,12 +25,12 @@ class SigningKeyMissingError(RuntimeError):
 
 def is_signing_key_given() -> bool:
     """Whether the key comes from the environment; otherwise it is derived from SECRET_KEY, for development."""
-    return bool(settings.AUDIT_SIGNING_KEY)
+    return bool(platform_settings.AUDIT_SIGNING_KEY)
 
 
 def require_signing_key() -> None:
     """Raise ImproperlyConfigured or SigningKeyMissingError unless this process has a key to sign with that lasts."""
-    if not (is_signing_key_given() or settings.IS_SECRET_KEY_GIVEN):
+    if not (is_signing_key_given() or platform_settings.IS_SECRET_KEY_GIVEN):
         raise ImproperlyConfigured("Set AUDIT_SIGNING_KEY: the auditor signs with it.")
     _private_key()
 
@@ -62,7 +64,7 @@ def is_signed(message: bytes, *, signature: str, key_id: str) -> bool | None:
 
 def known_public_keys() -> dict[str, Ed25519PublicKey]:
     """The public keys of the present and of earlier signing keys, by id."""
-    texts = list(settings.AUDIT_PUBLIC_KEYS)
+    texts = list(platform_settings.AUDIT_PUBLIC_KEYS)
     if is_signing_key_given() or not texts:
         texts.append(public_key_text())
     return {key_id_of(text): _read_public_key(text) for text in texts}
@@ -74,8 +76,8 @@ def key_id_of(public_key: str) -> str:
 
 
 def _private_key() -> Ed25519PrivateKey:
-    given = settings.AUDIT_SIGNING_KEY
-    if not given and settings.AUDIT_PUBLIC_KEYS:
+    given = platform_settings.AUDIT_SIGNING_KEY
+    if not given and platform_settings.AUDIT_PUBLIC_KEYS:
         raise SigningKeyMissingError(SigningKeyMissingError.__doc__)
     return _read_private_key(given, settings.SECRET_KEY)
 

@@ -30,6 +30,7 @@ from redis.retry import Retry
 
 from tenants.cache import redis_guards
 from tenants.cache.redis_guards import CODE_BYTES, TIMEOUT_SECONDS, RefusalCount, breaker_of
+from tenants.database.platform_settings import platform_settings
 from tenants.signals import cache_asked
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class SharedCache[Value]:
 
 def kept_seconds() -> float:
     """How long each of the two keeps a value; 0: none does."""
-    return float(settings.CONFIGURATION_CACHE_SECONDS)
+    return float(platform_settings.CONFIGURATION_CACHE_SECONDS)
 
 
 class _Shared:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from tenants.database.platform_settings import platform_settings
+
 APP_ALIAS = DEFAULT_DB_ALIAS
 OWNER_ALIAS = "owner"
 AUDITOR_ALIAS = "auditor"
@@ -13,12 +15,12 @@ TENANT_SETTING = "app.tenant_id"
 
 def platform_role() -> str:
     """The role behind the door: it sees the rows of all tenants and cannot log in."""
-    return str(settings.DATABASE_PLATFORM_ROLE)
+    return str(platform_settings.DATABASE_PLATFORM_ROLE)
 
 
 def auditor_role() -> str:
     """Return the name of the login role that alone seals, signs and prunes the audit log."""
-    return str(settings.DATABASE_AUDITOR_ROLE)
+    return str(platform_settings.DATABASE_AUDITOR_ROLE)
 
 
 def door_role() -> str:
@@ -31,16 +33,6 @@ def app_role() -> str:
     return str(settings.DATABASES[APP_ALIAS]["USER"])
 
 
-def audit_minimum_days() -> int:
-    """Return for how many days after its seal the auditor refuses to prune an entry."""
-    return int(settings.AUDIT_MINIMUM_DAYS)
-
-
-def erasure_grace_seconds() -> int:
-    """How long an erasure that was asked for can be cancelled."""
-    return int(settings.ERASURE_GRACE_SECONDS)
-
-
 def default_max_concurrency() -> int:
     """The cap on a tenant's jobs in flight that a new plan begins with."""
-    return int(settings.TENANT_ISOLATED_TASK_CONCURRENCY)
+    return int(platform_settings.TENANT_ISOLATED_TASK_CONCURRENCY)

@@ -13,37 +13,12 @@ from django.db import migrations
 from psycopg import sql
 from psycopg.rows import namedtuple_row, scalar_row
 
-from tenants.database.conf import platform_role
 from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
 _PARTITIONS_WITHOUT = _SQL["find_partitions_without"]
-_SIGNATURES = ("public.create_partition(text, uuid, uuid)", "public.drop_partition(text)")
-
-
-class CreatePartitionFunctions(migrations.RunSQL):
-    """Create `create_partition` and `drop_partition`, callable by the platform role alone."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            sql=[_SQL["create_partition_function"], _SQL["drop_partition_function"]],
-            reverse_sql=[f"DROP FUNCTION {signature}" for signature in _SIGNATURES],
-        )
-
-    def deconstruct(self) -> tuple[str, list[Any], dict[str, Any]]:
-        return type(self).__name__, [], {}
-
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        super().database_forwards(app_label, schema_editor, from_state, to_state)
-        for signature in _SIGNATURES:
-            schema_editor.execute(f"REVOKE ALL ON FUNCTION {signature} FROM PUBLIC")
-            grant = sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(
-                sql.SQL(signature),
-                sql.Identifier(platform_role()),
-            )
-            schema_editor.execute(grant.as_string(schema_editor.connection.connection))
 
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:

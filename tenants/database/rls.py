@@ -116,23 +116,6 @@ class EnableRowSecurity(Operation):
             yield _policy(name, table, command, platform_role(), sql.SQL("true"))
 
 
-class DisableRowSecurity(EnableRowSecurity):
-    """Take row-level security off a table that is about to be dropped; the way back puts it on again."""
-
-    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        super().database_backwards(app_label, schema_editor, from_state, to_state)
-
-    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        super().database_forwards(app_label, schema_editor, from_state, to_state)
-
-    def describe(self) -> str:
-        return f"Disable row-level security on {self.model_name}"
-
-    @property
-    def migration_name_fragment(self) -> str:
-        return f"{self.model_name.lower()}_no_row_security"
-
-
 class AddCompositeForeignKey(Operation):
     """A foreign key over (tenant_id, id), so that no row can refer to another tenant's.
 

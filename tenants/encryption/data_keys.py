@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from uuid import UUID
 
 from django.apps import apps
-from django.conf import settings
 from django.contrib.postgres.functions import TransactionNow
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_noop
 
 from tenants.context import current_scope, tenant_context
 from tenants.database.ids import uuid7
+from tenants.database.platform_settings import platform_settings
 from tenants.encryption.envelope import (
     DataKey,
     MasterKeys,
@@ -79,12 +79,12 @@ class TenantKeys:
 
 def is_sealing() -> bool:
     """Whether values are sealed when they are written: whether there is a master key."""
-    return bool(settings.ENCRYPTION_MASTER_KEYS)
+    return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
 
 
 def master_keys() -> MasterKeys:
     """The keys of ENCRYPTION_MASTER_KEYS; ImproperlyConfigured for what is none."""
-    return _read_master_keys(tuple(settings.ENCRYPTION_MASTER_KEYS))
+    return _read_master_keys(tuple(platform_settings.ENCRYPTION_MASTER_KEYS))
 
 
 @lru_cache(maxsize=8)

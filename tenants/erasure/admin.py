@@ -13,12 +13,13 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.access.permissions import Permission
 from tenants.console.base import PlatformStaffAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.erasure.proof import verify_erasure
 from tenants.erasure.requests import cancel_erasure
 from tenants.models import ErasureStatus, TenantErasure
 
 
-@admin.register(TenantErasure)
+@admin.register(TenantErasure, site=console_site)
 class TenantErasureAdmin(PlatformStaffAdmin):
     """Looked at, cancelled while that is possible, and counted again; never changed."""
 

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from tenants.audit.service import AuditTarget, record_audit
 from tenants.context import all_tenants
 from tenants.database.clock import read_moment
-from tenants.database.conf import erasure_grace_seconds
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import ErasureNotFoundError, ErasureOpenError, ErasureRefusedError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.tenancy.pausing import actor_words, require_reason
@@ -35,7 +35,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
             slug_sha256=hash_slug(locked.slug),
             reason=kept,
             requested_by=actor_words(),
-            starts_at=now + timedelta(seconds=erasure_grace_seconds()),
+            starts_at=now + timedelta(seconds=platform_settings.ERASURE_GRACE_SECONDS),
         )
         try:
             with transaction.atomic():

@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminSelectWidget
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.limits.declared import Limit, Source, Span, State, limits
 from tenants.limits.service import clear_tenant_limit, set_tenant_limit
 from tenants.limits.usage_queries import UsageLine, read_usage
@@ -101,7 +102,7 @@ class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic 
     key = forms.ChoiceField(label=gettext_lazy("Limit"), choices=limit_choices, widget=UnfoldAdminSelectWidget)
 
 
-@admin.register(TenantLimit)
+@admin.register(TenantLimit, site=console_site)
 class TenantLimitAdmin(TenantScopedAdmin):
     """Overrides: what a tenant may instead of what its plan says, why, and until when."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from django.conf import settings
 from django.utils.translation import gettext_noop
 
+from tenants.database.platform_settings import platform_settings
 from tenants.limits.declared import Limit, Span
 
 API_KEYS: Final = Limit(
@@ -31,7 +31,7 @@ class RequestLimits:
 
 
 def _request_limits(name: str, titles: tuple[str, str], counts: tuple[str, str]) -> RequestLimits:
-    per_minute, burst = getattr(settings, f"{name.upper()}_REQUEST_RATE")
+    per_minute, burst = getattr(platform_settings, f"{name.upper()}_REQUEST_RATE")
     return RequestLimits(
         name,
         Limit(

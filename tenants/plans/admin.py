@@ -15,6 +15,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from tenants.access.permissions import Permission
 from tenants.console.base import OfItsPage, PlatformStaffAdmin
+from tenants.console.site import console_site
 from tenants.limits.admin import describe_limit
 from tenants.limits.declared import limits
 from tenants.models import Plan, PlanLimit, Tier
@@ -23,7 +24,7 @@ from tenants.plans.service import PLAN_FIELDS, PLANS, create_plan, create_tier, 
 from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, version_acts
 
 
-@admin.register(Tier)
+@admin.register(Tier, site=console_site)
 class TierAdmin(PlatformStaffAdmin):
     """Classes of service."""
 
@@ -103,7 +104,7 @@ class PlanForm(VersionForm):
         fields = ("slug", *PLAN_FIELDS)
 
 
-@admin.register(Plan)
+@admin.register(Plan, site=console_site)
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     """What tenants have bought. A change is felt by all tenants of the plan at once."""
 

@@ -30,8 +30,6 @@ PLAN_FIELDS = (
     "max_priority",
     "retry_rules",
 )
-# What a version says that was written before plans had the field.
-_SINCE: Content = {"retry_rules": {}}
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
@@ -118,8 +116,9 @@ class _Plans(Versioned[Plan]):
         }
 
     def check(self, plan: Plan, content: Mapping[str, Any]) -> None:
-        rules = content.get("retry_rules", {})
-        if not isinstance(rules, dict):  # Django takes what is empty for nothing, and asks no validator
+        if not isinstance(
+            content["retry_rules"], dict
+        ):  # Django takes what is empty for nothing, and asks no validator
             raise FieldInvalidError("retry_rules: It must be an object of rules by kind.")
         self._assign(copy(plan), content)
         for key, value in content["limits"].items():
@@ -136,16 +135,14 @@ class _Plans(Versioned[Plan]):
 
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
         limits: dict[str, Any] = content["limits"]
-        whole = {**_SINCE, **content}
-        rules = {f"retry_rules.{kind}": rule for kind, rule in whole["retry_rules"].items()}
-        return {name: whole[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
+        rules = {f"retry_rules.{kind}": rule for kind, rule in content["retry_rules"].items()}
+        return {name: content[name] for name in PLAN_FIELDS if name != "retry_rules"} | rules | limits
 
     def _assign(self, plan: Plan, content: Mapping[str, Any]) -> None:
         tier = Tier.objects.filter(pk=content["tier"]).first()
         if tier is None:
             raise PlanContentInvalidError("There is no tier %(tier)r any more.", {"tier": content["tier"]})
-        whole = {**_SINCE, **content}
-        assign(plan, {name: whole[name] for name in PLAN_FIELDS} | {"tier": tier})
+        assign(plan, {name: content[name] for name in PLAN_FIELDS} | {"tier": tier})
 
 
 PLANS = _Plans()

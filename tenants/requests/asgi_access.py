@@ -13,8 +13,9 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from tenants.exceptions import DatabaseUnavailableError
-from tenants.middleware import API_PREFIX, CONSOLE_PREFIX, find_access
+from tenants.middleware import find_access
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, limit_of_route
+from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 
 class BodyBounds(NamedTuple):

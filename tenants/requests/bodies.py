@@ -26,6 +26,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest
 from django.urls import Resolver404, resolve
 
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import BodiesBusyError, BodyTooLargeError, BodyTooSlowError, LengthRequiredError
 
 # Of a request without access, and of one with access to an address that takes no body.
@@ -55,7 +56,7 @@ class BodySpace:
     def take(self, owner: UUID | None, size: int) -> None:
         """Take so many bytes; raise `BodiesBusyError` if fewer are left, or left to the owner."""
         with self._lock:
-            is_full = self._taken.total() + size > settings.BODY_SPACE_BYTES
+            is_full = self._taken.total() + size > platform_settings.BODY_SPACE_BYTES
             if is_full or self._taken[owner] + size > largest_share():
                 raise BodiesBusyError
             self._taken[owner] += size
@@ -71,7 +72,7 @@ space = BodySpace()
 
 def largest_share() -> int:
     """Return how many bytes of the space one owner may take."""
-    return int(settings.BODY_SPACE_BYTES) // 2
+    return int(platform_settings.BODY_SPACE_BYTES) // 2
 
 
 class Share:
@@ -175,7 +176,7 @@ def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
 
 def seconds_for(size: int) -> float:
     """Return within how many seconds of a request's begin so many bytes of its body must have been sent."""
-    return float(settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
+    return float(platform_settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
 
 
 class Receipt:

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse
+
+from tenants.database.platform_settings import platform_settings
 
 # Where an ASGI request's scope has the way to let another in.
 LEAVE_ENTRANCE = "entrance.leave"
@@ -48,7 +49,7 @@ def let_go_of_connection() -> None:
 # is not kept waiting for a second more.
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 1.0
 # A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
-places = threading.BoundedSemaphore(settings.WAITS_PER_PROCESS)
+places = threading.BoundedSemaphore(platform_settings.WAITS_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)

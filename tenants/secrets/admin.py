@@ -14,6 +14,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import TenantSecret
 from tenants.secrets.service import check_secret, create_secret, delete_secret, require_master_key, rotate_secret
@@ -62,7 +63,7 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
         return values
 
 
-@admin.register(TenantSecret)
+@admin.register(TenantSecret, site=console_site)
 class TenantSecretAdmin(TenantScopedAdmin):
     """Credentials for requests to other hosts, by name."""
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext
 
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError, SettingsStaleError
 from tenants.models import Tenant, TenantSettings
 from tenants.settings.forms import SettingsForm, lines_of
@@ -23,7 +24,7 @@ from tenants.settings.service import change_settings
 LISTED_TENANTS = 100
 
 
-@admin.register(TenantSettings)
+@admin.register(TenantSettings, site=console_site)
 class TenantSettingsAdmin(ReadOnlyAdmin):
     """Members reach their own tenant's page, platform people choose a tenant first."""
 

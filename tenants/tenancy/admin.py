@@ -13,6 +13,7 @@ from tenants.access.people_queries import find_places
 from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.post_actions import post_action, until_of
+from tenants.console.site import console_site
 from tenants.erasure.requests import request_erasure
 from tenants.limits.admin import override_address, usage_panel
 from tenants.middleware import choose_tenant
@@ -28,7 +29,7 @@ from tenants.tenancy.service import (
 )
 
 
-@admin.register(Tenant)
+@admin.register(Tenant, site=console_site)
 class TenantAdmin(TenantScopedAdmin):
     """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
 

@@ -19,6 +19,7 @@ from scheduling.dispatch import broker
 from scheduling.models import LiveExecution, Worker
 from tenants.context import all_tenants
 from tenants.database.conf import APP_ALIAS
+from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 from tests.acceptance.packages import example, example_folder  # noqa: F401 - fixtures of this folder too
@@ -26,6 +27,7 @@ from tests.acceptance.processes import eventually
 from tests.acceptance.serving import SLOTS, START_SECONDS, Platform
 from tests.brokers import empty_database
 from tests.databases import TestDatabase, connect_as_owner
+from tests.platform_settings import override_platform_settings
 
 __all__ = ["SLOTS", "START_SECONDS", "Platform"]
 
@@ -59,7 +61,7 @@ def acceptance_database(
 def acceptance_broker_url(worker_id: str) -> str:
     """A database of the broker apart from the other tests' and from other test processes'."""
     number = 2 + int(worker_id.removeprefix("gw") or 0) if worker_id.startswith("gw") else 2
-    return urlunsplit(urlsplit(settings.REDIS_URL)._replace(path=f"/{number}"))
+    return urlunsplit(urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{number}"))
 
 
 @pytest.fixture(scope="session")
@@ -89,12 +91,10 @@ def db(
     django_db_setup: TestDatabase,
     django_db_blocker: DjangoDbBlocker,
     acceptance_broker_url: str,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[None]:
     """Real commits in the acceptance database: what a test writes is what the processes see."""
-    monkeypatch.setattr(settings, "REDIS_URL", acceptance_broker_url)
     broker._client.cache_clear()
-    with django_db_blocker.unblock():
+    with django_db_blocker.unblock(), override_platform_settings(REDIS_URL=acceptance_broker_url):
         acceptance_database.use()
         yield
         connections[APP_ALIAS].close()

@@ -10,10 +10,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from django.conf import settings
-
 from scheduling.models import Worker
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tests.acceptance.conftest import START_SECONDS, Platform
 from tests.acceptance.processes import ManagedProcess, eventually
 from tests.brokers import broker_administrator
@@ -30,7 +29,7 @@ def test_run_platform_keeps_its_services_running_and_stops_them_all(platform: Pl
     eventually(is_maintenance_served, within=START_SECONDS, what="the pool maintenance has a worker")
     services = eventually(lambda: len(found := services_of(supervisor)) == len(SERVICES) and found)
 
-    if settings.REDIS_ROLE_URLS:
+    if platform_settings.REDIS_ROLE_URLS:
         eventually(lambda: {"web", "dispatcher", "worker"} <= users_of_redis(address), what="each has its own user")
 
     os.kill(services["dispatch_jobs"], signal.SIGKILL)

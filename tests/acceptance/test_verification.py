@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 from celery import current_app
-from django.conf import settings
 
 from scheduling.conf import RUN_UPKEEP_TASK, UPKEEP_QUEUE
 from scheduling.dispatch import broker
 from scheduling.models import TenantUpkeepRun
 from scheduling.upkeep.tenant_runs import AUDIT_TASK, request_tenant_run
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import pause_tenant, resume_tenant
 from tests.acceptance.conftest import Platform
@@ -26,7 +26,7 @@ def unsealed(tenant: Tenant) -> bool:
 
 def publish(name: str, tenant_id: UUID | None = None) -> None:
     """As the request's own process would: this one's Celery speaks to the broker of the other tests."""
-    with current_app.connection_for_write(url=settings.REDIS_URL) as connection:
+    with current_app.connection_for_write(url=platform_settings.REDIS_URL) as connection:
         task = current_app.signature(RUN_UPKEEP_TASK)
         task.apply_async(args=[name, str(tenant_id)], queue=UPKEEP_QUEUE, ignore_result=True, connection=connection)
 

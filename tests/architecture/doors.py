@@ -8,10 +8,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"sweep_ended_runs"},
         "it looks for what the runs of all tenants have left behind",
     ),
-    "workloads/workflows/migrations/0003_versions.py": (
-        {"put_outcomes"},
-        "FORCE binds the owner, who completes the versions of all tenants",
-    ),
     "jobsplatform/demo/readings.py": (
         {"read_counts", "read_executions", "read_death_reasons", "read_runs"},
         "the demo compares its tenants with one another",
@@ -80,33 +76,10 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
         {"Command.handle"},
         "upkeep is the platform's, and so is its record",
     ),
-    "scheduling/migrations/0014_cfs_plan_versions.py": (
-        {"put_versions"},
-        "FORCE binds the owner, who writes first versions",
-    ),
-    "scheduling/migrations/0003_queues_and_plans.py": (
-        {"put_queues_and_plans", "take_queues_and_plans"},
-        "FORCE binds the owner, who writes these rows",
-    ),
-    "tenants/migrations/0017_auditor.py": ({"fill_counters"}, "FORCE binds the owner, who counts all tenants' chains"),
-    "tenants/migrations/0021_clear_is_staff.py": (
-        {"clear_is_staff"},
-        "Accounts of all tenants' members lose a flag that earlier versions set.",
-    ),
-    "tenants/migrations/0018_secrets.py": (
-        {"forget_plain_keys"},
-        "FORCE binds the owner, who clears all tenants' keys",
-    ),
-    "scheduling/migrations/0007_usage.py": ({"count_month"}, "FORCE binds the owner, who counts all tenants' work"),
-    "scheduling/migrations/0008_upkeep.py": (
-        {"put_clock", "put_retention", "take_retention"},
-        "FORCE binds the owner, who writes these rows",
-    ),
     "workloads/documents/management/commands/build_search_indexes.py": (
         {"large_datasets"},
         "it looks for the datasets of all tenants that have outgrown exact search",
     ),
-    "scheduling/migrations/0027_count_batches.py": ({"count_batches"}, "FORCE binds the owner, who counts all batches"),
     "scheduling/jobs/batches/folding.py": ({"fold_batches"}, "what has ended is all tenants'"),
     "scheduling/jobs/batches/firing.py": (
         {"fire_batches"},
@@ -132,19 +105,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "workloads/files/state_checks.py": (
         {"look_at_files", "look_at_use", "look_at_references"},
         "the files of all tenants are compared with the storage and with what refers to them",
-    ),
-    "workloads/documents/migrations/0005_indexed_anew.py": (
-        {"put_models"},
-        "FORCE binds the owner, who says of all tenants' documents which model they have",
-    ),
-    "workloads/documents/migrations/0004_contents.py": (
-        {"put_contents"},
-        "FORCE binds the owner, who makes contents of all tenants' files",
-    ),
-    "scheduling/migrations/0011_cost_predictor.py": ({"begin_sums"}, "FORCE binds the owner, who begins all sums"),
-    "workloads/documents/migrations/0003_space.py": (
-        {"put_space", "take_space"},
-        "FORCE binds the owner, who counts all tenants' documents",
     ),
     "workloads/documents/state_checks.py": (
         {"look_at_chunks"},
@@ -174,15 +134,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/what_if/recent_load.py": (
         {"read_recent_load"},
         "a what-if replays what all tenants of a pool have had to do; only who may see the platform's numbers asks it.",
-    ),
-    "scheduling/migrations/0018_suspended_jobs.py": (
-        {"put_suspended_jobs"},
-        "FORCE binds the owner, who lists what is suspended",
-    ),
-    "scheduling/migrations/0010_fair_keys.py": ({"give_lines_back"}, "FORCE binds the owner, who gives back all lines"),
-    "scheduling/migrations/0013_messages.py": (
-        {"count_executions"},
-        "on the way back all that is in flight is counted",
     ),
     "scheduling/plans/queries.py": ({"open_reroute"}, "routing is the platform's"),
     "scheduling/management/commands/move_backlog.py": ({"Command.handle"}, "what waits is all tenants'"),
@@ -311,15 +262,8 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
     "scheduling/worker/preloading.py": ({"kinds_served"}, "what a pool serves is no tenant's affair"),
     "tenants/tenancy/api.py": ({"PlatformTenantViewSet.list"}, "the platform's people see all tenants"),
     "tenants/middleware.py": ({"_context_of"}, "platform staff that names no tenant works through the door"),
-    "tenants/migrations/0010_plan_versions.py": ({"put_versions"}, "FORCE binds the owner, who writes first versions"),
-    "tenants/migrations/0012_stops_by_platform.py": (
-        {"name_who_stopped"},
-        "FORCE binds the owner, who says of all tenants' stops whose they are",
-    ),
-    "tenants/migrations/0003_tiers_and_plans.py": (
-        {"put_tiers_and_plans", "take_tiers_and_plans"},
-        "FORCE binds the owner, who writes these rows",
-    ),
+    "tenants/migrations/_seeds.py": ({"create_plans"}, "FORCE binds the owner, who writes the first plans"),
+    "scheduling/migrations/_seeds.py": ({"create_queues"}, "FORCE binds the owner, who writes the first queues"),
     "tenants/database/rls.py": (
         {"AddCompositeForeignKey._refuse_orphans"},
         "under FORCE the owner would count no orphans at all",
@@ -364,10 +308,6 @@ EXPECTED: dict[str, tuple[set[str], str]] = {
             "revoke_platform_role",
         },
         "accounts and platform roles are no tenant's",
-    ),
-    "tenants/migrations/0005_audit_chain.py": (
-        {"queue_old_entries"},
-        "FORCE binds the owner, who queues the entries of all tenants",
     ),
     "tenants/access/session_acts.py": ({"_record"}, "an account is no tenant's, nor are its log-ins"),
     "tenants/audit/export.py": (

@@ -16,8 +16,6 @@ PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
 # A statement on the driver's own connection goes past the wrapper that begins a scope's transaction.
 REACH_THE_DRIVER = {
     "scheduling/worker/heartbeat.py",  # its socket
-    "tenants/database/auditor_policies.py",  # composes statements
-    "tenants/database/partitions.py",  # composes statements
     "tenants/database/prepared.py",
     "tenants/database/rls.py",  # composes statements
     "tenants/transactions.py",

@@ -110,7 +110,7 @@ def served(folder: Path) -> Iterator[Target]:
     database = TestDatabase("fuzz")
     database.create()
     files = folder / "files"
-    settings.MEDIA_ROOT = settings.FILES_ROOT = files
+    settings.MEDIA_ROOT = files
     world = make_world()
     environment = os.environ | database.urls()
     environment |= {"SECRET_KEY": settings.SECRET_KEY, "FILES_ROOT": str(files)}

@@ -10,7 +10,6 @@ from uuid import uuid4
 
 from celery import current_app, signature
 from celery.utils.imports import instantiate
-from django.conf import settings
 from kombu import Connection, Queue
 from kombu.transport import redis as redis_transport
 from kombu.utils.uuid import uuid
@@ -19,6 +18,7 @@ from redis import Redis
 from scheduling import signals
 from scheduling.celery import tasks as upkeep
 from scheduling.celery.strangers import TolerantChannel, guarded_strategy
+from tenants.database.platform_settings import platform_settings
 
 
 def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
@@ -45,7 +45,7 @@ def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) ->
 def published(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
     """Return a message as the platform publishes it, taken from Redis by the attacker."""
     name = f"attack.{uuid4().hex}"
-    with Connection(settings.REDIS_URL) as connection, Redis.from_url(settings.REDIS_URL) as client:
+    with Connection(platform_settings.REDIS_URL) as connection, Redis.from_url(platform_settings.REDIS_URL) as client:
         with connection.Producer() as producer:
             signature(task, app=current_app).apply_async(
                 args=args, kwargs=kwargs, queue=Queue(name), producer=producer, headers=headers, ignore_result=True
@@ -100,8 +100,8 @@ def receive(*messages: bytes, within: float = 5) -> list[str]:
     try:
         with (
             patch.object(redis_transport.Transport, "Channel", TolerantChannel),
-            Redis.from_url(settings.REDIS_URL) as client,
-            Connection(settings.REDIS_URL) as connection,
+            Redis.from_url(platform_settings.REDIS_URL) as client,
+            Connection(platform_settings.REDIS_URL) as connection,
             connection.SimpleQueue(Queue(name)) as simple,
             # The connection is the attack's own, and its transaction.
             patch.object(upkeep, "check_connection"),
@@ -130,8 +130,8 @@ def receive_as_foreign(message: bytes) -> tuple[float, bool]:
     consumer = _consumer()
     name = f"attack.{uuid4().hex}"
     with (
-        Redis.from_url(settings.REDIS_URL) as client,
-        Connection(settings.REDIS_URL) as connection,
+        Redis.from_url(platform_settings.REDIS_URL) as client,
+        Connection(platform_settings.REDIS_URL) as connection,
         connection.SimpleQueue(Queue(name)) as simple,
     ):
         client.lpush(name, message)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.limits.declared import SEARCH, costs
 from tenants.settings.schema import settings_of
@@ -40,7 +41,7 @@ class SearchForm(forms.Form):
     top_k = forms.IntegerField(min_value=1, max_value=MAX_TOP_K, initial=5, label=gettext_lazy("Results"))
 
 
-@admin.register(Dataset)
+@admin.register(Dataset, site=console_site)
 class DatasetAdmin(TenantScopedAdmin):
     """Datasets with their settings; documents are uploaded on the documents' own page."""
 
@@ -123,7 +124,7 @@ class DatasetAdmin(TenantScopedAdmin):
         return TemplateResponse(request, "retrieval/admin/search.html", context)
 
 
-@admin.register(Chunk)
+@admin.register(Chunk, site=console_site)
 class ChunkAdmin(ReadOnlyAdmin):
     """Chunks, to look at."""
 

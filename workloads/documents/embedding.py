@@ -12,11 +12,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import Dependency, PermanentError, TransientError
 from scheduling.kit.http import Limits, NoAnswerError, send
+from tenants.database.platform_settings import platform_settings
 from workloads.model_endpoints.refusals import EndpointName, body_has_error, error_of
 
 if TYPE_CHECKING:
@@ -168,10 +168,10 @@ def normalise(vectors: Vectors) -> Vectors:
 
 def _make_api_embedder() -> Embedder:
     return ApiEmbedder(
-        url=settings.EMBEDDING_API_URL,
-        key=settings.EMBEDDING_API_KEY,
-        model=settings.EMBEDDING_MODEL,
-        dimensions=settings.EMBEDDING_DIMENSIONS,
+        url=platform_settings.EMBEDDING_API_URL,
+        key=platform_settings.EMBEDDING_API_KEY,
+        model=platform_settings.EMBEDDING_MODEL,
+        dimensions=platform_settings.EMBEDDING_DIMENSIONS,
     )
 
 
@@ -181,16 +181,15 @@ _PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai
 @cache
 def get_embedder() -> Embedder:
     """The embedder that the settings choose, made once a process."""
-    make = _PROVIDERS.get(settings.EMBEDDING_PROVIDER)
+    provider = platform_settings.EMBEDDING_PROVIDER
+    make = _PROVIDERS.get(provider)
     if make is None:
-        raise ImproperlyConfigured(
-            f"EMBEDDING_PROVIDER is {settings.EMBEDDING_PROVIDER!r}; it must be one of {', '.join(_PROVIDERS)}."
-        )
+        raise ImproperlyConfigured(f"EMBEDDING_PROVIDER is {provider!r}; it must be one of {', '.join(_PROVIDERS)}.")
     return make()
 
 
 def current_model_name() -> str:
     """The name of the model in use, without loading it."""
-    if settings.EMBEDDING_PROVIDER == "local":
+    if platform_settings.EMBEDDING_PROVIDER == "local":
         return LocalEmbedder.name
     return get_embedder().name

@@ -15,6 +15,7 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from workloads.files.forms import ManyFilesField
@@ -42,7 +43,7 @@ class UploadForm(forms.Form):
         self.fields["files"] = ManyFilesField(help_text=gettext("Of any type; at most 50 MiB each."))
 
 
-@admin.register(UploadedFile)
+@admin.register(UploadedFile, site=console_site)
 class UploadedFileAdmin(ReadOnlyAdmin):
     """Files that tenants have uploaded; every change is an act."""
 

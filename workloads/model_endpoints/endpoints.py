@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from django.conf import settings
-
 from scheduling.kit.base import MAX_DEPENDENCY_CHARACTERS, Dependency, PermanentError
 from scheduling.kit.http import HeaderValue, SecretText, read_target
+from tenants.database.platform_settings import platform_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,13 @@ def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> M
     """The tenant's own endpoint where it names one, else the operator's; PermanentError where there is none."""
     if url:
         return ModelEndpoint(url.rstrip("/"), key, model)
-    if not settings.LLM_API_URL:
+    if not platform_settings.LLM_API_URL:
         raise PermanentError(
             "There is no model endpoint: neither the tenant nor the platform names one.", code="no_model"
         )
     return ModelEndpoint(
-        settings.LLM_API_URL.rstrip("/"), settings.LLM_API_KEY, model or settings.LLM_MODEL, is_shared=True
+        platform_settings.LLM_API_URL.rstrip("/"),
+        platform_settings.LLM_API_KEY,
+        model or platform_settings.LLM_MODEL,
+        is_shared=True,
     )

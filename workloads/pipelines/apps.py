@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
+import workloads.pipelines.platform_settings  # noqa: F401 - declares the keys that this app reads
+
 
 class RagPipelineConfig(AppConfig):
     """The kind rag_pipeline with its tables, API, admin and upkeep."""

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_noop
 
 from scheduling.kit.base import Complete, JobContext, Outcome, PermanentError, TaskProcessor, Yielded
+from tenants.database.platform_settings import platform_settings
 from workloads.documents.embedding import get_embedder
 from workloads.documents.exceptions import BatchTooLargeError
 from workloads.documents.extraction.errors import SandboxUnavailableError
 from workloads.documents.one_item import steps
 from workloads.pipelines import repository
-from workloads.pipelines.conf import threads
 from workloads.pipelines.crew import Crew
 from workloads.pipelines.pace import Pace
 from workloads.pipelines.performance import MEMORY_CLASS, Performance
@@ -60,7 +60,9 @@ class RagPipeline(TaskProcessor):
         entities, ended = repository.read_entities(plan), repository.count_ended(plan)
         context.log("run begins", entities=len(entities), ended=ended)
         with Crew() as crew:
-            performance = Performance(context, plan, entities, crew, Pace(threads()), ended=ended)
+            performance = Performance(
+                context, plan, entities, crew, Pace(platform_settings.PIPELINE_THREADS), ended=ended
+            )
             while performance.has_work:
                 performance.go_on()
                 is_turn_over = context.should_yield() or time.monotonic() > ends_at

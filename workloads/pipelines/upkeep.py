@@ -10,9 +10,9 @@ from psycopg.rows import scalar_row
 
 from scheduling.upkeep.registry import Budget, Step, UpkeepTask
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
-from workloads.pipelines.conf import kept_for
 from workloads.pipelines.ending import end_runs
 from workloads.pipelines.models import OPEN_RUNS, PipelineRun
 
@@ -50,7 +50,9 @@ def _close_entities(after: str, rows: int) -> Step:
 def prune_runs(budget: Budget) -> Step:
     """Delete ended runs with their entities when their time is over; documents stay."""
     with all_tenants():
-        old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(ended_at__lt=Now() - kept_for())
+        old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(
+            ended_at__lt=Now() - timedelta(days=platform_settings.PIPELINE_RUN_DAYS)
+        )
         ids = list(old.order_by("ended_at").values_list("pk", flat=True)[:RUNS_PER_STEP])
         PipelineRun.objects.filter(pk__in=ids).delete()
     return Step({"runs_removed": len(ids)}, has_more=len(ids) == RUNS_PER_STEP)

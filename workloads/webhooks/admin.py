@@ -17,6 +17,7 @@ from tenants.access.permissions import Permission
 from tenants.console.base import TenantScopedAdmin
 from tenants.console.keyset import KeysetAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from workloads.webhooks.forms import WebhookForm
 from workloads.webhooks.models import Delivery, Webhook
 from workloads.webhooks.service import (
@@ -30,7 +31,7 @@ from workloads.webhooks.service import (
 )
 
 
-@admin.register(Webhook)
+@admin.register(Webhook, site=console_site)
 class WebhookAdmin(TenantScopedAdmin):
     """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
 
@@ -102,7 +103,7 @@ class WebhookAdmin(TenantScopedAdmin):
         return response
 
 
-@admin.register(Delivery)
+@admin.register(Delivery, site=console_site)
 class DeliveryAdmin(KeysetAdmin):
     """Attempts to deliver, newest first."""
 

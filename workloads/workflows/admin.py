@@ -19,6 +19,7 @@ from tenants.access.permissions import Permission
 from tenants.audit.diffs import diff_documents
 from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.versions.admin import SHOWN_VERSIONS, VERSION_FIELDS, VersionsMixin, is_preview, version_acts
@@ -31,7 +32,7 @@ from workloads.workflows.service import WORKFLOWS, add_version, create_workflow,
 _FIELDS = ("name", "description", "definition")
 
 
-@admin.register(Workflow)
+@admin.register(Workflow, site=console_site)
 class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
     """Workflows of the scope of the moment; a changed definition becomes the next version."""
 
@@ -206,7 +207,7 @@ class ShownStateFilter(admin.SimpleListFilter):
         return queryset.filter(shown_state=self.value()) if self.value() in ApprovalState.values else queryset
 
 
-@admin.register(Approval)
+@admin.register(Approval, site=console_site)
 class ApprovalAdmin(ReadOnlyAdmin):
     """The inbox: what runs ask, the newest first; answering is an act."""
 

@@ -20,11 +20,12 @@ from scheduling.models import Batch
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 
 _COUNTERS = ("total", "completed", "failed", "cancelled", "pruned")
 
 
-@admin.register(Batch)
+@admin.register(Batch, site=console_site)
 class BatchAdmin(KeysetAdmin):
     """The batches of the scope of the moment, newest first."""
 

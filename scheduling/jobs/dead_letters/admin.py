@@ -33,6 +33,7 @@ from scheduling.models import BulkOperation, DeadLetter, Job
 from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 
 GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
 
@@ -121,7 +122,7 @@ def _edited(letter: DeadLetter) -> Edited:
     )
 
 
-@admin.register(DeadLetter)
+@admin.register(DeadLetter, site=console_site)
 class DeadLetterAdmin(DeadLetterPages):
     """The dead letters of the scope of the moment, newest first."""
 

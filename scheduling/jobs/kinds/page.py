@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext, gettext_noop
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 
 from scheduling.jobs.kinds.service import JobKind, list_job_kinds
 from tenants.access.caller import access_of
+from tenants.console.site import console_site
 
 MEMORY_WORDS = {"small": gettext_noop("small"), "medium": gettext_noop("medium"), "large": gettext_noop("large")}
 TEMPLATE = "scheduling/dashboards/job_kinds.html"
@@ -22,7 +22,7 @@ TEMPLATE = "scheduling/dashboards/job_kinds.html"
 def job_kinds_page(request: HttpRequest) -> HttpResponse:
     """What is installed, as the tenant of the moment meets it."""
     kinds = list_job_kinds(tenant=access_of(request).tenant)
-    context = admin.site.each_context(request) | {
+    context = console_site.each_context(request) | {
         "title": gettext("Job kinds"),
         "rows": [(_told(kind), json.dumps(kind.payload_schema, indent=2, ensure_ascii=False)) for kind in kinds],
     }

@@ -19,6 +19,7 @@ from scheduling.models import RoutingRule, RoutingTarget
 from scheduling.topology.service import RULE_FIELDS, create_routing_rule, update_routing_rule
 from tenants.access.permissions import Permission
 from tenants.console.base import OfItsPage, PlatformStaffAdmin
+from tenants.console.site import console_site
 from tenants.exceptions import FieldInvalidError
 
 
@@ -53,7 +54,7 @@ class RoutingTargetInline(OfItsPage, TabularInline):
         return without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
 
 
-@admin.register(RoutingRule)
+@admin.register(RoutingRule, site=console_site)
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
     """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
 

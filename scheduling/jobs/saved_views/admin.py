@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
@@ -80,9 +80,9 @@ class SavedViewPages(KeysetAdmin):
         return _done(request, act, address_of(JobFilter()))
 
 
-def _person(request: HttpRequest) -> User:
+def _person(request: HttpRequest) -> AbstractBaseUser:
     """Who asks; the guard before each view lets nobody else through."""
-    assert isinstance(request.user, User)
+    assert isinstance(request.user, AbstractBaseUser)
     return request.user
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from psycopg.rows import namedtuple_row
 
 from scheduling.breakers.rules import CircuitState
-from scheduling.conf import lease_seconds
 from scheduling.dispatch.locked_tenants import locked_since
 from scheduling.fairness.gcra import Rate, take
 from scheduling.kit import registry
 from scheduling.limits.declared import WORKER_SECONDS
 from scheduling.models import Job
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.usage import allowed_for
@@ -89,7 +89,7 @@ def read_standing(job: Job) -> Standing:
     with all_tenants(has_savepoint=False):  # what the pool has in flight is of all tenants
         with prepared_cursor(namedtuple_row) as cursor:
             values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
-            values |= {"kind": job.kind, "lease_seconds": lease_seconds(), "usage": WORKER_SECONDS.key}
+            values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
             cursor.execute(_READ_STANDING, values)
             row = cursor.fetchone()
         allowed = allowed_for(job.tenant_id, WORKER_SECONDS)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from django.conf import settings
-
 from scheduling.kit.http.addresses import OPENABLE, Address, refused_class_of
 from scheduling.kit.http.errors import AddressRefusedError, UrlRefusedError
 from scheduling.kit.http.targets import Target, read_target
+from tenants.database.platform_settings import platform_settings
 from tenants.translation import translate
 
 
@@ -66,7 +65,9 @@ class Policy:
 
 def current_policy() -> Policy:
     """The policy of the settings as they are now."""
-    return _policy_of(tuple(settings.OUTGOING_HTTP_PORTS), tuple(settings.OUTGOING_HTTP_ALLOWED_HOSTS))
+    return _policy_of(
+        tuple(platform_settings.OUTGOING_HTTP_PORTS), tuple(platform_settings.OUTGOING_HTTP_ALLOWED_HOSTS)
+    )
 
 
 @lru_cache(maxsize=16)

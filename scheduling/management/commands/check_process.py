@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from scheduling.conf import lease_seconds
 from scheduling.fleet.queries import ROLES
 from scheduling.worker.watchdog import read_heartbeat_age
+from tenants.database.platform_settings import platform_settings
 
 
 class Command(BaseCommand):
@@ -24,6 +24,6 @@ class Command(BaseCommand):
         role, age = options["role"], read_heartbeat_age(options["role"])
         if age is None:
             raise CommandError(f"No {role} has written a heartbeat file.")
-        if age > lease_seconds():
+        if age > platform_settings.LEASE_SECONDS:
             raise CommandError(f"The last heartbeat of a {role} was {age:.0f} s ago.")
         self.stdout.write(f"The last heartbeat of a {role} was {age:.1f} s ago.")

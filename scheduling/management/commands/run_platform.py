@@ -16,13 +16,15 @@ from urllib.parse import urlsplit, urlunsplit
 from django.conf import settings
 from django.db import connection
 
-from scheduling.dispatch.broker import app_name
+from scheduling.celery.app import app_name
 from scheduling.fleet.serving import ServingCommand
 from scheduling.fleet.supervisor import Service, stop_event, supervise
 from scheduling.observability.metrics import MULTIPROCESS_VARIABLE
 from tenants.audit.signing import public_key_text
 from tenants.checks import DATABASE_AWAY
+from tenants.database.platform_settings import platform_settings
 from tenants.management.arguments import positive
+from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_SECONDS = 60.0
 # Where nothing answers.
@@ -92,15 +94,15 @@ class Command(ServingCommand):
             if time.monotonic() > until or stopped.wait(0.2):
                 return
         base = f"http://{bind}"
-        self.stdout.write(f"Console: {base}/admin/\nAPI:     {base}/api/v1/")
+        self.stdout.write(f"Console: {base}{CONSOLE_PREFIX}\nAPI:     {base}{API_V1_PREFIX}")
         self.stdout.flush()
 
 
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
     """Return these variables and empty them in the environment that services inherit, which then ignore `.env`."""
     # What verifies has the public key instead.
-    if settings.AUDIT_SIGNING_KEY:
-        os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*settings.AUDIT_PUBLIC_KEYS, public_key_text()})
+    if platform_settings.AUDIT_SIGNING_KEY:
+        os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     taken = {name: os.environ[name] for name in names if name in os.environ}
     os.environ.update(dict.fromkeys(names, ""))
     return taken
@@ -108,7 +110,7 @@ def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
 
 def _broker_of(role: str) -> dict[str, str]:
     """Return the role's own login at the server of REDIS_URL, and hide those of the others."""
-    given, own = urlsplit(settings.REDIS_URL), urlsplit(settings.REDIS_ROLE_URLS.get(role, ""))
+    given, own = urlsplit(platform_settings.REDIS_URL), urlsplit(platform_settings.REDIS_ROLE_URLS.get(role, ""))
     if (own.hostname, own.port) != (given.hostname, given.port):
         return {"REDIS_ROLE_URLS": ""}
     return {"REDIS_URL": urlunsplit(own._replace(path=given.path)), "REDIS_ROLE_URLS": ""}

@@ -6,13 +6,13 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
 from tenants.access.api_keys import issue_api_key
 from tenants.access.permissions import DEVELOPER_KEY_SCOPES, KEY_PERMISSIONS
 from tenants.context import acting_as, command_actor
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import DomainError
 from tenants.tenancy.queries import find_tenant
 
@@ -82,7 +82,7 @@ def _scopes(names: list[str]) -> set[str]:
 def _expiry(days: int | None) -> datetime | None:
     if days is None:
         return None
-    most = settings.API_KEY_MAX_DAYS
+    most = platform_settings.API_KEY_MAX_DAYS
     if not 1 <= days <= most:
         raise CommandError(f"--expires-in-days: give a number from 1 to {most}.")
     # Less than the most by the seconds that pass until it is checked.

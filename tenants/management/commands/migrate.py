@@ -7,8 +7,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands.migrate import Command as MigrateCommand
+from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from tenants.database.conf import OWNER_ALIAS
+
+_FIRST = ("tenants", "0001_initial")
 
 
 class Command(MigrateCommand):
@@ -21,4 +25,15 @@ class Command(MigrateCommand):
     def execute(self, *args: Any, **options: Any) -> str | None:
         if options["database"] == OWNER_ALIAS and OWNER_ALIAS not in settings.DATABASES:
             raise CommandError("Migrations run as the owner of the tables: set DATABASE_OWNER_URL.")
+        refuse_foreign_history(options["database"])
         return super().execute(*args, **options)
+
+
+def refuse_foreign_history(alias: str) -> None:
+    """Raise CommandError if the tables were made by migrations that do not begin with this version's first one."""
+    applied = MigrationRecorder(connections[alias]).applied_migrations()
+    if _FIRST not in applied and any(app == _FIRST[0] for app, _ in applied):
+        raise CommandError(
+            "This database was made by a development version before 1.0, and there is no upgrade from it."
+            " Create a new database; for `make dev`, stop it and delete the folder var/dev."
+        )

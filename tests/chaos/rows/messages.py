@@ -16,13 +16,13 @@ from abc import abstractmethod
 from typing import Any
 
 import redis
-from django.test import override_settings
 
 from tenants.settings.schema import _kept as kept_settings
 from tenants.settings.schema import settings_of
 from tests.chaos.load import Traffic
 from tests.chaos.row import Field, Row
 from tests.chaos.stack import NAMES, Shape, Stack
+from tests.platform_settings import override_platform_settings
 
 # Where the dispatcher and web servers write, and where the workers read.
 OUT, IN = 2, 0
@@ -219,7 +219,7 @@ def forge_settings(stack: Stack) -> None:
 def read_zone(stack: Stack) -> str:
     """The tenant's time zone as a process of the platform reads it: this one is."""
     forge_settings(stack)
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         return str(settings_of(stack.tenants[0].pk)["timezone"])
 
 

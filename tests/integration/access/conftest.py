@@ -10,12 +10,13 @@ from django.db import connection
 from django.test import override_settings
 
 from tests.integration.access.world import MASTER_KEY, World, make_world
+from tests.platform_settings import override_platform_settings
 
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
     """Tenants, roles and rows; what a test uploads goes with it."""
-    with override_settings(MEDIA_ROOT=tmp_path, ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         world = make_world()
         with connection.cursor() as cursor:
             # What some services set for their transaction, a test's transaction outlives.

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import transaction
-from django.test import override_settings
 from django.urls import reverse
 
 from scheduling.models import Job
@@ -17,6 +16,7 @@ from tenants.context import all_tenants
 from tests.access import routes, table
 from tests.access.routes import API_PREFIX, Line, Page
 from tests.integration.access.world import KEYS, PLATFORM, World
+from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
 HOLDERS = routes.holders()
@@ -204,7 +204,7 @@ def test_the_console_knows_nothing_of_foreign_rows(world: World, role: str) -> N
 @pytest.mark.parametrize("role", table.ROLES)
 def test_the_plain_routes_do_what_the_table_says(world: World, role: str) -> None:
     client = (world.api if role in KEYS else world.console)[role]
-    with override_settings(METRICS_TOKEN="known to nobody here"):
+    with override_platform_settings(METRICS_TOKEN="known to nobody here"):
         for line in routes.lines(table.PLAIN):
             answer = ask(client, line.method, line.path)
             wanted = line.status or OK

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import Client, override_settings
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -30,6 +30,7 @@ from tenants.secrets.service import create_secret
 from tenants.tenancy.service import create_tenant
 from tests.integration.console.conftest import Work, make_work
 from tests.keys import issue_api_key
+from tests.platform_settings import override_platform_settings
 from workloads.documents.indexing.uploads import upload_documents
 from workloads.documents.service import create_dataset
 from workloads.files.service import upload_files
@@ -121,7 +122,7 @@ def _make_rows(tenant: Tenant, member: User) -> dict[str, Any]:
         seconds=0.1,
         status=200,
     )
-    with override_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+    with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         secret = create_secret(tenant=tenant, name="api", value="the secret of the world", hosts=["api.example.com"])
     schedule = create_schedule(tenant=tenant, values={"name": "nightly", "kind": "noop", "cron": "30 2 * * *"})
     with tenant_context(tenant):

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 from scheduling.models import Job
 from tenants.context import all_tenants
 from tests.person import client_of
+from tests.platform_settings import ChangePlatformSettings
 
 JOBS = "/api/v1/jobs/"
 BULK = f"{JOBS}bulk/"
@@ -173,8 +174,10 @@ def test_what_no_kind_would_take_is_refused_with_its_code(acme_api: APIClient, b
     assert_refused(acme_api.post(JOBS, body), 422, code)
 
 
-def test_diagnostic_kinds_are_unknown_unless_the_setting_is_on(acme_api: APIClient, settings: Any) -> None:
-    settings.DIAGNOSTIC_KINDS = False
+def test_diagnostic_kinds_are_unknown_unless_the_setting_is_on(
+    acme_api: APIClient, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(DIAGNOSTIC_KINDS=False)
     assert_refused(acme_api.post(JOBS, {"kind": "crash"}), 422, "kind_unknown")
 
 

@@ -17,6 +17,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, MAX_TEXT_BYTES, MAX_UPLOAD_BYTES, Share, limit_of_route
+from tests.platform_settings import ChangePlatformSettings
 
 JOBS = "/api/v1/jobs/"
 BODY = b'{"kind": "noop"}'
@@ -134,12 +135,12 @@ def test_form_of_the_log_in_is_refused_unread_if_it_is_large(transactional_db: N
 def test_body_beyond_the_room_of_the_process_is_refused(
     transactional_db: None,
     acme_api: APIClient,
-    settings: Any,
+    change_platform_settings: ChangePlatformSettings,
     space_of_process: int,
     status: int,
     code: str,
 ) -> None:
-    settings.BODY_SPACE_BYTES = space_of_process
+    change_platform_settings(BODY_SPACE_BYTES=space_of_process)
     form = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n'
     body = form % (b" " * 1024 * 1024)
     with Share("") as one, Share("") as another:
@@ -163,9 +164,13 @@ def test_body_beyond_the_room_of_the_process_is_refused(
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("taken_by", ["the same tenant", "another tenant"])
 def test_tenant_takes_half_of_the_room_at_most(
-    transactional_db: None, acme_api: APIClient, acme: Tenant, settings: Any, taken_by: str
+    transactional_db: None,
+    acme_api: APIClient,
+    acme: Tenant,
+    change_platform_settings: ChangePlatformSettings,
+    taken_by: str,
 ) -> None:
-    settings.BODY_SPACE_BYTES = 8 * 1024 * 1024
+    change_platform_settings(BODY_SPACE_BYTES=8 * 1024 * 1024)
     body = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n--x--\r\n' % (b" " * 1024 * 1024)
     with Share("") as other:
         other.take(3 * 1024 * 1024, owner=acme.pk if taken_by == "the same tenant" else UUID(int=1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,6 +20,7 @@ from tenants.limits.declared import format_moment, month_end, month_of
 from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import reload, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -196,8 +196,8 @@ def test_the_rate_of_one_tenant_is_not_anothers(acme: Tenant, acme_api: APIClien
 
 
 @pytest.fixture
-def redis_away(settings: Any) -> Iterator[None]:
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+def redis_away(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
     rate_buckets._script.cache_clear()
     yield
     rate_buckets._script.cache_clear()

@@ -10,7 +10,6 @@ from unittest.mock import patch
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from jobsplatform import middleware
@@ -21,6 +20,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.middleware import TenantMiddleware
 from tenants.models import Role, Tenant
 from tenants.plans.service import update_plan
+from tests.platform_settings import ChangePlatformSettings
 from tests.request_rates import default_rate, give_real_rates, own_buckets, real_anonymous_rate
 
 pytestmark = pytest.mark.django_db
@@ -179,8 +179,10 @@ def test_second_log_in_gives_no_second_bucket(acme: Tenant, acme_user: User) -> 
         assert session.post(CHECK, {}).status_code == status
 
 
-def test_people_of_the_platform_draw_on_no_tenants_bucket(acme: Tenant, staff: User, settings: Settings) -> None:
-    settings.SESSION_REQUEST_RATE = default_rate("session")
+def test_people_of_the_platform_draw_on_no_tenants_bucket(
+    acme: Tenant, staff: User, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(SESSION_REQUEST_RATE=default_rate("session"))
     set_tenant_limit(tenant=acme, key="tenant_requests_per_minute", value=0, reason="a test")
     session = APIClient(headers={"X-Tenant": acme.slug})
     session.force_login(staff)
@@ -274,10 +276,12 @@ def test_request_that_waits_for_news_costs_once(key: APIClient) -> None:
     assert taken.call_count == 1
 
 
-def test_without_redis_a_bucket_of_this_process_serves(acme: Tenant, api_client: Callable, settings: Settings) -> None:
+def test_without_redis_a_bucket_of_this_process_serves(
+    acme: Tenant, api_client: Callable, change_platform_settings: ChangePlatformSettings
+) -> None:
     give_real_rates(acme)
     client = api_client(acme)
-    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
     rate_buckets._script.cache_clear()
     try:
         assert exhaust(client).json()["code"] == "rate_limited"

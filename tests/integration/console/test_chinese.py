@@ -41,7 +41,7 @@ cloud community professional sandbox team api guest
 """
 NAMES = frozenset((SAME_EVERYWHERE + ROWS).split())
 STORED = re.compile(
-    "One slot for the platform's own upkeep|Serves the queues of all job kinds|as it was before versions were kept"
+    "One slot for the platform's own upkeep|Serves the queues of all job kinds|initial version"
     r"|document into handbook|[Uu]pkeep: \w+|account \w+, address|name one_scope, prefix \w+, scopes"
 )
 # What beat's own pages say past its translations.

@@ -9,7 +9,7 @@ import redis
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client, override_settings
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -22,6 +22,7 @@ from tenants.context import tenant_context
 from tenants.models import Role
 from tests.integration.console.acts import Console
 from tests.integration.console.conftest import Work
+from tests.platform_settings import override_platform_settings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks", "kept")]
 PARTS = ("admin:overview_fragment", "admin:overview_shares")
@@ -34,7 +35,7 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("tenants.console.live.KEPT_SECONDS", 60.0)
     for part in parts:
         part.clear()
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield
     for part in parts:
         part.clear()

@@ -31,6 +31,7 @@ from tenants.secrets.service import create_secret, rotate_secret
 from tenants.settings.service import change_settings
 from tenants.tenancy.service import update_tenant
 from tests.integration.access.world import DEFINITION
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.service import create_dataset, update_dataset
 from workloads.pipelines.service import create_pipeline, update_pipeline
 from workloads.webhooks.service import create_webhook, update_webhook
@@ -40,9 +41,9 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def master_key(settings: Any) -> None:
+def master_key(change_platform_settings: ChangePlatformSettings) -> None:
     """Secrets are stored only if there is one."""
-    settings.ENCRYPTION_MASTER_KEYS = [base64.b64encode(b"m" * 32).decode()]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"m" * 32).decode()])
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import psycopg
 import pytest
 import redis
 from django.core.checks import run_checks
-from pytest_django import Settings
 
 from jobsplatform.embedded.servers import ServerUrls, running_servers
 from jobsplatform.health.servers import (
@@ -18,6 +17,7 @@ from jobsplatform.health.servers import (
     role_problems,
     server_problems,
 )
+from tests.platform_settings import ChangePlatformSettings
 
 
 @pytest.fixture(scope="module")
@@ -131,15 +131,15 @@ def test_start_up_checks_find_nothing_on_fit_servers() -> None:
 
 
 @pytest.mark.django_db
-def test_start_up_checks_refuse_to_serve_without_a_secret_key(settings: Settings) -> None:
-    settings.IS_SECRET_KEY_GIVEN = False
+def test_start_up_checks_refuse_to_serve_without_a_secret_key(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(IS_SECRET_KEY_GIVEN=False)
     assert "jobsplatform.E004" in [message.id for message in run_checks(databases=["default"])]
 
 
 @pytest.mark.django_db
 def test_a_broker_that_is_away_is_a_warning_since_jobs_wait_in_the_database(
-    settings: Settings,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
     messages = run_checks(databases=["default"])
     assert [(message.id, message.is_serious()) for message in messages] == [("jobsplatform.W001", False)]

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
-from pytest_django import Settings
 
 from jobsplatform.health import probes
 from jobsplatform.health.views import ReadyView
@@ -21,6 +20,7 @@ from tenants.tenancy.service import create_tenant
 from tests.auditing import audit_once
 from tests.databases import TestDatabase, connect_as_owner
 from tests.integration.scheduling.acts import submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,9 +148,11 @@ def test_degraded_when_the_last_tick_is_old() -> None:
     assert "s ago" in Client().get("/health/ready").json()["checks"]["dispatcher"]
 
 
-def test_degraded_without_a_broker_since_jobs_are_accepted_and_its_address_is_not_told(settings: Settings) -> None:
+def test_degraded_without_a_broker_since_jobs_are_accepted_and_its_address_is_not_told(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
     tick(timedelta(seconds=0))
-    settings.REDIS_URL = "redis://:secret@127.0.0.1:9/0"
+    change_platform_settings(REDIS_URL="redis://:secret@127.0.0.1:9/0")
     response = Client().get("/health/ready")
     assert (response.status_code, response.json()["status"]) == (200, "degraded")
     assert response.json()["checks"]["broker"] == "Unavailable: The broker does not answer."

@@ -8,7 +8,6 @@ from django.db import DatabaseError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
-from pytest_django import Settings
 
 from jobsplatform.health import metrics as module
 from jobsplatform.settings.env import BASE_DIR
@@ -25,6 +24,7 @@ from scheduling.jobs.suspension import resume_job, suspend_job
 from scheduling.models import Job, LiveExecution, ProcessHeartbeat, Worker, WorkerPool
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -40,16 +40,16 @@ def worker() -> Registration:
     return registered
 
 
-def scrape_text(settings: Settings) -> str:
-    settings.METRICS_TOKEN = "right"
+def scrape_text(change_platform_settings: ChangePlatformSettings) -> str:
+    change_platform_settings(METRICS_TOKEN="right")
     response = Client().get("/metrics", headers={"authorization": "Bearer right"})
     assert response.status_code == 200
     return response.content.decode()
 
 
-def scrape(settings: Settings) -> dict[str, float]:
+def scrape(change_platform_settings: ChangePlatformSettings) -> dict[str, float]:
     """Return the samples as Prometheus would read them, by name with labels."""
-    samples = re.findall(r"^(\w+(?:\{.*?\})?) (\S+)$", scrape_text(settings), re.MULTILINE)
+    samples = re.findall(r"^(\w+(?:\{.*?\})?) (\S+)$", scrape_text(change_platform_settings), re.MULTILINE)
     return {name: float(value) for name, value in samples}
 
 
@@ -71,10 +71,12 @@ def begin(worker: Registration) -> tuple[LiveExecution, int]:
     return live, started.fence
 
 
-def test_the_documentation_names_exactly_the_metrics_that_are_there(settings: Settings) -> None:
+def test_the_documentation_names_exactly_the_metrics_that_are_there(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
     told = {
         family.name + ("_total" if family.type == "counter" else ""): family.type
-        for family in text_string_to_metric_families(scrape_text(settings))
+        for family in text_string_to_metric_families(scrape_text(change_platform_settings))
         if family.name.startswith("jobsplatform_") and not family.name.endswith("_created")
     }
     page = (BASE_DIR / "docs" / "reference" / "metrics.md").read_text()
@@ -82,8 +84,10 @@ def test_the_documentation_names_exactly_the_metrics_that_are_there(settings: Se
     assert told == documented
 
 
-def test_every_queue_pool_and_worker_state_is_there_before_any_job(settings: Settings) -> None:
-    samples = scrape(settings)
+def test_every_queue_pool_and_worker_state_is_there_before_any_job(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    samples = scrape(change_platform_settings)
     for name in ("waiting_jobs", "scheduled_jobs", "backing_off_jobs", "oldest_wait_seconds", "executing_jobs"):
         assert samples[f'jobsplatform_queue_{name}{{queue="dataset"}}'] == 0
     assert samples['jobsplatform_pool_slots{pool="default"}'] == 0
@@ -92,40 +96,44 @@ def test_every_queue_pool_and_worker_state_is_there_before_any_job(settings: Set
     assert samples["jobsplatform_database_up"] == samples["jobsplatform_broker_up"] == 1
 
 
-def test_waiting_work_is_told_by_queue_with_its_predicted_time(settings: Settings, acme: Tenant) -> None:
+def test_waiting_work_is_told_by_queue_with_its_predicted_time(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant
+) -> None:
     submit(acme, 3)
     submit(acme, run_at=datetime.now(UTC) + timedelta(hours=1))
     # The tick counts what waits; without a worker it hands nothing out.
     tick()
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     assert samples[f"jobsplatform_queue_waiting_jobs{{{QUEUE}}}"] == 3
     assert samples[f"jobsplatform_queue_scheduled_jobs{{{QUEUE}}}"] == 1
     assert samples[f"jobsplatform_queue_oldest_wait_seconds{{{QUEUE}}}"] >= 0
     assert samples['jobsplatform_pool_predicted_seconds{pool="default"}'] > 0
 
 
-def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(settings: Settings, acme: Tenant) -> None:
+def test_suspended_jobs_are_told_by_queue_until_they_are_resumed_or_cancelled(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant
+) -> None:
     name = f"jobsplatform_queue_suspended_jobs{{{QUEUE}}}"
-    assert scrape(settings)[name] == 0
+    assert scrape(change_platform_settings)[name] == 0
     jobs = submit(acme, 3)
     with tenant_context(acme):
         for job in jobs:
             suspend_job(job_id=job.pk)
-        assert scrape(settings)[name] == 3
+        assert scrape(change_platform_settings)[name] == 3
         resume_job(job_id=jobs[0].pk)
         cancel_jobs(job_ids=[jobs[1].pk])
-    assert scrape(settings)[name] == 1
+    assert scrape(change_platform_settings)[name] == 1
     with tenant_context(acme):
         suspend_job(job_id=jobs[0].pk)
-    assert scrape(settings)[name] == 2
+    assert scrape(change_platform_settings)[name] == 2
 
 
 def test_a_job_is_seen_dispatched_executing_and_backing_off(
-    settings: Settings, acme: Tenant, worker: Registration
+    change_platform_settings: ChangePlatformSettings, acme: Tenant, worker: Registration
 ) -> None:
     submit(acme)
     tick()
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     assert samples[f"jobsplatform_queue_dispatched_jobs{{{QUEUE}}}"] == 1
     assert samples['jobsplatform_pool_in_flight_messages{pool="default"}'] == 1
     assert samples['jobsplatform_pool_slots{pool="default"}'] == 2
@@ -134,21 +142,21 @@ def test_a_job_is_seen_dispatched_executing_and_backing_off(
     assert samples['jobsplatform_workers{pool="default",status="online"}'] == 1
     assert 'jobsplatform_pool_seconds_since_tick{pool="default"}' in samples
     live, fence = begin(worker)
-    assert scrape(settings)[f"jobsplatform_queue_executing_jobs{{{QUEUE}}}"] == 1
+    assert scrape(change_platform_settings)[f"jobsplatform_queue_executing_jobs{{{QUEUE}}}"] == 1
     failure = verdicts.Failure.of(ValueError("no"), is_permanent=False)
     policy = verdicts.RetryPolicy(max_retries=3)
     settle([verdicts.failed(live.id, fence, failure, failed_attempts=1, policy=policy)])
     tick()
-    assert scrape(settings)[f"jobsplatform_queue_backing_off_jobs{{{QUEUE}}}"] == 1
+    assert scrape(change_platform_settings)[f"jobsplatform_queue_backing_off_jobs{{{QUEUE}}}"] == 1
 
 
 @pytest.mark.parametrize("status", Worker.Status)
 def test_a_worker_is_counted_in_the_status_that_it_has(
-    settings: Settings, worker: Registration, status: Worker.Status
+    change_platform_settings: ChangePlatformSettings, worker: Registration, status: Worker.Status
 ) -> None:
     with all_tenants():
         Worker.objects.filter(pk=worker.worker_id).update(status=status)
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     counts = {
         re.findall(r'status="(\w+)"', name)[0]: value
         for name, value in samples.items()
@@ -159,62 +167,74 @@ def test_a_worker_is_counted_in_the_status_that_it_has(
     assert set(counts) == {*Worker.Status.values, "silent"} - {"stopped"}
 
 
-def test_processes_and_clocks_are_told(settings: Settings, worker: Registration) -> None:
+def test_processes_and_clocks_are_told(change_platform_settings: ChangePlatformSettings, worker: Registration) -> None:
     for role in ProcessHeartbeat.Role:
         ProcessPulse(role).beat()
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     assert samples['jobsplatform_process_heartbeat_age_seconds{role="beat"}'] >= 0
     assert samples['jobsplatform_process_heartbeat_age_seconds{role="dispatcher"}'] >= 0
     assert abs(samples["jobsplatform_clock_skew_seconds"]) < 60
 
 
 def test_the_busiest_tenants_are_told_unless_it_is_switched_off(
-    settings: Settings, acme: Tenant, globex: Tenant, worker: Registration
+    change_platform_settings: ChangePlatformSettings,
+    acme: Tenant,
+    globex: Tenant,
+    worker: Registration,
 ) -> None:
     submit(acme, 3)
     submit(globex)
     tick()
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     shares = [samples[f'jobsplatform_tenant_entitlement_ratio{{tenant="{slug}"}}'] for slug in ("acme", "globex")]
     assert sum(shares) == pytest.approx(1)
     assert 'jobsplatform_tenant_lag_seconds{tenant="acme"}' in samples
-    settings.METRICS_TENANTS = 1
-    assert len([name for name in scrape(settings) if name.startswith("jobsplatform_tenant_share_ratio{")]) == 1
-    settings.METRICS_TENANTS = 0
-    assert "acme" not in scrape_text(settings)
+    change_platform_settings(METRICS_TENANTS=1)
+    assert (
+        len([name for name in scrape(change_platform_settings) if name.startswith("jobsplatform_tenant_share_ratio{")])
+        == 1
+    )
+    change_platform_settings(METRICS_TENANTS=0)
+    assert "acme" not in scrape_text(change_platform_settings)
 
 
-def test_a_scrape_takes_few_statements_however_many_jobs_there_are(settings: Settings, acme: Tenant) -> None:
-    scrape(settings)
+def test_a_scrape_takes_few_statements_however_many_jobs_there_are(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant
+) -> None:
+    scrape(change_platform_settings)
     with CaptureQueriesContext(connection) as few:
-        scrape(settings)
+        scrape(change_platform_settings)
     submit(acme, 50)
     tick()
     with CaptureQueriesContext(connection) as many:
-        scrape(settings)
+        scrape(change_platform_settings)
     assert len(many) <= len(few) + 2
     assert len(many) < 40
 
 
-def test_a_database_that_does_not_answer_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_does_not_answer_is_told(
+    change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(**_: object) -> None:
         raise DatabaseError
 
     monkeypatch.setattr(module, "read_measures", refuse)
     monkeypatch.setattr(module.connection, "close", lambda: None)
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     assert samples["jobsplatform_database_up"] == 0
     assert 'jobsplatform_pool_slots{pool="default"}' not in samples
 
 
-def test_the_error_of_predictions_is_told_by_kind(settings: Settings, acme: Tenant, worker: Registration) -> None:
+def test_the_error_of_predictions_is_told_by_kind(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant, worker: Registration
+) -> None:
     submit(acme)
     tick()
     live, fence = begin(worker)
-    assert 'jobsplatform_prediction_error_ratio{kind="noop"}' not in scrape(settings)
+    assert 'jobsplatform_prediction_error_ratio{kind="noop"}' not in scrape(change_platform_settings)
     settle([verdicts.completed(live.id, fence, None)])
     tick()
-    samples = scrape(settings)
+    samples = scrape(change_platform_settings)
     # The queue expected a second; the job took next to nothing.
     assert samples['jobsplatform_prediction_error_ratio{kind="noop"}'] > 1
     assert samples['jobsplatform_prediction_bias_ratio{kind="noop"}'] > 1

@@ -25,6 +25,7 @@ from tenants import checks as tenant_checks
 from tenants import starting
 from tenants.exceptions import PrivilegedRoleError
 from tenants.starting import UnfitStartError, require_fit_start
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -61,23 +62,23 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, name, raising=False)
 
 
-def be_behind(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+def be_behind(monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings) -> str:
     monkeypatch.setattr(tenant_checks, "count_pending_migrations", lambda: 1)
     return "1 migrations are not applied"
 
 
-def be_privileged(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+def be_privileged(monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings) -> str:
     shut(monkeypatch, PrivilegedRoleError("The role is a superuser."))
     return "The role is a superuser"
 
 
-def evict(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
+def evict(monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings) -> str:
     monkeypatch.setattr(checks, "broker_problems", lambda client: [Problem("It is allkeys-lru.", "Set noeviction.")])
     return "allkeys-lru. Set noeviction"
 
 
-def have_no_key(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> str:
-    settings.IS_SECRET_KEY_GIVEN = False
+def have_no_key(monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings) -> str:
+    change_platform_settings(IS_SECRET_KEY_GIVEN=False)
     return "SECRET_KEY is not set"
 
 
@@ -108,11 +109,11 @@ def test_every_process_starts_where_all_is_well(start: Start) -> None:
 @pytest.mark.parametrize("fault", [be_behind, be_privileged, evict, have_no_key])
 def test_no_process_starts_where_it_could_only_do_harm(
     start: Start,
-    fault: Callable[[pytest.MonkeyPatch, Settings], str],
+    fault: Callable[[pytest.MonkeyPatch, ChangePlatformSettings], str],
     monkeypatch: pytest.MonkeyPatch,
-    settings: Settings,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
-    words = fault(monkeypatch, settings)
+    words = fault(monkeypatch, change_platform_settings)
     with pytest.raises(REFUSALS, match=words):
         start()
 
@@ -148,9 +149,9 @@ def test_a_broken_plug_in_stops_whoever_runs_or_accepts_jobs(
 
 
 def test_what_a_process_is_warned_of_is_logged_and_it_starts(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    change_platform_settings: ChangePlatformSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
     with caplog.at_level(logging.WARNING, "tenants.starting"):
         require_fit_start()
     [record] = caplog.records
@@ -158,9 +159,9 @@ def test_what_a_process_is_warned_of_is_logged_and_it_starts(
 
 
 def test_a_silenced_finding_is_neither_an_error_nor_logged(
-    settings: Settings, caplog: pytest.LogCaptureFixture
+    settings: Settings, change_platform_settings: ChangePlatformSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings.IS_SECRET_KEY_GIVEN = False
+    change_platform_settings(IS_SECRET_KEY_GIVEN=False)
     settings.SILENCED_SYSTEM_CHECKS = ["jobsplatform.E004"]
     require_fit_start()
     assert caplog.records == []

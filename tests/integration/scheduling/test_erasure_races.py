@@ -22,12 +22,12 @@ from tenants.exceptions import ErasureOpenError
 from tenants.models import ErasureStatus, Tenant, TenantErasure
 from tenants.tenancy.service import create_tenant, reinstate_tenant, suspend_tenant
 from tests.auditing import audit_once
+from tests.platform_settings import ChangePlatformSettings
 
 
 @pytest.fixture
-def no_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("erasure.requests", "audit.removals"):
-        monkeypatch.setattr(f"tenants.{module}.erasure_grace_seconds", lambda: 0)
+def no_grace(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
 
 
 def ask(slug: str) -> TenantErasure:

@@ -23,6 +23,7 @@ from tenants.cache.redis_guards import OPEN_SECONDS, RedisBreaker, breaker_of
 from tenants.cache.shared_cache import SharedCache
 from tests.acceptance.own_broker import OwnBroker
 from tests.integration.scheduling.redis_clients import forget_clients
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -47,12 +48,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def own(tmp_path: Path, settings: Settings) -> Iterator[OwnBroker]:
+def own(tmp_path: Path, settings: Settings, change_platform_settings: ChangePlatformSettings) -> Iterator[OwnBroker]:
     """A broker of the test's own that the clients of this process have used."""
     server = OwnBroker(tmp_path)
-    settings.REDIS_URL = server.url
+    change_platform_settings(REDIS_URL=server.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": server.url}}
-    settings.CONFIGURATION_CACHE_SECONDS = 1
+    change_platform_settings(CONFIGURATION_CACHE_SECONDS=1)
     forget_clients()
     use_everything()
     assert broker._breaker().is_closed

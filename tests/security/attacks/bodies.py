@@ -7,11 +7,11 @@ import threading
 import time
 
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import override_settings
 
 from tenants.access.api_keys import issue_api_key
 from tenants.context import tenant_context
 from tenants.requests.bodies import MAX_UPLOAD_BYTES, Receipt, Share, cut_off_slow_clients, receiving
+from tests.platform_settings import override_platform_settings
 from tests.security.servers import ask_asgi, ask_wsgi
 from tests.security.table import Attack
 from tests.security.world import World
@@ -50,7 +50,7 @@ def upload_beside_a_reserved_one(world: World) -> str:
 def dribble_asgi(world: World) -> str:
     """Return the refusal of an upload of 1 GiB whose first byte comes, and no other."""
     key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
-    with override_settings(RECEIVE_GRACE_SECONDS=0.1):
+    with override_platform_settings(RECEIVE_GRACE_SECONDS=0.1):
         headers = {"Authorization": f"Api-Key {key}", "Content-Type": "multipart/form-data; boundary=x"}
         headers["Content-Length"] = str(MAX_UPLOAD_BYTES)
         return ask_asgi("/api/v1/files/", headers, part=b"x", is_stalling=True)
@@ -60,7 +60,7 @@ def dribble_wsgi(world: World) -> str:
     """Return the refusal of an upload of 1 GiB of which one byte comes over a socket that the worker watches."""
     key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
     server, client = socket.socketpair()
-    with server, client, override_settings(RECEIVE_GRACE_SECONDS=0.1), receiving(server) as receipt:
+    with server, client, override_platform_settings(RECEIVE_GRACE_SECONDS=0.1), receiving(server) as receipt:
         client.send(b"x")
         watch = threading.Thread(target=_watch, args=[receipt])
         watch.start()

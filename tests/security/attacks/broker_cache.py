@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 from redis import Redis
@@ -26,6 +26,7 @@ from tenants.context import tenant_context
 from tenants.limits import usage as limits
 from tenants.settings import schema as tenant_settings
 from tenants.settings.service import change_settings
+from tests.platform_settings import override_platform_settings
 from tests.security.table import Attack
 from tests.security.world import World
 
@@ -34,7 +35,7 @@ from tests.security.world import World
 def _kept(of: SharedCache[Any]) -> Iterator[Redis]:
     """Turn the cache on, with nothing in memory; yield a connection that writes into Redis."""
     of._kept.clear()
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0), _redis() as client:
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0), _redis() as client:
         yield client
     of._kept.clear()
 
@@ -97,7 +98,7 @@ def forged_page(world: World) -> str:
     prefix, name = settings.CACHES["default"]["KEY_PREFIX"], overview._kept_body.name
     database = PeriodicTask.objects.db
     place = f"{prefix}:kept:{_database(database)}:{name}:all:en:bulk"
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0), _redis() as planted:
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0), _redis() as planted:
         planted.set(place, json.dumps("<script>attack()</script>"), px=60_000)
         try:
             page = client.get(reverse("admin:overview_fragment")).content

@@ -6,7 +6,6 @@ import json
 from datetime import timedelta
 from urllib.parse import urlsplit
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -23,6 +22,7 @@ from tenants.access.invitations import invite
 from tenants.access.memberships import add_member, remove_member
 from tenants.access.people import create_platform_admin, deactivate_user, grant_platform_role
 from tenants.context import tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import DomainError
 from tenants.models import ApiKey, Membership, Role
 from tests.keys import issue_api_key
@@ -283,7 +283,7 @@ def _guess_by_botnet(world: World) -> str:
     owner = Client()
     typed = {"username": victim.username, "password": PASSWORD}
     owner.post(LOGIN, typed)
-    for number in range(settings.LOGIN_ACCOUNT_FAILURE_LIMIT):
+    for number in range(platform_settings.LOGIN_ACCOUNT_FAILURE_LIMIT):
         Client().post(LOGIN, typed | {"password": "guess"}, REMOTE_ADDR=f"198.51.100.{number}")
     guess = Client().post(LOGIN, typed, REMOTE_ADDR="203.0.113.9")
     return f"{guess.status_code}, the owner {owner.post(LOGIN, typed).status_code}"

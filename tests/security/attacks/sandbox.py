@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from django.test import override_settings
-
 from jobsplatform.images import check_image
 from jobsplatform.settings.env import BASE_DIR
 from scheduling.observability.exporter import answer_scrape
+from tests.platform_settings import override_platform_settings
 from tests.security.table import Attack
 from tests.security.world import World
 from workloads.documents.extraction import extractor
@@ -109,7 +108,7 @@ def _parse_without_sandbox(world: World) -> str:
     with (
         tempfile.TemporaryFile() as file,
         patch.object(extractor, "_CHILD", "tests.security.bare_parser"),
-        override_settings(EXTRACTION_WITHOUT_SANDBOX=False),
+        override_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False),
     ):
         file.write(b"text")
         file.flush()
@@ -125,7 +124,7 @@ def _scrape(token: str, **headers: str) -> Callable[[World], str]:
     def run(world: World) -> str:
         statuses: list[str] = []
         environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/metrics", **headers}
-        with override_settings(METRICS_TOKEN=token):
+        with override_platform_settings(METRICS_TOKEN=token):
             answer = b"".join(answer_scrape(environ, lambda status, headers, exc=None: statuses.append(status)))  # type: ignore[arg-type, misc]
         return f"{statuses[0]}, {answer.decode().strip()}"[:40]
 
@@ -133,7 +132,7 @@ def _scrape(token: str, **headers: str) -> Callable[[World], str]:
 
 
 def _deploy_by_tag(world: World) -> str:
-    with override_settings(IMAGE="registry.example.com/jobsplatform:latest"):
+    with override_platform_settings(IMAGE="registry.example.com/jobsplatform:latest"):
         faults = check_image(None)
     return str(faults[0].id) if faults else "deployed"
 

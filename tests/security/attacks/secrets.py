@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from django.core.management import call_command
-from django.test import Client, override_settings
+from django.test import Client
 
 from scheduling.kit.base import PermanentError
 from scheduling.kit.http import open_header
@@ -23,6 +23,7 @@ from tenants.exceptions import DomainError
 from tenants.models import Role, Tenant
 from tenants.secrets.service import create_secret
 from tenants.settings.schema import settings_of
+from tests.platform_settings import override_platform_settings
 from tests.security.table import Attack
 from tests.security.world import World, refusal_of
 from tests.web_server import WebServer, web_server
@@ -44,7 +45,7 @@ def _sealed(run: Callable[[World], str]) -> Callable[[World], str]:
     @wraps(run)
     def performed(world: World) -> str:
         forget_keys()
-        with override_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+        with override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
             answer = run(world)
         forget_keys()
         return answer
@@ -74,7 +75,7 @@ def _told(answer: Any) -> str:
 def _call(tenant: Tenant, url: str, server: WebServer, **payload: Any) -> Any:
     """Perform a job of the kind `http_call` with the secret in a header; its result, or the code of its error."""
     context = make_context(HttpCall, {"url": url, "headers": {"Authorization": REFERENCE}, **payload})
-    with override_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{server.port}"]):
+    with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{server.port}"]):
         try:
             return HttpCall().process(replace(context, tenant_id=tenant.pk)).result
         except PermanentError as error:
@@ -212,7 +213,7 @@ def _redirect_elsewhere(world: World) -> str:
     with web_server() as bound, web_server() as other:
         bound.answers["/"] = (302, {"Location": f"http://localhost:{other.port}/"}, b"")
         hosts = [f"127.0.0.1:{bound.port}", f"localhost:{other.port}"]
-        with override_settings(OUTGOING_HTTP_ALLOWED_HOSTS=hosts):
+        with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=hosts):
             context = make_context(HttpCall, {"url": bound.url, "headers": {"Accept": REFERENCE}, "max_redirects": 1})
             HttpCall().process(replace(context, tenant_id=world.aaa.pk))
         first, second = (VALUE in str(server.seen[0].headers) for server in (bound, other))
@@ -234,7 +235,9 @@ def _ask_model(tenant: Tenant, server: WebServer) -> str:
     values = settings_of(tenant)
     answer = b'{"choices": [{"message": {"content": "yes"}}]}'
     server.answers["/chat/completions"] = (200, {"Content-Type": "application/json"}, answer)
-    with override_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"localhost:{server.port}", f"127.0.0.1:{server.port}"]):
+    with override_platform_settings(
+        OUTGOING_HTTP_ALLOWED_HOSTS=[f"localhost:{server.port}", f"127.0.0.1:{server.port}"]
+    ):
         try:
             key = open_header(tenant.pk, values[LLM_URL.key], values[LLM_KEY.key])
             endpoint = chat_endpoint(url=values[LLM_URL.key], key=key, model="m")
@@ -267,7 +270,7 @@ def _name_secret_for_model_elsewhere(world: World) -> str:
 
 def _store_without_master_key(world: World) -> str:
     body = {"name": "api", "value": VALUE, "hosts": ["api.example.com"]}
-    with override_settings(ENCRYPTION_MASTER_KEYS=[]):
+    with override_platform_settings(ENCRYPTION_MASTER_KEYS=[]):
         answer = _owner(world).post(API + "secrets/", body, format="json")
     return f"{refusal_of(answer)}, cure named: {'ENCRYPTION_MASTER_KEYS' in answer.json()['detail']}"
 

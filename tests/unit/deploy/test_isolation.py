@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 from django.core.checks import Error
-from pytest_django import Settings
 
 from jobsplatform.images import check_image, is_by_digest
 from jobsplatform.settings.env import BASE_DIR
+from tests.platform_settings import ChangePlatformSettings
 from tests.unit.deploy.test_manifests import DEPLOY, containers, named, secrets_by_role
 from tools.image_references import find_faults
 
@@ -152,14 +152,16 @@ def test_tag_among_the_variables_of_compose_is_refused(release: Path) -> None:
         ("jobs@sha256:" + "0" * 64, False),
     ],
 )
-def test_reference_by_digest_is_told_from_one_by_tag(settings: Settings, reference: str, is_named: bool) -> None:
+def test_reference_by_digest_is_told_from_one_by_tag(
+    change_platform_settings: ChangePlatformSettings, reference: str, is_named: bool
+) -> None:
     assert is_by_digest(reference) is is_named
-    settings.IMAGE = reference
+    change_platform_settings(IMAGE=reference)
     assert [type(each) for each in check_image(None)] == ([] if is_named else [Error])
 
 
-def test_image_of_which_nothing_is_said_is_no_fault(settings: Settings) -> None:
-    settings.IMAGE = ""
+def test_image_of_which_nothing_is_said_is_no_fault(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(IMAGE="")
     assert check_image(None) == []
 
 

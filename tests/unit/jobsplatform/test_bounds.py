@@ -17,6 +17,7 @@ from scheduling.api.filters import MAX_QUERY_CHARACTERS
 from tenants.exceptions import BodiesBusyError, DatabaseUnavailableError
 from tenants.requests.asgi_access import ANONYMOUS_BOUNDS, BodyBounds
 from tenants.requests.bodies import MAX_ANONYMOUS_BYTES, Share
+from tests.platform_settings import ChangePlatformSettings
 
 KEY = (b"authorization", b"Api-Key a.b")
 PART = b"x" * 16 * 1024
@@ -163,8 +164,10 @@ def test_small_body_costs_no_lookup(lookups: list[str]) -> None:
     assert lookups == []
 
 
-def test_body_waits_for_nothing_if_the_room_is_taken(lookups: list[str], settings: Any) -> None:
-    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE
+def test_body_waits_for_nothing_if_the_room_is_taken(
+    lookups: list[str], change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
     length = str(LIMIT_OF_ROUTE).encode()
     with Share("") as others, Share("") as platform:
         others.take(LIMIT_OF_ROUTE, owner=GLOBEX)
@@ -178,8 +181,10 @@ def test_body_waits_for_nothing_if_the_room_is_taken(lookups: list[str], setting
         other.take(LIMIT_OF_ROUTE, owner=GLOBEX)
 
 
-def test_tenant_takes_half_of_the_room_at_most(lookups: list[str], settings: Any) -> None:
-    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE
+def test_tenant_takes_half_of_the_room_at_most(
+    lookups: list[str], change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE)
     length = str(LIMIT_OF_ROUTE).encode()
     with Share("") as own:
         own.take(1, owner=ACME)
@@ -192,8 +197,10 @@ def test_tenant_takes_half_of_the_room_at_most(lookups: list[str], settings: Any
             platform.take(LIMIT_OF_ROUTE - 1, owner=ACME)
 
 
-def test_body_larger_than_half_of_the_room_is_refused_for_good(lookups: list[str], settings: Any) -> None:
-    settings.BODY_SPACE_BYTES = 2 * LIMIT_OF_ROUTE - 2
+def test_body_larger_than_half_of_the_room_is_refused_for_good(
+    lookups: list[str], change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(BODY_SPACE_BYTES=2 * LIMIT_OF_ROUTE - 2)
     client, application = ask(headers=[(b"content-length", str(LIMIT_OF_ROUTE).encode()), KEY])
     assert (client.status, client.code, application.is_called) == (413, "body_too_large", False)
 
@@ -203,17 +210,17 @@ def test_body_larger_than_half_of_the_room_is_refused_for_good(lookups: list[str
     [[(b"content-length", b"131072"), KEY], [(b"content-length", b"65536")], [KEY], [(b"content-length", b"32768")]],
 )
 def test_body_below_the_least_rate_is_refused(
-    lookups: list[str], settings: Any, headers: list[tuple[bytes, bytes]]
+    lookups: list[str], change_platform_settings: ChangePlatformSettings, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    settings.RECEIVE_GRACE_SECONDS = 0.0
+    change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
     # The first part is 16 KiB, which allows an eighth of a second.
     client, application = ask(1_000, headers, seconds=0.25)
     assert (client.status, client.code, application.parts_read) == (408, "body_too_slow", 0)
     assert (b"connection", b"close") in client.answers[0]["headers"]
 
 
-def test_client_that_waits_for_an_answer_is_not_slow(settings: Any) -> None:
-    settings.RECEIVE_GRACE_SECONDS = 0.05
+def test_client_that_waits_for_an_answer_is_not_slow(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(RECEIVE_GRACE_SECONDS=0.05)
 
     async def wait_for_leaving(_scope: Any, receive: Any, send: Any) -> None:
         await receive()

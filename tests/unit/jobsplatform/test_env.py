@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from jobsplatform.settings.env import BASE_DIR, env
+from tenants.database.platform_settings import declared_settings
 
-DOCUMENTED = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \|", re.MULTILINE)
+DOCUMENTED = re.compile(r"^\| `([A-Z_]+)` \| (.*?) \| (.*?) \|", re.MULTILINE)
 EXAMPLE = re.compile(r"^# ([A-Z_]+)=(.*)$", re.MULTILINE)
 
 
@@ -19,20 +20,49 @@ def default_as_text(value: Any) -> str:
     """Return a default as a person writes it in an environment file."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return "/".join(map(str, value))
     if isinstance(value, list | dict):
-        return ",".join(value)
+        return ",".join(map(str, value))
     return str(value)
+
+
+KEYS = {setting.name: setting for setting in declared_settings()}
+
+
+def type_name(name: str) -> str:
+    """Return the manual's name of a variable's type."""
+    if name in KEYS:
+        return KEYS[name].type_name
+    cast = env.scheme[name][0]
+    return "list of str" if cast is list else cast.__name__
 
 
 SCHEME = {name: default_as_text(default) for name, (_cast, default) in env.scheme.items()}
 
 
-def test_each_variable_is_documented_with_its_default() -> None:
-    text = (BASE_DIR / "docs" / "reference" / "configuration.md").read_text()
-    documented = {
-        name: "" if default == "*(empty)*" else default.strip("`") for name, default in DOCUMENTED.findall(text)
+PAGE = (BASE_DIR / "docs" / "reference" / "configuration.md").read_text()
+DJANGO_PROJECT = "## In a Django project"
+
+
+def test_each_variable_is_documented_with_its_type_and_default() -> None:
+    rows = DOCUMENTED.findall(PAGE.partition(DJANGO_PROJECT)[0])
+    assert {name: default.strip("`").replace("*(empty)*", "") for name, _, default in rows} == SCHEME
+    assert {name: kind for name, kind, _ in rows} == {name: type_name(name) for name in SCHEME}
+
+
+def test_each_key_without_a_variable_is_documented_with_its_type_and_default() -> None:
+    rows = DOCUMENTED.findall(PAGE.partition(DJANGO_PROJECT)[2])
+    assert {name: (kind, default.strip("`")) for name, kind, default in rows} == {
+        setting.name: (setting.type_name, default_as_text(setting.default))
+        for setting in KEYS.values()
+        if not setting.has_variable
     }
-    assert documented == SCHEME
+
+
+def test_each_variable_that_is_no_key_is_documented_as_such() -> None:
+    [line] = [line for line in PAGE.splitlines() if line.startswith("These variables are no keys")]
+    assert set(re.findall(r"`([A-Z_]+)`", line)) == SCHEME.keys() - KEYS.keys()
 
 
 def test_the_example_file_shows_each_variable_with_its_default() -> None:
@@ -79,6 +109,11 @@ def test_the_settings_import_without_an_environment_and_point_nowhere(tmp_path: 
         ({"EDITION": "enterprise"}, "it must be 'cloud' or 'community'"),
         ({"LOG_FORMAT": "xml"}, "it must be 'console' or 'json'"),
         ({"LEASE_SECONDS": "3", "HEARTBEAT_SECONDS": "2"}, "at least twice HEARTBEAT_SECONDS"),
+        ({"CIRCUIT_FAILURES": "-1"}, "CIRCUIT_FAILURES is -1; it must be at least 0"),
+        ({"WATCHDOG_SECONDS": "0"}, "WATCHDOG_SECONDS is 0.0; it must be more than 0"),
+        ({"PIPELINE_THREADS": "101"}, "it must be at most 100"),
+        ({"OUTGOING_HTTP_PORTS": "80,443,70000"}, "it must be at most 65535"),
+        ({"KEY_REQUEST_RATE": "600"}, "KEY_REQUEST_RATE: it must be two numbers, such as 600/120"),
         # The cache may not share the broker's keys, and database 1 cannot be guessed from a given 1.
         ({"REDIS_URL": "redis://localhost:6379/1"}, "set CACHE_URL"),
     ],

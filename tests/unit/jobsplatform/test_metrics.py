@@ -2,17 +2,18 @@
 
 import pytest
 from django.test import Client
-from pytest_django import Settings
+
+from tests.platform_settings import ChangePlatformSettings
 
 
-def test_metrics_do_not_exist_without_a_token(settings: Settings) -> None:
-    settings.METRICS_TOKEN = ""
+def test_metrics_do_not_exist_without_a_token(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(METRICS_TOKEN="")
     assert Client().get("/metrics").status_code == 404
 
 
 @pytest.mark.parametrize("offered", ["", "Bearer ", "Bearer wrong", "Basic right", "right", "Bearer ríght"])
-def test_metrics_refuse_a_wrong_token(settings: Settings, offered: str) -> None:
-    settings.METRICS_TOKEN = "right"
+def test_metrics_refuse_a_wrong_token(change_platform_settings: ChangePlatformSettings, offered: str) -> None:
+    change_platform_settings(METRICS_TOKEN="right")
     response = Client().get("/metrics", headers={"authorization": offered})
     assert response.status_code == 401
     assert response["WWW-Authenticate"] == "Bearer"

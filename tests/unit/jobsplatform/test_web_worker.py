@@ -14,6 +14,7 @@ from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from jobsplatform.web_worker import SlowClientWorker
 from tenants.requests.bodies import cut_off_slow_clients, receipt_of
+from tests.platform_settings import ChangePlatformSettings
 
 type Serve = Callable[[object, Callable[[], None]], SlowClientWorker]
 
@@ -77,17 +78,17 @@ def test_rest_of_a_body_is_read_before_a_connection_is_closed(
 
 
 def test_connection_of_a_client_that_was_cut_off_is_not_kept(
-    serving: Serve, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    serving: Serve, connection: Connection, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
+    change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
     assert serving(True, cut_off_slow_clients).handle(connection) is False
     assert receipt_of({"gunicorn.socket": connection.sock}) is None
 
 
 def test_client_whose_request_is_there_is_not_cut_off(
-    serving: Serve, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    serving: Serve, connection: Connection, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    monkeypatch.setattr(settings, "RECEIVE_GRACE_SECONDS", 0.0)
+    change_platform_settings(RECEIVE_GRACE_SECONDS=0.0)
 
     def end() -> None:
         receipt = receipt_of({"gunicorn.socket": connection.sock})

@@ -13,10 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import IO, NoReturn
 
-from django.conf import settings
-
 from scheduling.kit.base import TransientError
 from scheduling.sandbox.isolated import start_isolated
+from tenants.database.platform_settings import platform_settings
 from workloads.documents.blocks import Block
 from workloads.documents.extraction.errors import (
     FileDamagedError,
@@ -59,7 +58,7 @@ def extract_blocks(
     host cannot protect what a parser that was taken over would reach.
     """
     limits = limits or ParsingLimits()
-    if settings.EXTRACTION_WITHOUT_SANDBOX:
+    if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
         limits = replace(limits, needs_sandbox=False)
     file.seek(0)
     process = _start(file, content_type, limits)

@@ -18,6 +18,7 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from workloads.documents.indexing.queries import SHOWN_STATUSES, find_documents
@@ -98,7 +99,7 @@ class DatasetFilter(admin.SimpleListFilter):
         return queryset.filter(dataset_id=wanted.pop()) if wanted else queryset
 
 
-@admin.register(Document)
+@admin.register(Document, site=console_site)
 class DocumentAdmin(ReadOnlyAdmin):
     """Documents with their progress; every change is an act."""
 

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_lazy
 from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin, TenantScopedAdmin
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from tenants.models import Tenant
 from workloads.pipelines.forms import PipelineForm
 from workloads.pipelines.models import Pipeline, PipelineVersion
@@ -26,7 +27,7 @@ from workloads.pipelines.service import create_pipeline, delete_pipeline, save_v
 NEWEST_RUNS = 10
 
 
-@admin.register(Pipeline)
+@admin.register(Pipeline, site=console_site)
 class PipelineAdmin(TenantScopedAdmin):
     """Pipelines; saving another definition makes the next version."""
 
@@ -107,7 +108,7 @@ class PipelineAdmin(TenantScopedAdmin):
         return HttpResponseRedirect(reverse("admin:rag_pipeline_pipelinerun_change", args=[run.pk]))
 
 
-@admin.register(PipelineVersion)
+@admin.register(PipelineVersion, site=console_site)
 class PipelineVersionAdmin(ReadOnlyAdmin):
     """Definitions as they were saved."""
 

@@ -21,6 +21,7 @@ from tenants.access.permissions import Permission
 from tenants.console.base import ReadOnlyAdmin
 from tenants.console.live import answer_part, tag_of
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from workloads.pipelines.models import OPEN_RUNS, PipelineEntity, PipelineRun
 from workloads.pipelines.queries import (
     RETRYABLE_STATES,
@@ -55,7 +56,7 @@ class EntityStateFilter(_ShownStateFilter):
     states = tuple(SHOWN_ENTITY_STATES)
 
 
-@admin.register(PipelineRun)
+@admin.register(PipelineRun, site=console_site)
 class PipelineRunAdmin(ReadOnlyAdmin):
     """Runs with their entities; each entity is tried again on its own."""
 
@@ -115,7 +116,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
         return _job_link(run)
 
 
-@admin.register(PipelineEntity)
+@admin.register(PipelineEntity, site=console_site)
 class PipelineEntityAdmin(ReadOnlyAdmin):
     """Entities of all runs, to look at and to try again."""
 

@@ -21,6 +21,7 @@ from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin, parse_uuid
 from tenants.console.live import answer_part, tag_of
 from tenants.console.post_actions import post_action
+from tenants.console.site import console_site
 from workloads.workflows.records.exceptions import RunNotFoundError
 from workloads.workflows.records.models import WorkflowRun
 from workloads.workflows.records.offloading import value_of
@@ -46,7 +47,7 @@ class ShownStateFilter(admin.SimpleListFilter):
         return queryset.filter(RunFilter(states=(state,)).condition()) if state in SHOWN_STATES else queryset
 
 
-@admin.register(WorkflowRun)
+@admin.register(WorkflowRun, site=console_site)
 class WorkflowRunAdmin(KeysetAdmin):
     """The runs of the scope of the moment, newest first. Nobody edits or deletes one."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy
 
+import workloads.workflows.records.platform_settings  # noqa: F401 - declares the keys that this app reads
+
 
 class WorkflowStorageConfig(AppConfig):
     """Runs of workflows: stored, read, shown, kept as long as their jobs."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import SpaceExceededError
 from workloads.files.store import StoredFileError, read_bytes, store_bytes
-from workloads.workflows.records.conf import inline_value_bytes
 from workloads.workflows.records.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _place(tenant_id: UUID, name: str, value: Any, *, is_said: bool) -> dict[str
         return columns
     data = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     columns[f"{name}_bytes"] = len(data)
-    if len(data) <= inline_value_bytes():
+    if len(data) <= platform_settings.WORKFLOW_INLINE_VALUE_BYTES:
         return columns
     columns[name] = data.decode()[:PREVIEW_CHARACTERS]
     try:

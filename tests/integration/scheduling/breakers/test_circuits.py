@@ -21,13 +21,14 @@ from scheduling.models import Circuit, CircuitNews, Job, JobDue, JobHeld, QueueC
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reload, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def three_failures(settings: Any) -> None:
-    settings.CIRCUIT_FAILURES = 3
+def three_failures(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(CIRCUIT_FAILURES=3)
 
 
 def circuit() -> Circuit | None:
@@ -165,10 +166,10 @@ def test_errors_that_no_time_heals_open_nothing(acme: Tenant, tick: Tick, worker
 
 
 def test_kinds_without_a_circuit_and_a_setting_of_none_open_nothing(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.CIRCUIT_FAILURES = 0
-    settings.DIAGNOSTIC_KINDS = True
+    change_platform_settings(CIRCUIT_FAILURES=0)
+    change_platform_settings(DIAGNOSTIC_KINDS=True)
     for kind in ("noop", "fail"):
         for _ in range(4):
             (job,) = submit(acme, 1, kind)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.db.models.functions import Now
@@ -25,6 +24,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tenants.tenancy.service import pause_tenant
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, in_flight, reasons_of, reload, submit
+from tests.platform_settings import ChangePlatformSettings
 from workloads.diagnostics.processor import NoopProcessor
 
 pytestmark = pytest.mark.django_db
@@ -33,8 +33,8 @@ API, STORE = "api.example.com", "store.example.com"
 
 
 @pytest.fixture(autouse=True)
-def three_failures(settings: Any) -> None:
-    settings.CIRCUIT_FAILURES = 3
+def three_failures(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(CIRCUIT_FAILURES=3)
 
 
 def down(name: str = API, *, is_shared: bool = False, retry_after: float | None = None) -> DependencyReport:

@@ -25,6 +25,7 @@ from tenants.tenancy.service import update_tenant
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, begin, in_flight, submit
 from tests.integration.scheduling.dispatch.test_tick_at_size import MOST_ROWS, explaining, rows_read
+from tests.platform_settings import ChangePlatformSettings
 
 API = "api.example.com"
 BREAKERS = 5_000
@@ -67,9 +68,14 @@ def fold() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_no_failure_is_lost_or_counted_twice_where_workers_settle_while_ticks_count(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant,
+    globex: Tenant,
+    tick: Tick,
+    worker: Registration,
+    start: Start,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
-    settings.CIRCUIT_FAILURES = 1_000
+    change_platform_settings(CIRCUIT_FAILURES=1_000)
     with all_tenants():
         Worker.objects.update(slots=12)
     for tenant in (acme, globex):

@@ -19,6 +19,7 @@ from tenants.context import Actor, acting_as, all_tenants, tenant_context
 from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, in_flight, reasons_of, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -111,9 +112,9 @@ def test_its_time_over_it_is_let_go_by_itself(acme: Tenant, tick: Tick, worker: 
 
 
 def test_one_that_is_held_closed_lets_all_run_whatever_fails(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: object
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.CIRCUIT_FAILURES = 2  # type: ignore[attr-defined]
+    change_platform_settings(CIRCUIT_FAILURES=2)
     force_circuit(kind="noop", tenant_id=acme.pk, is_open=True, reason="x")
     (held,) = submit(acme)
     tick()

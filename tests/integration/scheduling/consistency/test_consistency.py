@@ -336,16 +336,6 @@ def test_clock_of_the_database_that_is_set_leaves_no_fault_of_history(work: None
 
 
 @pytest.mark.django_db
-def test_events_from_before_they_were_numbered_are_ordered_by_their_time(work: None) -> None:
-    execute("UPDATE scheduling_jobevent SET position = NULL WHERE name IN ('job.submitted', 'job.dispatched')")
-    assert verify().is_clean
-    execute(
-        "UPDATE scheduling_jobevent SET position = NULL, at = at - interval '1 hour' WHERE name = 'execution.started'"
-    )
-    assert "history_illegal" in codes(verify())
-
-
-@pytest.mark.django_db
 def test_history_of_a_tenant_that_is_gone_is_told(work: None) -> None:
     ghost = UUID(int=uuid7().int - 1)
     execute("UPDATE scheduling_jobevent SET tenant_id = %(ghost)s WHERE name = 'job.cancelled'", ghost=ghost)

@@ -32,6 +32,7 @@ from tenants.context import all_tenants
 from tenants.database.write_probe import write_watch
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 
@@ -212,9 +213,13 @@ WHOLE = {"layers": ["landlock", "seccomp"], "protections": ["network", "files", 
     ],
 )
 def test_sandbox_of_extraction_is_listed(
-    settings: Settings, sandbox: dict[str, list[str]], is_allowed: bool, state: State, measured: str
+    change_platform_settings: ChangePlatformSettings,
+    sandbox: dict[str, list[str]],
+    is_allowed: bool,
+    state: State,
+    measured: str,
 ) -> None:
-    settings.EXTRACTION_WITHOUT_SANDBOX = is_allowed
+    change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=is_allowed)
     register_worker(pool_name="default", hostname="here", pid=7, slots=1, sandbox=sandbox)
     check = check_of("extraction sandbox")
     assert (check.state, check.measured, bool(check.hint)) == (state, measured, state is not State.OK)

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 import redis
 from celery import current_app
-from django.conf import settings as django_settings
 from kombu import Connection, pools
 from kombu.transport.redis import Channel
 from pytest_django import Settings
@@ -21,8 +20,10 @@ from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.worker.consumer import ReturningConsumer
 from tenants.cache.shared_cache import SharedCache
+from tenants.database.platform_settings import platform_settings
 from tests.acceptance.own_broker import OwnBroker
 from tests.integration.scheduling.redis_clients import forget_clients
+from tests.platform_settings import ChangePlatformSettings
 
 QUEUE = "wrongly-typed"
 EVERY_KEY = sorted(expected_types([QUEUE]))
@@ -36,9 +37,14 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnBroker]:
 
 
 @pytest.fixture
-def client(own: OwnBroker, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
+def client(
+    own: OwnBroker,
+    settings: Settings,
+    change_platform_settings: ChangePlatformSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[redis.Redis]:
     """A client of the broker that all clients of this process use."""
-    settings.REDIS_URL = own.url
+    change_platform_settings(REDIS_URL=own.url)
     settings.CACHES = {"default": settings.CACHES["default"] | {"LOCATION": own.url}}
     _forget_clients()
     monkeypatch.setattr(one_way, "HEARD_SECONDS", 0.0)
@@ -130,7 +136,7 @@ def test_worker_that_connects_removes_what_is_in_its_way(client: redis.Redis) ->
 
     for key in (Channel.unacked_key, Channel.unacked_index_key, "maintenance"):
         plant(client, key)
-    Consumer().ensure_connected(Connection(django_settings.REDIS_URL))
+    Consumer().ensure_connected(Connection(platform_settings.REDIS_URL))
     assert not client.exists(Channel.unacked_key, Channel.unacked_index_key, "maintenance")
 
 
@@ -144,8 +150,10 @@ def test_bucket_of_another_type_is_a_full_one(client: redis.Redis) -> None:
 
 
 @pytest.mark.django_db
-def test_kept_value_of_another_type_is_read_anew_and_replaced(client: redis.Redis, settings: Settings) -> None:
-    settings.CONFIGURATION_CACHE_SECONDS = 1
+def test_kept_value_of_another_type_is_read_anew_and_replaced(
+    client: redis.Redis, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(CONFIGURATION_CACHE_SECONDS=1)
     cache: SharedCache[str] = SharedCache("wrongly_typed", str)
     plant(client, cache._name_of("key"))
     assert cache.get("key", lambda: "stored") == "stored"
@@ -153,8 +161,8 @@ def test_kept_value_of_another_type_is_read_anew_and_replaced(client: redis.Redi
     assert other.get("key", lambda: "read again") == "stored"
 
 
-def test_removal_tells_that_the_broker_is_away(settings: Settings) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:9/0"
+def test_removal_tells_that_the_broker_is_away(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:9/0")
     broker._client.cache_clear()
     with pytest.raises(BrokerUnavailableError):
         remove_wrong_types([])

@@ -18,6 +18,7 @@ from tests import fair_bugs as bugs
 from tests.fair_model import Model
 from tests.integration.scheduling.acts import Tick
 from tests.integration.scheduling.modelled_walks import ModelledWalk
+from tests.platform_settings import ChangePlatformSettings
 from tests.predictions import predict
 
 pytestmark = pytest.mark.django_db
@@ -45,9 +46,9 @@ type Walks = Callable[..., ModelledWalk]
 
 
 @pytest.fixture
-def walk(worker: Registration, pool: WorkerPool, tick: Tick, settings: Any) -> Walks:
+def walk(worker: Registration, pool: WorkerPool, tick: Tick, change_platform_settings: ChangePlatformSettings) -> Walks:
     """A walk with a model, not yet gone. Jobs go to three queues by their kinds; one of them has a pool of its own."""
-    settings.CIRCUIT_FAILURES = 0
+    change_platform_settings(CIRCUIT_FAILURES=0)
     other = WorkerPool.objects.get(name="maintenance")
     shared = Queue.objects.get(name="workflow")
     register_worker(pool_name=other.name, hostname="test", pid=2, slots=3)

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import pytest
 import redis
-from django.conf import settings
 
 from scheduling.dispatch import one_way
 from scheduling.dispatch.one_way import OneWay
+from tenants.database.platform_settings import platform_settings
 from tests.acceptance.processes import eventually
 from tests.brokers import broker_administrator
 
@@ -29,7 +29,7 @@ def heard_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def client() -> Iterator[redis.Redis]:
-    with redis.Redis.from_url(settings.REDIS_URL) as opened:
+    with redis.Redis.from_url(platform_settings.REDIS_URL) as opened:
         yield opened
 
 
@@ -42,7 +42,7 @@ def key(client: redis.Redis) -> Iterator[str]:
 
 @pytest.fixture
 def way() -> OneWay:
-    own = redis.Redis.from_url(settings.REDIS_URL)
+    own = redis.Redis.from_url(platform_settings.REDIS_URL)
     return OneWay(lambda: own)
 
 

@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
@@ -23,10 +22,12 @@ from kombu import Connection, pools
 from scheduling.dispatch import broker, republish
 from scheduling.execution import rescue, settlement
 from scheduling.execution import start as execution
+from tenants.database.platform_settings import platform_settings
 from tests.brokers import empty_database
 from tests.databases import TestDatabase
 from tests.integration.scheduling.protocol_machine import ProtocolMachine
 from tests.integration.scheduling.protocol_sides import LEASE_SECONDS, REPUBLISH_SECONDS
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,14 +41,17 @@ type Machines = Callable[[], ProtocolMachine]
 
 @pytest.fixture
 def machines(
-    settings: Any, worker_id: str, django_db_setup: TestDatabase, monkeypatch: pytest.MonkeyPatch
+    change_platform_settings: ChangePlatformSettings,
+    worker_id: str,
+    django_db_setup: TestDatabase,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Machines]:
     """A function that makes a machine on an empty broker database of this test process."""
     number = int(worker_id.removeprefix("gw")) if worker_id.startswith("gw") else 0
-    url = urlunsplit(urlsplit(settings.REDIS_URL)._replace(path=f"/{FIRST_DATABASE + number}"))
-    settings.REDIS_URL = url
-    settings.LEASE_SECONDS, settings.REPUBLISH_AFTER_SECONDS = LEASE_SECONDS, REPUBLISH_SECONDS
-    settings.CIRCUIT_FAILURES = 0
+    url = urlunsplit(urlsplit(platform_settings.REDIS_URL)._replace(path=f"/{FIRST_DATABASE + number}"))
+    change_platform_settings(REDIS_URL=url)
+    change_platform_settings(LEASE_SECONDS=LEASE_SECONDS, REPUBLISH_AFTER_SECONDS=REPUBLISH_SECONDS)
+    change_platform_settings(CIRCUIT_FAILURES=0)
     app = current_app._get_current_object()
     monkeypatch.setattr(app, "connection_for_write", lambda *_, **__: Connection(url))
     _forget_connections()

@@ -58,9 +58,9 @@ def test_pool_announces_what_its_live_workers_announce(monkeypatch: pytest.Monke
         assert refresh_announced_kinds() == 1
         assert announced() == ["noop", "spin"]
         assert refresh_announced_kinds() == 0
-        Worker.objects.filter(pk=new.worker_id).update(kinds=None)
+        Worker.objects.filter(pk=new.worker_id).update(kinds=[])
         refresh_announced_kinds()
-        assert announced() is None
+        assert announced() == []
 
 
 def test_job_of_unannounced_kind_waits_until_a_worker_announces_it(
@@ -78,15 +78,6 @@ def test_job_of_unannounced_kind_waits_until_a_worker_announces_it(
     assert reload(unknown).state == "dispatched"
     with all_tenants():
         assert not DeadLetter.objects.exists()
-
-
-def test_worker_without_a_list_of_kinds_is_handed_every_kind(acme: Tenant, tick: Tick, worker: Registration) -> None:
-    with all_tenants():
-        Worker.objects.filter(pk=worker.worker_id).update(kinds=None)
-        refresh_announced_kinds()
-    (job,) = submit(acme)
-    tick()
-    assert reload(job).state == "dispatched"
 
 
 def test_unknown_kind_raises_an_alarm_after_five_minutes(

@@ -9,7 +9,6 @@ import pytest
 from django.db import connection
 from django.db.models import Model
 from django.forms.models import model_to_dict
-from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -23,6 +22,7 @@ from scheduling.models import CFSPlanTier, Queue, RoutingRule, WorkerPool
 from tenants.context import all_tenants
 from tenants.models import Tenant
 from tenants.settings import schema as settings_module
+from tests.platform_settings import override_platform_settings
 from tests.prepared_statements import seen_statements
 
 pytestmark = pytest.mark.django_db
@@ -42,7 +42,7 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
             cache._kept.clear()
 
     empty()
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield empty
     empty()
 
@@ -85,7 +85,7 @@ def test_a_changed_rule_counts_when_the_kept_ones_are_over(acme: Tenant, forget:
 def test_list_of_kinds_is_kept_while_the_routes_are(acme: Tenant, forget: Callable[[], None]) -> None:
     tenant = tenant_of(acme)
     kinds = list_job_kinds(tenant=tenant)
-    with override_settings(DIAGNOSTIC_KINDS=False):
+    with override_platform_settings(DIAGNOSTIC_KINDS=False):
         assert len(list_job_kinds(tenant=tenant)) < len(kinds)
     assert list_job_kinds(tenant=tenant) is kinds
     other = Queue.objects.exclude(name__in=get_job_kind("noop", tenant=tenant).queues).first()

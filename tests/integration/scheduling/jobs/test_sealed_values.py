@@ -57,6 +57,7 @@ from tests.integration.scheduling.acts import Start, Tick, begin, fail, reload, 
 from tests.integration.scheduling.schedules.conftest import make_due
 from tests.integration.tenants.erasure.test_erasure import asked
 from tests.person import client_of
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.usefixtures("patient_locks")
 MARKER = "a-word-that-nobody-else-writes"
@@ -68,9 +69,9 @@ def master(fill: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def sealing(settings: Any) -> Iterator[None]:
+def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     yield
     forget_keys()
 
@@ -169,9 +170,16 @@ def test_what_says_nothing_is_not_sealed(
 @pytest.mark.parametrize("is_on", [True, False])
 @pytest.mark.parametrize("payload", [{"$sealed": "1:00:AA=="}, {"$sealed": {"plain": 1}}])
 def test_a_payload_that_looks_sealed_is_a_payload(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any, payload: Any, *, is_on: bool
+    acme: Tenant,
+    tick: Tick,
+    worker: Registration,
+    start: Start,
+    change_platform_settings: ChangePlatformSettings,
+    payload: Any,
+    *,
+    is_on: bool,
 ) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")] if is_on else []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")] if is_on else [])
     (job,) = submit(acme, payload=payload)
     assert reload(job).payload == payload
     tick()
@@ -183,11 +191,13 @@ def test_a_payload_that_looks_sealed_is_a_payload(
     assert (done.result, done.checkpoint) == (payload, payload)
 
 
-def test_sealed_and_plain_rows_are_read_together(acme: Tenant, settings: Any) -> None:
+def test_sealed_and_plain_rows_are_read_together(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     (sealed,) = submit(acme, payload=PAYLOAD)
-    settings.ENCRYPTION_MASTER_KEYS = []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     (plain,) = submit(acme, payload=PAYLOAD)
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     assert raw(plain)["payload"] == PAYLOAD
     assert [reload(job).payload for job in (sealed, plain)] == [PAYLOAD] * 2
 
@@ -268,12 +278,12 @@ def test_broken_payload_is_refused_alone_by_a_retry_of_many(acme: Tenant) -> Non
 
 
 def test_without_the_key_a_job_waits_and_burns_no_attempt(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     tick()
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     started = begin(start, job)
     assert type(started.unreadable) is DataKeyUnavailableError
     assert started.unreadable is not None
@@ -285,29 +295,33 @@ def test_without_the_key_a_job_waits_and_burns_no_attempt(
     assert event.data["cause"] == "data_key_missing"
     assert "has no master key" in event.data["detail"]
     # With the key it goes on as if nothing had been.
-    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     assert reload(job).payload == PAYLOAD
 
 
-def test_a_job_is_cancelled_without_its_key(acme: Tenant, settings: Any) -> None:
+def test_a_job_is_cancelled_without_its_key(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     with tenant_context(acme):
         assert cancel_job(job_id=job.pk).state == JobState.CANCELLED
 
 
-def test_without_the_key_nothing_is_accepted_in_plain(acme: Tenant, settings: Any) -> None:
+def test_without_the_key_nothing_is_accepted_in_plain(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     with pytest.raises(DataKeyUnavailableError):
         submit_job(tenant=acme, request=JobRequest("noop", PAYLOAD))
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     with tenant_context(acme):
         assert not Job.objects.exists()
 
 
-def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(acme: Tenant, settings: Any) -> None:
+def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     request = JobRequest("noop", PAYLOAD, idempotency_key="once")
     first = submit_job(tenant=acme, request=request)
     assert bytes(reload(first.job).payload_hash) != request.fingerprint()
@@ -315,9 +329,9 @@ def test_a_repeated_request_is_recognised_by_a_hash_that_nobody_can_guess(acme: 
     assert (again.created, again.job.pk) == (False, first.job.pk)
     with pytest.raises(IdempotencyMismatchError):
         submit_job(tenant=acme, request=replace(request, payload={"iban": "another"}))
-    settings.ENCRYPTION_MASTER_KEYS = []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     plain = submit_job(tenant=acme, request=replace(request, idempotency_key="before"))
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     known = submit_job(tenant=acme, request=replace(request, idempotency_key="before"))
     assert (known.created, known.job.pk) == (False, plain.job.pk)
 
@@ -367,7 +381,10 @@ def test_revealing_shows_it_and_the_list_does_not(acme: Tenant) -> None:
 
 
 def test_the_api_answers_in_plain(
-    acme: Tenant, acme_user: User, api_client: Callable[[Tenant], APIClient], settings: Any
+    acme: Tenant,
+    acme_user: User,
+    api_client: Callable[[Tenant], APIClient],
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
     client = api_client(acme)
     made = client.post("/api/v1/jobs/", {"kind": "noop", "payload": PAYLOAD}, format="json")
@@ -376,20 +393,20 @@ def test_the_api_answers_in_plain(
     person = client_of(acme_user)
     assert person.get(f"/api/v1/jobs/{job}/").json()["payload"] == PAYLOAD
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     away = person.get(f"/api/v1/jobs/{job}/")
     assert (away.status_code, away.json()["code"]) == (503, "data_key_unavailable")
 
 
 def test_the_page_of_a_job_says_why_there_is_nothing_to_show(
-    acme: Tenant, staff: User, client: Client, settings: Any
+    acme: Tenant, staff: User, client: Client, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     client.force_login(staff)
     address = reverse("admin:scheduling_job_change", args=[job.pk])
     assert "iban" in client.get(address).content.decode()
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     page = client.get(address)
     assert page.status_code == 200
     assert "has no master key" in page.content.decode()
@@ -404,26 +421,28 @@ def test_a_schedule_keeps_its_payload_sealed(acme: Tenant, api_client: Callable[
     assert MARKER not in everything()
 
 
-def test_a_schedule_waits_for_its_key(acme: Tenant, settings: Any) -> None:
+def test_a_schedule_waits_for_its_key(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
     asked_for = {"name": "nightly", "kind": "noop", "payload": PAYLOAD, "cron": "* * * * *"}
     schedule = create_schedule(tenant=acme, values=asked_for)
     due_at = make_due(schedule, minutes_ago=0)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     fire_due_schedules()
     with tenant_context(acme):
         waiting = Schedule.objects.get(pk=schedule.pk)
         assert (waiting.is_enabled, waiting.next_fire_at) == (True, due_at)
         assert not Job.objects.exists()
-        settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+        change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     fire_due_schedules()
     with tenant_context(acme):
         assert Job.objects.get().payload == PAYLOAD
 
 
 @pytest.mark.django_db(transaction=True)
-def test_erasing_a_tenant_destroys_its_keys_first(acme: Tenant, settings: Any) -> None:
-    settings.ERASURE_GRACE_SECONDS = 0
+def test_erasing_a_tenant_destroys_its_keys_first(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
     (job,) = submit(acme, payload=PAYLOAD)
     sealed, kept = raw(job)["payload"], Job(id=job.pk, tenant_id=acme.pk)
     erasure = asked(acme)
@@ -444,16 +463,21 @@ def test_erasing_a_tenant_destroys_its_keys_first(acme: Tenant, settings: Any) -
 
 
 def test_old_rows_are_sealed_by_a_command_that_may_be_repeated(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant,
+    globex: Tenant,
+    tick: Tick,
+    worker: Registration,
+    start: Start,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     request = JobRequest("noop", PAYLOAD, idempotency_key="once")
     jobs = [submit_job(tenant=acme, request=request).job, *submit(globex, 2, payload=PAYLOAD), *submit(globex)]
     tick()
     started = begin(start, jobs[1])
     settle([verdicts.completed(started.execution_id, started.fence, {"answer": MARKER})])
     assert MARKER in everything()
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     assert seal_all() == {"jobs": 3, "schedules": 0, "bulk operations": 0}
     assert MARKER not in everything()
     assert seal_all() == {"jobs": 0, "schedules": 0, "bulk operations": 0}

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from django.db import connection
 from django.utils import timezone
-from pytest_django import Settings
 
 from scheduling.exceptions import (
     IdempotencyInFlightError,
@@ -33,6 +32,7 @@ from scheduling.models import Job, JobEvent, Queue, RoutingRule
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Plan, Tenant
 from tests.integration.scheduling.acts import Tick, in_flight, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -74,11 +74,13 @@ def test_a_bad_request_is_refused_by_name(acme: Tenant, options: dict[str, Any],
         assert not Job.objects.exists()
 
 
-def test_a_diagnostic_kind_is_unknown_unless_switched_on(acme: Tenant, settings: Settings) -> None:
-    settings.DIAGNOSTIC_KINDS = False
+def test_a_diagnostic_kind_is_unknown_unless_switched_on(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(DIAGNOSTIC_KINDS=False)
     with pytest.raises(KindUnknownError):
         submit_job(tenant=acme, request=JobRequest("crash"))
-    settings.DIAGNOSTIC_KINDS = True
+    change_platform_settings(DIAGNOSTIC_KINDS=True)
     assert submit_job(tenant=acme, request=JobRequest("crash")).created
 
 

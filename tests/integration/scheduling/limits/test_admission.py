@@ -30,6 +30,7 @@ from tenants.plans.service import update_plan
 from tenants.signals import limit_warned
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import Start, Tick, begin, complete, fail, in_flight, reasons_of, reload, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -141,8 +142,8 @@ def test_a_new_rate_holds_at_once(acme: Tenant) -> None:
     assert submit_job(tenant=acme, request=NOOP, is_rated=True).created
 
 
-def test_without_the_broker_submissions_go_on(acme: Tenant, settings: Any) -> None:
-    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+def test_without_the_broker_submissions_go_on(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
     rate_buckets._script.cache_clear()
     try:
         limit_rate(acme, per_minute=1, burst=2)

@@ -14,17 +14,17 @@ from uuid import UUID, uuid4
 
 import pytest
 import redis
-from django.conf import settings as django_settings
-from pytest_django import Settings
 
 from scheduling.fairness import gcra
 from scheduling.fairness.gcra import Rate
 from scheduling.limits import rate_buckets
 from scheduling.limits.rate_buckets import Bucket
 from tenants.cache import redis_guards
+from tenants.database.platform_settings import platform_settings
 from tests.brokers import broker_administrator
+from tests.platform_settings import ChangePlatformSettings
 
-REAL_URL = django_settings.REDIS_URL
+REAL_URL = platform_settings.REDIS_URL
 SLOW = Rate.per_minute(1, burst=5)
 assert SLOW is not None
 
@@ -67,7 +67,7 @@ def test_tenants_have_a_bucket_each(tenant_id: UUID) -> None:
 
 
 def test_a_full_bucket_leaves_no_key_behind(tenant_id: UUID) -> None:
-    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    client = redis.Redis.from_url(platform_settings.REDIS_URL)
     rate_buckets.look(tenant_id, SLOW)
     assert client.exists(f"{rate_buckets.KEY_PREFIX}submit:{tenant_id}") == 0
     rate_buckets.take(tenant_id, SLOW, 5)
@@ -144,9 +144,9 @@ class Away:
 
 
 @pytest.fixture(params=[True, False], ids=["blackholed", "refused"])
-def away(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Away]:
+def away(request: pytest.FixtureRequest, change_platform_settings: ChangePlatformSettings) -> Iterator[Away]:
     nowhere = Away(listens=request.param)
-    settings.REDIS_URL = nowhere.url
+    change_platform_settings(REDIS_URL=nowhere.url)
     yield nowhere
     nowhere.close()
 
@@ -165,7 +165,7 @@ def test_while_the_broker_is_away_several_buckets_grant_all_or_nothing(away: Awa
 def test_an_outage_is_logged_once_and_its_end_too(
     away: Away,
     tenant_id: UUID,
-    settings: Settings,
+    change_platform_settings: ChangePlatformSettings,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -173,7 +173,7 @@ def test_an_outage_is_logged_once_and_its_end_too(
     with caplog.at_level(logging.INFO, logger="scheduling.limits.rate_buckets"):
         for _ in range(3):
             rate_buckets.take(tenant_id, SLOW, 1)
-        settings.REDIS_URL = REAL_URL
+        change_platform_settings(REDIS_URL=REAL_URL)
         rate_buckets._script.cache_clear()
         rate_buckets.take(tenant_id, SLOW, 1)
         rate_buckets.take(tenant_id, SLOW, 1)
@@ -199,10 +199,10 @@ def test_an_outage_costs_one_wait_in_two_seconds_and_not_each_call(away: Away, t
 
 
 def test_the_shared_bucket_counts_again_when_the_broker_is_back(
-    away: Away, tenant_id: UUID, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    away: Away, tenant_id: UUID, change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rate_buckets.take(tenant_id, SLOW, 5)
-    settings.REDIS_URL = REAL_URL
+    change_platform_settings(REDIS_URL=REAL_URL)
     rate_buckets._script.cache_clear()
     redis_guards._breaker_of.cache_clear()  # the two seconds are over
     assert rate_buckets.take(tenant_id, SLOW, 8).granted == 5

@@ -48,6 +48,7 @@ from tests.auditing import audit_once
 from tests.checks import faults_of
 from tests.databases import connect_as_owner
 from tests.integration.scheduling.acts import Start, Tick, complete, fail, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -390,7 +391,7 @@ def test_a_jobs_log_goes_with_it(acme: Tenant) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
-    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, settings: Any
+    acme: Tenant, globex: Tenant, monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings
 ) -> None:
     with all_tenants():
         keep(acme, audit=30)
@@ -409,7 +410,7 @@ def test_audit_entries_go_up_to_a_signed_head_and_the_chains_still_verify(
         return Cutoffs(page.tenant_ids, [moment + timedelta(days=40) for moment in page.moments])
 
     monkeypatch.setattr(retention, "read_cutoffs", read_later)
-    settings.AUDIT_MINIMUM_DAYS = -40
+    change_platform_settings(AUDIT_MINIMUM_DAYS=-40)
     run = run_upkeep(name="audit_log")
     audit_once()
     with all_tenants():

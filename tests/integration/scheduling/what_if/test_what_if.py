@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
-from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from scheduling.exceptions import PoolNotFoundError, WhatIfNameUnknownError
@@ -31,6 +30,7 @@ from tenants.context import all_tenants
 from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import Start, Tick, complete, in_flight, submit
+from tests.platform_settings import override_platform_settings
 
 SECOND = 1_000_000
 
@@ -244,7 +244,7 @@ def test_reserved_slots_are_said_not_to_be_replayed(acme: Tenant, worker: Regist
 def kept() -> Iterator[None]:
     """Jobs are kept while somebody types."""
     recent_load._kept.clear()
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield
     recent_load._kept.clear()
 

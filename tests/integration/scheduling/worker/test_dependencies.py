@@ -27,6 +27,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import in_flight, reload, submit
 from tests.integration.scheduling.worker.conftest import Run, outcomes
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -231,9 +232,9 @@ def refuse(times: int, job: Job, run: Run) -> Job:
 
 
 def test_a_job_that_is_always_refused_is_given_up_by_itself(
-    acme: Tenant, run: Run, follow: Callable[..., None], settings: Any
+    acme: Tenant, run: Run, follow: Callable[..., None], change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.CIRCUIT_FAILURES = 0
+    change_platform_settings(CIRCUIT_FAILURES=0)
     follow(uses(API, error=DependencyRefusedError("moderated")))
     (job,) = submit(acme, kind="scripted")
     job = refuse(dependencies.MAX_REFUSALS - 1, job, run)

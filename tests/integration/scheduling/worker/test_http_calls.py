@@ -18,6 +18,7 @@ from scheduling.models import Circuit, DeadLetter, Execution, Job, JobEvent, Job
 from tenants.context import all_tenants
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.scheduling.worker.conftest import Run
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,9 +27,9 @@ SECRET = "Bearer-of-the-owners-own-affair"
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[WebServer]:
+def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 
@@ -148,13 +149,15 @@ def test_it_is_a_kind_like_the_others(staff: User) -> None:
 
 
 def test_a_server_that_fails_in_a_row_makes_its_own_calls_wait_and_no_others(
-    submit_call: Callable[..., Job], run: Run, server: WebServer, settings: Any
+    submit_call: Callable[..., Job], run: Run, server: WebServer, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.CIRCUIT_FAILURES = 2
+    change_platform_settings(CIRCUIT_FAILURES=2)
     server.answers["/"] = (503, {}, b"")
     failed = [run(submit_call(url=server.url)) for _ in range(2)]
     with web_server() as other:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{port}" for port in (server.port, other.port)]
+        change_platform_settings(
+            OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{port}" for port in (server.port, other.port)]
+        )
         refused = run(submit_call(url=server.url))
         elsewhere = run(submit_call(url=other.url))
     with all_tenants():

@@ -14,6 +14,7 @@ from tenants.context import all_tenants
 from tenants.models import Tenant
 from tests.integration.scheduling.acts import reload, submit
 from tests.integration.scheduling.worker.conftest import Run
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -73,9 +74,9 @@ def test_one_refusal_opens_the_tenants_breaker_and_the_job_waits(
 
 
 def test_refused_job_is_no_busy_loop_where_breakers_are_switched_off(
-    acme: Tenant, run: Run, follow: Callable[..., None], settings: object
+    acme: Tenant, run: Run, follow: Callable[..., None], change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.CIRCUIT_FAILURES = 0  # type: ignore[attr-defined]
+    change_platform_settings(CIRCUIT_FAILURES=0)
     follow(refuse)
     (job,) = submit(acme, kind="scripted")
     assert run(job).state == "scheduled"

@@ -12,7 +12,6 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 
-from scheduling.conf import lease_seconds
 from scheduling.dispatch.tick import run_tick
 from scheduling.execution.rescue import run_sweep
 from scheduling.execution.settlement import settle
@@ -24,6 +23,7 @@ from scheduling.worker.child_exit import Finding, settlements_of
 from scheduling.worker.control_block import ControlBlock
 from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
+from tenants.database.platform_settings import platform_settings
 from tenants.models import Tenant
 from tests.checks import faults_of
 from tests.integration.scheduling.acts import submit
@@ -107,7 +107,7 @@ def test_lost_job_is_charged_its_time_limit_and_a_lease_at_most(
     with all_tenants():
         LiveExecution.objects.update(lease_expires_at=F("started_at") - timedelta(days=1))
     assert run_sweep().rescued == 1
-    bound = int((registry.timeout_seconds("scripted") + lease_seconds()) * 1e6)
+    bound = int((registry.timeout_seconds("scripted") + platform_settings.LEASE_SECONDS) * 1e6)
     with all_tenants():
         execution = Execution.objects.get()
     assert execution.measured_us == (bound if by > timedelta() else 0)

@@ -12,7 +12,7 @@ from axes.models import AccessAttempt
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.core.management import call_command
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from redis import RedisError
@@ -24,6 +24,7 @@ from tenants.context import all_tenants
 from tenants.models import AuditLogEntry
 from tests.conftest import PASSWORD
 from tests.keys import issue_api_key
+from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/"
@@ -103,7 +104,7 @@ class TestThrottling:
         assert token not in str(attempt.__dict__)
 
     def test_behind_a_proxy_the_address_is_the_one_that_it_saw(self, acme_user: User) -> None:
-        with override_settings(TRUSTED_PROXY_HOPS=1):
+        with override_platform_settings(TRUSTED_PROXY_HOPS=1):
             # What stands further left is the client's own invention and changes nothing.
             for number in range(LIMIT):
                 answer = fail(1, HTTP_X_FORWARDED_FOR=f"198.51.100.{number}, 203.0.113.9", REMOTE_ADDR="10.0.0.1")
@@ -125,7 +126,7 @@ class TestAccountLimit:
 
     @pytest.fixture(autouse=True)
     def limit(self) -> Iterator[None]:
-        with override_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=self.ACCOUNT_LIMIT):
+        with override_platform_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=self.ACCOUNT_LIMIT):
             yield
 
     def test_name_is_locked_out_from_every_address_after_failures_from_many(self, acme_user: User) -> None:
@@ -204,7 +205,7 @@ class TestAccountLimit:
         assert log_in(Client(), REMOTE_ADDR="192.0.2.7").status_code == 302
 
     def test_limit_of_zero_is_none(self, acme_user: User) -> None:
-        with override_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=0):
+        with override_platform_settings(LOGIN_ACCOUNT_FAILURE_LIMIT=0):
             fail_from_everywhere(self.ACCOUNT_LIMIT + 1)
             assert log_in(Client()).status_code == 302
 
@@ -293,7 +294,7 @@ class TestWrongKeys:
     def limit(self, request: pytest.FixtureRequest) -> Iterator[None]:
         # An address of the test's own: all tests share one cache.
         self.address = f"2001:db8:{abs(hash(request.node.name)) % 0xFFFF:x}::1"
-        with override_settings(WRONG_KEYS_PER_MINUTE=3):
+        with override_platform_settings(WRONG_KEYS_PER_MINUTE=3):
             yield
 
     def guess(self, token: str = "jp0123456789." + "x" * 43) -> Any:

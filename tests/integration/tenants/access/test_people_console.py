@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
-from django.apps import apps
 from django.contrib import admin
 from django.contrib.auth.models import User
-from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
@@ -21,6 +18,7 @@ from tenants.access.permission_texts import TEXTS
 from tenants.access.permissions import Permission
 from tenants.checks import check_key_days
 from tenants.context import all_tenants, tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.models import ApiKey, AuditLogEntry, PlatformMembership, Role
 from tests.conftest import PASSWORD
 from tests.keys import issue_api_key
@@ -131,9 +129,9 @@ def test_time_is_ignored_for_key_that_never_expires(acme, acme_user):
         assert ApiKey.objects.get().expires_at is None
 
 
-def test_process_with_default_end_of_keys_beyond_the_latest_does_not_begin(settings):
+def test_process_with_default_end_of_keys_beyond_the_latest_does_not_begin(change_platform_settings):
     assert check_key_days() == []
-    settings.API_KEY_DEFAULT_DAYS = settings.API_KEY_MAX_DAYS + 1
+    change_platform_settings(API_KEY_DEFAULT_DAYS=platform_settings.API_KEY_MAX_DAYS + 1)
     assert [fault.id for fault in check_key_days()] == ["tenants.E007"]
 
 
@@ -146,15 +144,6 @@ def test_changed_arguments_of_beat_are_masked_in_the_audit_log(db):
         page.log_change(None, task, page.construct_change_message(None, form, []))
         entry = AuditLogEntry.objects.get(action="periodictask.changed")
     assert (entry.before, entry.after) == ({"name": str(task), "kwargs": "[masked]", "enabled": True},) * 2
-
-
-def test_is_staff_of_members_and_of_people_of_the_platform_is_cleared(acme_user, staff, outsider):
-    auditor = User.objects.create_user("auditor")
-    grant_platform_role(user=auditor, role="auditor")
-    User.objects.update(is_staff=True)
-    migration = import_module("tenants.migrations.0021_clear_is_staff")
-    migration.clear_is_staff(apps, SimpleNamespace(connection=connection))
-    assert set(User.objects.filter(is_staff=True)) == {outsider, staff}, "staff is a superuser"
 
 
 def test_the_page_of_roles_is_read_from_the_code_and_open_to_every_role(acme, outsider):

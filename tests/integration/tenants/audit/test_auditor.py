@@ -28,27 +28,27 @@ pytestmark = pytest.mark.django_db(transaction=True)
 KEY = base64.b64encode(bytes(range(32))).decode()
 
 
-def test_auditor_does_not_start_without_its_login_or_a_key(settings, monkeypatch):
+def test_auditor_does_not_start_without_its_login_or_a_key(settings, change_platform_settings, monkeypatch):
     monkeypatch.setattr(django_settings, "DATABASES", {APP_ALIAS: settings.DATABASES[APP_ALIAS]})
     with pytest.raises(CommandError, match="DATABASE_AUDITOR_URL"):
         call_command("run_auditor")
-    settings.IS_SECRET_KEY_GIVEN = False
+    change_platform_settings(IS_SECRET_KEY_GIVEN=False)
     with pytest.raises(CommandError, match="AUDIT_SIGNING_KEY"):
         call_command("run_auditor")
-    settings.AUDIT_PUBLIC_KEYS, settings.IS_SECRET_KEY_GIVEN = [public_key_text()], True
+    change_platform_settings(AUDIT_PUBLIC_KEYS=[public_key_text()], IS_SECRET_KEY_GIVEN=True)
     with pytest.raises(CommandError, match="AUDIT_SIGNING_KEY"):
         call_command("run_auditor")
 
 
-def test_auditor_prints_its_public_key(settings):
-    settings.AUDIT_SIGNING_KEY = KEY
+def test_auditor_prints_its_public_key(change_platform_settings):
+    change_platform_settings(AUDIT_SIGNING_KEY=KEY)
     out = StringIO()
     call_command("run_auditor", public_key=True, stdout=out)
     assert out.getvalue().strip() == public_key_text()
 
 
-def test_run_platform_hands_login_and_key_to_the_auditor_alone(settings, monkeypatch):
-    settings.AUDIT_SIGNING_KEY = KEY
+def test_run_platform_hands_login_and_key_to_the_auditor_alone(change_platform_settings, monkeypatch):
+    change_platform_settings(AUDIT_SIGNING_KEY=KEY)
     monkeypatch.setenv("DATABASE_AUDITOR_URL", "postgres://a")
     monkeypatch.setenv("AUDIT_SIGNING_KEY", KEY)
     monkeypatch.setenv("AUDIT_PUBLIC_KEYS", "")

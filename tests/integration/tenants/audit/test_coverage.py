@@ -33,6 +33,7 @@ from tests.access.routes import API_PREFIX, CONSOLE_PREFIX, Line, Page
 from tests.integration.access.test_table import NamedRows
 from tests.integration.access.world import MASTER_KEY, World, make_world
 from tests.integration.tenants.audit import acts
+from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
 REQUEST_ID = "coverage-1"
@@ -92,7 +93,7 @@ def _patient_locks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(db: None, tmp_path: Path) -> Iterator[World]:
-    with override_settings(MEDIA_ROOT=tmp_path, ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
+    with override_settings(MEDIA_ROOT=tmp_path), override_platform_settings(ENCRYPTION_MASTER_KEYS=[MASTER_KEY]):
         yield make_world()
 
 

@@ -240,19 +240,19 @@ def test_a_head_is_no_checkpoint(sealed_log, owner, acme):
     assert {kind for kind, _, _ in found()} == {"head_forged", "seals_missing"}
 
 
-def test_a_head_of_a_key_that_nobody_knows(sealed_log, settings, acme):
+def test_a_head_of_a_key_that_nobody_knows(sealed_log, change_platform_settings, acme):
     sign_heads()
-    settings.AUDIT_SIGNING_KEY = "A" * 43 + "="
+    change_platform_settings(AUDIT_SIGNING_KEY="A" * 43 + "=")
     assert {kind for kind, _, _ in found()} == {"head_key_unknown"}
 
 
-def test_old_heads_stay_good_when_the_key_changes(sealed_log, settings, acme):
+def test_old_heads_stay_good_when_the_key_changes(sealed_log, change_platform_settings, acme):
     from tenants.audit.signing import public_key_text
 
     sign_heads()
     old = public_key_text()
-    settings.AUDIT_SIGNING_KEY = "A" * 43 + "="
-    settings.AUDIT_PUBLIC_KEYS = [old]
+    change_platform_settings(AUDIT_SIGNING_KEY="A" * 43 + "=")
+    change_platform_settings(AUDIT_PUBLIC_KEYS=[old])
     act(acme, 12)
     seal_entries()
     sign_heads()

@@ -14,12 +14,14 @@ from django.test import override_settings
 
 from tenants.cache import redis_guards, shared_cache
 from tenants.cache.shared_cache import SharedCache
+from tenants.database.platform_settings import PlatformSettings
 from tenants.limits.service import set_tenant_limit
 from tenants.limits.usage import KeptLimits
 from tenants.models import Tenant
 from tenants.settings.schema import tenant_setting
 from tenants.settings.service import change_settings
 from tenants.signals import cache_asked
+from tests.platform_settings import override_platform_settings
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +44,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
         monkeypatch.setattr(module, "time", made)
     shared_cache._shared.cache_clear()
     # Long enough that no slow machine lets a key in Redis expire under a test.
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         yield made
     shared_cache._shared.cache_clear()
 
@@ -162,10 +164,8 @@ def test_what_took_long_to_read_is_not_given_to_others(clock: Clock) -> None:
 
 
 def test_the_bound_of_a_second_holds_by_the_numbers_in_use() -> None:
-    from jobsplatform.settings import scheduling
-
     # Redis for so long, one answer of it, memory for as long again.
-    assert 2 * scheduling.CONFIGURATION_CACHE_SECONDS + shared_cache.TIMEOUT_SECONDS < 1
+    assert 2 * PlatformSettings(dict).CONFIGURATION_CACHE_SECONDS + shared_cache.TIMEOUT_SECONDS < 1
 
 
 def test_a_redis_that_is_away_is_passed_over(clock: Clock, monkeypatch: pytest.MonkeyPatch, places: list[str]) -> None:
@@ -268,7 +268,7 @@ def test_forgetting_is_for_all_who_ask_redis(clock: Clock) -> None:
 def test_turned_off_nothing_is_kept() -> None:
     first, _ = two_processes()
     source = Source()
-    with override_settings(CONFIGURATION_CACHE_SECONDS=0):
+    with override_platform_settings(CONFIGURATION_CACHE_SECONDS=0):
         assert [first.get("k", source), first.get("k", source)] == ["one", "one"]
     assert source.asked == 2
 

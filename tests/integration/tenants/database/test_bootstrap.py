@@ -220,7 +220,7 @@ def test_the_restricted_role_passes_and_is_asked_once(django_assert_num_queries)
 
 
 @pytest.fixture
-def named_in_settings(admin_url, names, monkeypatch) -> None:
+def named_in_settings(admin_url, names, monkeypatch, change_platform_settings) -> None:
     """Settings that name the server and the roles; connections made already are not touched."""
     parts = urlsplit(admin_url)
     entry = {**settings.DATABASES["default"], "HOST": parts.hostname, "PORT": parts.port, "NAME": names.database}
@@ -230,8 +230,7 @@ def named_in_settings(admin_url, names, monkeypatch) -> None:
         "auditor": {**entry, "USER": names.auditor.name, "PASSWORD": names.auditor.password},
     }
     monkeypatch.setattr(settings, "DATABASES", databases)
-    monkeypatch.setattr(settings, "DATABASE_PLATFORM_ROLE", names.platform)
-    monkeypatch.setattr(settings, "DATABASE_AUDITOR_ROLE", names.auditor.name)
+    change_platform_settings(DATABASE_PLATFORM_ROLE=names.platform, DATABASE_AUDITOR_ROLE=names.auditor.name)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError, connections, migrations, models, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.migrations.state import ProjectState
 
 from tenants.context import all_tenants, tenant_context
@@ -252,6 +253,13 @@ def test_migrations_of_this_app_go_back_and_forth(django_db_setup):
         owner.settings_dict["NAME"] = before
         with connect_as_owner("postgres") as server:
             server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def test_database_of_an_earlier_development_version_is_refused_with_the_cure(monkeypatch):
+    history = {("auth", "0001_initial"): None, ("tenants", "0001_tenancy"): None}
+    monkeypatch.setattr(MigrationRecorder, "applied_migrations", lambda recorder: history)
+    with pytest.raises(CommandError, match="delete the folder var/dev"):
+        call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
 
 
 def test_the_floor_of_a_time_is_where_its_partition_begins():

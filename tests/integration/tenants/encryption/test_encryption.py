@@ -26,6 +26,7 @@ from tenants.encryption.data_keys import (
 )
 from tenants.models import AuditLogEntry, Tenant, TenantDataKey
 from tenants.tenancy.service import create_tenant
+from tests.platform_settings import ChangePlatformSettings
 
 
 def master(fill: str) -> str:
@@ -33,9 +34,9 @@ def master(fill: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def sealing(settings: Any) -> Iterator[None]:
+def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     yield
     forget_keys()
 
@@ -56,11 +57,11 @@ def test_a_tenant_is_made_with_a_key(acme: Tenant) -> None:
     assert sealing_key(acme.pk).id == row.pk
 
 
-def test_a_tenant_from_before_gets_a_key_by_its_first_value(settings: Any) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = []
+def test_a_tenant_from_before_gets_a_key_by_its_first_value(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     old = create_tenant(slug="old", plan="team")
     assert keys_of(old) == []
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     with tenant_context(old):
         first = sealing_key(old.pk)
     assert [row.pk for row in keys_of(old)] == [first.id]
@@ -68,10 +69,10 @@ def test_a_tenant_from_before_gets_a_key_by_its_first_value(settings: Any) -> No
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_key_of_a_transaction_that_is_undone_is_not_kept(settings: Any) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = []
+def test_a_key_of_a_transaction_that_is_undone_is_not_kept(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     old = create_tenant(slug="old", plan="team")
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     with tenant_context(old):
         undone = sealing_key(old.pk)
         transaction.set_rollback(True)
@@ -102,19 +103,21 @@ def test_another_tenant_sees_no_key(acme: Tenant, globex: Tenant) -> None:
         assert not TenantDataKey.objects.filter(tenant=acme).exists()
 
 
-def test_a_key_of_another_master_key_is_named(settings: Any, acme: Tenant) -> None:
+def test_a_key_of_another_master_key_is_named(change_platform_settings: ChangePlatformSettings, acme: Tenant) -> None:
     key = sealing_key(acme.pk)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     for use in (lambda: sealing_key(acme.pk), lambda: opening_key(acme.pk, key.id), lambda: require_keys(acme.pk)):
         with pytest.raises(DataKeyUnavailableError, match="has no master key"):
             use()
 
 
-def test_a_changed_master_key_wraps_anew_and_changes_no_key(settings: Any, acme: Tenant, globex: Tenant) -> None:
+def test_a_changed_master_key_wraps_anew_and_changes_no_key(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant, globex: Tenant
+) -> None:
     before, digest = sealing_key(acme.pk).id, digest_of(acme.pk, b"x")
     (old,) = keys_of(acme)
-    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     assert run("rotate_encryption_keys") == {"rewrapped": 2, "replaced": 0}
     (new,) = keys_of(acme)
     assert new.pk == old.pk
@@ -122,29 +125,33 @@ def test_a_changed_master_key_wraps_anew_and_changes_no_key(settings: Any, acme:
     assert run("rotate_encryption_keys") == {"rewrapped": 0, "replaced": 0}
     # The former master key is needed no more.
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     assert (sealing_key(acme.pk).id, digest_of(acme.pk, b"x")) == (before, digest)
     with all_tenants():
         assert AuditLogEntry.objects.filter(action="encryption.keys_rewrapped").count() == 1
 
 
-def test_without_the_former_master_key_nothing_is_wrapped_anew(settings: Any, acme: Tenant) -> None:
+def test_without_the_former_master_key_nothing_is_wrapped_anew(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant
+) -> None:
     (old,) = keys_of(acme)
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     with pytest.raises(CommandError, match="data_key_unavailable"):
         run("rotate_encryption_keys")
     assert bytes(keys_of(acme)[0].wrapped) == bytes(old.wrapped)
 
 
-def test_a_process_that_knows_a_key_goes_on_while_it_is_wrapped_anew(settings: Any, acme: Tenant) -> None:
+def test_a_process_that_knows_a_key_goes_on_while_it_is_wrapped_anew(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant
+) -> None:
     known = data_keys._unwrap(acme.pk, [])  # nothing yet
     assert known.current_id is None
     with all_tenants():
         TenantDataKey.objects.update(created_at="2020-01-01T00:00:00Z")
     key = sealing_key(acme.pk)
-    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     run("rotate_encryption_keys")
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     data_keys._read_and_keep([acme.pk])
     assert sealing_key(acme.pk) is key
 
@@ -158,23 +165,25 @@ def test_new_data_keys_seal_and_former_ones_open(acme: Tenant, globex: Tenant) -
     assert len(keys_of(globex)) == 1
 
 
-def test_hashes_are_those_of_one_tenant(settings: Any, acme: Tenant, globex: Tenant) -> None:
+def test_hashes_are_those_of_one_tenant(
+    change_platform_settings: ChangePlatformSettings, acme: Tenant, globex: Tenant
+) -> None:
     assert digest_of(acme.pk, b"x") not in (b"x", digest_of(globex.pk, b"x"))
-    settings.ENCRYPTION_MASTER_KEYS = []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     assert digest_of(acme.pk, b"x") == b"x"
 
 
 @pytest.mark.django_db
-def test_commands_need_a_master_key(settings: Any) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = []
+def test_commands_need_a_master_key(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     for command in ("rotate_encryption_keys", "encrypt_stored_values"):
         with pytest.raises(CommandError, match="no_master_key"):
             run(command)
 
 
-def test_the_deploy_check_tells(settings: Any) -> None:
+def test_the_deploy_check_tells(change_platform_settings: ChangePlatformSettings) -> None:
     assert (check_sealing(), check_master_keys()) == ([], [])
-    settings.ENCRYPTION_MASTER_KEYS = []
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     assert [found.id for found in (*check_sealing(), *check_master_keys())] == ["tenants.W001"]
-    settings.ENCRYPTION_MASTER_KEYS = ["short"]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=["short"])
     assert [found.id for found in (*check_sealing(), *check_master_keys())] == ["tenants.E006"]

@@ -6,13 +6,13 @@ import uuid
 from typing import Any
 
 import redis
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 
 from tenants.access.memberships import add_member
 from tenants.context import all_tenants, tenant_context
+from tenants.database.platform_settings import platform_settings
 from tenants.erasure.catalog import count_rows, tenant_tables
 from tenants.erasure.erasers import count_outside
 from tenants.models import Role, Tenant
@@ -72,7 +72,7 @@ def fill(tenant: Tenant) -> None:
     sign_heads()
     for _ in range(3):  # a row may refer to one that the first round makes
         fill_the_rest(tenant)
-    redis.Redis.from_url(settings.REDIS_URL).set(f"jobsplatform:bucket:{tenant.pk}:submit", "1", ex=600)
+    redis.Redis.from_url(platform_settings.REDIS_URL).set(f"jobsplatform:bucket:{tenant.pk}:submit", "1", ex=600)
 
 
 def fill_the_rest(tenant: Tenant) -> None:

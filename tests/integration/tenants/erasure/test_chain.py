@@ -18,15 +18,16 @@ from tenants.models import AuditCounter, AuditLogEntry, AuditRemoval, Tenant, Te
 from tests.auditing import advance_erasure, carry_out_removals, seal_entries
 from tests.integration.tenants.audit.conftest import act, seals_of
 from tests.integration.tenants.erasure.test_erasure import KilledError, asked
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ENTRIES, BATCH = 25, 4
 
 
 @pytest.fixture
-def erasure(acme: Tenant, settings: Any) -> TenantErasure:
+def erasure(acme: Tenant, change_platform_settings: ChangePlatformSettings) -> TenantErasure:
     """One of a tenant with a chain of several batches, up to where its chain is taken away."""
-    settings.ERASURE_GRACE_SECONDS = 0
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
     for number in range(ENTRIES):
         act(acme, number)
     erasure = asked(acme)
@@ -70,7 +71,9 @@ def test_auditor_that_is_killed_between_batches_goes_on(
     finish(acme, erasure)
 
 
-def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, settings: Any) -> None:
+def test_erasure_without_a_recorded_request_is_not_carried_out(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     for number in range(3):
         act(acme, number)
     seal_entries()
@@ -84,7 +87,7 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, set
     seal_entries()
     assert carry_out_removals() == 0
     assert len(seals_of(acme.pk)) == before
-    settings.ERASURE_GRACE_SECONDS = 0
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
     with all_tenants():
         record_audit(action="tenant.erasure_cancelled", target=target, after={"subject_id": str(acme.pk)})
     seal_entries()
@@ -92,8 +95,10 @@ def test_erasure_without_a_recorded_request_is_not_carried_out(acme: Tenant, set
     assert len(seals_of(acme.pk)) == before
 
 
-def test_platforms_own_chain_is_not_erased_by_a_forged_request(acme: Tenant, settings: Any) -> None:
-    settings.ERASURE_GRACE_SECONDS = 0
+def test_platforms_own_chain_is_not_erased_by_a_forged_request(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
     act(None, 1)
     with all_tenants():
         target = AuditTarget("tenants.tenanterasure", "7")
@@ -105,7 +110,9 @@ def test_platforms_own_chain_is_not_erased_by_a_forged_request(acme: Tenant, set
     assert len(seals_of(PLATFORM_CHAIN)) == before > 1
 
 
-def test_retention_removes_nothing_younger_than_the_auditors_minimum(acme: Tenant, settings: Any) -> None:
+def test_retention_removes_nothing_younger_than_the_auditors_minimum(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
     for number in range(3):
         act(acme, number)
     seal_entries()
@@ -115,14 +122,16 @@ def test_retention_removes_nothing_younger_than_the_auditors_minimum(acme: Tenan
     audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
     assert carry_out_removals() == 1
     assert len(seals_of(acme.pk)) == before
-    settings.AUDIT_MINIMUM_DAYS = -1
+    change_platform_settings(AUDIT_MINIMUM_DAYS=-1)
     audit_removals.request_removal(acme.pk, AuditRemoval.Kind.RETENTION, before=tomorrow)
     assert carry_out_removals() == 1
     assert len(seals_of(acme.pk)) == 1
 
 
-def test_what_was_pruned_stands_in_the_platforms_chain(acme: Tenant, settings: Any) -> None:
-    settings.AUDIT_MINIMUM_DAYS = -1
+def test_what_was_pruned_stands_in_the_platforms_chain(
+    acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(AUDIT_MINIMUM_DAYS=-1)
     for number in range(3):
         act(acme, number)
     seal_entries()
@@ -144,9 +153,9 @@ def test_what_was_pruned_stands_in_the_platforms_chain(acme: Tenant, settings: A
 
 
 def test_requests_are_looked_at_in_their_order_and_forged_ones_keep_none_waiting(
-    acme: Tenant, globex: Tenant, settings: Any, monkeypatch: pytest.MonkeyPatch
+    acme: Tenant, globex: Tenant, change_platform_settings: ChangePlatformSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings.AUDIT_MINIMUM_DAYS = -1
+    change_platform_settings(AUDIT_MINIMUM_DAYS=-1)
     monkeypatch.setattr(audit_removals, "MOST_LOOKS", 1)
     for number in range(3):
         act(acme, number)

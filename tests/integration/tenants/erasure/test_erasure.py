@@ -32,6 +32,7 @@ from tenants.tenancy.service import create_tenant, reinstate_tenant, suspend_ten
 from tests.auditing import advance_erasure, audit_once, auditing, seal_entries
 from tests.checks import faults_of
 from tests.integration.tenants.erasure.filling import checksums, fill, fill_the_rest, mentions
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.service import create_dataset
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -42,8 +43,8 @@ class KilledError(Exception):
 
 
 @pytest.fixture
-def no_grace(settings: Any) -> None:
-    settings.ERASURE_GRACE_SECONDS = 0
+def no_grace(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(ERASURE_GRACE_SECONDS=0)
 
 
 @pytest.fixture
@@ -222,11 +223,11 @@ def test_the_command_erases_and_the_other_recounts(no_grace: None, db: None) -> 
 
 
 @pytest.fixture
-def without_broker(settings: Any) -> Iterator[Callable[[], None]]:
+def without_broker(change_platform_settings: ChangePlatformSettings) -> Iterator[Callable[[], None]]:
     """A function after which the broker is away."""
 
     def leave() -> None:
-        settings.REDIS_URL = "redis://127.0.0.1:1/0"
+        change_platform_settings(REDIS_URL="redis://127.0.0.1:1/0")
         broker._client.cache_clear()
 
     yield leave

@@ -146,10 +146,10 @@ def test_a_number_stays_within_the_plan(acme: Tenant) -> None:
 
 
 @pytest.fixture
-def sealing(settings) -> Iterator[None]:
+def sealing(change_platform_settings) -> Iterator[None]:
     """A master key, as secrets need one."""
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [base64.b64encode(b"k" * 32).decode()]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"k" * 32).decode()])
     yield
     forget_keys()
 
@@ -223,8 +223,8 @@ def test_secret_setting_without_host_or_too_short_is_refused(planted, sealing, a
     assert secrets_of(acme) == {}
 
 
-def test_secret_setting_without_master_key_is_refused(planted, settings, acme: Tenant) -> None:
-    settings.ENCRYPTION_MASTER_KEYS = []
+def test_secret_setting_without_master_key_is_refused(planted, change_platform_settings, acme: Tenant) -> None:
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[])
     with pytest.raises(NoMasterKeyError, match="ENCRYPTION_MASTER_KEYS"):
         change_settings(tenant=acme, values=GIVEN)
     assert read_stored(acme.pk).stored == {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -13,6 +12,7 @@ from tenants.context import tenant_context
 from tenants.database.conf import OWNER_ALIAS
 from tenants.tenancy.service import create_tenant
 from tests.integration.workloads.documents.conftest import add_document
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import search as search_module
 from workloads.documents.models import Dataset
 from workloads.documents.search import SearchMode, search_dataset
@@ -21,9 +21,9 @@ from workloads.documents.vector_index import has_vector_index, index_name
 
 
 @pytest.fixture
-def large(transactional_db: None, settings: Any) -> Dataset:
+def large(transactional_db: None, change_platform_settings: ChangePlatformSettings) -> Dataset:
     """A dataset beyond the threshold, committed, for an index is built outside transactions."""
-    settings.EXACT_SEARCH_MAX_CHUNKS = 20
+    change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=20)
     dataset = create_dataset(tenant=create_tenant(slug="acme", name="Acme", plan="team"), name="large", chunk_size=20)
     add_document(
         dataset, "large.txt", *(f"Paragraph {number} about the queue of tenant {number}." for number in range(30))
@@ -38,7 +38,9 @@ def build(*, dry_run: bool = False) -> list[str]:
 
 
 @pytest.mark.django_db(databases=["default", OWNER_ALIAS], transaction=True)
-def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(large: Dataset, settings: Any) -> None:
+def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(
+    large: Dataset, change_platform_settings: ChangePlatformSettings
+) -> None:
     small = create_dataset(tenant=large.tenant, name="small")
     add_document(small, "small.txt", "One paragraph about the queue.")
     name = index_name(large.pk)
@@ -57,7 +59,7 @@ def test_a_large_dataset_is_given_an_index_of_its_own_and_a_small_one_loses_it(l
             assert len(approximate) == 5
         assert index_is_used(large, name)
     finally:
-        settings.EXACT_SEARCH_MAX_CHUNKS = 100_000
+        change_platform_settings(EXACT_SEARCH_MAX_CHUNKS=100_000)
         assert build() == [f"drop {name}"]
     assert not has_vector_index(large.pk)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from django.db.models.functions import Now
-from pytest_django import Settings
 
 from scheduling.jobs.lifecycle import JobState
 from scheduling.models import JobDue
@@ -23,6 +22,7 @@ from tests.integration.workloads.pipelines.conftest import (
     run_of,
     text,
 )
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.extraction import extractor
 from workloads.documents.models import Chunk, Document
 from workloads.documents.one_item import steps
@@ -119,12 +119,16 @@ def test_an_error_of_the_program_is_the_entity_s_and_is_told(
 
 
 def test_run_waits_without_an_attempt_where_there_is_no_sandbox(
-    acme: Tenant, make_pipeline: MakePipeline, hands: Hands, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    acme: Tenant,
+    make_pipeline: MakePipeline,
+    hands: Hands,
+    monkeypatch: pytest.MonkeyPatch,
+    change_platform_settings: ChangePlatformSettings,
 ) -> None:
     pipeline = make_pipeline(text("a.txt", "One section only."))
     run = start_run(tenant=acme, pipeline_id=pipeline.pk)
     with monkeypatch.context() as patch:
-        settings.EXTRACTION_WITHOUT_SANDBOX = False
+        change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
         patch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
         for _ in range(5):
             job = hands.run(run.job_id)

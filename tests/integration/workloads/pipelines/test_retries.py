@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from scheduling.models import Job
 from tenants.context import all_tenants, tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, chunks_of, entities_of, run_of, text
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.pipelines.exceptions import EntityNotRetryableError
 from workloads.pipelines.models import Pipeline, PipelineRun
@@ -23,9 +23,9 @@ type MakePipeline = Callable[..., Pipeline]
 
 
 @pytest.fixture
-def website(settings: Any) -> Iterator[WebServer]:
+def website(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         running.answers = {"/a.txt": (404, {}, b"")}
         yield running
 

@@ -27,6 +27,7 @@ from tests.integration.workloads.pipelines.conftest import (
     text,
     upload,
 )
+from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.documents.extraction.makers import make_pdf
 from tests.web_server import WebServer, web_server
 from workloads.documents.indexing.exceptions import DocumentBusyError
@@ -43,10 +44,10 @@ type MakePipeline = Callable[..., Pipeline]
 
 
 @pytest.fixture
-def website(settings: Any) -> Iterator[WebServer]:
+def website(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     """A server that tenants may call."""
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 

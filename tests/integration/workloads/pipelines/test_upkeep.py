@@ -19,6 +19,7 @@ from scheduling.upkeep.runs import run_upkeep
 from tenants.context import all_tenants, tenant_context
 from tenants.models import Tenant
 from tests.integration.workloads.pipelines.conftest import Hands, entities_of, paragraphs, run_of, text
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents.models import Document
 from workloads.pipelines.models import Pipeline, PipelineEntity, PipelineRun
 from workloads.pipelines.runs import start_run
@@ -91,8 +92,10 @@ def test_a_run_whose_job_died_or_is_gone_is_closed(
     assert (entity.state, entity.error_code) == (of_entity, "timeout" if state else "job_gone")
 
 
-def test_old_runs_go_and_their_documents_stay(run: PipelineRun, hands: Hands, acme: Tenant, settings: Any) -> None:
-    settings.PIPELINE_RUN_DAYS = 7
+def test_old_runs_go_and_their_documents_stay(
+    run: PipelineRun, hands: Hands, acme: Tenant, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(PIPELINE_RUN_DAYS=7)
     hands.run(run.job_id)
     grow_old(run, ended_at=timezone.now() - timedelta(days=6))
     assert run_upkeep(name="pipeline_retention").counts["runs_removed"] == 0

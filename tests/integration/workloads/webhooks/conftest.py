@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -18,15 +17,16 @@ from scheduling.worker.registration import LocalWorker
 from tenants.context import all_tenants
 from tests.integration.api.conftest import session_of
 from tests.integration.scheduling.acts import reload
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 
 type Run = Callable[[Job], Job]
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[WebServer]:
+def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 

@@ -23,6 +23,7 @@ from tenants.models import AuditLogEntry
 from tenants.tenancy.queries import find_tenant
 from tests.integration.api.test_access import API, assert_problem
 from tests.integration.workloads.webhooks.conftest import Run
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import Seen, WebServer
 from workloads.webhooks.models import Delivery, Webhook
 
@@ -115,8 +116,10 @@ def test_a_server_that_does_not_answer_is_on_record(acme_api: APIClient, run: Ru
     assert row["error"] == job.error_message
 
 
-def test_what_leads_inside_is_not_called(acme_api: APIClient, run: Run, server: WebServer, settings: Any) -> None:
-    settings.OUTGOING_HTTP_ALLOWED_HOSTS = []
+def test_what_leads_inside_is_not_called(
+    acme_api: APIClient, run: Run, server: WebServer, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[])
     shown = make(acme_api, f"{server.url}/hook")
     job = run(delivering(acme_api, shown))
     assert (job.state, job.error_type) == ("discarded", "address_refused")

@@ -13,7 +13,6 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pytest_django import Settings
 
 from tenants.context import tenant_context
 from tenants.database.ids import uuid7
@@ -21,6 +20,7 @@ from tenants.limits.service import set_tenant_limit
 from tenants.models import Tenant
 from tests.integration.workloads.workflow_records.acts import stored_rows
 from tests.integration.workloads.workflow_records.conftest import ended, later, new_node, new_run
+from tests.platform_settings import ChangePlatformSettings
 from tests.workflow_histories import arrivals, strays
 from workloads.files.models import Content
 from workloads.files.references import used_keys
@@ -219,8 +219,8 @@ def test_a_large_value_goes_to_the_file_storage_and_leaves_its_beginning(in_acme
     assert used_keys([str(value.key)]) == {value.key}
 
 
-def test_how_large_is_large_is_a_setting(in_acme: Tenant, settings: Settings) -> None:
-    settings.WORKFLOW_INLINE_VALUE_BYTES = 10
+def test_how_large_is_large_is_a_setting(in_acme: Tenant, change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(WORKFLOW_INLINE_VALUE_BYTES=10)
     save_records(new_run(in_acme, inputs={"a": 1}, outputs={"text": "long enough"}))
 
     stored = WorkflowRun.objects.get()

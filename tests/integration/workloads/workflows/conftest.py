@@ -42,11 +42,11 @@ def patient_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def model(settings) -> Iterator[ModelServer]:
+def model(change_platform_settings) -> Iterator[ModelServer]:
     """The platform's model endpoint, which `http_request` nodes may call too."""
     with model_server() as server:
-        settings.LLM_API_URL, settings.LLM_MODEL = server.url, "stub"
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [server.host]
+        change_platform_settings(LLM_API_URL=server.url, LLM_MODEL="stub")
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[server.host])
         yield server
 
 

@@ -31,6 +31,7 @@ from tenants.context import all_tenants
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Role, Tenant
 from tests.integration.workloads.workflows.conftest import Runs
+from tests.platform_settings import ChangePlatformSettings
 from tests.spans import Spans, exported_spans
 from tests.unit.workloads.workflows.definitions import node, workflow
 from tests.web_server import WebServer, web_server
@@ -41,17 +42,17 @@ API = "/api/v1/"
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[WebServer]:
+def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     """A server that repeats the headers that it is sent, at every address."""
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 
 @pytest.fixture
-def sealing(settings: Any) -> Iterator[None]:
+def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [base64.b64encode(b"c" * 32).decode()]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[base64.b64encode(b"c" * 32).decode()])
     yield
     forget_keys()
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 
 import pytest
-from django.conf import LazySettings
 
 from scheduling.exceptions import KindUnknownError
 from scheduling.kit import registry
 from scheduling.kit.base import JobContext, TaskProcessor
 from scheduling.kit.registry import ProcessorInvalidError
+from tests.platform_settings import ChangePlatformSettings
 from workloads.diagnostics.processor import NoopProcessor
 
 type Install = Callable[..., None]
@@ -68,8 +68,10 @@ def test_an_unknown_kind_is_a_named_error() -> None:
         registry.get("no_such_kind")
 
 
-def test_diagnostic_kinds_do_not_exist_unless_they_are_allowed(settings: LazySettings) -> None:
-    settings.DIAGNOSTIC_KINDS = False
+def test_diagnostic_kinds_do_not_exist_unless_they_are_allowed(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(DIAGNOSTIC_KINDS=False)
     assert "crash" not in registry.kinds()
     assert {"noop", "sleep"} <= set(registry.kinds())
     with pytest.raises(KindUnknownError):

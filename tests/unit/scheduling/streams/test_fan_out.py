@@ -22,6 +22,7 @@ from scheduling.streams.messages import control_message, event_message
 from scheduling.streams.subscriptions import MAX_WAITING, Subscription
 from tenants.access.permissions import Permission
 from tenants.database.ids import uuid7, uuid7_floor
+from tests.platform_settings import ChangePlatformSettings
 
 ACME, GLOBEX = uuid4(), uuid4()
 NOW = datetime(2026, 5, 4, 12, tzinfo=UTC)
@@ -176,8 +177,10 @@ def test_rights_are_asked_for_all_at_once_and_at_least_every_second(
     assert event_feed.RIGHTS_SECONDS < 1
 
 
-def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(settings: Any) -> None:
-    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 1, 2
+def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(STREAMS_PER_CALLER=1, STREAMS_PER_PROCESS=2)
     places, ann, ben, cem = Places(), *(Owner(name, name) for name in ("ann", "ben", "cem"))
     first = places.take(ann)
     with pytest.raises(TooManyStreamsError):
@@ -192,8 +195,10 @@ def test_a_place_is_free_again_when_its_stream_is_gone_however_it_went(settings:
     assert places.take(cem)
 
 
-def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(settings: Any) -> None:
-    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 20, 500
+def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(STREAMS_PER_CALLER=20, STREAMS_PER_PROCESS=500)
     places = Places()
     held = [places.take(Owner(f"key {number}", "acme", 100)) for number in range(100)]
     with pytest.raises(TooManyStreamsError) as refusal:
@@ -205,8 +210,10 @@ def test_tenant_has_as_many_streams_as_its_plan_allows_however_many_keys_it_has(
     assert places.take(Owner("another key", "acme", 100))
 
 
-def test_last_tenth_of_a_process_is_for_tenants_without_a_stream(settings: Any) -> None:
-    settings.STREAMS_PER_CALLER, settings.STREAMS_PER_PROCESS = 100, 20
+def test_last_tenth_of_a_process_is_for_tenants_without_a_stream(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(STREAMS_PER_CALLER=100, STREAMS_PER_PROCESS=20)
     places = Places()
     held = [places.take(Owner("a key", "acme", 100)) for _ in range(18)]
     with pytest.raises(StreamsFullError):

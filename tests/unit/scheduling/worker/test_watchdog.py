@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from pytest_django import Settings
 
 from scheduling.worker import watchdog as module
 from scheduling.worker.watchdog import EXIT_STATUS, LOOK_SECONDS, HeartbeatFile, Loop, Watchdog, read_heartbeat_age
+from tests.platform_settings import ChangePlatformSettings
 
 LIMIT = 30.0
 PATIENCE_SECONDS = 60.0
@@ -41,8 +41,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> World:
-    settings.WATCHDOG_SECONDS = LIMIT
+def world(monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings) -> World:
+    change_platform_settings(WATCHDOG_SECONDS=LIMIT)
     return World(monkeypatch)
 
 
@@ -135,8 +135,8 @@ def is_gone(pid: int) -> bool:
 
 
 @pytest.fixture
-def directory(tmp_path: Path, settings: Settings) -> Path:
-    settings.HEARTBEAT_DIRECTORY = str(tmp_path / "heartbeats")
+def directory(tmp_path: Path, change_platform_settings: ChangePlatformSettings) -> Path:
+    change_platform_settings(HEARTBEAT_DIRECTORY=str(tmp_path / "heartbeats"))
     return tmp_path / "heartbeats"
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from django.test import RequestFactory, override_settings
+from django.test import RequestFactory
 
 from tenants.access.addresses import client_address
+from tests.platform_settings import override_platform_settings
 
 
 @pytest.mark.parametrize(
@@ -27,5 +28,5 @@ from tenants.access.addresses import client_address
 def test_the_address_of_a_client(hops: int, forwarded: str | None, remote: str, address: str | None) -> None:
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
     request = RequestFactory().get("/", headers=headers, REMOTE_ADDR=remote)
-    with override_settings(TRUSTED_PROXY_HOPS=hops):
+    with override_platform_settings(TRUSTED_PROXY_HOPS=hops):
         assert client_address(request) == address

@@ -20,17 +20,17 @@ def pem(key) -> str:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
-def test_the_same_key_in_all_its_spellings(settings):
+def test_the_same_key_in_all_its_spellings(change_platform_settings):
     whole = pem(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
     keys = set()
     for given in (RAW, whole, whole.replace("\n", "\\n")):
-        settings.AUDIT_SIGNING_KEY = given
+        change_platform_settings(AUDIT_SIGNING_KEY=given)
         keys.add(public_key_text())
     assert len(keys) == 1
 
 
-def test_a_signature_holds_for_its_message_and_its_key_alone(settings):
-    settings.AUDIT_SIGNING_KEY = RAW
+def test_a_signature_holds_for_its_message_and_its_key_alone(change_platform_settings):
+    change_platform_settings(AUDIT_SIGNING_KEY=RAW)
     signature, key_id = sign(b"head"), signing_key_id()
     assert is_signed(b"head", signature=signature, key_id=key_id) is True
     assert is_signed(b"heed", signature=signature, key_id=key_id) is False
@@ -38,29 +38,29 @@ def test_a_signature_holds_for_its_message_and_its_key_alone(settings):
     assert is_signed(b"head", signature=signature, key_id="0" * 16) is None
 
 
-def test_a_process_with_public_keys_alone_verifies_and_cannot_sign(settings):
-    settings.AUDIT_SIGNING_KEY = RAW
+def test_a_process_with_public_keys_alone_verifies_and_cannot_sign(change_platform_settings):
+    change_platform_settings(AUDIT_SIGNING_KEY=RAW)
     signature, key_id, public = sign(b"head"), signing_key_id(), public_key_text()
-    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = "", [public]
+    change_platform_settings(AUDIT_SIGNING_KEY="", AUDIT_PUBLIC_KEYS=[public])
     assert is_signed(b"head", signature=signature, key_id=key_id) is True
     with pytest.raises(SigningKeyMissingError):
         sign(b"head")
     assert check_audit_key() == []
 
 
-def test_without_a_key_one_is_derived_and_the_deploy_check_says_so(settings):
-    settings.AUDIT_SIGNING_KEY, settings.AUDIT_PUBLIC_KEYS = "", []
+def test_without_a_key_one_is_derived_and_the_deploy_check_says_so(change_platform_settings):
+    change_platform_settings(AUDIT_SIGNING_KEY="", AUDIT_PUBLIC_KEYS=[])
     assert is_signed(b"x", signature=sign(b"x"), key_id=signing_key_id()) is True
     assert [message.id for message in check_audit_key()] == ["tenants.E002"]
-    settings.AUDIT_SIGNING_KEY = RAW
+    change_platform_settings(AUDIT_SIGNING_KEY=RAW)
     assert check_audit_key() == []
 
 
 @pytest.mark.parametrize(
     "given", ["short", base64.b64encode(b"x" * 31).decode(), pem(generate_private_key(SECP256R1()))]
 )
-def test_what_is_no_ed25519_key_is_refused(settings, given):
-    settings.AUDIT_SIGNING_KEY = given
+def test_what_is_no_ed25519_key_is_refused(change_platform_settings, given):
+    change_platform_settings(AUDIT_SIGNING_KEY=given)
     with pytest.raises(ImproperlyConfigured, match="AUDIT_SIGNING_KEY"):
         sign(b"x")
     assert [message.id for message in check_audit_key()] == ["tenants.E003"]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
-from django.test import override_settings
 from django.utils.safestring import SafeString, mark_safe
 
 from tenants.console import live
 from tenants.context import Scope
+from tests.platform_settings import override_platform_settings
 
 THREADS = 8
 WAIT_SECONDS = 10.0
@@ -45,7 +45,10 @@ def asking(monkeypatch: pytest.MonkeyPatch) -> Iterator[Asking]:
     monkeypatch.setattr(live, "require_scope", lambda: Scope(tenant_id=None))
     monkeypatch.setattr(live, "KEPT_SECONDS", 60.0)
     part = live.KeptPart("part")
-    with override_settings(CONFIGURATION_CACHE_SECONDS=60.0), ThreadPoolExecutor(max_workers=THREADS) as threads:
+    with (
+        override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0),
+        ThreadPoolExecutor(max_workers=THREADS) as threads,
+    ):
         yield lambda draw: threads.submit(lambda: part.get(draw).body)
 
 

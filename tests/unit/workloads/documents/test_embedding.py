@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from scheduling.kit.base import DependencyRefusedError, PermanentError, TransientError
 from scheduling.kit.http import Answer, NoAnswerError
+from tests.platform_settings import ChangePlatformSettings
 from workloads.documents import embedding
 from workloads.documents.embedding import DIMENSIONS, ApiEmbedder, LocalEmbedder, get_embedder, normalise
 
@@ -106,8 +107,10 @@ def test_an_endpoint_out_of_reach_is_transient(monkeypatch: pytest.MonkeyPatch) 
         Endpoint(NoAnswerError("refused"), monkeypatch).embedder.embed(["a"])
 
 
-def test_an_unknown_provider_or_an_endpoint_without_a_model_is_a_configuration_error(settings: Any) -> None:
-    settings.EMBEDDING_PROVIDER = "elsewhere"
+def test_an_unknown_provider_or_an_endpoint_without_a_model_is_a_configuration_error(
+    change_platform_settings: ChangePlatformSettings,
+) -> None:
+    change_platform_settings(EMBEDDING_PROVIDER="elsewhere")
     get_embedder.cache_clear()
     with pytest.raises(ImproperlyConfigured, match="local, openai"):
         get_embedder()

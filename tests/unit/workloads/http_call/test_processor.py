@@ -13,6 +13,7 @@ import pytest
 from scheduling.conf import MAX_RESULT_BYTES
 from scheduling.execution.storable import storable_result
 from scheduling.kit.base import Dependency, Interrupted, JobContext, PermanentError, TransientError
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.http_call.processor import MAX_PREVIEW_CHARACTERS, HttpCall
 
@@ -42,9 +43,9 @@ class Runtime:
 
 
 @pytest.fixture
-def server(settings: Any) -> Iterator[WebServer]:
+def server(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 
@@ -146,8 +147,8 @@ def test_what_leads_inside_is_permanent(server: WebServer) -> None:
         assert caught.value.code == "address_refused"
 
 
-def test_nobody_there_is_transient(server: WebServer, settings: Any) -> None:
-    settings.OUTGOING_HTTP_ALLOWED_HOSTS = ["127.0.0.1:9"]
+def test_nobody_there_is_transient(server: WebServer, change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=["127.0.0.1:9"])
     with pytest.raises(TransientError) as caught:
         call({"url": "http://127.0.0.1:9/"})
     assert caught.value.code == "no_answer"

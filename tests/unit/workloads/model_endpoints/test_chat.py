@@ -102,8 +102,8 @@ def test_an_endpoint_of_a_tenants_own_does_not_lead_inside(server: ModelServer) 
     assert server.asked == []
 
 
-def test_the_tenants_endpoint_comes_before_the_operators(settings) -> None:
-    settings.LLM_API_URL, settings.LLM_API_KEY, settings.LLM_MODEL = "http://llm.internal:8000/v1/", "key", "small"
+def test_the_tenants_endpoint_comes_before_the_operators(change_platform_settings) -> None:
+    change_platform_settings(LLM_API_URL="http://llm.internal:8000/v1/", LLM_API_KEY="key", LLM_MODEL="small")
     shared = chat_endpoint()
     assert (shared.url, shared.model, shared.dependency) == (
         "http://llm.internal:8000/v1",
@@ -116,7 +116,7 @@ def test_the_tenants_endpoint_comes_before_the_operators(settings) -> None:
         Dependency("api.example.com"),
         ("Authorization", "Bearer mine"),
     )
-    settings.LLM_API_URL = ""
+    change_platform_settings(LLM_API_URL="")
     with pytest.raises(PermanentError) as caught:
         chat_endpoint()
     assert caught.value.code == "no_model"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from scheduling.kit.base import Dependency, Interrupted, JobContext, TransientError
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.embedding import DIMENSIONS
 from workloads.documents.models import DocumentStatus
@@ -71,9 +72,9 @@ def endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def website(settings: Any) -> Iterator[WebServer]:
+def website(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 

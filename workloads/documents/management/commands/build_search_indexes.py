@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from tenants.context import all_tenants
 from tenants.database.conf import OWNER_ALIAS
-from workloads.documents.conf import exact_search_max_chunks
+from tenants.database.platform_settings import platform_settings
 from workloads.documents.models import Chunk
 from workloads.documents.vector_index import create_index, drop_index, has_vector_index, index_name, list_indexes
 
@@ -46,4 +46,6 @@ def large_datasets() -> list[UUID]:
     """The datasets with more chunks than are searched exactly."""
     with all_tenants():
         sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
-        return list(sizes.filter(chunks__gt=exact_search_max_chunks()).values_list("dataset_id", flat=True))
+        return list(
+            sizes.filter(chunks__gt=platform_settings.EXACT_SEARCH_MAX_CHUNKS).values_list("dataset_id", flat=True)
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -21,6 +20,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.encryption.data_keys import forget_keys
 from tenants.models import Tenant, TenantDataKey
 from tests.integration.scheduling.acts import Start, Tick, begin, reload, submit
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("patient_locks")]
 PAYLOAD = {"iban": "a-word-that-nobody-else-writes"}
@@ -31,9 +31,9 @@ def master(fill: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def sealing(settings: Any) -> Iterator[None]:
+def sealing(change_platform_settings: ChangePlatformSettings) -> Iterator[None]:
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("a")])
     yield
     forget_keys()
 
@@ -75,22 +75,22 @@ def age_events(job: Job, hours: float) -> None:
 
 
 def test_job_without_its_key_waits_longer_each_time(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     waits = [meet_missing_key(job, tick, start).data["seconds"] for _ in range(6)]
     assert waits == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
     assert reload(job).attempt == 0
 
 
 def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     first = meet_missing_key(job, tick, start)
     meet_missing_key(job, tick, start)
     with tenant_context(acme):
@@ -105,7 +105,7 @@ def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
     check = next(check for check in check_flow() if check.name == "data keys")
     assert (check.state, check.measured) == (State.FAILURE, f"1 jobs of acme wait for data key {key.pk}")
     # With the key it runs again, and nothing is said any more.
-    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("UPDATE scheduling_job_due SET due_at = now()")
@@ -117,23 +117,23 @@ def test_missing_key_is_the_reason_with_its_beginning_and_a_finding(
 
 
 def test_job_without_its_key_waits_without_an_end_by_default(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     meet_missing_key(job, tick, start)
     age_events(job, 10_000)
     assert meet_missing_key(job, tick, start).name == "execution.put_off"
 
 
 def test_job_without_its_key_becomes_a_dead_letter_after_the_hours_that_are_set(
-    acme: Tenant, tick: Tick, worker: Registration, start: Start, settings: Any
+    acme: Tenant, tick: Tick, worker: Registration, start: Start, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.DATA_KEY_MISSING_HOURS = 2.0
+    change_platform_settings(DATA_KEY_MISSING_HOURS=2.0)
     (job,) = submit(acme, payload=PAYLOAD)
     forget_keys()
-    settings.ENCRYPTION_MASTER_KEYS = [master("b")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b")])
     meet_missing_key(job, tick, start)
     age_events(job, 1.9)
     assert meet_missing_key(job, tick, start).name == "execution.put_off"
@@ -143,6 +143,6 @@ def test_job_without_its_key_becomes_a_dead_letter_after_the_hours_that_are_set(
     assert (dead.state, dead.error_type) == (JobState.DISCARDED, "data_key_unavailable")
     assert "has no master key" in dead.error_message
     # Its payload is kept, and opens with the key.
-    settings.ENCRYPTION_MASTER_KEYS = [master("b"), master("a")]
+    change_platform_settings(ENCRYPTION_MASTER_KEYS=[master("b"), master("a")])
     forget_keys()
     assert reload(job).payload == PAYLOAD

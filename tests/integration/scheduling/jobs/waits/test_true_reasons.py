@@ -30,6 +30,7 @@ from tests.integration.scheduling.acts import Tick, submit
 from tests.integration.scheduling.jobs.waits.test_waiting_reasons import CASES, Case
 from tests.integration.scheduling.stopping_walks import StoppingWalk
 from tests.integration.scheduling.walks import MOST_TICKS
+from tests.platform_settings import ChangePlatformSettings
 
 pytestmark = pytest.mark.django_db
 
@@ -141,9 +142,15 @@ def _hear_of_workers() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_no_waiting_job_is_without_a_true_reason(
-    acme: Tenant, globex: Tenant, tick: Tick, worker: Registration, pool: WorkerPool, settings: Any, seed: int
+    acme: Tenant,
+    globex: Tenant,
+    tick: Tick,
+    worker: Registration,
+    pool: WorkerPool,
+    change_platform_settings: ChangePlatformSettings,
+    seed: int,
 ) -> None:
-    settings.CIRCUIT_FAILURES = 2
+    change_platform_settings(CIRCUIT_FAILURES=2)
     _hear_of_workers()
     with all_tenants():
         # The database's time stands still in the test's transaction; the clock that a standing is read by does not.

@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 from django.db import connection
-from pytest_django import Settings
 
 from scheduling.execution import verdicts
 from scheduling.execution.settlement import settle
@@ -19,6 +18,7 @@ from scheduling.models import DeadLetter, Job, LiveExecution
 from tenants.context import all_tenants, tenant_context
 from tenants.models import PlanLimit, Tenant
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.platform_settings import ChangePlatformSettings
 from tests.unit.workloads.documents.extraction.makers import make_docx, make_encrypted_pdf, make_pdf
 from workloads.documents.extraction import extractor
 from workloads.documents.indexing import processor
@@ -321,9 +321,9 @@ def rescue(job: Job) -> Job:
 
 
 def test_document_waits_without_an_attempt_where_there_is_no_sandbox(
-    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, settings: Settings
+    dataset: Dataset, hands: Hands, monkeypatch: pytest.MonkeyPatch, change_platform_settings: ChangePlatformSettings
 ) -> None:
-    settings.EXTRACTION_WITHOUT_SANDBOX = False
+    change_platform_settings(EXTRACTION_WITHOUT_SANDBOX=False)
     monkeypatch.setattr(extractor, "_CHILD", "tests.security.bare_parser")
     taken = upload(dataset, a_txt=b"one two three")
     job = hands.run(taken.files[0].document.job_id)

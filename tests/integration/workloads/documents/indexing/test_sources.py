@@ -8,7 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from django.test import override_settings
 from rest_framework.test import APIClient
 
 from scheduling.consistency.verification import verify
@@ -16,6 +15,7 @@ from scheduling.models import Job
 from tenants.context import tenant_context
 from tenants.models import AuditLogEntry, Tenant
 from tests.integration.workloads.documents.indexing.conftest import Hands, upload
+from tests.platform_settings import override_platform_settings
 from workloads.documents.embedding import RateLimitedError, get_embedder
 from workloads.documents.indexing.service import pause_document, resume_document
 from workloads.documents.models import Chunk, Dataset, Document
@@ -62,7 +62,7 @@ class Site:
 @pytest.fixture
 def site() -> Iterator[Site]:
     made = Site()
-    with override_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[made.host]):
+    with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[made.host]):
         yield made
     made.close()
 

@@ -10,6 +10,7 @@ import httpcore
 import pytest
 
 from scheduling.kit.http import Answer, connections, send
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 
 
@@ -53,10 +54,10 @@ def world(server: WebServer, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 @pytest.fixture
-def allow(settings: Any) -> Callable[..., None]:
+def allow(change_platform_settings: ChangePlatformSettings) -> Callable[..., None]:
     """Let these hosts, each host:port, lie inside."""
 
     def set_allowed(*hosts: str) -> None:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = list(hosts)
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=list(hosts))
 
     return set_allowed

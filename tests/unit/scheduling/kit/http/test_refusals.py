@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from scheduling.checks import check_outgoing_http
 from scheduling.kit.http import AddressRefusedError, Limits, NoAnswerError, RedirectRefusedError, UrlRefusedError
 from scheduling.kit.http.policy import AllowedHostInvalidError, read_allowed_hosts
+from tests.platform_settings import ChangePlatformSettings
 from tests.unit.scheduling.kit.http.conftest import World
 from tests.unit.scheduling.kit.http.test_addresses import REFUSED as ADDRESSES
 
@@ -170,8 +170,10 @@ def test_a_port_that_is_none_of_the_webs_is_not_called(world: World, port: int) 
     assert world.looked_up == []
 
 
-def test_the_operator_says_which_ports_are_called(world: World, settings: Any) -> None:
-    settings.OUTGOING_HTTP_PORTS = [9_999]
+def test_the_operator_says_which_ports_are_called(
+    world: World, change_platform_settings: ChangePlatformSettings
+) -> None:
+    change_platform_settings(OUTGOING_HTTP_PORTS=[9_999])
     world.names["api.example.com"] = [PUBLIC]
     assert world.call("http://api.example.com:9999/").status == 200
     with pytest.raises(AddressRefusedError):
@@ -227,15 +229,19 @@ def test_a_url_by_the_operator_opens_its_own_host_and_no_other(world: World) -> 
         "",
     ],
 )
-def test_an_entry_that_is_no_host_and_port_is_an_error_at_the_start(entry: str, settings: Any) -> None:
+def test_an_entry_that_is_no_host_and_port_is_an_error_at_the_start(
+    entry: str, change_platform_settings: ChangePlatformSettings
+) -> None:
     with pytest.raises(AllowedHostInvalidError):
         read_allowed_hosts([entry])
-    settings.OUTGOING_HTTP_ALLOWED_HOSTS = ["llm.internal:80", entry]
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=["llm.internal:80", entry])
     assert [message.id for message in check_outgoing_http(None)] == ["scheduling.E003"]
 
 
-def test_entries_that_are_written_well_pass(settings: Any) -> None:
-    settings.OUTGOING_HTTP_ALLOWED_HOSTS = ["LLM.internal:8000", "10.0.0.5:80", "[fd00::5]:443", "redis:6379"]
+def test_entries_that_are_written_well_pass(change_platform_settings: ChangePlatformSettings) -> None:
+    change_platform_settings(
+        OUTGOING_HTTP_ALLOWED_HOSTS=["LLM.internal:8000", "10.0.0.5:80", "[fd00::5]:443", "redis:6379"]
+    )
     assert check_outgoing_http(None) == []
 
 

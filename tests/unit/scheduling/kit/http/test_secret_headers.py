@@ -12,6 +12,7 @@ from scheduling.kit.http import Limits, SecretRefusedError, SecretText, open_str
 from scheduling.kit.http.policy import Policy
 from scheduling.kit.http.secret_headers import Mask, open_pieces
 from tenants.secrets.queries import OpenSecret
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.model_endpoints import event_loop
 
@@ -23,9 +24,9 @@ LIMITS = Limits(redirects=2)
 
 
 @pytest.fixture
-def servers(settings: Any) -> Iterator[tuple[WebServer, WebServer]]:
+def servers(change_platform_settings: ChangePlatformSettings) -> Iterator[tuple[WebServer, WebServer]]:
     with web_server() as one, web_server() as other:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{one.port}", f"127.0.0.1:{other.port}"])
         yield one, other
 
 

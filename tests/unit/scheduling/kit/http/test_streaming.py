@@ -33,8 +33,8 @@ def server():
 
 
 @pytest.fixture
-def opened(server, settings):
-    settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{server.port}"]
+def opened(server, change_platform_settings):
+    change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{server.port}"])
     return server
 
 

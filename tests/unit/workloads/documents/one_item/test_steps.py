@@ -12,6 +12,7 @@ import pytest
 
 from scheduling.kit.base import Dependency, Interrupted, PermanentError, TransientError
 from scheduling.kit.http import Limits
+from tests.platform_settings import ChangePlatformSettings
 from tests.web_server import WebServer, web_server
 from workloads.documents.blocks import Block
 from workloads.documents.embedding import DIMENSIONS, RateLimitedError
@@ -55,9 +56,9 @@ def dependencies() -> Dependencies:
 
 
 @pytest.fixture
-def website(settings: Any) -> Iterator[WebServer]:
+def website(change_platform_settings: ChangePlatformSettings) -> Iterator[WebServer]:
     with web_server() as running:
-        settings.OUTGOING_HTTP_ALLOWED_HOSTS = [f"127.0.0.1:{running.port}"]
+        change_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{running.port}"])
         yield running
 
 

@@ -1,0 +1,9 @@
+"""The keys of JOBS_PLATFORM that the deployed product itself reads."""
+
+from tenants.database.platform_settings import PlatformSetting, declare
+
+declare(
+    PlatformSetting("IMAGE", "", "The image that the process runs in, for `check --deploy`."),
+    PlatformSetting("METRICS_TENANTS", 50, "How many of the busiest tenants `/metrics` names; 0: none."),
+    PlatformSetting("IS_TRACING", default=False, help_text="Whether requests and jobs are traced.", has_variable=False),
+)

@@ -1,0 +1,79 @@
+"""The keys of JOBS_PLATFORM that the scheduler reads."""
+
+from __future__ import annotations
+
+from tenants.database.platform_settings import PlatformSetting, PlatformSettingRule, declare
+
+declare(
+    PlatformSetting("REDIS_ROLE_URLS", {}, "The REDIS_URL that `run_platform` gives to each process, by its role."),
+    PlatformSetting(
+        "EDITION",
+        "cloud",
+        "Which plan the first migration activates.",
+        choices=("cloud", "community"),
+    ),
+    PlatformSetting("AGEING_SECONDS", 60, "One step of priority is worth this many seconds of waiting."),
+    PlatformSetting(
+        "DIAGNOSTIC_KINDS",
+        default=False,
+        help_text="Whether the kinds that crash, fail, spin and allocate are accepted. For tests only.",
+    ),
+    PlatformSetting(
+        "DISPATCH_INTERVAL_SECONDS", 0.25, "Longest time between two ticks of the dispatcher without a wake-up."
+    ),
+    PlatformSetting(
+        "REPUBLISH_AFTER_SECONDS", 15.0, "A message that no worker has started is published again after this time."
+    ),
+    PlatformSetting(
+        "DATA_KEY_MISSING_HOURS",
+        0.0,
+        "How long a job waits for a missing data key before it becomes a dead letter; 0: without an end.",
+    ),
+    PlatformSetting("LEASE_SECONDS", 10.0, "An execution is its worker's for this time after the last heartbeat."),
+    PlatformSetting("HEARTBEAT_SECONDS", 2.5, "Time between two heartbeats of a worker.", above=0),
+    PlatformSettingRule(
+        "LEASE_SECONDS must be at least twice HEARTBEAT_SECONDS, or one late beat loses a job.",
+        lambda given: given.LEASE_SECONDS >= 2 * given.HEARTBEAT_SECONDS,
+    ),
+    PlatformSetting("SWEEP_SECONDS", 1.0, "Time between two sweeps for lost jobs."),
+    PlatformSetting(
+        "CIRCUIT_FAILURES", 10, "Failures in a row, of one cause, that open a circuit breaker; 0 opens none.", minimum=0
+    ),
+    PlatformSetting("CIRCUIT_WINDOW_SECONDS", 60.0, "The time within which these failures count together.", above=0),
+    PlatformSetting("CIRCUIT_COOL_DOWN_SECONDS", 30.0, "The time after which one job tries again.", above=0),
+    PlatformSetting("WORKER_SPARE_CHILDREN", 1, "Child processes of a worker beyond its slots.", minimum=0),
+    PlatformSetting(
+        "CANARY_INTERVAL_SECONDS", 5.0, "Time between two canaries that a worker sends itself; 0 sends none."
+    ),
+    PlatformSetting(
+        "CANARY_LIMIT_SECONDS", 12.0, "A worker with a free slot that leaves canaries unread for this time restarts."
+    ),
+    PlatformSettingRule(
+        "CANARY_LIMIT_SECONDS must be at least twice CANARY_INTERVAL_SECONDS: one may be lost.",
+        lambda given: (
+            not given.CANARY_INTERVAL_SECONDS or given.CANARY_LIMIT_SECONDS >= 2 * given.CANARY_INTERVAL_SECONDS
+        ),
+    ),
+    PlatformSetting(
+        "WATCHDOG_SECONDS", 30.0, "A process whose loop has stood still for this time is restarted.", above=0
+    ),
+    PlatformSetting(
+        "HEARTBEAT_DIRECTORY", "", "Where processes without HTTP write heartbeat files; empty: a temporary folder."
+    ),
+    PlatformSetting("STREAMS_PER_PROCESS", 500, "Streams that one ASGI process keeps open at once."),
+    PlatformSetting("STREAMS_PER_CALLER", 20, "Of those, the streams of one API key or one account."),
+    PlatformSetting("METRICS_PORT", 0, "Port at which processes without HTTP export their counters; 0: none."),
+    PlatformSetting("METRICS_TOKEN", "", "Bearer token of the metrics; empty: no metrics are exported."),
+    PlatformSetting("TRACE_URL_TEMPLATE", "", "URL of a trace with `{trace_id}` in it; a job's page links there."),
+    PlatformSetting(
+        "OUTGOING_HTTP_ALLOWED_HOSTS", [], "Hosts with private addresses that jobs may call, each as host:port."
+    ),
+    PlatformSetting(
+        "OUTGOING_HTTP_PORTS", [80, 443, 8080, 8443], "Ports that jobs may call elsewhere.", 1, 65_535, item_type=int
+    ),
+    PlatformSetting(
+        "EXTRACTION_WITHOUT_SANDBOX",
+        default=False,
+        help_text="Whether files are parsed on a worker whose kernel offers no sandbox.",
+    ),
+)

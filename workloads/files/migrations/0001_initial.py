@@ -1,0 +1,102 @@
+"""The tables of stored contents and uploaded files."""
+
+import django.db.models.deletion
+import django.db.models.functions.datetime
+from django.db import migrations, models
+
+import tenants.database.ids
+from tenants.database.rls import EnableRowSecurity
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        ("tenants", "0001_initial"),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="Content",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
+                ),
+                ("key", models.CharField(max_length=200)),
+                ("sha256", models.CharField(max_length=64)),
+                ("size_bytes", models.PositiveBigIntegerField()),
+                (
+                    "stored_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "held_until",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenants.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [models.UniqueConstraint(fields=("tenant", "key"), name="content_key_unique")],
+            },
+        ),
+        migrations.CreateModel(
+            name="UploadedFile",
+            fields=[
+                (
+                    "id",
+                    models.UUIDField(
+                        default=tenants.database.ids.uuid7,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="id",
+                    ),
+                ),
+                ("name", models.CharField(max_length=255, verbose_name="name")),
+                ("content_type", models.CharField(max_length=100, verbose_name="content type")),
+                ("size_bytes", models.PositiveBigIntegerField(verbose_name="size bytes")),
+                ("sha256", models.CharField(max_length=64, verbose_name="sha256")),
+                ("key", models.CharField(max_length=200, verbose_name="key")),
+                (
+                    "created_at",
+                    models.DateTimeField(
+                        db_default=django.db.models.functions.datetime.Now(), editable=False, verbose_name="created at"
+                    ),
+                ),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="tenants.tenant",
+                        verbose_name="tenant",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "uploaded file",
+                "verbose_name_plural": "uploaded files",
+                "indexes": [models.Index(fields=["tenant", "key"], name="uploaded_file_key")],
+                "constraints": [models.UniqueConstraint(fields=("tenant", "id"), name="uploaded_file_tenant_id")],
+            },
+        ),
+        EnableRowSecurity("Content"),
+        EnableRowSecurity("UploadedFile"),
+    ]

@@ -1,0 +1,12 @@
+"""The keys of JOBS_PLATFORM that pipelines read."""
+
+from __future__ import annotations
+
+from tenants.database.platform_settings import PlatformSetting, declare
+
+declare(
+    PlatformSetting(
+        "PIPELINE_THREADS", 10, "Entities of one run that a worker's child works on at once.", minimum=1, maximum=100
+    ),
+    PlatformSetting("PIPELINE_RUN_DAYS", 90, "Days that ended runs are kept.", minimum=1),
+)
