@@ -1,7 +1,7 @@
-# `make help` lists the targets. Everything below sets itself up: Python 3.12 or newer is all a machine needs.
+# `make help` lists the targets. They set themselves up and need only Python 3.12 or newer.
 
 VENV ?= .venv
-# Candidates are run, not looked up: shims of version managers exist and fail. Override with `make PYTHON=…`.
+# Candidates are executed, not just looked up: shims of version managers exist and fail. Override with `make PYTHON=…`.
 PYTHON_CANDIDATES = python3.13 python3.12 python3 /usr/bin/python3 python3.14 /usr/local/bin/python3
 PYTHON ?= $(shell for p in $(PYTHON_CANDIDATES); do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
@@ -65,7 +65,7 @@ pgbouncer:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends pgbouncer; \
 	  else echo "PgBouncer is missing. Cure: sudo apt-get install pgbouncer" >&2; exit 1; fi; }
 
-# Each Python that is here, with each Django: an environment of its own for every pair.
+# Each installed Python with each Django, in an environment of its own.
 MATRIX_PYTHONS ?= python3.12 python3.13
 test-matrix: ## All tests on Python 3.12 and 3.13 with Django 5.2 and 6.0 (MATRIX_PYTHONS="…" says where they are)
 	@ran=0; for python in $(MATRIX_PYTHONS); do \
@@ -114,7 +114,7 @@ bench-peers: environment ## Beside other queues, in an environment of their own:
 	@"$(PYTHON)" tools/virtual_environment.py $(VENV)-peers requirements-peers.txt
 	@PEER_PROGRAMS="$(abspath $(VENV)-peers/bin)" ROUNDS=$(ROUNDS) $(SERVERS) -- $(PY) -m benchmarks peers $(addprefix --only ,$(ONLY))
 
-# Each row starts servers of its own. The launcher is here for what it does in the end: whatever ends the run, nothing is left.
+# Each row starts its own servers. The launcher cleans up, however the run ends.
 SEEDS ?=
 SEED ?=
 STACKS ?=

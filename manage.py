@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run one management command with the project's settings."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
-    # Read by billiard when it is imported: a worker that had to set it itself would start twice.
+    # billiard reads it at import: a worker that had to set it itself would start twice.
     os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     from django.core.management import execute_from_command_line
 

@@ -1,4 +1,4 @@
-"""Benchmarks of the platform, and the rates of requests under which they run: buckets are read and refuse nothing."""
+"""Benchmarks of the platform, with request rates under which no request is refused."""
 
 import os
 

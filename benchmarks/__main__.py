@@ -1,8 +1,8 @@
 """Run the benchmarks named on the command line, by default all but `peers`.
 
-Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. Prints each table and
-writes it to benchmarks/results/ with the machine's description. `--only PART` measures one part and keeps the last
-findings of the others. The exit status is 1 when a target is missed.
+It expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL, as `make bench` starts them. It prints each table
+and writes it to benchmarks/results/ with the machine's description. `--only PART` measures one part and keeps the last
+findings of the others. The exit status is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks import raise_request_rates
 from jobsplatform.demo.environment import run_folder
 
 PEERS, PEERS_PROGRAMS = "peers", "PEER_PROGRAMS"
-# Where each is declared as BENCHMARK.
+# The modules that declare a BENCHMARK.
 MODULES = {
     "fairness": "benchmarks.fairness.benchmark",
     "capacity": "benchmarks.capacity.benchmark",
@@ -40,7 +40,7 @@ def main() -> int:
         parser.error(f"{PEERS}: {PEERS_PROGRAMS} is not set; run `make bench-peers`")
     raise_request_rates()
     with run_folder() as folder:
-        # After django.setup(): these modules import models.
+        # After django.setup(), because these modules import models.
         from benchmarks.harness.outcome import record
         from benchmarks.harness.runner import run_benchmark
         from jobsplatform.demo.provision import migrate_database

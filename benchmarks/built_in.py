@@ -1,4 +1,4 @@
-"""What the built-in workloads reach on this machine: documents, workflow nodes, entities of pipelines, recall."""
+"""The benchmark of the built-in workloads: documents, workflow nodes, pipeline entities, recall of search."""
 
 from __future__ import annotations
 
@@ -59,25 +59,25 @@ class Shelf:
 
     @property
     def words(self) -> str:
-        """What the documents are, and their size."""
+        """Return the description of the documents and their size."""
         kilobytes = median(path.stat().st_size for path in self.paths) / 1_000
         tenants = "one tenant" if self.tenants == 1 else f"{self.tenants} tenants"
         return f"{len(self.paths)} documents of {kilobytes:.1f} kB in the middle, {self.source}, for {tenants}"
 
     def contents(self) -> Iterator[ContentFile[bytes]]:
-        """Return them as they are uploaded; files of one name in several folders are several documents."""
+        """Yield the documents as uploads; files of one name in several folders are several documents."""
         return (ContentFile(path.read_bytes(), name=path.name) for path in self.paths)
 
 
 def measure_documents(folder: Path) -> list[Finding]:
-    """Index the demonstration's corpus, and the documents of the folder that BENCH_DOCUMENTS names."""
+    """Index the demonstration's corpus, and the documents of the folder in BENCH_DOCUMENTS."""
     shelves = [Shelf("pages", "the demonstration's corpus", read_corpus().good, ROUNDS), *_given()]
     # Documents of real size have the target, if there are any.
     return [finding for shelf in shelves for finding in _index(folder, shelf, has_target=shelf is shelves[-1])]
 
 
 def _given() -> list[Shelf]:
-    """Return the documents of the folder that the environment names, if it does."""
+    """Return the documents of the environment's folder; empty if none is set."""
     folder = os.environ.get(DOCUMENTS_VARIABLE)
     if not folder:
         return []
@@ -88,7 +88,7 @@ def _given() -> list[Shelf]:
 
 
 def _index(folder: Path, shelf: Shelf, *, has_target: bool) -> list[Finding]:
-    # A tenant each: what one has embedded is not embedded again for it.
+    # A tenant for each: a tenant's embedded text is not embedded again for it.
     tenants = [_tenant(f"{shelf.name}-{number}") for number in range(shelf.tenants)]
     for tenant in tenants:
         with tenant_context(tenant):
@@ -97,7 +97,7 @@ def _index(folder: Path, shelf: Shelf, *, has_target: bool) -> list[Finding]:
                 upload_documents(tenant=tenant, dataset=dataset, files=contents)
     clock = folder / f"clock-{shelf.name}"
     clock.mkdir()
-    # What is started here clocks its documents.
+    # Processes started here clock their documents.
     with patch.dict(os.environ, {"DJANGO_SETTINGS_MODULE": "benchmarks.clocked", VARIABLE: str(clock)}):
         ended, seconds = _run(folder, tenants)
     lines = [json.loads(line) for path in clock.glob("*.jsonl") for line in path.read_text().splitlines()]
@@ -117,7 +117,7 @@ def _index(folder: Path, shelf: Shelf, *, has_target: bool) -> list[Finding]:
 
 
 def measure_nodes(folder: Path) -> list[Finding]:
-    """Run chains of templates, so that each node waits for the one before to be stored."""
+    """Run chains of templates, in which each node starts after the one before is stored."""
     tenant = _tenant("workflows")
     names = ["start", *(f"step_{number}" for number in range(CHAIN)), "end"]
     nodes = [
@@ -158,7 +158,7 @@ def measure_entities(folder: Path) -> list[Finding]:
 
 
 def _run(folder: Path, tenants: Sequence[Tenant]) -> tuple[int, float]:
-    """Start the platform until all jobs end; return how many completed, and seconds from first start to last end."""
+    """Run the platform until all jobs end; return how many completed, and seconds from first start to last end."""
     ids = [tenant.pk for tenant in tenants]
     with running_platform(folder / f"{tenants[0].slug}.log") as platform:
         states = [str(state) for state in TERMINAL_STATES]

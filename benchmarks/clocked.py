@@ -1,7 +1,8 @@
-"""The platform's settings with an app that clocks where a slot's time goes while documents are indexed.
+"""The platform's settings with an app that measures how a slot's time is spent while documents are indexed.
 
-A slot's time is the kind's own work, what its processor computes and what its effects write, or the platform's: all
-else between the message and its settlement, which are start, fences, checkpoints, progress, logs and settlement.
+A slot's time is either the kind's own work, which is what its processor computes and its effects write, or the
+platform's: everything else between the message and its settlement, that is start, fences, checkpoints, progress, logs
+and settlement.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ INSTALLED_APPS = [*PLATFORM_APPS, "benchmarks.clocked.ClockedConfig"]
 # The folder that lines are written to.
 VARIABLE = "BENCHMARK_CLOCK"
 _RUNTIME_METHODS = ("checkpoint", "report_progress", "should_yield", "log", "in_settlement")
-# Seconds of the present message; a child runs one at a time.
+# Seconds of the current message; a child runs one at a time.
 _clock = {"processor": 0.0, "platform": 0.0, "effects": 0.0}
 
 
 class ClockedConfig(AppConfig):
-    """Wraps what takes part in one document when a worker loads its apps."""
+    """App that wraps the functions of indexing a document when a worker loads its apps."""
 
     name = "benchmarks"
     label = "clocked"
@@ -61,7 +62,7 @@ def _timed(function: Callable[..., Any], account: str) -> Callable[..., Any]:
 
 
 def _with_timed_effects(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method with timed callbacks: effects are the kind's own, wherever they run."""
+    """Return the method with timed callbacks: effects count as the kind's own, wherever they run."""
 
     @wraps(method)
     def call(*arguments: Any, **options: Any) -> Any:
@@ -78,7 +79,7 @@ def _message(function: Callable[..., Any], folder: Path) -> Callable[..., Any]:
         try:
             return function(*arguments, **options)
         finally:
-            # What runs in the processor and is the platform's is taken out of it; effects are given back.
+            # Subtract the platform's time inside the processor, and add that of effects.
             line = {
                 "slot": time.perf_counter() - began,
                 "own": _clock["processor"] - _clock["platform"] + _clock["effects"],

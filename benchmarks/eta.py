@@ -1,4 +1,4 @@
-"""ETAs against what happened: at submission and along the way, of tenants whose jobs differ in kind and length."""
+"""The ETA benchmark: ETAs at submission and later against actual starts, of tenants with different jobs."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from tenants.database.ids import uuid7
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant
 
-# Plan and mean length; two tenants share a queue, and the lengths of each are spread over a factor of a hundred.
+# Plan and mean length; two tenants share a queue, and the lengths of each vary by a factor of a hundred.
 TENANTS = (("professional", 0.12), ("professional", 0.4), ("team", 0.2), ("sandbox", 0.2))
 SPREAD, LONGEST_SECONDS = 1.0, 4.0
-# How many of ten jobs are of the kind, how long they are beside the tenant's mean and at most, and their payload.
+# How many of ten jobs are of the kind, their length relative to the tenant's mean, their maximum, and their payload.
 # `spin` uses the processor, and its timeout is near.
 KINDS = {
     "sleep": (6, 1.0, LONGEST_SECONDS, {}),
     "allocate": (3, 1.5, LONGEST_SECONDS, {"mebibytes": 8}),
     "spin": (1, 0.3, 1.0, {}),
 }
-# Two of them are not for everybody: the environment allows them to the processes that are started.
+# Two of them are for tests only: the environment enables them in the started processes.
 DIAGNOSTIC = "DIAGNOSTIC_KINDS"
 WARM_UP_JOBS, WAVES, WAVE_SECONDS, JOBS_A_WAVE = 15, 3, 12.0, 50
-# The ETA of one of so many is read when it is submitted, and again as long as it waits.
+# The ETA of one in so many jobs is read when it is submitted, and again while it waits.
 SAMPLE_EVERY, ASK_SECONDS, DRAIN_SECONDS = 5, 6.0, 170.0
-# A quarter of a second is one look of a dispatcher: nearer than that, both are "at once".
+# A quarter of a second is one poll of a dispatcher; below it everything is "at once".
 AT_ONCE_SECONDS = 0.25
 WITHIN, TARGET_SHARE = 2.0, 0.8
 SEED = 20_260_103
@@ -66,14 +66,14 @@ class Asked:
     high_seconds: float
 
     def compare(self, started_at: datetime) -> tuple[float, bool]:
-        """Return the ETA over the time until the start, and whether that is within the band."""
+        """Return the ETA over the time until the start, and whether that time is within the band."""
         took = max(AT_ONCE_SECONDS, (started_at - self.at).total_seconds())
         is_in_band = self.low_seconds <= took <= max(AT_ONCE_SECONDS, self.high_seconds)
         return max(AT_ONCE_SECONDS, self.eta_seconds) / took, is_in_band
 
 
 def measure_waves(folder: Path) -> list[Finding]:
-    """Submit three waves of jobs on the running platform; read the ETA of every sampled job until it begins."""
+    """Submit three waves of jobs to the running platform; read the ETA of every sampled job until it starts."""
     chance = random.Random(SEED)  # noqa: S311 - durations, not secrets
     run = uuid7().hex[-6:]
     with acting_as(ACTOR):
@@ -104,7 +104,7 @@ def measure_waves(folder: Path) -> list[Finding]:
 
 
 def _submit(tenant: Tenant, mean: float, count: int, chance: random.Random) -> list[UUID]:
-    """Submit jobs of all kinds, of log-normal length around ``mean``; a few are ten times as long."""
+    """Submit jobs of all kinds with log-normal lengths around ``mean``; a few are ten times as long."""
     requests = []
     for kind in chance.choices(list(KINDS), [of_ten for of_ten, *_ in KINDS.values()], k=count):
         _, factor, longest, payload = KINDS[kind]
@@ -127,7 +127,7 @@ def _ask_through_waves(
             waves += 1
             for tenant, mean in tenants:
                 fresh += _submit(tenant, mean, JOBS_A_WAVE, chance)[::SAMPLE_EVERY]
-            time.sleep(1.0)  # the dispatcher looks at them once
+            time.sleep(1.0)  # so that the dispatcher sees them once
         asked += [answer for job_id in fresh if (answer := _ask(job_id, is_first=True))]
         again = [answer for job_id in watched if (answer := _ask(job_id, is_first=False))]
         asked += again
@@ -139,7 +139,7 @@ def _ask_through_waves(
 
 
 def _ask(job_id: UUID, *, is_first: bool) -> Asked | None:
-    """Return the job's present ETA, None once it has begun."""
+    """Return the job's current ETA, or None once it has started."""
     with all_tenants():
         at = read_moment()
         job = Job.objects.select_related("queue").get(pk=job_id)

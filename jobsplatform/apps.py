@@ -1,4 +1,4 @@
-"""The project's own app configurations: the Celery app in every process, and the console as admin site."""
+"""App configurations of the project: start-up checks, and the console as admin site."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -12,13 +12,13 @@ from tenants.database.platform_settings import platform_settings
 
 
 class PlatformConfig(AppConfig):
-    """The wiring as an app: start-up checks."""
+    """The project as an app: start-up checks and tracing."""
 
     name = "jobsplatform"
     verbose_name = gettext_lazy("Jobs platform")
 
     def ready(self) -> None:
-        """Register the start-up checks."""
+        """Register the start-up checks, and start tracing if it is configured."""
         from jobsplatform import images  # noqa: F401 - registered by being imported
         from jobsplatform.health import checks  # noqa: F401 - likewise
 
@@ -29,6 +29,6 @@ class PlatformConfig(AppConfig):
 
 
 class ConsoleAdminConfig(AdminConfig):
-    """Django's admin on the console's site."""
+    """Django's admin app with the console as its site."""
 
     default_site = "jobsplatform.console.site.ConsoleSite"

@@ -10,12 +10,12 @@ from jobsplatform.preloading import preload_web
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
-# The one answer that is made late is a short one, and is made in a thread of its request's own.
+# The only streaming response under ASGI is short and is created in a thread of its request.
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous iterators")
 
 django_application = get_asgi_application()
 
-# After the apps are loaded: it looks credentials up.
+# After the apps are loaded, because it looks up credentials.
 from jobsplatform.entrance import Entrance  # noqa: E402
 
 application = Entrance(django_application)

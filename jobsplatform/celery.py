@@ -1,7 +1,7 @@
 """The Celery application.
 
-`celery -A jobsplatform beat` starts beat. Workers are started by `manage.py run_worker --pool POOL`: a plain
-`celery -A jobsplatform worker` exits with status 1 if it would read a queue of the platform.
+`celery -A jobsplatform beat` starts beat. Workers are started by `manage.py run_worker --pool POOL`: a plain `celery -A
+jobsplatform worker` exits with status 1 if it would read a queue of the platform.
 """
 
 import os
@@ -16,21 +16,21 @@ from jobsplatform.log_output import print_without_blocking
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
 
-# No fix-ups: Celery's Django fix-up closes the database connection before and after each task (6 ms to
-# reconnect). The worker runtime keeps one checked connection a child instead.
+# No fix-ups: Celery's Django fix-up closes the database connection before and after each task (6 ms to reconnect). The
+# worker runtime keeps one checked connection in each child instead.
 app = Celery("jobsplatform", fixups=[], include=["scheduling.celery.tasks"])
 app.config_from_object("django.conf:settings", namespace="CELERY")
 # Web servers publish from other threads too, and `current_app` is thread-local.
 app.set_default()
 
-# Without the fix-up nobody else sets Django up when Celery's own command line imports this module.
+# Without the fix-up Django is not yet set up when Celery's own command line imports this module.
 if not apps.loading:
     django.setup()
 
 
 @celeryd_init.connect(dispatch_uid="jobsplatform.celery.refuse_plain_worker")
 def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = None, **_: Any) -> None:
-    # Models exist by the time that a worker starts, and not yet when this module is imported.
+    # Models are loaded when a worker starts, and not yet when this module is imported.
     from scheduling.celery.foreign import refuse_plain_worker
 
     if instance.app is app:
@@ -39,5 +39,5 @@ def _refuse_plain_worker(instance: Any = None, options: dict[str, Any] | None = 
 
 @worker_process_init.connect(dispatch_uid="jobsplatform.celery.print_without_blocking")
 def _print_without_blocking(**_: Any) -> None:
-    """In a child of a worker's pool, whose jobs print."""
+    """Make the output of jobs non-blocking in a child of a worker's pool."""
     print_without_blocking()

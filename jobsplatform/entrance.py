@@ -1,11 +1,11 @@
-"""What a request passes under ASGI before Django sees it: the bounds of its head and body, and its turn.
+"""The entrance of an ASGI request before Django: bounds on its head and body, and on concurrent requests.
 
-Every request has a thread of its own there, and so a connection of its own. Without a limit, as many connections would
-be open as clients come together, such as after a restart. And a connection that its request does not close outlives
-the thread until the garbage collector comes by: PostgreSQL runs out of them, for the workers as well.
+Every request runs in its own thread with its own connection. Without a limit, clients that arrive together, such as
+after a restart, would open as many connections. A connection that its request does not close outlives the thread until
+garbage collection, and PostgreSQL would run out of connections, for the workers as well.
 
-Django reads a whole body before anything else of it runs, so the body is bounded here, while it is received. WSGI's
-is bounded by the middleware, which decides before Django reads.
+Django reads a whole body before it does anything else, so the body is bounded here, while it is received. Under WSGI
+the middleware bounds it before Django reads.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ type Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 logger = structlog.stdlib.get_logger("jobsplatform.entrance")
 
-# It queries no database: a probe that waited behind a dead one would have the process killed.
+# Uses no database: a probe that waited behind a dead one would have the process killed.
 ALWAYS_OPEN = "/health/live"
 AT_ONCE = 8
 MAX_LOGGED_PATH = 512
 
 
 class Entrance:
-    """An ASGI application around another: requests that fit wait here for their turn.
+    """An ASGI application around another that limits concurrent requests by a semaphore.
 
-    A place is taken once the body is there, and is free again as the answer's body begins, or the request begins to
-    wait for news: a slow client or one that listens takes no place.
+    A place is taken once the body is received, and released when the response body begins or the request waits for
+    news: slow and waiting clients hold no place.
     """
 
     def __init__(self, application: Application, *, at_once: int = AT_ONCE) -> None:
@@ -66,7 +66,7 @@ class Entrance:
             await _answer(send, status, body, [(b"content-type", MEDIA_TYPE.encode())])
             return
         rest = _Rest(receive)
-        # Django's handler enters one as well, and stays in this one: the connections are those of the same thread.
+        # Django's handler enters one as well, and reuses this one: the connections are those of the same thread.
         async with ThreadSensitiveContext():
             with Share(_header(scope, b"content-type").decode("latin-1")) as share:
                 try:
@@ -112,8 +112,8 @@ class Entrance:
 class _Body:
     """A request's body as it is received: counted, and refused beyond what its credentials and its route allow.
 
-    A body that comes at less than the least rate is refused as well. Whether credentials are valid is looked up for
-    large bodies alone, once, and in the request's turn.
+    A body below the minimum rate is refused as well. The credentials are checked for large bodies only, once, and in a
+    place of the request.
     """
 
     def __init__(self, scope: Scope, receive: Receive, share: Share, place: _Place) -> None:
@@ -127,12 +127,12 @@ class _Body:
         self.refusal: DomainError | None = None
 
     async def require_declared_size(self) -> None:
-        """Raise the refusal of a body that declares to be too large; take room for it otherwise."""
+        """Refuse a body whose declared size is too large; otherwise take space for it."""
         if self._declared > MAX_ANONYMOUS_BYTES:
             await self._take(self._declared, whole=self._declared)
 
     async def receive(self) -> Message:
-        """Return the next message, or a disconnect if the body is refused, so that Django drops what it has."""
+        """Return the next message; a disconnect if the body is refused, so that Django drops what it has."""
         try:
             message = await self._receive_in_time()
             if message["type"] == "http.request":
@@ -148,7 +148,7 @@ class _Body:
 
     async def _receive_in_time(self) -> Message:
         """Return the next message; raise `BodyTooSlowError` if a part of the body is late."""
-        if self._is_whole:  # what comes now is the client's leaving
+        if self._is_whole:  # only a disconnect can follow
             return await self._receive()
         if self._began_at is None:
             self._began_at = asyncio.get_running_loop().time()
@@ -159,7 +159,7 @@ class _Body:
             raise BodyTooSlowError from None
 
     async def _take(self, size: int, *, whole: int) -> None:
-        """Take room for more bytes; raise the refusal of a body that is `whole` bytes large with them."""
+        """Take space for more bytes; raise the error of a body that is `whole` bytes large with them."""
         if self._bounds is None and not any(_header(self._scope, name) for name in (b"authorization", b"cookie")):
             self._bounds = ANONYMOUS_BOUNDS  # without credentials there is nothing to look up
         if self._bounds is None:
@@ -174,7 +174,7 @@ class _Body:
 
 
 class _Place:
-    """A request's place, which it takes and gives back."""
+    """A request's place in the semaphore of concurrent requests."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
         self._places = places
@@ -195,9 +195,9 @@ def _header(scope: Scope, name: bytes) -> bytes:
 
 
 class _Rest:
-    """What the client still sends of its body once its request is refused.
+    """The unread rest of a refused request's body.
 
-    A socket that is closed with something unread in it is reset, and the answer with it.
+    Closing a socket with unread data resets it, and the response is lost.
     """
 
     def __init__(self, receive: Receive) -> None:
@@ -210,7 +210,7 @@ class _Rest:
         return message
 
     async def read(self) -> None:
-        """Read it and drop it, within bounds."""
+        """Read and discard it, within bounds."""
         left = MAX_TEXT_BYTES
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_SECONDS):
@@ -221,7 +221,7 @@ class _Rest:
 async def _answer(
     send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]], rest: _Rest | None = None
 ) -> None:
-    """Answer, read the rest of the request if it is given, and close."""
+    """Send the response, read the rest of the request if given, and close."""
     closing = [*headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": status, "headers": closing})
     await send({"type": "http.response.body", "body": body, "more_body": rest is not None})

@@ -1,6 +1,6 @@
-"""The first check of a request under both servers: how long its address, its host and its headers are.
+"""Size limits of a request's URL, host and headers, the first check under both servers.
 
-It comes before anything reads, resolves or logs them. A server has limits of its own; these are the same under both.
+It runs before anything reads, resolves or logs them. Servers have limits of their own; these are the same under both.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import structlog
 
 logger = structlog.stdlib.get_logger("jobsplatform.heads")
 
-# Of path and query: gunicorn's own limit of a request line.
+# Path and query: gunicorn's own limit of a request line.
 MAX_TARGET_BYTES = 8190
-# The longest name of a host, with a port.
+# The longest host name, with a port.
 MAX_HOST_BYTES = 253 + len(":65535")
 MAX_HEADER_BYTES = 16 * 1024
 
@@ -35,7 +35,7 @@ type WSGIApplication = Callable[[dict[str, Any], StartResponse], Iterable[bytes]
 
 
 def refusal_of(*, target: int, host: int, headers: int) -> tuple[HTTPStatus, bytes] | None:
-    """Return the status and the problem document that refuse a request by the sizes of its parts; None if they fit."""
+    """Return the status and the problem document that refuse a request with such sizes, or None if they fit."""
     if target > MAX_TARGET_BYTES:
         status = HTTPStatus.REQUEST_URI_TOO_LONG
     elif host > MAX_HOST_BYTES:
@@ -58,7 +58,7 @@ def refusal_of(*, target: int, host: int, headers: int) -> tuple[HTTPStatus, byt
 
 
 class BoundedHeads:
-    """A WSGI application around another, which gets only requests whose address, host and headers fit."""
+    """A WSGI application around another that passes on only requests whose URL, host and headers fit."""
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application

@@ -1,4 +1,4 @@
-"""References to images: by digest a reference names the same image for ever, by tag whatever was pushed last."""
+"""References to container images: a digest always names the same image, a tag the one pushed last."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _PLACEHOLDER = "0" * 64
 
 
 def is_by_digest(reference: str) -> bool:
-    """Return whether the reference names one image for ever; the digest of zeros is a placeholder."""
+    """Return whether the reference names one image permanently; the digest of zeros is a placeholder."""
     return _BY_DIGEST.fullmatch(reference) is not None and not reference.endswith(_PLACEHOLDER)
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_image(app_configs: Sequence[Any] | None, **_: Any) -> list[checks.CheckMessage]:
-    """Refuse an image by tag, where IMAGE says which one runs."""
+    """Report an image that IMAGE names by tag."""
     reference = platform_settings.IMAGE
     if not reference or is_by_digest(reference):
         return []

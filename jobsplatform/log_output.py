@@ -12,15 +12,15 @@ import time
 from contextlib import suppress
 from typing import Any, ClassVar, override
 
-# How long a full pipe is waited for. After that what is written is dropped, until there is room again.
+# How long to wait for a full pipe. After that, output is dropped until there is room.
 PATIENCE_SECONDS = 1.0
 
 
 class DroppingPipe(io.RawIOBase):
-    """Writes to the pipe of a descriptor, and drops what it does not take in time.
+    """A stream to the pipe of a descriptor that drops what the pipe does not take in time.
 
-    The pipe is opened again where the kernel allows it: whether a write waits is a property that all who have inherited
-    the descriptor would share.
+    The pipe is reopened if the kernel allows it, because all processes that inherited the descriptor share its blocking
+    mode.
     """
 
     # Writes of this process, on all its pipes, that were dropped and not logged yet.
@@ -41,8 +41,8 @@ class DroppingPipe(io.RawIOBase):
 
     @override
     def write(self, data: Any, /) -> int:
-        """Write all of it or, where there is no room in time, what there is room for."""
-        # What was dropped in the middle of a line has left it without its end.
+        """Write all data or, if there is no room in time, only what fits."""
+        # A line that was cut by a drop has no line end.
         whole = b"\n" + data if self._is_cut else bytes(data)
         left = memoryview(whole)
         until = time.monotonic() + (0.0 if self.is_stuck else PATIENCE_SECONDS)
@@ -51,7 +51,7 @@ class DroppingPipe(io.RawIOBase):
                 DroppingPipe.dropped += 1
                 self.is_stuck, self._is_cut = True, self._is_cut or len(left) < len(whole)
                 return len(data)
-            with suppress(BlockingIOError):  # another process was first
+            with suppress(BlockingIOError):  # another process wrote first
                 left = left[os.write(self._descriptor, left[: select.PIPE_BUF]) :]
         self.is_stuck = self._is_cut = False
         return len(data)
@@ -70,7 +70,7 @@ def _reopen(descriptor: int) -> int:
 
 
 def without_blocking(stream: Any) -> Any:
-    """Return a text stream to where ``stream`` leads that waits for no reader; itself where that is no pipe."""
+    """Return a non-blocking text stream to the pipe of ``stream``; ``stream`` itself if it is no pipe."""
     try:
         is_pipe = stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError, AttributeError):
@@ -86,6 +86,6 @@ def without_blocking(stream: Any) -> Any:
 
 
 def print_without_blocking() -> None:
-    """Let what this process and its children print wait for no reader either."""
+    """Make the standard output and error of this process and its children non-blocking."""
     sys.stdout.flush()
     sys.stdout, sys.stderr = without_blocking(sys.stdout), without_blocking(sys.stderr)

@@ -1,4 +1,4 @@
-"""Structured logs: one event a line, each with the tenant, job, execution and request it belongs to; no secrets.
+"""Structured logs: one event a line, with the ids of tenant, job, execution and request, and without secrets.
 
 A repeated traceback is written once.
 
@@ -22,18 +22,18 @@ from jobsplatform.log_output import DroppingPipe, without_blocking
 
 REDACTED = "[redacted]"
 
-# Characters of one text in an event: what stands beyond is cut off before anything looks for secrets.
+# Characters of one text in an event; the rest is cut off before the search for secrets.
 MAX_TEXT_CHARACTERS = 2 * 1024
-# Of a traceback for people: each of its lines is cut as a text is, and of a long one the middle is left out.
+# Of a traceback: each line is cut like a text, and the middle of a long one is omitted.
 MAX_TRACEBACK_CHARACTERS = 32 * 1024
 CUT = "[cut]"
 
-# Within it one traceback is written of an exception that comes from one place and is logged at one.
+# Within this time, one traceback is written for an exception raised at one place and logged at one.
 REPEAT_SECONDS = 30.0
-# Ids of the context without which a line is about the process itself, and another one like it says nothing more.
+# Ids of the context without which a line is about the process itself, so that a repeated line adds nothing.
 _NAMED_BY = ("execution_id", "request_id")
 
-# Keys whose value never reaches a log, wherever it stands in the event.
+# Keys whose values are never logged, at any depth of the event.
 _SECRET_KEY = re.compile(
     r"passw(or)?d|secret|token|authorization|api_?key|cookie|credential|private_?key|(^|_)payload($|_)|dsn",
     re.IGNORECASE,
@@ -46,10 +46,10 @@ _SECRET_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 def _redact(value: Any) -> Any:
-    """Return the value with every secret in it replaced, however deep it lies."""
+    """Return the value with every secret in it replaced, at any depth."""
     if isinstance(value, str):
         return _redact_text(value)
-    if isinstance(value, HttpRequest):  # its own text has the query, which may hold a signed link
+    if isinstance(value, HttpRequest):  # its text has the query, which may contain a signed link
         return _redact_text(f"{value.method} {value.path}")
     if isinstance(value, Mapping):
         return {key: REDACTED if _is_secret(str(key)) else _redact(item) for key, item in value.items()}
@@ -67,7 +67,7 @@ def _redact_text(text: str) -> str:
 
 
 def _before_half_password(text: str) -> str:
-    """Return a text that was cut without the end of a URL that may be cut within its password."""
+    """Return a cut text without the end of a URL that may be cut inside its password."""
     before, sign, rest = text.rpartition("://")
     return f"{before}{sign}" if ":" in rest and not any(end in rest for end in "@/ \n") else text
 
@@ -75,7 +75,7 @@ def _before_half_password(text: str) -> str:
 def _redact_traceback(text: str) -> str:
     if len(text) > MAX_TRACEBACK_CHARACTERS:
         half = MAX_TRACEBACK_CHARACTERS // 2
-        # Whole lines: what remains of a cut one may be half a secret, without what tells it for one.
+        # Whole lines: the rest of a cut one may be half a secret that is no longer recognisable.
         head, tail = text[:half].rpartition("\n")[0] or text[:half], text[-half:].partition("\n")[2]
         text = f"{head}\n{CUT}\n{tail}"
     return "\n".join(_redact_text(line) for line in text.split("\n"))
@@ -99,7 +99,7 @@ def redact_secrets(_logger: WrappedLogger, _name: str, event: EventDict) -> Even
 
 
 def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Add the tenant from the tenant context; job, execution and request ids come with structlog's context."""
+    """Add the tenant's and the trace's id; job, execution and request ids come from structlog's context."""
     from scheduling.tracing import current_traceparent, trace_id_of
     from tenants.context import current_tenant_id
 
@@ -113,7 +113,7 @@ def add_context_ids(_logger: WrappedLogger, _name: str, event: EventDict) -> Eve
 
 
 def _shared_processors(render_exceptions: Processor) -> list[Processor]:
-    """Return the steps that every event takes, whether it began in structlog or in the standard library."""
+    """Return the processors of every event, whether from structlog or from the standard library."""
     return [
         structlog.contextvars.merge_contextvars,
         add_context_ids,
@@ -128,7 +128,7 @@ def _shared_processors(render_exceptions: Processor) -> list[Processor]:
 
 
 def build_formatter(log_format: str) -> logging.Formatter:
-    """Return the formatter for `console` (people) or `json` (machines), and make structlog write through it."""
+    """Return the formatter for `console` (people) or `json` (machines), and configure structlog to use it."""
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -139,7 +139,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # For machines an exception is fields: its type, its words, its frames; never the values of its variables.
+    # For machines an exception becomes fields: type, message and frames, never the values of variables.
     render_exceptions: Processor = (
         structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False, max_frames=30))
         if log_format == "json"
@@ -151,7 +151,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
         else structlog.dev.ConsoleRenderer(colors=False)
     )
     return structlog.stdlib.ProcessorFormatter(
-        # What the standard library's callers pass as `extra`; structlog's events bring their values themselves.
+        # `extra` of standard library callers; structlog's events carry their values themselves.
         foreign_pre_chain=[structlog.stdlib.ExtraAdder()],
         processors=[
             *_shared_processors(render_exceptions),
@@ -162,7 +162,7 @@ def build_formatter(log_format: str) -> logging.Formatter:
 
 
 class DroppingHandler(logging.StreamHandler[Any]):
-    """Writes to standard error, says how many lines were dropped, and folds tracebacks that repeat."""
+    """A handler for standard error that logs the number of dropped lines and folds repeated tracebacks."""
 
     def __init__(self) -> None:
         super().__init__(without_blocking(sys.stderr))
@@ -183,7 +183,7 @@ class DroppingHandler(logging.StreamHandler[Any]):
 
 
 class Repeats:
-    """Which tracebacks have been written lately, and how many lines with one were left out since."""
+    """The recently written tracebacks, and how many lines with one were omitted since."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -191,9 +191,9 @@ class Repeats:
         self._next_end = float("inf")
 
     def fold(self, record: logging.LogRecord) -> list[logging.LogRecord]:
-        """Return what is to be written now: what windows that have ended left out, and the record.
+        """Return the records to write now: the summaries of ended windows, and the record.
 
-        Of a repeated one the traceback is left out; all of it where it names no execution and no request.
+        A repeated record loses its traceback; it is omitted completely if it names no execution and no request.
         """
         now = self._clock()
         ended = self._end_windows(now) if now >= self._next_end else []
@@ -201,7 +201,7 @@ class Repeats:
             return [*ended, record]
         key = _place_of(record)
         if key not in self._windows:
-            # Without the traceback, which keeps all that its frames hold.
+            # Without the traceback, which would keep all that its frames hold alive.
             self._windows[key] = (now + REPEAT_SECONDS, _without_traceback(record), 0)
             self._next_end = min(self._next_end, now + REPEAT_SECONDS)
             return [*ended, record]

@@ -43,15 +43,15 @@ logger = structlog.stdlib.get_logger("jobsplatform.access")
 
 # Characters of a path in a line; longer ones are cut.
 MAX_PATH_CHARACTERS = 512
-# Orchestrators and monitoring ask these.
+# Polled by orchestrators and monitoring.
 FREE_PATHS = frozenset({"/health/live", "/health/ready", "/metrics"})
-# Of a rate of 0: only another plan changes that.
+# For a rate of 0, which only another plan changes.
 NEVER_RETRY_AFTER_SECONDS = 3_600
 MAX_REFUSED_SUBMITTERS = 10_000
 
 
 class AccessLogMiddleware:
-    """Outermost, so that whatever answers is seen. The query stays out: it may hold what nobody should read."""
+    """The outermost middleware, so that it logs every response. The query is not logged: it may contain secrets."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -74,10 +74,10 @@ class AccessLogMiddleware:
 
 
 class ContentSecurityMiddleware:
-    """Writes the policy of the settings, where an answer has none of its own.
+    """Middleware that sets the policy of the settings on responses without one of their own.
 
-    The library's middleware makes the text anew for each answer, with nonces and exceptions that nothing here has;
-    that takes as long as to find the view.
+    The library's middleware builds the text for each response, with nonces and exceptions that are unused here; that
+    takes as long as resolving the view.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -86,14 +86,14 @@ class ContentSecurityMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        # Django's pages about an error, which have scripts in them.
+        # Django's error pages contain scripts.
         if not (settings.DEBUG and response.status_code in {404, 500}):
             response.headers.setdefault(HEADER, self._policy)
         return response
 
 
 class ConsoleMessageMiddleware(MessageMiddleware):
-    """Django's, for the console alone: the API has no such messages, and need not prepare for some."""
+    """Django's message middleware, limited to the console: the API has no messages and need not prepare any."""
 
     @override
     def __call__(self, request: HttpRequest) -> Any:
@@ -101,15 +101,15 @@ class ConsoleMessageMiddleware(MessageMiddleware):
         return super().__call__(request) if is_console else self.get_response(request)
 
 
-# Callers whose last submission in this process made no new job: it was refused, or repeated a key. Submissions have a
-# bucket of their own, of which such a one takes nothing: without this, they would have no bound.
+# Callers whose last submission in this process created no new job: it was refused, or repeated a key. Submissions have
+# a bucket of their own, from which these take nothing: without this they would be unlimited.
 _refused_submitters: set[object] = set()
 _limits = KeptLimits("request_limits", REQUEST_LIMITS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Drawn:
-    """A bucket that a request draws on, and the numbers that it was made of."""
+    """A bucket that a request draws on, with its rate and burst."""
 
     policy: str
     owner: object
@@ -123,14 +123,14 @@ class _Drawn:
 
     @classmethod
     def of_limits(cls, limits: RequestLimits, owner: object, allowed: Mapping[str, int]) -> _Drawn:
-        """Return the bucket of an owner with what the limits allow."""
+        """Return the bucket of an owner with the limits' values."""
         per_minute = limits.per_minute.key
         return cls(limits.name, owner, allowed[per_minute], allowed[limits.burst.key], per_minute)
 
 
 @dataclass(frozen=True, slots=True)
 class _Charge:
-    """What became of a request's cost: headers of its answer, and the refusal if a bucket held too little."""
+    """The result of charging a request: response headers, and the error if a bucket held too little."""
 
     headers: Mapping[str, str]
     refusal: RequestRateError | None = None
@@ -139,7 +139,7 @@ class _Charge:
 
 
 class RequestRateMiddleware:
-    """Charges each request once; stands inside `TenantMiddleware`, which finds the caller."""
+    """Middleware that charges each request once, inside `TenantMiddleware`, which finds the caller."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -147,7 +147,7 @@ class RequestRateMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         if _charge_of(request) is None and (refused := _charge_and_refuse(request, READ)) is not None:
-            # No view was reached: there is none, or another middleware has refused the request.
+            # No view was reached: none exists, or another middleware refused the request.
             response = refused
         charge = _charge_of(request)
         if charge is not None:
@@ -161,7 +161,7 @@ class RequestRateMiddleware:
         self, request: HttpRequest, view: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> HttpResponseBase | None:
         """Return 429 if the caller's buckets do not hold the cost of the view, else take it from them."""
-        if _charge_of(request) is not None:  # a request that has waited for news is handled again
+        if _charge_of(request) is not None:  # a request after a long poll is handled again
             return None
         match = request.resolver_match
         cost = cost_of(view, request.method or "", (match.url_name if match else None) or "")
@@ -191,13 +191,13 @@ def _charge(request: HttpRequest, cost: int) -> _Charge:
 
 
 def _caller_of(request: HttpRequest) -> object:
-    """Return what identifies the key or the person; None for a request without credentials."""
+    """Return the id of the key or the person; None for a request without credentials."""
     key = access_of(request).api_key
     return request.user.pk if key is None else key.pk
 
 
 def _note_submission(charge: _Charge, *, has_made_jobs: bool) -> None:
-    """Remember a caller whose submission made no new job: its next one has a cost until one makes some."""
+    """Store a caller whose submission created no new job: its submissions cost units until one creates some."""
     if charge.submitter is None:
         return
     if has_made_jobs:
@@ -217,7 +217,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
     has_session = request.path_info.startswith((API_PREFIX, CONSOLE_PREFIX)) and request.user.is_authenticated
     if not has_session:
         return [_Drawn("address", client_address(request), *platform_settings.ANONYMOUS_REQUEST_RATE)]
-    # The platform's people draw on no tenant's bucket.
+    # Platform staff draw on no tenant's bucket.
     tenant = access.tenant if access.platform_role is None else None
     allowed = _allowed(access, None if tenant is None else tenant.pk)
     own = _Drawn.of_limits(SESSION_REQUESTS, request.user.pk, allowed)
@@ -225,7 +225,7 @@ def _drawn_by(request: HttpRequest) -> list[_Drawn]:
 
 
 def _allowed(access: Access, tenant_id: UUID | None) -> Mapping[str, int]:
-    """Return what the tenant is allowed; the defaults if the request is nobody's of a tenant, or is refused one."""
+    """Return the tenant's values of the limits; the defaults if the request has no tenant, or was refused one."""
     found = {} if tenant_id is None or access.scope is None else _limits.get(tenant_id)
     values = {limit.key: found[limit.key].allowed if limit.key in found else limit.default for limit in REQUEST_LIMITS}
     return {key: value or 0 for key, value in values.items()}
@@ -239,7 +239,7 @@ def _take(drawn: Sequence[_Drawn], cost: int) -> _Charge:
     if len(buckets) < len(drawn):
         closed = next(one for one, rate in zip(drawn, rates, strict=True) if rate is None)
         return _refused(closed, NEVER_RETRY_AFTER_SECONDS, {})
-    # A bucket that never holds the whole cost is emptied by the request instead of refusing it for ever.
+    # A request that costs more than the bucket's burst empties it, instead of being refused forever.
     units = min(cost, *(bucket.rate.burst for bucket in buckets))
     grants = rate_buckets.take_whole(buckets, units)
     headers = _headers(drawn, buckets, grants)
@@ -251,7 +251,7 @@ def _take(drawn: Sequence[_Drawn], cost: int) -> _Charge:
 
 
 def _headers(drawn: Sequence[_Drawn], buckets: Sequence[Bucket], grants: Sequence[Grant]) -> dict[str, str]:
-    """Return the two header fields of the IETF's draft: the policies, and what is left of each."""
+    """Return the two header fields of the IETF draft: the policies, and what is left of each."""
     left = [
         f'"{one.policy}";r={grant.remaining(bucket.rate)};t={math.ceil(grant.backlog_us / 1_000_000)}'
         for one, bucket, grant in zip(drawn, buckets, grants, strict=True)

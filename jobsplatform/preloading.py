@@ -1,4 +1,4 @@
-"""What a web process loads before its first request, and what its garbage collector then leaves alone."""
+"""Preloading of a web process: modules and templates, then a freeze for the garbage collector."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.urls import reverse
 
 
 def preload_web() -> None:
-    """Load the URL configuration and the templates, a second's work, and freeze all that is there.
+    """Load the URL configuration and the templates, about a second's work, and freeze all objects.
 
-    What the first requests would load by themselves, and wait for, would lie where each full collection walks it, in
-    the middle of some request: a tenth of a second each time.
+    Otherwise the first requests would wait for it, and each full collection would walk these objects in the middle of a
+    request: a tenth of a second each time.
     """
     reverse("admin:index")
     for engine in (one for one in engines.all() if isinstance(one, DjangoTemplates)):
         for name in sorted(set(_template_names(engine))):
-            # Some libraries bring templates for others that are not installed.
+            # Some libraries contain templates for others that are not installed.
             with suppress(TemplateSyntaxError):
                 engine.get_template(name)
     gc.freeze()

@@ -1,4 +1,4 @@
-"""The OpenAPI document, built once per process in each language and format."""
+"""The OpenAPI document, built once per process for each language and format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 
 class SchemaView(SpectacularAPIView):
-    """Spectacular's view, whose document depends on nothing but language and format."""
+    """Spectacular's view with a cache: the document depends only on language and format."""
 
     _documents: ClassVar[dict[tuple[str, str], HttpResponse]] = {}
     _lock: ClassVar[threading.Lock] = threading.Lock()
@@ -34,7 +34,7 @@ class SchemaView(SpectacularAPIView):
         return HttpResponse(kept.content, headers=kept.headers)
 
     def _get_version_parameter(self, request: Request) -> None:
-        """Return no version: what a client sends must not stand in everybody's document."""
+        """Return no version: a client's input must not enter the cached document."""
 
     def _build(self, request: Request, language: str) -> HttpResponse:
         with translation.override(language):

@@ -1,6 +1,6 @@
-"""OpenTelemetry: on where OTEL_EXPORTER_OTLP_ENDPOINT is set; else this module is never imported.
+"""OpenTelemetry tracing, imported only if OTEL_EXPORTER_OTLP_ENDPOINT is set.
 
-Everything else is by OpenTelemetry's own variables: service name, sampler, headers, batch sizes.
+OpenTelemetry's own variables configure everything else: service name, sampler, headers, batch sizes.
 """
 
 import os
@@ -24,14 +24,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from scheduling import tracing
 from tenants.database.prepared import watch_statements
 
-# Probes and scrapes come every few seconds and tell nothing.
+# Probes and scrapes are too frequent to trace.
 UNTRACED_PATHS = "health/live,health/ready,metrics"
 FLUSH_MS = 5_000
 _propagator = TraceContextTextMapPropagator()
 
 
 def start_telemetry() -> None:
-    """Trace requests, jobs and what they ask of database and broker."""
+    """Trace requests, jobs and their calls of database and broker."""
     names = {} if os.environ.get("OTEL_SERVICE_NAME") else {SERVICE_NAME: "jobsplatform"}
     provider = TracerProvider(resource=Resource.create(names))
     provider.sampler = WithinTraces(provider.sampler)
@@ -44,7 +44,7 @@ def start_telemetry() -> None:
 
 
 class WithinTraces(Sampler):
-    """The sampler of the environment, except that no statement begins a trace: ticks and heartbeats would flood it."""
+    """The environment's sampler, except that no statement starts a trace: ticks and heartbeats would flood it."""
 
     def __init__(self, chosen: Sampler) -> None:
         self._chosen = chosen
@@ -59,7 +59,7 @@ class WithinTraces(Sampler):
         links: Sequence[Link] | None = None,
         trace_state: object = None,
     ) -> SamplingResult:
-        """Drop a statement outside of any trace; for the rest the environment's sampler decides."""
+        """Drop a statement outside of any trace; delegate the rest to the environment's sampler."""
         if kind is SpanKind.CLIENT and not trace.get_current_span(parent_context).get_span_context().is_valid:
             return SamplingResult(Decision.DROP)
         return self._chosen.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ class WithinTraces(Sampler):
 
 
 class ExportPerProcess(SpanProcessor):
-    """A batch with its thread and its connection for each process: neither lives through a fork."""
+    """A span processor with a batch, thread and connection for each process: neither survives a fork."""
 
     def __init__(self) -> None:
         self._pid = 0
@@ -102,7 +102,7 @@ class OpenTelemetryTracer:
         self._tracer = provider.get_tracer("jobsplatform")
 
     def current_traceparent(self) -> str | None:
-        """The W3C context of the moment."""
+        """Return the current W3C trace context, or None."""
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         return carrier.get("traceparent")
@@ -111,7 +111,7 @@ class OpenTelemetryTracer:
     def span(
         self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
     ) -> Iterator[tracing.Span]:
-        """Open a span. An error's own words stay out of it: they may hold what a tenant sent."""
+        """Open a span. An error's message is not recorded: it may contain a tenant's data."""
         with self._tracer.start_as_current_span(
             name,
             context=None if parent is None else _context_of(parent),
@@ -128,18 +128,18 @@ class OpenTelemetryTracer:
                 raise
 
     def flush(self) -> None:
-        """Send what is collected, before the process ends."""
+        """Send the collected spans before the process ends."""
         self._provider.force_flush(FLUSH_MS)
 
 
 class StatementTracer:
-    """Spans of statements that stay prepared, like those that the driver's instrumentation makes of all others."""
+    """Spans of prepared statements, like those that the driver's instrumentation makes of all others."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer("jobsplatform")
 
     def span(self, statement: str) -> AbstractContextManager[trace.Span]:
-        """A span for a statement, by its first word; values are no part of its text."""
+        """Return a span for a statement, named by its first word; its text contains no values."""
         text = statement.strip()
         return self._tracer.start_as_current_span(
             text.partition(" ")[0].strip() or "statement",
@@ -154,7 +154,7 @@ class _OpenSpan:
         self._span = span
 
     def fail(self, error: str) -> None:
-        """Mark it as failed."""
+        """Mark the span as failed."""
         self._span.set_status(Status(StatusCode.ERROR, error))
 
 

@@ -1,5 +1,7 @@
-"""The URLs. Each app's API is found through its AppConfig: `api_urls = "package.api.urls"`; what lies beside API and
-console by `page_urls`."""
+"""The URLs.
+
+Each app names its API in `api_urls = "package.api.urls"` of its AppConfig, and other pages in `page_urls`.
+"""
 
 from django.apps import apps
 from django.http import HttpRequest, HttpResponse
@@ -18,9 +20,9 @@ from tenants.url_prefixes import API_PREFIX, API_V1_PREFIX, CONSOLE_PREFIX
 
 
 def _urls_of_apps(attribute: str) -> list[URLResolver]:
-    """Return one include for each installed app that names its URLs so. No app is named here.
+    """Return an include for each installed app with that attribute, so that no app is named here.
 
-    Addresses are compared one after another, so that the apps that say `is_asked_most` come first.
+    URL patterns are tried in order, so apps with `is_asked_most` come first.
     """
     configs = sorted(apps.get_app_configs(), key=lambda config: not getattr(config, "is_asked_most", False))
     modules = [getattr(config, attribute, None) for config in configs]
@@ -29,12 +31,12 @@ def _urls_of_apps(attribute: str) -> list[URLResolver]:
 
 @csrf_exempt
 def refuse_address(request: HttpRequest) -> HttpResponse:
-    """404 as a problem for whatever else is asked of the API."""
+    """Return 404 as a problem for all other URLs of the API."""
     return problem_response(AddressUnknownError("There is nothing at this address; addresses end with a slash."))
 
 
 def refuse_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400 for what no view was asked about, such as a host that is not served; a problem where it is the API's."""
+    """Return 400 for a request that reached no view, such as one to an unserved host; a problem for the API."""
     page = bad_request(request, exception)
     return replace_page(page) if request.path_info.startswith(API_PREFIX) else page
 
@@ -51,9 +53,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{_API}schema/", SchemaView.as_view(), name="schema"),
     path(f"{_API}docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path(_API, include(_urls_of_apps("api_urls"))),
-    # Without this one, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
+    # Without this pattern, Django would redirect `/api/v1/jobs` and turn the client's POST into a GET.
     re_path(f"^{API_PREFIX.removeprefix('/')}", refuse_address),
-    # A POST from the menu of the account: keeps the language in a cookie.
+    # A POST from the account menu: stores the language in a cookie.
     path("language/", set_language, name="set_language"),
     path("", include("jobsplatform.health.urls")),
     path("", include(_urls_of_apps("page_urls"))),

@@ -1,4 +1,4 @@
-"""The web server's worker: gunicorn's with threads, with a limit of time for clients that send slowly.
+"""The web server's worker: gunicorn's gthread with a time limit for slow clients.
 
 Each slow client holds a thread while it sends its request.
 """
@@ -16,11 +16,11 @@ from tenants.requests.bodies import MAX_TEXT_BYTES, REST_SECONDS, cut_off_slow_c
 
 
 class SlowClientWorker(ThreadWorker):
-    """gunicorn's worker with threads, which ends the connections of clients that send a request too slowly."""
+    """A threaded gunicorn worker that cuts off clients that send their request too slowly."""
 
     @override
     def handle(self, conn: Any) -> Any:
-        """Serve one request; return what gunicorn's own method returns, or False for a client that was cut off."""
+        """Serve one request. Return gunicorn's own result, or False for a client that was cut off."""
         with receiving(conn.sock) as receipt:
             answer = super().handle(conn)
         if receipt.is_cut_off:
@@ -31,18 +31,18 @@ class SlowClientWorker(ThreadWorker):
 
     @override
     def notify(self) -> None:
-        """Tell gunicorn that the process lives, as its main thread does every second, and cut slow clients off."""
+        """Report to gunicorn that the process is alive, and cut off slow clients; called every second."""
         super().notify()
         cut_off_slow_clients()
 
 
 def _read_rest(conn: Any) -> None:
-    """Read what is left of the body of a request that was answered, within bounds, before the connection is closed.
+    """Read the rest of an answered request's body, within bounds, before the connection is closed.
 
-    A socket that is closed with something unread in it is reset, and the answer with it.
+    Closing a socket with unread data resets it, and the response is lost.
     """
     if conn.parser is None or conn.is_http2:
         return
-    # A client that breaks off or sends no proper body needs no answer.
+    # A client that disconnects or sends a malformed body needs no answer.
     with suppress(OSError, ParseException):
         conn.parser.finish_body(deadline=time.monotonic() + REST_SECONDS, max_bytes=MAX_TEXT_BYTES)

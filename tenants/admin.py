@@ -1,4 +1,4 @@
-"""The console's pages of tenants, and the bases of everybody's pages."""
+"""Admin pages of the tenants app, and the base classes of all admin pages."""
 
 from tenants.access import (
     admin as access,

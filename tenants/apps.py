@@ -1,4 +1,4 @@
-"""The app of tenants: who."""
+"""App configuration of tenants."""
 
 from __future__ import annotations
 
@@ -36,6 +36,6 @@ class TenantsConfig(AppConfig):
         user_logged_in.connect(session_acts.record_session_opened, dispatch_uid="tenants.session_opened")
         user_logged_out.connect(session_acts.record_session_closed, dispatch_uid="tenants.session_closed")
         user_login_failed.connect(session_acts.record_session_refused, dispatch_uid="tenants.session_refused")
-        # Sent once for each app after all migrations have run; once is enough.
+        # The signal is sent for each app after all migrations; once is enough.
         post_migrate.connect(grants.grant_after_migrate, sender=self, dispatch_uid="tenants.grants")
         tenant_scheduling_changed.connect(warn_after_change, dispatch_uid="tenants.limits")

@@ -1,4 +1,4 @@
-"""Start-up checks: the database lets us in, as a role that row-level security binds, to tables that are this code's."""
+"""System checks at start: the database accepts the login, row-level security binds it, and the tables are current."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from tenants.database.sql import load_sql
 from tenants.encryption.envelope import MasterKeys, MasterKeysInvalidError
 from tenants.exceptions import PrivilegedRoleError
 
-# The tag of checks of the program itself that every process asks before it serves, besides those that ask the servers.
+# The tag of program checks that every process runs before it serves, besides those of the servers.
 START = "start"
 _KEYS = "docs/reference/configuration.md lists the keys with their types."
-# Told apart, because it may come back by itself.
+# A separate id, because the database may return by itself.
 DATABASE_AWAY = "tenants.E004"
 _CURE = (
     "Create the roles with `manage.py bootstrap_database --admin-url URL` and log in as the application's role;"
     " DATABASE_OWNER_URL is for migrations alone."
 )
 _LOGIN_ROLE = load_sql(__file__)["read_login_role"]
-# Login roles seen to be bound, by the connection's parameters: asked once a process, not once a connection.
+# Login roles already checked, by the connection's parameters: checked once a process, not once a connection.
 _verified: set[tuple[str, ...]] = set()
 
 
 def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
-    """What is wrong with the login role of `connection`; empty if the second wall stands."""
+    """Return what is wrong with the login role of `connection`; empty if row-level security binds it."""
     platform = platform_role()
     with planned_cursor(namedtuple_row, connection=connection) as cursor:
         cursor.execute(_LOGIN_ROLE, {"platform": platform, "auditor": auditor_role()})
@@ -73,7 +73,7 @@ def find_role_faults(connection: BaseDatabaseWrapper) -> list[str]:
 
 
 def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwargs: Any) -> None:
-    """Receiver of `connection_created`: no process, whatever its entry point, works as a privileged role."""
+    """Refuse a connection as a privileged role, whatever the entry point (receiver of `connection_created`)."""
     if connection.alias != APP_ALIAS:
         return
     parameters = tuple(str(connection.settings_dict[key]) for key in ("HOST", "PORT", "USER", "NAME"))
@@ -87,19 +87,19 @@ def refuse_privileged_role(sender: Any, connection: BaseDatabaseWrapper, **kwarg
 
 
 def is_database_at_hand(databases: Sequence[str] | None) -> bool:
-    """Whether a check is to ask the database and is let in; if it is not let in, `check_login_role` says why."""
+    """Return whether a check may use the database. If the login fails, `check_login_role` reports the reason."""
     return APP_ALIAS in (databases or ()) and not why_shut()
 
 
 @checks.register(checks.Tags.database)
 def check_login_role(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """`manage.py check --database default` says the same as the first connection would."""
+    """Report what refuses the login, as the first connection would (`manage.py check --database default`)."""
     return why_shut() if APP_ALIAS in (databases or ()) else []
 
 
 @checks.register(checks.Tags.database)
 def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
-    """The database has the tables that this code expects."""
+    """Report migrations that are not applied."""
     if not is_database_at_hand(databases):
         return []
     pending = count_pending_migrations()
@@ -110,7 +110,7 @@ def check_migrations(databases: Sequence[str] | None = None, **kwargs: Any) -> l
 
 
 def why_shut() -> list[checks.CheckMessage]:
-    """Why no connection can be had; empty if one can."""
+    """Return the errors of a connection attempt; empty if it succeeds."""
     try:
         connections[APP_ALIAS].ensure_connection()
     except PrivilegedRoleError as error:
@@ -121,13 +121,13 @@ def why_shut() -> list[checks.CheckMessage]:
 
 
 def tell_away(error: DatabaseError) -> checks.CheckMessage:
-    """The error of a database that cannot be reached."""
+    """Return the error of a database that cannot be reached."""
     return checks.Error(f"No connection to the database: {error}", hint="Check DATABASE_URL.", id=DATABASE_AWAY)
 
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
-    """`manage.py check --deploy`: the audit log's heads are signed and verified with keys that were given."""
+    """Report unless the audit log's heads are signed and verified with configured keys (`manage.py check --deploy`)."""
     try:
         known_public_keys()
     except ImproperlyConfigured as error:
@@ -145,7 +145,7 @@ def check_audit_key(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(START)
 def check_master_keys(**kwargs: Any) -> list[checks.CheckMessage]:
-    """No process begins with a master key that is none: it could neither seal nor open."""
+    """Report an invalid master key: the process could neither encrypt nor decrypt."""
     try:
         MasterKeys(platform_settings.ENCRYPTION_MASTER_KEYS)
     except MasterKeysInvalidError as error:
@@ -167,7 +167,7 @@ def check_platform_settings(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(START)
 def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
-    """No process begins with a default end of keys that lies beyond the latest one."""
+    """Report a default lifetime of API keys beyond the maximum."""
     if platform_settings.API_KEY_DEFAULT_DAYS <= platform_settings.API_KEY_MAX_DAYS:
         return []
     hint = "Lower API_KEY_DEFAULT_DAYS or raise API_KEY_MAX_DAYS."
@@ -176,7 +176,7 @@ def check_key_days(**kwargs: Any) -> list[checks.CheckMessage]:
 
 @checks.register(checks.Tags.security, deploy=True)
 def check_sealing(**kwargs: Any) -> list[checks.CheckMessage]:
-    """`manage.py check --deploy`: somebody has thought of whether values are sealed."""
+    """Warn if values are stored unencrypted (`manage.py check --deploy`)."""
     if platform_settings.ENCRYPTION_MASTER_KEYS:
         return []
     return [

@@ -1,8 +1,7 @@
-"""Whose rows may be seen: the tenant of the moment, in Python and in PostgreSQL at once.
+"""The tenant context: the current tenant, in Python and in PostgreSQL at once.
 
-Both walls are set together. The context variable serves the ORM guard; the two settings of the
-transaction (`role`, `app.tenant_id`) serve row-level security and vanish with it, so a connection
-that is used again carries nothing over.
+A context variable serves the ORM guard. Two settings of the transaction (`role`, `app.tenant_id`) serve row-level
+security and end with it, so that a reused connection carries nothing over.
 """
 
 from __future__ import annotations
@@ -41,22 +40,23 @@ ActorKind = Literal["user", "api_key", "command", "system"]
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Whose rows are visible: one tenant's, or with `tenant_id` None everybody's (the door)."""
+    """The visible rows: one tenant's or, if `tenant_id` is None, all tenants'."""
 
     tenant_id: UUID | None
 
     @property
     def is_all_tenants(self) -> bool:
+        """Return whether all tenants' rows are visible."""
         return self.tenant_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a person, a key, a command or the platform itself, and in which request.
+    """The actor of a change: a person, a key, a command or the platform itself, and the request.
 
-    `is_of_tenant`: one of a tenant's own keys, or a person without a role for the platform. `may_use_secrets`: what
-    is saved may refer to the tenant's stored secrets; False for a request whose caller has not the right `secrets.use`.
-    `may_manage_webhooks`: deliveries may be made again; False for a request without `webhooks.manage`.
+    `is_of_tenant`: a tenant's key, or a person without a platform role. `may_use_secrets`: what is stored may refer to
+    the tenant's secrets; False for a request without the permission `secrets.use`. `may_manage_webhooks`: deliveries
+    may be repeated; False for a request without `webhooks.manage`.
     """
 
     kind: ActorKind
@@ -76,13 +76,14 @@ _actor: ContextVar[Actor] = ContextVar("tenancy_actor", default=SYSTEM)
 
 @contextmanager
 def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iterator[None]:
-    """One transaction (a savepoint when nested) in which only the rows of `tenant` exist.
+    """Open a transaction (a savepoint when nested) in which only the rows of `tenant` are visible.
 
-    Without a savepoint a failure inside takes the transaction around it back too.
+    Without a savepoint an error inside rolls back the outer transaction too. Raise `NoTenantError` for an unsaved
+    tenant.
     """
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     if tenant_id is None:
-        # Never the door by accident: a scope without a tenant would be everybody's.
+        # A scope without a tenant would be the cross-tenant one.
         raise NoTenantError("The tenant has no id.")
     with _scoped(Scope(tenant_id=tenant_id), has_savepoint=has_savepoint):
         yield
@@ -90,19 +91,19 @@ def tenant_context(tenant: Tenant | UUID, *, has_savepoint: bool = True) -> Iter
 
 @contextmanager
 def all_tenants(settings: Mapping[str, str] | None = None, *, has_savepoint: bool = True) -> Iterator[None]:
-    """The door: one transaction (a savepoint when nested) in which the rows of all tenants exist.
+    """Open a transaction (a savepoint when nested) in which the rows of all tenants are visible.
 
-    For dispatch, settlement, people of the platform and the look-up of whoever knocks. Each call site is
-    listed in a test. ``settings`` of PostgreSQL hold until the transaction ends. Who only reads needs no savepoint.
+    For dispatch, settlement, platform staff and the look-up of credentials; a test lists each call site. ``settings``
+    of PostgreSQL hold until the transaction ends. A block that only reads needs no savepoint.
     """
     with _scoped(Scope(tenant_id=None), settings, has_savepoint=has_savepoint):
         yield
 
 
 def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return the rows that one statement reads behind the door, in a transaction of its own and in one round trip.
+    """Return the rows of one cross-tenant statement, run in its own transaction and one round trip.
 
-    PostgreSQL takes what is sent together without a BEGIN for one transaction, in which the settings hold for the
+    PostgreSQL treats statements sent together without a BEGIN as one transaction, so the settings hold for the
     statement after them.
     """
     connection = transaction.get_connection()
@@ -119,15 +120,16 @@ def look_through_door(query: str, params: Sequence[Any]) -> list[tuple[Any, ...]
 
 @contextmanager
 def scope_context(scope: Scope) -> Iterator[None]:
-    """Enter a scope that somebody else has decided on, such as the access of a request."""
+    """Enter a scope that was decided elsewhere, such as the access of a request."""
     with _scoped(scope):
         yield
 
 
 def current_scope() -> Scope | None:
-    """The scope of the moment, checked against the connection that would be asked.
+    """Return the current scope or None, checked against the connection in use.
 
-    A context variable is copied into threads and tasks, a connection is not.
+    A context variable is copied into threads and tasks, a connection is not: raise `ContextElsewhereError` if they
+    differ.
     """
     scope = _scope.get()
     if scope is None:
@@ -140,7 +142,7 @@ def current_scope() -> Scope | None:
 
 
 def require_scope() -> Scope:
-    """The scope of the moment; without one `NoTenantError`."""
+    """Return the current scope; raise `NoTenantError` without one."""
     scope = current_scope()
     if scope is None:
         raise NoTenantError
@@ -148,13 +150,13 @@ def require_scope() -> Scope:
 
 
 def current_tenant_id() -> UUID | None:
-    """The tenant whose rows are visible; None without a context and behind the door."""
+    """Return the current tenant's id; None without a context and in the cross-tenant scope."""
     scope = _scope.get()
     return scope.tenant_id if scope else None
 
 
 def require_tenant_id() -> UUID:
-    """The tenant whose rows are visible; a `NoTenantError` if there is none or not exactly one."""
+    """Return the current tenant's id; raise `NoTenantError` or `TenantNotChosenError` if there is not exactly one."""
     tenant_id = require_scope().tenant_id
     if tenant_id is None:
         raise TenantNotChosenError
@@ -163,7 +165,7 @@ def require_tenant_id() -> UUID:
 
 @contextmanager
 def acting_as(actor: Actor) -> Iterator[None]:
-    """Name who acts; audit entries and job events take it from here."""
+    """Set the actor of audit entries and job events in the block."""
     token = _actor.set(actor)
     try:
         yield
@@ -172,16 +174,16 @@ def acting_as(actor: Actor) -> Iterator[None]:
 
 
 def current_actor() -> Actor:
-    """Who acts; the platform itself unless `acting_as` says otherwise."""
+    """Return the current actor: the platform itself unless `acting_as` set another."""
     return _actor.get()
 
 
 def command_actor(name: str) -> Actor:
-    """The person at a shell: which command, which account on which machine, and an id for this run of it."""
+    """Return the actor of a shell command: its name, the account and machine, and an id for this run."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        # A container may run as a number that has no name.
+        # A container may run as a user number without a name.
         user = str(os.getuid())
     return Actor(kind="command", id=name, label=f"{user}@{socket.gethostname()}", request_id=uuid7().hex)
 
@@ -201,7 +203,7 @@ def _scoped(scope: Scope, settings: Mapping[str, str] | None = None, *, has_save
 
 @contextmanager
 def _own(connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, str] | None) -> Iterator[None]:
-    """Enter a scope in a transaction of its own, which takes its settings with it when it ends."""
+    """Enter a scope in a transaction of its own, whose settings end with it."""
     with session_errors(connection), transaction.atomic():
         opened = open_transaction(connection, _settings_of(scope, settings))
         opened.scope, token = scope, _scope.set(scope)
@@ -218,7 +220,7 @@ def _own(connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, s
 def _nested(
     connection: BaseDatabaseWrapper, scope: Scope, settings: Mapping[str, str] | None, *, has_savepoint: bool
 ) -> Iterator[None]:
-    """Enter a scope within a transaction, whose settings are written back on success.
+    """Enter a scope inside a transaction, and restore the settings on success.
 
     On failure the rollback to the savepoint restores them.
     """

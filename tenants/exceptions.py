@@ -1,4 +1,4 @@
-"""Named errors. A `DomainError` is the caller's affair and becomes an answer; the others are faults of the program."""
+"""Named errors. A `DomainError` is caused by the caller and becomes a response; the others are program errors."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ Category = Literal[
 
 
 class DomainError(Exception):
-    """Something was asked for that cannot be done; interfaces translate `category` into their own language.
+    """An error that is reported to the caller; interfaces map `category` to their own codes.
 
-    `detail` is for the reader and in their language, `str()` for what is kept: the English that it was raised with,
-    with `values` in the places that it names. `errors` holds one mapping a fault, with `code`, `detail` and where
-    known the `field`. `limit` says which limit was reached, where one was; `headers` go with the answer over HTTP.
+    `detail` is in the reader's language. `str()` is English, for logs and stored text: the text with `values` in its
+    placeholders. `errors` holds one mapping a fault, with `code`, `detail` and, if known, the `field`. `limit` is the
+    limit that was reached, if any. `headers` are added to the HTTP response.
     """
 
     code: ClassVar[str] = "invalid"
@@ -57,7 +57,7 @@ class DomainError(Exception):
 
     @property
     def detail(self) -> str:
-        """What is wrong, in the reader's language."""
+        """Return the message in the reader's language."""
         return translate(self.text, self.values)
 
 
@@ -97,10 +97,14 @@ class NoMembershipError(DomainError):
 
 
 class TenantSuspendedError(DomainError):
+    """Raised for writes of a suspended tenant."""
+
     code, category, title = "tenant_suspended", "forbidden", gettext_noop("The tenant is suspended.")
 
 
 class SlugTakenError(DomainError):
+    """Raised if another tenant has the slug."""
+
     code, category, title = "slug_taken", "conflict", gettext_noop("The slug is taken.")
 
 
@@ -113,6 +117,8 @@ class PlanChangedError(DomainError):
 
 
 class PlanContentInvalidError(DomainError):
+    """Raised if a version of a plan refers to a deleted row."""
+
     code = "plan_content_invalid"
     category = "invalid"
     title = gettext_noop("The version names something that is not there any more.")
@@ -135,10 +141,14 @@ class VersionNotWaitingError(DomainError):
 
 
 class ReasonRequiredError(DomainError):
+    """Raised if a required reason is empty."""
+
     code, category, title = "reason_required", "invalid", gettext_noop("A reason is needed.")
 
 
 class FieldInvalidError(DomainError):
+    """Raised if a field's value is invalid."""
+
     code, category, title = "field_invalid", "invalid", gettext_noop("A field is not valid.")
 
 
@@ -187,7 +197,7 @@ class LastOwnerError(DomainError):
 
 
 class SpaceExceededError(DomainError):
-    """Waiting does not help; deleting something, or another plan, does."""
+    """Raised if a tenant's stored data reach a limit; only deleting, or another plan, helps."""
 
     code, category, title = "space_exceeded", "invalid", gettext_noop("The tenant may not store more.")
 
@@ -197,6 +207,8 @@ class LimitUnknownError(DomainError):
 
 
 class JsonInvalidError(DomainError):
+    """Raised if a body is not acceptable JSON."""
+
     code, category, title = "json_invalid", "malformed", gettext_noop("The body is not acceptable JSON.")
 
 
@@ -210,6 +222,8 @@ class BodyTooLargeError(DomainError):
 
 
 class BodyTooSlowError(DomainError):
+    """Raised if a body arrives too slowly."""
+
     code, category = "body_too_slow", "too_slow"
     title = gettext_noop("The body was sent too slowly; send the request again.")
 
@@ -224,6 +238,8 @@ class FilterUnknownError(DomainError):
 
 
 class CursorInvalidError(DomainError):
+    """Raised if a cursor is malformed."""
+
     code, category, title = "cursor_invalid", "malformed", gettext_noop("The cursor is not one that this list gave.")
 
 
@@ -232,10 +248,14 @@ class UrlInvalidError(DomainError):
 
 
 class AddressUnknownError(DomainError):
+    """Raised if a URL names no row."""
+
     code, category, title = "not_found", "not_found", gettext_noop("There is nothing at this address.")
 
 
 class DatabaseUnavailableError(DomainError):
+    """Raised if the database is away."""
+
     code, category, title = "unavailable", "unavailable", gettext_noop("The service is temporarily unavailable.")
 
 

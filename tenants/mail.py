@@ -1,4 +1,4 @@
-"""Mail, where the deployment has a server for it (EMAIL_HOST)."""
+"""Mail, if the deployment has a server for it (EMAIL_HOST)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def deliver_mail(*, recipients: Sequence[str], subject: str, text: str) -> bool:
     try:
         send_mail(subject, text, None, list(recipients))
     except (OSError, ValueError):
-        # Among the first are all refusals of the server.
+        # OSError includes all refusals of the server.
         logger.exception("mail.failed")
         return False
     return True

@@ -1,8 +1,8 @@
-"""Around each request: who acts, in which tenant, in one transaction.
+"""Middleware that sets the actor and tenant of each request and opens its transaction.
 
-ATOMIC_REQUESTS opens its transaction further in, around the view, so it becomes a savepoint of this one: an
-answer that reports a failure has rolled the view's writes back before the transaction here commits. The API's own
-views go without that savepoint, and have this transaction rolled back where they fail.
+ATOMIC_REQUESTS opens its transaction further in, around the view, so it becomes a savepoint of this one: an error
+response has rolled the view's writes back before this transaction commits. API views run without that savepoint and
+have this transaction rolled back if they fail.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 logger = logging.getLogger(__name__)
 
-# The tenant that a member of several looks at in the console.
+# The tenant that a member of several has chosen in the console.
 SESSION_TENANT = "tenant_id"
-# When whoever finds the database away may come back.
+# Seconds to Retry-After while the database is away.
 RETRY_SECONDS = 5
 _API_KEY_SCHEME = "api-key "
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
 class WaitMiddleware:
-    """Stands around the transaction of the request; while it waits, no connection is held."""
+    """Middleware around the transaction of a request, which holds no connection while it waits."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -89,7 +89,7 @@ class WaitMiddleware:
 
 
 class TenantMiddleware:
-    """Finds the access of a request to the API or the console and opens its context around the view."""
+    """Middleware that finds the access of an API or console request and enters its scope around the view."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -103,7 +103,7 @@ class TenantMiddleware:
         return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
-        """Answer 503 where the database goes away as the view's own transaction ends, which no view can catch."""
+        """Answer 503 if the database fails at the end of the view's own transaction, which no view can catch."""
         if not isinstance(exception, (OperationalError, InterfaceError)):
             return None
         return unavailable_response(request, exception)
@@ -123,7 +123,7 @@ class TenantMiddleware:
         except (OperationalError, InterfaceError) as error:
             return _unavailable(error) if is_api else _unavailable_page(error)
         except DatabaseError as error:
-            # Of the COMMIT, or of what was stored with it.
+            # Raised by the COMMIT, or by a statement sent with it.
             if not is_api:
                 raise
             return fault_response(request, error)
@@ -134,7 +134,7 @@ class TenantMiddleware:
         return response
 
     def _respond_outside(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer at an address without access; the check for forgery reads the body of a form there."""
+        """Answer at a URL without access; the CSRF check reads the body of a form there."""
         try:
             with received_body(request, has_access=False):
                 return self.get_response(request)
@@ -143,7 +143,7 @@ class TenantMiddleware:
 
 
 def unavailable_response(request: HttpRequest, error: Exception) -> HttpResponseBase | None:
-    """Return 503 as a problem or a page of the console; None for what is neither."""
+    """Return 503 as a problem or a console page; None for other paths."""
     if request.path_info.startswith(API_PREFIX):
         return _unavailable(error)
     return _unavailable_page(error) if request.path_info.startswith(CONSOLE_PREFIX) else None
@@ -208,7 +208,7 @@ def _platform_access(request: HttpRequest, role: PlatformRole, *, is_api: bool) 
 def _choose_by_header(request: HttpRequest, memberships: list[Membership]) -> Membership | Access:
     named = request.headers.get("X-Tenant")
     if named is not None:
-        # A tenant of others and no tenant at all are the same answer.
+        # Another tenant and a missing one give the same answer.
         chosen = [membership for membership in memberships if membership.tenant.slug == named]
         return chosen[0] if chosen else Access(refusal=_no_such_tenant(named))
     if not memberships:
@@ -227,12 +227,12 @@ def _choose_by_session(request: HttpRequest, memberships: list[Membership]) -> M
 
 
 def _rank_of(membership: Membership) -> tuple[datetime, float]:
-    """Rank the tenant that was chosen last first, then the one that the user has belonged to for longest."""
+    """Return the sort key: the tenant chosen last, else the longest membership."""
     return membership.last_chosen_at or datetime.min.replace(tzinfo=UTC), -membership.created_at.timestamp()
 
 
 def choose_tenant(request: HttpRequest, membership: Membership) -> None:
-    """Show the membership's tenant in the console from the next request on, and after the next log-ins."""
+    """Show the membership's tenant in the console from the next request on, and after later log-ins."""
     request.session[SESSION_TENANT] = str(membership.tenant_id)
     note_choice(membership=membership)
 
@@ -270,7 +270,7 @@ def _request_id(request: HttpRequest) -> str:
 
 
 def _forget_user(request: HttpRequest) -> None:
-    """Read the account of the session again when it is asked for: it may have lost its rights."""
+    """Reload the session's account at its next use: it may have lost its permissions."""
     if hasattr(request, "session"):
         request.user = SimpleLazyObject(lambda: _user_of(request))  # type: ignore[assignment]
 

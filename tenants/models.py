@@ -1,4 +1,4 @@
-"""Who: tiers, plans, tenants, members, keys and the record of what they did."""
+"""Models of the tenants app: tiers, plans, tenants, members, keys and the audit log."""
 
 from tenants.access.models import ApiKey, Invitation, Membership, PlatformMembership, Role
 from tenants.audit.models import AuditCounter, AuditHead, AuditLogEntry, AuditPending, AuditRemoval, AuditSeal

@@ -40,7 +40,7 @@ _TEXTS: Final[Mapping[Any, tuple[str, ...]]] = {
     "anyOf": (_UNDER_NONE,),
     "oneOf": (_UNDER_NONE,),
 }
-# Keywords whose faults are too long to be quoted: what was expected is enough, without the value.
+# Keywords whose faults are too long to quote the value: what was expected is enough.
 _UNQUOTED: Final = frozenset(
     {"additionalProperties", "oneOf", "not", "items", "contains", "minContains", "maxContains"}
     | {"unevaluatedItems", "unevaluatedProperties"}
@@ -48,9 +48,9 @@ _UNQUOTED: Final = frozenset(
 
 
 def describe_fault(fault: ValidationError) -> str:
-    """Return the fault in the active language; of a long value only what was expected.
+    """Return the fault in the active language; for a long value only what was expected.
 
-    A message that is not the validator's own stays as it is: no translation shows more of the value than the message.
+    A message that is not the validator's own stays unchanged: no translation shows more of the value than the message.
     """
     for text in _TEXTS.get(fault.validator, ()):
         for values in _values_of(fault):

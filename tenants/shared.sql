@@ -1,8 +1,8 @@
 -- Fragments that statements of several modules of this package include.
 
 -- fragment: allowed_limits
--- How much tenants are allowed, as a table ``allowed(tenant_id, key, value, source, …)`` for statements that go on
--- from there: the override, else the number of the plan, else the default.
+-- Effective limits as a table ``allowed(tenant_id, key, value, source, …)`` for the statements
+-- that include it: the override, else the number of the plan, else the default.
 described AS (
     SELECT * FROM unnest(%(keys)s::text[], %(plan_columns)s::text[], %(tenant_columns)s::text[],
         %(defaults)s::bigint[], %(counts_per_unit)s::bigint[])

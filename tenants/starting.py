@@ -1,4 +1,4 @@
-"""What every process asks before it serves: none starts where it could only do harm."""
+"""Start-up checks of every process: none starts in a state in which it could only do harm."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ logger = logging.getLogger(__name__)
 
 
 class UnfitStartError(RuntimeError):
-    """The start-up checks found errors; the message is theirs, with the cures."""
+    """Raised with the errors of the start-up checks and their cures."""
 
 
 def require_fit_start(*, bears: Collection[str] = ()) -> None:
-    """Log what the start-up checks warn of, and raise UnfitStartError for what they call errors.
+    """Log the warnings of the start-up checks; raise `UnfitStartError` for their errors.
 
-    `bears` are errors, by their ids, in spite of which this process does good: of whoever answers, or waits, without
-    a database that it is away (until it is back each new connection checks the role, and the readiness probe the
-    tables); of whoever runs no plug-in that one is broken.
+    `bears` are ids of errors with which this process is still useful. A web process, or one that waits, tolerates that
+    the database is away: once it is back, each new connection checks the role, and the readiness probe the tables. A
+    process that runs no plug-in tolerates a broken plug-in.
     """
     found = [message for message in _ask() if not message.is_silenced()]
     errors = [message for message in found if message.is_serious() and message.id not in bears]
@@ -35,8 +35,8 @@ def require_fit_start(*, bears: Collection[str] = ()) -> None:
 
 
 def _ask() -> Sequence[CheckMessage]:
-    """What the checks say; of a database that lets nobody in that alone, asked once and not by each of them."""
-    # URLs, templates and admin would cost time and memory, and are the tests' affair.
+    """Return the findings; if the database refuses connections, only that, tried once and not by each check."""
+    # Checks of URLs, templates and admin would cost time and memory; tests run them.
     of_program = run_checks(tags=[START])
     if shut := why_shut():
         return [*of_program, *shut]

@@ -2,8 +2,8 @@
 
 A transaction begins with its first statement, and with its settings in the same message.
 
-Until then the session has no role and no tenant, so a statement that went past the wrapper of `run_in_scope` would find
-no row of any tenant.
+Until then the session has no role and no tenant, so a statement that bypassed the wrapper `run_in_scope` would find no
+row of any tenant.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tenants.exceptions import ContextElsewhereError
 if TYPE_CHECKING:
     from tenants.context import Scope
 
-# PostgreSQL ends a session that stands still in a transaction, or whose transaction takes too long.
+# PostgreSQL ends a session that is idle in a transaction, or whose transaction takes too long.
 _TIMED_OUT = (errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout)
 _ENDED = frozenset(
     {
@@ -45,8 +45,9 @@ _CONNECTION_CLASS = "08"
 class ConnectionLostError(OperationalError):
     """The session of the platform's connection ended, or none could be opened.
 
-    Raised where the error occurs, since Django opens another connection before the caller could look at it. An error of
-    a statement, such as a lock timeout, leaves the session open and is Django's own. So is an error of another alias.
+    Raised where the error occurs, because Django opens another connection before the caller could inspect it. An error
+    of a statement, such as a lock timeout, leaves the session open and stays Django's own. So does an error of another
+    alias.
     """
 
 
@@ -88,8 +89,8 @@ def _raise_replacement(error: Error, raw: psycopg.Connection[Any] | None) -> Non
     if is_lost(cause, raw):
         raise ConnectionLostError(*error.args) from cause
     if isinstance(cause, errors.ReadOnlySqlTransaction):
-        # Of a standby, or while a failover lasts: as temporary as the other operational errors. Django's own class
-        # for it means a defect.
+        # From a standby, or during a failover: temporary, like other operational errors. Django's own class for it
+        # means a defect.
         raise OperationalError(*error.args) from cause
 
 
@@ -113,8 +114,8 @@ def is_lost(error: psycopg.Error, connection: psycopg.Connection[Any] | None) ->
 class ScopeTransaction:
     """The transaction in which a scope is entered, on the driver's connection ``raw`` and no other.
 
-    ``scope`` is the one whose settings it has, None before and after. ``is_own``: an outermost scope opened it, so that
-    it begins by the message ``beginning``, which is None once it was sent, and may take statements behind.
+    ``scope`` is the one whose settings are active, None before and after. ``is_own``: an outermost scope opened it.
+    Then it begins with the message ``beginning``, which is None once sent, and may defer statements to the COMMIT.
     """
 
     raw: psycopg.Connection[Any]
@@ -131,14 +132,14 @@ class ScopeTransaction:
             self.beginning = None
 
     def catch_up(self) -> None:
-        """Run what was left behind."""
+        """Run the deferred statements."""
         behind, self.behind = self.behind, []
         for query, params in behind:
             with prepared_cursor() as cursor:
                 cursor.execute(query, params)
 
     def commit_behind(self, connection: BaseDatabaseWrapper) -> None:
-        """Send what was left behind together with the COMMIT, after which Django finds nothing to commit."""
+        """Send the deferred statements together with the COMMIT, after which Django finds nothing to commit."""
         behind, self.behind = self.behind, []
         if not behind:
             return
@@ -152,11 +153,11 @@ class ScopeTransaction:
                 psycopg.Cursor(self.raw).execute("COMMIT")
 
     def end(self) -> None:
-        """Drop what is left; the connection is in no scope."""
+        """Discard all state; the connection is in no scope."""
         self.scope, self.is_own, self.beginning, self.behind = None, False, None, []
 
 
-# A later transaction takes the place of an earlier one; a scope that is left late ends its own and no other.
+# A later transaction replaces an earlier one; a scope that is left late ends its own and no other.
 _transactions: WeakKeyDictionary[BaseDatabaseWrapper, ScopeTransaction] = WeakKeyDictionary()
 
 
@@ -179,7 +180,7 @@ def open_transaction(connection: BaseDatabaseWrapper, settings: Mapping[str, str
     wrap_statements(None, connection)
     raw = connection.connection
     with connection.wrap_database_errors:
-        # Keeps the driver from sending a BEGIN of its own. Django's own flag, by which it commits, stays as it is.
+        # Keeps the driver from sending a BEGIN of its own. Django's own flag, by which it commits, stays unchanged.
         raw.autocommit = True
     opened = ScopeTransaction(raw, is_own=True, beginning=_beginning(tuple(settings.items())))
     _transactions[connection] = opened
@@ -193,9 +194,9 @@ def join_transaction(connection: BaseDatabaseWrapper) -> ScopeTransaction:
 
 
 def wrap_statements(sender: object, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
-    """Put `run_in_scope` around the statements of the platform's connection (a receiver of `connection_created`)."""
+    """Add `run_in_scope` to the statements of the platform's connection (receiver of `connection_created`)."""
     if connection.alias == APP_ALIAS and run_in_scope not in connection.execute_wrappers:
-        # The outermost. Not the last one: Django's `execute_wrapper` takes the last one off.
+        # The outermost. Not the last one: Django's `execute_wrapper` removes the last one.
         connection.execute_wrappers.insert(0, run_in_scope)
 
 
@@ -206,7 +207,7 @@ def run_in_scope(
     many: bool,  # noqa: FBT001 - Django's signature
     context: dict[str, Any],
 ) -> Any:
-    """Begin the scope's transaction and run what was left behind before a statement; raise a lost session as such."""
+    """Begin the scope's transaction and run deferred statements before a statement; raise `ConnectionLostError`."""
     connection: BaseDatabaseWrapper = context["connection"]
     with statement_errors(connection):
         found = transaction_of(connection)
@@ -217,9 +218,9 @@ def run_in_scope(
 
 
 def run_behind(query: str, params: Mapping[str, Any]) -> None:
-    """Run a statement that returns nothing with the COMMIT of the scope's transaction, or before the next statement.
+    """Run a statement without a result with the COMMIT of the scope's transaction, or before its next statement.
 
-    That saves a round trip. Its errors are raised there, too. It runs at once outside of a scope's own transaction, and
+    This saves a round trip; its errors are raised there. It runs at once outside of a scope's own transaction, and
     behind a pooler.
     """
     connection = transaction.get_connection()
@@ -236,7 +237,7 @@ def run_behind(query: str, params: Mapping[str, Any]) -> None:
 def sent_together(connection: BaseDatabaseWrapper) -> Iterator[None]:
     """Send the statements of the block without waiting for each, and raise the first error of them.
 
-    What comes after an error is not run. Without a BEGIN they are one transaction. A connection whose wait is
+    Statements after an error do not run. Without a BEGIN they are one transaction. A connection whose wait is
     interrupted is closed.
     """
     raw: psycopg.Connection[Any] = connection.connection
@@ -260,7 +261,7 @@ def _is_in_pipeline(raw: psycopg.Connection[Any]) -> bool:
 
 @lru_cache(maxsize=1_000)
 def _beginning(settings: tuple[tuple[str, str], ...]) -> bytes:
-    """Return a text without parameters: only so are several statements one message."""
+    """Return a text without parameters: only then can several statements be one message."""
     texts = [
         sql.SQL("SET LOCAL {} TO {}").format(sql.Identifier(*name.split(".")), sql.Literal(value))
         for name, value in settings

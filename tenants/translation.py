@@ -14,7 +14,7 @@ from typing import Any, Self
 class LocalizableText:
     """An English text with its values apart; a value may be a `LocalizableText` itself, or a list of them.
 
-    `str()` is English, for what is stored and logged; `localized` is in the active language.
+    `str()` is English, for stored and logged text; `localized` is in the active language.
     """
 
     text: str
@@ -29,7 +29,7 @@ class LocalizableText:
         return translate(self.text, _rendered_values(self.values, lambda text: text.localized))
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `from_json` reads, in types that JSON has."""
+        """Return the input of `from_json`, in JSON types."""
         return {"text": self.text, "values": {name: _to_json(value) for name, value in self.values.items()}}
 
     @classmethod
@@ -39,13 +39,13 @@ class LocalizableText:
 
 
 def gettext_noop(text: str) -> str:
-    """Mark a text that is translated where it is shown, and return it; unlike Django's it needs no settings."""
+    """Return the text, marked for translation where it is shown; unlike Django's it needs no settings."""
     return text
 
 
 def translate(text: str, values: Mapping[str, Any] | None = None) -> str:
     """Return the text in the active language, with its values in place of `%(name)s`."""
-    # Processes that extract texts from files import this module, and have no Django.
+    # Processes that extract texts from files import this module without Django.
     from django.utils.translation import gettext
 
     return interpolate(

@@ -1,10 +1,10 @@
-"""Every act and the entry that it leaves, written by hand: what the server records is compared with this.
+"""Audit entries of every action, written by hand and compared with the server's entries.
 
-A new route, page, act or command is one line: its address as in `tests/access/table.py` (where its body and status
-stand), then the action and the type of the target; an act of many transactions has an entry before the first and one
-after the last, `first+last`. `tests/integration/tenants/audit/test_coverage.py` performs each act in a
-world of its own and names the line that is missing. What has to be so before an act, and what is typed into forms,
-stands under the same address in `tests/integration/tenants/audit/acts.py`.
+A new route, page, action or command is one line: its address as in `tests/access/table.py` (with its body and status),
+then the action and the type of the target; an action of many transactions has an entry before the first and one after
+the last, `first+last`. `tests/integration/tenants/audit/test_coverage.py` runs each action in a world of its own and
+names missing lines. Preconditions and form values are under the same address in
+`tests/integration/tenants/audit/acts.py`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ POST   webhooks/{webhook}/rotate/        webhook.rotated         webhooks.webhoo
 POST   webhooks/{webhook}/test/          job.submitted           scheduling.job
 """
 
-# Pages of models under /admin/: adding, changing, and the acts on one row.
+# Pages of models under /admin/: adding, changing, and the actions on one row.
 PAGES = """
 auth.user                           add           user.created             auth.user
 auth.user                           change        user.changed             auth.user
@@ -238,14 +238,14 @@ webhooks.webhook                    rotate        webhook.rotated          webho
 webhooks.webhook                    delete        webhook.deleted          webhooks.webhook
 """
 
-# Acts on ticked rows of a list.
+# Actions on selected rows of a list.
 ACTIONS = """
 scheduling.deadletter requeue_selected  bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        retry_selected    bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 scheduling.job        cancel_selected   bulk_operation.started+bulk_operation.ended scheduling.bulkoperation
 """
 
-# The console's other routes, by what is posted to them.
+# The console's other routes, by their POST requests.
 CONSOLE = """
 POST login/                                session.opened        auth.user
 POST login/?wrong                          session.refused       auth.user
@@ -309,7 +309,7 @@ unlock_login         user.unlocked          auth.user
 verify               state.repaired         scheduling.state
 """
 
-# Types of targets that are no tenant's: their entries stand in the platform's chain. All others name their tenant.
+# Types of targets without a tenant: their entries are in the platform's chain. All others name their tenant.
 OF_PLATFORM = frozenset(
     {
         "auth.user",
@@ -328,26 +328,26 @@ OF_PLATFORM = frozenset(
         "scheduling.workerpool",
         "tenants.plan",
         "tenants.tenantdatakey",
-        # The tenant's own chain goes with it.
+        # The tenant's own chain is erased with it.
         "tenants.tenanterasure",
         "tenants.tenantusage",
         "tenants.tier",
     }
 )
 
-# The other acts whose entry is not acme's, by their address: another tenant's slug, or None for the platform.
+# Other actions with entries outside acme, by address: another tenant's slug, or None for the platform.
 ELSEWHERE: dict[str, str | None] = {
     **{f"POST tenants/globex/{act}/": "globex" for act in ("suspend", "reinstate", "pause", "drain", "resume")},
-    # Of all tenants at once.
+    # Over all tenants at once.
     "POST tenants/auditlogentry/export/": None,
     "POST tenants/auditlogentry/verify/": None,
     "move_backlog": None,
-    # Saved by somebody who sees the jobs of all tenants.
+    # Saved by an account that sees the jobs of all tenants.
     "POST scheduling/job/views/": None,
 }
 
-# What changes nothing that anybody would ask about, each with its reason: addresses of the table of access (or routes
-# as the failing test names them), and commands.
+# Requests and commands without relevant changes, each with the reason: addresses of the table of access (or routes as
+# the failing test names them), and commands.
 NO_ACTS: dict[str, str] = {
     "POST routing-rules/test/": "asks the rules and stores nothing",
     "POST schedules/preview/": "computes times and stores nothing",

@@ -1,4 +1,4 @@
-"""What somebody who owns the tables may do to the audit log."""
+"""Manipulations of the audit log by an owner of its tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.audit.chain import GENESIS, Link, hash_row
 
 
 def rehash(owner: psycopg.Connection[Any], chain: UUID) -> None:
-    """Compute every hash of a chain anew, as somebody would who has read the documentation."""
+    """Recompute every hash of a chain, by the documented formula."""
     previous = GENESIS
     seals = owner.execute(
         "SELECT entry_id, sequence, sealed_at FROM tenants_auditseal WHERE chain = %s ORDER BY sequence", [chain]
@@ -34,7 +34,7 @@ def rehash(owner: psycopg.Connection[Any], chain: UUID) -> None:
 
 
 def cut_end(owner: psycopg.Connection[Any], chain: UUID, above: int) -> None:
-    """Take away the last entries of a chain with their seals."""
+    """Delete the last entries of a chain with their seals."""
     owner.execute(
         "DELETE FROM tenants_auditlogentry WHERE id IN"
         " (SELECT entry_id FROM tenants_auditseal WHERE chain = %s AND sequence > %s)",

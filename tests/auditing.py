@@ -1,4 +1,4 @@
-"""What the auditor does, for tests: each on the auditor's own login, which sees only what was committed."""
+"""Operations of the auditor for tests, each on the auditor's own login, which sees only committed rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ carry_out_removals = _as_auditor(audit_removals.carry_out_removals)
 
 @contextmanager
 def auditing() -> Iterator[None]:
-    """Have an auditor at work in a thread."""
+    """Run an auditor in a thread."""
     stopped = threading.Event()
 
     def audit() -> None:
@@ -55,14 +55,14 @@ def auditing() -> Iterator[None]:
 
 
 def audit_once() -> None:
-    """Do what an auditor does in a round: seal, and carry out what was requested."""
+    """Run one round of an auditor: seal, and carry out requests."""
     while seal_entries(budget_seconds=60):
         pass
     carry_out_removals()
 
 
 def advance_erasure(erasure_id: Any, **options: int) -> bool:
-    """Do one part of an erasure, with an auditor at work; return whether another call would find work."""
+    """Run one part of an erasure with an auditor; return whether another call would find work."""
     from tenants.erasure.proof import find_erasure
 
     audit_once()

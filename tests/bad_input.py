@@ -1,4 +1,4 @@
-"""The lines of docs/reference/bad_input.md, and the tests that hold each."""
+"""Lines of docs/reference/bad_input.md, and the tests that cover each."""
 
 from __future__ import annotations
 

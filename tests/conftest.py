@@ -1,4 +1,4 @@
-"""What all tests share: databases as the restricted role, and the cast (acme, globex, an outsider, staff)."""
+"""Shared fixtures: databases used as the restricted role, and the cast (acme, globex, an outsider, staff)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.keys import issue_api_key
 from tests.platform_settings import ChangePlatformSettings
 
 PASSWORD = "correct horse battery staple"
-# How long examples take to make or to try says what else the machine does, and nothing about the code.
+# The duration of examples depends on the load of the machine, not on the code.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -48,7 +48,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def django_db_setup(
     django_test_environment: None, django_db_blocker: DjangoDbBlocker, worker_id: str
 ) -> Iterator[TestDatabase]:
-    """One database a test process; overrides pytest-django's, which would create it as the restricted role."""
+    """Create one database for each test process; overrides pytest-django's, which would use the restricted role."""
     if OWNER_ALIAS not in settings.DATABASES:
         pytest.fail(NO_SERVERS, pytrace=False)
     database = TestDatabase(worker_id)
@@ -62,14 +62,14 @@ def django_db_setup(
 
 @pytest.fixture(autouse=True)
 def english() -> Iterator[None]:
-    """What a test's request was asked for in is not the language of the next test."""
+    """Reset the language of the last request after each test."""
     yield
     translation.deactivate()
 
 
 @pytest.fixture(autouse=True)
 def closed_breakers() -> None:
-    """No test meets a breaker of Redis that another has opened."""
+    """Close the Redis breakers that another test has opened."""
     redis_guards._breaker_of.cache_clear()
 
 
@@ -85,56 +85,56 @@ def change_platform_settings(settings: Settings) -> ChangePlatformSettings:
 
 @pytest.fixture
 def database_urls(db: None, django_db_setup: TestDatabase) -> dict[str, str]:
-    """DATABASE_URL and DATABASE_OWNER_URL of the test database, for processes that a test starts."""
+    """Return DATABASE_URL and DATABASE_OWNER_URL of the test database, for processes that a test starts."""
     return django_db_setup.urls()
 
 
 @pytest.fixture
 def acme(db: None) -> Tenant:
-    """The tenant that most tests act for, on the plan team."""
+    """Return the default tenant of the tests, on the plan team."""
     return create_tenant(slug="acme", name="Acme", plan="team")
 
 
 @pytest.fixture
 def globex(db: None) -> Tenant:
-    """Another tenant, on the plan sandbox, whose rows nobody of acme may see."""
+    """Return another tenant, on the plan sandbox, whose rows acme must not see."""
     return create_tenant(slug="globex", name="Globex", plan="sandbox")
 
 
 @pytest.fixture
 def acme_user(acme: Tenant) -> User:
-    """An owner of acme, who may also enter the console."""
+    """Return an owner of acme with access to the console."""
     return _member(acme, "alice")
 
 
 @pytest.fixture
 def globex_user(globex: Tenant) -> User:
-    """An owner of globex, who may also enter the console."""
+    """Return an owner of globex with access to the console."""
     return _member(globex, "greta")
 
 
 @pytest.fixture
 def outsider(db: None) -> User:
-    """A user who is a member of no tenant."""
+    """Return a user without memberships."""
     return User.objects.create_user("oscar", password=PASSWORD)
 
 
 @pytest.fixture
 def staff(db: None) -> User:
-    """Platform staff: works through the door."""
+    """Return a member of the platform staff, with access to all tenants."""
     return User.objects.create_superuser("stella", password=PASSWORD)
 
 
 @pytest.fixture
 def in_acme(acme: Tenant) -> Iterator[Tenant]:
-    """Acme, with its context entered for the whole test."""
+    """Enter the context of acme for the whole test, and return the tenant."""
     with tenant_context(acme):
         yield acme
 
 
 @pytest.fixture
 def api_client(db: None) -> Callable[[Tenant], APIClient]:
-    """A function that gives an API client with a key of the tenant."""
+    """Return a function that creates an API client with a key of a tenant."""
 
     def client_of(tenant: Tenant) -> APIClient:
         client = APIClient()

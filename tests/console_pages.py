@@ -1,4 +1,4 @@
-"""Every page of the console, found from what is registered: a new page is walked without a line anywhere."""
+"""Every page of the console, found in the registry: a new page is tested without a new line."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tests.integration.access.world import World
 
 
 def paths_of(world: World) -> list[str]:
-    """The address of every list, form, row and page of its own; parts that these ask for among them."""
+    """Return the address of every list, form, row and special page, including refreshed parts."""
     return [*dict.fromkeys([*_pages_of_models(world), *_pages_of_their_own(world)])]
 
 
 def newest(model: Any, world: World) -> Any:
-    """The key of a row: acme's of the world where rows have a tenant."""
+    """Return the key of a row; if rows have a tenant, of one of acme's."""
     rows: Any = model._base_manager.all()
     if any(field.attname == "tenant_id" for field in model._meta.concrete_fields):
         rows = rows.filter(tenant_id=world.own["tenant"])
@@ -40,7 +40,7 @@ def _pages_of_models(world: World) -> Iterator[str]:
 
 
 def _pages_of_their_own(world: World) -> Iterator[str]:
-    """What the table of rights lists beside the models; another test holds it against the resolver."""
+    """Yield the pages in the table of rights besides those of models; another test compares it with the resolver."""
     for line in routes.lines(table.CONSOLE):
         if line.method in {"GET", "ANY"} and line.status in {None, STOP_POLLING}:
             yield CONSOLE_PREFIX + line.path.format_map(NamedRows(world.own))

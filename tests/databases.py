@@ -1,4 +1,4 @@
-"""Test databases: made, truncated and reseeded as the owner, used by the tests as the restricted role."""
+"""Test databases: created, truncated and reseeded as the owner, used by the tests as the restricted role."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from psycopg import sql
 
 from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS, OWNER_ALIAS, platform_role
 
-# Set by the session that starts the xdist workers, inherited by them: one name for the whole run.
+# Set by the session that starts the xdist workers and inherited by them: one name for the whole run.
 RUN_VARIABLE = "JOBSPLATFORM_TEST_RUN"
-# Rows that Django itself keeps in step with the models; nothing in a test changes them.
+# Rows that Django itself synchronizes with the models; no test changes them.
 KEPT_TABLES = ("django_migrations", "django_content_type", "auth_permission")
 SEEDED_SCHEMA = "seeded"
 NO_SERVERS = (
@@ -26,7 +26,7 @@ NO_SERVERS = (
     " `python -m jobsplatform.embedded run --fast -- pytest …`, or set DATABASE_URL, DATABASE_OWNER_URL,"
     " DATABASE_AUDITOR_URL and REDIS_URL."
 )
-# Read before any test database takes its place in the settings.
+# Read before a test database replaces it in the settings.
 SERVER_DATABASE: str = settings.DATABASES.get(OWNER_ALIAS, {}).get("NAME", "")
 
 
@@ -41,9 +41,9 @@ class TestDatabase:
         self.name = f"test_{run}_{worker}"
 
     def create(self) -> None:
-        """Clone the blueprint (making it first, if this process is the first) and point Django at the clone."""
+        """Clone the blueprint (and create it first, in the first process) and configure Django for the clone."""
         with self._connect(SERVER_DATABASE) as server:
-            # Two workers must not both make the blueprint, and nobody may be connected to it while it is cloned.
+            # Only one worker creates the blueprint, and no session may be connected to it during a clone.
             server.execute("SET lock_timeout = 0")
             server.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", [self.blueprint])
             if server.execute("SELECT FROM pg_database WHERE datname = %s", [self.blueprint]).fetchone() is None:
@@ -53,7 +53,7 @@ class TestDatabase:
         self._owner = self._connect(self.name)
 
     def use(self) -> None:
-        """Point Django at this database, where several exist in one test process."""
+        """Configure Django for this database, if a test process has several."""
         self._point_django_at(self.name)
 
     def destroy(self) -> None:
@@ -64,7 +64,7 @@ class TestDatabase:
             _drop_when_free(server, self.name)
 
     def reset(self) -> None:
-        """Truncate every table and put back the rows that migrations had put there."""
+        """Truncate every table and restore the rows of migrations."""
         with self._owner.transaction(), self._owner.cursor() as cursor:
             tables = _tables(cursor)
             cursor.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(map(sql.Identifier, tables))))
@@ -107,7 +107,7 @@ class TestDatabase:
 
 
 def connect_as_owner(database: str) -> psycopg.Connection[Any]:
-    """A connection of the owner's, in autocommit, apart from Django's."""
+    """Return a connection of the owner in autocommit, separate from Django's."""
     entry = settings.DATABASES[OWNER_ALIAS]
     return psycopg.connect(
         host=entry["HOST"],
@@ -120,19 +120,19 @@ def connect_as_owner(database: str) -> psycopg.Connection[Any]:
 
 
 def connect_as_app(database: str) -> psycopg.Connection[Any]:
-    """Return a connection of the application's login, in autocommit, apart from Django's."""
+    """Return a connection of the application's login in autocommit, separate from Django's."""
     return psycopg.connect(_url(APP_ALIAS, database), autocommit=True)
 
 
 def drop_blueprint() -> None:
-    """Drop what a run's first worker made; called where the run ends."""
+    """Drop the blueprint of the run; called at its end."""
     if SERVER_DATABASE:
         with connect_as_owner(SERVER_DATABASE) as server:
             _drop_when_free(server, f"test_{os.environ[RUN_VARIABLE]}_blueprint")
 
 
 def _keep_seeds(blueprint: psycopg.Connection[Any]) -> None:
-    """Copy the rows that migrations put into a schema of their own."""
+    """Copy the rows of migrations into a schema of their own."""
     schema, platform = sql.Identifier(SEEDED_SCHEMA), sql.Identifier(platform_role())
     with blueprint.transaction(), blueprint.cursor() as cursor:
         cursor.execute(sql.SQL("CREATE SCHEMA {}").format(schema))
@@ -184,12 +184,12 @@ def _drop(name: str) -> sql.Composed:
 
 
 def _drop_when_free(server: psycopg.Connection[Any], name: str) -> None:
-    """Drop a database; the server's own vacuum, which its owner may not end, is waited for."""
+    """Drop a database, after the server's autovacuum, which its owner may not terminate."""
     _once_free(lambda: server.execute(_drop(name)))
 
 
 def _once_free(act: Callable[[], object]) -> None:
-    """Repeat a statement about a database until the server's own vacuum has left it."""
+    """Repeat a statement about a database until the server's autovacuum has left it."""
     deadline = time.monotonic() + 60
     while True:
         try:

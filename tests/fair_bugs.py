@@ -1,4 +1,4 @@
-"""The model with planted bugs: whoever checks it must notice each of them."""
+"""Models with planted bugs, each of which the checks must detect."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LeavesASlotIdle(Model):
 
 
 class WaitsForSettlements(Model):
-    """A slot is free only when what held it is settled."""
+    """Model whose slots are free only after settlement."""
 
     @property
     def free(self) -> int:
@@ -45,7 +45,7 @@ class WaitsForSettlements(Model):
 
 
 class HidesBehindTheCapped(Model):
-    """Nobody is picked while the tenant of least virtual time is at its cap."""
+    """Model that picks nothing while the tenant of least virtual time is at its cap."""
 
     def share(self) -> PoolShare:
         share = super().share()
@@ -54,7 +54,7 @@ class HidesBehindTheCapped(Model):
 
 
 class KnowsNoKeys(Model):
-    """All keys take turns as if each were the least served: the last line first."""
+    """Model that serves the last key of a tenant, regardless of service."""
 
     def tenant_share(self, entity: Entity) -> TenantShare:
         share = super().tenant_share(entity)
@@ -72,7 +72,7 @@ class NeverServesTheLast(Model):
 
 
 class LetsTheLastWaitLonger(Model):
-    """The last tenant is passed over nine times in ten."""
+    """Model that skips the last tenant nine times in ten."""
 
     def share(self) -> PoolShare:
         share = super().share()
@@ -101,7 +101,7 @@ class TurnsQueueWeightsAround(Model):
 
 
 class GivesQueuesCredit(Model):
-    """A queue that was away goes on from its own virtual time."""
+    """Model whose queues continue from their own virtual time after an absence."""
 
     def share(self) -> PoolShare:
         share = super().share()
@@ -117,7 +117,7 @@ class ForgetsCorrectionsOfQueues(Model):
 
 
 class HidesBehindTheCappedQueue(Model):
-    """Nobody is picked while a queue is at its cap."""
+    """Model that picks nothing while a queue is at its cap."""
 
     def share(self) -> PoolShare:
         share = super().share()
@@ -125,7 +125,7 @@ class HidesBehindTheCappedQueue(Model):
 
 
 class ServesQueuesInTurn(Model):
-    """One queue after the other is emptied, whatever it has had."""
+    """Model that empties one queue after another, regardless of service."""
 
     def share(self) -> PoolShare:
         share = super().share()
@@ -133,7 +133,7 @@ class ServesQueuesInTurn(Model):
 
 
 class LastComeFirst(Model):
-    """Of those that are equal in all else, the one that came last."""
+    """Model that prefers the latest arrival among otherwise equal ones."""
 
     def tenant_share(self, entity: Entity) -> TenantShare:
         share = super().tenant_share(entity)
@@ -148,7 +148,7 @@ class LastComeFirst(Model):
 
 
 class CountsEachKey(Model):
-    """A tenant weighs as much as it has keys."""
+    """Model whose tenants weigh as much as they have keys."""
 
     def tenant_share(self, entity: Entity) -> TenantShare:
         share = super().tenant_share(entity)

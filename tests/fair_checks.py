@@ -1,4 +1,4 @@
-"""What the fair order promises, as checkers over what happened in a run: at every level of the tree.
+"""Checks of a run against the promises of the fair order, at every level of the tree.
 
 Service is counted in units of virtual time, a job's cost divided by the weight, so that siblings can be compared.
 """
@@ -15,24 +15,24 @@ type Level = tuple[Group, Member]
 
 
 def beyond_the_bound(run: Run) -> Violations:
-    """|S_i/w_i − S_j/w_j| ≤ L_i/w_i + L_j/w_j of siblings, between any two moments at which both are backlogged.
+    """Return violations of |S_i/w_i − S_j/w_j| ≤ L_i/w_i + L_j/w_j between moments with both siblings backlogged.
 
-    Where costs are not known, plus the error of what is in flight of the two as either is served: until then nobody
-    could know better. A pair's gap is greatest where the one has just been served and least where the other has, so
-    these moments are compared with one another, and with the moment at which both had become backlogged.
+    With unknown costs, the error of their jobs in flight at each service is added to the bound: it cannot be known
+    earlier. A pair's gap is greatest just after the service of one and least just after that of the other, so these
+    moments are compared with each other, and with the moment at which both had become backlogged.
     """
     return list(_Bound(run).find())
 
 
 class _Bound:
-    """Replays a run with the service of every member, and what of it in flight is predicted wrongly."""
+    """Replay of a run with the service of every member, and the prediction errors of its jobs in flight."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.served: Counter[Level] = Counter()
         self.error: Counter[Level] = Counter()
         self.present: dict[Group, set[Member]] = defaultdict(set)
-        # Of each pair: what its gap, less what is allowed, has reached, and what it must not pass.
+        # By pair: the gap less its bound so far, and its limit.
         self.reached: dict[tuple[Group, Member, Member], int] = {}
         self.ceiling: dict[tuple[Group, Member, Member], int] = {}
 
@@ -57,7 +57,7 @@ class _Bound:
             pair = self._pair(event.group, event.member, other)
             self.reached.pop(pair, None)
             self.ceiling.pop(pair, None)
-            # Whoever comes later may find the others ahead by errors that are in flight no more.
+            # A later arrival may find the others ahead by errors that are no longer in flight.
             if self.run.is_exact or event.at == 0:
                 gap = self._gap(pair)
                 self.reached[pair] = gap - self.run.longest[pair[0], pair[1]]
@@ -89,8 +89,9 @@ class _Bound:
 
 
 def starved(run: Run) -> Violations:
-    """Every job starts; and in no wait of a backlogged one has a sibling more than L_i/w_i + L_j/w_j of service,
-    whether that one comes and goes or not. Told where costs are known, else errors come on top.
+    """Return jobs that never started, and waits in which a sibling got more than L_i/w_i + L_j/w_j of service.
+
+    The sibling may come and go. Waits are checked only with known costs; otherwise errors are added.
     """
     found = [] if len(run.starts) == len(run.jobs) else [f"{len(run.jobs) - len(run.starts)} jobs never started"]
     waits: dict[Level, Counter[Member]] = {}
@@ -115,7 +116,7 @@ def idle_slots(run: Run) -> Violations:
 
 
 def unbalanced(run: Run) -> Violations:
-    """At every level the charges are the measured service: exactly where nobody was ever away, never less elsewhere."""
+    """Return levels at which charges differ from measured service; with absences they may only exceed it."""
     service: Counter[Level] = Counter()
     for start in run.starts:
         for level, share, _ in run.charges(start.job):
@@ -128,8 +129,9 @@ def unbalanced(run: Run) -> Violations:
 
 
 def _were_away(run: Run) -> set[Level]:
-    """Who had nothing to do at the beginning or in between. The clock of a queue goes on with its siblings' after
-    its end too.
+    """Return the members that were idle at the beginning or in between.
+
+    The clock of a queue continues with its siblings' after its end too.
     """
     changes = [event for event in run.events if isinstance(event, Change)]
     comings = Counter((event.group, event.member) for event in changes if event.is_in)
@@ -140,7 +142,9 @@ def _were_away(run: Run) -> set[Level]:
 
 
 def gain_of_splitting(run: Run, one: Member, other: Member, *, group: Group) -> float | None:
-    """By how much the one's service passes the other's while both are backlogged from the start; weights are equal."""
+    """Return by how much one member's service exceeds the other's while both are backlogged from the start; weights are
+    equal.
+    """
     served: Counter[Member] = Counter()
     for event in run.events:
         if (
@@ -156,9 +160,9 @@ def gain_of_splitting(run: Run, one: Member, other: Member, *, group: Group) -> 
 
 
 def lost_by_weight(before: Run, after: Run, group: Group, member: Member) -> Violations:
-    """Whether a member that weighs more in the second run has less of the same total service of its siblings.
+    """Return a violation if a member with more weight in the second run gets less of the same total service.
 
-    Service comes in jobs: a member is behind its part by at most one of each sibling's, ahead by one of its own.
+    Service comes in jobs: a member may be behind its part by one of each sibling's, and ahead by one of its own.
     """
     first, second = _taken_together(before, group), _taken_together(after, group)
     total = min(sum(cost for _, cost in first), sum(cost for _, cost in second))
@@ -169,7 +173,7 @@ def lost_by_weight(before: Run, after: Run, group: Group, member: Member) -> Vio
 
 
 def _taken_together(run: Run, group: Group) -> list[tuple[Member, int]]:
-    """Who was served what in a group, as long as none of those that were there from the start is away."""
+    """Return the service in a group while all members from the start are present."""
     taken: list[tuple[Member, int]] = []
     for event in run.events:
         if isinstance(event, Change) and event.group == group and not event.is_in:
@@ -191,6 +195,6 @@ def _had_of(taken: list[tuple[Member, int]], member: Member, total: int) -> int:
 
 
 def out_of_order(run: Run) -> Violations:
-    """Of tenants that have had the same, in jobs of one length, the one that waits longest is next."""
+    """Return a violation unless tenants with equal service and jobs of one length are served in the order of waits."""
     first = [run.jobs[start.job].work for start in run.starts[: len(run.works)]]
     return [] if first == list(range(len(run.works))) else [f"came 0, 1, 2, …; served {first}"]

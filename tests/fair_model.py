@@ -1,4 +1,4 @@
-"""The fair order by the book: what the dispatcher keeps in tables, in plain objects around the same pure pick."""
+"""Reference model of the fair order: the dispatcher's tables as plain objects around the same pure pick."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scheduling.fairness.shares import (
 
 
 class Waiting(NamedTuple):
-    """A job that may start, with its predicted cost."""
+    """Job that may start, with its predicted cost."""
 
     rank: int
     job_id: UUID
@@ -35,7 +35,7 @@ class Waiting(NamedTuple):
 
 @dataclass(eq=False)
 class Line:
-    """The jobs of one fair key; of those without a key under ''."""
+    """Jobs of one fair key; those without a key are under ''."""
 
     id: int
     vruntime: int = 0
@@ -46,7 +46,7 @@ class Line:
 
 @dataclass(eq=False)
 class Entity:
-    """A tenant in a queue; its id is that of its own line."""
+    """Tenant in a queue; its id is that of its own line."""
 
     tenant_id: UUID
     lines: dict[str, Line]
@@ -73,7 +73,7 @@ class Tenant:
 
 @dataclass(eq=False)
 class Queue:
-    """``tokens`` is how many jobs its rate grants at this tick."""
+    """Queue; ``tokens`` is the number of jobs that its rate grants at this tick."""
 
     weight_milli: int = 1_000
     cap: int = 10**6
@@ -89,7 +89,7 @@ class Queue:
 
 @dataclass(eq=False)
 class Running:
-    """A job in flight, with the weights at which it was charged. Those of one message share a place everywhere."""
+    """Job in flight, with the weights at which it was charged. Jobs of one message share a place everywhere."""
 
     message: tuple[int, int]
     tenant: Tenant
@@ -103,8 +103,10 @@ class Running:
 
 @dataclass(eq=False)
 class Model:
-    """A pool. ``tenants`` may be shared with the models of other pools: their caps span them. ``ending`` are messages
-    whose work is done: they hold no slot, unless who has them could have no other, and all else of what runs.
+    """Pool. ``tenants`` may be shared with the models of other pools, which their caps span.
+
+    ``ending`` are messages with finished work: they hold no slot, except if a cap or reserve depends on their
+    settlement, but everything else of a running job.
     """
 
     slots: int
@@ -119,7 +121,7 @@ class Model:
     ending: set[tuple[int, int]] = field(default_factory=set)
 
     def entity(self, queue_id: int, tenant_id: UUID, own_id: int) -> Entity:
-        """The tenant in the queue, made where it is missing."""
+        """Return the tenant in the queue; create it if it is missing."""
         return self.queues[queue_id].entities.setdefault(tenant_id, Entity(tenant_id, {"": Line(own_id)}))
 
     def submit(self, entity: Entity, key: str, line_id: int, job: tuple[int, UUID, int]) -> None:
@@ -140,19 +142,19 @@ class Model:
 
     @property
     def free(self) -> int:
-        """Slots that no message holds."""
+        """Return the slots that no message holds."""
         held = {run.message for run in self.running.values() if run.message not in self.ending or self.is_bound(run)}
         return max(0, self.slots - len(held))
 
     def is_bound(self, run: Running) -> bool:
-        """Whether a cap, or what is reserved, keeps others of its tenant or queue waiting for this one's settlement."""
+        """Return whether a cap or a reserve makes others of its tenant or queue wait for its settlement."""
         is_at_cap = run.tenant.in_flight >= run.tenant.cap or run.queue.in_flight >= run.queue.cap
         return is_at_cap or self.reserved > 0
 
     def tick(self, limit: int | None = None) -> list[UUID]:
-        """Fold what happened, pick (at most ``limit`` jobs), and take the picks: their jobs in order.
+        """Fold events, pick at most ``limit`` jobs and claim them; return their ids in order.
 
-        Where no slot is free or nobody may start, no clock is touched.
+        No clock changes if no slot is free or no job may start.
         """
         self.collect()
         self.return_to_eligibility()
@@ -166,7 +168,7 @@ class Model:
         return corrected(vruntime, predicted_us=run.predicted_us, measured_us=measured_us, weight_milli=weight_milli)
 
     def collect(self) -> None:
-        """Correct every clock on the way of what ended; a parent's follows an eligible child below it."""
+        """Correct every clock on the path of ended jobs; a parent's follows an eligible child."""
         for run, measured_us in self.ended:
             run.line.vruntime = self.corrected(run.line.vruntime, run, measured_us, 1_000)
             run.entity.vruntime = self.corrected(run.entity.vruntime, run, measured_us, run.weight_milli)
@@ -225,7 +227,7 @@ class Model:
         )
 
     def with_reserve(self, share: PoolShare) -> PoolShare:
-        """The entitlements of all who are eligible or run, where slots are reserved."""
+        """Return the share with the entitlements of all eligible or running tenants, if slots are reserved."""
         if not self.reserved or not share.room:
             return share
         demands = []
@@ -270,7 +272,7 @@ class Model:
         )
 
     def supply(self, share: PoolShare) -> ReadSupply:
-        """One more of a line than could start: whether any is left is told by reading it."""
+        """Return one more job of each line than could start, so that reading shows whether any is left."""
         most = share.room + 1 if self.merging is None else 10**6
         rows = {}
         for _, entity in self.each_entity():
@@ -309,7 +311,7 @@ class Model:
         return [pick.job.job_id for pick in result.picks if pick.job.job_id is not None]
 
     def leave_eligibility(self) -> None:
-        """Whoever has no job left, or is at its cap, is away from now on."""
+        """Mark lines without jobs, and tenants at their cap, as not runnable."""
         for _, entity in self.each_entity():
             tenant = self.tenants[entity.tenant_id]
             for line in entity.lines.values():
@@ -319,5 +321,5 @@ class Model:
 
 
 def places(runs: Iterable[Running]) -> set[tuple[tuple[int, int], Tenant | Queue | Line]]:
-    """Where these count as in flight: a message once with each that it holds a place of."""
+    """Return the places in flight: each message once with each holder."""
     return {(run.message, holder) for run in runs for holder in (run.tenant, run.queue, run.line)}

@@ -1,4 +1,4 @@
-"""Works on slots under the model, with a record of who was backlogged and who started when, at every level."""
+"""Runs of works on slots under the model, with a record of backlogs and starts at every level."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ QUEUE = 1
 type Group = tuple[str, int]
 type Member = int | str
 POOL: Group = ("pool", 0)
-# A microsecond at weight 1, in the integers of virtual time.
+# Microsecond at weight 1, in the integers of virtual time.
 UNIT = 1_000
 
 
 @dataclass(frozen=True)
 class Work:
-    """Jobs of one tenant in one queue: (key, cost, when). Works of one ``tenant`` share its weight and cap, those of
-    the first; without a tenant a work is one by itself.
+    """Jobs of one tenant in one queue: (key, cost, arrival).
+
+    Works of one ``tenant`` share its weight and cap, those of the first; a work without a tenant is one of its own.
     """
 
     weight: int
@@ -57,7 +58,7 @@ class Ended(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A member became backlogged, or is so no more: without jobs, or at a cap."""
+    """Start or end of a member's backlog: it has no jobs, or is at a cap."""
 
     at: int
     group: Group
@@ -66,9 +67,9 @@ class Change(NamedTuple):
 
 
 class Run:
-    """Works on slots: who started when, by a model, correct or with a planted bug.
+    """Run of works on slots by a model, correct or with a planted bug.
 
-    ``predict`` says what is believed of a job's cost; without it costs are known.
+    ``predict`` returns the predicted cost of a job; without it costs are known.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Run:
         return self._tenants[number]
 
     def levels(self, job: RunJob) -> tuple[tuple[Group, Member], ...]:
-        """Where a job counts: its queue in the pool, its work in the queue, its key in the work."""
+        """Return the levels of a job: its queue in the pool, its work in the queue, its key in the work."""
         queue = self.works[job.work].queue
         return ((POOL, queue), (("queue", queue), job.work), (("work", job.work), job.key))
 
@@ -129,14 +130,14 @@ class Run:
         )
 
     def charges(self, number: int) -> Iterator[tuple[tuple[Group, Member], int, int]]:
-        """At each level the service that a job is, and by how much its prediction passes that."""
+        """Yield at each level the service of a job, and the error of its prediction."""
         job = self.jobs[number]
         for level, weight in zip(self.levels(job), self.weights(job), strict=True):
             service = job.cost * UNIT * 1_000 // weight
             yield level, service, job.predicted * UNIT * 1_000 // weight - service
 
     def clocks(self) -> dict[tuple[Group, Member], int]:
-        """What the model has charged, by level."""
+        """Return the model's charges by level."""
         clocks: dict[tuple[Group, Member], int] = {
             (POOL, id_): queue.vruntime for id_, queue in self.model.queues.items()
         }
@@ -187,7 +188,7 @@ class Run:
 
 
 class _Backlog:
-    """Who may be served, counted beside the model and without it."""
+    """Backlog, computed independently of the model."""
 
     def __init__(self, run: Run) -> None:
         self.run = run

@@ -1,4 +1,4 @@
-"""Packages installed by pip as a third party installs them, without a network."""
+"""Packages installed by pip like third-party ones, without a network."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OFFLINE = ("--quiet", "--no-index", "--no-deps", "--no-build-isolation")
 
 
 class Environment:
-    """A virtual environment of its own that sees what this one has."""
+    """Virtual environment that also finds the packages of this one."""
 
     def __init__(self, folder: Path) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
@@ -38,7 +38,7 @@ class Environment:
         _run([sys.executable, *_PIP, "--python", str(self.python), "install", *_OFFLINE, str(package)])
 
     def run(self, *arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run its Python; what it said, whether it succeeded or not."""
+        """Run its Python; return the completed process, even after a failure."""
         environment = _clean_environment() | variables
         return subprocess.run(
             [str(self.python), *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
@@ -46,9 +46,9 @@ class Environment:
 
 
 def install_example(into: Path) -> Path:
-    """Install the example's package into a folder of its own; the folder, for the path of whoever should find it."""
+    """Install the example's package into a folder of its own; return the folder, for the module path."""
     source, target = into / "source", into / "installed"
-    # A build leaves traces in the folder that it builds.
+    # A build leaves files in its source folder.
     shutil.copytree(EXAMPLE, source)
     _run([sys.executable, *_PIP, "install", *_OFFLINE, "--target", str(target), str(source)])
     return target
@@ -56,11 +56,11 @@ def install_example(into: Path) -> Path:
 
 @contextmanager
 def found_by_this_process(folder: Path) -> Iterator[None]:
-    """Let this process find what is installed in a folder, as if it had been there when it started."""
+    """Add an installed folder to this process, as if it had been there at the start."""
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     registry.reset()
-    # Celery keeps each shared task's registration here, for applications that are yet to come.
+    # Celery stores each shared task's registration here, for future applications.
     shared = set(_state._on_app_finalizers)
     try:
         yield
@@ -76,7 +76,7 @@ def found_by_this_process(folder: Path) -> Iterator[None]:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Without what a test run or a package manager of its own would tell."""
+    """Return the environment without variables of the test run and of package managers."""
     told = ("PYTEST_", "PIP_", "PYTHONPATH")
     return {name: value for name, value in os.environ.items() if not name.startswith(told)}
 

@@ -1,4 +1,4 @@
-"""Arrivals replayed tick by tick around the model that the dispatcher is held to: what a simulation must show too."""
+"""Replay of arrivals tick by tick with the reference model, whose result a simulation must equal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLENTY = 10**6
 
 
 def replay_model(arrivals: Arrivals, shape: TreeShape, slots: int) -> list[tuple[int, int, int]]:
-    """(job, start, end) of each hand-out; one tick at each moment at which something arrives or ends.
+    """Return (job, start, end) of each dispatch, with one tick at each arrival or end.
 
     A tenant weighs the same in all queues.
     """

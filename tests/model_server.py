@@ -1,7 +1,7 @@
-"""A model endpoint on loopback that speaks OpenAI's API: chat with and without streaming, and embeddings.
+"""Model endpoint on loopback with OpenAI's API: chat with and without streaming, and embeddings.
 
-It answers what a test says, and remembers what it was asked; it can be told to fail, to wait and to limit its rate.
-`python -m tests.model_server PORT` runs one by itself, for processes that a person starts.
+Its answers are configurable, it records requests, and it can fail, delay and limit its rate. `python -m
+tests.model_server PORT` runs one as a process of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ type Reply = Callable[[Mapping[str, Any]], str]
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as the endpoint got it."""
+    """Recorded request."""
 
     path: str
     headers: Mapping[str, str]
@@ -34,7 +34,7 @@ class Asked:
 
 @dataclass
 class Failure:
-    """What the next requests are answered with instead."""
+    """Failure of the next requests."""
 
     status: int
     times: int
@@ -42,17 +42,17 @@ class Failure:
 
 
 def echo(body: Mapping[str, Any]) -> str:
-    """The last message, told back."""
+    """Return the last message of the chat."""
     return f"You said: {body['messages'][-1]['content']}"
 
 
 @dataclass
 class ModelServer:
-    """What it was asked, and how it behaves: every attribute may be changed while it serves.
+    """Recorded requests and configuration of an endpoint: every attribute may change while it serves.
 
-    ``delay_seconds`` passes before each answer, ``part_delay_seconds`` before each part of a stream. With
-    ``most_requests`` all beyond that many are answered 429. ``breaks_after_parts`` cuts each stream off after so many
-    parts; ``counts_tokens`` False leaves the usage out, ``streams`` False answers a stream's request in one piece.
+    ``delay_seconds`` pass before each answer, ``part_delay_seconds`` before each part of a stream. Requests above
+    ``most_requests`` get 429. ``breaks_after_parts`` aborts each stream after this many parts; ``counts_tokens`` False
+    omits the usage, ``streams`` False answers a streaming request in one piece.
     """
 
     port: int = 0
@@ -69,28 +69,28 @@ class ModelServer:
 
     @property
     def url(self) -> str:
-        """The base URL, as clients of this API are given it."""
+        """Return the base URL for clients of this API."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     @property
     def host(self) -> str:
-        """As OUTGOING_HTTP_ALLOWED_HOSTS names it."""
+        """Return the host in the format of OUTGOING_HTTP_ALLOWED_HOSTS."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def prompts(self) -> list[str]:
-        """The last message of each chat that was asked for."""
+        """Return the last message of each requested chat."""
         with self._guard:
             return [one.body["messages"][-1]["content"] for one in self.asked if one.path.endswith("/chat/completions")]
 
     def fail_next(self, status: int, *, times: int = 1, **headers: str) -> None:
-        """Answer the next ``times`` requests with this status; `retry_after="7"` makes a header Retry-After."""
+        """Fail the next ``times`` requests with this status; `retry_after="7"` sets a header Retry-After."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         with self._guard:
             self._failures.append(Failure(status, times, named))
 
     def take(self, asked: Asked) -> Failure | None:
-        """Remember a request; how it fails, if it does."""
+        """Record a request; return its failure, or None."""
         with self._guard:
             self.asked.append(asked)
             if self.most_requests is not None and len(self.asked) > self.most_requests:
@@ -106,7 +106,7 @@ class ModelServer:
 
 @contextmanager
 def model_server(**behaviour: Any) -> Iterator[ModelServer]:
-    """An endpoint on a free port."""
+    """Run an endpoint on a free port."""
     server = ModelServer(**behaviour)
     listening = _listen(server, server.port)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -120,7 +120,7 @@ def model_server(**behaviour: Any) -> Iterator[ModelServer]:
 
 
 def embed_text(text: str, dimensions: int = DIMENSIONS) -> list[float]:
-    """A vector of length 1 that is the same for the same text, and near for texts that share words."""
+    """Return a vector of length 1 that is constant for a text, and near for texts with common words."""
     vector = np.zeros(dimensions)
     for word in text.lower().split() or [""]:
         seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big")
@@ -129,7 +129,7 @@ def embed_text(text: str, dimensions: int = DIMENSIONS) -> list[float]:
 
 
 def count_tokens(text: str) -> int:
-    """As many as it has words."""
+    """Return the number of words."""
     return len(text.split())
 
 
@@ -149,7 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", "0"))
         data = self.rfile.read(length)
         if len(data) < length:
-            self.close_connection = True  # whoever asks has gone in the middle of the question
+            self.close_connection = True  # the client disconnected in the middle of its request
             return
         body = json.loads(data or b"{}")
         failure = self.model.take(Asked(self.path, dict(self.headers), body))
@@ -213,12 +213,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base names it
-        """Say nothing."""
+        """Log nothing."""
 
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:  # a client that went away in the middle is a test's own doing
+        except ConnectionError:  # tests disconnect clients on purpose
             self.close_connection = True
 
 

@@ -1,4 +1,4 @@
-"""Clients of people, for what needs a person's login."""
+"""API clients with a session, for endpoints that need a person's login."""
 
 from __future__ import annotations
 

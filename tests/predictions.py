@@ -1,16 +1,16 @@
-"""What tests let the platform believe of the cost of kinds."""
+"""Predicted costs of kinds in tests."""
 
 from __future__ import annotations
 
 from scheduling.models import KindCost, SchedulingEntity, TenantKindCost
 from tenants.context import all_tenants
 
-# So many that what the test's own jobs take hardly moves the mean.
+# Enough that the test's own jobs hardly change the mean.
 SAMPLES = 100.0
 
 
 def predict(kind: str, microseconds: int) -> None:
-    """Jobs of ``kind``, of whatever tenant and size, are predicted to take so long."""
+    """Set the predicted cost of jobs of ``kind``, for all tenants and sizes."""
     sums = {
         "n": SAMPLES,
         "sum_y": SAMPLES * microseconds,

@@ -1,4 +1,4 @@
-"""The texts of the prepared statements that a block runs, which Django's own capture does not see."""
+"""Capture of prepared statements, which Django's own capture does not record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.database.prepared import watch_statements
 
 @contextmanager
 def seen_statements() -> Iterator[list[str]]:
-    """A list that fills as the block runs."""
+    """Yield a list that collects the statements of the block."""
     seen: list[str] = []
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Processes of the protocol in memory: what each remembers, and nobody else knows."""
+"""Processes of the protocol in memory: private memory of workers and dispatchers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.protocol_store import Hint, Id, JobRow, Tick
 
 @dataclass(slots=True)
 class Hand:
-    """An execution as its worker remembers it, whatever has become of it meanwhile."""
+    """Execution in a worker's memory, which may be outdated."""
 
     live_id: Id
     fence: int
@@ -19,7 +19,7 @@ class Hand:
 
 @dataclass(slots=True)
 class Worker:
-    """A process with slots. Frozen, it does nothing and does not know; dead, it has no hands."""
+    """Process with slots. A frozen one does nothing, a dead one has no executions."""
 
     name: str
     pool: str
@@ -37,7 +37,7 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a tick has committed, as its dispatcher remembers it."""
+    """Committed claim of a tick in its dispatcher's memory."""
 
     hint: Hint
     fence: int
@@ -46,7 +46,7 @@ class Claim:
 
 @dataclass(slots=True)
 class Dispatcher:
-    """A process that ticks. What it has claimed and not published yet is in its memory alone."""
+    """Process that ticks. Claims that are not published yet exist only in its memory."""
 
     tick: Tick | None = None
     unpublished: list[Claim] = field(default_factory=list)

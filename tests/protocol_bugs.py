@@ -1,4 +1,4 @@
-"""The protocol with planted bugs: whoever checks it must notice each of them."""
+"""Protocols with planted bugs, each of which the checks must detect."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from tests.protocol_store import Hint, JobRow, LiveRow, Store, Tick
 
 
 class ChecksNoFence(Store):
-    """Whoever says that a job is done is believed, a zombie too."""
+    """Store that accepts settlements without a fence check, even of zombies."""
 
     def is_held(self, live: LiveRow | None, fence: int) -> bool:
         return True
 
 
 class RescuesWithoutLease(Store):
-    """Whatever was begun is taken for lost."""
+    """Store that treats every started execution as lost."""
 
     def is_lost(self, live: LiveRow) -> bool:
         return True
 
 
 class RepublishesTheSameToken(Store):
-    """A message that was given up for lost, and is not, can still begin its execution."""
+    """Store in which a message presumed lost can still start its execution."""
 
     def start(self, hint: Hint, worker: str, *, skew: float = 0.0) -> LiveRow | None:
         live = self.live.get(hint.execution)
@@ -32,14 +32,14 @@ class RepublishesTheSameToken(Store):
 
 
 class CountsThenClaims(Store):
-    """The room of a tenant is what the tick has read of it, another pool's tick or not."""
+    """Store that takes a tenant's room from the tick's read, without another pool's ticks."""
 
     def has_room(self, job: JobRow, tick: Tick) -> bool:
         return tick.room[job.tenant] > 0
 
 
 class ActsPastItsLock(Store):
-    """A leader that was stopped goes on with what it had read."""
+    """Store in which a stopped leader commits what it had read."""
 
     def may_commit(self, tick: Tick) -> bool:
         return True
@@ -49,7 +49,7 @@ class ActsPastItsLock(Store):
 
 
 class NeverRepublishes(Store):
-    """A lost message is a lost job."""
+    """Store in which a lost message is a lost job."""
 
     def republish(self, *, is_epoch_new: bool = False) -> list[Hint]:
         return []
@@ -66,7 +66,7 @@ class ForgetsCancel(Store):
 
 
 class SleepsThroughItsWake(Store):
-    """What was woken while it ran is suspended for ever."""
+    """Store that suspends a job forever if it was woken while it ran."""
 
     def heeds_wake(self, state: JobState) -> bool:
         return False
@@ -80,7 +80,7 @@ class RetriesForEver(Store):
 
 
 class RunsPoisonForEver(Store):
-    """Crashes are counted and mean nothing."""
+    """Store that counts crashes without consequences."""
 
     def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
         if verdict.state == JobState.QUARANTINED:
@@ -89,7 +89,7 @@ class RunsPoisonForEver(Store):
 
 
 class ForgetsWhatEnded(Store):
-    """What ended between two ticks holds its place in its tenant's cap for ever."""
+    """Store in which executions that end between two ticks occupy their tenant's cap forever."""
 
     def collect(self) -> None:
         self.settled.clear()

@@ -1,4 +1,4 @@
-"""What must hold of the protocol after every step, whoever did what: I1, I2, I3, I7, I8, I9 and I10 of the promises."""
+"""Invariants of the protocol after every step: I1, I2, I3, I7, I8, I9 and I10 of the promises."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.protocol_store import JobRow, Store
 from tests.protocol_walks import STEPS, Walk
 
 DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
-# Where somebody who asked to cancel may find the job: it has ended, or it runs and was told.
+# States of a job after a cancel request: ended, or running with the request.
 HEEDED_STATES = TERMINAL_STATES | {JobState.EXECUTING}
 
 
 class Checker:
-    """Looks at a walk after each of its steps; what it has read of a history it does not read again."""
+    """Check of a walk after each of its steps; parts of histories that were read are not read again."""
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
@@ -27,7 +27,7 @@ class Checker:
         yield from self.walk.problems
         places = Counter(live.job.id for live in store.live.values())
         for job in store.jobs.values():
-            # What has ended and was looked at since is passed over while nothing more happens to it.
+            # Ended jobs that were checked are skipped until their history changes.
             if self._read[job.id] != -len(job.history):
                 yield from self._of_job(job, places[job.id])
         yield from self._of_caps(store)
@@ -66,7 +66,7 @@ class Checker:
 
 
 def check_walk(kind: type[Store], seed: int) -> list[str]:
-    """The first problems of a seed's history, with the step at which they showed; none: all promises held."""
+    """Return the first problems of a seed's history with their step, or an empty list if all promises held."""
     walk = Walk(kind, seed)
     checker = Checker(walk)
     for number in range(STEPS):

@@ -1,7 +1,7 @@
-"""The database of the protocol in memory: each method is one statement or transaction of the product's, by its rules.
+"""Database of the protocol in memory: each method is one statement or transaction of the product, with its rules.
 
-What becomes of an execution is decided by the product's own verdicts; what is here is where they take hold. The
-simulation runs on this store alone, and the stateful test holds it beside PostgreSQL, move by move.
+The product's own verdicts decide the outcome of an execution; the store applies them. The simulation runs on this store
+alone; the stateful test compares it with PostgreSQL, move by move.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ REPUBLISH_SECONDS = 15.0
 IDLE_SECONDS = 2.0
 TIMED_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 
-# Numbers where the store is alone, the database's own where it is held beside one.
+# Numbers if the store is alone, the database's own ids in a comparison.
 type Id = int | UUID
 
 
 @dataclass(slots=True)
 class JobRow:
-    """A job; ``history`` has every state it was in, ``effects`` counts what was committed with its checkpoints."""
+    """Job; ``history`` has all its states, ``effects`` counts commits with its checkpoints."""
 
     id: Id
     tenant: str
@@ -42,7 +42,7 @@ class JobRow:
     step: int = 0
     effects: int = 0
     is_unwanted: bool = False
-    # It waits by its own wish; what it waits for has come.
+    # It has snoozed itself; the event that it waits for has occurred.
     is_own: bool = False
     is_answered: bool = False
     history: list[JobState] = field(default_factory=list)
@@ -54,7 +54,7 @@ class JobRow:
 
 @dataclass(slots=True)
 class LiveRow:
-    """An execution in flight."""
+    """Execution in flight."""
 
     id: Id
     job: JobRow
@@ -73,7 +73,7 @@ class LiveRow:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A message: begin this execution if ``token`` is still its own."""
+    """Message: start this execution if ``token`` is still current."""
 
     execution: Id
     token: Id
@@ -82,7 +82,7 @@ class Hint:
 
 @dataclass(slots=True)
 class Tick:
-    """A tick's open transaction: what it has picked, and the room of each tenant as it was when it looked."""
+    """Open transaction of a tick: its picks, and the room of each tenant as read."""
 
     pool: str
     opened_at: float
@@ -91,7 +91,7 @@ class Tick:
 
 
 class Store:
-    """Rows, and the only clock that decides anything."""
+    """Rows, and the only clock that decides."""
 
     lease_seconds = LEASE_SECONDS
     republish_seconds = REPUBLISH_SECONDS
@@ -101,14 +101,14 @@ class Store:
         self.caps = dict(caps)
         self.jobs: dict[Id, JobRow] = {}
         self.live: dict[Id, LiveRow] = {}
-        # In flight by tenant as the ticks count it, and what has ended since the last one.
+        # In flight by tenant as ticks count it, and executions ended since the last tick.
         self.in_flight: Counter[str] = Counter()
         self.settled: list[JobRow] = []
-        # The token that was published last of each execution, ended ones included.
+        # Last published token of each execution, including ended ones.
         self.last_token: dict[Id, Id] = {}
         self._ids, self._tokens = count(1), count(1)
 
-    # The tenants' acts ------------------------------------------------------------------------------------
+    # Acts of tenants -----------------------------------------------------------------------------------------
 
     def submit(self, tenant: str, pool: str, *, max_retries: int = 3, delay: float = 0.0, id_: Id = 0) -> JobRow:
         job = JobRow(id_ or next(self._ids), tenant, pool, max_retries)
@@ -118,7 +118,7 @@ class Store:
         return job
 
     def cancel(self, job: JobRow) -> bool:
-        """At once where it waits or was not begun; where it runs, it is asked."""
+        """Cancel a job at once if it waits or has not started; otherwise request it."""
         if job.state in WAITING_STATES or job.state is JobState.SUSPENDED:
             job.is_unwanted, job.due_at = True, None
             job.enter(JobState.CANCELLED)
@@ -140,21 +140,21 @@ class Store:
         return True
 
     def wake(self, job: JobRow) -> bool:
-        """What it waits for, or is about to wait for, has come; whether it waited."""
+        """Deliver the event that a job waits for, or is about to wait for; return whether it was waiting."""
         live = self.live_of(job)
         if live is not None:
             job.is_answered = live.is_wake_requested = True
         return job.is_own and self.make_ready(job, {JobState.SUSPENDED})
 
     def make_ready(self, job: JobRow, from_states: Collection[JobState]) -> bool:
-        """Resume, or end a back-off."""
+        """Resume a job, or end its backoff."""
         if job.state not in from_states:
             return False
         job.due_at, job.is_own = None, False
         job.enter(JobState.AVAILABLE)
         return True
 
-    # The dispatcher's -------------------------------------------------------------------------------------
+    # Acts of dispatchers --------------------------------------------------------------------------------------
 
     def stage_due(self) -> None:
         for job in self.jobs.values():
@@ -162,7 +162,7 @@ class Store:
                 self.make_ready(job, WAITING_STATES)
 
     def collect(self) -> None:
-        """What ended since the last tick is in flight no more."""
+        """Remove executions that ended since the last tick from those in flight."""
         for job in self.settled:
             self.in_flight[job.tenant] -= 1
         self.settled.clear()
@@ -171,7 +171,7 @@ class Store:
         return [job for job in self.jobs.values() if job.state is JobState.AVAILABLE and job.pool == pool]
 
     def claim(self, tick: Tick) -> list[LiveRow]:
-        """Of the picked, those that are there still and whose tenant has room on its own row at this moment."""
+        """Claim the picked jobs that still exist and have room by their tenant's current row."""
         if not self.may_commit(tick):
             return []
         claimed = []
@@ -182,7 +182,7 @@ class Store:
         return claimed
 
     def is_cut_off(self, tick: Tick) -> bool:
-        """A session that was idle for too long in its transaction is ended, and its lock is free."""
+        """Return whether a session was idle in its transaction for too long, which ends it and frees its lock."""
         return self.now - tick.opened_at > IDLE_SECONDS
 
     def may_commit(self, tick: Tick) -> bool:
@@ -192,7 +192,7 @@ class Store:
         return job.state is JobState.AVAILABLE
 
     def has_room(self, job: JobRow, tick: Tick) -> bool:
-        """On the row as it is now; what the tick has read of it is not asked."""
+        """Return whether the tenant's current row has room, regardless of the tick's read."""
         del tick
         return self.in_flight[job.tenant] < self.caps[job.tenant]
 
@@ -205,7 +205,7 @@ class Store:
         return live
 
     def republish(self, *, is_epoch_new: bool = False) -> list[Hint]:
-        """What nobody began goes out again, under a new token."""
+        """Publish executions that have not started again, with new tokens."""
         age = 0.0 if is_epoch_new else self.republish_seconds
         late = [live for live in self.live.values() if not live.has_begun and live.published_at <= self.now - age]
         for live in late:
@@ -217,7 +217,7 @@ class Store:
         live.token = self.last_token[live.id] = next(self._tokens)
 
     def rescue(self) -> list[LiveRow]:
-        """Executions whose lease ran out end as crashed; those that were."""
+        """End executions with expired leases as crashed; return them."""
         lost = [live for live in self.live.values() if live.has_begun and self.is_lost(live)]
         alone = {live.id for live in lost if self._is_alone(live)}
         for live in lost:
@@ -238,10 +238,10 @@ class Store:
     def _is_alone(self, live: LiveRow) -> bool:
         return sum(other.worker == live.worker for other in self.live.values()) == 1
 
-    # The workers' -----------------------------------------------------------------------------------------
+    # Acts of workers ------------------------------------------------------------------------------------------
 
     def start(self, hint: Hint, worker: str, *, skew: float = 0.0) -> LiveRow | None:
-        """Make the execution this worker's, under a new fence; None: it is not to be had by this message."""
+        """Assign the execution to this worker under a new fence; return None if the message cannot start it."""
         live = self.live.get(hint.execution)
         if live is None or live.token != hint.token or live.has_begun:
             return None
@@ -253,19 +253,22 @@ class Store:
         return live
 
     def heartbeat(self, fences: Mapping[Id, int], *, skew: float = 0.0) -> dict[Id, LiveRow]:
-        """Renew what is still the worker's; the others are not its any more."""
+        """Renew the leases of executions that are still the worker's; return them."""
         ours = {id_: live for id_, fence in fences.items() if (live := self.live.get(id_)) and live.fence == fence}
         for live in ours.values():
             live.lease_expires_at = self.lease_end(skew)
         return ours
 
     def lease_end(self, skew: float) -> float:
-        """By the store's clock, whatever the worker's says."""
+        """Return the end of a lease by the store's clock, regardless of the worker's."""
         del skew
         return self.now + self.lease_seconds
 
     def settle(self, verdict: Settlement, job: JobRow | None = None) -> bool:
-        """Whether the verdict took hold: only while its execution is live under its fence. ``job`` is whose it was."""
+        """Apply the verdict if its execution is live under its fence; return whether it was applied.
+
+        ``job`` is its job.
+        """
         live = self.live.get(verdict.execution_id)
         if not self.is_held(live, verdict.fence):
             return False
@@ -293,15 +296,15 @@ class Store:
         job.enter(state)
 
     def heeds_cancel(self, state: JobState) -> bool:
-        """A job that somebody asked to cancel does not go back to work."""
+        """Return whether a cancel request keeps the job from returning to work."""
         return state in {JobState.AVAILABLE, *TIMED_STATES, JobState.SUSPENDED}
 
     def heeds_wake(self, state: JobState) -> bool:
-        """A job is not suspended once what it would wait for has come."""
+        """Return whether an early wake keeps the job from being suspended."""
         return state is JobState.SUSPENDED
 
     def checkpoint(self, live_id: Id, fence: int, job: JobRow, step: int) -> bool:
-        """Commit an effect together with the checkpoint that says so."""
+        """Commit an effect together with its checkpoint."""
         if not self.is_held(self.live.get(live_id), fence):
             return False
         job.step = step + 1
@@ -311,7 +314,7 @@ class Store:
     def is_held(self, live: LiveRow | None, fence: int) -> bool:
         return live is not None and live.fence == fence
 
-    # For whoever looks ------------------------------------------------------------------------------------
+    # Reads ----------------------------------------------------------------------------------------------------
 
     def live_of(self, job: JobRow) -> LiveRow | None:
         return next((live for live in self.live.values() if live.job is job), None)
@@ -320,7 +323,7 @@ class Store:
         return [job for job in self.jobs.values() if job.state not in TERMINAL_STATES]
 
     def in_flight_of(self, tenant: str) -> int:
-        """What is in flight, and what has ended and was not collected yet."""
+        """Return the number of live executions and of ended ones that are not collected yet."""
         return sum(live.job.tenant == tenant for live in self.live.values()) + sum(
             job.tenant == tenant for job in self.settled
         )

@@ -1,7 +1,7 @@
-"""Everything that may happen to the protocol, in any order: a seeded walk over submissions, ticks, workers and faults.
+"""Random walks of the protocol: a seeded sequence of submissions, ticks, workers' acts and faults.
 
-The clock, the chance, the store and the broker are all this module's, so a seed is a whole history. After the walk
-everything heals and drains, and what was accepted must have ended.
+The clock, the randomness, the store and the broker all belong to this module, so a seed determines a history. After the
+walk all faults heal, the queue drains, and accepted jobs must have ended.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PERMANENT = verdicts.Failure("ValueError", "never", "", is_permanent=True)
 
 
 class Walk:
-    """One history; ``problems`` is what the protocol did that its own rules forbid."""
+    """One history; ``problems`` are violations of the protocol's own rules."""
 
     def __init__(self, kind: type[Store], seed: int) -> None:
         self.random = random.Random(seed)
@@ -42,11 +42,11 @@ class Walk:
         self.is_broker_away = False
         self.is_epoch_known = True
         self.paused: set[str] = set()
-        # Jobs that kill whoever runs them.
+        # Jobs that kill their workers.
         self.poison: set[Id] = set()
         self.claimed: list[LiveRow] = []
         self.problems: list[str] = []
-        # Work goes on all the while; whatever disturbs it is seldom.
+        # Work is frequent; disturbances are rare.
         work = [self.open_tick, self.commit_tick, self.publish, *[self.pop, self.begin] * 2, self.end]
         clock = [self.sweep, self.pass_time, self.look_at_broker]
         disturbances: list[Callable[[], object]] = [
@@ -69,13 +69,13 @@ class Walk:
         self.acts: list[Callable[[], object]] = [*work * 12, *[self.submit] * 12, *clock * 5, *disturbances]
 
     def step(self) -> str:
-        """Do something; its name."""
+        """Run a random act; return its name."""
         self.claimed = []
         act = self.random.choice(self.acts)
         act()
         return act.__name__
 
-    # What people do ---------------------------------------------------------------------------------------
+    # Acts of people ------------------------------------------------------------------------------------------
 
     def submit(self) -> None:
         if len(self.store.open_jobs()) < MOST_JOBS:
@@ -115,13 +115,13 @@ class Walk:
         self.store.caps[self.random.choice(TENANTS)] = self.random.choice([0, 1, 2, 5])
 
     def pause(self) -> None:
-        """Mostly to resume again."""
+        """Pause a tenant, or more often resume all."""
         self.paused = {self.random.choice(TENANTS)} if self.random.random() < 0.3 else set()
 
     # Dispatchers ------------------------------------------------------------------------------------------
 
     def open_tick(self) -> None:
-        """Take a pool's lock, unless a session that is not cut off has it, and look."""
+        """Take a pool's lock, unless a live session has it, and read."""
         self.start_tick(self.random.choice(self.dispatchers), self.random.choice(POOLS))
 
     def start_tick(self, dispatcher: Dispatcher, pool: str) -> None:
@@ -151,7 +151,7 @@ class Walk:
         self.send(self.random.choice(self.dispatchers))
 
     def send(self, dispatcher: Dispatcher) -> None:
-        """Hints go out. What the broker does not take is undone, and what it took while the connection broke, too."""
+        """Publish hints; undo those that the broker refuses, and those sent while the connection broke."""
         for claim in dispatcher.unpublished:
             if not self.is_broker_away:
                 self.messages.append(claim.hint)
@@ -160,7 +160,7 @@ class Walk:
         dispatcher.unpublished.clear()
 
     def look_at_broker(self) -> None:
-        """Came back empty: what nobody began goes out at once."""
+        """Publish executions that have not started at once after the broker returned empty."""
         if not self.is_epoch_known and not self.is_broker_away:
             self.is_epoch_known = True
             self.messages += self.store.republish(is_epoch_new=True)
@@ -189,7 +189,7 @@ class Walk:
             self.take(worker)
 
     def take(self, worker: Worker) -> None:
-        """A message out of order; from then on it is in this worker's memory alone."""
+        """Take a message out of order; from then on it is only in this worker's memory."""
         own = [number for number, hint in enumerate(self.messages) if hint.pool == worker.pool]
         if own and not self.is_broker_away and len(worker.popped) + len(worker.hands) < SLOTS:
             worker.popped.append(self.messages.pop(self.random.choice(own)))
@@ -268,7 +268,7 @@ class Walk:
             worker.is_frozen = False
 
     def kill(self) -> None:
-        """Its memory is gone; another takes its place."""
+        """Kill a worker, whose memory is lost, and start another."""
         worker = self.random.choice(self.workers)
         if not worker.is_dead:
             worker.is_dead = True
@@ -280,7 +280,7 @@ class Walk:
         self.let_pass(self.random.choice([0.1, 1.0, 3.0, 11.0, 16.0, 70.0]))
 
     def let_pass(self, seconds: float) -> None:
-        """Whoever is well beats all the while."""
+        """Advance the time; healthy workers send heartbeats meanwhile."""
         while seconds > 0:
             self.store.now += min(seconds, BEAT_SECONDS)
             seconds -= BEAT_SECONDS
@@ -291,13 +291,13 @@ class Walk:
     def beat(self, worker: Worker) -> None:
         worker.beat_at = self.store.now
         ours = self.store.heartbeat({hand.live_id: hand.fence for hand in worker.hands}, skew=worker.skew)
-        if self.random.random() < 0.5:  # else it ends before it hears that it has lost its fence
+        if self.random.random() < 0.5:  # otherwise it ends before it learns that its fence is lost
             worker.hands = [hand for hand in worker.hands if hand.live_id in ours]
 
-    # The end ----------------------------------------------------------------------------------------------
+    # End ------------------------------------------------------------------------------------------------------
 
     def heal_and_drain(self) -> None:
-        """No more faults; everybody does what is his until nothing is left."""
+        """Stop all faults and run all processes until nothing is left."""
         self.paused, self.is_broker_away = set(), False
         self.store.caps = dict.fromkeys(TENANTS, 5)
         self.thaw()

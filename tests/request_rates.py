@@ -1,4 +1,4 @@
-"""The real rates of requests, for tests that mean them: the suite's own are far above what a test does."""
+"""Real request rates for tests of them; the suite's own rates are far above what tests need."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.platform_settings import override_platform_settings
 
 
 def default_rate(name: str) -> tuple[int, int]:
-    """Return a rate's default as a deployment without settings has it: units a minute, and at once."""
+    """Return a rate's default: units a minute, and burst."""
     per_minute, burst = getattr(PlatformSettings(dict), f"{name.upper()}_REQUEST_RATE")
     return per_minute, burst
 
 
 def give_real_rates(tenant: Tenant) -> None:
-    """Have the tenant's plan allow its keys, people and all of them what the defaults are."""
+    """Set the default rates in the tenant's plan for its keys, its users and the whole tenant."""
     with all_tenants():
         for limits in (KEY_REQUESTS, SESSION_REQUESTS, TENANT_REQUESTS):
             for limit, value in zip((limits.per_minute, limits.burst), default_rate(limits.name), strict=True):
@@ -31,7 +31,7 @@ def give_real_rates(tenant: Tenant) -> None:
 
 @contextmanager
 def own_buckets() -> Iterator[None]:
-    """Within it all buckets are full, and other test processes do not draw on them."""
+    """Run the block with full buckets that other test processes do not use."""
     before = rate_buckets.KEY_PREFIX
     rate_buckets.KEY_PREFIX = f"{before}{uuid4()}:"
     middleware._refused_submitters.clear()
@@ -44,6 +44,6 @@ def own_buckets() -> Iterator[None]:
 
 @contextmanager
 def real_anonymous_rate() -> Iterator[None]:
-    """Within it an address has its default rate, with a full bucket."""
+    """Run the block with an address's default rate and a full bucket."""
     with own_buckets(), override_platform_settings(ANONYMOUS_REQUEST_RATE=default_rate("anonymous")):
         yield

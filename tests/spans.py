@@ -1,4 +1,4 @@
-"""Spans that are exported from the test's own process, where web and worker run in it."""
+"""Spans exported from the test's own process, which runs web and worker."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ class Spans:
         self.exporter = InMemorySpanExporter()
 
     def texts(self) -> list[str]:
-        """Return each span as it is exported: name, attributes, events, status, resource."""
+        """Return each span as exported: name, attributes, events, status, resource."""
         tracing.flush()
         return [span.to_json() for span in self.exporter.get_finished_spans()]
 
 
 @contextmanager
 def exported_spans() -> Iterator[Spans]:
-    """Trace as a process does that has an endpoint, and keep what it would send there."""
+    """Trace like a process with an endpoint, and keep the exported spans."""
     spans = Spans()
     instrumentors = (telemetry.DjangoInstrumentor, telemetry.PsycopgInstrumentor, telemetry.RedisInstrumentor)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(telemetry, "OTLPSpanExporter", lambda: spans.exporter)
-        # A batch begins a thread in each process that is forked from here on, which then can enter no user namespace.
+        # A batch processor starts a thread in each process forked from here on, which then can enter no user namespace.
         patch.setattr(telemetry, "BatchSpanProcessor", SimpleSpanProcessor)
         patch.setattr(tracing, "_tracer", None)
-        connections.close_all()  # a connection is traced from its begin
+        connections.close_all()  # a connection is traced from its start
         telemetry.start_telemetry()
         try:
             yield spans

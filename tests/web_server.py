@@ -1,4 +1,4 @@
-"""Servers on loopback that answer as a test says: over HTTP, or byte by byte."""
+"""Servers on loopback with configurable answers, over HTTP or byte by byte."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as the server got it."""
+    """Recorded request."""
 
     method: str
     path: str
@@ -25,7 +25,7 @@ class Seen:
 
 @dataclass
 class WebServer:
-    """What it was asked, and what it answers: status, headers and body by the path, else 200 and "hello"."""
+    """Recorded requests and configured answers: status, headers and body by path, else 200 and "hello"."""
 
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
@@ -38,7 +38,7 @@ class WebServer:
 
 @contextmanager
 def web_server(context: ssl.SSLContext | None = None) -> Iterator[WebServer]:
-    """A server on a free port of 127.0.0.1, over TLS if there is a context."""
+    """Run a server on a free port of 127.0.0.1, over TLS if there is a context."""
     server = WebServer()
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def web_server(context: ssl.SSLContext | None = None) -> Iterator[WebServer]:
                 self.wfile.write(content)
 
         def log_message(self, *arguments: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     for method in METHODS:
         setattr(Handler, f"do_{method}", Handler.answer)
@@ -77,7 +77,7 @@ def web_server(context: ssl.SSLContext | None = None) -> Iterator[WebServer]:
 
 @contextmanager
 def raw_server(speak: Callable[[socket.socket, threading.Event], None]) -> Iterator[int]:
-    """A port at which ``speak`` says what it likes to each caller, until the event."""
+    """Run a server that calls ``speak`` for each connection until the event; yield its port."""
     is_over = threading.Event()
     threads: list[threading.Thread] = []
 

@@ -1,4 +1,4 @@
-"""Histories of a run as an engine writes them: which writes there are, and in which order they may come."""
+"""Histories of a workflow run as an engine writes them: the writes, and their possible orders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _VALUES = st.none() | st.dictionaries(_TEXTS, st.integers(-5, 5) | _TEXTS, max_s
 
 @dataclass(frozen=True)
 class WrittenTogether:
-    """One write of the engine."""
+    """Write of the engine."""
 
     run: RunRecord
     nodes: Sequence[NodeRecord]
@@ -38,7 +38,7 @@ class WrittenTogether:
 
 @st.composite
 def histories(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID, ends: bool = True) -> list[WrittenTogether]:
-    """A run from its first write to its last: nodes begin, go on and end, and then the run does."""
+    """Draw a run from its first write to its last: nodes start, continue and end, then the run ends."""
     length = draw(st.integers(2, 6))
     versions = dict.fromkeys(_PLACES, 0)
     ended: set[tuple[str, tuple[int, ...]]] = set()
@@ -65,7 +65,7 @@ def histories(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID, ends: bool = Tr
 
 @st.composite
 def arrivals(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> tuple[list[WrittenTogether], list[WrittenTogether]]:
-    """A history, and the same writes in another order, some of them more than once; all come in the end."""
+    """Draw a history, and the same writes in another order with repetitions; all arrive in the end."""
     history = draw(histories(run_id=run_id, tenant_id=tenant_id))
     repeated = draw(st.lists(st.sampled_from(history), max_size=4))
     return history, draw(st.permutations([*history, *repeated]))
@@ -73,7 +73,7 @@ def arrivals(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> tuple[list[Wr
 
 @st.composite
 def strays(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> list[WrittenTogether]:
-    """Writes that no engine makes together: any versions, any states, also behind an end."""
+    """Draw writes that no engine makes together: any versions and states, even after an end."""
     states = st.sampled_from(list(RunState))
     writes = []
     for _ in range(draw(st.integers(1, 6))):
@@ -85,7 +85,7 @@ def strays(draw: st.DrawFn, *, run_id: UUID, tenant_id: UUID) -> list[WrittenTog
 
 
 def body_of(run: RunRecord, *nodes: NodeRecord) -> dict[str, Any]:
-    """Return records as a client posts them; fields that a record leaves unsaid are absent."""
+    """Return records as a client posts them, without unset fields."""
     workflow = {"id": str(run.workflow_id), "version": run.workflow_version, "name": run.workflow_name}
     said = {"id": str(run.run_id), "workflow": workflow, "graph": run.graph}
     totals = {"total_tokens": run.total_tokens, "total_steps": run.total_steps}

@@ -1,4 +1,4 @@
-"""Print numbers of the code base as a Markdown table: `make code-metrics`.
+"""Numbers of the code base as a Markdown table: `make code-metrics`.
 
 `python -m tools.code_metrics --against COMMIT` compares with a commit of this repository. Only the standard library is
 used. The docstring of each counting function is printed below the table as its rule.
@@ -36,7 +36,7 @@ _SQL = re.compile(
 
 
 def product_sources(root: Path, suffix: str = ".py") -> Iterator[tuple[str, str]]:
-    """Yield path and text of the files of the product that end in ``suffix``, without migrations."""
+    """Yield path and text of the product's files that end in ``suffix``, without migrations."""
     for package in PACKAGES:
         for path in sorted((root / package).rglob(f"*{suffix}")):
             name = path.relative_to(root)
@@ -70,7 +70,7 @@ def _docstrings(tree: ast.Module) -> Iterator[ast.Constant]:
 
 
 def sql_literals(source: str) -> Iterator[str]:
-    """Yield the texts of the string literals with SQL; the values in an f-string are left out."""
+    """Yield the texts of the string literals with SQL; the values in an f-string are omitted."""
     tree = ast.parse(source)
     skipped: set[ast.AST] = set(_docstrings(tree))
     for node in ast.walk(tree):
@@ -85,7 +85,7 @@ def sql_literals(source: str) -> Iterator[str]:
 
 
 def private_accesses(source: str) -> int:
-    """Return how many lines waive SLF001, and how many calls of getattr and the like name a private attribute."""
+    """Return the number of lines that waive SLF001 and of calls such as getattr that name a private attribute."""
     named = sum(1 for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and _names_private(node))
     return named + sum(1 for line in source.split("\n") if _WAIVER.search(line))
 
@@ -126,7 +126,7 @@ def count_migrations(root: Path) -> Sequence[int]:
 
 
 def count_private(root: Path) -> Sequence[int]:
-    """Count lines that waive SLF001 and calls of getattr and the like whose literal name begins with one underscore."""
+    """Count lines that waive SLF001 and calls of getattr and similar functions with a literal private name."""
     return [sum(private_accesses(source) for _, source in product_sources(root))]
 
 

@@ -1,4 +1,4 @@
-"""MkDocs hook: show links that leave `docs/` as paths of the repository, since the site has no page for them."""
+"""A MkDocs hook that shows links out of `docs/` as paths of the repository, because the site has no page for them."""
 
 from __future__ import annotations
 

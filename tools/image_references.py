@@ -1,7 +1,7 @@
-"""Refuse a release whose images are named by tag: `make release-check`, and `make image` for its base image.
+"""A check that refuses images named by tag: `make release-check`, and `make image` for its base image.
 
-python -m tools.image_references                  look through deploy/, which is filled in for the release
-python -m tools.image_references REFERENCE…       look at these
+python -m tools.image_references                  check deploy/, which is filled in for the release
+python -m tools.image_references REFERENCE…       check these
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import yaml
 from jobsplatform.images import is_by_digest
 
 _ROOT = Path(__file__).resolve().parent.parent
-# A variable that must be set has no default which could be a tag.
+# A required variable has no default that could be a tag.
 _REQUIRED_VARIABLE = re.compile(r"\$\{[A-Z_]+:\?\}")
 
 

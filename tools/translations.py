@@ -1,4 +1,4 @@
-"""`python -m tools.translations` brings the translations up to date with the texts, and prints what is missing.
+"""Update the translations from the texts of the code, and print what is missing: `python -m tools.translations`.
 
 `--check` writes nothing. `--rename FILE` keeps the translations of reworded texts, by lines of `old<tab>new`.
 """
@@ -33,12 +33,12 @@ KEYWORDS: dict[str, Any] = {
     **dict.fromkeys(("gettext_lazy", "gettext_noop", "translate", "LocalizableText")),
     "ngettext_lazy": (1, 2),
 }
-# The apps of Django that are installed and have translations.
+# The installed apps of Django that have translations.
 _DJANGO_APPS = ("admin", "auth", "contenttypes", "humanize", "postgres", "sessions")
-# Templates of a later Django, and of a package that is not installed.
+# Templates for a later Django, and for a package that is not installed.
 _NOT_SHOWN = re.compile(rb"{% load [^%]*(\bauth\b|crispy_forms)")
 _PLACES = re.compile(r"%\((\w+)\)")
-# Fixed, so that a run without changes leaves both files as they are.
+# Fixed, so that a run without changes leaves both files unchanged.
 _DATE = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -55,13 +55,13 @@ def extract_messages() -> Catalog:
 
 
 def read_catalog() -> Catalog:
-    """Return the translations as they are edited."""
+    """Return the edited translations."""
     with PO.open("rb") as file:
         return read_po(file, locale=LANGUAGE, abort_invalid=True)
 
 
 def update_catalog(renamed: Mapping[str, str] | None = None) -> Catalog:
-    """Return all texts with the translations that there are; ``renamed`` maps new texts to old ones."""
+    """Return all texts with their existing translations; ``renamed`` maps new texts to old ones."""
     catalog, translations = extract_messages(), read_catalog()
     for message in catalog:
         text, context = _key(message)
@@ -72,7 +72,7 @@ def update_catalog(renamed: Mapping[str, str] | None = None) -> Catalog:
 
 
 def faults_of(catalog: Catalog) -> Iterator[str]:
-    """Yield each text without a translation, or with one that names other values."""
+    """Yield each text without a translation, or with a translation that names other values."""
     for message in catalog:
         if not message.id:
             continue
@@ -93,7 +93,7 @@ def compile_catalog(catalog: Catalog) -> bytes:
 
 
 def error_names() -> set[str]:
-    """Return the names of `DomainError` and all classes below it: their first argument is a text."""
+    """Return the names of `DomainError` and its subclasses: their first argument is a text."""
     bases: dict[str, set[str]] = {}
     for path in (path for package in PACKAGES for path in (ROOT / package).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -110,7 +110,7 @@ def extract_module(
 ) -> Iterator[tuple[Any, ...]]:
     """Yield the texts of a Python module, in the form of Babel's extractors.
 
-    Errors are found in the tree, for Babel would take a text in a keyword argument for the first argument.
+    Errors are found in the syntax tree, because Babel would take a text in a keyword argument for the first argument.
     """
     yield from extract_python(file, *arguments, options)
     file.seek(0)
@@ -125,7 +125,7 @@ def extract_template(file: IO[bytes], *arguments: Any, options: Any) -> Iterator
     """Yield the texts of a Django template, in the form of Babel's extractors."""
     source = file.read()
     if not _NOT_SHOWN.search(source):
-        # Indentation means nothing here; for Python's tokens it does.
+        # Indentation has no meaning here, but Python's tokenizer would reject it.
         code = "\n".join(line.lstrip() for line in templatize(source.decode()).splitlines())
         yield from extract_python(io.BytesIO(code.encode()), *arguments, options)
 

@@ -1,8 +1,8 @@
-"""Make the virtual environment and install what is not installed yet. Standard library only: it runs before all else.
+"""The set-up of the virtual environment, which installs what is missing. Standard library only: it runs first.
 
     python tools/virtual_environment.py .venv requirements.txt [MORE_REQUIREMENTS…]
 
-Safe to run twice at once (the second waits), cheap to run again (a hash says whether a file has changed).
+Safe to run concurrently (the second waits), cheap to repeat (a hash shows whether a file has changed).
 """
 
 import fcntl
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 MINIMUM = (3, 12)
-# What is installed, by file and hash; also the mark of an environment that was made here.
+# The installed files by name and hash; also the mark of an environment that was created here.
 RECORD = "installed.json"
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str]) -> int:
     requirements = [Path(name) for name in arguments[1:]]
     if sys.version_info < MINIMUM:
         return _fail(f"Python {MINIMUM[0]}.{MINIMUM[1]} or newer is needed; this is {sys.version.split()[0]}.")
-    # Beside the environment, not in it: the environment may have to be made anew.
+    # Beside the environment, not in it: the environment may have to be recreated.
     with Path(f"{environment}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _is_usable(environment: Path) -> bool:
-    """Say whether the environment's Python runs, is of this very version and has pip."""
+    """Return whether the environment's Python runs, is of this very version and has pip."""
     probe = "import pip, sys; print(sys.version)"
     try:
         ran = subprocess.run(
@@ -49,9 +49,9 @@ def _is_usable(environment: Path) -> bool:
 
 
 def _make(environment: Path) -> bool:
-    """Make the environment anew; where this Python cannot, name the command that cures it."""
+    """Create the environment again; if this Python cannot, print the command that fixes it."""
     if environment.exists() and not (environment / RECORD).exists():
-        # It may be somebody's own environment, or any folder at all: only what was made here is made anew.
+        # It may be a developer's own environment, or any folder: only what was created here is replaced.
         _fail(f"{environment} was not made by make and cannot be used. Remove it, or name another: make VENV=…")
         return False
     _say(f"Making {environment} with Python {sys.version.split()[0]}")

@@ -1,1 +1,1 @@
-"""What the platform needs while it works: waits near capacity, submissions, processor time and memory per job."""
+"""The capacity benchmark: waits near capacity, submission rates, processor time and memory."""

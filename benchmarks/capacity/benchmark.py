@@ -1,4 +1,4 @@
-"""What the platform needs while it works: waits near capacity, work in slots, the dispatcher's and a child's needs."""
+"""The capacity benchmark: waits near capacity, useful slot time, processor time and memory of the processes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ARRIVALS = (
 
 
 def measure_near_capacity(folder: Path) -> list[Finding]:
-    """Measure the capacity while one process submits without a pause, then the waits at a part of it."""
+    """Measure the capacity while one process submits without a pause, then the waits at a fraction of it."""
     slugs = _fresh_tenants()
     with serving(folder, slots=SLOTS) as processes:
         with writing(FLOOD, slugs, each=EACH):
@@ -61,7 +61,7 @@ def measure_near_capacity(folder: Path) -> list[Finding]:
 
 
 def measure_short_jobs(folder: Path) -> list[Finding]:
-    """Measure the part of slot time that merged jobs of 10 ms work."""
+    """Measure the fraction of slot time that merged jobs of 10 ms work."""
     # Without the platform; the kernel's timer adds to such a job's sleep.
     began = time.perf_counter()
     for _ in range(SLEEPS_ALONE):
@@ -113,7 +113,7 @@ def _fresh_tenants() -> Sequence[str]:
 
 
 def _rates(processes: Processes) -> tuple[float, float]:
-    """Return the jobs that end per second, and the dispatcher's part of a processor."""
+    """Return the jobs that end per second, and the dispatcher's fraction of a processor."""
     time.sleep(SETTLE_SECONDS)
     (dispatcher,) = processes.dispatchers
     spent, ended, began = seconds_of(dispatcher.pid), count_ended(), time.monotonic()
@@ -141,7 +141,7 @@ def _waits_at(rate: float, slugs: Sequence[str], processes: Processes) -> tuple[
 
 
 def _proportional_mib(pid: int) -> float:
-    """Return a process's memory in MiB, its part of shared pages included."""
+    """Return a process's memory in MiB, its share of shared pages included."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1_024
 

@@ -1,4 +1,4 @@
-"""What a merged job costs: step by step, and with few and with many ended jobs in the database."""
+"""Costs of a merged job: by step, and with few and with many ended jobs in the database."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from tenants.database.clock import read_moment
 
 TENANTS, SLOTS = 100, 2
 JOBS, SECONDS, WARM_UP_CYCLES = 60_000, 12.0, 12
-# So much have 2 cores for a job at 5,000 a second; Celery's messages and the processors' turns take their part of it.
+# The time of 2 cores per job at 5,000 jobs a second; Celery's messages and the processes' loops use part of it.
 TARGET_US = 400.0
-# Of a no-op job, as workers measure it.
+# The time of a no-op job, as workers measure it.
 WORK_US = 60
 
 
@@ -48,7 +48,7 @@ class Costs:
         self.server: dict[str, float] = defaultdict(float)
 
     def timed[T](self, step: str, work: Callable[[], T]) -> T:
-        """Do the work of a step."""
+        """Run the work of a step and add its processor time. Return its result."""
         here, server = time.process_time(), _processor_seconds(self._server)
         done = work()
         self.here[step] += time.process_time() - here
@@ -63,7 +63,7 @@ def measure_cycle(folder: Path) -> list[Finding]:
     analyse()
     worker = register_worker(pool_name=POOL, hostname="benchmark", pid=os.getpid(), slots=SLOTS)
     hints: list[Hint] = []
-    # What would be published stays in the list.
+    # Published hints are collected in the list.
     with patch("scheduling.dispatch.broker.publish", lambda published: hints.extend(published) or []):
         for _ in range(WARM_UP_CYCLES):
             _cycle(worker, hints, Costs())
@@ -107,7 +107,7 @@ def _cycle(worker: Registration, hints: list[Hint], costs: Costs) -> int:
 
 
 def _processor_seconds(pid: int) -> float:
-    """User and system time of a process, as finely as the scheduler counts."""
+    """Return the processor time of a process in seconds, at the scheduler's resolution."""
     return float(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[0]) / 1e9
 
 
@@ -164,7 +164,7 @@ def _measure_cost(folder: Path, past: int, tenants: Sequence[UUID]) -> Cost:
 
 
 def compare(costs: Sequence[Cost]) -> Finding:
-    """Return whether processor time and rate are the same with few and with many ended jobs."""
+    """Return the comparison of processor time and rate with few and with many ended jobs."""
     times, rates = ([cost.total for cost in costs], [cost.rate for cost in costs])
     of_time, of_rate = (max(values) / min(values) for values in (times, rates))
     return at_most(

@@ -1,4 +1,4 @@
-"""Jobs per second that are accepted: by the service in bulks, by HTTP in bulks, and by HTTP one by one."""
+"""Jobs accepted per second: by the service in bulk, by HTTP in bulk, and by HTTP one by one."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from tenants.context import acting_as, all_tenants
 from tenants.models import Plan, PlanLimit, Tenant
 from tenants.tenancy.service import create_tenant
 
-# An idempotency key must be new each time; its place in the request.
+# The placeholder in a request for its idempotency key, which must be new each time.
 KEY_MARK = b"{{idempotency-key}}"
 BULK, PAYLOAD = 1_000, {"seconds": 0.01}
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What one process submitted: jobs, times by the clock, and seconds of a processor."""
+    """The submissions of one process: jobs, start and end by the clock, and processor seconds."""
 
     jobs: int
     began: float
@@ -54,7 +54,7 @@ class Submitted:
 def submitting(
     submit: Callable[..., int], arguments: Sequence[tuple[Any, ...]]
 ) -> Iterator[Callable[[float], list[Submitted]]]:
-    """Yield a function that calls ``submit(amount, *arguments)`` in a process for each of the arguments at once."""
+    """Yield a function that calls ``submit(amount, *arguments)`` in a concurrent process for each of the arguments."""
     with ExitStack() as stack:
         pools = [
             stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), django.setup)) for _process in arguments
@@ -68,7 +68,7 @@ def submitting(
 
 
 def submit_by_service(jobs: float, slug: str) -> int:
-    """Submit so many jobs of one tenant in bulks; return how many were accepted."""
+    """Submit so many jobs of one tenant in bulk; return how many were accepted."""
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").get(slug=slug)
     accepted = 0
@@ -80,7 +80,7 @@ def submit_by_service(jobs: float, slug: str) -> int:
 
 
 def submit_by_http(seconds: float, host: str, port: int, requests: Sequence[str], jobs: int) -> int:
-    """Send each request over and over on a connection of its own; return how many jobs were accepted."""
+    """Send each request repeatedly on a connection of its own; return how many jobs were accepted."""
 
     async def send_all() -> int:
         until = time.monotonic() + seconds
@@ -94,7 +94,7 @@ def submit_by_http(seconds: float, host: str, port: int, requests: Sequence[str]
 
 
 async def _send(host: str, port: int, request: bytes, jobs: int, key: bytes, until: float) -> int:
-    """Send the request again whenever it was answered, with a new key each time."""
+    """Send the request again after each response, with a new key each time."""
     reader, writer = await asyncio.open_connection(host, port)
     accepted = 0
     while time.monotonic() < until:
@@ -129,7 +129,7 @@ SINGLE = (
     ("HTTP, one by one, `Prefer: return=minimal`", MINIMAL),
     ("HTTP, one by one, the same with idempotency keys", MINIMAL | NEW_KEY),
 )
-# As deploy/ starts the web server.
+# Like the web server of deploy/.
 WEB_WORKERS, WEB_THREADS = 2, 8
 READY_SECONDS, UNLIMITED = 60.0, 10**9
 _NEWS = "SELECT count(*) FROM scheduling_wake"
@@ -146,7 +146,7 @@ _HTTP = (
 
 
 def measure_submission(folder: Path) -> list[Finding]:
-    """Measure each way alone, with a dispatcher that has no slots to fill and folds the news of submissions."""
+    """Measure each way alone, with a dispatcher without slots that folds the wake-ups of submissions."""
     slugs, tokens = _create_tenants()
     job = {"kind": "sleep", "payload": PAYLOAD}
     with _serving(folder) as (processes, web, port):
@@ -158,7 +158,7 @@ def measure_submission(folder: Path) -> list[Finding]:
             return _measure_way(how, target, words, submit_by_http, arguments, (WARM_UP_SECONDS, SECONDS), web)
 
         findings = [
-            # One process that submits uses one processor, and another in PostgreSQL: it has no target.
+            # One submitting process uses one processor, and another one in PostgreSQL: it has no target.
             _by_service(f"service, bulks of {BULK:,}, one process", None, slugs[:1]),
             _by_service(f"service, bulks of {BULK:,}, 2 processes", SERVICE_TARGET, slugs[:2]),
             by_http("HTTP, bulks of 1,000", BULK_TARGET, "jobs/bulk/", {"jobs": [job] * BULK}, BULK_CONNECTIONS, BULK),
@@ -182,7 +182,7 @@ def _create_tenants() -> tuple[list[str], list[str]]:
 
 
 def _request(port: int, token: str, path: str, body: object, headers: Mapping[str, str]) -> str:
-    """Return a request as it goes over the wire."""
+    """Return a request in its wire format."""
     text = json.dumps(body)
     lines = {"Host": f"{HOST}:{port}", "Authorization": f"Api-Key {token}", "Content-Type": "application/json"}
     lines |= {"Content-Length": str(len(text)), **headers}
@@ -204,7 +204,7 @@ def _measure_way(
     amounts: tuple[float, float],
     web: Popen[bytes] | None = None,
 ) -> Finding:
-    """Return the row of processes that submit together, after a first amount that warms up."""
+    """Return the finding of concurrently submitting processes, after a warm-up."""
     with submitting(submit, arguments) as run:
         run(amounts[0])
         analyse()
@@ -224,7 +224,7 @@ def _measure_way(
 
 @contextmanager
 def _serving(folder: Path) -> Iterator[tuple[Processes, Any, int]]:
-    """Start a dispatcher and the web server; yield them and its port once it answers, and stop them."""
+    """Start a dispatcher and the web server; yield them and the port once it responds, and stop them."""
     processes, port, counters = Processes(folder), free_port(), folder / "web-counters"
     counters.mkdir()
     command = ["gunicorn", f"--bind={HOST}:{port}", f"--workers={WEB_WORKERS}", f"--threads={WEB_THREADS}"]

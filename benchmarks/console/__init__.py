@@ -1,1 +1,1 @@
-"""The console over a million jobs: its first page, lists and pages of rows, and a sample of every address."""
+"""The console benchmark over a million jobs: overview, lists, pages of rows, and a sample of all URLs."""

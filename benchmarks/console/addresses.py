@@ -1,4 +1,4 @@
-"""What the sample of pages requests: every route that answers GET, and every POST that reads."""
+"""The URLs of the sample: every route that answers GET, and every POST that reads."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from workloads.workflows.records.models import NodeRun
 API, CONSOLE = "api/v1/", "admin/"
 # A what-if is answered in 300 ms: two replays of up to 25,000 jobs each.
 WHAT_IF_MS = 300.0
-# The schema is made once for each generated client; a stream stays open, and a wait takes as long as the request
-# says; the rest leads elsewhere, ends a session, or is a page of Django's that nothing links to.
+# The schema is built once for each generated client; a stream stays open, and a long poll takes as long as the request
+# says; the rest redirects, ends a session, or is one of Django's pages that has no link.
 NOT_ASKED = {"schema", "docs", "logout", "view_on_site", "autocomplete", "jobs-stream", "job-stream", "job-wait"}
-# Queries of lists, by the name of the route; each list is requested without a query too.
+# Queries of lists, by the name of the route; each list is also requested without a query.
 _NARROWED = """
 job-list state=discarded state=available state=cancelled kind=document_indexing tag=night tag=absent error=ParseError
 job-list error=absent fair_key=absent created_before={noon} q=-state:completed%20error:ParseError%20age:%3C1d
@@ -50,7 +50,7 @@ retrieval_dataset_search query=words
 NARROWED: defaultdict[str, list[str]] = defaultdict(list)
 for _name, *_queries in map(str.split, _NARROWED.strip().splitlines()):
     NARROWED[_name] += _queries
-# By the first part of a route of the API: the model whose newest row stands for its parameter, and its column.
+# By the first part of a route of the API: the model whose newest row is its parameter, and its column.
 _RESOURCES = """
 jobs:scheduling.job executions:scheduling.execution batches:scheduling.batch bulk-operations:scheduling.bulkoperation
 dead-letters:scheduling.deadletter errors:scheduling.joberror:error_fingerprint schedules:scheduling.schedule
@@ -61,27 +61,27 @@ files:files.uploadedfile workflows:workflow_execution.workflow workflow-runs:wor
 approvals:workflow_execution.approval pipelines:rag_pipeline.pipeline pipeline-runs:rag_pipeline.pipelinerun
 entities:rag_pipeline.pipelineentity webhooks:webhooks.webhook workers:scheduling.worker
 """
-# The key of no row, in a form that every route takes.
+# The key of no row, in a form that every route accepts.
 ABSENT = "00000000-0000-7000-8000-000000000000"
 _PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What is asked for; with a body by POST, as JSON to the API and as a form to the console."""
+    """A request: GET or, with a body, POST, as JSON to the API and as a form to the console."""
 
     path: str
     body: Mapping[str, Any] | None = None
     # Milliseconds; None: the target of all pages.
     budget_ms: float | None = None
-    # An act that leads to its page is answered by a redirection.
+    # An action is answered by a redirect to its page.
     leads_on: bool = False
-    # Done before each asking, untimed.
+    # Called before each request, untimed.
     prepare: Callable[[], None] | None = None
 
 
 class Samples:
-    """Keys of rows of the present scope: the newest, and where it matters one with a past."""
+    """Keys of rows of the current scope: the newest, and for jobs also one with a log."""
 
     def __init__(self) -> None:
         rows = (each.split(":") for each in _RESOURCES.split())
@@ -96,7 +96,7 @@ class Samples:
             "kinds": ["noop"],
             "job-kinds": ["noop"],
         }
-        # By the name of a route of the console that is no model's, or wants another model's row.
+        # By the name of a route of the console that belongs to no model, or needs another model's row.
         self.by_name = {
             "error_occurrences": found["errors"],
             "app_list": ["scheduling"],
@@ -119,13 +119,13 @@ def _newest(model: Any, column: str = "pk") -> list[Any]:
 
 
 def end_tenant_runs() -> None:
-    """End the open runs, so that the next request makes one."""
+    """End the open runs, so that the next request starts one."""
     with all_tenants():
         TenantUpkeepRun.objects.filter(finished_at=None).update(outcome=TenantUpkeepRun.Outcome.OK, finished_at=Now())
 
 
 def api_addresses() -> Iterator[Address]:
-    """Every GET of the API, and the POSTs that read."""
+    """Yield every GET of the API, and the POSTs that read."""
     samples = Samples()
     for route, pattern in _routes(API):
         actions = getattr(pattern.callback, "actions", None)
@@ -146,12 +146,12 @@ def api_addresses() -> Iterator[Address]:
 
 
 def console_addresses() -> Iterator[Address]:
-    """Every page of the console, and the parts of pages that are asked for by POST."""
+    """Yield every page of the console, and the page fragments that are requested by POST."""
     samples = Samples()
     models = {model._meta.label_lower.replace(".", "_"): model for model in console_site._registry}  # noqa: SLF001
     rows = {f"{name}_": _newest(model) for name, model in models.items()}
     for route, pattern in _routes(CONSOLE):
-        # Django's own redirects and its catch-all have no name; what acts on a row is no page.
+        # Django's own redirects and its catch-all have no name; actions on a row are no pages.
         if pattern.name is None or pattern.name in NOT_ASKED or re.search(r"_(act|delete|history|run)$", pattern.name):
             continue
         owner = max((name for name in rows if pattern.name.startswith(name)), key=len, default="")
@@ -167,7 +167,7 @@ def console_addresses() -> Iterator[Address]:
 
 
 def _routes(prefix: str, patterns: Any = None, before: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Each route below the prefix, with its parameters as <name>."""
+    """Yield each route below the prefix, with its parameters as <name>."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         route = before + str(pattern.pattern).lstrip("^")
         if isinstance(pattern, URLResolver):
@@ -177,10 +177,10 @@ def _routes(prefix: str, patterns: Any = None, before: str = "") -> Iterator[tup
 
 
 def _fill(route: str, name: str, values: Sequence[Any], samples: Samples) -> Iterator[Address]:
-    """The addresses of a route. A parameter without a row is asked for all the same, and answered 404."""
+    """Yield the URLs of a route. A parameter without a row is requested all the same, and answered 404."""
     if not _PARAMETER.search(route):
         values = [""]
-    # Definitions have versions by number, of which there is a first.
+    # Definitions have versions by number, and the first one exists.
     route = route.replace("versions/<number>/", "versions/1/")
     if "<node_run_id>" in route:
         route = route.replace("<node_run_id>", str(samples.node_run))

@@ -1,4 +1,4 @@
-"""The console over a million jobs, while jobs are written and the platform works; then a sample of every page.
+"""The console benchmark over a million jobs, while jobs are written and run; then a sample of every page.
 
 To add a row, write a function that returns its `Finding` and name it in `ROWS`.
 """
@@ -35,7 +35,7 @@ from tenants.context import acting_as, all_tenants, command_actor
 
 ROUNDS, WARM_UP = 30, 3
 JOBS_A_SECOND = 200
-# Waiting jobs of these kinds stay, as a backlog does; the others run before anything is measured.
+# Waiting jobs of these kinds stay as a backlog; the others run before the measurement.
 PAUSED_KINDS, REST_SECONDS = ("sleep", "document_indexing"), 300.0
 ATTEMPTS, STATEMENTS, KIBIBYTES = 50, 12, 150
 JOB_TABLES = re.compile(r"scheduling_(job\w*|execution\w*|deadletter|charge|batch\w*)\b", re.IGNORECASE)
@@ -56,7 +56,7 @@ FROM scheduling_job j CROSS JOIN generate_series(2, %(attempts)s) AS n WHERE j.i
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """A client of the platform's staff, the job with many attempts, and the port of the web server beside it."""
+    """A client of platform staff, the job with many attempts, and the port of the web server beside it."""
 
     client: Client
     busy_job: Job
@@ -90,7 +90,7 @@ def measure_console(folder: Path) -> list[Finding]:
         for kind in PAUSED_KINDS:
             pause_kind(kind=kind, reason="benchmark")
     with running_platform(folder / "console.log") as platform, writing(JOBS_A_SECOND, slugs) as read_rate:
-        # What may run has run and the paused jobs are held: then as many are ready as are written.
+        # All jobs that may run have run and the paused ones are held: then as many are ready as are written.
         rests = lambda: count_waiting() <= JOBS_A_SECOND  # noqa: E731
         wait_on_platform(platform, rests, within=REST_SECONDS, what="the backlog rests")
         desk = Desk(client, busy_job, int(platform.address.rpartition(":")[2]))
@@ -112,7 +112,7 @@ def _try_often() -> Job:
 
 
 def overview_rows(desk: Desk) -> Sequence[Finding]:
-    """Measure the first page: its duration, its statements and its size."""
+    """Measure the overview: its duration, its statements and its size."""
     p95 = desk.p95("/admin/")
     with CaptureQueriesContext(connection) as queries:
         answer = desk.client.get("/admin/")
@@ -132,7 +132,7 @@ def overview_rows(desk: Desk) -> Sequence[Finding]:
 
 
 def fragment_rows(desk: Desk) -> Sequence[Finding]:
-    """Measure the parts of the first page that tabs poll: by many viewers, and what drawing one takes."""
+    """Measure the polled fragments of the overview: with many viewers, and the time to render one."""
     polled = measure_viewers(desk.port)
     with override_settings(JOBS_PLATFORM=settings.JOBS_PLATFORM | {"CONFIGURATION_CACHE_SECONDS": 0}):
         drawn = [(path, desk.p95(f"/admin/{path}")) for path in BOUND]

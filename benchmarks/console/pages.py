@@ -1,4 +1,4 @@
-"""Tabs that poll the first page's parts, and a sample of every page of the console and every GET of the API."""
+"""Tabs that poll the overview's fragments, and a sample of every page of the console and every GET of the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tenants.context import all_tenants, tenant_context
 from tenants.models import Role, Tenant
 
 VIEWERS, SECONDS, WARM_UP_SECONDS = 300, 60.0, 10.0
-# The parts with the seconds between two requests, as in templates/admin/index.html.
+# The fragments with the seconds between two requests, as in templates/admin/index.html.
 BOUND, KINDS = ("overview/", "overview/shares/"), "overview/kinds/"
 INTERVALS = {BOUND[0]: 5.0, BOUND[1]: 10.0, KINDS: 60.0}
 POLL_MS, CONNECTIONS = 25.0, 20
@@ -37,7 +37,7 @@ _CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_da
 
 @dataclass(slots=True)
 class Tabs:
-    """The viewers' tabs: the duration of each poll in milliseconds by part, statuses, and PostgreSQL's connections."""
+    """The viewers' tabs: the duration of each poll in milliseconds by fragment, statuses, and database connections."""
 
     port: int
     took: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -46,7 +46,7 @@ class Tabs:
     begins_at: float = 0.0
 
     async def poll(self, cookies: Sequence[str]) -> None:
-        """Poll all parts in all tabs for a while, at phases that are spread evenly."""
+        """Poll all fragments in all tabs for a while, at evenly spread phases."""
         self.begins_at = time.monotonic() + WARM_UP_SECONDS
         until = self.begins_at + SECONDS
         tabs = [
@@ -68,7 +68,7 @@ class Tabs:
             due = max(due + interval, time.monotonic())
 
     async def _get(self, path: str, cookie: str, tag: str) -> tuple[int, str]:
-        """Return the status and the ETag of a response that was read whole."""
+        """Return the status and the ETag of a completely read response."""
         reader, writer = await asyncio.open_connection(HOST, self.port)
         lines = [f"GET /admin/{path} HTTP/1.1", "Host: localhost", f"Cookie: {cookie}", "HX-Request: true"]
         lines += [f"If-None-Match: {tag}"] if tag else []
@@ -85,7 +85,7 @@ class Tabs:
 
 
 def measure_viewers(port: int) -> list[Finding]:
-    """Let the viewers poll the web server on this port. Raise MeasureFailedError on any status but 200 and 304."""
+    """Poll the web server on this port with all viewers. Raise `MeasureFailedError` for any status but 200 and 304."""
     cookies = [_log_in(number) for number in range(VIEWERS)]
     before, tabs = ask(_CONNECTIONS), Tabs(port)
     asyncio.run(tabs.poll(cookies))
@@ -117,21 +117,21 @@ def _log_in(number: int) -> str:
     return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
 
 
-# An address whose rounds take longer together than some seconds is requested at least so many times.
+# A URL whose rounds take longer together than some seconds is requested at least so many times.
 ROUNDS, WARM_UP, ADDRESS_SECONDS, LEAST_ROUNDS = 10, 1, 5.0, 3
-# The slowest addresses are listed below the table.
+# The slowest URLs are listed below the table.
 TARGET_MS, LISTED = 150.0, 10
 METRICS_TOKEN = "volume"  # noqa: S105 - of this run's own process
-# 286: the body of a job that has ended, which stops its polling.
+# 286: the body of an ended job, which stops its polling.
 OK, SEE_OTHER = frozenset({200, 201, 286}), 302
-# Rights that are missing, a tenant that platform staff have to name, POST only, a redirection to another page. Any
-# other status is a fault of the server or of the list of addresses.
+# Missing permissions, a tenant that platform staff must name, POST only, a redirect to another page. Any other status
+# is an error of the server or of the list of URLs.
 REFUSED = frozenset({302, 400, 403, 405})
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The duration of each request of an address in milliseconds, and the status of the last response."""
+    """The duration of each request of a URL in milliseconds, and the status of the last response."""
 
     address: Address
     status: int
@@ -151,18 +151,18 @@ class Timing:
 
     @property
     def words(self) -> str:
-        """The address without keys, and its p95."""
+        """Return the URL without keys, and its p95."""
         return f"`{_label(self.address)}` {self.p95:.0f} ms"
 
 
 def take_sample(tenant: Tenant) -> list[Finding]:
-    """Request all addresses; the database must be filled, and the tenant have the most rows."""
+    """Request all URLs; the database must be filled, and the tenant have the most rows."""
     settings.JOBS_PLATFORM = settings.JOBS_PLATFORM | {"METRICS_TOKEN": METRICS_TOKEN}
     return judge([_time(client, address) for client, address in _requests(tenant)])
 
 
 def judge(timings: Sequence[Timing]) -> list[Finding]:
-    """Return the rows of the sample."""
+    """Return the findings of the sample."""
     answered = sorted((one for one in timings if one.is_answered), key=lambda one: one.p95, reverse=True)
     slow = [one for one in answered if one.is_slow]
     faults = sorted({f"{_label(one.address)} ({one.status})" for one in timings if one.status not in OK | REFUSED})
@@ -211,7 +211,7 @@ def _time(client: Client, address: Address) -> Timing:
 
 
 def _requests(tenant: Tenant) -> Iterator[tuple[Client, Address]]:
-    """The API by key and by staff, the console as an owner and as staff, and the probes by their token."""
+    """Yield the requests: the API by key and by staff, the console as owner and as staff, the probes by their token."""
     owner = get_user_model().objects.create_user("volume-owner", is_staff=True)
     add_member(tenant=tenant, user=owner, role=Role.OWNER)
     staff = get_user_model().objects.create_superuser("volume-staff")
@@ -228,7 +228,7 @@ def _requests(tenant: Tenant) -> Iterator[tuple[Client, Address]]:
         of_staff = list(console_addresses())
     for address in of_api:
         yield keys, address
-        # Requests with a body are about the tenant that is named.
+        # Requests with a body apply to the named tenant.
         yield staffs if address.body is None else named, address
     yield from ((owners, address) for address in of_members)
     yield from ((staffs, address) for address in of_staff)

@@ -1,6 +1,6 @@
-"""An installation at work: a million jobs of two hundred tenants with their history, and what surrounds them.
+"""The rows of a busy installation: a million jobs of two hundred tenants with their history, and related rows.
 
-One tenant has three tenths of everything. Most jobs have ended, all within the last day.
+One tenant has three tenths of all rows. Most jobs have ended, all within the last day.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ SELECT uuidv7(), t.id, 'nightly ' || n, 'noop', '{}', 0, '', '{night}', '', '30 
 FROM tenants_tenant t
 CROSS JOIN LATERAL generate_series(1, CASE t.id WHEN %(busiest)s THEN %(schedules)s ELSE %(others)s END) AS n
 """
-# The jobs that carry the tag of the schedules are theirs.
+# The jobs with the tag of the schedules are theirs.
 _FIRES = """
 WITH schedule AS (
     SELECT id, tenant_id, row_number() OVER w - 1 AS place, count(*) OVER (PARTITION BY tenant_id) AS of_tenant
@@ -163,7 +163,7 @@ FROM webhooks_webhook w CROSS JOIN generate_series(1, %(deliveries)s) AS n
 
 
 def surround(busiest: Tenant) -> None:
-    """Insert everything, most of it for the busiest tenant; its jobs exist already."""
+    """Insert all related rows, most for the busiest tenant; its jobs exist already."""
     parameters: dict[str, Any] = {**COUNTS, "busiest": busiest.pk, "dimensions": DIMENSIONS}
     parameters["names"] = [task.name for task in registry.tasks()]
     with tenant_context(busiest):
@@ -186,7 +186,8 @@ def _example(name: str) -> Mapping[str, Any]:
 
 
 JOBS, WAITING_SHARE = 1_000_000, 0.04
-# The busiest tenant stands so often in the list of all, whose length is then a prime: nothing depends on the tenant.
+# The busiest tenant is repeated so often in the list of tenants that its length is a prime: no column correlates with
+# the tenant.
 TENANTS, BUSIEST_TIMES = 200, 84
 KINDS = ("noop", "sleep", "document_indexing")
 AUDIT_ENTRIES, FOLD_ROWS, SEAL_SECONDS = 300_000, 50_000, 10.0
@@ -211,20 +212,20 @@ INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, lev
 SELECT uuidv7(started_at - now()), tenant_id, job_id, id, 1, 20, 'It was read, and understood.', '{}', started_at
 FROM scheduling_execution
 """
-# What settlement leaves for the rollups; the platform's own code folds it.
+# Rows that settlement leaves for the rollups; the platform's own code folds them.
 _TALLIES = """
 INSERT INTO scheduling_tally (tenant_id, queue_id, kind, outcome, is_dead, wait_us, started_at, measured_us, ended_at)
 SELECT tenant_id, queue_id, kind, outcome, outcome = 'failed', 1000000, started_at, measured_us, ended_at
 FROM scheduling_execution
 """
-# What a dispatcher has written down of the fifty greatest entitlements, a minute at a time.
+# Rows that a dispatcher writes about the fifty greatest entitlements, one minute each.
 _SHARES = """
 INSERT INTO scheduling_share_minute (tenant_id, minute, queue_id, entitled_us, backlogged_us, lag_us)
 SELECT (%(tenants)s::uuid[])[t], date_trunc('minute', now()) - make_interval(mins => m),
     (%(queues)s::bigint[])[1 + t %% cardinality(%(queues)s::bigint[])], 60000000, 60000000, 1000
 FROM generate_series(1, 50) AS t CROSS JOIN generate_series(0, 1440) AS m
 """
-# How queues, pools and tenants stood in the hour before this one.
+# Gauges of queues, pools and tenants in the hour before.
 _EARLIER = """
 INSERT INTO <table> (<columns>, minute, sampled_at)
 SELECT <columns>, minute - make_interval(mins => m), sampled_at - make_interval(mins => m)
@@ -250,7 +251,7 @@ FROM (
 
 
 def fill(*, jobs: int = JOBS) -> Tenant:
-    """Insert everything; return the busiest tenant."""
+    """Insert all rows; return the busiest tenant."""
     plans = list(Plan.objects.values_list("slug", flat=True))
     tenants = [create_tenant(slug=f"volume-{number}", plan=plans[number % len(plans)]) for number in range(TENANTS)]
     ids = [tenant.pk for tenant in tenants]
@@ -262,7 +263,7 @@ def fill(*, jobs: int = JOBS) -> Tenant:
     for queue in queues:
         for kind in KINDS:
             fill_backlog(weighted, waiting // len(queues) // len(KINDS), kind=kind, payload=PAYLOAD, queue=queue)
-    # Without a slot a tick only folds what was submitted.
+    # Without a slot a tick only folds submissions.
     for pool in WorkerPool.objects.all():
         while run_tick(pool.pk).has_more:
             pass

@@ -1,1 +1,1 @@
-"""The table of the fair scheduler's targets, measured on the real platform and simulated beside it."""
+"""The fairness benchmark: the scheduler's targets, measured on the real platform and simulated."""

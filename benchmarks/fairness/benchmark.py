@@ -1,4 +1,4 @@
-"""The fair scheduler's targets, measured on the real platform and simulated beside it; here the tenants' shares."""
+"""The fairness benchmark: the scheduler's targets, measured and simulated. This module measures the tenants' shares."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from tenants.models import Tenant
 SLOTS, SEED, PART_SECONDS, BULK = 2, 20_261_124, 240.0, 1_000
 UNITS, UNIT_SECONDS, JAIN_DISPATCHES, JAIN_TARGET = (1, 2, 5, 10), 0.02, 1_000, 0.999
 WEIGHTS, HEAVY_DISPATCHES, SHARE_TARGET = (1, 2, 4, 8), 2_000, 0.03
-# Pareto with this least cost and exponent, cut at the greatest: the scheduler cannot predict them.
+# Pareto with this minimum and exponent, cut at the maximum: the scheduler cannot predict them.
 LEAST_SECONDS, ALPHA, MOST_SECONDS = 0.02, 1.5, 0.4
 KEYS, KEY_SECONDS, KEY_DISPATCHES, KEY_TARGET = 20, 0.05, 800, 0.02
-# Lengths of jobs, and how many of them: what is lost at each end and start is the same whatever the length.
+# Lengths of jobs, and how many of them: the loss at each end and start is independent of the length.
 BUSY, BUSY_TARGET = ((0.1, 300), (1.0, 40), (5.0, 14)), 0.99
-# Below, an end and the next start, two transactions that wait for the disk, are more than a hundredth of the job.
+# For shorter jobs the two transactions from an end to the next start, which wait for the disk, take more than a
+# hundredth of the job.
 BUSY_FROM_SECONDS = 1.0
 
 
 def measure_jain(folder: Path) -> list[Finding]:
-    """Measure equal weights with unequal jobs: time is shared equally, and not jobs."""
+    """Measure equal weights with unequal jobs: time is shared equally, not the number of jobs."""
     # Of 18 dispatches in fair order the tenants have 10, 5, 2 and 1.
     backlogs = [[(UNIT_SECONDS * unit, "")] * (JAIN_DISPATCHES * 10 // (unit * 18) + 100) for unit in UNITS]
     return [
@@ -51,7 +52,7 @@ def measure_jain(folder: Path) -> list[Finding]:
 
 
 def measure_weights(folder: Path) -> list[Finding]:
-    """Measure the weights 1:2:4:8 with costs that are not known before."""
+    """Measure the weights 1:2:4:8 with costs that are not known in advance."""
     chance = random.Random(SEED)  # noqa: S311 - durations, not secrets
     backlogs = [
         [
@@ -74,7 +75,7 @@ def measure_weights(folder: Path) -> list[Finding]:
 
 
 def measure_sub_keys(folder: Path) -> list[Finding]:
-    """Measure what a tenant gains by splitting its work over many keys."""
+    """Measure a tenant's gain from splitting its work over many keys."""
     plain = [(KEY_SECONDS, "")] * KEY_DISPATCHES
     keyed = [(KEY_SECONDS, f"user-{number % KEYS}") for number in range(KEY_DISPATCHES)]
     used = _serve(folder, [1, 1], [plain, keyed], KEY_DISPATCHES)
@@ -89,7 +90,7 @@ def measure_sub_keys(folder: Path) -> list[Finding]:
 
 
 def measure_busy(folder: Path) -> list[Finding]:
-    """Measure how much of the slots is used while there are jobs for all of them, at three lengths of jobs."""
+    """Measure the used fraction of the slots while there are jobs for all of them, at three lengths of jobs."""
     return [_measure_busy(folder, seconds, jobs) for seconds, jobs in BUSY]
 
 
@@ -109,7 +110,7 @@ def _serve(
     folder: Path, weights: Sequence[int], backlogs: Sequence[Sequence[tuple[float, str]]], dispatches: int
 ) -> list[int]:
     """Return each tenant's measured µs of the first dispatches."""
-    # What is in flight has not ended: a few more than counted make the first by dispatch complete.
+    # Jobs in flight have not ended: a few more than counted make the first by dispatch complete.
     ids = _run(folder, weights, backlogs, dispatches + 4 * SLOTS)
     used = dict.fromkeys(ids, 0)
     for execution in read_executions(ids)[:dispatches]:
@@ -140,7 +141,7 @@ def _submit(tenant: Tenant, backlog: Sequence[tuple[float, str]]) -> None:
 
 
 def _busy(ids: Sequence[UUID]) -> float:
-    """Return the part of the slots in use from the first start to the last dispatch, while there was more to do."""
+    """Return the used fraction of the slots from the first start to the last dispatch, while more jobs waited."""
     with all_tenants():
         ended = Execution.objects.filter(tenant_id__in=ids, started_at__isnull=False)
         window = ended.aggregate(first=Min("started_at"), last=Max("dispatched_at"))

@@ -1,4 +1,4 @@
-"""How soon each kind of change holds for jobs that wait already."""
+"""The time until each kind of change applies to jobs that already wait."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SLOTS, JOB_SECONDS, KIND = 4, 0.1, "sleep"
 BACKLOG, OTHER_QUEUE, OTHER_BACKLOG = 100_000, "pipeline", 20_000
 ROUNDS, TARGET_SECONDS, EFFECT_SECONDS, MOVE_SECONDS = 3, 1.0, 30.0, 90.0
 OTHER_EDITION = "community"
-# A slot is empty for a moment between two jobs, so "no more than" counts where so many looks in a row say so.
+# A slot is empty for a moment between two jobs, so a "no more than" counts only after so many polls in a row.
 STEADY_LOOKS = 3
 WARM_UP_JOBS, WHY = 60, "benchmark"
 _OF_TENANT = "FROM scheduling_execution_live WHERE tenant_id = %s"
@@ -43,7 +43,7 @@ _REROUTING = "SELECT count(*) FROM scheduling_bulk_operation WHERE operation = '
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """What is done, and what is seen once it holds; `is_seen` gets the time of its commit."""
+    """A change and the condition that shows its effect; `is_seen` takes the time of its commit."""
 
     name: str
     act: Callable[[], object]
@@ -52,7 +52,7 @@ class _Change:
 
 
 def measure_changes(folder: Path) -> list[Finding]:
-    """Measure each change some times, and the other edition once, with 220,000 jobs waiting in three tenants."""
+    """Measure each change several times, and the other edition once, with 220,000 jobs waiting in three tenants."""
     one, other, third = create_tenants([1, 1, 1])
     payload = {"seconds": JOB_SECONDS}
     fill_backlog([one.pk, other.pk], 2 * BACKLOG, kind=KIND, payload=payload)
@@ -60,7 +60,7 @@ def measure_changes(folder: Path) -> list[Finding]:
     analyse()
     took: dict[str, list[float]] = defaultdict(list)
     with _restoring(), serving(folder, slots=SLOTS) as processes, acting_as(ACTOR):
-        # Until the costs of the first jobs are known, a tenant's next turn may be seconds away.
+        # Until the costs of the first jobs are known, a tenant may be served only seconds later.
         processes.wait_until(lambda: count_ended() >= WARM_UP_JOBS, within=EFFECT_SECONDS, what="jobs run")
         with Meter(processes, slots=SLOTS) as meter:
             for change in _changes(one, other):
@@ -83,9 +83,9 @@ def _finding(name: str, seconds: float, words: str, note: str = "") -> Finding:
 
 
 def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
-    """Yield all but the edition, one by one, because each begins with what the one before left.
+    """Yield all changes but the edition, one by one, because each starts from the state that the one before left.
 
-    The strategies come last: after a time in order of arrival a tenant that had more than its share waits for its turn.
+    The strategies come last: after a time in order of arrival, a tenant that had more than its share must wait.
     """
     for number in range(ROUNDS):
         yield from _changes_of_weights(tenant, number)
@@ -96,7 +96,7 @@ def _changes(tenant: Tenant, other: Tenant) -> Iterator[_Change]:
 
 
 def _changes_of_weights(tenant: Tenant, number: int) -> Iterator[_Change]:
-    """Yield those of a tenant, its plan, a queue, and a tier's row, which goes before the queue's own."""
+    """Yield the weights of a tenant, its plan, a queue, and a tier's row, which takes precedence over the queue's."""
     plan, cloud = Plan.objects.get(slug=PLAN), CFSPlan.objects.get(is_active=True)
     factor, weight, of_queue = 7 - number, plan.weight + 1, 8 + number
     queue = Queue.objects.get(name=OTHER_QUEUE)
@@ -155,7 +155,7 @@ def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
 
     yield _Change("reserved slots (up)", update("reserved_slots", SLOTS), decides(_RESERVED))
     yield _Change("reserved slots (down)", update("reserved_slots", 0), decides(f"NOT {_RESERVED}"))
-    # The favoured tenant is further on in its backlog by now, so in order of arrival it is the other one's turn.
+    # The favoured tenant is further on in its backlog by now, so in order of arrival the other one is next.
     yield _Change(
         f"strategy (to `{CFSPlan.Strategy.NOP}`)",
         update("strategy", str(CFSPlan.Strategy.NOP)),
@@ -170,7 +170,7 @@ def _changes_of_order(favoured: Tenant, other: Tenant) -> Iterator[_Change]:
 
 
 def _activation(tenant: Tenant) -> _Change:
-    """Return the change to the other edition, which has another queue for the tier, so what waits moves there."""
+    """Return the change to the other edition, which moves the tier's waiting jobs to another queue."""
     plan = CFSPlan.objects.get(name=OTHER_EDITION)
     queue = plan.tiers.get(tier=tenant.plan.tier).queue
     return _Change(
@@ -181,7 +181,7 @@ def _activation(tenant: Tenant) -> _Change:
 
 
 def _wait_moved(processes: Processes) -> str:
-    """Return how long the whole backlog took, in words."""
+    """Return how long the whole backlog took to move, as a text."""
     deadline = time.monotonic() + MOVE_SECONDS
     while time.monotonic() < deadline:
         processes.require_alive()
@@ -195,7 +195,7 @@ def _wait_moved(processes: Processes) -> str:
 
 
 def _time(processes: Processes, change: _Change) -> float:
-    """Return seconds from the commit to the first of the looks at which it holds."""
+    """Return the seconds from the commit to the first of the polls at which the change applies."""
     change.act()
     committed_at, since = time.time(), read_moment()
     while True:
@@ -219,7 +219,7 @@ def _tiers(plan: CFSPlan, weight: int) -> list[TierRow]:
 
 @contextmanager
 def _restoring() -> Iterator[None]:
-    """Leave the plans and queues as they were found, and nothing that is still to be moved."""
+    """Restore plans and queues afterwards, with no rerouting left open."""
     weight, queue = Plan.objects.get(slug=PLAN).weight, Queue.objects.get(name=OTHER_QUEUE)
     plan = CFSPlan.objects.get(is_active=True)
     fields = {"strategy": plan.strategy, "reserved_slots": plan.reserved_slots}

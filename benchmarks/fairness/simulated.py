@@ -26,7 +26,7 @@ Measures = Mapping[Policy, PolicyMeasure]
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRow:
-    """One row: the number, how it is written, and whether the target is met."""
+    """A row: the value, its text, and whether the target is met."""
 
     value: float
     text: str
@@ -41,7 +41,7 @@ class _Row:
     target: str
     is_met: Callable[[float], bool]
     policies: Sequence[Policy] = (Policy.CFS,)
-    # The file if it has another name, and the number of jobs of its backlog if it is another.
+    # The file if its name differs from the row's, and the number of jobs of its backlog.
     file: str = ""
     backlog: int = 1_000
 
@@ -56,7 +56,7 @@ def _wait(name: str, part: str, policy: Policy = Policy.CFS) -> Callable[[Measur
 
 
 def _key_gain(found: Measures) -> float:
-    """Return what the tenant with keys has more than half of the time of both."""
+    """Return by how much the time of the tenant with keys exceeds half of both tenants' time."""
     seconds = {tenant.name: tenant.worker_seconds for tenant in found[Policy.CFS].tenants}
     return 2 * seconds["with-keys"] / (seconds["with-keys"] + seconds["plain"]) - 1
 
@@ -137,7 +137,7 @@ def measure_row(name: str) -> SimulatedRow:
 
 
 def main() -> int:
-    """Print every row, most of half a minute for two of them; return 0 only if every target is met."""
+    """Print every row, two of which take most of half a minute; return 0 only if every target is met."""
     rows = {name: measure_row(name) for name in NAMES}
     width = max(len(name) for name in rows)
     for name, row in rows.items():

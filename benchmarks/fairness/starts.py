@@ -1,4 +1,4 @@
-"""How soon a job starts: on an idle platform, behind floods, and after its dispatcher or worker was taken away."""
+"""The time until a job starts: on an idle platform, behind floods, and after the loss of a dispatcher or worker."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from tenants.models import Tenant
 SLOTS, WARM_UP, PAUSE = 2, 10, (0.1, 0.2)
 IDLE_JOBS, IDLE_DISPATCHERS, IDLE_TARGET_MS = 150, (1, 2, 5), 25.0
 BACKLOGS, NOISY_SECONDS, QUIET_JOBS, QUIET_PAUSE = (1_000, 100_000, 1_000_000), 0.2, 200, (0.15, 0.35)
-# After so many of the quiet tenant's jobs as many of the noisy one's are added as the slots have done meanwhile.
+# After so many of the quiet tenant's jobs, as many of the noisy one's are added as the slots have done meanwhile.
 REFILL_EVERY, REFILL_JOBS = 20, 60
-# One slot release, the job that is longest in front of it, and what the platform may add.
+# One slot release, that is the longest job in front, and the platform's own time.
 QUIET_TARGET_MS = NOISY_SECONDS * 1e3 + 50
-# "The same" for a 99th percentile of 200 waits, of which each is anything up to a whole slot release.
+# "The same" for a 99th percentile of 200 waits, each of which is up to a whole slot release.
 SAME_TARGET = 1.25
 TAKEOVER_SECONDS, TAKEOVERS, KILL_SECONDS, KILLS = 2.5, 3, 15.0, 3
 # Long enough to be running when its worker is killed, and short enough to wait for afterwards.
@@ -88,7 +88,7 @@ def measure_quiet_tenant(folder: Path) -> list[Finding]:
 
 
 def _behind(folder: Path, jobs: int) -> tuple[float, float, str]:
-    """Return the quiet tenant's p50 and p99 in milliseconds, and what was metered."""
+    """Return the quiet tenant's p50 and p99 in milliseconds, and the meter's text."""
     clear_platform()
     noisy, quiet = create_tenants([1, 1])
     _flood(noisy, jobs)
@@ -132,7 +132,7 @@ def measure_takeover(folder: Path) -> list[Finding]:
 
 
 def _take_over(processes: Processes, tenant: Tenant) -> float:
-    """Return seconds from the stop to the start. The other dispatcher is stopped until the first surely leads."""
+    """Return seconds from the stop to the start. The other dispatcher is stopped until the first one surely leads."""
     leader, other = processes.dispatchers
     other.send_signal(signal.SIGSTOP)
     is_stopped = False
@@ -156,7 +156,7 @@ def _is_tick_blocked() -> bool:
 
 
 def measure_killed(folder: Path) -> list[Finding]:
-    """Kill a worker, parent and children at once, while it runs a job; measure the time until another runs that."""
+    """Kill a worker, parent and children at once, while it runs a job; measure the time until another runs the job."""
     (tenant,) = create_tenants([1])
     times = []
     with serving(folder, slots=SLOTS, workers=2) as processes, Meter(processes, slots=2 * SLOTS) as meter:

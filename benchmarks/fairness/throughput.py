@@ -1,4 +1,4 @@
-"""No-op jobs per second, fair, merged and beside bare Celery, and the cost of one tick at all sizes."""
+"""No-op jobs per second, fair, merged and compared with bare Celery, and the cost of one tick at all sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tenants.context import acting_as, all_tenants
 SLOTS = 2
 ACTIVE_TENANTS, JOBS_EACH = 10_000, 16
 FAIR, FIFO = CFSPlan.Strategy.TIME_SLICE, CFSPlan.Strategy.NOP
-# In turns, so that whatever else changes meanwhile meets both.
+# Alternating, so that other changes on the machine affect both.
 TURNS, TURN_SECONDS, THROUGHPUT_TARGET = (FAIR, FIFO, FIFO, FAIR), 14.0, 0.9
 FEW_TENANTS, MERGED_JOBS, MERGED_SECONDS, MERGED_TARGET = 100, 220_000, 12.0, 5_000
 ALONE_JOBS = 30_000
@@ -72,7 +72,7 @@ def _against_fifo(folder: Path, *, are_alone: bool) -> Finding:
 
 
 def _take_turns(folder: Path, *, are_alone: bool) -> list[tuple[str, float, str]]:
-    """Return the strategy of each turn, its rate, and what was metered."""
+    """Return the strategy of each turn, its rate, and the meter's text."""
     clear_platform()
     tenants = add_tenants(ACTIVE_TENANTS, estimate_us=NOOP_US)
     fill_backlog(tenants, ACTIVE_TENANTS, payload={}, travels_alone=are_alone)
@@ -82,7 +82,7 @@ def _take_turns(folder: Path, *, are_alone: bool) -> list[tuple[str, float, str]
 
 
 def _take_turn(processes: Processes, tenants: Sequence[UUID], strategy: str, *, are_alone: bool) -> tuple[float, str]:
-    """Fill up while nothing runs, set the strategy, and count what ends."""
+    """Fill up while nothing runs, set the strategy, and return the rate and the meter's text."""
     queue = Queue.objects.get(name=QUEUE)
     pause_queue(queue=queue, reason="benchmark")
     wait_drained(processes)
@@ -116,7 +116,7 @@ def _merged(folder: Path, tenants: int) -> Finding:
         f"{SLOTS} slots, `noop` jobs with events, ledger, executions and tallies; PostgreSQL, Valkey, dispatcher and "
         f"worker on this machine; over {MERGED_SECONDS:.0f} s; measured meanwhile: {metered}; {_NO_OVERHEAD}"
     )
-    # Of so many that each tick serves other tenants, what is promised is a ratio, to the order of arrival.
+    # With so many tenants that each tick serves others, the promise is a ratio to the order of arrival.
     if tenants > FEW_TENANTS:
         return shown(what, f"{rate:,.0f}", words)
     simulated = measure_row("small_jobs_100_tenants").text
@@ -124,10 +124,10 @@ def _merged(folder: Path, tenants: int) -> Finding:
 
 
 def measure_bare_celery(folder: Path) -> list[Finding]:
-    """Measure turns from a backlog that waits already, each alone on the machine, before and after bare Celery.
+    """Measure turns from an existing backlog, each alone on the machine, before and after bare Celery.
 
-    In one kind of turns jobs travel as they are: one at a time while slots are free, more together as load grows. In
-    the other all travel alone.
+    In one kind of turn jobs are merged normally: one a message while slots are free, more together as load grows. In
+    the other each job has its own message.
     """
     alone, words_alone = _drain(folder, are_alone=True)
     together, words_together = _drain(folder)
@@ -165,7 +165,7 @@ def _beside_celery(rates: Sequence[float], metered: str) -> str:
 
 
 def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False) -> tuple[float, str]:
-    """Return the jobs per second from a backlog of equal tenants, and what was metered."""
+    """Return the jobs per second from a backlog of equal tenants, and the meter's text."""
     jobs = ALONE_JOBS if are_alone else MERGED_JOBS
     return drain_backlog(folder, jobs, MERGED_SECONDS, slots=SLOTS, tenants=tenants, travels_alone=are_alone)
 
@@ -173,7 +173,7 @@ def _drain(folder: Path, *, tenants: int = FEW_TENANTS, are_alone: bool = False)
 TICKS, TICK_WARM_UP, TICK_TARGET = 15, 2, 2.0
 # Jobs of a measured tick: as many slots are free, each for a job of its own.
 JOBS = 500
-# Tenants that have jobs waiting, others beside them that have none, and the jobs that wait in all.
+# Tenants with waiting jobs, other tenants without any, and all waiting jobs.
 Size = tuple[int, int, int]
 FEW: Size = (10, 0, 10_000)
 MANY: Size = (1_000, 0, 10_000)
@@ -182,7 +182,7 @@ SIZES = ((500, 0, 1_000), MANY, (1_000, 99_000, 10_000), (1_000, 0, 1_000_000), 
 
 
 def measure_ticks(folder: Path) -> list[Finding]:
-    """Measure one tick of 500 jobs at each size, in this process; the hints go nowhere."""
+    """Measure one tick of 500 jobs at each size, in this process; the hints are not published."""
     del folder
     took = {size: _time_ticks(size) for size in (FEW, *SIZES)}
     return [
@@ -207,7 +207,10 @@ def _compare(what: str, took: dict[Size, float], sizes: Sequence[Size]) -> Findi
 
 
 def _compare_few(took: dict[Size, float]) -> Finding:
-    """Few tenants have fewer rows to write, so that their tick is the cheaper one; only the other way is a fault."""
+    """Return the comparison of 10 and 1,000 tenants.
+
+    Fewer tenants have fewer rows to write, so their tick should be cheaper; only the opposite is a fault.
+    """
     return at_most(
         f"cost of one tick of {JOBS} jobs, 10 tenants against 1,000",
         *(took[FEW] / took[MANY], 1.0, ".2f×"),
@@ -236,7 +239,7 @@ def _time_ticks(size: Size) -> float:
     register_worker(pool_name=POOL, hostname="benchmark", pid=1, slots=JOBS)
     with patch("scheduling.dispatch.broker.publish", lambda hints: ()):
         _offer_slots(0)
-        while run_tick(pool.pk).has_more:  # fold the wakes of the fill, with no slot to pick for
+        while run_tick(pool.pk).has_more:  # fold the wake-ups of the fill, without a free slot
             pass
         analyse()
         times = []
@@ -248,7 +251,7 @@ def _time_ticks(size: Size) -> float:
 
 
 def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
-    """Return a tick's milliseconds after all in flight has ended and as many jobs have been submitted."""
+    """Return a tick's milliseconds after all jobs in flight have ended and as many have been submitted."""
     run_statement("UPDATE scheduling_execution_live SET started_at = clock_timestamp() - interval '1 second'")
     with all_tenants():
         live = list(LiveExecution.objects.values_list("pk", "fence"))
@@ -264,7 +267,7 @@ def _time_tick(pool_id: int, submitters: Sequence[UUID]) -> float:
 
 
 def _offer_slots(free: int) -> None:
-    """Offer so many slots beside those in use; the heartbeat is good for as long as the part lasts."""
+    """Offer so many slots beside those in use; the heartbeat is valid for as long as the part lasts."""
     run_statement(
         "UPDATE scheduling_worker SET heartbeat_at = now() + interval '1 hour', slots = %(free)s"
         " + (SELECT count(*) FROM scheduling_execution_live)",

@@ -1,1 +1,1 @@
-"""What all benchmarks share: parts and their table, a clean platform, backlogs, processes and their cost."""
+"""The harness of all benchmarks: parts and their table, a clean platform, backlogs, processes and their cost."""

@@ -1,4 +1,4 @@
-"""Create tenants, backlogs and ended jobs by set statements, and clear the platform between two parts."""
+"""Creation of tenants, backlogs and ended jobs by bulk SQL, and clearing of the platform between two parts."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tenants.database.partitions import create_partition
 from tenants.models import Tenant
 from tenants.tenancy.service import create_tenant, update_tenant
 
-# One plan for all, so that they meet in one queue; the tenant's own factor makes the weight.
+# One plan for all, so that they share one queue; the tenant's own factor makes the weight.
 PLAN, QUEUE = "professional", "workflow_professional"
 SLICE = 250_000
 # The predicted cost of a tenant's next job before any has run.
 UNKNOWN_US = 1_000_000
-# Jobs that follow one another belong to tenants far apart, as tenants do not submit in the order of their creation. A
-# prime, so that each round has one job of every tenant.
+# Consecutive jobs belong to tenants far apart, because tenants do not submit in the order of their creation. A prime,
+# so that each round has one job of every tenant.
 STRIDE = 7_919
 _CLEAR = """
 TRUNCATE scheduling_job, scheduling_job_ready, scheduling_job_due, scheduling_job_held, scheduling_job_deadline,
@@ -86,7 +86,7 @@ GROUP BY tenant_id, entity_id, CASE WHEN %(one_by_one)s THEN job_id END
 
 
 def clear_platform() -> None:
-    """Delete all jobs, their history and virtual times, and bring statistics up to date."""
+    """Delete all jobs, their history and virtual times, and update the statistics."""
     with _owner() as owner:
         owner.execute(_CLEAR)
     analyse()
@@ -99,9 +99,9 @@ def analyse() -> None:
 
 
 def run_statement(statement: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-    """Run a statement over all tenants' rows in a transaction of its own, without a time limit, and return its rows.
+    """Run a statement over all tenants' rows in its own transaction without a time limit, and return its rows.
 
-    Without parameters, a percent sign stands for itself.
+    Without parameters, a percent sign is literal.
     """
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")
@@ -147,7 +147,7 @@ def fill_backlog(
     travels_alone: bool = False,
     one_by_one: bool = False,
 ) -> None:
-    """Add equal jobs to those that wait already, one of each tenant per round; the next tick finds them."""
+    """Add equal jobs to the waiting ones, one of each tenant per round; the next tick finds them."""
     register(tenant_ids, queue=queue)
     values = {"tenants": list(tenant_ids), "queue": queue_id(queue), "kind": kind, "payload": Jsonb(payload)}
     values |= {"stride": STRIDE, "alone": travels_alone, "one_by_one": one_by_one}
@@ -168,7 +168,7 @@ def ask(statement: str, parameters: Sequence[object] = ()) -> int:
 
 
 def _owner() -> psycopg.Connection[Any]:
-    """Return a connection of the tables' owner; FORCE binds the owner too, and the clocks are not a tenant's."""
+    """Return a connection of the tables' owner; FORCE binds the owner too, and the clocks belong to no tenant."""
     entry = connections[OWNER_ALIAS].settings_dict
     names = {"host": "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD", "dbname": "NAME"}
     return psycopg.connect(autocommit=True, **{name: entry[key] for name, key in names.items()})
@@ -176,10 +176,10 @@ def _owner() -> psycopg.Connection[Any]:
 
 DAYS = 7
 
-# Of a hundred jobs five were cancelled before they began, `dead` failed for good, and the others completed. A job
-# without a fault leaves four events, two charges and one execution. Tenant, queue, kind, state and tag are taken from
-# different digits of a job's number, so they do not depend on each other. Ids contain the time of their rows, so a
-# row is in the partition of its day; within a job they rise.
+# Of a hundred jobs five were cancelled before they started, `dead` failed permanently, and the others completed. A job
+# without a failure leaves four events, two charges and one execution. Tenant, queue, kind, state and tag use different
+# digits of a job's number, so they do not correlate. Ids contain the time of their rows, so a row is in the partition
+# of its day; within a job they rise.
 _PAST = """
 WITH made AS (
     INSERT INTO scheduling_job (id, tenant_id, kind, queue_id, state, priority, rank, fair_key, tags, payload,
@@ -245,7 +245,7 @@ def add_past(
 ) -> None:
     """Add jobs that ended within the last ``days``, spread evenly over tenants, ``kinds``, queues and hours.
 
-    A tenth has the ``tags``, ``dead`` of a hundred are dead letters.
+    A tenth has the ``tags``; ``dead`` of a hundred are dead letters.
     """
     values = {"kinds": ["noop"], "tags": [], "dead": 0, "days": DAYS, "counter": WORKER_SECONDS.key, **changed}
     values |= {"tenants": list(tenant_ids), "queues": [queue_id(queue) for queue in queues], "rows": jobs}
@@ -255,7 +255,7 @@ def add_past(
 
 
 def add_past_days() -> None:
-    """Create the partitions of the last days and of today that do not exist; the history must be empty."""
+    """Create the missing partitions of the last days and of today; the history must be empty."""
     midnight = read_moment().astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     for table in HISTORY_TABLES:
         taken = {partition.since for partition in list_partitions(table)}

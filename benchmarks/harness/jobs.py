@@ -1,4 +1,4 @@
-"""Jobs of a part: submitted and timed to their starts, counted as they end, metered meanwhile, verified afterwards."""
+"""Jobs of a part: timed from submission to start, counted as they end, metered, and verified afterwards."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants.models import Tenant
 
 SEED, JOB_SECONDS_AT_MOST = 20_261_125, 30.0
 NOOP = JobRequest(kind="noop")
-# Estimates begin where a tenant's first jobs would have brought them: a job of unknown cost is not merged.
+# Estimates start where a tenant's first jobs would have brought them: a job of unknown cost is not merged.
 NOOP_US = 1_000
 SETTLE_SECONDS = 2.0
 # After so many jobs the kind's cost is known: the first ones of a kind are not merged.
@@ -73,7 +73,7 @@ def wait_started(processes: Processes, job_id: UUID) -> float:
 
 
 def read_starts(job_ids: Sequence[UUID]) -> dict[UUID, float]:
-    """Return the time of the first start of those jobs that have begun."""
+    """Return the time of the first start of those jobs that have started."""
     with all_tenants():
         found = Job.objects.filter(pk__in=job_ids, started_at__isnull=False).values_list("pk", "started_at")
         return {job_id: at.timestamp() for job_id, at in found}
@@ -95,12 +95,12 @@ def warm_up(processes: Processes) -> None:
 
 
 def wait_drained(processes: Processes) -> None:
-    """Wait until nothing is in flight, and the dispatcher has folded what ended."""
+    """Wait until nothing is in flight, and the dispatcher has folded all ended executions."""
     processes.wait_until(lambda: ask(_UNFINISHED) == 0, within=DRAIN_SECONDS, what="nothing is in flight")
 
 
 def measure_rate(processes: Processes, seconds: float) -> float:
-    """Return the jobs that end per second, after a moment to settle. Raise MeasureFailedError if none is left."""
+    """Return the jobs that end per second, after a moment to settle. Raise `MeasureFailedError` if none is left."""
     time.sleep(SETTLE_SECONDS)
     processes.require_alive()
     before, began = count_ended(), time.monotonic()
@@ -123,7 +123,7 @@ def drain_backlog(
     has_spare: bool = True,
     **backlog: Any,
 ) -> tuple[float, str]:
-    """Return the jobs per second that end from a backlog of equal tenants, and what was metered."""
+    """Return the jobs per second that end from a backlog of equal tenants, and the meter's text."""
     clear_platform()
     fill_backlog(add_tenants(tenants, estimate_us=estimate_us), jobs, **{"payload": {}, **backlog})
     analyse()
@@ -135,7 +135,7 @@ def drain_backlog(
 
 
 def verify_platform() -> None:
-    """Run all consistency checks; raise MeasureFailedError with their output if one finds a fault."""
+    """Run all consistency checks; raise `MeasureFailedError` with their output if one finds a fault."""
     output = StringIO()
     try:
         call_command(COMMAND, stdout=output)
@@ -143,7 +143,7 @@ def verify_platform() -> None:
         raise MeasureFailedError(f"{COMMAND}: {error}\n{output.getvalue()[:MOST_OUTPUT]}") from error
 
 
-# Executions of a message have one slot, and are started together.
+# Executions of one message share a slot, and are started together.
 _RAN = """
 SELECT coalesce(sum(extract(epoch FROM least(ended_at, %(until)s) - greatest(started_at, %(since)s))), 0)::float8, (
     SELECT count(*) FROM scheduling_execution WHERE dispatched_at BETWEEN %(since)s AND %(until)s
@@ -157,7 +157,7 @@ FROM (
 
 
 class Meter:
-    """Measures between its two ends; ``words`` describe it for the text beside a number."""
+    """A meter of slots and dispatchers between its start and end; ``words`` describe the result for a finding."""
 
     def __init__(self, processes: Processes, *, slots: int) -> None:
         self._processes, self._slots = processes, slots

@@ -1,4 +1,4 @@
-"""A measured result, and where it is kept: printed, and written beside the machine's description."""
+"""The result of a benchmark: printed, and stored with the machine's description."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 from django.db import connection
 
 RESULTS = Path(__file__).parent.parent / "results"
-# Processes that wanted the processors before this run: what else the machine did.
+# The load before this run: processes that wanted the processors.
 LOAD_BEFORE = os.getloadavg()[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one benchmark found. `rows` begin with the heading; `target` says what was to be reached."""
+    """The result of one benchmark. `rows` begin with the heading; `target` is a text."""
 
     name: str
     title: str
@@ -26,7 +26,8 @@ class Outcome:
     target: str
     is_met: bool
     method: str
-    # Where these are not what they are for most: how it ended, how to run it again, when and on what it was measured.
+    # Set if they differ from the defaults: the verdict, how to repeat the run, and when and on which machine it was
+    # measured.
     verdict: str = ""
     reproduce: str = ""
     measured_on: str = ""
@@ -73,9 +74,9 @@ def describe_machine() -> str:
 
 
 def describe_load() -> str:
-    """Return what else the machine did before this run."""
+    """Return a text about the machine's load before this run."""
     priority = ""
-    # Before all other work, as `chrt --rr 10` runs it on a machine that is not idle, or after it.
+    # Run as `chrt --rr 10` on a machine that is not idle, or with a lower priority.
     if os.sched_getscheduler(0) != os.SCHED_OTHER:
         priority = "; run at real-time priority, ahead of that load"
     elif (niceness := os.nice(0)) > 0:

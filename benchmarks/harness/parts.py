@@ -1,4 +1,4 @@
-"""What a benchmark is made of: parts that run alone, and their findings, which are the rows of its table."""
+"""The elements of a benchmark: parts that run separately, and their findings, which are the rows of its table."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The pool that all parts use; its slots are the part's own choice and stand in its row.
+# The pool that all parts use; each part chooses its slots and states them in its row.
 POOL = "default"
 NO_TARGET = "–"
 
 
 class MeasureFailedError(RuntimeError):
-    """A part could not be measured: a process died, or nothing moved until its deadline."""
+    """Raised if a part could not be measured: a process ended, or there was no progress until a deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One row of the table. ``beside`` has slots, job lengths and whatever else the number depends on.
+    """One row of the table. ``beside`` states slots, job lengths and all else that the number depends on.
 
     A row whose target is NO_TARGET is shown for comparison. ``simulated`` is the fair scheduler's number in simulation.
     """
@@ -31,14 +31,14 @@ class Finding:
 
     @property
     def verdict(self) -> str:
-        """The last cell."""
+        """Return the text of the last cell."""
         if self.target == NO_TARGET:
             return "shown"
         return "met" if self.is_met else "**missed**"
 
 
 def at_most(what: str, value: float, limit: float, form: str, beside: str = "", **more: str) -> Finding:
-    """Return a row whose value may be the limit and no more.
+    """Return a row whose value must not exceed the limit.
 
     ``form`` is a format with a unit, such as ".1f ms"; ``note`` follows the value, ``simulated`` is the row's.
     """
@@ -46,7 +46,7 @@ def at_most(what: str, value: float, limit: float, form: str, beside: str = "", 
 
 
 def at_least(what: str, value: float, limit: float, form: str, beside: str = "", **more: str) -> Finding:
-    """Return a row whose value may be the limit and no less."""
+    """Return a row whose value must reach the limit."""
     return _compare("≥", what, value, limit, form, beside, **more)
 
 
@@ -60,7 +60,7 @@ def _compare(
 ) -> Finding:
     end = 1 + min(place for type_ in "f%" if (place := form.find(type_)) >= 0)
     number, unit = form[:end], form[end:]
-    # The limit without digits that say nothing.
+    # The limit without insignificant digits.
     bound = f"{limit:.0%}" if number.endswith("%") else f"{limit:{',.0f' if limit >= 1_000 else 'g'}}{unit}"
     is_met = value <= limit if sign == "≤" else value >= limit
     return Finding(what, f"{sign} {bound}", f"{value:{number}}{unit}{note}", is_met, beside, **more)
@@ -68,7 +68,7 @@ def _compare(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part that runs alone with ``--only NAME``; ``minutes`` is what it takes on two quiet cores."""
+    """A part that runs alone with ``--only NAME``; ``minutes`` is its duration on two idle cores."""
 
     name: str
     minutes: float
@@ -77,11 +77,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """Parts that make one table, and the text below it; results are kept in results/NAME.json and NAME.md."""
+    """The parts of one table, and the text below it; results are stored in results/NAME.json and NAME.md."""
 
     name: str
     title: str
     parts: Sequence[Part]
     method: str
-    # The command that measures it, if `make bench BENCH=NAME` does not.
+    # The command that measures it, if it is not `make bench BENCH=NAME`.
     reproduce: str = ""

@@ -1,4 +1,4 @@
-"""Dispatchers and workers as an operator starts them, without a web server, and processor time from /proc."""
+"""Dispatchers and workers, started as an operator does without a web server, and processor time from /proc."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ READY_SECONDS, STOP_SECONDS, LOOK_SECONDS = 120.0, 20.0, 0.05
 LOG_TAIL = 2_000
 GROUPS = ("PostgreSQL", "broker", "dispatcher", "worker")
 _PROC = Path("/proc")
-# Of the fields after the name: user and system time of the process, and of those of its children that have ended.
+# Of the fields after the name: user and system time of the process, and of its ended children.
 _OWN, _OF_ALL = slice(11, 13), slice(11, 15)
 
 
@@ -53,7 +53,7 @@ class Processes:
         return self.dispatchers[-1]
 
     def kill(self, process: subprocess.Popen[bytes]) -> float:
-        """SIGKILL a worker and its children; return the time by this process's clock."""
+        """Kill a worker and its children by SIGKILL; return the time by this process's clock."""
         self.workers.remove(process)
         killed_at = time.time()
         os.killpg(process.pid, signal.SIGKILL)
@@ -80,14 +80,14 @@ class Processes:
             )
 
     def require_alive(self) -> None:
-        """Raise MeasureFailedError, with the end of its log, when one of them has ended."""
+        """Raise `MeasureFailedError`, with the ends of the logs, if a process has ended."""
         for process in [*self.dispatchers, *self.workers]:
             if (status := process.poll()) is not None:
                 tails = "\n".join(path.read_text(errors="replace")[-LOG_TAIL:] for path in self.folder.glob("*.log"))
                 raise MeasureFailedError(f"A process ended with status {status}.\n{tails}")
 
     def wait_until(self, is_so: Callable[[], bool], *, within: float, what: str) -> float:
-        """Wait for a condition and return the time. Raise MeasureFailedError on a dead process or at the deadline."""
+        """Wait for a condition and return the time. Raise `MeasureFailedError` on a dead process or at the deadline."""
         deadline = time.monotonic() + within
         while not is_so():
             self.require_alive()
@@ -113,7 +113,7 @@ class Processes:
 
 
 def wait_on_platform(platform: Platform, is_so: Callable[[], bool], *, within: float, what: str) -> None:
-    """Wait for a condition while `run_platform` runs. Raise MeasureFailedError at the deadline."""
+    """Wait for a condition while `run_platform` runs. Raise `MeasureFailedError` at the deadline."""
     deadline = time.monotonic() + within
     while not is_so():
         platform.require_alive()
@@ -163,7 +163,7 @@ def seconds_of(pid: int) -> float:
 
 
 def seconds_of_family(pid: int) -> float:
-    """Return the time of a process and of all that it started, ended ones included."""
+    """Return the time of a process and of all its descendants, ended ones included."""
     parents = list(_parents())
     family, wanted = {pid}, {pid}
     while wanted := {child for child, parent in parents if parent in wanted}:
@@ -172,7 +172,7 @@ def seconds_of_family(pid: int) -> float:
 
 
 def seconds_of_postgresql() -> float:
-    """Return the time of PostgreSQL with all its processes; 0 if it is not on this machine."""
+    """Return the time of all PostgreSQL processes; 0 if it is not on this machine."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         fields = _fields(cursor.fetchone()[0])
@@ -180,7 +180,7 @@ def seconds_of_postgresql() -> float:
 
 
 def read_processor_seconds(processes: Processes) -> Mapping[str, float]:
-    """Return the seconds until now of each group, ended children's included. The servers must run on this machine."""
+    """Return the processor seconds of each group, ended children's included. The servers must run on this machine."""
     with redis.Redis.from_url(platform_settings.REDIS_URL) as broker:
         broker_pid = int(broker.info("server")["process_id"])
     return {

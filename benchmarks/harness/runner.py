@@ -1,7 +1,7 @@
-"""Run a benchmark's parts, one after the other on a cleared platform, and draw the table of all of them.
+"""The runner of a benchmark's parts, one after the other on a cleared platform, and the table of all of them.
 
-A part that cannot be measured is a missed row and no end of the others. A run of some parts keeps what the last runs
-found of the others in results/NAME.json, with their own dates.
+A part that fails becomes a missed row and does not stop the others. A run of some parts keeps the last findings of the
+others in results/NAME.json, with their own dates.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run_benchmark(benchmark: Benchmark, folder: Path, only: Sequence[str] = ()) 
 
 
 def read_measured(benchmark: str) -> dict[str, Measured]:
-    """Return the last measurement of each part of a benchmark that was ever measured, by the part's name."""
+    """Return the last measurement of each measured part of a benchmark, by the part's name."""
     file = RESULTS / f"{benchmark}.json"
     rows = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     return {
@@ -59,7 +59,10 @@ def keep_measured(benchmark: str, part: str, findings: Sequence[Finding]) -> Non
 
 
 def draw_table(benchmark: Benchmark, measured: Mapping[str, Measured], *, is_met: bool) -> Outcome:
-    """Return the table of all parts; `is_met` is of this run, while the verdict is of all that stands in the table."""
+    """Return the table of all parts.
+
+    `is_met` is the result of this run, while the verdict covers all rows of the table.
+    """
     known = {part.name: measured[part.name] for part in benchmark.parts if part.name in measured}
     findings = [finding for last in known.values() for finding in last.findings]
     has_simulation = any(finding.simulated != NO_TARGET for finding in findings)

@@ -1,4 +1,4 @@
-"""Write jobs at a mean rate in a process of its own: the load beside something that is measured."""
+"""A separate process that submits jobs at a mean rate, as the load during a measurement."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ SEED = 20_261_126
 
 @contextmanager
 def writing(rate: float, slugs: Sequence[str], *, each: int | None = None) -> Iterator[Callable[[], float]]:
-    """Write jobs of these tenants while the block runs, ``each`` of them in a submission.
+    """Submit jobs of these tenants while the block runs, ``each`` of them in a submission.
 
-    Yield a function that returns the jobs per second so far, and raises MeasureFailedError if the process has ended.
+    Yield a function that returns the jobs per second so far, and raises `MeasureFailedError` if the process has ended.
     """
     context = get_context("spawn")
     written = context.Value("d", 0.0)
@@ -43,7 +43,7 @@ def writing(rate: float, slugs: Sequence[str], *, each: int | None = None) -> It
 
 
 def _write(rate: float, each: int, slugs: Sequence[str], written: Any) -> None:
-    """Write jobs at times that are as random as those of many independent clients, however long writing takes."""
+    """Submit jobs at random times like many independent clients, however long a submission takes."""
     django.setup()
     from scheduling.jobs.requests import JobRequest
     from scheduling.jobs.submission import submit_jobs

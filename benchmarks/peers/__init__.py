@@ -1,1 +1,1 @@
-"""Other job queues on the same servers and the same machine, each as its own documentation runs it."""
+"""Other job queues on the same servers and machine, each run as its own documentation says."""

@@ -1,4 +1,4 @@
-"""The platform beside other job queues, in turns on the same servers: no-op jobs per second, and waits in a flood."""
+"""The platform compared with other job queues on the same servers: no-op jobs per second, and waits in a flood."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tenants.models import Tenant
 
 SLOTS, DRAIN_TENANTS = 2, 100
 READY_SECONDS, LATE_SECONDS, TURN_SECONDS = 60.0, 30.0, 6.0
-# Counting a table of jobs more often would slow down the peer.
+# More frequent counts of a table of jobs would slow down the peer.
 LOOK_SECONDS = 0.5
-# A measurement ends when so little of the backlog is left: its last jobs run alone.
+# A measurement ends when this fraction of the backlog is left: its last jobs run alone.
 LAST_PART = 0.05
 MERGED, ALONE = "merged", "alone"
-# They last for a turn at several times today's rate.
+# Enough for a turn at several times the current rate.
 JOBS = {MERGED: 90_000, ALONE: 15_000}
 BULK_JOBS, QUICK_A_SECOND, WARM_UP_JOBS = 4_000, 20.0, 100
 _ENDED = "SELECT count(*) FROM scheduling_execution WHERE ended_at BETWEEN to_timestamp(%s) AND to_timestamp(%s)"
@@ -53,7 +53,7 @@ def drain_ours(folder: Path, how: str) -> float:
 
 
 def drain(peer: Peer, folder: Path) -> float:
-    """Return a peer's jobs per second. Raise MeasureFailedError if it does not run."""
+    """Return a peer's jobs per second. Raise `MeasureFailedError` if it does not run."""
     with Turn(peer, peer.draining, f"peer.enqueue({peer.jobs})").running(folder) as (count_left, processes):
         processes.wait_until(lambda: count_left() < peer.jobs, within=READY_SECONDS, what=f"{peer.name} takes jobs")
         time.sleep(SETTLE_SECONDS)
@@ -69,7 +69,7 @@ def drain(peer: Peer, folder: Path) -> float:
 
 
 def flood_ours(folder: Path) -> Flooded:
-    """Return what the platform reaches; which tenant floods is unknown to it."""
+    """Return the platform's result; it has no information on which tenant floods."""
     clear_platform()
     ids = add_tenants(TENANTS, estimate_us=round(BULK_SECONDS * 1e6))
     fill_backlog([ids[NOISY]], BULK_JOBS, kind="sleep", payload={"seconds": BULK_SECONDS})
@@ -98,7 +98,7 @@ def flood_ours(folder: Path) -> Flooded:
 
 
 def flood(peer: Peer, folder: Path) -> Flooded:
-    """Return what a peer reaches. Raise MeasureFailedError if it does not run."""
+    """Return a peer's result. Raise `MeasureFailedError` if it does not run."""
     record = folder / "record"
     record.unlink(missing_ok=True)
     turn = Turn(peer, peer.flooded, f"peer.flood({BULK_JOBS})", record)
@@ -114,7 +114,7 @@ def flood(peer: Peer, folder: Path) -> Flooded:
 
 
 def _read(record: Path) -> list[list[str]]:
-    """Return the words of each whole line that the jobs have written."""
+    """Return the words of each complete line that the jobs have written."""
     if not record.exists():
         return []
     return [line.split() for line in record.read_text().splitlines(keepends=True) if line.endswith("\n")]
@@ -132,7 +132,7 @@ def _conclude(name: str, done: int, took: float, waits: Sequence[float]) -> Floo
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 OURS = "this platform"
-# Times the peer's rate. A backlog is merged by itself; jobs that may share no message have no target.
+# Multiples of the peer's rate. A backlog is merged automatically; jobs that may share no message have no target.
 TARGETS = {"huey": 1.0, "Celery, bare": 5.0}
 _OUR_NAMES = {
     MERGED: f"{OURS}, merged (at most {MAX_MESSAGE_JOBS:,} jobs a message)",
@@ -156,7 +156,7 @@ def measure_flood(folder: Path) -> list[Finding]:
 
 
 def _take_turns[T](takes: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:
-    """Run ROUNDS rounds with a turn of each; return what was measured by name."""
+    """Run ROUNDS rounds with a turn of each; return the measurements by name."""
     found: dict[str, list[T]] = {name: [] for name in takes}
     for number in range(ROUNDS):
         for name, take in takes.items():

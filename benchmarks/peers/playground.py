@@ -1,4 +1,4 @@
-"""The peers: what each stores of a job, how it is started, and where it runs, apart from the platform."""
+"""The peers: what each stores of a job, how it is started, and its own databases apart from the platform's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.platform_settings import platform_settings
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """How a peer runs in one part: in words, and as the commands of its workers."""
+    """The set-up of a peer in one part: a description, and the commands of its workers."""
 
     settings: str
     workers: Sequence[Sequence[str]]
@@ -32,8 +32,8 @@ class Setup:
 class Peer:
     """Another job queue; its code is ``apps/MODULE.py``.
 
-    ``jobs`` last for a turn at its rate; ``left`` counts those that are not done, in Redis or in PostgreSQL. ``django``
-    is the value of PEER for Django applications.
+    ``jobs`` are enough for a turn at its rate; ``left`` counts the unfinished ones, in Redis or in PostgreSQL.
+    ``django`` is the value of PEER for Django applications.
     """
 
     name: str
@@ -188,7 +188,7 @@ def read_versions() -> Mapping[str, str]:
 
 
 def run_program(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Run a program of the peers' environment; return its output, raise MeasureFailedError if it fails."""
+    """Run a program of the peers' environment; return its output, raise `MeasureFailedError` if it fails."""
     done = subprocess.run(  # noqa: S603 - our own command
         _fill(command), cwd=APPS, env=environment, capture_output=True, text=True, check=False
     )

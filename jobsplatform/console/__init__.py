@@ -1,1 +1,1 @@
-"""The console's site: menu, pages of refusals, log-in."""
+"""The console's site: navigation, error pages, log-in."""

@@ -1,4 +1,4 @@
-"""The console's log-in form: for every active account, whatever its `is_staff`."""
+"""The console's log-in form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unfold.forms import AuthenticationForm
 
 
 class ConsoleLoginForm(AuthenticationForm):
-    """Django's log-in in the shell's style; the pages decide what the account may see."""
+    """Django's log-in form in unfold's style, for every active account whatever its `is_staff`."""
 
     @override
     def confirm_login_allowed(self, user: Any) -> None:

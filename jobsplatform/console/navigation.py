@@ -1,4 +1,4 @@
-"""The console's navigation: the groups of pages, less what the user may not see or nobody registered."""
+"""The console's navigation: groups of pages, without those that the user may not view or no app registers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.console.site import console_site
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A model's list in the navigation; ``place`` is what the keyboard's `g` leads to."""
+    """A model's list in the navigation; ``place`` is the key after `g` in the keyboard shortcut."""
 
     model: str
     title: str
@@ -83,7 +83,7 @@ GROUPS: tuple[tuple[str, tuple[Page, ...]], ...] = (
 )
 FAIRNESS = [title for title, _ in GROUPS].index("Fairness")
 ASSURE = [title for title, _ in GROUPS].index("Assure")
-# Reached from their neighbours' pages rather than from the navigation.
+# Linked from related pages, not from the navigation.
 ELSEWHERE = frozenset(
     {
         "django_celery_beat.IntervalSchedule",
@@ -98,7 +98,7 @@ ELSEWHERE = frozenset(
 
 
 def build_navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """unfold's sidebar for this user. Models of plug-ins come in a group of their app's name."""
+    """Return unfold's sidebar for this user. Models of plug-ins are in a group with their app's name."""
     visible: dict[str, dict[str, Any]] = {}
     app_of: dict[str, str] = {}
     for app in console_site.get_app_list(request):

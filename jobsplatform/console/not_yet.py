@@ -1,4 +1,4 @@
-"""Pages of what the platform does not do yet: said plainly, with what does the work meanwhile."""
+"""Pages of features that the platform does not have yet, with what to use meanwhile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEMPLATE = "scheduling/dashboards/not_yet.html"
 
 @dataclass(frozen=True, slots=True)
 class Meanwhile:
-    """What does a part of the work now: its name, what it says, and where it is if it is a page of the console."""
+    """A present substitute for part of a feature: its name, a text, and its console page if it has one."""
 
     title: str
     text: str
@@ -28,7 +28,7 @@ class Meanwhile:
 
 @require_safe
 def alerts_page(request: HttpRequest) -> HttpResponse:
-    """There are no rules here that call somebody."""
+    """Show that the console sends no alerts, and what to use meanwhile."""
     text = _(
         "The console does not send alerts yet: no rule of its own calls or writes to anybody. What it watches is shown"
         " on the overview while somebody looks, and can be alerted on from outside."
@@ -58,7 +58,7 @@ def alerts_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def compliance_page(request: HttpRequest) -> HttpResponse:
-    """There are no reports here that an auditor could take away."""
+    """Show that the console has no compliance reports, and what to use meanwhile."""
     text = _(
         "The console has no compliance reports yet: nothing here gathers evidence for an auditor into one document."
         " What such a report would be made of exists, and can be looked at and exported."

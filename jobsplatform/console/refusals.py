@@ -1,4 +1,4 @@
-"""What people see of the console where they may not look, or where there is nothing: why, and where to go on."""
+"""Error pages of the console: 403 and 404 with a reason and a way on."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,21 +10,21 @@ from tenants.url_prefixes import CONSOLE_PREFIX
 
 
 def refuse_person(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403: in the console's own frame, where it is the console that was asked."""
+    """Return 403, in the console's layout for requests to the console."""
     if not _is_in_console(request):
         return permission_denied(request, exception)
     return _page(request, "refused", gettext("You may not see this"), 403)
 
 
 def tell_missing(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404: the same for what is not there, or not for this person; the page does not tell which."""
+    """Return 404 likewise; the page does not reveal whether the object exists for others."""
     if not _is_in_console(request):
         return page_not_found(request, exception)
     return _page(request, "missing", gettext("There is nothing here"), 404)
 
 
 def _is_in_console(request: HttpRequest) -> bool:
-    # What is refused before anybody was asked for has no frame to stand in.
+    # A request refused before authentication has no user to render the layout for.
     has_user = getattr(request, "user", None) is not None
     return request.path_info.startswith(CONSOLE_PREFIX) and has_user and console_site.has_permission(request)
 

@@ -1,4 +1,4 @@
-"""The console: Django's admin in unfold's shell."""
+"""The console's site: Django's admin with unfold's templates."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
@@ -30,7 +30,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     @override
     def has_permission(self, request: HttpRequest) -> bool:
-        """Return whether the account is active and has a place: a membership, or a role for the platform.
+        """Return whether the account is active and has a membership or a platform role.
 
         `is_staff` is not read: it opens the other admin pages of a host project, and is never set here.
         """
@@ -39,14 +39,17 @@ class ConsoleSite(UnfoldAdminSite):
         return bool(request.user.is_authenticated and request.user.is_active and has_place)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Django's page; a browser that has logged in is remembered for the account's limit on log-ins."""
+        """Serve Django's log-in page; remember the browser for the account's limit on log-ins."""
         response: HttpResponse = super().login(request, extra_context)
         if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
             remember_device(request, response)
         return response
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Django's page; the other log-ins of the account end with its old password, and the change is audited."""
+        """Serve Django's password page; audit the change.
+
+        The other sessions of the account end with its old password.
+        """
         from tenants.access.people import record_password_change
 
         response: HttpResponse = super().password_change(request, extra_context)
@@ -57,15 +60,14 @@ class ConsoleSite(UnfoldAdminSite):
 
     @costs(SEARCH)
     def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Unfold's search over all pages."""
+        """Serve unfold's search over all pages."""
         response: HttpResponse = super().search(request, extra_context)
         return response
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
-        """Django's list, which each page asks for twice; nobody changes what is answered.
+        """Return Django's app list, cached because each page reads it twice; callers must not change it.
 
-        It is the same for whoever has the same rights and language: our pages ask for nothing else
-        (`tenants.console.base`).
+        It depends only on permissions and language: the pages check nothing else (`tenants.console.base`).
         """
         key = (access_of(request).permissions, get_language(), app_label, len(self._registry))
         found = self._app_lists.get(key)
@@ -74,7 +76,7 @@ class ConsoleSite(UnfoldAdminSite):
         return found
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
-        """Django's; a page wraps its guard once more, and what says that it needs no savepoint is lost at that."""
+        """Return Django's URLs without savepoints: a page wraps its guard once more, which loses the mark."""
         urls: list[URLResolver | URLPattern] = super().get_urls()
         for pattern in _guarded(urls):
             transaction.non_atomic_requests(pattern.callback)
@@ -82,7 +84,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     @override
     def admin_view(self, view: Callable[..., Any], cacheable: bool = False) -> Callable[..., Any]:
-        """Django's guard; what only reads has the request's transaction, and no savepoint in it."""
+        """Return Django's guarded view; reading requests run in the request's transaction without a savepoint."""
         guarded: Callable[..., Any] = super().admin_view(view, cacheable)
 
         @transaction.non_atomic_requests
@@ -98,14 +100,14 @@ class ConsoleSite(UnfoldAdminSite):
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Django's page; refused, as the pages that it lists, to whoever may see none of them."""
+        """Serve Django's page of an app; refuse it to callers who may view none of its pages."""
         if not self.get_app_list(request, app_label):
             raise PermissionDenied
         response: HttpResponse = super().app_index(request, app_label, extra_context)
         return response
 
     def extra_urls(self) -> list[URLPattern]:
-        """Pages that belong to no model."""
+        """Return the URLs of pages that belong to no model."""
         # Models are loaded later than this module.
         from jobsplatform.console.not_yet import alerts_page, compliance_page
         from scheduling.diagnosis.page import diagnosis_page
@@ -119,7 +121,7 @@ class ConsoleSite(UnfoldAdminSite):
         from tenants.access.permissions import Permission
         from tenants.console.base import guard_view
 
-        # Cacheable with its tag: the browser keeps the part and is told when it is still the same.
+        # Cacheable by ETag: the browser keeps the fragment and gets 304 while it is unchanged.
         overview_part = guard_view(self, overview_fragment, Permission.JOBS_VIEW, cacheable=True)
         shares_part = guard_view(self, shares_fragment, Permission.JOBS_VIEW, cacheable=True)
         kinds_part = guard_view(self, kinds_fragment, Permission.PLATFORM_VIEW, cacheable=True)
@@ -146,7 +148,7 @@ class ConsoleSite(UnfoldAdminSite):
 
 
 def _guarded(urls: Iterable[URLResolver | URLPattern]) -> Iterator[URLPattern]:
-    """The patterns whose views `admin_view` guards."""
+    """Yield the patterns whose views `admin_view` guards."""
     for url in urls:
         if isinstance(url, URLResolver):
             yield from _guarded(url.url_patterns)

@@ -1,7 +1,7 @@
-"""`make demo`: three tenants index documents on one fair pool of real workers.
+"""The command behind `make demo`: three tenants index documents on one fair pool of real workers.
 
-Expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL. On a terminal it stays up until Ctrl-C; else,
-or with DEMO_EXIT=1, it stops everything at the end. The exit status is 0 only if all went as it should.
+It expects servers in DATABASE_URL, DATABASE_OWNER_URL and REDIS_URL. On a terminal it runs until Ctrl-C; otherwise, or
+with DEMO_EXIT=1, it stops everything at the end. The exit status is 0 only if all checks passed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.console import Console
 from jobsplatform.demo.environment import run_folder
 from jobsplatform.embedded.master_key import provide_master_key
 
-# A table of eight columns wants room that a pipe does not promise.
+# A table of eight columns needs more width than a pipe guarantees.
 PLAIN_WIDTH = 132
 EXIT_FAULT = 1
 EXIT_INTERRUPTED = 130
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _run(console: Console, folder: Path, *, stays_up: bool) -> int:
-    # After django.setup(): these modules import models.
+    # After django.setup(), because these modules import models.
     from jobsplatform.demo.client import RefusedError
     from jobsplatform.demo.processes import PlatformFailedError
     from jobsplatform.demo.run import NotDrainedError, run_demo

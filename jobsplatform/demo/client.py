@@ -1,4 +1,4 @@
-"""A tenant's own view of the platform: its HTTP API and nothing else."""
+"""A client of the HTTP API that acts as one tenant."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PAGE_LIMIT = 200
 
 
 class RefusedError(RuntimeError):
-    """The platform answered a request with an error."""
+    """Raised if the platform answers a request with an error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What the platform accepted of one upload: document ids by file name."""
+    """An accepted upload: its batch, and document ids by file name."""
 
     batch_id: str
     documents: dict[str, str]
@@ -32,7 +32,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One search result: a chunk of `document`, and where in it."""
+    """One search result: a chunk of `document`, and its location."""
 
     document: str
     location: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Hit:
 
 
 class TenantClient:
-    """Talks to the API with one tenant's key."""
+    """A client of the API with one tenant's key."""
 
     def __init__(self, address: str, token: str) -> None:
         self._http = httpx.Client(
@@ -59,15 +59,15 @@ class TenantClient:
         self._http.close()
 
     def submit(self, kind: str, payload: Mapping[str, Any]) -> UUID:
-        """Submit a job; its id."""
+        """Submit a job; return its id."""
         return UUID(self._post("jobs/", json={"kind": kind, "payload": payload})["id"])
 
     def read_job(self, job_id: UUID) -> dict[str, Any]:
-        """A job as the API shows it."""
+        """Return a job as the API shows it."""
         return _answer(self._http.get(f"jobs/{job_id}/"))
 
     def create_dataset(self, name: str) -> str:
-        """Make a dataset; its id."""
+        """Create a dataset; return its id."""
         return str(self._post("datasets/", json={"name": name})["id"])
 
     def upload(self, dataset_id: str, files: Sequence[Path]) -> Upload:
@@ -78,7 +78,7 @@ class TenantClient:
         return Upload(str(answer["batch"]), {entry["name"]: str(entry["id"]) for entry in answer["documents"]})
 
     def list_documents(self, dataset_id: str) -> list[dict[str, Any]]:
-        """The documents of a dataset, each with its status, its job and its error; every page is read."""
+        """Return all documents of a dataset, each with its status, its job and its error, from all pages."""
         documents: list[dict[str, Any]] = []
         page: str | None = f"datasets/{dataset_id}/documents/?limit={PAGE_LIMIT}"
         while page:
@@ -88,22 +88,22 @@ class TenantClient:
         return documents
 
     def upload_files(self, files: Sequence[Path]) -> list[str]:
-        """Upload files that belong to no dataset; their ids."""
+        """Upload files that belong to no dataset; return their ids."""
         with ExitStack() as stack:
             parts = [("files", (path.name, stack.enter_context(path.open("rb")))) for path in files]
             answer = self._post("files/", files=parts)
         return [str(entry["id"]) for entry in answer["files"]]
 
     def get(self, path: str) -> dict[str, Any]:
-        """What a path of the API answers."""
+        """Return the response to a GET."""
         return _answer(self._http.get(path))
 
     def post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for a request with a body."""
+        """Return the response to a POST with a JSON body."""
         return self._post(path, json=content)
 
     def search(self, dataset_id: str, query: str, *, top_k: int, mode: str = "hybrid") -> list[Hit]:
-        """The best chunks for a query, best first; `mode` is hybrid, vector or text."""
+        """Return the best chunks for a query, best first; `mode` is hybrid, vector or text."""
         content = {"query": query, "top_k": top_k, "mode": mode}
         answer = self._post(f"datasets/{dataset_id}/search/", json=content)
         return [
@@ -116,7 +116,7 @@ class TenantClient:
 
 
 class PersonClient(TenantClient):
-    """Talks to the API as a person who has logged in, in one tenant: some decisions are not a key's to make."""
+    """A client of the API as a logged-in person in one tenant: keys may not decide approvals."""
 
     def __init__(self, address: str, tenant: str, username: str, password: str) -> None:
         headers = {"X-Tenant": tenant, "Referer": f"{address}/"}
@@ -129,7 +129,7 @@ class PersonClient(TenantClient):
 
 
 def _answer(response: httpx.Response) -> dict[str, Any]:
-    """The JSON of a successful response; anything else raises RefusedError with the problem's own words."""
+    """Return the JSON of a successful response; raise `RefusedError` with the problem for any other."""
     if response.is_success:
         answer: dict[str, Any] = response.json()
         return answer

@@ -23,19 +23,19 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """The files to upload, by name, and what may be asked about them."""
+    """The files to upload, and the questions about them."""
 
     documents: tuple[Path, ...]
     questions: tuple[Question, ...]
 
     @property
     def good(self) -> tuple[Path, ...]:
-        """Everything but the damaged file."""
+        """Return all files except the damaged one."""
         return tuple(path for path in self.documents if path.name != DAMAGED)
 
 
 def read_corpus(folder: Path = CORPUS) -> Corpus:
-    """Read the corpus; a missing folder raises FileNotFoundError."""
+    """Return the corpus; raise FileNotFoundError if its folder is missing."""
     documents = tuple(sorted(path for path in (folder / "documents").iterdir() if path.is_file()))
     entries = json.loads((folder / "questions.json").read_text(encoding="utf-8"))["questions"]
     questions = tuple(Question(entry["language"], entry["question"], entry["document"]) for entry in entries)
@@ -43,9 +43,10 @@ def read_corpus(folder: Path = CORPUS) -> Corpus:
 
 
 def read_title(document: Path, folder: Path = CORPUS) -> str:
-    """The title as a reader sees it: the first heading, or a table's first row as a sentence.
+    """Return the title as a reader sees it: the first heading, or a table's first row as a sentence.
 
-    For built files (pdf, docx, html) it comes from the Markdown source, so no parser of ours vouches for itself.
+    Titles of built files (pdf, docx, html) come from their Markdown source, so that the check does not depend on the
+    parsers that it checks.
     """
     if document.suffix == ".csv":
         with document.open(encoding="utf-8", newline="") as lines:

@@ -1,4 +1,4 @@
-"""What all processes of one run share: settings by environment variables and a folder that goes with the run."""
+"""The environment of a run's processes: settings by environment variables, and a temporary folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import django
 def run_folder() -> Iterator[Path]:
     """Set Django up for this process and its children; yield a folder for files and logs, removed afterwards.
 
-    Variables that are set already win. SIGTERM unwinds like an exception, so that everything is stopped.
+    Variables that are already set take precedence. SIGTERM unwinds like an exception, so that everything is stopped.
     """
     signal.signal(signal.SIGTERM, _exit_on_signal)
     with tempfile.TemporaryDirectory(prefix="jobsplatform-run-") as name:

@@ -1,4 +1,4 @@
-"""What the run's own records say: waits, shares while everybody was backlogged, and the same day under FIFO.
+"""Measures of a run: waits, shares while all tenants were backlogged, and the same arrivals under FIFO.
 
 Pure: values in, values out. Times are microseconds since the run's first arrival.
 """
@@ -14,7 +14,7 @@ from scheduling.fairness.entitlement import QueueDemand, TenantDemand, entitleme
 from scheduling.fairness.lab import Arrival, Policy, SimulatedTenant, simulate
 
 ONE_QUEUE = 1
-# Fewer starts than this within the window say nothing about shares of one seventh.
+# Fewer starts than this within the window are too few to compare shares of one seventh.
 MINIMUM_STARTS = 14
 
 
@@ -22,8 +22,8 @@ MINIMUM_STARTS = 14
 class Run:
     """One job from its arrival to its end.
 
-    `cost_us` is the slot time that its executions measured, `held_us` the time from dispatch to end: how long a
-    slot was kept for it, the message's way included.
+    `cost_us` is the measured slot time of its executions. `held_us` is the time from dispatch to end, for which it held
+    a slot, transport of the message included.
     """
 
     tenant_id: UUID
@@ -36,7 +36,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a tenant may claim of the pool: its weight and its cap."""
+    """A tenant's claim to the pool: its weight and its cap."""
 
     weight: float
     cap: int
@@ -44,7 +44,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Submit to start, microseconds."""
+    """Percentiles of the time from submission to start, in microseconds."""
 
     p50_us: int
     p95_us: int
@@ -64,7 +64,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Parts of 1: what a tenant got of the pool's time, and what its weight entitles it to."""
+    """The fractions of the pool's time that a tenant received and was entitled to."""
 
     received: float
     entitled: float
@@ -75,20 +75,20 @@ class Share:
 
 
 def percentile[Number: (int, float)](values: Iterable[Number], part: float) -> Number:
-    """The smallest value that at least `part` of all values do not exceed (nearest rank)."""
+    """Return the smallest value that at least `part` of all values do not exceed (nearest rank)."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(part * len(ordered)) - 1)]
 
 
 def waits_by_tenant(runs: Sequence[Run]) -> dict[UUID, Waits]:
-    """Waits of the runs as they happened."""
+    """Return the percentiles of the runs' actual waits."""
     return _percentiles((run.tenant_id, run.started_us - run.arrived_us) for run in runs)
 
 
 def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, Waits]:
-    """Waits of the same arrivals, had one line in order of arrival served them.
+    """Return the percentiles of waits if one FIFO queue had served the same arrivals.
 
-    Each keeps its slot for as long as it really did, so that the comparison gives FIFO no better machine.
+    Each job holds its slot for as long as it really did, so that FIFO gets no better machine.
     """
     ordered = sorted(runs, key=lambda run: run.arrived_us)
     arrivals = [Arrival(run.tenant_id, run.arrived_us, max(run.held_us, 1)) for run in ordered]
@@ -98,7 +98,7 @@ def fifo_waits_by_tenant(runs: Sequence[Run], *, slots: int) -> dict[UUID, Waits
 
 
 def backlogged_window(runs: Sequence[Run]) -> Window | None:
-    """From the last tenant's first arrival to the first tenant's last start; None when they never overlapped."""
+    """Return the time from the last tenant's first arrival to the first one's last start; None if it is too short."""
     first: dict[UUID, int] = {}
     last: dict[UUID, int] = {}
     for run in runs:
@@ -114,7 +114,7 @@ def backlogged_window(runs: Sequence[Run]) -> Window | None:
 def shares_within(
     window: Window, runs: Sequence[Run], claims: Mapping[UUID, Claim], *, slots: int
 ) -> dict[UUID, Share]:
-    """Each tenant's part of the pool's time within the window against its entitlement."""
+    """Return each tenant's fraction of the pool's time within the window, and its entitlement."""
     received = dict.fromkeys(claims, 0)
     for run in runs:
         overlap = min(run.ended_us, window.to_us) - max(run.started_us, window.from_us)

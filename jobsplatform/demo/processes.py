@@ -1,4 +1,4 @@
-"""The platform's real processes, started as an operator starts them and stopped again."""
+"""The platform's real processes, started and stopped as an operator does."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from jobsplatform.embedded.identity import die_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOST = "127.0.0.1"
-# Processes that start side by side on a busy machine take their time; this only ends a run that is broken.
+# Processes that start in parallel on a busy machine are slow; this only ends a broken run.
 READY_SECONDS = 300.0
-# Longer than the worker's own grace, so that it is never cut short.
+# Longer than the worker's own grace period, so that it is never cut short.
 STOP_SECONDS = 30.0
 LOG_TAIL_LINES = 25
 
 
 class PlatformFailedError(RuntimeError):
-    """The platform's processes did not come up, or ended on their own."""
+    """Raised if the platform's processes did not start, or ended on their own."""
 
 
 class Platform:
-    """A running `run_platform`: its address, its log, and whether it lives."""
+    """A running `run_platform` with its address and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], address: str, log: Path) -> None:
         self._process = process
@@ -40,12 +40,12 @@ class Platform:
         self._log = log
 
     def require_alive(self) -> None:
-        """Raise PlatformFailedError, with the end of the log, when the supervisor has ended."""
+        """Raise `PlatformFailedError` with the end of the log if the supervisor has ended."""
         if (status := self._process.poll()) is not None:
             raise PlatformFailedError(f"run_platform ended with status {status}.\n{self.log_tail()}")
 
     def wait_ready(self) -> None:
-        """Poll until the readiness probe is content and the pool has slots: a worker is up."""
+        """Poll until the readiness probe succeeds and the pool has slots, that is a worker is online."""
         deadline = time.monotonic() + READY_SECONDS
         while (lacking := self._lacking()) and time.monotonic() < deadline:
             self.require_alive()
@@ -54,7 +54,7 @@ class Platform:
             raise PlatformFailedError(f"Not ready within {READY_SECONDS:.0f} s: {lacking}\n{self.log_tail()}")
 
     def _lacking(self) -> str:
-        """What is missing before work can be done, empty when nothing is."""
+        """Return what is missing before work can be done; empty if nothing is."""
         try:
             answer = httpx.get(f"{self.address}/health/ready", timeout=5)
         except httpx.TransportError:
@@ -64,11 +64,11 @@ class Platform:
         return "" if read_slots(POOL) else "no worker has registered."
 
     def wait(self) -> None:
-        """Return when the supervisor ends by itself."""
+        """Wait until the supervisor ends by itself."""
         self._process.wait()
 
     def stop(self) -> None:
-        """Ask the supervisor to stop everything; kill it when it does not."""
+        """Stop the supervisor with SIGTERM; kill it after STOP_SECONDS."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -78,14 +78,14 @@ class Platform:
             self._process.wait()
 
     def log_tail(self) -> str:
-        """The last lines that the processes wrote."""
+        """Return the last lines of the processes' log."""
         lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
 @contextmanager
 def running_platform(log: Path, *options: str) -> Iterator[Platform]:
-    """Start web, dispatcher, worker and beat on a free port; yield them when they are ready; stop them.
+    """Start web, dispatcher, worker and beat on a free port; yield them when ready; stop them.
 
     ``options`` are those of `run_platform`.
     """
@@ -98,7 +98,7 @@ def running_platform(log: Path, *options: str) -> Iterator[Platform]:
             env=os.environ.copy(),
             stdout=output,
             stderr=subprocess.STDOUT,
-            # A session of its own: the terminal's Ctrl-C reaches the demonstration alone, which then stops it.
+            # A session of its own: the terminal's Ctrl-C reaches only the demonstration, which then stops it.
             start_new_session=True,
             preexec_fn=lambda: die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - touches no lock
         )
@@ -111,7 +111,7 @@ def running_platform(log: Path, *options: str) -> Iterator[Platform]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])

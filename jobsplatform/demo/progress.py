@@ -1,4 +1,4 @@
-"""Live progress: one bar a tenant on a terminal, else a plain line whenever enough has happened."""
+"""Live progress: one bar a tenant on a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from jobsplatform.demo.provision import Participant
 from jobsplatform.demo.readings import Counts
 
-# A log keeps every line: one is written at most this often.
+# A log keeps every line, so at most one is written in this time.
 LINE_SECONDS = 2.0
 
 
 class Board(Protocol):
-    """Somewhere to show the counts."""
+    """A display of the counts."""
 
     def show(self, counts: Mapping[UUID, Counts]) -> None: ...
 
 
 class BarBoard:
-    """Bars on a terminal, redrawn in place."""
+    """A display of bars on a terminal, redrawn in place."""
 
     def __init__(self, progress: Progress, participants: Sequence[Participant], total: int) -> None:
         self._progress = progress
@@ -43,7 +43,7 @@ class BarBoard:
 
 
 class LineBoard:
-    """Plain lines for logs and pipes."""
+    """A display of plain lines for logs and pipes."""
 
     def __init__(self, console: Console, participants: Sequence[Participant]) -> None:
         self._console = console
@@ -69,7 +69,7 @@ class LineBoard:
 
 @contextmanager
 def board(console: Console, participants: Sequence[Participant], total: int) -> Iterator[Board]:
-    """The board that suits the console; `total` is how many documents each tenant has."""
+    """Yield the display that suits the console; `total` is the number of documents of each tenant."""
     if not console.is_terminal:
         yield LineBoard(console, participants)
         return

@@ -1,4 +1,4 @@
-"""Rows that the demonstration needs: the schema, three tenants with keys, and an administrator."""
+"""Provisioning of the demonstration: the schema, three tenants with keys, and an administrator."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.tenancy.queries import plan_limit
 from tenants.tenancy.service import create_tenant
 
 ACTOR = command_actor("demo")
-# Units a minute and at once, of a key and of a tenant.
+# Units a minute, and burst, of a key and of a tenant.
 REQUESTS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """A tenant of this run with its key and what its plan allows."""
+    """A tenant of this run with its key and the limits of its plan."""
 
     role: Role
     tenant_id: UUID
@@ -41,25 +41,25 @@ class Participant:
 
 @dataclass(frozen=True, slots=True)
 class Administrator:
-    """Who may log in to the console; the password is shown once."""
+    """The account for the console; the password is shown once."""
 
     username: str
     password: str
 
 
 def migrate_database() -> None:
-    """Bring the schema up to date, as its owner."""
+    """Migrate the schema as its owner."""
     call_command("migrate", verbosity=0, interactive=False)
 
 
 def create_participants() -> list[Participant]:
-    """Make the three tenants on their plans, each with an API key."""
+    """Create the three tenants on their plans, each with an API key."""
     with acting_as(ACTOR):
         return [_create_participant(role) for role in ROLES]
 
 
 def create_administrator() -> Administrator:
-    """Make an admin of the platform with a generated password."""
+    """Create an admin of the platform with a generated password."""
     password = secrets.token_urlsafe(12)
     username = "admin"
     while get_user_model()._default_manager.filter(username=username).exists():  # a database that was used before
@@ -80,7 +80,7 @@ def _create_participant(role: Role) -> Participant:
 
 
 def _raise_request_rates(plan: Plan) -> None:
-    """Have the plan allow its tenants the requests of a program that watches thousands of jobs."""
+    """Raise the plan's request rates for a program that polls thousands of jobs."""
     with all_tenants():
         limits = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
         raised = {
@@ -92,5 +92,5 @@ def _raise_request_rates(plan: Plan) -> None:
 def _create_tenant(role: Role) -> Tenant:
     try:
         return create_tenant(slug=role.slug, plan=role.plan)
-    except SlugTakenError:  # a database that was used before keeps its tenants; this run gets its own
+    except SlugTakenError:  # a database that was used before keeps its tenants; this run creates its own
         return create_tenant(slug=f"{role.slug}-{secrets.token_hex(2)}", plan=role.plan)

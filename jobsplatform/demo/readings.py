@@ -1,4 +1,4 @@
-"""Reads across the demonstration's tenants, through the door: one statement each."""
+"""Cross-tenant reads of the demonstration, one statement each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.database.platform_settings import platform_settings
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Jobs of one tenant by where they stand; dead ones have failed for good."""
+    """The numbers of a tenant's jobs by state; failed ones are dead letters."""
 
     submitted: int = 0
     running: int = 0
@@ -34,14 +34,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An ended execution and the slot time it took."""
+    """An ended execution and its measured slot time."""
 
     tenant_id: UUID
     measured_us: int
 
 
 def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
-    """The jobs of each tenant, counted by state."""
+    """Return the numbers of each tenant's jobs by state."""
     with all_tenants():
         rows = (
             Job.objects.filter(tenant_id__in=list(tenant_ids))
@@ -59,7 +59,7 @@ def read_counts(tenant_ids: Iterable[UUID]) -> dict[UUID, Counts]:
 
 
 def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
-    """Every ended job that ran, with the time its executions used; times since the first arrival."""
+    """Return every ended job that ran, with the time of its executions; times are relative to the first arrival."""
     with all_tenants():
         rows = list(
             Job.objects.filter(tenant_id__in=tenant_ids, state__in=TERMINAL_STATES, started_at__isnull=False)
@@ -86,12 +86,12 @@ def read_runs(tenant_ids: Sequence[UUID]) -> list[Run]:
             held_us=_microseconds(used[job_id][1]),
         )
         for job_id, tenant_id, created, started, ended in rows
-        if started is not None and ended is not None  # as the filter said; the types do not know
+        if started is not None and ended is not None  # guaranteed by the filter, for the type checker
     ]
 
 
 def read_executions(tenant_ids: Iterable[UUID]) -> list[Ended]:
-    """Every ended execution that had begun, in order of dispatch."""
+    """Return every ended execution that had started, in order of dispatch."""
     with all_tenants():
         executions = Execution.objects.filter(tenant_id__in=list(tenant_ids), started_at__isnull=False)
         rows = executions.order_by("dispatched_at", "started_at").values_list("tenant_id", "measured_us")
@@ -99,14 +99,14 @@ def read_executions(tenant_ids: Iterable[UUID]) -> list[Ended]:
 
 
 def read_death_reasons(tenant_ids: Iterable[UUID]) -> dict[UUID, str]:
-    """The error message of each dead letter, by the job's id."""
+    """Return the error message of each dead letter by job id."""
     with all_tenants():
         letters = DeadLetter.objects.filter(tenant_id__in=list(tenant_ids))
         return dict(letters.values_list("job_id", "error_message"))
 
 
 def read_slots(pool: str) -> int:
-    """The slots of the pool's workers that are online and were heard of within a lease."""
+    """Return the slots of the pool's workers that are online with a heartbeat within a lease."""
     heard_since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     workers = Worker.objects.filter(pool__name=pool, status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since)
     return workers.aggregate(slots=Sum("slots"))["slots"] or 0

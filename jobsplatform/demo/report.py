@@ -1,4 +1,4 @@
-"""What the run has shown, as tables for a person."""
+"""The report of a run as tables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Evidence:
 
 
 def print_table(console: Console, evidence: Evidence) -> None:
-    """One row a tenant, and under it how the columns were made."""
+    """Print one row a tenant, and below it the meaning of the columns."""
     window = backlogged_window(evidence.runs)
     table = Table(title="What each tenant got", title_justify="left", title_style="bold")
     table.add_column("tenant (weight)")
@@ -92,7 +92,7 @@ def _legend(evidence: Evidence, window: Window | None) -> str:
 
 
 def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> None:
-    """Three questions, each asked by another tenant in its own documents."""
+    """Print three questions, each searched by another tenant in its own documents."""
     console.print("\n[bold]Three searches[/bold]")
     by_role = {shelf.participant.role.slug: shelf for shelf in shelves}
     for enquiry in ENQUIRIES:
@@ -106,14 +106,14 @@ def print_searches(console: Console, address: str, shelves: Sequence[Shelf]) -> 
 
 
 def _place(hit: Hit) -> str:
-    """Page and headings, where the document has them."""
+    """Return page and heading if the document has them."""
     parts = [f"page {hit.location['page']}"] if "page" in hit.location else []
     parts += list(hit.location.get("heading", ()))[-1:]
     return f" ({', '.join(parts)})" if parts else ""
 
 
 def _shorten(hit: Hit) -> str:
-    """The beginning of the chunk, in one line, without the heading that `_place` shows."""
+    """Return the beginning of the chunk in one line, without the heading that `_place` shows."""
     text = re.sub(r"\s+", " ", hit.text).strip()
     for heading in hit.location.get("heading", ()):
         text = text.removeprefix(heading).lstrip()
@@ -121,7 +121,7 @@ def _shorten(hit: Hit) -> str:
 
 
 def print_console_address(console: Console, address: str, administrator: Administrator) -> None:
-    """Where to look around, and as whom."""
+    """Print the addresses and the account."""
     login = f"user {administrator.username}   password {administrator.password}"
     console.print(f"[bold]Console[/bold]  {address}{CONSOLE_PREFIX}   {login}", highlight=False)
     console.print(f"[bold]API[/bold]      {address}{API_V1_PREFIX}docs/", highlight=False)

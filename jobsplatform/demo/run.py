@@ -1,4 +1,4 @@
-"""The run itself: provision, flood, drain, measure, judge."""
+"""The run of the demonstration: provision, flood, drain, measure, check."""
 
 from __future__ import annotations
 
@@ -32,11 +32,13 @@ POLL_SECONDS = 0.5
 
 
 class NotDrainedError(RuntimeError):
-    """Jobs were still waiting when the time was over."""
+    """Raised if jobs are still waiting at the deadline."""
 
 
 def run_demo(console: Console, folder: Path, *, stays_up: bool) -> bool:
-    """Run it all; whether every good document is searchable and the damaged one is a dead letter with a reason.
+    """Run all steps.
+
+    Return whether every good document is searchable and the damaged one is a dead letter with a reason.
 
     `folder` takes the log of the processes. `stays_up` keeps them running until Ctrl-C.
     """
@@ -74,7 +76,7 @@ def _announce(participants: Sequence[Participant], corpus: Corpus) -> str:
 def _flood_and_drain(
     console: Console, platform: Platform, shelves: Sequence[Shelf], corpus: Corpus
 ) -> dict[UUID, Counts]:
-    """Upload in one thread, in the scenario's order, and show the counts until everything has ended."""
+    """Upload in one thread, in the scenario's order, and show the counts until all jobs have ended."""
     ids = [shelf.participant.tenant_id for shelf in shelves]
     participants = [shelf.participant for shelf in shelves]
     expected = len(corpus.documents) * len(shelves)
@@ -115,7 +117,7 @@ def _judge(address: str, shelves: Iterable[Shelf], corpus: Corpus) -> Iterable[s
 def _show_examples(
     console: Console, address: str, shelf: Shelf, corpus: Corpus, administrator: Administrator
 ) -> list[str]:
-    """Run them, and tell what each has made; what went wrong."""
+    """Run the examples and print their results; return the faults."""
     faults = []
     for shown in run_examples(address, shelf, corpus, administrator):
         style = "green" if shown.is_good else "bold red"

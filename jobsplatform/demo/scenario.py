@@ -1,4 +1,4 @@
-"""Who takes part in the demonstration, in which order, and what is asked at the end."""
+"""The scenario of the demonstration: tenants, their order, and the searches at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ POOL = "default"
 FILES_PER_BATCH = "document_indexing.files_per_batch"
 DATASET = "handbook"
 
-# Two idle cores need less than a minute; this only ends a run in which something is broken.
+# Two idle cores need less than a minute; this only ends a broken run.
 DRAIN_SECONDS = 400.0
 
 
@@ -21,7 +21,7 @@ class Role:
     part: str
 
 
-# The first one floods. The others come when its whole flood is queued.
+# The first one floods. The others start when its whole flood is queued.
 ROLES = (
     Role("sandbox-demo", "sandbox", "floods first"),
     Role("team-demo", "team", "comes second"),
@@ -31,7 +31,7 @@ ROLES = (
 
 @dataclass(frozen=True, slots=True)
 class Enquiry:
-    """A search shown at the end, asked by the tenant with this slug."""
+    """A search at the end, by the tenant with this slug."""
 
     slug: str
     text: str

@@ -26,7 +26,7 @@ DEAD_STATES = frozenset({"cancelled", "discarded", "quarantined"})
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One example that was run: its name, what became of it, and whether that is as it should be."""
+    """The result of an example: its name, a sentence, and whether it is as expected."""
 
     name: str
     told: str
@@ -34,7 +34,7 @@ class Shown:
 
 
 def run_examples(address: str, shelf: Shelf, corpus: Corpus, person: Administrator) -> Iterator[Shown]:
-    """Run each of them to its end, one after another."""
+    """Run each example to its end, one after another."""
     with TenantClient(address, shelf.participant.token) as client:
         yield _run_pipeline(client, "glossary", [])
         yield _run_pipeline(client, "library", _upload(client, corpus.good[:LIBRARY_FILES]))
@@ -78,7 +78,7 @@ def _run_workflow(
 
 
 def _approve(client: TenantClient, workflow_id: str) -> None:
-    """Answer what the run asks, once it does."""
+    """Approve the run's question once it is pending."""
     path = f"approvals/?workflow={workflow_id}&state=pending"
     found = _wait(lambda: client.get(path), frozenset(), is_there=lambda page: bool(page["results"]))
     client.post(f"approvals/{found['results'][0]['id']}/decide/", {"decision": "approved", "comment": "Good."})

@@ -1,7 +1,6 @@
-"""A stand-in where no model is: it speaks OpenAI's chat API on loopback, and answers with what it was given.
+"""A stand-in for a model: a server of OpenAI's chat API on loopback that echoes its input.
 
-It understands nothing. It lets the example workflows run on a machine without a model; whoever sets LLM_API_URL has
-theirs asked instead.
+It lets the example workflows run without a model; if LLM_API_URL is set, that model is used instead.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ URL_VARIABLE, MODEL_VARIABLE = "LLM_API_URL", "LLM_MODEL"
 
 @contextmanager
 def some_model() -> Iterator[str]:
-    """Whichever model answers within: the one that the environment names, else the stand-in; its name."""
+    """Provide a model in the block, the environment's or else the stand-in; yield its name."""
     if os.environ.get(URL_VARIABLE):
         yield os.environ.get(MODEL_VARIABLE, "") or "the platform's model"
         return
@@ -43,17 +42,17 @@ def some_model() -> Iterator[str]:
 
 
 def answer_to(prompt: str) -> str:
-    """The first lines of what is given, as far as they tell something."""
+    """Return the beginning of the prompt without its markup."""
     text = re.sub(r"^(Text \d+, in one sentence:|What do these say together\?|\[\d+\])\s*", "", prompt.strip())
     text = re.sub(r"\s+", " ", text)
     return text if len(text) <= MOST_CHARACTERS else text[:MOST_CHARACTERS].rsplit(" ", 1)[0] + " …"
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers as a stream, which is how it is asked."""
+    """The handler of chat requests, which streams its answer."""
 
     def do_POST(self) -> None:
-        """Answer a chat."""
+        """Answer a chat request."""
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
         prompt = str(body["messages"][-1]["content"])
         text = answer_to(prompt)
@@ -72,4 +71,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 - the base names it
-        """Say nothing."""
+        """Log nothing."""

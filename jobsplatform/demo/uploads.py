@@ -1,4 +1,4 @@
-"""Each tenant uploads its own copy of the corpus, within the batch limit of its plan."""
+"""Uploads of the corpus by each tenant, within the batch limit of its plan."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobsplatform.demo.scenario import DATASET
 
 @dataclass(slots=True)
 class Shelf:
-    """What a tenant has uploaded: its dataset and the ids of its documents by file name."""
+    """A tenant's dataset and the ids of its uploaded documents by file name."""
 
     participant: Participant
     dataset_id: str
@@ -22,13 +22,13 @@ class Shelf:
 
 
 def open_shelf(address: str, participant: Participant) -> Shelf:
-    """Make the tenant's dataset."""
+    """Create the tenant's dataset."""
     with TenantClient(address, participant.token) as client:
         return Shelf(participant, client.create_dataset(DATASET))
 
 
 def upload_corpus(address: str, shelf: Shelf, files: Sequence[Path]) -> Iterator[int]:
-    """Upload all files in as few requests as the plan allows; yield how many are in after each."""
+    """Upload all files in as few requests as the plan allows; yield the number uploaded after each."""
     with TenantClient(address, shelf.participant.token) as client:
         for batch in batched(files, shelf.participant.files_per_upload):
             shelf.documents.update(client.upload(shelf.dataset_id, batch).documents)

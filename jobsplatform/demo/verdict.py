@@ -1,4 +1,4 @@
-"""Did it work? Every good document must be found by its own tenant, the damaged one be a dead letter with a reason."""
+"""The check of the result: each tenant finds its good documents; the damaged one is a dead letter with a reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from jobsplatform.demo.client import TenantClient
 from jobsplatform.demo.corpus import DAMAGED, Corpus, read_title
 from jobsplatform.demo.uploads import Shelf
 
-# A title names its document among 54; it must be near the top, not necessarily first.
+# A title identifies its document among 54; it must be near the top, not necessarily first.
 TOP_K = 20
 
 
 def find_faults(address: str, shelf: Shelf, corpus: Corpus, deaths: Mapping[UUID, str]) -> Iterator[str]:
-    """Yield what is wrong with a tenant's documents, by the API's own answers; nothing when all is well.
+    """Yield what is wrong with a tenant's documents, by the API's responses.
 
     `deaths` holds the error message of each dead letter by job id.
     """

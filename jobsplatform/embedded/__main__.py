@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its status, 2 when the servers cannot be had."""
+    """Run the command and return its status; 2 if the servers are not available."""
     options = _parser().parse_args(arguments)
     if (ROOT / ".env").is_file():
         environ.Env.read_env(ROOT / ".env")
@@ -56,19 +56,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _for_tests(urls: ServerUrls, *, is_fast: bool) -> dict[str, str]:
-    """Return what tests alone are told: how to do to the broker what no process of the platform may."""
+    """Return the variables for tests only: administrative access to the broker, which the platform never has."""
     return {"REDIS_ADMIN_URL": urls.redis_admin_url} if is_fast and urls.redis_admin_url else {}
 
 
 class Relay:
-    """Passes signals on to the command, so that the servers outlive it."""
+    """The relay of signals to the command, so that the servers outlive it."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._received: signal.Signals | None = None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Remember the signal and pass it on; a terminal's Ctrl-C has reached the command already."""
+        """Store the signal and relay it; a terminal's Ctrl-C has reached the command already."""
         self._received = signal.Signals(number)
         if self._process is not None and not (number == signal.SIGINT and _is_in_foreground()):
             self._process.send_signal(number)
@@ -91,7 +91,7 @@ class Relay:
 
 
 def _is_in_foreground() -> bool:
-    """Say whether a terminal delivers its Ctrl-C to this process and its command alike."""
+    """Return whether a terminal delivers Ctrl-C to both this process and its command."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
     except (OSError, ValueError):
@@ -100,7 +100,7 @@ def _is_in_foreground() -> bool:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[Relay]:
-    """Relay the signals that ask to stop, as long as the servers run."""
+    """Relay stop signals to the command while the servers run."""
     relay = Relay()
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     previous = {number: signal.signal(number, relay.receive) for number in numbers}

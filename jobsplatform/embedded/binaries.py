@@ -1,4 +1,4 @@
-"""Where the server programs are: inside two packages of requirements-embedded.txt, of which nothing else is used."""
+"""The paths of the server programs inside two packages of requirements-embedded.txt, used only for these programs."""
 
 import importlib.util
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ CURE = "Install the servers for development: pip install -r requirements-embedde
 
 
 class MissingServerError(RuntimeError):
-    """A server program for development is not installed."""
+    """Raised if a server program for development is not installed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One server program, and what must travel with it when it is copied: `parts` are folders under `root`."""
+    """A server program, with the folders `parts` under `root` that must be copied with it."""
 
     executable: Path
     root: Path

@@ -1,6 +1,6 @@
-"""Everything up on one machine for development: migrate, make an administrator, run the platform.
+"""The start of a development platform: migrate, create an administrator, run the platform.
 
-Runs under `python -m jobsplatform.embedded run --keep DIR`, which `make dev` does.
+It runs under `python -m jobsplatform.embedded run --keep DIR`, which `make dev` does.
 """
 
 import os
@@ -23,7 +23,7 @@ SERVER_VARIABLES = ("DATABASE_URL", "DATABASE_OWNER_URL", "REDIS_URL", "ENCRYPTI
 
 
 def main(arguments: list[str]) -> None:
-    """Prepare the database, print how to log in, and become `manage.py run_platform` with these arguments."""
+    """Prepare the database, print the log-in, and exec `manage.py run_platform` with these arguments."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "jobsplatform.settings")
     provide_master_key(MASTER_KEY)
     django.setup()
@@ -34,15 +34,15 @@ def main(arguments: list[str]) -> None:
     sys.stdout.write(f"For manage.py in another shell:  set -a; . {environment}; set +a\n")
     sys.stdout.flush()
     manage = VARIABLE_FOLDER.parent / "manage.py"
-    # Replaces this process, so that the supervisor is the one that gets the launcher's signals.
+    # exec, so that the supervisor receives the launcher's signals.
     os.execv(sys.executable, [sys.executable, str(manage), "run_platform", *arguments])  # noqa: S606 - no shell wanted
 
 
 def write_environment(target: Path) -> Path:
-    """Write where the servers are and the master key, as assignments that a shell reads; return the file."""
+    """Write the URLs of the servers and the master key as shell assignments; return the file."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.touch(mode=0o600)
-    # Whoever verifies the audit log elsewhere needs what belongs to the key that signs it here.
+    # Verification of the audit log elsewhere needs the public key of the key that signs it here.
     values = {name: os.environ[name] for name in SERVER_VARIABLES if name in os.environ}
     values["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     lines = [f"{name}={shlex.quote(value)}\n" for name, value in values.items()]
@@ -51,7 +51,7 @@ def write_environment(target: Path) -> Path:
 
 
 def ensure_administrator(kept: Path) -> str:
-    """Return the administrator's password from the file, giving it to the account and making both if need be."""
+    """Return the administrator's password from the file, creating file and account if necessary."""
     from django.contrib.auth import get_user_model
 
     if not kept.exists():

@@ -1,7 +1,7 @@
-"""As whom the servers run. PostgreSQL refuses root, so root lends it another identity.
+"""The user that the servers run as. PostgreSQL refuses root, so root starts them with another identity.
 
-Three ways: a user namespace in which root looks like uid 65534 (files stay root's, so nothing need be copied);
-where the kernel refuses one, the real uid 65534 on copied programs; and for everybody else, the caller itself.
+Three ways: a user namespace in which root appears as uid 65534 (files stay root's, so nothing is copied); the real uid
+65534 on copied programs, if the kernel refuses a namespace; and the caller itself for other users.
 """
 
 import ctypes
@@ -23,7 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Identity(StrEnum):
-    """How a server process gets an identity that PostgreSQL accepts."""
+    """The ways to give a server process an identity that PostgreSQL accepts."""
 
     CALLER = "caller"
     NAMESPACE = "namespace"
@@ -31,7 +31,7 @@ class Identity(StrEnum):
 
 
 def choose_identity() -> Identity:
-    """Return the identity that costs least: the caller's own unless it is root's or has no name."""
+    """Return the cheapest identity: the caller's own unless it is root's or has no name."""
     if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Identity.CALLER
     try:
@@ -46,7 +46,7 @@ def choose_identity() -> Identity:
 
 
 def _has_name(user_id: int) -> bool:
-    """Say whether the user is in the password file; initdb insists on it."""
+    """Return whether the user is in the password file, which initdb requires."""
     try:
         pwd.getpwuid(user_id)
     except KeyError:
@@ -55,7 +55,7 @@ def _has_name(user_id: int) -> bool:
 
 
 def _namespace_entrance() -> Callable[[], None]:
-    """Return what makes this user look like uid and gid 65534, in the process that calls it only."""
+    """Return a function that maps the calling process's user to uid and gid 65534."""
     user_id, group_id = os.geteuid(), os.getegid()
 
     def enter() -> None:
@@ -68,21 +68,21 @@ def _namespace_entrance() -> Callable[[], None]:
 
 
 def _become_nobody() -> None:
-    """Give up root for good, in this process only."""
+    """Drop root permanently, in this process only."""
     os.setgroups([])
     os.setgid(NOBODY)
     os.setuid(NOBODY)
 
 
 def die_with_parent(death_signal: signal.Signals) -> None:
-    """Ask the kernel to send the signal to this process when its parent ends, however it ends. Linux only."""
+    """Have the kernel send the signal to this process when its parent ends, however it ends. Linux only."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
 
 
 def before_exec(identity: Identity, death_signal: signal.Signals) -> Callable[[], None]:
-    """Return what a forked child does before it becomes the server."""
+    """Return the function that a forked child runs before it becomes the server."""
 
     enter_namespace = _namespace_entrance()
 
@@ -91,19 +91,19 @@ def before_exec(identity: Identity, death_signal: signal.Signals) -> Callable[[]
             enter_namespace()
         elif identity is Identity.NOBODY:
             _become_nobody()
-        # After the change of identity: the kernel forgets the death signal when credentials change.
+        # After the change of identity: the kernel clears the death signal when credentials change.
         die_with_parent(death_signal)
 
     return prepare
 
 
 def is_reachable_by_all(folder: Path) -> bool:
-    """Say whether every user may enter the folder and all its parents."""
+    """Return whether every user may enter the folder and all its parents."""
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in (folder, *folder.parents))
 
 
 def lend(identity: Identity, program: Program, folder: Path) -> Program:
-    """Return the program where the identity can run it: copied under `folder` if it is somebody else's."""
+    """Return the program in a place where the identity can run it, copied under `folder` if necessary."""
     if identity is not Identity.NOBODY:
         return program
     copy = folder / program.executable.name
@@ -117,6 +117,6 @@ def lend(identity: Identity, program: Program, folder: Path) -> Program:
 
 
 def give(identity: Identity, path: Path) -> None:
-    """Make the path the identity's own."""
+    """Make the identity the owner of the path."""
     if identity is Identity.NOBODY:
         os.chown(path, NOBODY, NOBODY)

@@ -9,9 +9,9 @@ VARIABLE = "ENCRYPTION_MASTER_KEYS"
 
 
 def provide_master_key(kept: Path) -> None:
-    """Set the variable for this process and its children, to the key in the file, which is made the first time.
+    """Set the variable for this process and its children to the key in the file, creating it the first time.
 
-    A variable that is set already wins, an empty one too.
+    A variable that is already set takes precedence, even if it is empty.
     """
     if VARIABLE in os.environ:
         return

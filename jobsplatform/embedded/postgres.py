@@ -14,7 +14,7 @@ from tenants.database.options import connection_options
 ADMINISTRATOR = "postgres"
 # Connections of two test workers, each with a platform of web, dispatcher and workers, and a margin.
 _MAX_CONNECTIONS = 200
-# Only where the data die with the run: a crash of the machine would lose them.
+# Only if the data are discarded after the run: a crash of the machine would lose them.
 _WITHOUT_DURABILITY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -33,7 +33,7 @@ def start_postgres(
     is_fast: bool,
     port: int | None = None,
 ) -> Server:
-    """Start PostgreSQL on the data under `folder`, making them first if there are none; on `port` or any free one."""
+    """Start PostgreSQL on the data under `folder`, initialising them if there are none; on `port` or any free one."""
     data = folder / "data"
     if not (data / "PG_VERSION").exists():
         _initialise(program, data, password=password, identity=identity, environment=environment)
@@ -54,7 +54,7 @@ def start_postgres(
 def _initialise(
     program: Program, data: Path, *, password: str, identity: Identity, environment: dict[str, str]
 ) -> None:
-    """Make an empty cluster with password log-in only."""
+    """Create an empty cluster with password log-in only."""
     data.mkdir(mode=0o700, exist_ok=True)
     password_file = data.parent / "initial-password"
     password_file.touch(mode=0o600)
@@ -101,9 +101,9 @@ def _options(port: int, *, is_fast: bool) -> list[str]:
         "log_timezone": "UTC",
         "log_min_messages": "warning",
         "jit": "off",
-        # What a busy hour touches stays at hand; of the server's own 128 MB it would not.
+        # The working set of a busy hour stays cached; in the server's own 128 MB it would not.
         "shared_buffers": "512MB",
-        # News are written and read away many times a second: what is gone is swept before it makes each look long.
+        # Wake-up rows are inserted and deleted many times a second: vacuum them before dead rows slow each read.
         "autovacuum_naptime": "5s",
         **(_WITHOUT_DURABILITY if is_fast else {}),
     }
@@ -111,7 +111,7 @@ def _options(port: int, *, is_fast: bool) -> list[str]:
 
 
 def _answers(url: str) -> bool:
-    """Say whether the server takes a log-in with our password: then it is ours, not another on the same port."""
+    """Return whether the server accepts our password, so that it is ours and not another on the same port."""
     try:
         psycopg.connect(url, **connection_options()).close()
     except psycopg.OperationalError:

@@ -1,8 +1,8 @@
-"""Ends what a launcher started, and removes its folder, once the launcher is gone: politely ended or killed.
+"""A script that ends a launcher's processes and removes its folder once the launcher has ended or was killed.
 
-Runs as a script of its own and needs the standard library only. Standard input is a pipe that the launcher holds
-open; it closes when the launcher ends, whatever ended it. Processes are known by a mark in their environment,
-so grandchildren count too, and nothing else is ever touched.
+It runs separately and needs the standard library only. Standard input is a pipe that the launcher holds open; it closes
+when the launcher ends, for whatever reason. Processes are recognised by a mark in their environment, so grandchildren
+are included, and no other process is touched.
 
     python reaper.py MARK [FOLDER_TO_REMOVE]
 """
@@ -19,15 +19,15 @@ from pathlib import Path
 MARK_VARIABLE = "JOBSPLATFORM_SERVERS"
 GRACE_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-# They got their own signal from the kernel, which suits them better than SIGTERM.
+# These get their own signal from the kernel, which suits them better than SIGTERM.
 _SERVERS = {"postgres", "valkey-server"}
 
 
 def marked_processes(mark: str) -> Iterator[int]:
-    """Yield the ids of living processes whose environment carries the mark."""
+    """Yield the ids of live processes whose environment contains the mark."""
     wanted = f"{MARK_VARIABLE}={mark}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
-        # A process may end between listing and reading, and others' environments are not ours to read.
+        # A process may end between listing and reading, and other users' environments are not readable.
         with suppress(OSError):
             if wanted in (entry / "environ").read_bytes().split(b"\0"):
                 yield int(entry.name)
@@ -39,7 +39,7 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _wait_until_gone(mark: str, seconds: float) -> bool:
-    """Return whether no marked process was left before the time was up."""
+    """Return whether no marked process is left before the timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if not any(True for _ in marked_processes(mark)):
@@ -49,7 +49,7 @@ def _wait_until_gone(mark: str, seconds: float) -> bool:
 
 
 def end_marked(mark: str, grace_seconds: float = GRACE_SECONDS) -> None:
-    """End every marked process: by request first, by force when the grace is over."""
+    """End every marked process: SIGTERM first, SIGKILL after the grace period."""
     for pid in marked_processes(mark):
         with suppress(OSError):
             if Path(f"/proc/{pid}/comm").read_text().strip() not in _SERVERS:

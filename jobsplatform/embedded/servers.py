@@ -1,4 +1,4 @@
-"""Real servers for development, the demo and the tests: started, given roles, and surely gone afterwards."""
+"""Real servers for development, the demo and the tests: started, given roles, and reliably removed afterwards."""
 
 import fcntl
 import json
@@ -29,12 +29,12 @@ PLATFORM_ROLE = "jobs_platform"
 
 
 class FolderInUseError(RuntimeError):
-    """The folder that should keep the data belongs to servers that are running."""
+    """Raised if the folder for the data belongs to running servers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerUrls:
-    """Where the servers are. Only servers started here have other URLs than the application's."""
+    """The URLs of the servers. Only servers started here have other URLs than the application's."""
 
     database_url: str
     redis_url: str
@@ -48,7 +48,7 @@ class ServerUrls:
     scratch: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that tell the platform."""
+        """Return the environment variables of the platform."""
         variables = {"DATABASE_URL": self.database_url, "REDIS_URL": self.redis_url}
         if self.redis_role_urls:
             variables["REDIS_ROLE_URLS"] = ",".join(f"{role}={url}" for role, url in self.redis_role_urls.items())
@@ -56,14 +56,14 @@ class ServerUrls:
             variables["DATABASE_OWNER_URL"] = self.owner_url
             variables["DATABASE_AUDITOR_URL"] = self.auditor_url
             variables["DATABASE_PLATFORM_ROLE"] = PLATFORM_ROLE
-        # Several processes of one development platform share its sessions.
+        # The processes of one development platform share its sessions.
         if self.secret_key and not os.environ.get("SECRET_KEY"):
             variables["SECRET_KEY"] = self.secret_key
-        # What a run that keeps nothing uploads, and what its killed processes leave, goes with its folder.
+        # Uploads and leftovers of killed processes are removed with the folder of the run.
         if self.scratch:
             variables["TMPDIR"] = str(self.scratch)
             variables["FILES_ROOT"] = os.environ.get("FILES_ROOT") or str(self.scratch / "files")
-        # The sandbox is used wherever the kernel offers one; without one, files of one's own are still read.
+        # The sandbox is used wherever the kernel offers one; without one, local files are still read.
         variables["EXTRACTION_WITHOUT_SANDBOX"] = os.environ.get("EXTRACTION_WITHOUT_SANDBOX") or "true"
         if self.mark:
             variables[reaper.MARK_VARIABLE] = self.mark
@@ -83,7 +83,7 @@ class Passwords:
 
     @classmethod
     def of(cls, folder: Path) -> "Passwords":
-        """Return the passwords kept in the folder, making them the first time."""
+        """Return the passwords stored in the folder, creating them the first time."""
         kept = folder / "passwords.json"
         known = json.loads(kept.read_text()) if kept.exists() else {}
         made = cls(**{field.name: known.get(field.name) or secrets.token_hex(32) for field in fields(cls)})
@@ -102,10 +102,10 @@ def running_servers(
     is_fast: bool = False,
     identity: Identity | None = None,
 ) -> Iterator[ServerUrls]:
-    """Start what is not given and yield where everything is; stop it, and all that carries its mark, afterwards.
+    """Start the servers that are not given and yield all URLs; stop them, and all marked processes, afterwards.
 
-    `keep` is a folder whose data outlive the run; without it everything lies in a fresh temporary folder.
-    `is_fast` gives up durability. Call it from the main thread: servers die with the thread that started them.
+    `keep` is a folder whose data outlive the run; without it a new temporary folder is used. `is_fast` gives up
+    durability. Call it from the main thread: servers end with the thread that started them.
     """
     if database_url and redis_url:
         yield ServerUrls(database_url=database_url, redis_url=redis_url)
@@ -137,7 +137,7 @@ def running_servers(
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What the two servers have in common."""
+    """Common parameters of the two servers."""
 
     folder: Path
     passwords: Passwords
@@ -146,7 +146,7 @@ class _Start:
     is_fast: bool
 
     def postgres(self, stack: ExitStack, urls: ServerUrls) -> ServerUrls:
-        """Start PostgreSQL, make its roles, and return the URLs with its own."""
+        """Start PostgreSQL, create its roles, and return the URLs with its own."""
         server = start_postgres(
             lend(self.identity, postgres_program(), self.folder / "programs"),
             self._subfolder("postgres"),
@@ -226,7 +226,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _scratch(folder: Path) -> Path:
-    """Make the run's own folder for temporary files, as open as /tmp inside it."""
+    """Create the run's own folder for temporary files, with the permissions of /tmp."""
     scratch = folder / "tmp"
     scratch.mkdir()
     scratch.chmod(0o1777)
@@ -235,7 +235,7 @@ def _scratch(folder: Path) -> Path:
 
 @contextmanager
 def _reaper(mark: str, folder: Path | None) -> Iterator[None]:
-    """Have a process of its own clean up when this one ends or is killed; wait for it in the first case."""
+    """Run a process that cleans up when this one ends or is killed; wait for it in the first case."""
     arguments = [sys.executable, "-I", "-S", reaper.__file__, mark, *([str(folder)] if folder else [])]
     environment = {name: value for name, value in os.environ.items() if name != reaper.MARK_VARIABLE}
     process = subprocess.Popen(  # noqa: S603 - our own script

@@ -1,4 +1,4 @@
-"""Starting a server on a free port, waiting until it answers, stopping it."""
+"""Start and stop of a server on a free port, with a wait until it responds."""
 
 import os
 import signal
@@ -19,19 +19,19 @@ _POLL_SECONDS = 0.02
 
 
 class ServerStartError(RuntimeError):
-    """A server for development did not start. The message ends with what it last wrote."""
+    """Raised if a server for development did not start; the message ends with its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: its process, its port, and the signal that ends it in good order."""
+    """A running server: its process, its port, and the signal that shuts it down cleanly."""
 
     process: subprocess.Popen[bytes]
     port: int
     stop_signal: signal.Signals
 
     def stop(self) -> None:
-        """End the server; kill it when it does not end in time."""
+        """Stop the server; kill it after STOP_SECONDS."""
         if self.process.poll() is None:
             self.process.send_signal(self.stop_signal)
         try:
@@ -43,7 +43,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What it takes to start one server; `arguments` and `answers` are told the port, `port` or any free one."""
+    """The parameters of starting a server; `arguments` and `answers` receive its port: `port` or any free one."""
 
     name: str
     arguments: Callable[[int], list[str]]
@@ -53,12 +53,12 @@ class Launch:
     folder: Path
     identity: Identity
     environment: dict[str, str]
-    # Where it must be found again; else any that is free.
+    # A fixed port; None for any free one.
     port: int | None = None
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment. Another process may take it before the server does."""
+    """Return a port that is free now. Another process may take it before the server does."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -66,7 +66,7 @@ def free_port() -> int:
 
 
 def start(launch: Launch) -> Server:
-    """Start the server and return it once it answers; where its port was taken meanwhile, try again."""
+    """Start the server and return it once it responds; if its port was taken meanwhile, try again."""
     for _ in range(_PORT_TRIES):
         port = launch.port or free_port()
         launch.log.write_bytes(b"")
@@ -84,7 +84,7 @@ def start(launch: Launch) -> Server:
 
 
 def _spawn(launch: Launch, port: int) -> subprocess.Popen[bytes]:
-    """Start the process, in a session of its own so that a terminal's Ctrl-C reaches the command and not the server."""
+    """Start the process in a session of its own, so that a terminal's Ctrl-C reaches the command and not the server."""
     with launch.log.open("ab") as log:
         return subprocess.Popen(  # noqa: S603 - our own program
             launch.arguments(port),
@@ -99,7 +99,7 @@ def _spawn(launch: Launch, port: int) -> subprocess.Popen[bytes]:
 
 
 def _wait_for_answer(launch: Launch, process: subprocess.Popen[bytes], port: int) -> bool:
-    """Return True once the server answers, False if it ended first."""
+    """Return True once the server responds, False if it ended first; raise `ServerStartError` on time-out."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -116,5 +116,5 @@ def last_lines(log: Path, count: int = 15) -> str:
 
 
 def bare_environment(mark_variable: str, mark: str) -> dict[str, str]:
-    """Return the environment of a server: nothing of the caller's but the path and the mark."""
+    """Return the environment of a server: of the caller's only the path, and the mark."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", mark_variable: mark}

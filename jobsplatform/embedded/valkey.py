@@ -1,4 +1,4 @@
-"""Valkey, which speaks Redis's protocol, as broker and cache for development, with a user for each role."""
+"""Valkey, a Redis-compatible server, as broker and cache for development, with a user for each role."""
 
 import hashlib
 import signal
@@ -12,7 +12,7 @@ from jobsplatform.embedded.supervision import HOST, Launch, Server, start
 
 ACL = Path(__file__).resolve().parent.parent.parent / "deploy" / "valkey" / "users.acl"
 ADMINISTRATOR = "admin"
-# What tests and commands of development are: all roles in one, and no administrator.
+# The user of tests and development commands: all roles together, without administration.
 UNION = "tests"
 # The processes that `run_platform` starts, each with a user of its own.
 ROLES = ("web", "dispatcher", "worker", "beat")
@@ -24,12 +24,12 @@ def broker_url(port: int, password: str, user: str = UNION) -> str:
 
 
 def _password_of(user: str, password: str) -> str:
-    """Return the user's own password, which says nothing about the server's and those of the others."""
+    """Return the user's own password, which does not reveal the server's or other users'."""
     return hashlib.sha256(f"{user}\n{password}".encode()).hexdigest()
 
 
 def _users(password: str) -> str:
-    """Return the users of deployments with passwords of this server. The server reads no comments there."""
+    """Return the users of deployments with passwords of this server. The server accepts no comments there."""
     lines = (line for line in ACL.read_text().splitlines(keepends=True) if line.startswith("user "))
     text = "".join(lines)
     for user in (ADMINISTRATOR, UNION, "streams", *ROLES):
@@ -46,9 +46,9 @@ def start_valkey(
     environment: dict[str, str],
     port: int | None = None,
 ) -> Server:
-    """Start Valkey. It keeps nothing on disk: PostgreSQL holds every job, so an empty broker costs none.
+    """Start Valkey. It stores nothing on disk: PostgreSQL holds every job, so an empty broker loses none.
 
-    ``port`` is where one that was killed comes back.
+    ``port`` restarts a killed server on its former port.
     """
     configuration = folder / "valkey.conf"
     users = folder / "users.acl"
@@ -58,8 +58,8 @@ def start_valkey(
     users.write_text(_users(password))
 
     def arguments(port: int) -> list[str]:
-        # In a file, since command lines are visible to every user of the machine. A process title would be
-        # written over the environment, by which the reaper knows its processes.
+        # In a file, because command lines are visible to every user of the machine. A process title would overwrite the
+        # environment, by which the reaper recognises its processes.
         configuration.write_text(
             f"bind {HOST}\nport {port}\naclfile {users}\n"
             'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\nset-proc-title no\n'
@@ -81,7 +81,7 @@ def start_valkey(
 
 
 def _answers(url: str) -> bool:
-    """Say whether the server answers to our password."""
+    """Return whether the server accepts our password."""
     client = redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
     try:
         return bool(client.ping())

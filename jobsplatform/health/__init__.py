@@ -1,1 +1,1 @@
-"""Whether the platform is alive and ready, and its numbers for Prometheus."""
+"""Liveness, readiness and Prometheus metrics of the platform."""

@@ -1,6 +1,6 @@
-"""Start-up checks, run by whatever serves or works: they ask the servers, so they bear Django's tag `database`.
+"""Start-up checks of the servers, tagged `database` because they connect to them.
 
-The connection, the role that logs in and the migrations are checked by `tenants`.
+Every process that serves or works runs them. `tenants` checks the connection, the login role and the migrations.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def check_database_server(databases: Sequence[str] | None = None, **_: Any) -> l
 
 @register(Tags.database)
 def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report a broker that would drop messages. One that is away is no error: jobs wait in the database for it."""
+    """Report a broker that would drop messages. A broker that is away is only a warning: jobs wait in the database."""
     if APP_ALIAS not in (databases or ()):
         return []
     try:
@@ -47,7 +47,7 @@ def check_broker(databases: Sequence[str] | None = None, **_: Any) -> list[Check
 
 @register(Tags.database)
 def check_secret_key(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Report processes that would each sign with a key of their own."""
+    """Report a missing SECRET_KEY: each process would sign with a key of its own."""
     if APP_ALIAS not in (databases or ()) or platform_settings.IS_SECRET_KEY_GIVEN:
         return []
     return [

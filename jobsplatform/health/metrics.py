@@ -1,7 +1,7 @@
-"""The platform's numbers for Prometheus, read from the database at each scrape: all processes answer the same.
+"""Prometheus metrics of the platform, read from the database at each scrape, so that all processes return the same.
 
-Depth, wait and predicted work are what autoscalers of workers follow. No number is kept in a process, since web
-servers and workers are many and restart. Without a database the scrape says so and nothing else.
+Autoscalers of workers use queue length, wait and predicted work. No value is kept in a process, because web servers and
+workers are many and restart. Without a database the scrape reports only that.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +33,7 @@ from tenants.database.write_probe import write_watch
 
 type Sample = tuple[list[str], float]
 
-# Each has its sample, also with nobody in it; one that has stopped is no worker any more.
+# Each state has a sample, even with no worker in it; stopped workers are not counted.
 WORKER_STATES = (*(status for status in Worker.Status if status is not Worker.Status.STOPPED), "silent")
 
 _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
@@ -54,7 +54,7 @@ _QUEUE_GAUGES: tuple[tuple[str, str, Callable[[QueueMeasure], float]], ...] = (
 
 
 class PlatformCollector(Collector):
-    """Reads everything once a scrape."""
+    """A collector that reads all metrics once a scrape."""
 
     def collect(self) -> Iterator[Metric]:
         """Yield one family a measure, labelled by queue, pool, task or tenant."""
@@ -96,7 +96,7 @@ class PlatformCollector(Collector):
         yield _gauge("recent_dead_letters", about, [([], float(dead_letters.value))])
 
     def describe(self) -> list[Metric]:
-        """Return nothing: registering must not read the database."""
+        """Return nothing: registration must not read the database."""
         return []
 
 

@@ -1,7 +1,7 @@
-"""What "ready" means: whatever accepting a job needs, a database that takes writes and its tables.
+"""Readiness probes. Ready means that jobs can be accepted: the database takes writes and has its tables.
 
-Broker, dispatcher, publishing, starts and auditor are looked at too, and what is wrong is told: until that is mended,
-accepted jobs and audit entries wait, and no request need be turned away.
+Broker, dispatcher, publishing, starts and auditor are probed and reported too: until they are repaired, accepted jobs
+and audit entries wait, and no request is refused.
 """
 
 import dataclasses
@@ -30,10 +30,10 @@ PUBLISHING_FAILED_FOR = timedelta(seconds=10)
 
 @dataclasses.dataclass
 class Migrations(HealthCheck):
-    """The tables are as this code expects them."""
+    """The probe that all migrations are applied."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless they are."""
+        """Raise `ServiceUnavailable` if migrations are missing."""
         try:
             pending = count_pending_migrations()
         except DatabaseError as error:
@@ -46,40 +46,40 @@ class Migrations(HealthCheck):
 
 @dataclasses.dataclass
 class Writes(HealthCheck):
-    """The database takes writes: it is no standby, and its disks have room."""
+    """The probe that the database takes writes: it is no standby, and its disks have room."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless it does, by a probe that is at most five seconds old."""
+        """Raise `ServiceUnavailable` if it does not, by a probe that is at most five seconds old."""
         if fault := write_watch.read():
-            # Its own text may name files, which outsiders need not know.
+            # The full text may name files, which outsiders must not see.
             raise ServiceUnavailable(fault if fault == READ_ONLY else "The database takes no writes.")
 
 
 @dataclasses.dataclass
 class Broker(HealthCheck):
-    """The broker answers a ping."""
+    """The probe that the broker answers a ping."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless it does."""
+        """Raise `ServiceUnavailable` if it does not."""
         try:
             broker.probe()
         except BrokerUnavailableError as error:
-            # Its own text may name the address, which outsiders need not know.
+            # The full text may name the address, which outsiders must not see.
             raise ServiceUnavailable("The broker does not answer.") from error
 
 
 @dataclasses.dataclass
 class Dispatcher(HealthCheck):
-    """Some dispatcher has ticked lately, by the database's clock."""
+    """The probe that a dispatcher has ticked recently, by the database's clock."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless it has."""
+        """Raise `ServiceUnavailable` if none has."""
         try:
             age = self._age()
         except DatabaseError as error:
             raise ServiceUnavailable("The database does not answer.") from error
         finally:
-            # The check runs in a thread of its own, whose connection nobody would use again.
+            # The check runs in a thread of its own, whose connection would not be reused.
             connections[APP_ALIAS].close()
         if age is None:
             raise ServiceUnavailable("No dispatcher has run yet.")
@@ -88,7 +88,7 @@ class Dispatcher(HealthCheck):
 
     @staticmethod
     def _age() -> timedelta | None:
-        # The dispatcher's own rows are the platform's, not any tenant's.
+        # The dispatchers' rows belong to the platform, not to a tenant.
         with all_tenants():
             latest = PoolClock.objects.aggregate(
                 age=ExpressionWrapper(Now() - Max("ticked_at"), output_field=DurationField())
@@ -99,10 +99,10 @@ class Dispatcher(HealthCheck):
 
 @dataclasses.dataclass
 class Publishing(HealthCheck):
-    """The broker has taken every message of the last seconds."""
+    """The probe that the broker has taken every message of the last seconds."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless it has."""
+        """Raise `ServiceUnavailable` if it has not."""
         try:
             with all_tenants():
                 failed = PoolClock.objects.filter(publish_failed_at__gt=Now() - PUBLISHING_FAILED_FOR)
@@ -117,10 +117,10 @@ class Publishing(HealthCheck):
 
 @dataclasses.dataclass
 class Starts(HealthCheck):
-    """Jobs that wait begin, unless all slots are busy."""
+    """The probe that waiting jobs start, unless all slots are busy."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless they do."""
+        """Raise `ServiceUnavailable` if they do not."""
         try:
             stalled = stall_watch.read()
         except DatabaseError as error:
@@ -137,10 +137,10 @@ class Starts(HealthCheck):
 
 @dataclasses.dataclass
 class Auditor(HealthCheck):
-    """Some auditor works: it has a heartbeat, and no audit entry waits long for its seal."""
+    """The probe that an auditor runs: it has a heartbeat, and no audit entry waits long for its seal."""
 
     def run(self) -> None:
-        """Raise ServiceUnavailable unless it does."""
+        """Raise `ServiceUnavailable` if none does."""
         try:
             with all_tenants():
                 lapse = read_audit_lapse()

@@ -1,7 +1,7 @@
-"""Whether a PostgreSQL and a Redis server that somebody gave us will do: version, extension, role, policy.
+"""Requirements on given PostgreSQL and Redis servers: version, extension, role, eviction policy.
 
-Plain psycopg and redis-py, for the development launcher and for Django's start-up checks alike.
-Every problem names its cure.
+It uses plain psycopg and redis-py, for both the development launcher and Django's start-up checks. Every problem has a
+cure.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,12 +24,12 @@ type FetchOne = Callable[[str], tuple[Any, ...] | None]
 
 
 class UnfitServerError(RuntimeError):
-    """A given server cannot serve the platform."""
+    """Raised if a given server is not suitable for the platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with a server, and what to do about it."""
+    """A problem of a server, and its fix."""
 
     fault: str
     cure: str
@@ -39,7 +39,7 @@ class Problem:
 
 
 def server_problems(fetch_one: FetchOne) -> Iterator[Problem]:
-    """Yield what is wrong with the server behind `fetch_one`, which runs one statement and returns its first row."""
+    """Yield the problems of the server behind `fetch_one`, which runs one statement and returns its first row."""
     version = _single(fetch_one, _SQL["read_version"])
     if version < MINIMUM_POSTGRES:
         yield Problem(
@@ -67,7 +67,7 @@ def _single(fetch_one: FetchOne, statement: str) -> Any:
 
 
 def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
-    """Yield why row-level security would not bind the role that logged in."""
+    """Yield why row-level security would not bind the login role."""
     row = fetch_one(_SQL["read_role"])
     role, is_superuser, bypasses, is_owner = row or ("?", True, True, True)
     described = (("is a superuser", is_superuser), ("has BYPASSRLS", bypasses), ("owns the database", is_owner))
@@ -81,7 +81,7 @@ def role_problems(fetch_one: FetchOne) -> Iterator[Problem]:
 
 
 def broker_problems(client: redis.Redis) -> Iterator[Problem]:
-    """Yield what is wrong with the broker."""
+    """Yield the problems of the broker."""
     server: dict[str, Any] = client.info("server")
     version = str(server.get("valkey_version") or server["redis_version"])
     if int(version.split(".", 1)[0]) < MINIMUM_REDIS:
@@ -97,12 +97,12 @@ def broker_problems(client: redis.Redis) -> Iterator[Problem]:
 
 
 def open_broker(url: str) -> redis.Redis:
-    """Return a client that gives up on a broker that does not answer."""
+    """Return a client with time-outs."""
     return redis.Redis.from_url(url, socket_timeout=_TIMEOUT_SECONDS, socket_connect_timeout=_TIMEOUT_SECONDS)
 
 
 def require_fit_database(url: str) -> None:
-    """Raise UnfitServerError, with the cure, unless the database will do."""
+    """Raise `UnfitServerError`, with the cures, unless the database is suitable."""
     try:
         with psycopg.connect(url, **connection_options()) as connection:
 
@@ -116,7 +116,7 @@ def require_fit_database(url: str) -> None:
 
 
 def require_fit_broker(url: str) -> None:
-    """Raise UnfitServerError, with the cure, unless the broker will do."""
+    """Raise `UnfitServerError`, with the cures, unless the broker is suitable."""
     try:
         with open_broker(url) as client:
             problems = list(broker_problems(client))

@@ -1,4 +1,4 @@
-"""The start-up checks of the web servers, which begin by importing a module."""
+"""The start-up checks of the web servers, run when their entry point is imported."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,10 +9,11 @@ from tenants.starting import require_fit_start
 
 
 def require_fit_web() -> None:
-    """Raise UnfitStartError where the web must not start; a database that is away is no reason, the probes tell it.
+    """Raise `UnfitStartError` if the web server must not start.
 
-    The checks have a thread of their own: an ASGI server imports inside its event loop, where Django asks no database,
-    and their connection must not be kept by a thread that serves nobody, or go to processes that are forked later.
+    An unavailable database does not prevent the start; the probes report it. The checks run in their own thread: an
+    ASGI server imports inside its event loop, where Django refuses database access, and their connection must neither
+    stay open in an idle thread nor be inherited by forked processes.
     """
     with ThreadPoolExecutor(max_workers=1) as thread:
         thread.submit(_ask).result()

@@ -1,4 +1,4 @@
-"""Probes and metrics."""
+"""URLs of the probes and metrics."""
 
 from django.urls import URLPattern, path
 

@@ -1,4 +1,4 @@
-"""Probes for orchestrators and metrics for Prometheus. None of them needs a tenant."""
+"""Views of probes for orchestrators and metrics for Prometheus. They need no tenant."""
 
 import secrets
 from collections.abc import Awaitable, Callable
@@ -26,22 +26,22 @@ logger = structlog.stdlib.get_logger("jobsplatform.health")
 @require_safe
 @transaction.non_atomic_requests
 def live(_request: HttpRequest) -> JsonResponse:
-    """Answer 200 as long as this process answers at all."""
+    """Answer 200 while this process can answer."""
     return JsonResponse({"status": "alive"})
 
 
 class ReadyView(HealthCheckView):
-    """Answer 200 when jobs can be accepted, else 503 with what is missing.
+    """A view that answers 200 if jobs can be accepted, else 503 with what is missing.
 
-    Without what hands jobs out, starts them and seals the audit log the answer is 200 and "degraded": accepted jobs
-    wait, and lose nothing.
+    If jobs cannot be dispatched or started, or the audit log cannot be sealed, it answers 200 with "degraded": accepted
+    jobs wait, and nothing is lost.
     """
 
     checks = (Database, Migrations, Writes, Broker, Dispatcher, Publishing, Starts, Auditor)
     needed: ClassVar = frozenset({"database", "migrations", "writes"})
 
     async def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Run all checks and say how each ended."""
+        """Run all checks and return their results."""
         del request, args, kwargs
         with self.get_executor() as executor:
             results = [await check.get_result(executor) for check in self.get_checks()]
@@ -60,7 +60,7 @@ _run_checks = async_to_sync(cast("Callable[[HttpRequest], Awaitable[HttpResponse
 
 @transaction.non_atomic_requests
 def ready(request: HttpRequest) -> HttpResponse:
-    """Answer as `ReadyView` does; 503 in a process that is shutting down, which begins no thread for a check."""
+    """Answer as `ReadyView` does; 503 in a process that is shutting down, which cannot start a thread for a check."""
     try:
         return _run_checks(request)
     except RuntimeError as error:
@@ -76,7 +76,7 @@ def _unavailable(states: dict[str, str]) -> JsonResponse:
 @require_safe
 @transaction.non_atomic_requests
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Answer with the numbers, to whoever bears the token; without a token set there is no such page."""
+    """Return the metrics for requests with the token; 404 if no token is configured."""
     if not platform_settings.METRICS_TOKEN:
         raise Http404
     offered = request.headers.get("Authorization", "")

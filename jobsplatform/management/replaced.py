@@ -1,6 +1,6 @@
-"""Commands of Django and of packages that would change something without a word in the audit log.
+"""Replacements of commands of Django and of packages that would bypass the audit log.
 
-This app is the first one, so a command of the same name here takes the place of theirs, and says which one to use.
+This app is the first one, so a command here replaces theirs of the same name, and names the audited one.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 
 class ReplacedCommand(BaseCommand):
-    """Does nothing but name the command that does it and records it."""
+    """A command that does nothing but name its audited replacement."""
 
     instead: ClassVar[str]
     requires_system_checks = ()
 
     def run_from_argv(self, argv: list[str]) -> None:
-        # Whatever options the replaced one had: all end in the same answer.
+        # Whatever options the replaced command had, the answer is the same.
         super().run_from_argv(argv[:2])
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""The settings, assembled from one module per concern."""
+"""The settings, assembled from one module per topic."""
 
 from jobsplatform.settings.accounts import *
 from jobsplatform.settings.base import *

@@ -1,4 +1,4 @@
-"""Who logs in: throttled by name and address, with cookies that no other site and no script can use."""
+"""Settings of accounts: log-in limits, API keys, mail, sessions and cookies."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,29 +6,29 @@ from typing import Any
 from jobsplatform.settings.env import env
 
 AUTHENTICATION_BACKENDS = [
-    # First: it refuses whoever is locked out before a password is looked at.
+    # First, so that a locked-out name is refused before its password is checked.
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
 
-# By name and address together. The handler adds a limit by name alone, with an end of its own.
+# By name and address together. The handler adds a limit by name alone, with its own duration.
 AXES_HANDLER = "tenants.access.locked_names.LoginHandler"
 AXES_LOCKOUT_PARAMETERS: list[Any] = [["username", "ip_address"]]
 AXES_FAILURE_LIMIT = env.int("LOGIN_FAILURE_LIMIT")
 AXES_COOLOFF_TIME = timedelta(seconds=env.int("LOGIN_LOCKOUT_SECONDS"))
-# Knocking during a lockout does not make it longer.
+# Attempts during a lockout do not extend it.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_CLIENT_IP_CALLABLE = "tenants.access.addresses.client_address"
 AXES_USERNAME_CALLABLE = "tenants.access.lockouts.name_tried"
 AXES_LOCKOUT_CALLABLE = "tenants.access.lockouts.refuse_login"
-# The audit log and the accounts' pages say what these would.
+# The audit log and the accounts' pages show this.
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
 
-# Mail goes out where there is a host; else invitations are shown to the inviter, and warnings in the console alone.
+# Without a host, invitations are shown to the inviter, and warnings only in the console.
 EMAIL_HOST = env.str("EMAIL_HOST")
 EMAIL_PORT = env.int("EMAIL_PORT")
 EMAIL_HOST_USER = env.str("EMAIL_HOST_USER")
@@ -38,7 +38,7 @@ EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL")
 
 _HTTPS_ONLY = env.bool("HTTPS_ONLY")
-# `__Host-`: browsers take such a cookie over HTTPS alone, from this host alone and for the whole of it.
+# `__Host-`: browsers accept such a cookie only over HTTPS, from this host and for all of its paths.
 SESSION_COOKIE_NAME = "__Host-session" if _HTTPS_ONLY else "sessionid"
 CSRF_COOKIE_NAME = "__Host-csrf" if _HTTPS_ONLY else "csrftoken"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = LANGUAGE_COOKIE_SECURE = _HTTPS_ONLY
@@ -48,5 +48,5 @@ SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = LANGUAGE_COOKIE_SAMESITE = "Lax
 # A log-in ends after a working day, and after SESSION_IDLE_SECONDS before that; both are counted by the server.
 SESSION_COOKIE_AGE = env.int("SESSION_MAX_SECONDS")
 
-# Preloading HSTS is for the domain's owner to decide, with all of its other hosts in mind.
+# Preloading HSTS is the domain owner's decision, because it binds all other hosts.
 SILENCED_SYSTEM_CHECKS = ["security.W021"]

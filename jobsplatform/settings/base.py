@@ -1,4 +1,4 @@
-"""Django itself: apps, middleware, databases, cache, files, cookies, content security."""
+"""Settings of Django itself: apps, middleware, databases, cache, files, cookies, content security."""
 
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -12,8 +12,8 @@ from jobsplatform.settings.files import FILES
 from tenants.database.options import connection_options
 
 DEBUG = env.bool("DEBUG")
-# A key of the process's own where none is given: nothing to leak, but sessions end with the process.
-# The start-up checks refuse to serve without a given one.
+# Without a given key each process generates one: sessions end with the process. The start-up checks refuse to serve
+# without a given key.
 SECRET_KEY = env.str("SECRET_KEY") or get_random_secret_key()
 # Replaced keys, which still verify what they have signed.
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS")
@@ -48,7 +48,7 @@ INSTALLED_APPS = [
     "workloads.files",
     "workloads.documents",
     "workloads.workflows.records",
-    # Plug-ins: one line each, and removing the line removes the kind.
+    # Plug-ins: one line each; removing the line removes the kind.
     "workloads.documents.indexing",
     "workloads.pipelines",
     "workloads.diagnostics",
@@ -69,13 +69,13 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "jobsplatform.middleware.ConsoleMessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    # Around the next one, so that whoever waits for news holds no transaction.
+    # Around the next one, so that a long poll holds no transaction.
     "tenants.middleware.WaitMiddleware",
     # Opens the transaction and sets the tenant around the view: after authentication, before ATOMIC_REQUESTS.
     "tenants.middleware.TenantMiddleware",
-    # Within it, as it charges the caller that was found.
+    # Within it, because it charges the caller that was found.
     "jobsplatform.middleware.RequestRateMiddleware",
-    # Last, as it asks: puts its page in the place of the answer to whoever is locked out.
+    # Last, as axes requires: replaces the response to a locked-out log-in by its page.
     "axes.middleware.AxesMiddleware",
 ]
 
@@ -103,7 +103,7 @@ TEMPLATES: list[dict[str, Any]] = [
 
 
 def _database(variable: str) -> dict[str, Any]:
-    """Return the connection that a variable's URL names."""
+    """Return the connection settings of a variable's URL."""
     found = env.db_url(variable)
     return {**found, "OPTIONS": connection_options(found.get("OPTIONS", {}))}
 
@@ -118,7 +118,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "DISABLE_SERVER_SIDE_CURSORS": env.bool("DATABASE_POOLED"),
     },
 }
-# Only migrations and the making of test databases connect as the owner.
+# Only migrations and the creation of test databases connect as the owner.
 if env.str("DATABASE_OWNER_URL"):
     DATABASES["owner"] = {**_database("DATABASE_OWNER_URL"), "CONN_MAX_AGE": 0}
 # Only `run_auditor` connects as the auditor.
@@ -145,7 +145,7 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": env.str("CACHE_URL") or _cache_url(env.str("REDIS_URL")),
         "KEY_PREFIX": "jobsplatform",
-        # A half-open socket must not hang a request. Django's own serializer would unpickle what Redis holds.
+        # A half-open socket must not block a request. Django's own serializer would unpickle the content of Redis.
         "OPTIONS": {
             "socket_timeout": 2,
             "socket_connect_timeout": 2,
@@ -157,14 +157,14 @@ CACHES = {
 # Language, time, files -----------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
-# Each has all of the console's words (`make messages`). A reader's cookie decides, then what the browser asks for.
+# Each has all of the console's texts (`make messages`). The language cookie decides, then Accept-Language.
 LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
 
 STATIC_URL = "static/"
-# With it collectstatic gathers files, served under hashed names and cached for ever; else they come from the apps.
+# With it, collectstatic's files are served under hashed names and cached forever; else they come from the apps.
 _COLLECTED_STATIC = env.bool("COLLECTED_STATIC")
 STATIC_ROOT = BASE_DIR / "var" / "static" if _COLLECTED_STATIC else None
 WHITENOISE_USE_FINDERS = not _COLLECTED_STATIC

@@ -1,4 +1,4 @@
-"""The admin console's shell: title, palette, style, navigation."""
+"""Settings of the console: title, palette, styles, scripts, navigation."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ UNFOLD: dict[str, Any] = {
         "show_all_applications": False,
         "navigation": "jobsplatform.console.navigation.build_navigation",
     },
-    # Text on primary-600 and primary-500 on the dark ground both keep a contrast above 4.5.
+    # Text on primary-600, and primary-500 on the dark background, have a contrast above 4.5.
     "COLORS": {
         "primary": {
             "50": "oklch(97% .014 254.604)",

@@ -1,4 +1,4 @@
-"""Every environment variable that the platform reads: its type and its default.
+"""Every environment variable that the platform reads, with type and default.
 
 A variable fills the key of JOBS_PLATFORM that has its name, and takes type and default from it; the others are listed
 here. docs/reference/configuration.md and .env.example are held to `env.scheme` by a test.
@@ -26,7 +26,7 @@ for _app in (
 ):
     import_module(f"{_app}.platform_settings")
 
-# Port 9 is "discard": without an environment the settings import, and nothing answers there.
+# Port 9 is "discard": without an environment the settings can be imported, and no server answers.
 NOWHERE_DATABASE_URL = "postgres://jobs_app@127.0.0.1:9/jobs"
 
 
@@ -82,7 +82,7 @@ env = environ.Env(
     LOG_FORMAT=(str, "console"),
 )
 
-# Variables already set win over the file.
+# Variables that are already set take precedence over the file.
 if (BASE_DIR / ".env").is_file():
     environ.Env.read_env(BASE_DIR / ".env")
 

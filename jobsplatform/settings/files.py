@@ -1,4 +1,4 @@
-"""Where files are stored: the folder FILES_ROOT, or the Django storage that FILES_STORAGE names."""
+"""Settings of file storage: the folder FILES_ROOT, or the Django storage of FILES_STORAGE."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from jobsplatform.settings.env import BASE_DIR, env
 
-# Uploaded documents. Absolute, or relative to the project. No URL leads there: files go out through the API only.
+# Uploaded documents. Absolute, or relative to the project. No URL serves it: files are downloaded through the API only.
 MEDIA_ROOT = BASE_DIR / env.str("FILES_ROOT")
 FOLDER: dict[str, Any] = {
     "BACKEND": "django.core.files.storage.FileSystemStorage",

@@ -19,11 +19,11 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL").upper()},
     "loggers": {
-        # One line for each statement would drown the rest, and could print values.
+        # A line for each statement would drown the rest, and could contain values.
         "django.db.backends": {"level": "WARNING"},
-        # At DEBUG it writes the headers of answers, which may repeat a secret.
+        # At DEBUG it logs the headers of responses, which may repeat a secret.
         "httpcore": {"level": "WARNING"},
-        # A line at every log-in that succeeds says nothing.
+        # A line for each successful log-in adds nothing.
         "axes": {"level": "WARNING"},
     },
 }

@@ -1,4 +1,4 @@
-"""The HTTP API: authentication, parsing, paging, problem details, OpenAPI."""
+"""Settings of the HTTP API: authentication, parsing, paging, problem details, OpenAPI, request limits."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SCHEMA_PATH_PREFIX": API_V1_PREFIX.removesuffix("/"),
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
-    # Enumerations whose fields have the same name: without a name of its own each would get a hash.
+    # Enumerations whose fields have the same name; without a name of its own each would get a hash.
     "ENUM_NAME_OVERRIDES": {
         "TenantStatusEnum": "tenants.models.TenantStatus",
         "JobStateEnum": "scheduling.jobs.models.STATE_CHOICES",
@@ -40,7 +40,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "WorkflowRunStateEnum": "workloads.workflows.records.records.SHOWN_STATES",
         "RecordedStateEnum": "workloads.workflows.records.models.STATE_CHOICES",
     },
-    # A link to an operation would stand inside the button that opens it.
+    # A link to an operation would be inside the button that opens it.
     "SWAGGER_UI_SETTINGS": {"deepLinking": False},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

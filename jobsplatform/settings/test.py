@@ -1,4 +1,4 @@
-"""The settings of the test suite: the same, with cheap passwords, diagnostic kinds and files of its own."""
+"""The settings of the test suite: cheap password hashes, diagnostic kinds and a folder of its own."""
 
 from jobsplatform.settings import *
 from jobsplatform.settings.env import BASE_DIR, env
@@ -6,7 +6,7 @@ from jobsplatform.settings.env import BASE_DIR, env
 SECRET_KEY = "a key that only the tests know, and that no deployment uses"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 ALLOWED_HOSTS = ["*"]
-# Many tests share a person, a key or an address; those of the rates name the numbers that they mean.
+# Many tests share a person, a key or an address; tests of the rates set their own numbers.
 _UNLIMITED = (100_000_000, 1_000_000_000)
 JOBS_PLATFORM |= {
     "IS_SECRET_KEY_GIVEN": True,
@@ -22,9 +22,9 @@ JOBS_PLATFORM |= {
 }
 CACHES["default"]["KEY_PREFIX"] = "jobsplatform-tests"
 
-# The launcher of development servers names a folder that goes with the run.
+# The launcher of development servers names a folder that is removed with the run.
 if not env.str("FILES_ROOT", default=""):
     MEDIA_ROOT = BASE_DIR / "var" / "test-files"
 
-# Looks files up when asked for, instead of listing them all for each test client.
+# Finds files at each request, instead of listing them all for each test client.
 WHITENOISE_AUTOREFRESH = True

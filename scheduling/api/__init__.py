@@ -1,1 +1,1 @@
-"""The HTTP face of scheduling: parse, make one domain call, answer."""
+"""HTTP API of scheduling: views parse the request, make one domain call and serialize the result."""

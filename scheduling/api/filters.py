@@ -1,4 +1,4 @@
-"""Query parameters of lists. An unknown one is refused: ignored, it would silently widen the answer."""
+"""Query parameters of lists. Unknown ones are rejected, because ignoring them would silently widen the result."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _REQUEUED = {"true": YES, "false": NO}
 
 
 class QueryTextField(NameField):
-    """A short text in a query parameter."""
+    """Short text in a query parameter."""
 
     default_max_length = 200
 
@@ -39,29 +39,29 @@ class QueryTextField(NameField):
 
 
 class AlternativesField(serializers.ListField):
-    """A parameter that may be repeated; each value may also list several with commas."""
+    """Repeatable parameter; each value may also be a comma-separated list."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"default": list, "max_length": _MAX_ALTERNATIVES, **options})
 
     def split(self, given: list[str]) -> list[str]:
-        """The values among what was given."""
+        """Return the values of the given texts."""
         return [part for value in given for part in value.split(",")]
 
 
 class WholeTextsField(AlternativesField):
-    """A parameter that may be repeated, whose values may contain commas."""
+    """Repeatable parameter whose values may contain commas."""
 
     def split(self, given: list[str]) -> list[str]:
         return given
 
 
 class QuerySerializer(StrictSerializer):
-    """The parameters of one list."""
+    """Parameters of a list."""
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
-        """The parameters, checked; a list of one page takes a limit as well, for clients that always send one."""
+        """Return the validated parameters; a list of one page also accepts a limit, as some clients always send one."""
         if "limit" in parameters:
             read_limit(str(parameters["limit"]))
         query = cls(data={name: given for name, given in parameters.lists() if name not in _PAGING})
@@ -86,7 +86,7 @@ class QuerySerializer(StrictSerializer):
 
 
 class JobQuerySerializer(QuerySerializer):
-    """Which jobs a list shows."""
+    """Parameters that filter jobs."""
 
     state = AlternativesField(child=serializers.ChoiceField(choices=[state.value for state in JobState]))
     kind = AlternativesField(child=NameField(max_length=64))
@@ -123,7 +123,7 @@ class JobQuerySerializer(QuerySerializer):
 
 
 def read_query(text: str) -> JobFilter:
-    """The filter that a parameter holds; `FilterSyntaxError`, with the name of the parameter, where it holds none."""
+    """Return the filter of a parameter; raise FilterSyntaxError with the parameter's name if it is invalid."""
     try:
         return parse(text).frozen(timezone.now())
     except FilterSyntaxError as error:
@@ -132,7 +132,7 @@ def read_query(text: str) -> JobFilter:
 
 
 class DeadLetterQuerySerializer(QuerySerializer):
-    """Which dead letters a list shows."""
+    """Parameters that filter dead letters."""
 
     kind = AlternativesField(child=NameField(max_length=64))
     reason = AlternativesField(child=serializers.ChoiceField(choices=DeadLetter.Reason.values))
@@ -157,20 +157,20 @@ class DeadLetterQuerySerializer(QuerySerializer):
 
 
 class DeadLetterGroupQuerySerializer(QuerySerializer):
-    """Which letters are grouped; without a span all that wait."""
+    """Parameters that select the dead letters to group; without a time span all that are not requeued."""
 
     kind = AlternativesField(child=NameField(max_length=64))
     created_after = MomentField(default=None, help_text="Inclusive.")
     created_before = MomentField(default=None, help_text="Exclusive.")
 
     def to_span(self) -> dict[str, Any]:
-        """The parameters as the selector takes them."""
+        """Return the parameters as the query takes them."""
         values = self.validated_data
         return {"kinds": values["kind"], "since": values["created_after"], "until": values["created_before"]}
 
 
 class NoQuerySerializer(QuerySerializer):
-    """A list that takes paging only."""
+    """Parameters of a list with paging only."""
 
 
 PAGING_PARAMETERS = [
@@ -186,7 +186,9 @@ def page_response(
     *,
     walked: QuerySet[Any] | None = None,
 ) -> Response:
-    """One page of ``rows`` by the view's own paging; ``walked`` are those that a filter without an index looks at."""
+    """Return one page of ``rows`` by the view's own paging; ``walked`` are the rows that a filter without an index
+    scans.
+    """
     if isinstance(view.paginator, WalkedPagination):
         view.paginator.walked = walked
     return view.get_paginated_response(serializer(view.paginate_queryset(rows), many=True).data)

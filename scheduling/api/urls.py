@@ -1,4 +1,4 @@
-"""The scheduler's part of `/api/v1/`."""
+"""URLs of the scheduler below `/api/v1/`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Bulk operations: one act on all jobs of a filter."""
+"""Bulk operations: one action on all jobs of a filter."""

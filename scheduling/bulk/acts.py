@@ -1,4 +1,4 @@
-"""What a bulk operation does to the jobs of one turn: each act by the service that one job has."""
+"""Actions of bulk operations on the jobs of one turn, each through the service for single jobs."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ _STOPPABLE = WAITING_STATES | {JobState.SUSPENDED}
 
 @dataclass(slots=True)
 class Done:
-    """What became of the jobs of a turn.
+    """Result of an action on the jobs of a turn.
 
-    ``formers`` are what changed ones had before, where that can be given back. ``put_off`` are the last of them, from
-    the first that a limit of their tenant keeps back for ``retry_after_seconds``; some may be changed nevertheless.
+    ``formers`` are the former values of changed jobs, if they can be restored. ``put_off`` are the last jobs of the
+    turn, from the first that a limit of its tenant delays by ``retry_after_seconds``; some of them may be changed
+    nevertheless.
     """
 
     changed: set[UUID] = field(default_factory=set)
@@ -46,7 +47,7 @@ class Done:
 
 
 class Act(Protocol):
-    """One of the operations with its parameters; jobs in other ``states`` are passed by."""
+    """Action of a bulk operation with its parameters; it skips jobs outside ``states``."""
 
     @property
     def states(self) -> frozenset[JobState]: ...
@@ -56,35 +57,35 @@ class Act(Protocol):
 
     @property
     def shift(self) -> Shift:
-        """What it does to the lines of waiting jobs."""
+        """Return the effect on the lines of waiting jobs."""
         ...
 
     def unchanged(self) -> Q | None:
-        """Jobs that are already as they are to be."""
+        """Return the condition of jobs that the action would leave as they are, or None."""
         ...
 
     def refusal_of(self, job: Job) -> DomainError | None:
-        """Return why a job in one of the states would be refused, as far as its own row shows it."""
+        """Return the error that would refuse a job in one of the states, judged by its own row, or None."""
         ...
 
     def act(self, job_ids: Sequence[UUID], *, reason: str) -> Done:
-        """Do it to these jobs of the scope, in the caller's transaction; the audit entry is the caller's."""
+        """Act on these jobs of the scope in the caller's transaction; the caller writes the audit entry."""
         ...
 
     def give_back(self, formers: Mapping[UUID, int], *, reason: str) -> Done:
-        """Give jobs back what they had before, but for those that have changed again since."""
+        """Restore the former values of jobs, except of those that have changed again since."""
         ...
 
 
 class Plain:
-    """What refuses no job by its own row."""
+    """Base of actions that refuse no job by its own row."""
 
     def refusal_of(self, job: Job) -> DomainError | None:
         return None
 
 
 class Final(Plain):
-    """What cannot be taken back."""
+    """Base of actions that cannot be undone."""
 
     def unchanged(self) -> Q | None:
         return None
@@ -94,7 +95,7 @@ class Final(Plain):
 
 
 class Cancel(Final):
-    """At once where a job waits, at its next safe point where it runs."""
+    """Cancellation: at once for waiting jobs, at the next checkpoint for running ones."""
 
     states = frozenset(JobState) - TERMINAL_STATES
     permission = Permission.JOBS_CANCEL
@@ -105,7 +106,7 @@ class Cancel(Final):
 
 
 class Discard(Final):
-    """Give up jobs that wait: they stand among the dead letters, from where they can be requeued."""
+    """Discard of waiting jobs: they become dead letters, which can be requeued."""
 
     states = _STOPPABLE
     permission = Permission.JOBS_CANCEL
@@ -133,7 +134,7 @@ class Discard(Final):
 
 @dataclass(frozen=True, slots=True)
 class Reprioritise(Plain):
-    """Another priority, and with it another place among the tenant's own jobs."""
+    """Change of priority, and with it of the place among the tenant's own jobs."""
 
     priority: int
     states = _STOPPABLE
@@ -165,7 +166,7 @@ class Reprioritise(Plain):
 
 @dataclass(frozen=True, slots=True)
 class MoveQueue(Plain):
-    """Another queue; a tenant's own people and keys move their jobs only to where routing lets them name it."""
+    """Move to another queue; actors of a tenant reach only queues that routing lets them name."""
 
     queue: Queue
     states = _STOPPABLE
@@ -194,11 +195,11 @@ class MoveQueue(Plain):
         return Done(set(_persistently(wanted, lambda left: move_jobs(left, reason=reason), self.states)))
 
     def _allowed(self, job_ids: Sequence[UUID]) -> set[UUID]:
-        """Those that their tenant might have sent there itself."""
+        """Return the jobs that their tenant might have submitted to this queue itself."""
         jobs = Job.objects.filter(pk__in=job_ids)
         about = {job_id: rest for job_id, *rest in jobs.values_list("pk", "kind", "tenant__plan__tier_id")}
         routes = Routes.load_all()
-        # A job whose payload cannot be opened here stays where it is.
+        # A job with an unreadable payload stays in its queue.
         return {
             job_id
             for job_id, payload in open_readable_rows(Job, "payload", jobs.values_list("pk", "tenant_id", "payload"))
@@ -210,7 +211,7 @@ class MoveQueue(Plain):
 def _persistently(
     wanted: Mapping[UUID, int], change: Callable[[Mapping[UUID, int]], dict[UUID, int]], states: frozenset[JobState]
 ) -> dict[UUID, int]:
-    """Change jobs, and look again at those that changed hands meanwhile; what they had before."""
+    """Change jobs, retry those that another transaction had locked, and return the former values."""
     formers: dict[UUID, int] = {}
 
     def step(left: Sequence[UUID]) -> set[UUID]:

@@ -1,4 +1,4 @@
-"""Bulk operations in the console: previewed and started by a filter, followed to their end, aborted, undone."""
+"""Console pages of bulk operations: preview and start by a filter, progress, abort and undo."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ from tenants.exceptions import DomainError
 
 BODY_TEMPLATE = "scheduling/dashboards/bulk_body.html"
 START_TEMPLATE = "scheduling/dashboards/bulk_start.html"
-# What the jobs' list is asked for by: its query box, and parameters that are named like a field.
+# Parameters of the job list: its query box, and others named like a filter field.
 QUERY = "q"
 
 
 def start_url(query: QueryDict) -> str:
-    """Where all the jobs of a list are acted on: its address' conditions, in the words of the form."""
+    """Return the URL that starts an operation on the jobs of a list, with the list's conditions as a filter."""
     terms = [query.get(QUERY, "").strip()]
     terms += [f"{name}:{write_value(str(query[name]))}" for name in FIELDS if query.get(name)]
     text = " ".join(filter(None, terms))
@@ -63,7 +63,7 @@ def start_url(query: QueryDict) -> str:
 
 @admin.register(BulkOperation, site=console_site)
 class BulkOperationAdmin(KeysetAdmin):
-    """The bulk operations of the scope of the moment, newest first."""
+    """Bulk operations of the current scope, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("what", "asked_filter", "state_badge", "progress", "started_by", "created_at")
@@ -117,14 +117,14 @@ class BulkOperationAdmin(KeysetAdmin):
         return super().changeform_view(request, object_id, form_url, context)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        """What of the page changes while the operation goes on."""
+        """Return the part of the page that changes while the operation runs."""
         operation = self.get_queryset(request).filter(pk=pk).first()
         if operation is None:
             raise Http404
         return answer_part(request, _render_body(request, operation))
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
-        """Say what an operation would do to a filter's jobs; on the second press start it."""
+        """Preview an operation on the jobs of a filter; start it on the second submit."""
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         access = self.access(request)
@@ -150,7 +150,7 @@ class BulkOperationAdmin(KeysetAdmin):
             "sample": [(item.job, item.refusal_words(reveals=reveals)) for item in plan.sample] if plan else [],
         }
         response = TemplateResponse(request, START_TEMPLATE, context, status=422 if form.errors else 200)
-        # A patch that was typed stands in it.
+        # The form may contain a payload patch.
         add_never_cache_headers(response)
         return response
 

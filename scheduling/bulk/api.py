@@ -1,4 +1,4 @@
-"""`bulk-operations/`: one act on all the jobs of a filter, previewed, started, followed, aborted and undone."""
+"""API of `bulk-operations/`: preview, start, follow, abort and undo one action on all jobs of a filter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tenants.limits.declared import HEAVY
 
 
 class BulkOperationViewSet(TenantViewSet):
-    """Acts on all the jobs of a filter."""
+    """Bulk operations: one action on all jobs of a filter."""
 
     model = BulkOperation
     serializer_class = BulkOperationSerializer
@@ -68,13 +68,13 @@ class BulkOperationViewSet(TenantViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Start an operation on the jobs of a filter, or with `dry_run` say what it would do.
+        """Start an operation on the jobs of a filter, or preview it with `dry_run`.
 
-        Besides `jobs.bulk` it needs the right to do the same to one job: `jobs.cancel` or `jobs.retry`, with a
-        `payload_patch` `jobs.reveal` too. Above 1,000
-        jobs, or where they are of several tenants, the request names their `number`; 409 `bulk_number` says which one
-        that is. Without `X-Tenant` somebody of the platform reaches all tenants' jobs. `reroute` has no filter: it
-        moves what waits to the queues that routing names now, for platform roles with `fairness.manage`.
+        Needs `jobs.bulk` and the right to do the same to one job: `jobs.cancel` or `jobs.retry`; a `payload_patch` also
+        needs `jobs.reveal`. For more than 1,000 jobs, or jobs of several tenants, the request must state their
+        `number`; otherwise it is refused with 409 `bulk_number`, which contains the number. Without `X-Tenant`,
+        platform accounts reach the jobs of all tenants. `reroute` takes no filter: it moves waiting jobs to the queues
+        that routing names now, and needs a platform role with `fairness.manage`.
         """
         body = BulkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -98,13 +98,13 @@ class BulkOperationViewSet(TenantViewSet):
 
     @extend_schema(operation_id="bulk_operations_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show an operation, how far it is, and to how many jobs it could not be done."""
+        """Return an operation, its progress and the numbers of jobs that it could not change, by reason."""
         return self._answer(UUID(pk))
 
     @extend_schema(operation_id="bulk_operations_abort", request=BulkReasonSerializer)
     @action(detail=True, methods=["post"])
     def abort(self, request: Request, pk: str) -> Response:
-        """End an operation where it is: what it has done stays done."""
+        """Abort an operation; jobs already changed stay changed."""
         abort_bulk_operation(operation_id=UUID(pk), reason=self._reason(request))
         return self._answer(UUID(pk))
 
@@ -115,11 +115,11 @@ class BulkOperationViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        """Give the jobs back the priority or the queue that they had, but for those that have changed since."""
+        """Restore the former priority or queue of the jobs, except of those that have changed since."""
         return self._started(undo_bulk_operation(operation_id=UUID(pk), reason=self._reason(request)), request)
 
     def _check(self, operation: str, payload_patch: Mapping[str, Any] | None) -> None:
-        """Raise PermissionDenied without the rights to do the same to one job."""
+        """Raise PermissionDenied if the caller lacks the rights to do the same to one job."""
         needed = [permission_of(operation), *([Permission.JOBS_REVEAL] if payload_patch is not None else ())]
         for right in needed:
             if not self.access.may(right):

@@ -1,4 +1,4 @@
-"""Which act an operation is, from its name and its parameters, and the right that it needs."""
+"""Operations by name: the action of each and the right that it needs."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scheduling.models import BulkOperation, Queue
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
 
-# What a smallint holds; the plan allows less.
+# Maximum of a smallint; the plan allows less.
 MAX_PRIORITY = 32_767
 _Operation = BulkOperation.Operation
-# The operations on the jobs of a filter.
+# Operations on the jobs of a filter.
 OF_FILTERS = tuple(name for name in _Operation.values if name != _Operation.REROUTE)
 
 
 def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None) -> Act:
-    """Return the act of an operation.
+    """Return the action of an operation.
 
-    Raises FieldInvalidError, QueueNotFoundError, PriorityNotAllowedError, and PayloadInvalidError for a patch that is
-    nested too deep.
+    Raise FieldInvalidError, QueueNotFoundError or PriorityNotAllowedError for invalid parameters, and
+    PayloadInvalidError for a patch that is nested too deep.
     """
     if payload_patch is not None:
         if operation not in (_Operation.RETRY, _Operation.REQUEUE):
@@ -55,7 +55,7 @@ def read_act(operation: str, parameters: Mapping[str, Any], payload_patch: Paylo
 
 
 def permission_of(operation: str) -> Permission:
-    """The right that an operation needs besides `jobs.bulk`."""
+    """Return the right that an operation needs besides `jobs.bulk`."""
     if operation == _Operation.REROUTE:
         return Permission.FAIRNESS_MANAGE
     if operation in (_Operation.RETRY, _Operation.REQUEUE):
@@ -81,7 +81,7 @@ def _expect(parameters: Mapping[str, Any], *names: str) -> None:
 
 
 def check_patch_tenant(tenant_id: UUID | None, payload_patch: Payload | None) -> None:
-    """Raise FieldInvalidError for a patch without a tenant, whose key would seal it."""
+    """Raise FieldInvalidError for a patch without a tenant: the tenant's key encrypts it."""
     if payload_patch is not None and tenant_id is None:
         raise _invalid("payload_patch", gettext("It needs the jobs of one tenant: add tenant: to the filter."))
 

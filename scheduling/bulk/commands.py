@@ -1,4 +1,4 @@
-"""Commands that run a bulk operation on the jobs of a filter, in turns of their own process."""
+"""Base of the commands that run a bulk operation in their own process, turn by turn."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tenants.exceptions import DomainError, JsonInvalidError
 from tenants.tenancy.queries import find_tenant
 
 type Facts = dict[str, Any]
-# What is not done to a job for these reasons was not refused: another job was meant, or it is done already.
+# Reasons that are no refusals: the job was not meant, or has the wanted value already.
 _PASSED = frozenset(JobState) | {UNCHANGED, CHANGED_MEANWHILE}
 
 
 class BulkCommand(BaseCommand):
-    """One operation for each tenant that is named, or one over all of them.
+    """Command that runs one operation for each named tenant, or one over all tenants.
 
-    Exit status 1 if one has failed or something was refused, after the rest was done.
+    Exit with status 1 if an operation failed or a job was refused, after all have run.
     """
 
-    # None: it is an argument.
+    # None: it is an argument of the command.
     operation: ClassVar[str | None] = None
-    # Conditions that are added to the filter.
+    # Conditions added to the filter.
     condition: ClassVar[str] = ""
     parameter_names: ClassVar[Sequence[str]] = ()
     takes_patch: ClassVar[bool] = False
@@ -135,7 +135,7 @@ def _plan_facts(plan: BulkPlan) -> Facts:
 
 
 def _wait_words(line: WaitLine) -> str:
-    """Return a tenant's wait now and after, such as `acme in default 12.0 s → 40.5 s`."""
+    """Return the wait of a tenant now and after, such as `acme in default 12.0 s → 40.5 s`."""
     now, after = (
         "for ever" if seconds is None else f"{seconds:,.1f} s" for seconds in (line.now_seconds, line.after_seconds)
     )

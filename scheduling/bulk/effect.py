@@ -1,7 +1,7 @@
-"""What a bulk operation would do to everybody's waits: an estimate of predicted costs and fair shares.
+"""Estimated effect of a bulk operation on all tenants' waits, from predicted costs and fair shares.
 
-Every read is bounded: the matching jobs come counted by group, up to the preview's limit; tenants with little waiting
-work are added up in the database; what is in flight is never more than there are slots.
+Every read is bounded: matching jobs are counted by group up to the preview's limit, tenants with little waiting work
+are summed in the database, and the jobs in flight are at most as many as the slots.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
 MOST_AFFECTED = 10
-# Of each pool, so many tenants with most waiting work are reckoned one by one, beside those whose work changes.
+# Tenants with the most waiting work that are projected one by one in each pool, besides those with changed work.
 NAMED_TENANTS = 40
-# Tenants and queues whose work changes, those with most of it first; the work of others is left out.
+# Limit of changed pairs of tenant and queue, largest change first; the rest are left out.
 CHANGED_LINES = 100
-# A wait that changes by less is the same.
+# Smaller changes of a wait count as unchanged.
 LEAST_SECONDS = 0.1
 
 ESTIMATE, CAPPED, OWN_ORDER, NO_SLOTS, ROUTED, WAITING, FIFO, OWN_ONLY = (
@@ -42,7 +42,7 @@ ESTIMATE, CAPPED, OWN_ORDER, NO_SLOTS, ROUTED, WAITING, FIFO, OWN_ONLY = (
     "fifo",
     "own_only",
 )
-# What each answer leaves out, by its code.
+# Notes on what an estimate leaves out, by code.
 EFFECT_NOTES = {
     ESTIMATE: gettext_noop(
         "An estimate by predicted costs and fair shares, as if nothing more arrived. What is paused, suspended or"
@@ -68,8 +68,11 @@ _RUNNING = _SQL["find_running"]
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What an act does to the lines of waiting jobs: from jobs in which states it takes work away, for which it brings
-    some, and into which queue, where that is not their own."""
+    """Effect of an action on the lines of waiting jobs.
+
+    ``takes`` and ``brings`` are the states of the jobs whose work it removes or adds, ``queue_id`` is the target queue
+    if it is not the job's own.
+    """
 
     takes: frozenset[JobState] = frozenset()
     brings: frozenset[JobState] = frozenset()
@@ -79,7 +82,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class WaitLine:
-    """How long what a tenant submits now would wait in a pool, in seconds, now and after; None: for ever."""
+    """Wait in a pool of a job that the tenant submits now, in seconds, before and after; None: without end."""
 
     tenant: str
     pool: str
@@ -88,7 +91,7 @@ class WaitLine:
 
     @property
     def verdict(self) -> str:
-        """Who waits longer `loses`, who waits less long `gains`."""
+        """Return `loses` for a longer wait, `gains` for a shorter one, else `unchanged`."""
         now, after = (inf if side is None else side for side in (self.now_seconds, self.after_seconds))
         if now == after or abs(after - now) < LEAST_SECONDS:
             return "unchanged"
@@ -97,7 +100,7 @@ class WaitLine:
 
 @dataclass(frozen=True, slots=True)
 class BulkEffect:
-    """The most affected tenants, who waits longer first; ``notes`` are codes of `EFFECT_NOTES`."""
+    """Most affected tenants, longer waits first; ``notes`` are codes of `EFFECT_NOTES`."""
 
     lines: Sequence[WaitLine] = ()
     notes: Sequence[str] = ()
@@ -105,7 +108,7 @@ class BulkEffect:
 
 @dataclass(slots=True)
 class _Change:
-    """Of one tenant in one queue: ready jobs that go, with what they are predicted to cost, and work that comes."""
+    """Change for one tenant in one queue: removed ready jobs with their predicted cost, and added work."""
 
     taken_jobs: int = 0
     taken_us: float = 0.0
@@ -116,21 +119,24 @@ class _Change:
         return self.taken_us + self.brought_us
 
     def after_us(self, jobs: float, now_us: float) -> float:
-        """What is left of a line; of one whose jobs all go nothing, whatever they are predicted to cost."""
+        """Return the remaining work of a line: zero if all its jobs go, whatever their predicted cost."""
         left_us = 0.0 if self.taken_jobs >= jobs else max(0.0, now_us - self.taken_us)
         return left_us + self.brought_us
 
 
 @dataclass(slots=True)
 class _Pool:
-    """One pool's queues with the tenants' work in them."""
+    """Queues of one pool with the tenants' work in them."""
 
     work: dict[int, list[TenantWork[UUID]]] = field(default_factory=lambda: defaultdict(list))
     slugs: dict[UUID, str] = field(default_factory=dict)
 
 
 def read_effect(shift: Shift, groups: Iterable[MatchingGroup], *, is_capped: bool) -> BulkEffect:
-    """The waits before and after an act on these jobs, at most eight statements; a tenant is told its own alone."""
+    """Return the waits before and after an action on these jobs, in at most eight statements.
+
+    A tenant's scope returns only its own waits.
+    """
     if not (shift.takes or shift.brings):
         return BulkEffect(notes=[OWN_ORDER])
     groups = [group for group in groups if group.state in shift.takes | shift.brings]
@@ -139,7 +145,7 @@ def read_effect(shift: Shift, groups: Iterable[MatchingGroup], *, is_capped: boo
     notes += [*([WAITING] if shift.takes else ()), *([ROUTED] if shift.makes_new_jobs else ())]
     if not groups:
         return BulkEffect(notes=notes)
-    with all_tenants():  # everybody's work decides how long one waits; a tenant is told no other's
+    with all_tenants():  # the waits depend on all tenants' work, but only the scope's own are returned
         return _project(_changes(shift, groups), own_id, notes)
 
 
@@ -186,14 +192,14 @@ def _project(changes: Mapping[tuple[UUID, int], _Change], own_id: UUID | None, n
         name = slots[pool_id].name
         found += [(change, pool.slugs[change.tenant], name) for change in waits if own_id in (None, change.tenant)]
     lines = [_line(*each) for each in sorted(found, key=lambda each: (each[0].longer_us <= 0, -abs(each[0].longer_us)))]
-    # A tenant's own people are told where it stands all the same.
+    # A tenant's own scope sees its lines even if they are unchanged.
     told = [line for line in lines if own_id is not None or line.verdict != "unchanged"]
     notes += [*([NO_SLOTS] if not all(row.slots for row in slots.values()) else ()), *([FIFO] if is_fifo else ())]
     return BulkEffect(told[:MOST_AFFECTED], notes)
 
 
 def _read_pools(changes: Mapping[tuple[UUID, int], _Change]) -> dict[int, _Pool]:
-    """The pools of the queues whose work changes, with the work that waits there now and after."""
+    """Return the pools of the changed queues, with the work that waits there before and after."""
     values = {
         "tenants": [tenant_id for tenant_id, _ in changes],
         "queues": [queue_id for _, queue_id in changes],

@@ -1,5 +1,5 @@
 -- name: predict_costs
--- Predict the cost of a job of each group.
+-- Return the predicted cost of a job of each group.
 SELECT coalesce(tc.mean_us, kc.mean_us, (q.expected_seconds * 1000000)::bigint)::float8 AS cost_us
 FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(queues)s::bigint[]) WITH ORDINALITY
         AS g(tenant_id, kind, queue_id, n)
@@ -9,8 +9,8 @@ FROM unnest(%(tenants)s::uuid[], %(kinds)s::text[], %(queues)s::bigint[]) WITH O
 ORDER BY g.n;
 
 -- name: find_lines
--- Read the lines of tenants in the pools whose work changes: those that change and the longest one by one, of the
--- others those of a queue together whose work lasts about as long for their weight.
+-- Read the lines of tenants in the pools with changed work: changed and longest lines one by one, the others summed by
+-- queue and by similar work for their weight.
 WITH changed AS (
     SELECT DISTINCT c.tenant_id, c.queue_id, q.pool_id
     FROM unnest(%(tenants)s::uuid[], %(queues)s::bigint[]) AS c(tenant_id, queue_id)
@@ -48,7 +48,7 @@ FROM scheduling_workerpool p LEFT JOIN scheduling_worker w ON w.pool_id = p.id A
 WHERE p.id = ANY(%(pools)s) GROUP BY 1, 2;
 
 -- name: find_running
--- Read how long each message in flight will still hold its slot. One that is over its time goes on as long again.
+-- Return the predicted remaining time of each message in flight. An overdue message counts as its overrun.
 SELECT m.pool_id, greatest(m.predicted_us - m.us, m.us - m.predicted_us, m.predicted_us / 10.0)::float8 AS left_us
 FROM (
     SELECT l.pool_id, sum(coalesce(l.whole_us, l.predicted_us))::float8 AS predicted_us,

@@ -1,4 +1,4 @@
-"""The form of a bulk operation: which jobs, what is done to them, and why."""
+"""Form of a bulk operation: the jobs, the action and the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.console.post_actions import REASON_LIMIT
 
 
 class BulkForm(forms.Form):
-    """What is asked for, and what a preview has put into it."""
+    """Fields of a bulk operation, with the ticket of its preview."""
 
     filter = forms.CharField(
         label=_("Which jobs"),
@@ -64,7 +64,7 @@ class BulkForm(forms.Form):
 
     @property
     def asked(self) -> dict[str, Any]:
-        """As the services take it."""
+        """Return the arguments of the services."""
         given = self.cleaned_data
         parameters: dict[str, Any] = {}
         if given["operation"] == BulkOperation.Operation.REPRIORITISE and given["priority"] is not None:
@@ -79,6 +79,6 @@ class BulkForm(forms.Form):
         }
 
     def put_ticket(self, ticket: str) -> None:
-        """What a preview has shown is what the next press starts."""
+        """Store the ticket of a preview, so that the next submit starts what was shown."""
         self.data = self.data.copy()  # type: ignore[attr-defined] # a QueryDict
         self.data["ticket"] = ticket  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Bulk operations: one act on all the jobs of a filter, kept as a row while it goes on and after it has ended."""
+"""Bulk operations: one action on all jobs of a filter, stored as a row while it runs and after it has ended."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tenants.tenancy.bases import TenantManager, TenantModel, claim_for_scope
 
 
 class BulkOperation(models.Model):
-    """One act on all the jobs of a filter; without a tenant it reaches those of all tenants.
+    """Action on all jobs of a filter; without a tenant it reaches the jobs of all tenants.
 
-    A reroute has no filter: it goes over all that waits, pass after pass.
-    Which jobs are meant is frozen when it starts: ``filter`` without anything that moves with the clock, ``newest_id``
-    and ``frozen_at``. Its turns go along the jobs' ids; ``position`` is written in the transaction of what was done.
+    A reroute has no filter: it scans all waiting jobs, pass after pass. The set of jobs is frozen at the start by
+    ``filter`` (without relative times), ``newest_id`` and ``frozen_at``. Turns proceed by job id; ``position`` is
+    written in the transaction of each turn.
     """
 
     class Operation(models.TextChoices):
@@ -96,7 +96,7 @@ class BulkOperation(models.Model):
     may_manage_webhooks = models.BooleanField(
         _("may manage webhooks"), default=True, help_text=_("The same for webhooks.")
     )
-    # Without a constraint, so that the rows of an erased tenant go in any order.
+    # Without a constraint, so that the rows of an erased tenant can be deleted in any order.
     undo_of = models.OneToOneField(
         "self", models.CASCADE, verbose_name=_("undo of"), null=True, db_constraint=False, related_name="undone_by"
     )
@@ -130,12 +130,12 @@ class BulkOperation(models.Model):
 
     @property
     def has_payload_patch(self) -> bool:
-        """Return whether it changes payloads, without opening the sealed patch."""
+        """Return whether it changes payloads, without decrypting the patch."""
         return self.__dict__["payload_patch"] is not None
 
     @property
     def after(self) -> UUID | None:
-        """Return the last id that a turn has looked at, or None before the first turn."""
+        """Return the last id that a turn has read, or None before the first turn."""
         return UUID(self.position["after"]) if "after" in self.position else None
 
     @after.setter
@@ -148,13 +148,13 @@ class BulkOperation(models.Model):
 
     @property
     def is_undoable(self) -> bool:
-        """Whether what it did can be taken back at all; an undo itself is not undone."""
+        """Return whether its changes can be undone; an undo itself cannot."""
         values = (self.Operation.REPRIORITISE, self.Operation.MOVE_QUEUE)
         return not self.is_open and self.undo_of_id is None and self.operation in values and self.changed > 0
 
 
 class BulkFormer(TenantModel):
-    """What jobs of one turn and one tenant had before: parallel arrays, a row instead of a thousand.
+    """Former values of the jobs of one turn and one tenant, in parallel arrays: one row instead of a thousand.
 
     ``formers`` are priorities or ids of queues. Kept as long as the operation can be undone.
     """

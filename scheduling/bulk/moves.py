@@ -1,4 +1,4 @@
-"""Move waiting jobs to other queues: what reroutes and bulk operations share."""
+"""Moves of waiting jobs to other queues, shared by reroutes and bulk operations."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
 _FIND_PLACES = _SQL["find_places"]
-# In this order and each a statement of its own, so that one reads what the one before has inserted.
+# In this order and as separate statements: each reads the rows that the previous one inserted.
 _PUT_LINES = (_SQL["hold_lines"], _SQL["put_tenant_lines"], _SQL["put_key_lines"])
-# The parts of the backlog: a waiting job has a row in one of the first three, a suspended one in none.
+# Parts of the backlog: a waiting job has a row in one of the first three, a suspended one in none.
 TABLES = ("ready", "due", "held", "suspended")
 _MOVE = {table: _SQL[f"move_{table}"] for table in TABLES}
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a job waits: the line of its queue and its rank there."""
+    """Place of a waiting job: the line of its queue and its rank there."""
 
     job_id: UUID
     queue_id: int
@@ -41,7 +41,7 @@ class Place:
 def move_jobs(targets: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
     """Move waiting and suspended jobs of the scope to these queues; return the former queues of the moved ones.
 
-    Pass over jobs that are there already, that another transaction has locked or that no longer wait.
+    Skip jobs that are there already, that another transaction has locked or that no longer wait.
     """
     if not targets:
         return {}

@@ -1,8 +1,9 @@
--- Statements that move waiting jobs to other queues. They lock a waiting row before its job's row, as all others do.
+-- Statements that move waiting jobs to other queues. They lock a waiting row before its job's row, as all statements
+-- do.
 
 -- name: find_places
--- Read where given jobs wait. A suspended job waits in no line, and the line of its key may have been removed: the line
--- of its tenant stands for its queue.
+-- Read the places of given jobs. A suspended job is in no line, and the line of its key may have been removed, so the
+-- line of its tenant stands for its queue.
 SELECT j.id AS job_id, j.queue_id, e.id AS entity_id, j.rank
 FROM scheduling_job j JOIN scheduling_schedulingentity e ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id
     AND e.fair_key = CASE WHEN j.state = 'suspended' THEN '' ELSE j.fair_key END
@@ -17,7 +18,7 @@ wanted AS (
 )
 
 -- name: hold_lines
--- Share the locks of the tenants whose lines of keys are wanted, so that upkeep does not remove these while they are
+-- Share the locks of the tenants of the wanted key lines, so that upkeep does not remove these lines while they are
 -- empty.
 WITH
 -- include: wanted
@@ -25,8 +26,7 @@ SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::tex
 FROM (SELECT DISTINCT tenant_id FROM wanted WHERE fair_key <> '' ORDER BY 1) AS tenants;
 
 -- name: put_tenant_lines
--- Insert the missing lines of tenants, in one order, so that this and a submission that inserts the same rows do not
--- deadlock.
+-- Insert the missing lines of tenants, in the order in which submissions insert the same rows, to prevent deadlocks.
 WITH
 -- include: wanted
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, weight_milli, vruntime, is_runnable, in_flight, waiting,
@@ -35,7 +35,7 @@ SELECT DISTINCT tenant_id, queue_id, 1000, 0, false, 0, 0, 0, 1000000 FROM wante
 ON CONFLICT DO NOTHING;
 
 -- name: put_key_lines
--- Insert the missing lines of keys; those of their tenants exist.
+-- Insert the missing lines of keys; their tenants' lines exist.
 WITH
 -- include: wanted
 INSERT INTO scheduling_schedulingentity (tenant_id, queue_id, parent_id, fair_key, weight_milli, vruntime, is_runnable,
@@ -47,8 +47,8 @@ WHERE w.fair_key <> '' ORDER BY w.tenant_id, w.queue_id, w.fair_key
 ON CONFLICT DO NOTHING;
 
 -- name: move_ready
--- Move ready jobs. A row changes its place and keeps the rest; a transaction that waited for its lock finds no row
--- there and reads again.
+-- Move ready jobs. Only the place of a row changes; a transaction that waited for its lock finds no row there and reads
+-- again.
 WITH
 -- include: wanted
 , chosen AS (
@@ -65,7 +65,7 @@ WITH
 SELECT job_id FROM moved;
 
 -- name: move_due
--- Move jobs whose time has not come.
+-- Move jobs that are not due yet.
 WITH
 -- include: wanted
 , chosen AS (
@@ -82,7 +82,7 @@ WITH
 SELECT job_id FROM moved;
 
 -- name: move_held
--- Move jobs that stand behind gates. A gate of the former pool becomes the one of the new pool, which may be open.
+-- Move jobs held by gates. A gate of the former pool becomes that of the new pool, which may be open.
 WITH
 -- include: wanted
 , chosen AS (
@@ -104,7 +104,7 @@ WITH
 SELECT job_id FROM moved;
 
 -- name: move_suspended
--- Move suspended jobs, which wait in no line.
+-- Move suspended jobs, which are in no line.
 WITH
 -- include: wanted
 , chosen AS (
@@ -124,7 +124,7 @@ JOIN scheduling_schedulingentity n
     ON n.tenant_id = w.tenant_id AND n.queue_id = w.queue_id AND n.fair_key = w.fair_key
 
 -- fragment: move_jobs
--- What follows the waiting rows ``moved``: their jobs, the wakes of both lines and the events.
+-- Update the jobs of the ``moved`` waiting rows, wake both lines and insert the events.
 job AS (
     UPDATE scheduling_job j SET queue_id = m.queue_id FROM moved m WHERE j.id = m.job_id RETURNING j.id, j.state
 ), wake AS (

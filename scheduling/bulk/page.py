@@ -1,4 +1,4 @@
-"""Bulk operations in words: what one does, how far it is, and why it was not done to some jobs."""
+"""Bulk operations in words: the action, the progress and the reasons of unchanged jobs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.bulk.queries import progress_of
 from scheduling.console.wording import MARKS, duration_words, mark_of
 from scheduling.models import BulkOperation
 
-# Why it was not done to a job, where that is not the state of the job.
+# Reasons of unchanged jobs other than the job's state.
 BULK_REASONS = {
     "unchanged": gettext_noop("it was so already"),
     "changed_meanwhile": gettext_noop("it changed hands meanwhile"),
@@ -42,7 +42,7 @@ WAIT_VERDICTS = {
 
 @dataclass(frozen=True, slots=True)
 class BulkLine:
-    """An operation as its page and the Overview show it; ``percent`` is None where nobody knows how many there are."""
+    """Operation as shown on its page and on the Overview; ``percent`` is None if the total is unknown."""
 
     operation: BulkOperation
     what: str
@@ -53,7 +53,7 @@ class BulkLine:
 
 
 def bulk_line(operation: BulkOperation, now: datetime) -> BulkLine:
-    """How far an operation is, from its row alone."""
+    """Return the progress of an operation, from its row alone."""
     progress = progress_of(operation, now)
     return BulkLine(
         operation=operation,
@@ -66,7 +66,7 @@ def bulk_line(operation: BulkOperation, now: datetime) -> BulkLine:
 
 
 def what_words(operation: BulkOperation) -> str:
-    """What it does, such as `change the priority: 3`."""
+    """Return the action, such as `change the priority: 3`."""
     told = operation.get_operation_display()
     given = ", ".join(str(value) for value in operation.parameters.values())
     words = f"{told}: {given}" if given else told
@@ -74,22 +74,22 @@ def what_words(operation: BulkOperation) -> str:
 
 
 def reason_words(code: str) -> str:
-    """Why it is not done to a job: the job's state, or what stands in its way."""
+    """Return why a job is not changed: its state, or the error of that code."""
     if code in BULK_REASONS:
         return _(BULK_REASONS[code])
     return mark_of(code).word if code in MARKS else code.replace("_", " ")
 
 
 def verdict_words(verdict: str) -> str:
-    """Whether somebody would wait longer."""
+    """Return the words for a longer, shorter or unchanged wait."""
     return _(WAIT_VERDICTS[verdict])
 
 
 def wait_words(seconds: float | None) -> str:
-    """A wait; None is one without end."""
+    """Return a wait in words; None is a wait without end."""
     return _("for ever") if seconds is None else duration_words(seconds)
 
 
 def note_words(code: str) -> str:
-    """What an estimate leaves out."""
+    """Return what an estimate leaves out."""
     return _(EFFECT_NOTES[code])

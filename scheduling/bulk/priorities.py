@@ -1,4 +1,4 @@
-"""Changing the priority of jobs that wait, and with it their place among their tenant's own."""
+"""Changes of the priority of waiting jobs, and with it of their place among their tenant's jobs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _SET_PRIORITIES = load_sql(__file__)["set_priorities"]
 
 
 def set_priorities(priorities: Mapping[UUID, int], *, reason: str) -> dict[UUID, int]:
-    """Give waiting and suspended jobs of the scope these priorities; return the former ones of the changed jobs.
+    """Set the priorities of waiting and suspended jobs of the scope; return the former ones of the changed jobs.
 
-    Pass over jobs that have their priority already or that no longer wait.
+    Skip jobs that have their priority already or that no longer wait.
     """
     if not priorities:
         return {}

@@ -1,7 +1,7 @@
 -- name: set_priorities
--- Change the priorities of jobs that wait or are suspended, and with them their ranks. A waiting row is locked before
--- its job's row, as by all statements: while it is locked the job stays. A row that has changed its place meanwhile is
--- not found here.
+-- Change the priorities, and with them the ranks, of jobs that wait or are suspended. A waiting row is locked before
+-- its job's row, as by all statements; while it is locked the job cannot change its state. A row that has moved
+-- meanwhile is skipped.
 WITH wanted AS (
     SELECT w.event_id, w.priority, j.id AS job_id, j.tenant_id, j.queue_id, j.rank, j.priority AS former,
         j.rank - (w.priority - j.priority)::bigint * %(ageing_us)s AS new_rank, e.id AS entity_id,

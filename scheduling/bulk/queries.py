@@ -1,4 +1,4 @@
-"""Reads of bulk operations: which jobs one means, chunk by chunk, what it would do, and how far it is."""
+"""Reads of bulk operations: the meant jobs chunk by chunk, the preview and the progress."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from scheduling.jobs.querysets import JobQuerySet
 from scheduling.models import BulkOperation, Job
 
 CHUNK_ROWS = 1_000
-# Jobs that one turn looks at where no index leads to the filter's: so that none lasts long, whatever is found.
+# Jobs read in one turn if no index serves the filter, which bounds the turn's duration.
 WINDOW_ROWS = 20_000
 SAMPLE_ROWS = 5
-# Conditions that lead to few rows at once; without one the jobs are looked at window by window.
+# Fields that lead to few rows through an index; without one the jobs are read window by window.
 _NARROW_FIELDS = frozenset({"state", "id", "batch", "parent", "key", "dead_letter", "died", "fingerprint", "requeued"})
 UNCHANGED = "unchanged"
-# Of those that go on, as many as the first page shows.
+# Open operations shown on the first page.
 LISTED_OPERATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenJobs:
-    """Jobs of the scope that match, among those that there were at one moment: later ones are not in it."""
+    """Matching jobs of the scope that existed at one moment, without later ones."""
 
     job_filter: JobFilter
     frozen_at: datetime
     newest_id: UUID | None
 
     def rows(self) -> JobQuerySet:
-        """All of them; their states are those of now."""
+        """Return all of them, with their present states."""
         jobs: JobQuerySet = Job.objects.all()
         if self.newest_id is None:
             return jobs.none()
@@ -45,7 +45,7 @@ class FrozenJobs:
         return self.job_filter.apply(bounded, now=self.frozen_at)
 
     def next_chunk(self, states: Collection[JobState], *, after: UUID | None, limit: int) -> Chunk:
-        """The next that are in ``states``, oldest first, and by state how many others were passed on the way."""
+        """Return the next jobs in ``states``, oldest first, and by state the number of other jobs passed."""
         end = self._window_end(after)
         found = self._between(after, end).filter(state__in=sorted(states)).order_by("id")
         job_ids = list(found.values_list("id", flat=True)[:limit])
@@ -58,7 +58,7 @@ class FrozenJobs:
     ) -> Counter[str]:
         """Count by state the jobs between two ids that are not in ``states``, except ``but``, which were acted on."""
         if self.job_filter.states <= frozenset(states):
-            return Counter()  # the filter finds no others; without this each turn would walk over all that it finds
+            return Counter()  # the filter finds no others; without this each turn would scan all its matches
         rows = self._between(after, end).exclude(state__in=sorted(states))
         if but:
             rows = rows.exclude(id__in=but)
@@ -69,7 +69,7 @@ class FrozenJobs:
         return rows if end is None else rows.filter(id__lte=end)
 
     def _window_end(self, after: UUID | None) -> UUID | None:
-        """The last id of the next window; None where nothing is left behind it."""
+        """Return the last id of the next window, or None if it is the last window."""
         if self.newest_id is None or self._is_narrow():
             return None
         ids = Job.objects.filter(id__lte=self.newest_id).order_by("id").values_list("id", flat=True)
@@ -85,7 +85,7 @@ class FrozenJobs:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Jobs that one turn acts on, and those that it passed; ``end`` None: it is the last turn."""
+    """Jobs of one turn, and those that it passed; ``end`` is None in the last turn."""
 
     job_ids: Sequence[UUID]
     passed: Counter[str]
@@ -94,7 +94,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class MatchingGroup:
-    """How many matching jobs are alike in what matters; ``is_same``: they are already as they are to be."""
+    """Number of matching jobs with equal facts; ``is_same``: they have the wanted value already."""
 
     state: JobState
     tenant_id: UUID
@@ -107,7 +107,7 @@ class MatchingGroup:
 
 @dataclass(frozen=True, slots=True)
 class BulkPreview:
-    """What a bulk operation would do now. All but the words are counted among at most `COUNT_LIMIT` matching jobs."""
+    """Preview of a bulk operation; all but the words is counted among at most `COUNT_LIMIT` matching jobs."""
 
     words: str
     count: CappedCount
@@ -121,7 +121,7 @@ class BulkPreview:
 
 
 def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | None) -> BulkPreview:
-    """Count what matches by state and queue; ``unchanged`` are jobs that are already as they are to be."""
+    """Count matching jobs by state and queue; ``unchanged`` is the condition of those with the wanted value."""
     matching = jobs.rows()
     same = Case(When(unchanged, then=Value(1)), default=Value(0), output_field=IntegerField()) if unchanged else None
     rows = (
@@ -158,18 +158,18 @@ def preview_jobs(jobs: FrozenJobs, states: Collection[JobState], unchanged: Q | 
 
 
 def find_operations() -> QuerySet[BulkOperation]:
-    """The bulk operations of the scope, newest first, with whose they are and what they take back."""
+    """Return the bulk operations of the scope, newest first, with their tenants."""
     return BulkOperation.objects.select_related("tenant").order_by("-id")
 
 
 def list_open_operations() -> list[BulkOperation]:
-    """Those of the scope that go on now, oldest first: one statement, on their rows alone."""
+    """Return the open operations of the scope, oldest first, in one statement on their rows alone."""
     found = BulkOperation.objects.select_related("tenant").filter(finished_at__isnull=True)
     return list(found.order_by("id")[:LISTED_OPERATIONS])
 
 
 def get_operation(operation_id: UUID) -> BulkOperation:
-    """One bulk operation; `BulkOperationNotFoundError` for another tenant's as for none."""
+    """Return a bulk operation of the scope; raise BulkOperationNotFoundError if there is none."""
     try:
         return find_operations().get(pk=operation_id)
     except BulkOperation.DoesNotExist:
@@ -178,7 +178,7 @@ def get_operation(operation_id: UUID) -> BulkOperation:
 
 @dataclass(frozen=True, slots=True)
 class BulkProgress:
-    """How far an operation is; ``eta_seconds`` and ``share`` are None where nobody can tell."""
+    """Progress of an operation; ``eta_seconds`` and ``share`` are None if unknown."""
 
     seconds: float
     rate: float
@@ -187,7 +187,7 @@ class BulkProgress:
 
 
 def progress_of(operation: BulkOperation, now: datetime) -> BulkProgress:
-    """The rate over all its time, and by it what is left of the jobs that it began with."""
+    """Return the rate over the whole run, and from it the time for the rest of the expected jobs."""
     if operation.started_at is None:
         return BulkProgress(0.0, 0.0, None, None)
     seconds = max(0.0, ((operation.finished_at or now) - operation.started_at).total_seconds())
@@ -197,6 +197,6 @@ def progress_of(operation: BulkOperation, now: datetime) -> BulkProgress:
     if operation.is_expected_capped:
         return BulkProgress(seconds, rate, None, None)
     left = max(0, operation.expected - operation.seen)
-    # What is seen last may not be done yet: only the end says that it is all.
+    # The last jobs seen may be unchanged yet: the share is 1 only at the end.
     share = min(0.99, operation.seen / operation.expected) if operation.expected else 0.99
     return BulkProgress(seconds, rate, share, left / rate if rate else None)

@@ -1,4 +1,4 @@
-"""Rows of bulk operations: their actor, their start and their end, with the entries of the audit log."""
+"""Rows of bulk operations: their actor, start and end, with the audit entries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TARGET = "scheduling.bulkoperation"
 
 
 def actor_of(operation: BulkOperation) -> Actor:
-    """Return the actor of an operation, with the rights that it had at the start: its turns act as that actor."""
+    """Return the actor that started an operation, with its rights at the start; the turns act as that actor."""
     return Actor(
         kind=operation.actor_kind,  # type: ignore[arg-type]  # written from an Actor
         id=operation.actor_id,
@@ -61,13 +61,13 @@ def create_operation(jobs: FrozenJobs, count: CappedCount, **columns: Any) -> Bu
 def end_operation(
     operation: BulkOperation, state: BulkOperation.State, *, action: str = "bulk_operation.ended", reason: str = ""
 ) -> None:
-    """End an operation, with one audit entry for each tenant; ``reason`` is by default that of its start."""
+    """End an operation, with one audit entry for each tenant; ``reason`` defaults to that of its start."""
     reason = reason or operation.reason
     operation.state = state
     operation.finished_at = read_clock()
     operation.save()
     if operation.batch_id is not None and state == BulkOperation.State.COMPLETED:
-        return  # a part of the cancelled batch, which has its own entry
+        return  # part of the cancelled batch, which has its own audit entry
     facts = {"operation": operation.operation, "state": state.value}
     record_audit(action=action, target=operation, after=facts | told(operation), reason=reason)
     if operation.tenant_id is None:
@@ -77,6 +77,6 @@ def end_operation(
 
 
 def told(operation: BulkOperation) -> dict[str, object]:
-    """Return what an operation has come to so far, as the audit log keeps it."""
+    """Return the counts of an operation for the audit log."""
     edited = {"payloads_edited": operation.changed} if operation.has_payload_patch else {}
     return {"seen": operation.seen, "changed": operation.changed, "ineligible": operation.ineligible, **edited}

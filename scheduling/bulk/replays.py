@@ -1,4 +1,4 @@
-"""Bulk retries: jobs in back-off become available, ended jobs are replayed as new jobs."""
+"""Bulk retries: jobs in backoff become available, ended jobs are replayed as new jobs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ PAYLOAD_UNREADABLE = "payload_unreadable"
 
 @dataclass(frozen=True)
 class Retry(Final):
-    """End the back-off of jobs, and replay those that have ended without success as new jobs.
+    """Retry of jobs in backoff, and replay of jobs that ended without success as new jobs.
 
-    A ``payload_patch`` (RFC 7396) is merged into the payload of each replay; jobs in back-off are then passed by.
+    A ``payload_patch`` (RFC 7396) is merged into the payload of each replay; jobs in backoff are then skipped.
     """
 
     payload_patch: Payload | None = field(default=None, repr=False)
     permission = Permission.JOBS_RETRY
-    # What backs off stands in its line already.
+    # A job in backoff is in its line already.
     shift = Shift(brings=REPLAYABLE_STATES, makes_new_jobs=True)
 
     @property
@@ -80,7 +80,7 @@ class Retry(Final):
 
 
 class Requeue(Retry):
-    """Replay the jobs of dead letters, each once."""
+    """Replay of the jobs of dead letters, each once."""
 
     shift = Shift(brings=DEAD_STATES, makes_new_jobs=True)
 
@@ -92,7 +92,7 @@ class Requeue(Retry):
 def _put_off(job_ids: Sequence[UUID], bulk: BulkRetry) -> tuple[Sequence[UUID], int | None]:
     """Return the jobs from the first one that a limit refused, and the seconds until the limit allows it.
 
-    They are acted on again in a later turn, so none of them may be replayed already.
+    They are retried in a later turn, so none of them may have been replayed.
     """
     if not current_actor().is_of_tenant:
         return (), None

@@ -1,8 +1,8 @@
-"""Reroute what waits to the queues that routing names now: in turns, resumable, while everything goes on.
+"""Reroute of waiting jobs to the queues that routing names now: in resumable turns, without a stop of the platform.
 
-A turn looks at some waiting jobs from where the last one stopped, moves those that belong elsewhere by set statements,
-and stores how far it came. A waiting row is locked before its job's row, as everywhere; a row that another session
-holds is left for the next pass. What is dispatched or runs stays in its queue.
+A turn reads waiting jobs from where the last one stopped, moves misplaced ones by set statements, and stores its
+position. A waiting row is locked before its job's row, as everywhere; a row locked by another session is left for the
+next pass. Dispatched and running jobs stay in their queue.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from tenants.encryption.fields import open_readable_rows
 from tenants.exceptions import FieldInvalidError
 from tenants.tenancy.pausing import require_reason
 
-# Of one turn: a tick waits for its rows at most 200 ms, and passes over them.
+# Per turn. A tick waits at most 200 ms for locked rows, then skips them.
 MOVE_ROWS = 1_000
 LOOK_ROWS = 5_000
 # With their payloads, which may be large.
 PAYLOAD_ROWS = 200
 TURN_SECONDS = 0.1
-# Submissions by the old routes that were open at the request have committed by then.
+# Submissions with the old routes that were open at the request have committed by then.
 SETTLE_SECONDS = 5.0
 MAX_CAUSE = 500
-# What became ready between the first look and the one at its former table is found by the second look at "ready".
+# Jobs that became ready after the first scan of "ready" and before that of their former table are found by the second.
 _PHASES = (*TABLES, "again")
 _TABLE_OF = {phase: "ready" if phase == "again" else phase for phase in _PHASES}
 _OF_READY = ("ready", "again")
-# Before every row, in the order of the key by which a table is looked at.
+# Before every row, in the key order of each scan.
 _BEGINNING = (0, -(2**63), str(UUID(int=0)))
 _SQL = load_sql(__file__)
 _LOCK_REROUTES, _COUNT_WAITING = _SQL["lock_reroutes"], _SQL["count_waiting"]
@@ -57,20 +57,20 @@ _LOOK = {phase: _SQL[f"look_{table}"] for phase, table in _TABLE_OF.items()}
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Place):
-    """A job as a turn reads it, and whether it waits."""
+    """Job as a turn reads it, and whether it waits."""
 
     kind: str
     tier_id: str
     is_waiting: bool
 
     def place(self, phase: str) -> list[Any]:
-        """Return the key after which the next look begins."""
+        """Return the key after which the next read begins."""
         return [self.entity_id, self.rank, str(self.job_id)] if phase in _OF_READY else [str(self.job_id)]
 
 
 @dataclass(slots=True)
 class Position:
-    """Where the next turn goes on: the position of the operation's row. A pass goes over all phases."""
+    """Position of the next turn, stored in the operation's row. A pass covers all phases."""
 
     phase: str = _PHASES[0]
     after: list[Any] = field(default_factory=list)
@@ -84,9 +84,9 @@ class Position:
 
 
 def start_reroute(*, reason: str) -> BulkOperation:
-    """Move what waits to where the rules send it now: rules that were edited count for new jobs only, till then.
+    """Move waiting jobs to the queues of the current rules; edited rules otherwise apply to new jobs only.
 
-    Raises ReasonRequiredError, and FieldInvalidError in the scope of one tenant.
+    Raise ReasonRequiredError, and FieldInvalidError in the scope of one tenant.
     """
     reason = require_reason(reason)
     if not require_scope().is_all_tenants:
@@ -96,14 +96,14 @@ def start_reroute(*, reason: str) -> BulkOperation:
 
 
 def request_reroute(*, cause: str) -> None:
-    """Move what waits from the commit of this transaction on, as a part of the caller's act, over all tenants."""
+    """Start a reroute over all tenants at the commit of this transaction, as part of the caller's act."""
     with part_of_act():
         _replace_open(cause[:MAX_CAUSE])
     wake_on_commit()
 
 
 def _replace_open(reason: str) -> BulkOperation:
-    """Create the operation; one that is open ends, since its passes know the former routes."""
+    """Create the operation and end an open one, whose passes used the former routes."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LOCK_REROUTES, {"reroute_lock": LockClass.REROUTE.value})
         cursor.execute(_COUNT_WAITING)
@@ -122,9 +122,9 @@ def _replace_open(reason: str) -> BulkOperation:
 
 
 def take_steps(operation: BulkOperation) -> bool:
-    """Take the steps of one turn; return whether a pass that began late enough has found nothing to move.
+    """Run the steps of one turn; return whether a pass that began late enough has found nothing to move.
 
-    Between the first pass and the time at which open submissions have settled the operation rests.
+    The operation rests between the first pass and the time at which open submissions have settled.
     """
     at, now, until = Position(**operation.position), read_moment(), time.monotonic() + TURN_SECONDS
     if at.pass_began_at is None:
@@ -137,7 +137,7 @@ def take_steps(operation: BulkOperation) -> bool:
     operation.changed += moved
     operation.position = asdict(at)
     if moved:
-        # The next turn at once, and a tick that sees the jobs in their new place.
+        # Wake the next turn at once, and a tick that reads the new places.
         announce_moves(moved)
     if at.is_in_pass:
         return False
@@ -151,7 +151,7 @@ def _settle_time() -> timedelta:
 
 
 def _take_step(operation: BulkOperation, at: Position, routes: Mapping[str, Routes]) -> int:
-    """Look at the next rows and move those that belong elsewhere, or go on to the next phase; return how many moved."""
+    """Read the next rows and move misplaced ones, or continue with the next phase; return how many moved."""
     reads_payloads = any(rule.condition for route in routes.values() for rule in route.rules)
     rows = _look(at, is_narrow=reads_payloads)
     if not rows:
@@ -172,14 +172,14 @@ def _take_step(operation: BulkOperation, at: Position, routes: Mapping[str, Rout
 
 
 def _better_queue(row: Waiting, routes: Mapping[str, Routes], payload: Mapping[str, Any] | None) -> Queue | None:
-    # A job whose payload cannot be opened here stays where it is.
+    # A job with an unreadable payload stays in its queue.
     if not row.is_waiting or row.tier_id not in routes or payload is None:
         return None
     return routes[row.tier_id].better_queue(row.kind, payload, row.queue_id)
 
 
 def _look(at: Position, *, is_narrow: bool) -> list[Waiting]:
-    """Return the next rows, few of them if their payloads must be read too."""
+    """Return the next rows, fewer if their payloads must be read too."""
     names = ("after_entity", "after_rank", "after_job") if at.phase in _OF_READY else ("after_job",)
     after = dict(zip(names, at.after or _BEGINNING[-len(names) :], strict=True))
     limit = PAYLOAD_ROWS if is_narrow and at.phase != "suspended" else LOOK_ROWS

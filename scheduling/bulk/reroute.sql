@@ -1,11 +1,11 @@
--- Statements that read the backlog for a reroute, from a place on, in the order of a key.
+-- Statements that read the backlog for a reroute, from a place on, in key order.
 
 -- name: lock_reroutes
 -- Wait for other transactions that start a reroute.
 SELECT pg_advisory_xact_lock(%(reroute_lock)s::int, 0);
 
 -- name: count_waiting
--- Count all waiting jobs: those that ticks have counted, and the changes that no tick has folded.
+-- Count all waiting jobs: those that ticks have counted, plus unfolded changes.
 SELECT ((SELECT coalesce(sum(waiting), 0) FROM scheduling_schedulingentity)
     + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake))::bigint;
 
@@ -20,7 +20,7 @@ SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_
 ORDER BY r.entity_id, r.rank, r.job_id;
 
 -- name: look_due
--- Read the jobs after an id whose time has not come, in the order of their ids.
+-- Read the jobs after an id that are not due yet, in the order of their ids.
 SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
     SELECT * FROM scheduling_job_due WHERE job_id > %(after_job)s ORDER BY job_id LIMIT %(limit)s
 ) r JOIN scheduling_schedulingentity e ON e.id = r.entity_id
@@ -28,7 +28,7 @@ SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_
 ORDER BY r.job_id;
 
 -- name: look_held
--- Read the jobs after an id that stand behind gates, in the order of their ids.
+-- Read the jobs after an id that gates hold, in the order of their ids.
 SELECT r.job_id, r.kind, p.tier_id, e.queue_id, r.entity_id, r.rank, true AS is_waiting FROM (
     SELECT * FROM scheduling_job_held WHERE job_id > %(after_job)s ORDER BY job_id LIMIT %(limit)s
 ) r JOIN scheduling_schedulingentity e ON e.id = r.entity_id

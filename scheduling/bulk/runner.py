@@ -1,6 +1,6 @@
-"""Taking turns of bulk operations, on a thread and a connection of its own beside the dispatcher's loop.
+"""Runner of bulk operations, on a thread and a connection of its own beside the dispatcher's loop.
 
-A turn changes a thousand jobs; in the loop, each tick would wait for it.
+A turn changes a thousand jobs; inside the loop it would delay every tick.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# Somebody who has started an operation sees it go on within a second.
+# An operation starts within a second of its request.
 LOOK_SECONDS = 0.3
 AWAY_SECONDS = 2.0
 
 
 class BulkRunner:
-    """One loop; :meth:`run` returns once ``stopped`` is set, after the turn that it is in."""
+    """Loop over open operations; :meth:`run` returns once ``stopped`` is set, after the current turn."""
 
     def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
         self._turn = turn
 
     def run(self) -> None:
-        """Take turns until stopped."""
+        """Run turns until stopped."""
         while not self._stopped.is_set():
             self._turn()
             try:
@@ -44,7 +44,7 @@ class BulkRunner:
         connection.close()
 
     def take_turns(self) -> bool:
-        """A turn of each open operation, one after another; whether any has another at once."""
+        """Run a turn of each open operation, one after another; return whether any has another turn at once."""
         has_more = False
         for opened in open_operations():
             if self._stopped.is_set():

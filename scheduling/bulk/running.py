@@ -1,7 +1,8 @@
-"""Running bulk operations: turn by turn, each one transaction that also writes down how far it came.
+"""Turns of bulk operations: each is one transaction that also stores its position.
 
-Killed anywhere, a turn has happened or it has not, and the next one goes on from there, whoever takes it: nothing is
-done twice and nothing is passed over. Of many dispatchers one takes a turn of an operation; others go on with others.
+If its process is killed, a turn has happened or not, and any process continues from the stored position: no job is
+changed twice or skipped. One of several dispatchers runs a turn of an operation; the others run turns of other
+operations.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
-# A process that stands still in a turn is cut off after it, and another takes the turn.
+# Idle time after which a process loses its turn, and another one takes it.
 TURN_IDLE_TIMEOUT_MS = 15_000
-# Of the first turn: somebody waits for a sign that it goes on.
+# Of the first turn, which shows progress soon.
 FIRST_ROWS = 100
-# Of each turn that changes payloads, which it reads and checks.
+# Of each turn that changes payloads, which it reads and validates.
 PATCHED_ROWS = 200
-# Between two tries at an operation whose turn another process takes.
+# Between two attempts while another process runs a turn of the operation.
 BUSY_SECONDS = 0.1
-# Turns in a row that may fail before nobody tries again.
+# Failed turns in a row after which the operation fails.
 MAX_FAILURES = 5
 CHANGED_MEANWHILE = "changed_meanwhile"
 _LOCK_OPERATION = load_sql(__file__)["lock_operation"]
@@ -52,14 +53,14 @@ _State = BulkOperation.State
 
 @dataclass(frozen=True, slots=True)
 class OpenOperation:
-    """An operation that has a next turn, and whose it is."""
+    """Operation that has a next turn, and its tenant."""
 
     id: UUID
     tenant_id: UUID | None
 
 
 def open_operations() -> list[OpenOperation]:
-    """Those that a turn may be taken of now, oldest first."""
+    """Return the operations that have a turn due, oldest first."""
     with all_tenants():
         rows = BulkOperation.objects.filter(Q(resume_at__isnull=True) | Q(resume_at__lte=Now()))
         found = rows.filter(finished_at__isnull=True).order_by("id").values_list("id", "tenant_id")
@@ -67,9 +68,9 @@ def open_operations() -> list[OpenOperation]:
 
 
 def take_turn(opened: OpenOperation) -> bool:
-    """Take a turn of an operation, unless another process takes one; return whether there is another at once.
+    """Run a turn of an operation unless another process runs one; return whether there is another at once.
 
-    A reroute that has moved nothing looks on after a rest, so that its looks leave time to the ticks.
+    A reroute that has moved nothing pauses before its next scan, to leave time to the ticks.
     """
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         with prepared_cursor(scalar_row) as cursor:
@@ -80,7 +81,7 @@ def take_turn(opened: OpenOperation) -> bool:
             }
             cursor.execute(_LOCK_OPERATION, values)
             is_mine = cursor.fetchone()
-        # An abort holds the row for a moment, an edit of a plan that ends a reroute until it commits.
+        # An abort holds the row briefly; a plan edit that ends a reroute holds it until its commit.
         operation = _free_rows().filter(pk=opened.id).first() if is_mine else None
         if operation is None or not operation.is_open:
             return False
@@ -92,7 +93,7 @@ def take_turn(opened: OpenOperation) -> bool:
 
 
 def try_turn(opened: OpenOperation) -> bool:
-    """Take a turn, and note its failure unless the connection is lost, which is raised; whether there is another."""
+    """Run a turn and return whether there is another; record its failure, but raise ConnectionLostError."""
     try:
         with session_errors(connection):
             return take_turn(opened)
@@ -104,7 +105,7 @@ def try_turn(opened: OpenOperation) -> bool:
 
 
 def take_first_turn(operation: BulkOperation) -> None:
-    """Take a turn in the transaction that makes the operation, as the current actor.
+    """Run a turn in the transaction that creates the operation, as the current actor.
 
     Other processes do not see its row yet, so it needs no lock.
     """
@@ -112,10 +113,9 @@ def take_first_turn(operation: BulkOperation) -> None:
 
 
 def run_to_end(operation: BulkOperation) -> BulkOperation:
-    """Take turns in this process until the operation has ended or rests; return it as it is then.
+    """Run turns in this process until the operation has ended or rests; return its final row.
 
-    An operation rests after a turn that failed, or at a limit of its tenant. While another process takes a turn of it,
-    wait for that.
+    An operation rests after a failed turn, or at a limit of its tenant. While another process runs a turn of it, wait.
     """
     opened = OpenOperation(operation.pk, operation.tenant_id)
     while True:
@@ -129,7 +129,7 @@ def run_to_end(operation: BulkOperation) -> BulkOperation:
 
 
 def note_failure(opened: OpenOperation, error: BaseException) -> None:
-    """A turn has failed and was rolled back; after some in a row the operation has failed too."""
+    """Record a failed turn, which was rolled back; after `MAX_FAILURES` in a row the operation fails too."""
     logger.error("bulk_operation.turn_failed", extra={"operation": str(opened.id)}, exc_info=error)
     with scope_context(Scope(tenant_id=opened.tenant_id)):
         operation = _free_rows().filter(pk=opened.id, finished_at__isnull=True).first()
@@ -138,7 +138,7 @@ def note_failure(opened: OpenOperation, error: BaseException) -> None:
         operation.failures = min(operation.failures + 1, MAX_FAILURES)
         operation.error = f"{type(error).__name__}: {error}"[:500]
         operation.resume_at = read_moment() + timedelta(seconds=2**operation.failures)
-        # Without its reroute, what waits would stay where routing no longer sends it.
+        # Without its reroute, waiting jobs would stay in queues that routing no longer names.
         if operation.failures < MAX_FAILURES or operation.operation == BulkOperation.Operation.REROUTE:
             operation.save()
             return
@@ -162,7 +162,7 @@ def _go_on(operation: BulkOperation, limit: int) -> None:
 
 
 def _take_next(operation: BulkOperation, limit: int) -> bool:
-    """Act on the next jobs; return whether nothing is left behind them."""
+    """Act on the next jobs; return whether they were the last."""
     if operation.operation == BulkOperation.Operation.REROUTE:
         return take_steps(operation)
     if operation.has_payload_patch:
@@ -172,7 +172,7 @@ def _take_next(operation: BulkOperation, limit: int) -> bool:
 
 
 def _act_on_next(operation: BulkOperation, act: Act, limit: int) -> bool:
-    """Act on the next jobs of the filter, at most ``limit``; return whether nothing is left behind them."""
+    """Act on the next jobs of the filter, at most ``limit``; return whether they were the last."""
     jobs = FrozenJobs(parse(operation.filter), operation.frozen_at, operation.newest_id)
     chunk = jobs.next_chunk(act.states, after=operation.after, limit=limit)
     done = act.act(chunk.job_ids, reason=operation.reason) if chunk.job_ids else Done()
@@ -193,7 +193,7 @@ def _act_on_next(operation: BulkOperation, act: Act, limit: int) -> bool:
 
 
 def _undo_next(operation: BulkOperation, act: Act) -> bool:
-    """Give the jobs of the next row back what they had; whether there is no other row."""
+    """Restore the former values of the next row's jobs; return whether there was no row."""
     rows = BulkFormer.objects.filter(operation_id=operation.undo_of_id).order_by("id")
     if operation.after is not None:
         rows = rows.filter(id__gt=operation.after)
@@ -219,7 +219,7 @@ def _add_up(operation: BulkOperation, done: Done, acted_on: int, passed: Counter
 
 
 def _keep_formers(operation: BulkOperation, done: Done) -> None:
-    """What the changed jobs had before, a row for each tenant."""
+    """Store the former values of the changed jobs, a row for each tenant."""
     if not done.formers:
         return
     by_tenant: dict[UUID, list[UUID]] = {}

@@ -1,4 +1,4 @@
-"""Bulk operations as they are answered, what one would do, and requests to start and to end one."""
+"""Serializers of bulk operations, their previews, and requests to start, abort and undo one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_FILTER_CHARACTERS = 10_000
 
 
 class BulkRequestSerializer(StrictSerializer):
-    """Which jobs, what is done to them, and why."""
+    """Request to start a bulk operation: the jobs, the action and the reason."""
 
     filter = TextField(
         max_length=_MAX_FILTER_CHARACTERS,
@@ -60,7 +60,7 @@ class BulkRequestSerializer(StrictSerializer):
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what a reroute does not take."""
+        """Reject fields that a reroute does not take."""
         if attrs["operation"] == BulkOperation.Operation.REROUTE:
             taken = ("operation", "reason")
             unfit = [name for name, value in attrs.items() if name not in taken and value not in (None, "", False)]
@@ -71,25 +71,25 @@ class BulkRequestSerializer(StrictSerializer):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The operation's own, as the service takes them."""
+        """Return the operation's own parameters as the service takes them."""
         return {name: self.validated_data[name] for name in ("priority", "queue") if name in self.validated_data}
 
 
 class BulkReasonSerializer(StrictSerializer):
-    """Why it is aborted or undone."""
+    """Reason of an abort or an undo."""
 
     reason = NameField(max_length=REASON_LIMIT, help_text="For the audit log.")
 
 
 class BulkRefusalSerializer(serializers.Serializer[Any]):
-    """Why a job would be refused."""
+    """Reason why a job would be refused."""
 
     code = serializers.CharField()
     detail = serializers.CharField()
 
 
 class SampledJobSerializer(serializers.Serializer[SampledJob]):
-    """One of the first jobs that match; ``context["reveals"]``: its payload may be quoted."""
+    """One of the first matching jobs; its payload is quoted only if ``context["reveals"]``."""
 
     id = serializers.UUIDField(source="job.id")
     kind = serializers.CharField(source="job.kind")
@@ -106,7 +106,7 @@ class SampledJobSerializer(serializers.Serializer[SampledJob]):
 
 
 class WaitLineSerializer(serializers.Serializer[WaitLine]):
-    """A tenant's wait in one pool: that of what it submits now, if nothing more arrives."""
+    """Wait in one pool of a job that the tenant submits now, if no more jobs arrive."""
 
     tenant = serializers.CharField()
     pool = serializers.CharField()
@@ -115,7 +115,7 @@ class WaitLineSerializer(serializers.Serializer[WaitLine]):
 
 
 class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
-    """The projected waits; of a tenant's own people and keys, its own alone."""
+    """Projected waits; a tenant's users and keys see only its own."""
 
     lines = WaitLineSerializer(many=True, help_text="The most affected tenants, who waits longer first.")
     notes = serializers.SerializerMethodField(help_text="What is left out: code and sentence.")
@@ -126,7 +126,7 @@ class BulkEffectSerializer(serializers.Serializer[BulkEffect]):
 
 
 class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
-    """What an operation would do now."""
+    """Preview of an operation."""
 
     words = serializers.CharField(source="preview.words", help_text="The filter in words.")
     filter = serializers.CharField(source="jobs.job_filter.text", help_text="As it would be frozen.")
@@ -145,7 +145,7 @@ class BulkPreviewSerializer(serializers.Serializer[BulkPlan]):
 
 
 class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
-    """How far it is, and how fast."""
+    """Progress and rate of an operation."""
 
     seconds = serializers.FloatField()
     rate = serializers.FloatField(help_text="Jobs a second, over all its time.")
@@ -154,7 +154,7 @@ class BulkProgressSerializer(serializers.Serializer[BulkProgress]):
 
 
 class BulkOperationSerializer(serializers.Serializer[BulkOperation]):
-    """One act on all the jobs of a filter; ``context["now"]`` is the database's time."""
+    """Action on all jobs of a filter; ``context["now"]`` is the database's time."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, default=None, help_text="Null: all tenants'.")

@@ -1,4 +1,4 @@
-"""Previewing and starting a bulk operation: what is meant is frozen, and many jobs want their number typed."""
+"""Preview and start of bulk operations: the set of jobs is frozen, and many jobs must be confirmed by their number."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 from tenants.tenancy.pausing import require_reason
 
-# More jobs than this, or those of more than one tenant, are acted on only by whoever types their number.
+# Above this, or for jobs of more than one tenant, the number of jobs must be confirmed.
 UNTYPED_JOBS = 1_000
-# A person reads and types within it; what is counted is then still about what is there.
+# Validity of a preview: time to read and type, while its counts still describe the jobs.
 TICKET_SECONDS = 900
-# Of one tenant at a time, and of the platform: turns go round, and each further one makes all others slower.
+# Open operations of one tenant at a time, and of the platform: turns go round, so each operation slows all others.
 MAX_OPEN = 20
 _SALT = "scheduling.bulk.preview"
 
 
 @dataclass(frozen=True, slots=True)
 class SampledJob:
-    """One of the first jobs of a preview; ``refusal`` is why it would be refused."""
+    """One of the first jobs of a preview; ``refusal`` is the error that would refuse it, or None."""
 
     job: Job
     refusal: DomainError | None
 
     def refusal_words(self, *, reveals: bool) -> str:
-        """Return the refusal in words; its faults quote the payload, and are for readers that may see it."""
+        """Return the refusal in words; include its faults, which quote the payload, only if ``reveals``."""
         if self.refusal is None:
             return ""
         faults = (self.refusal.errors if reveals else None) or [{"detail": self.refusal.detail}]
@@ -61,7 +61,7 @@ class SampledJob:
 
 @dataclass(frozen=True, slots=True)
 class BulkPlan:
-    """What would be done, as a preview shows it: ``ticket`` lets exactly this be started within `TICKET_SECONDS`."""
+    """Preview of an operation: ``ticket`` starts exactly this within `TICKET_SECONDS`."""
 
     operation: str
     parameters: Mapping[str, Any]
@@ -73,7 +73,7 @@ class BulkPlan:
 
     @property
     def number(self) -> int:
-        """What must be typed where `needs_number`."""
+        """Return the number to confirm if `needs_number`."""
         return self.preview.count.value
 
     @property
@@ -83,7 +83,7 @@ class BulkPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Frozen:
-    """Which jobs an operation is to reach, and how many they were."""
+    """Jobs that an operation is to reach, and their number."""
 
     jobs: FrozenJobs
     count: CappedCount
@@ -91,16 +91,16 @@ class _Frozen:
 
 
 def needs_number(count: CappedCount, tenants: int) -> bool:
-    """Whether the number of jobs must be typed."""
+    """Return whether the number of jobs must be confirmed."""
     return count.is_capped or count.value > UNTYPED_JOBS or tenants > 1
 
 
 def plan_bulk_operation(
     *, filter_text: str, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None = None
 ) -> BulkPlan:
-    """Return what an operation would do to the jobs of the scope now; nothing is changed.
+    """Return what an operation would do to the jobs of the scope now; change nothing.
 
-    Raises FilterSyntaxError, BulkFilterEmptyError, and what the operation says of its parameters.
+    Raise FilterSyntaxError, BulkFilterEmptyError, and the errors of `read_act`.
     """
     act = read_act(operation, parameters, payload_patch)
     job_filter = _read_filter(filter_text)
@@ -135,10 +135,10 @@ def start_bulk_operation(
 ) -> BulkOperation:
     """Start an operation on the jobs of the scope: a row that a dispatcher takes up at once.
 
-    With the ``ticket`` of a preview it reaches the jobs that were shown there, and ``number`` is the one that was
-    shown; without one they are counted now. With ``takes_first_turn`` its first thousand jobs are done in this
-    transaction; such operations are few and small, and are not limited. Raises what `plan_bulk_operation` does,
-    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError, TooManyBulkOperationsError.
+    With the ``ticket`` of a preview it reaches the jobs shown there, and ``number`` is the one shown; without one the
+    jobs are counted now. With ``takes_first_turn`` the first thousand jobs are changed in this transaction; such
+    operations are few and small, and do not count against `MAX_OPEN`. Raise what `plan_bulk_operation` raises, and
+    ReasonRequiredError, BulkNumberError, BulkPreviewStaleError or TooManyBulkOperationsError.
     """
     act = read_act(operation, parameters, payload_patch)
     reason = require_reason(reason)
@@ -170,7 +170,7 @@ def start_bulk_operation(
 
 
 def _check_open(tenant_id: UUID | None) -> None:
-    """Raise TooManyBulkOperationsError if people have started as many as may be open."""
+    """Raise TooManyBulkOperationsError if `MAX_OPEN` operations are open."""
     whose = Q(tenant__isnull=True) if tenant_id is None else Q(tenant_id=tenant_id)
     rows = BulkOperation.objects.filter(whose, finished_at__isnull=True, batch_id__isnull=True)
     if rows.exclude(operation=BulkOperation.Operation.REROUTE).count() >= MAX_OPEN:
@@ -185,7 +185,7 @@ def _read_filter(text: str) -> JobFilter:
 
 
 def _tenant_of(job_filter: JobFilter) -> UUID | None:
-    """Whose operation it is: also where the platform acts, but on the jobs of one tenant that the filter names."""
+    """Return the tenant of the operation: the scope's, or the one that the filter names in the scope of all."""
     scope = require_scope()
     named = job_filter.values_of("tenant")
     if not scope.is_all_tenants or len(named) != 1:
@@ -202,7 +202,7 @@ def _freeze(job_filter: JobFilter) -> FrozenJobs:
 def _subject(
     job_filter: JobFilter, operation: str, parameters: Mapping[str, Any], payload_patch: Payload | None
 ) -> dict[str, Any]:
-    """Return what a ticket is for: hashes of what may be long, or may not be shown."""
+    """Return what a ticket is bound to, with hashes of long or confidential values."""
     return {
         "scope": str(require_scope().tenant_id or ""),
         "filter": _hash(job_filter.text),

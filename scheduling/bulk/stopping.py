@@ -1,4 +1,4 @@
-"""Aborting a bulk operation, and taking back what one has done."""
+"""Abort and undo of bulk operations."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tenants.tenancy.pausing import require_reason
 
 @transaction.atomic
 def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
-    """End an operation of the scope where it is: what it has done stays done.
+    """Abort an operation of the scope; jobs already changed stay changed.
 
-    A turn that is being taken ends first, within a second or so. Raises BulkOperationNotFoundError,
-    BulkOperationEndedError, ReasonRequiredError, and InvalidTransitionError for a reroute, without which jobs would
-    stay where routing no longer sends them.
+    A running turn ends first, within about a second. Raise BulkOperationNotFoundError, BulkOperationEndedError or
+    ReasonRequiredError, and InvalidTransitionError for a reroute, without which jobs would stay in queues that routing
+    no longer names.
     """
     reason = require_reason(reason)
     operation = _lock(operation_id)
@@ -38,10 +38,10 @@ def abort_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
 
 @transaction.atomic
 def undo_bulk_operation(*, operation_id: UUID, reason: str) -> BulkOperation:
-    """Start an operation that gives the jobs back what they had before, but for those that have changed since.
+    """Start an operation that restores the former values of jobs, except of those that have changed since.
 
-    Once for each operation that changed priorities or queues, and as long as what they were is kept. Raises
-    BulkOperationNotFoundError, BulkNotUndoableError, ReasonRequiredError.
+    Possible once for each operation that changed priorities or queues, as long as the former values are kept. Raise
+    BulkOperationNotFoundError, BulkNotUndoableError or ReasonRequiredError.
     """
     reason = require_reason(reason)
     operation = _lock(operation_id)

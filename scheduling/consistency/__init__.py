@@ -1,1 +1,1 @@
-"""Consistency checks of the stored rows: named, a bounded piece at a time, with repairs where there are any."""
+"""Consistency checks of the stored rows: named, one bounded piece at a time, with repairs where possible."""

@@ -1,4 +1,4 @@
-"""Batches against the jobs that they count, and settled rows that no tick could fold."""
+"""Checks of batches against the jobs that they count, and of settled rows that no tick could fold."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ SETTLED_REFUSED = FaultKind(
     gettext_noop("A settled execution could not be counted into the fair order and the worker time of its month."),
     "Counts it once more, with the time that it can have used at most; it comes back if its cause is still there.",
 )
-# A batch is made before its jobs, perhaps in a transaction of its own; and what has ended is folded a moment later.
+# A batch is created before its jobs, perhaps in a transaction of its own, and ended jobs are folded a moment later.
 BATCH_GRACE_SECONDS = 60
-# Each counts its jobs, of which there may be many.
+# Each batch counts its jobs, which may be many.
 BATCH_ROWS = 500
 _SQL = load_sql(__file__)
 _BATCHES, _LOCK_BATCHES, _COUNT_BATCHES = _SQL["look_at_batches"], _SQL["lock_batches"], _SQL["count_batches"]
@@ -40,25 +40,25 @@ _REFUSED = _SQL["look_at_refused"]
 
 
 def look(piece: Piece) -> Look:
-    """Compare the numbers of batches with their jobs, and find batches that should have ended."""
+    """Compare the counts of batches with their jobs, and find batches that should have ended."""
     parameters = {"grace": BATCH_GRACE_SECONDS}
     return Table("scheduling_batch").look(_BATCHES, piece, parameters=parameters, rows=BATCH_ROWS)
 
 
 def repair(order: RepairOrder) -> None:
-    """Write the recounted numbers, and have the next fold look at the batch."""
+    """Write the recounted numbers, and make the next fold check whether each batch is over."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_BATCHES, {"ids": order.subjects})
         cursor.execute(_COUNT_BATCHES, {"ids": order.subjects})
 
 
 def look_at_refused(piece: Piece) -> Look:
-    """Return the settled rows that a tick has set aside, each with its error."""
+    """Return the settled rows that ticks have set aside, each with its error."""
     return Table("scheduling_settled_refused").look(_REFUSED, piece)
 
 
 def repair_refused(order: RepairOrder) -> None:
-    """Put the rows back among those that the next tick folds."""
+    """Return the rows to those that the next tick folds."""
     assert order.tenant_id is not None  # every row has one
     put_back(tenant_id=order.tenant_id, ids=order.subjects)
 

@@ -1,21 +1,21 @@
 -- fragment: recount_of_batch
--- The numbers of the jobs of a batch ``b``. What has ended and is not folded yet is news; the two are written in one
--- transaction, and seen by one statement.
+-- The counts of the jobs of a batch ``b``. Ended but unfolded jobs have rows of news, which are written in the same
+-- transaction and seen by one statement.
 SELECT count(*) AS jobs, count(*) FILTER (WHERE j.state = 'completed') AS completed,
     count(*) FILTER (WHERE j.state IN ('discarded', 'quarantined')) AS failed,
     count(*) FILTER (WHERE j.state = 'cancelled') AS cancelled
 FROM scheduling_job j WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id
 
 -- fragment: news_of_batch
--- The numbers of the news of a batch ``b``.
+-- The counts of the news of a batch ``b``.
 SELECT count(*) FILTER (WHERE n.state = 'completed') AS completed,
     count(*) FILTER (WHERE n.state IN ('discarded', 'quarantined')) AS failed,
     count(*) FILTER (WHERE n.state = 'cancelled') AS cancelled, count(*) AS rows
 FROM scheduling_batch_news n WHERE n.batch_id = b.id
 
 -- name: look_at_batches
--- Find batches whose numbers differ from their jobs, and batches that should have ended. How pruned jobs had ended is
--- not stored, so they may be any of the three.
+-- Find batches whose counts differ from their jobs, and batches that should have ended. The outcome of pruned jobs is
+-- not stored, so it may be any of the three.
 WITH piece AS MATERIALIZED (
     SELECT * FROM scheduling_batch WHERE
     -- include: piece_by_id
@@ -40,8 +40,8 @@ FROM piece b CROSS JOIN LATERAL (
 WHERE f.is_wrong;
 
 -- name: lock_batches
--- Lock batches. Pruning a batch's jobs, adding some and folding its news all write the batch, so its row is the lock
--- of them all.
+-- Lock batches. Pruning a batch's jobs, adding jobs and folding its news all write the batch, so its row is their
+-- common lock.
 SELECT 1 FROM scheduling_batch WHERE id = ANY (%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: count_batches

@@ -1,4 +1,4 @@
-"""Chains of the audit log against their entries and signed heads, and erased tenants against their proofs."""
+"""Checks of the audit chains against their entries and signed heads, and of erased tenants against their proofs."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ from tenants.translation import LocalizableText
 logger = logging.getLogger(__name__)
 
 AUDIT = FaultKind("audit_chain", gettext_noop("A chain of the audit log was edited, cut, reordered or re-hashed."))
-# The sequence or the entry of a finding that has none.
+# Placeholder for a missing sequence or entry of a finding.
 NO_PLACE: Final = "–"
 ERASURE_LEFT = FaultKind("erasure_left", gettext_noop("Rows or files of an erased tenant are there."))
 ERASURE_PROOF = FaultKind("erasure_proof", gettext_noop("The proof of an erasure is not what was written."))
 
 
 def look_at_audit(piece: Piece) -> Look:
-    """Verify one batch of a chain; the option ``heads`` has exported heads that were kept elsewhere."""
+    """Verify one batch of a chain; the option ``heads`` contains exported heads stored elsewhere."""
     tenant = None
     if piece.tenant_id is not None:
         with all_tenants():
             tenant = Tenant.objects.get(pk=piece.tenant_id)
     heads = piece.options.get("heads", ())
-    # The deadline has passed: one batch a look.
+    # The deadline is in the past, so that each call verifies one batch.
     try:
         verified = verify_chains(tenant=tenant, deadline=0.0, after=piece.after.get("chain"), heads=heads)
     except CursorInvalidError:
-        # Another release has written the cursor.
+        # The cursor was written by another release.
         verified = verify_chains(tenant=tenant, deadline=0.0, heads=heads)
     counts = {name: count for name, count in verified.counts().items() if name != "findings"}
     following = None if verified.next is None else {"chain": verified.next}
     for finding in verified.findings:
-        # The reader of a tenant's run may not be the person who must know.
+        # Log it: the reader of a tenant's run may not be the operator responsible.
         logger.error("audit.altered", extra=finding.as_dict())
     return Look(piece, [_chain_fault(finding) for finding in verified.findings], following, counts)
 
 
 def look_at_erasures(piece: Piece) -> Look:
-    """Count again, for one completed erasure, what is there of the tenant, and compare the proof with its hash."""
+    """Recount the remains of one erased tenant, and compare the proof of its erasure with its hash."""
     with all_tenants():
         completed = TenantErasure.objects.filter(status=ErasureStatus.COMPLETED).order_by("pk")
         erasure = completed.filter(pk__gt=piece.after.get("id", UUID(int=0))).first()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scheduling.consistency import batches, chains, counters, executions, history, jobs, rollups, sums, waiting
 
-# Places and executions first: wrong ones are gone before a job is put anywhere. Counters count what is left.
+# Places and executions come first, so that wrong ones are gone before jobs are put anywhere; counters count the rest.
 CHECKS = (
     *waiting.CHECKS,
     *executions.CHECKS,

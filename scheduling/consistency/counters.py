@@ -1,4 +1,4 @@
-"""Counters of the dispatcher against a recount of what they count, and their rewriting."""
+"""Checks of the dispatcher's counters against a recount, and their repair."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ KINDS: Mapping[str, FaultKind] = {
     ),
 }
 COUNTER_NAMES = tuple(KINDS)
-# The row that a statement names, before its id.
+# The row that a statement names by a noun and an id.
 ROW_WORDS = {"entity": gettext_noop("entity %(id)s"), "tenant": gettext_noop("tenant %(id)s")}
 _SQL = load_sql(__file__)
-# Each statement is one snapshot of a page of tenants, with the wakes that no tick has folded yet: a message is in
-# flight until a tick has read that its last execution ended. Waiting jobs are counted in the small tables of places,
-# so that ended jobs cost nothing.
+# Each statement is one snapshot of a page of tenants, including the wakes that no tick has folded yet: a message is in
+# flight until a tick has read that its last execution ended. Waiting jobs are counted in the small tables of places, so
+# that ended jobs cost nothing.
 _RECOUNTS = {
     "waiting jobs": _SQL["find_waiting"],
     "in flight by queue": _SQL["find_in_flight"],
@@ -64,16 +64,16 @@ _LINES, _KEYS, _CAPACITY = _SQL["write_lines"], _SQL["write_keys"], _SQL["write_
 
 
 def look(piece: Piece) -> Look:
-    """Recount waiting jobs and messages in flight; at most MAX_DIFFERENCES faults of each counter and page."""
+    """Recount waiting jobs and messages in flight; return at most MAX_DIFFERENCES faults per counter and page."""
     return look_at_page(piece, _find_differences)
 
 
 def repair(order: RepairOrder) -> None:
     """Rewrite all counters of the tenant, and wake it.
 
-    Only ticks write them, so ticks wait until this is committed; each statement then sees the result of the last one.
+    Only ticks write them, so ticks wait until this commits; each statement sees the result of the last one.
     """
-    assert order.tenant_id is not None  # every counter has one
+    assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
     with connection.cursor() as cursor:
@@ -83,7 +83,7 @@ def repair(order: RepairOrder) -> None:
 
 
 def fault_of(counter: str, tenant_id: UUID, row: str, counted: int, recounted: int) -> Fault:
-    """Return the fault of a counter that differs; ``row`` is a noun of ROW_WORDS and an id."""
+    """Return the fault of a wrong counter; ``row`` is a noun of ROW_WORDS and an id."""
     noun, _, row_id = row.partition(" ")
     values = {
         "counter": LocalizableText(counter),

@@ -5,13 +5,13 @@
 ) AS e
 
 -- fragment: of_entities
--- Whether a row belongs to a line of a page of tenants: by the index of the ready, of which there are most.
+-- Condition that a row belongs to a line of a page of tenants; uses the index of ready jobs, the largest table.
 entity_id IN (SELECT id FROM
     -- include: entities_in_page
 )
 
 -- name: find_waiting
--- Find lines that count other than their waiting jobs.
+-- Find lines with a wrong count of waiting jobs.
 WITH counted AS (
     SELECT entity_id, sum(jobs) AS jobs FROM (
         SELECT entity_id, count(*) AS jobs FROM scheduling_job_ready WHERE
@@ -36,7 +36,7 @@ LEFT JOIN news n ON n.entity_id = e.id LEFT JOIN counted c ON c.entity_id = e.id
 WHERE e.waiting + coalesce(n.jobs, 0) <> coalesce(c.jobs, 0) LIMIT %(limit)s;
 
 -- name: find_in_flight
--- Find lines that count other than what they have in flight.
+-- Find lines with a wrong count of messages in flight.
 WITH counted AS (
     SELECT entity_id, count(DISTINCT message_id) AS messages FROM (
         SELECT entity_id, message_id FROM scheduling_execution_live WHERE
@@ -51,8 +51,8 @@ LEFT JOIN counted c ON c.entity_id = e.id
 WHERE e.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 
 -- name: find_keys_waiting
--- Find lines of tenants that sum other than the waiting jobs of their keys. Each job counts in one line; a tenant's
--- row sums those of its keys.
+-- Find lines of tenants with a wrong sum of the waiting jobs of their keys. Each job counts in one line; a tenant's row
+-- sums those of its keys.
 SELECT e.tenant_id, 'entity ' || e.id AS "row", e.keys_waiting AS counted, coalesce(sum(k.waiting), 0) AS recounted FROM
 -- include: entities_in_page
 LEFT JOIN scheduling_schedulingentity k ON k.parent_id = e.id
@@ -60,7 +60,7 @@ WHERE e.parent_id IS NULL GROUP BY e.tenant_id, e.id, e.keys_waiting
 HAVING e.keys_waiting <> coalesce(sum(k.waiting), 0) LIMIT %(limit)s;
 
 -- name: find_keys_in_flight
--- Find lines of tenants that sum other than what their keys have in flight.
+-- Find lines of tenants with a wrong sum of the messages in flight of their keys.
 SELECT e.tenant_id, 'entity ' || e.id AS "row", e.keys_in_flight AS counted, coalesce(sum(k.in_flight), 0) AS recounted
 FROM
 -- include: entities_in_page
@@ -69,7 +69,7 @@ WHERE e.parent_id IS NULL GROUP BY e.tenant_id, e.id, e.keys_in_flight
 HAVING e.keys_in_flight <> coalesce(sum(k.in_flight), 0) LIMIT %(limit)s;
 
 -- name: find_capacity
--- Find tenants that count other than what they have in flight.
+-- Find tenants with a wrong count of messages in flight.
 WITH counted AS (
     SELECT tenant_id, count(DISTINCT message_id) AS messages FROM (
         SELECT tenant_id, message_id FROM scheduling_execution_live WHERE
@@ -85,7 +85,7 @@ FROM (SELECT * FROM scheduling_tenant_capacity WHERE
 WHERE t.in_flight <> coalesce(c.messages, 0) LIMIT %(limit)s;
 
 -- name: find_missing_capacity
--- Find tenants with lines and without a capacity. Without it nothing of the tenant can be claimed.
+-- Find tenants with lines and without a capacity row, without which nothing of the tenant can be claimed.
 SELECT DISTINCT e.tenant_id, 'tenant ' || e.tenant_id AS "row", 0 AS counted, 1 AS recounted FROM
 -- include: entities_in_page
 WHERE NOT EXISTS (SELECT FROM scheduling_tenant_capacity c WHERE c.tenant_id = e.tenant_id)
@@ -93,8 +93,8 @@ WHERE NOT EXISTS (SELECT FROM scheduling_tenant_capacity c WHERE c.tenant_id = e
 LIMIT %(limit)s;
 
 -- name: write_lines
--- Write the recounted numbers of a tenant's lines. What no tick has folded yet is counted in the wakes, and a tick
--- adds it when it folds them.
+-- Write the recounted numbers of a tenant's lines, less the changes in unfolded wakes, which a tick adds when it folds
+-- them.
 WITH line AS (
     SELECT id FROM scheduling_schedulingentity WHERE tenant_id = %(tenant_id)s
 ), counted AS (
@@ -121,7 +121,7 @@ FROM line LEFT JOIN counted c ON c.entity_id = line.id LEFT JOIN news n ON n.ent
 WHERE e.id = line.id;
 
 -- name: write_keys
--- Write the sums of the keys into a tenant's lines.
+-- Write the sums of its keys into a tenant's lines.
 UPDATE scheduling_schedulingentity e
 SET keys_waiting = coalesce(k.waiting, 0), keys_in_flight = coalesce(k.in_flight, 0)
 FROM scheduling_schedulingentity o LEFT JOIN (
@@ -131,7 +131,7 @@ FROM scheduling_schedulingentity o LEFT JOIN (
 WHERE e.id = o.id AND o.tenant_id = %(tenant_id)s AND o.parent_id IS NULL;
 
 -- name: write_capacity
--- Write what a tenant has in flight.
+-- Write the number of messages that a tenant has in flight.
 INSERT INTO scheduling_tenant_capacity (tenant_id, in_flight)
 SELECT %(tenant_id)s, count(DISTINCT message_id) FROM (
     SELECT message_id FROM scheduling_execution_live WHERE tenant_id = %(tenant_id)s

@@ -1,4 +1,4 @@
-"""Executions in flight against their jobs: the state, the fence, the phase and the lease."""
+"""Checks of executions in flight against their jobs: state, fence, phase and lease."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LEASE_LONG_PAST = FaultKind(
     "Rescues it as the sweep does after any crash.",
 )
 LIVE = Table("scheduling_execution_live")
-# The sweep looks each second, and waits a lease after it had lost the database.
+# The sweep runs each second, and after an outage of the database it waits for one lease.
 LEASE_GRACE_SECONDS = 300
 CLOSED_EVENT = "execution.closed"
 _CAUSE = "Its job did not run it any more."
@@ -54,12 +54,12 @@ _OUTCOME = Execution.Outcome
 
 
 def look(piece: Piece) -> Look:
-    """Find executions in flight whose jobs do not agree with them."""
+    """Find executions in flight that contradict their jobs."""
     return LIVE.look(_LOOK, piece, parameters={"grace": LEASE_GRACE_SECONDS})
 
 
 def repair(order: RepairOrder) -> None:
-    """Close, raise the fence, begin or rescue, under the locks of the executions and then of their jobs."""
+    """Close or rescue executions, raise fences or begin jobs, under the locks of the executions, then of their jobs."""
     if order.code == LEASE_LONG_PAST.code:
         rescue_lost()
         return
@@ -79,7 +79,7 @@ def repair(order: RepairOrder) -> None:
 
 
 def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
-    """Settle executions that no job runs: the job stays as it is, the slot is freed, the time is charged."""
+    """Settle executions without a running job: the job is unchanged, the slot is freed and the time is charged."""
     astray = [row for row in live if states.get(row.job_id) not in (JobState.DISPATCHED, JobState.EXECUTING)]
     settle_here(
         [
@@ -96,7 +96,7 @@ def _close(live: Sequence[Any], states: dict[UUID, str]) -> None:
         ],
         actor="system",
     )
-    # A settlement counts whose job goes back to wait; these waited already.
+    # A settlement counts a job that returns to its line; these jobs were waiting already.
     waiting = [row for row in astray if states.get(row.job_id) in (WAITING_STATES - {JobState.SCHEDULED})]
     if waiting:
         append_wakes([(row.tenant_id, row.entity_id, row.queue_id, -1) for row in waiting])

@@ -1,5 +1,5 @@
 -- name: look_at_executions
--- Find executions in flight whose jobs do not agree with them.
+-- Find executions in flight that contradict their jobs.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id, fence, started_at, lease_expires_at FROM scheduling_execution_live WHERE
     -- include: piece_by_id
@@ -25,7 +25,7 @@ FROM scheduling_execution_live l WHERE l.id = ANY (%(ids)s::uuid[]) ORDER BY l.i
 SELECT id, state FROM scheduling_job WHERE id = ANY (%(job_ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE;
 
 -- name: begin_jobs
--- Make dispatched jobs executing.
+-- Set dispatched jobs to executing.
 UPDATE scheduling_job SET state = 'executing' WHERE id = ANY (%(job_ids)s::uuid[]) AND state = 'dispatched';
 
 -- name: raise_fences_of_jobs

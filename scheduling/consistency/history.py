@@ -1,7 +1,7 @@
-"""History against jobs: jobs that are gone, charges without executions, and sequences of events that are illegal.
+"""Checks of history against jobs: lost jobs, charges without executions, illegal sequences of events.
 
-History outlives its jobs, and is removed itself, whole or in part. So it is compared where all of it is kept: with jobs
-that are younger than the shortest time for which any plan keeps events, and where a row misses another, within a day.
+History outlives its jobs, and is itself pruned, whole or in part. Only history that is complete is compared: that of
+jobs younger than the shortest retention of events in any plan and, where one row requires another, that of one day.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ CHARGE_WITHOUT_EXECUTION = FaultKind(
 )
 LOG_WITHOUT_JOB = FaultKind("log_without_job", gettext_noop("Lines of a log belong to a job that is gone."))
 HISTORY_WITHOUT_TENANT = FaultKind("history_without_tenant", gettext_noop("History belongs to a tenant that is gone."))
-# Nothing younger than this is ever removed.
+# Younger rows are never pruned.
 YOUNG = timedelta(days=1)
-# A process' clock dates the ids of what it writes.
+# Ids are dated by the clock of the writing process.
 CLOCK_SLACK = timedelta(days=1)
 _STEPS = sorted(f"{before}>{after}" for before, allowed in ALLOWED_TRANSITIONS.items() for after in (before, *allowed))
 _SQL = load_sql(__file__)
@@ -67,22 +67,22 @@ def _look_at_young(table: str, statement: str, piece: Piece) -> Look:
 
 
 def look_for_lost_jobs(piece: Piece) -> Look:
-    """Find jobs that were accepted, have not ended, and are gone."""
+    """Find jobs that were accepted, have not ended, and do not exist."""
     return _look_at_young("scheduling_jobevent", _LOST, piece)
 
 
 def look_at_charges(piece: Piece) -> Look:
-    """Find charges whose executions do not exist."""
+    """Find charges without executions."""
     return _look_at_young("scheduling_charge", _CHARGES, piece)
 
 
 def look_at_logs(piece: Piece) -> Look:
-    """Find log lines whose jobs are gone."""
+    """Find log lines without jobs."""
     return _look_at_young("scheduling_joblog", _LOGS, piece)
 
 
 def look_for_ghosts(piece: Piece) -> Look:
-    """Find history whose tenants are gone."""
+    """Find history without tenants."""
     return look_at_page(piece, _find_ghosts)
 
 

@@ -36,7 +36,7 @@ FROM told t CROSS JOIN LATERAL (VALUES
 WHERE f.is_wrong;
 
 -- name: find_lost_jobs
--- Find jobs that were accepted, have not ended, and are gone.
+-- Find jobs that were accepted, have not ended, and do not exist.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM scheduling_jobevent WHERE
     -- include: piece_by_id
@@ -50,7 +50,7 @@ WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = e.job_id) AND NOT EX
         );
 
 -- name: find_stray_charges
--- Find charges whose executions do not exist.
+-- Find charges without executions.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, execution_id FROM scheduling_charge WHERE
     -- include: piece_by_id
@@ -61,7 +61,7 @@ WHERE NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.id = c.executi
     AND NOT EXISTS (SELECT FROM scheduling_execution e WHERE e.id = c.execution_id);
 
 -- name: find_stray_logs
--- Find log lines whose jobs are gone.
+-- Find log lines without jobs.
 WITH piece AS MATERIALIZED (
     SELECT DISTINCT tenant_id, job_id FROM scheduling_joblog WHERE
     -- include: piece_by_id
@@ -71,7 +71,7 @@ SELECT 'log_without_job' AS code, l.tenant_id, l.job_id::text AS subject FROM pi
 WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = l.job_id);
 
 -- name: find_ghosts
--- Find history of no tenant: rows between one tenant's id and the next, by a probe of the index for each gap and table.
+-- Find history without tenants: rows between one tenant's id and the next, by an index probe for each gap and table.
 WITH gap AS (
     SELECT id AS after, lead(id) OVER (ORDER BY id) AS before FROM (
         SELECT id FROM tenants_tenant WHERE id > %(after)s AND id <= %(until)s

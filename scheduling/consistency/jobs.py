@@ -1,4 +1,4 @@
-"""Jobs against the one place of their state, their executions, dead letters and deadlines."""
+"""Checks of jobs against the place of their state, their executions, dead letters and deadlines."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ JOBS = Table("scheduling_job")
 _STATES = {"dead": sorted(state.value for state in DEAD_STATES)}
 _SQL = load_sql(__file__)
 _LOOK = _SQL["look_at_jobs"]
-# Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job that
-# is in none of them cannot move, because a move locks the job's row.
+# Lock the places where a job may wait or run in the usual order: the place and the execution before the job. A job
+# without any of them cannot move, because a move locks the job's row.
 _LOCK = tuple(_SQL[f"lock_{place}"] for place in ("ready", "due", "held", "executions", "jobs"))
 _MAKE_AVAILABLE, _KEEP_ONE, _WRITE_LETTERS = _SQL["make_available"], _SQL["keep_one_place"], _SQL["write_letters"]
 _WRITE_DEADLINES = _SQL["write_deadlines"]
@@ -62,13 +62,13 @@ _STATEMENTS = {
 
 
 def look(piece: Piece) -> Look:
-    """Find jobs that are in no place, in two, or without the rows of their state."""
+    """Find jobs in no place, in two, or without the rows of their state."""
     return JOBS.look(_LOOK, piece, parameters=_STATES)
 
 
 def repair(order: RepairOrder) -> None:
     """Put jobs into their places and write their missing rows, under the locks of the places and the jobs."""
-    assert order.tenant_id is not None  # every job has one
+    assert order.tenant_id is not None  # every job has a tenant
     values: dict[str, Any] = {
         **_STATES,
         "job_ids": order.subjects,

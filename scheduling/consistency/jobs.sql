@@ -1,5 +1,5 @@
 -- name: look_at_jobs
--- Find jobs that are in no place, in two, or without the rows of their state.
+-- Find jobs in no place, in two, or without the rows of their state.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, queue_id, fair_key, rank, state, attempt, max_retries, deadline_at
     FROM scheduling_job WHERE
@@ -37,14 +37,14 @@ FROM placed j CROSS JOIN LATERAL (VALUES
 WHERE f.is_wrong;
 
 -- name: make_available
--- Make jobs available that no execution runs.
+-- Make jobs without an execution available.
 UPDATE scheduling_job j SET state = 'available'
 WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state IN ('dispatched', 'executing')
     AND NOT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.job_id = j.id)
 RETURNING j.id;
 
 -- name: keep_one_place
--- Delete the held places of jobs that are ready. A tick holds a job again where a gate still stands.
+-- Delete the held places of ready jobs. A tick holds such a job again if its gate is still closed.
 DELETE FROM scheduling_job_held h USING scheduling_job j
 WHERE h.job_id = ANY (%(job_ids)s::uuid[]) AND j.id = h.job_id AND EXISTS (
     SELECT FROM scheduling_schedulingentity e JOIN scheduling_job_ready r ON r.entity_id = e.id

@@ -1,7 +1,7 @@
 """Registry of the consistency checks; an app lists its own under the path in ``state_checks`` of its AppConfig.
 
-A check compares one piece of the stored rows, in one transaction, by statements that each see one snapshot. Work in
-flight is therefore no fault. A piece can be looked at again, which confirms a fault and proves a repair.
+A check compares one piece of the stored rows, in one transaction, by statements that each see one snapshot, so work in
+flight is no fault. A piece can be checked again, to confirm a fault and to prove a repair.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tenants.translation import LocalizableText
 
 type Cursor = Mapping[str, Any]
 
-# The name of the group of checks without an interval of their own.
+# Name of the group of checks without an interval of their own.
 STATE: Final = "state"
-# The interval of a check that no upkeep task runs.
+# Interval of a check that no upkeep task runs.
 NEVER: Final = timedelta.max
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault under a stable code; ``repair`` says what its repair does, and is empty if there is none."""
+    """Kind of fault with a stable code; ``repair`` describes its repair, and is empty if there is none."""
 
     code: str
     text: str
@@ -40,7 +40,7 @@ class FaultKind:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault; ``subject`` is the id of its row. A ``detail`` that is a sentence names the row itself."""
+    """Fault of one row; ``subject`` is the row's id. A ``detail`` that is a sentence names the row itself."""
 
     code: str
     tenant_id: UUID | None
@@ -49,12 +49,12 @@ class Fault:
 
     @property
     def key(self) -> tuple[str, UUID | None, str]:
-        """Identify the fault at another look, whatever the numbers in its detail are by then."""
+        """Return what identifies the fault in another look, without the numbers in its detail."""
         return (self.code, self.tenant_id, self.subject)
 
     @property
     def example(self) -> str | LocalizableText:
-        """The row and the detail, as a finding and the audit log show them."""
+        """Return the row and the detail for a finding and the audit log."""
         if isinstance(self.detail, LocalizableText):
             return self.detail
         return " ".join(part for part in (self.subject, self.detail) if part)
@@ -65,9 +65,9 @@ NOT_PROVED = FaultKind("not_proved", gettext_noop("A part of what is stored was 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The rows after ``after``, as JSON stores it, up to ``until``; None: as many as the check compares in one look.
+    """Rows after ``after``, as JSON stores it, up to ``until``; None: as many as the check compares in one look.
 
-    ``options`` has the options of the caller that the check takes.
+    ``options`` are those of the caller's options that the check takes.
     """
 
     after: Cursor = field(default_factory=dict)
@@ -78,9 +78,9 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The faults of a piece, whose end is set by now, and where the next piece begins; None after the last.
+    """Faults of a piece with its end, and the start of the next piece; None after the last.
 
-    ``counts`` says how many things the look compared, by their names.
+    ``counts`` are the numbers of compared things by name.
     """
 
     piece: Piece
@@ -91,7 +91,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class RepairOrder:
-    """Faults to repair: of one kind, of one tenant, found in one piece."""
+    """Faults to repair: of one kind and one tenant, found in one piece."""
 
     code: str
     tenant_id: UUID | None
@@ -107,13 +107,13 @@ class RepairOrder:
 
 @dataclass(frozen=True, slots=True)
 class StateCheck:
-    """A walk over rows, and the kinds of faults that it finds.
+    """Check: a walk over rows, and the kinds of faults that it finds.
 
-    ``repair`` runs in the scope of all tenants, inside a transaction of its own that also writes the audit entry; it
-    must compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>`` runs the
-    check, shown by ``title`` and ``text``; without one it is part of the daily task ``verify_state``. ``options`` are
-    the names of the caller's options that it takes; ``knows_tenants`` says whether it can look at one tenant alone,
-    and ``tenant_permission`` by which right the upkeep task is requested for one.
+    ``repair`` runs in the scope of all tenants, in a transaction of its own that also writes the audit entry; it must
+    compare again under the locks that it takes. With an ``interval`` the upkeep task ``verify_<name>`` runs the check,
+    displayed by ``title`` and ``text``; without one it is part of the daily task ``verify_state``. ``options`` are the
+    names of the caller's options that it takes. ``knows_tenants``: it can check one tenant alone;
+    ``tenant_permission`` is the right to request the upkeep task for one.
     """
 
     name: str
@@ -130,16 +130,16 @@ class StateCheck:
 
 
 class StateCheckInvalidError(Exception):
-    """Two checks have one name, or one code has two meanings."""
+    """Error in the registry: two checks have one name, or one code has two meanings."""
 
 
 def state_checks() -> Sequence[StateCheck]:
-    """Return all checks in the order in which the apps list them; repairs of counters come after what they count."""
+    """Return all checks in the order in which the apps list them; counters are repaired after what they count."""
     return _all()
 
 
 def find_checks(names: Sequence[str] = ()) -> list[StateCheck]:
-    """Return the checks of these names, all of them without names; CheckUnknownError for a name of none."""
+    """Return the checks of these names, or all if there are none; raise CheckUnknownError for an unknown name."""
     checks = state_checks()
     known = [STATE, *(check.name for check in checks)]
     for name in names:

@@ -1,4 +1,4 @@
-"""Rollups against a recount of history: by pages of tenants, then the sums of them all."""
+"""Checks of rollups against a recount of history: page by page of tenants, then their sums."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from tenants.translation import LocalizableText
 
 ROLLUPS = FaultKind("rollups", gettext_noop("A rollup of the last whole hours is not what history says."))
 HOURS, MAX_HOURS = 2, 48
-# A walk that stopped longer ago begins again, because rollups by the minute are kept for days only.
+# An older walk begins again, because rollups by the minute are kept for days only.
 OLDEST_WALK = timedelta(days=1)
-# Longest time from the making of an execution's id to its end that a recount looks for.
+# Longest time between the creation of an execution's id and its end that a recount covers.
 LONGEST_FLIGHT = timedelta(days=2)
-# Executions that ended in an hour are committed this long after it at the latest. One that had to wait longer for the
-# database, or for a sweep that found it lost, and is committed just between its page and the end of the walk, is a
-# false alarm, which the next walk takes back.
+# Executions that ended in an hour are committed this long after it at the latest. One that is delayed by the database
+# or by a late sweep, and commits between its page and the end of the walk, is a false alarm, which the next walk
+# clears.
 LONGEST_COMMIT_SECONDS = 300
 _SQL = load_sql(__file__)
 _KIND_RECOUNT, _KIND_ROLLED = _SQL["recount_kinds"], _SQL["sum_kinds"]
@@ -41,7 +41,7 @@ type KindSums = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class RollupDifference:
-    """A row of a rollup that differs from its recount."""
+    """Row of a rollup that differs from its recount."""
 
     rollup: str
     row: str
@@ -65,9 +65,9 @@ class RollupDifference:
 
 @dataclass(slots=True)
 class RollupCheck:
-    """A walk over the hours of [since, until); ``kinds`` has the sums of the pages so far.
+    """Walk over the hours of [since, until); ``kinds`` are the sums of the pages so far.
 
-    ``is_whole``: no page was passed over, so kinds can be compared.
+    ``is_whole``: no page was skipped, so kinds can be compared.
     """
 
     since: datetime
@@ -88,9 +88,9 @@ class RollupCheck:
         return {"since": since, "until": until, "kinds": dict(self.kinds), "is_whole": self.is_whole}
 
     def check_page(self, page: TenantPage) -> list[RollupDifference]:
-        """Compare the minutes of a page of tenants, and count its executions by kind."""
+        """Compare the minutes of a page of tenants, and add up its executions by kind."""
         parameters = {**self._parameters(), **page.parameters()}
-        # Until it is counted: a statement timeout leaves the page here.
+        # False until the page is counted: a statement timeout skips it here.
         was_whole, self.is_whole = self.is_whole, False
         with all_tenants():
             differences = [*_compare(_TENANTS, parameters), *_compare(_BUSY, parameters)]
@@ -101,7 +101,7 @@ class RollupCheck:
         return differences
 
     def finish(self) -> list[RollupDifference]:
-        """Compare queues with tenants after the last page, and kinds with their recount if no page was passed over."""
+        """Compare queues with tenants after the last page, and kinds with their recount if no page was skipped."""
         with all_tenants():
             differences = _compare(_QUEUES, self._parameters())
             if not self.is_whole:
@@ -131,12 +131,12 @@ def _sums(statement: str, parameters: Mapping[str, Any]) -> KindSums:
 
 
 def begin_recent_check(*, hours: int = HOURS) -> RollupCheck | None:
-    """Return a walk over the last whole hours, without those in which counting began; None if none is left."""
+    """Return a walk over the last whole hours, from the second hour after counting began; None if none is left."""
     clock = RollupClock.objects.get()
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_SQL["read_last_hour"], {"commit_seconds": LONGEST_COMMIT_SECONDS})
         until = cursor.fetchone()
-    # While a release is rolled out, workers of the one before settle without a tally.
+    # During a rolling upgrade, workers of the previous release settle without a tally.
     counted_since = clock.counting_since + timedelta(hours=2)
     since = max(until - timedelta(hours=hours), counted_since.replace(minute=0, second=0, microsecond=0))
     return RollupCheck(since, until) if since < until else None
@@ -150,7 +150,7 @@ def look_at_rollups(piece: Piece) -> Look:
     if check is None:
         return Look(piece, counts={"skipped": 1})
     page = piece.after.get("page", {})
-    # A second look begins where this one did, not behind what this one has counted.
+    # A second look begins where this one did, before the executions that this one has counted.
     begun = replace(piece, after={"check": check.as_cursor(), "page": page})
     look = look_at_page(replace(piece, after=page), lambda tenants: [row.fault for row in check.check_page(tenants)])
     if look.next is not None:

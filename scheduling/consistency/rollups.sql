@@ -1,7 +1,7 @@
 -- name: compare_tenants
--- Compare the minutes of tenants with a recount of history. One statement is one snapshot: what a fold moves meanwhile
--- is on one side or the other of it, never on both. An execution may end long after its id was made, so its ids begin
--- before the window.
+-- Compare the minutes of tenants with a recount of history. One statement is one snapshot: rows that a fold moves
+-- meanwhile are on one side or the other, never on both. An execution may end long after its id was created, so its ids
+-- begin before the window.
 WITH rolled AS (
     SELECT tenant_id, queue_id, minute, sum(completed) AS completed, sum(failed) AS failed FROM (
         SELECT tenant_id, queue_id, minute, completed, failed FROM scheduling_tenant_minute WHERE
@@ -30,8 +30,8 @@ FROM rolled r FULL JOIN recount c USING (tenant_id, queue_id, minute)
 WHERE (r.completed, r.failed) IS DISTINCT FROM (c.completed, c.failed);
 
 -- name: compare_busy
--- Compare the slot time and the run times of tenants with a recount of history. Slot time of a minute comes from
--- whatever ran in it, whenever that ended. Histograms of run times count what ran.
+-- Compare the slot time and the run times of tenants with a recount of history. Slot time of a minute comes from all
+-- executions that ran in it, even if they ended later. Histograms of run times count executions that ran.
 WITH used AS (
     SELECT true AS is_rolled, tenant_id, queue_id, started_at, measured_us FROM scheduling_tally WHERE
     -- include: in_page
@@ -69,7 +69,7 @@ AND minute >= %(since)s AND minute < %(before)s
     AND (SELECT sum(n) FROM unnest(run) AS n) <> completed + failed;
 
 -- name: compare_queues
--- Compare the minutes of queues with those of tenants. Both are written by one fold, so neither is ahead of the other.
+-- Compare the minutes of queues with those of tenants. One fold writes both, so neither is ahead of the other.
 WITH tenant AS (
     SELECT queue_id, minute, sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters,
         sum(busy_us) AS busy_us
@@ -86,8 +86,8 @@ WHERE (q.completed, q.failed, q.dead_letters, q.busy_us)
     IS DISTINCT FROM (t.completed, t.failed, t.dead_letters, t.busy_us);
 
 -- name: recount_kinds
--- Recount the executions of kinds by the hour. What ended in hours that are over changes no more, so a recount of it
--- page by page is as good as one snapshot.
+-- Recount the executions of kinds by the hour. Past hours change no more, so a recount page by page equals one
+-- snapshot.
 SELECT concat_ws(' ', kind, outcome, date_trunc('hour', ended_at)) AS name, count(*) AS executions,
     sum(measured_us)::bigint AS worker_us
 FROM scheduling_execution WHERE

@@ -1,4 +1,4 @@
-"""Sums of microseconds: the charges of tenants, the worker time of the month, the charges of each execution."""
+"""Checks of sums of microseconds: charges of tenants, worker time of the month, charges of each execution."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ USAGE = FaultKind(
 EXECUTION_CHARGE = FaultKind(
     "execution_charge", gettext_noop("The charges of an execution are not what was measured of it.")
 )
-# Nothing younger than this is ever removed.
+# Younger rows are never pruned.
 YOUNG = timedelta(days=1)
 MAX_CHARGES = 50
 _SQL = load_sql(__file__)
@@ -52,7 +52,7 @@ def look_at_ledger(piece: Piece) -> Look:
 
 
 def look_at_usage(piece: Piece) -> Look:
-    """Compare the worker time of this month, and the charges of the last day, while all executions are kept."""
+    """Compare the worker time of this month and the charges of the last day, if the month's executions are all kept."""
     with all_tenants():
         all_kept_since = least_cutoff(Kept.EXECUTIONS)
     if month_of(datetime.now(UTC)) <= all_kept_since.astimezone(UTC).date():
@@ -62,7 +62,7 @@ def look_at_usage(piece: Piece) -> Look:
 
 def repair_usage(order: RepairOrder) -> None:
     """Write the measured time of the tenant's month, while no dispatcher ticks."""
-    assert order.tenant_id is not None  # every counter has one
+    assert order.tenant_id is not None  # every counter has a tenant
     pools = list(WorkerPool.objects.order_by("pk").values_list("pk", flat=True))
     stop_ticks(pools)
     with connection.cursor() as cursor:
@@ -70,7 +70,7 @@ def repair_usage(order: RepairOrder) -> None:
 
 
 def find_usage(page: TenantPage) -> list[Fault]:
-    """Return the months of a page of tenants that are counted wrong, and the executions that are charged wrong."""
+    """Return the wrong months of a page of tenants, and the executions with wrong charges."""
     parameters = _parameters(page)
     executions_since = read_clock() - YOUNG
     charges = {

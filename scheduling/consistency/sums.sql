@@ -1,6 +1,6 @@
 -- name: find_unbalanced
--- Find tenants whose charges are not what was measured and is predicted. One statement is one snapshot, so executions
--- that end meanwhile do not disturb the sums of its tenants.
+-- Find tenants whose charges differ from measured and predicted time. One statement is one snapshot, so executions that
+-- end meanwhile do not disturb the sums of its tenants.
 SELECT tenant_id, sum(us)::bigint AS us
 FROM (
     SELECT tenant_id, microseconds AS us FROM scheduling_charge WHERE
@@ -15,8 +15,8 @@ WHERE tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE statu
 GROUP BY tenant_id HAVING sum(us) <> 0 ORDER BY tenant_id;
 
 -- fragment: recounted_months
--- The worker time of months by the executions that have ended. Rows that no tick has folded yet are in the executions
--- and not in the counter; one statement is one snapshot.
+-- The worker time of months by ended executions. Unfolded rows are in the executions but not in the counter; one
+-- statement is one snapshot.
 recounted AS (
     SELECT tenant_id, date_trunc('month', ended_at AT TIME ZONE 'UTC')::date AS period, sum(us)::bigint AS us
     FROM (
@@ -35,7 +35,7 @@ recounted AS (
 )
 
 -- name: find_wrong_months
--- Find months of tenants that are counted wrong.
+-- Find wrongly counted months of tenants.
 WITH
 -- include: recounted_months
 , counted AS (
@@ -48,8 +48,8 @@ FROM counted c FULL JOIN recounted r USING (tenant_id, period)
 WHERE coalesce(c.amount, 0) <> coalesce(r.us, 0) ORDER BY 1, 2;
 
 -- name: find_wrong_charges
--- Find executions of the last day, of which nothing is removed yet, that are charged wrong. A process whose clock is
--- behind dates its ids early.
+-- Find wrongly charged executions of the last day, of which nothing is pruned yet. A process with a slow clock dates
+-- its ids early.
 WITH charged AS (
     SELECT execution_id, sum(microseconds)::bigint AS us FROM scheduling_charge WHERE
     -- include: in_page

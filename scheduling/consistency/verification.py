@@ -1,8 +1,8 @@
-"""Verification of the state: every fault is confirmed by a second look, and repaired on request.
+"""Verification of the state: a second look confirms every fault; repairs run on request.
 
 A piece is one short transaction, so a walk over millions of rows holds no lock and no old snapshot. A repair is one
-transaction for each tenant and kind of fault, with an entry in the audit log. The piece is then looked at once more,
-and only a fault that is gone counts as repaired.
+transaction for each tenant and kind of fault, with an entry in the audit log. The piece is then checked once more, and
+only a fault that is gone counts as repaired.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from tenants.translation import LocalizableText
 logger = logging.getLogger(__name__)
 
 MAX_EXAMPLES = 10
-# Different findings that are reported one by one; the faults of further ones are counted.
+# Limit of findings reported one by one; faults of further ones are only counted.
 MAX_FINDINGS = 1_000
-# A repair waits no longer than this for a lock; the next run repairs what is left.
+# Longest wait of a repair for a lock; the next run repairs the rest.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
 
 
 @dataclass(slots=True)
 class Finding:
-    """Faults of one kind of one tenant: their number, a few of them, and how many were repaired."""
+    """Faults of one kind and one tenant: their number, examples and the number repaired."""
 
     kind: FaultKind
     tenant_id: UUID | None
@@ -52,7 +52,7 @@ class Finding:
         return self.repaired == self.number
 
     def add(self, fault: Fault, *, is_repaired: bool) -> None:
-        """Count one more fault."""
+        """Count a fault."""
         self.number += 1
         self.repaired += is_repaired
         if len(self.examples) < MAX_EXAMPLES:
@@ -73,11 +73,11 @@ class Finding:
 
     @property
     def sentence(self) -> LocalizableText:
-        """The finding for people, with the first of its examples."""
+        """Return the finding as a sentence with its first examples."""
         return self.sentence_with(3)
 
     def sentence_with(self, examples: int) -> LocalizableText:
-        """Return the finding for people with as many of its examples."""
+        """Return the finding as a sentence with this many of its examples."""
         values = {
             "code": self.kind.code,
             "count": self.number,
@@ -95,7 +95,7 @@ class Finding:
 
 @dataclass(slots=True)
 class StateReport:
-    """The findings of all looks, and what each check has compared; ``untold`` counts faults beyond MAX_FINDINGS."""
+    """Findings of all looks, and the counts of each check; ``untold`` is the number of faults beyond MAX_FINDINGS."""
 
     findings: dict[tuple[str, UUID | None], Finding] = field(default_factory=dict)
     counts: dict[str, Counter[str]] = field(default_factory=dict)
@@ -107,12 +107,12 @@ class StateReport:
 
     @property
     def is_clean(self) -> bool:
-        """Whether no fault was found, or none is left."""
+        """Return whether no fault was found, or all were repaired."""
         return not self.untold and all(finding.is_repaired for finding in self.findings.values())
 
     @property
     def left(self) -> int:
-        """The number of faults that were not repaired."""
+        """Return the number of faults that were not repaired."""
         return sum(finding.number - finding.repaired for finding in self.findings.values()) + self.untold
 
     def add(self, faults: Sequence[Fault], *, left: Sequence[Fault]) -> None:
@@ -135,9 +135,9 @@ def verify(
     reason: str = "",
     options: Mapping[str, Any] | None = None,
 ) -> StateReport:
-    """Run the checks of these names, or all, over all tenants or one; ``repair`` repairs what can be.
+    """Run the checks of these names, or all, over all tenants or one; repair faults if ``repair``.
 
-    Raises CheckUnknownError for a name of no check, FieldInvalidError for an option that none of them takes.
+    Raise CheckUnknownError for an unknown name, FieldInvalidError for an option that no check takes.
     """
     given = {name: value for name, value in (options or {}).items() if value is not None}
     checks = _chosen(names, tenant, given)
@@ -155,7 +155,7 @@ def verify(
 
 
 def repair_faults(check: StateCheck, look: Look, *, reason: str) -> Sequence[Fault]:
-    """Repair the faults of a piece that can be repaired, and look again; return the faults that are left."""
+    """Repair what can be repaired in a piece, and check it again; return the remaining faults."""
     kinds: Mapping[str, FaultKind] = fault_kinds()
     repairable = [fault for fault in look.faults if kinds[fault.code].repair]
     if check.repair is None or not repairable:
@@ -181,7 +181,7 @@ def _chosen(names: Sequence[str], tenant: Tenant | None, options: Mapping[str, A
 
 
 def _repair_piece(check: StateCheck, look: Look, report: StateReport, *, reason: str) -> None:
-    """Repair the faults of a piece, and those beyond the most that one look reports."""
+    """Repair the faults of a piece, and those beyond the limit of one look."""
     known: set[Any] = set()
     faults = look.faults
     while faults:
@@ -192,14 +192,14 @@ def _repair_piece(check: StateCheck, look: Look, report: StateReport, *, reason:
 
 
 def _repair(check: StateCheck, order: RepairOrder) -> None:
-    """Run one repair with its entry in the audit log; roll back and log one that the database refuses."""
-    assert check.repair is not None  # the caller asked
+    """Run one repair with its audit entry; roll back and log it if the database refuses it."""
+    assert check.repair is not None  # checked by the caller
     try:
         with all_tenants():
             with connection.cursor() as cursor:
                 cursor.execute(_LOCK_TIMEOUT)
             check.repair(order)
-            # The rows of a tenant that is gone are recorded in the platform's own chain.
+            # Rows of a deleted tenant are recorded in the platform's own chain.
             tenant_id = Tenant.objects.filter(pk__in=[order.tenant_id]).values_list("pk", flat=True).first()
             examples = [str(fault.example) for fault in order.faults[:MAX_EXAMPLES]]
             record_audit(

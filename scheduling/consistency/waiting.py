@@ -1,4 +1,6 @@
-"""Places where jobs wait against the jobs that wait in them, and putting jobs into the places of their states."""
+"""Checks of the places of waiting jobs against their jobs, and the repair that puts jobs into the places of their
+states.
+"""
 
 from __future__ import annotations
 
@@ -50,14 +52,14 @@ _PUT = (_SQL["put_ready"], _SQL["put_due"], _SQL["put_suspended"])
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A table of places, and the states whose jobs stand in it."""
+    """Table of places, and the states of the jobs in it."""
 
     table: Table
     states: Sequence[str]
 
     @property
     def name(self) -> str:
-        """Return the last word of the table; the names of the place's statements end with it."""
+        """Return the last word of the table's name, which ends the names of the place's statements."""
         return self.table.name.rpartition("_")[2]
 
     def look(self, piece: Piece) -> Look:
@@ -65,7 +67,7 @@ class Place:
         return self.table.look(_SQL[f"look_{self.name}"], piece, parameters={"states": list(self.states)})
 
     def repair(self, order: RepairOrder) -> None:
-        """Remove wrong places; move a job of a wrong line to its own."""
+        """Remove wrong places; move a job in a wrong line to its own."""
         is_in_wrong_line = order.code == PLACE_IN_WRONG_LINE.code
         wrong = _SQL[f"displace_{self.name}"] if is_in_wrong_line else _SQL[f"remove_{self.name}"]
         values = {**self.table.values_of(order.piece), "job_ids": order.subjects, "states": list(self.states)}
@@ -77,9 +79,9 @@ class Place:
 
 
 def put_where_they_wait(tenant_id: UUID, job_ids: Sequence[str]) -> None:
-    """Put a tenant's jobs, whose rows are locked, into the places of their states, and have a tick look at them.
+    """Put a tenant's locked jobs into the places of their states, and make a tick read them.
 
-    Counters are left as they are: they may count the jobs already, and are compared once everything is in its place.
+    Counters are not changed: they may count the jobs already, and are compared once all jobs are in their places.
     """
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
@@ -91,7 +93,7 @@ def put_where_they_wait(tenant_id: UUID, job_ids: Sequence[str]) -> None:
 
 
 def append_repair_events(job_ids: Collection[UUID | str], *, code: str) -> None:
-    """Append an event to each of the jobs, in the state that it has by now."""
+    """Append an event to each of the jobs, with its present state."""
     actor, at = current_actor(), read_clock()
     JobEvent.objects.bulk_create(
         JobEvent(

@@ -1,5 +1,5 @@
 -- fragment: lined_faults
--- The faults of places that are in lines.
+-- Faults of places that are in lines.
 SELECT f.code, p.tenant_id, p.job_id::text AS subject
 FROM piece p
     LEFT JOIN scheduling_job j ON j.id = p.job_id AND j.tenant_id = p.tenant_id
@@ -58,16 +58,16 @@ SELECT 'deadline_of_ended_job' AS code, p.tenant_id, p.job_id::text AS subject
 FROM piece p JOIN scheduling_job j ON j.id = p.job_id WHERE j.state <> ALL (%(states)s);
 
 -- fragment: rows_of_jobs
--- The end of a statement that locks the places of jobs.
+-- End of a statement that locks the places of jobs.
 AND job_id = ANY (%(job_ids)s::uuid[]) ORDER BY job_id FOR NO KEY UPDATE
 
 -- fragment: is_of_another_state
--- Whether a place ``p`` is to be removed: its job is gone or in another state.
+-- Condition that a place ``p`` must be removed: its job is gone or in another state.
 AND p.job_id = ANY (%(job_ids)s::uuid[]) AND NOT EXISTS (
     SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenant_id = p.tenant_id AND j.state = ANY (%(states)s))
 
 -- fragment: is_in_wrong_line
--- Whether a place ``p`` is in another line than its job's own.
+-- Condition that a place ``p`` is in another line than its job's own.
 AND p.job_id = ANY (%(job_ids)s::uuid[]) AND EXISTS (
     SELECT FROM scheduling_job j LEFT JOIN scheduling_schedulingentity e ON e.id = p.entity_id
     WHERE j.id = p.job_id AND j.state = ANY (%(states)s) AND (e.tenant_id, e.queue_id, e.fair_key, p.rank)
@@ -174,7 +174,7 @@ scheduling_job j JOIN scheduling_schedulingentity e
 ON e.tenant_id = j.tenant_id AND e.queue_id = j.queue_id AND e.fair_key = j.fair_key
 
 -- name: put_ready
--- Put available jobs among the ready.
+-- Insert the ready places of available jobs.
 INSERT INTO scheduling_job_ready (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, travels_alone)
 SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, j.travels_alone FROM
 -- include: jobs_with_lines
@@ -183,7 +183,7 @@ WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state = 'available'
 ON CONFLICT DO NOTHING;
 
 -- name: put_due
--- Put scheduled jobs, and those that are tried again, among the due.
+-- Insert the due places of scheduled and retryable jobs.
 INSERT INTO scheduling_job_due (tenant_id, entity_id, rank, job_id, kind, payload_bytes, used_us, due_at)
 SELECT j.tenant_id, e.id, j.rank, j.id, j.kind, j.payload_bytes, j.used_us, greatest(j.run_at, now()) FROM
 -- include: jobs_with_lines
@@ -191,7 +191,7 @@ WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state IN ('scheduled', 'retryable')
 ON CONFLICT DO NOTHING;
 
 -- name: put_suspended
--- Put suspended jobs among the suspended.
+-- Insert the places of suspended jobs.
 INSERT INTO scheduling_job_suspended (job_id, tenant_id)
 SELECT j.id, j.tenant_id FROM scheduling_job j WHERE j.id = ANY (%(job_ids)s::uuid[]) AND j.state = 'suspended'
 ON CONFLICT DO NOTHING;

@@ -1,4 +1,4 @@
-"""Walks through tables by a key, and through tenants by the page: each piece is one short transaction."""
+"""Walks through tables by key, and through tenants by page: each piece is one short transaction."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from tenants.database.prepared import planned_cursor
 from tenants.tenancy.queries import BEFORE_ALL, BEHIND_ALL, TenantPage, read_page
 from tenants.translation import LocalizableText
 
-# Few enough that a piece is a fraction of a second, many enough that pieces of a million rows are few.
+# Few enough for a piece of a fraction of a second, many enough for few pieces in a million rows.
 PIECE_ROWS = 5_000
 _FIRST, _LAST = -(2**63), 2**63 - 1
-# The rows of a piece are looked up elsewhere one by one: another plan would read the whole of a table for each piece.
+# The rows of a piece are looked up one by one: any other plan would scan a whole table for each piece.
 _PLANNING = """
 SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off
 """
@@ -28,7 +28,7 @@ SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enabl
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with the key that orders its walk; all columns of the key are ids or numbers."""
+    """Table with the key of its walk; all columns of the key are ids or numbers."""
 
     name: str
     key: tuple[str, ...] = ("id",)
@@ -36,7 +36,7 @@ class Table:
     def look(
         self, statement: str, piece: Piece, *, parameters: Mapping[str, Any] | None = None, rows: int = PIECE_ROWS
     ) -> Look:
-        """Return the faults of a piece that ``statement`` finds; it includes the fragment of a piece by this key."""
+        """Return the faults of a piece that ``statement`` finds; it must include this key's fragment for a piece."""
         with all_tenants(), planned_cursor(class_row(Fault)) as cursor:
             if piece.until is None:
                 piece = replace(piece, until=self._find_end(piece, rows))
@@ -51,7 +51,7 @@ class Table:
         return {**bounds, "tenant_id": piece.tenant_id}
 
     def _find_end(self, piece: Piece, rows: int) -> Cursor:
-        """Return the key of the last row of a full piece; an empty one if the rest of the table is less."""
+        """Return the key of the last row of a full piece, or an empty one if fewer rows are left."""
         key = ", ".join(self.key)
         marks = ", ".join(f"%(after_{column})s::{_type_of(column)}" for column in self.key)
         of_tenant = "" if piece.tenant_id is None else " AND tenant_id = %(tenant_id)s"
@@ -63,16 +63,16 @@ class Table:
         return {} if row is None else {name: str(value) for name, value in zip(self.key, row, strict=True)}
 
     def _values(self, name: str, cursor: Cursor | None) -> dict[str, str]:
-        """Return the bounds; an empty end lies after all rows, an empty beginning before them."""
+        """Return the bounds; an empty end is after all rows, an empty beginning before them."""
         ends = {"uuid": (str(BEFORE_ALL), str(BEHIND_ALL)), "bigint": (str(_FIRST), str(_LAST))}
         is_end = name == "until"
         return {f"{name}_{column}": (cursor or {}).get(column, ends[_type_of(column)][is_end]) for column in self.key}
 
 
 def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) -> Look:
-    """Return the faults that ``find`` returns for the page of tenants that the piece is.
+    """Return the faults that ``find`` returns for the piece's page of tenants.
 
-    A page whose statement hits the statement timeout is one fault, ``not_proved``, and the walk goes on behind it.
+    A page whose statement times out is one fault, ``not_proved``, and the walk continues after it.
     """
     page = _page_of(piece)
     try:
@@ -87,7 +87,7 @@ def look_at_page(piece: Piece, find: Callable[[TenantPage], Iterable[Fault]]) ->
 
 
 def page_of_one(tenant_id: UUID) -> TenantPage:
-    """Return the page of one tenant alone."""
+    """Return the page of one tenant."""
     return TenantPage(UUID(int=tenant_id.int - 1), tenant_id, 1)
 
 
@@ -104,7 +104,7 @@ def walk(
 
 
 def look_twice(check: StateCheck, piece: Piece) -> Look:
-    """Look at a piece, and again if it has faults; only those of both looks count, or those of a timeout."""
+    """Check a piece, and again if it has faults; return only faults found twice, or those of a timeout."""
     look = check.look(piece)
     if all(fault.code == NOT_PROVED.code for fault in look.faults):
         return look

@@ -1,1 +1,1 @@
-"""Parts that pages of the console share."""
+"""Parts shared by pages of the console."""

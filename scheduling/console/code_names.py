@@ -1,4 +1,4 @@
-"""What data call by codes, in the reader's words: facts of events, counts of upkeep."""
+"""Translatable words for codes in data: facts of events, counts of upkeep."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.translation import gettext_noop
 
 from scheduling.console.wording import duration_words
 
-# What a plug-in adds is told by its name.
+# Codes of plug-ins are shown by their names.
 FACT_NAMES = {
     "cause": gettext_noop("cause"),
     "charged": gettext_noop("charged"),
@@ -66,7 +66,7 @@ def _named(name: str, names: Mapping[str, str]) -> str:
 
 
 def fact_words(key: str, value: Any) -> str:
-    """One fact of an event, such as `retry in 58 s` or `number 2`."""
+    """Return a fact of an event in words, such as `retry in 58 s` or `number 2`."""
     if key.endswith("_us") and isinstance(value, int):
         return f"{_named(key.removesuffix('_us'), FACT_NAMES)} {duration_words(value / 1_000_000)}"
     if key.endswith("_seconds") and isinstance(value, int | float):
@@ -76,6 +76,6 @@ def fact_words(key: str, value: Any) -> str:
 
 
 def count_words(counts: Mapping[str, int]) -> str:
-    """What was done, such as `jobs 1,200, batches 3`; what was nothing is left out."""
+    """Return the counts in words, such as `jobs 1,200, batches 3`, without zeros."""
     parts = [f"{_named(name, COUNT_NAMES)} {count:,}" for name, count in counts.items() if count]
     return ", ".join(parts) or _("nothing")

@@ -1,4 +1,4 @@
-"""Filters with choices that are known beforehand: none asks a large table which values occur in it."""
+"""List filters with choices that do not require a scan of a large table for its values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from scheduling.upkeep import registry as upkeep_registry
 from tenants.access.caller import access_of
 from tenants.models import Tenant
 
-# A drop-down of more tenants than this helps nobody; the search finds the others.
+# More tenants make a drop-down unusable; the search finds the others.
 TENANT_LIMIT = 100
 
 
 class KindFilter(SimpleListFilter):
-    """By job kind."""
+    """Filter by job kind."""
 
     title, parameter_name = gettext_lazy("kind"), "kind"
 
@@ -34,7 +34,7 @@ class KindFilter(SimpleListFilter):
 
 
 class QueueFilter(SimpleListFilter):
-    """By queue: a handful of rows that everybody may know by name."""
+    """Filter by queue, of which there are few."""
 
     title, parameter_name = gettext_lazy("queue"), "queue"
 
@@ -46,7 +46,7 @@ class QueueFilter(SimpleListFilter):
 
 
 class TenantFilter(SimpleListFilter):
-    """By tenant, for people of the platform."""
+    """Filter by tenant, for platform staff."""
 
     title, parameter_name = gettext_lazy("tenant"), "tenant"
 
@@ -60,7 +60,7 @@ class TenantFilter(SimpleListFilter):
 
 
 class OutcomeFilter(SimpleListFilter):
-    """By how an execution ended."""
+    """Filter by the outcome of an execution."""
 
     title, parameter_name = gettext_lazy("outcome"), "outcome"
 
@@ -72,7 +72,7 @@ class OutcomeFilter(SimpleListFilter):
 
 
 class ReasonFilter(SimpleListFilter):
-    """By why a job became a dead letter."""
+    """Filter by the reason of a dead letter."""
 
     title, parameter_name = gettext_lazy("reason"), "reason"
 
@@ -84,7 +84,7 @@ class ReasonFilter(SimpleListFilter):
 
 
 class RequeuedFilter(SimpleListFilter):
-    """Whether somebody has put the job back."""
+    """Filter by whether the job was requeued."""
 
     title, parameter_name = gettext_lazy("requeued"), "requeued"
 
@@ -98,7 +98,7 @@ class RequeuedFilter(SimpleListFilter):
 
 
 class UpkeepTaskFilter(SimpleListFilter):
-    """By upkeep task."""
+    """Filter by upkeep task."""
 
     title, parameter_name = gettext_lazy("task"), "task"
 

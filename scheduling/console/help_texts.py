@@ -1,4 +1,4 @@
-"""What each field that a person edits means, where the model does not say it."""
+"""Help texts of editable fields, in addition to those of the models."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from unfold.admin import ModelAdmin
 
 
 class HelpfulMixin(ModelAdmin):
-    """Adds ``help_texts`` to the fields of a form."""
+    """Admin that adds ``help_texts`` to the fields of a form."""
 
     help_texts: ClassVar[dict[str, str | Promise]] = {}
 
@@ -23,7 +23,7 @@ class HelpfulMixin(ModelAdmin):
 
 
 def without_related_links(field: Any) -> Any:
-    """A choice without buttons that edit or add the chosen thing: those have pages of their own."""
+    """Return a choice field without the buttons that edit or add the chosen row, which has a page of its own."""
     widget = getattr(field, "widget", None)
     for name in ("can_add_related", "can_change_related", "can_delete_related", "can_view_related"):
         if hasattr(widget, name):

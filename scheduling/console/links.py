@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 
 def job_link(job_id: UUID | None) -> SafeString | str:
-    """A link to a job's page by the end of its id, which is where ids of one moment differ."""
+    """Return a link to a job's page, shown as the end of its id, in which ids of one moment differ."""
     if job_id is None:
         return "–"
     url = reverse("admin:scheduling_job_change", args=[job_id])

@@ -20,12 +20,12 @@ register = template.Library()
 
 @register.simple_tag
 def mark(name: str, words: str = "") -> SafeString:
-    """A state as a badge: glyph, word, tone."""
+    """Return a state as a badge: glyph, word, tone."""
     return badge(name, words)
 
 
 def badge(name: str, words: str = "") -> SafeString:
-    """The same for Python, such as the columns of a list."""
+    """Return a state as a badge, for callers in Python."""
     state = wording.mark_of(name)
     return format_html(
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
@@ -37,25 +37,25 @@ def badge(name: str, words: str = "") -> SafeString:
 
 @register.simple_tag
 def fire_mark(outcome: str) -> SafeString:
-    """The outcome of a schedule's fire; its values have names that other states share."""
+    """Return the badge of a fire's outcome; its values have names that other states share."""
     return badge(f"fire_{outcome}")
 
 
 @register.simple_tag
 def bulk_mark(state: str) -> SafeString:
-    """The state of a bulk operation, likewise."""
+    """Return the badge of a bulk operation's state; its values have names that other states share."""
     return badge(f"bulk_{state}")
 
 
 @register.simple_tag
 def tone(name: str) -> str:
-    """The tone of a state, for what stands beside its badge."""
+    """Return the tone of a state, for elements beside its badge."""
     return wording.mark_of(name).tone
 
 
 @register.filter
 def event_facts(event: Any) -> str:
-    """What an event's data say, in words; the scheduler's own numbers stay in the event's page."""
+    """Return the data of an event in words, without the scheduler's internal facts."""
     return ", ".join(
         code_names.fact_words(str(key), value)
         for key, value in told_facts(event.data).items()
@@ -64,7 +64,7 @@ def event_facts(event: Any) -> str:
 
 
 def told_facts(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The facts of an event that whoever asks may know."""
+    """Return the facts of an event that the current scope may see."""
     hidden = frozenset[str]() if require_scope().is_all_tenants else wording.facts_of_others(data)
     return {key: value for key, value in data.items() if key not in hidden}
 
@@ -86,7 +86,7 @@ def rate(per_minute: float) -> str:
 
 @register.filter
 def empty_in(line: Any) -> str:
-    """How long until a queue is empty if nothing more comes."""
+    """Return the time until a queue is empty without new jobs."""
     return wording.empty_words(line)
 
 
@@ -97,19 +97,19 @@ def counts(numbers: Mapping[str, int]) -> str:
 
 @register.filter
 def width(part: float | None) -> str:
-    """A part of one as the length of a bar, in hundredths; never outside 0 to 100."""
+    """Return a part of one as the length of a bar in hundredths, limited to 0 to 100."""
     return f"{min(max(part or 0.0, 0.0), 1.0) * 100:.2f}"
 
 
 @register.filter
 def at(found: Mapping[str, Any], key: str) -> Any:
-    """What a mapping has under a key that another variable holds."""
+    """Return the value of a mapping for a key in a variable, or an empty text."""
     return found.get(key, "")
 
 
 @register.filter
 def microseconds(value: int | None) -> str:
-    """A duration that is kept in microseconds."""
+    """Return a duration in words from microseconds."""
     return wording.duration_words(None if value is None else value / 1_000_000)
 
 
@@ -120,7 +120,7 @@ def signed_seconds(microseconds: int | None) -> str:
 
 @register.filter
 def virtual_seconds(value: int | None) -> str:
-    """A virtual time, nanoseconds of slot time at weight 1, in seconds."""
+    """Return a virtual time (nanoseconds of slot time at weight 1) in seconds."""
     return "–" if value is None else f"{value / 1_000_000_000:,.3f} s"
 
 
@@ -161,31 +161,31 @@ def wait_seconds(seconds: float | None) -> str:
 
 @register.filter
 def slice_end(value: Any) -> str:
-    """The end of an id, where ids of one time differ."""
+    """Return the end of an id, in which ids of one time differ."""
     return str(value)[-12:]
 
 
 @register.filter
 def unlocalized(value: float) -> str:
-    """A coordinate as SVG reads it, in any language."""
+    """Return a coordinate in the format of SVG, regardless of the language."""
     return f"{value:g}"
 
 
 @register.filter
 def mebibytes(kibibytes: int) -> str:
-    """Memory as people read it."""
+    """Return memory in MiB from KiB."""
     return f"{kibibytes / 1_024:,.0f}"
 
 
 @register.filter
 def pretty_json(value: Any) -> str:
-    """JSON as a person reads it; keys keep the order that the database gives."""
+    """Return JSON, indented; keys keep the order of the database."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 @register.filter
 def changes(entry: Any) -> str:
-    """What an audit entry changed in one line, such as `weight 2 → 4`."""
+    """Return the changes of an audit entry in one line, such as `weight 2 → 4`."""
     before, after = entry.before or {}, entry.after or {}
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return ""

@@ -1,4 +1,4 @@
-"""Acts on ticked rows of a list: they POST with a reason and start a bulk operation."""
+"""Actions on selected rows of a list: they POST with a reason and start a bulk operation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ReasonActionForm", "reason_of"]
 
 
 class ReasonActionForm(ActionForm):
-    """The bar under a list with a reason beside the act."""
+    """Bar of actions below a list, with a reason."""
 
     reason = forms.CharField(
         required=False,
@@ -42,14 +42,14 @@ class ReasonActionForm(ActionForm):
     )
 
 
-# The reason of an act without one.
+# Default reason.
 TICKED = "Selected in the console."
 
 
 def act_on_ticked(request: HttpRequest, operation: str, jobs: Sequence[tuple[UUID, str]]) -> None:
     """Start an operation on jobs given by id and slug of tenant, and show its counts with a link to its page.
 
-    The jobs of one tenant make an operation of that tenant.
+    If all jobs are of one tenant, the operation belongs to that tenant.
     """
     if not jobs:
         return

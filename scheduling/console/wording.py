@@ -1,4 +1,4 @@
-"""Numbers and states in words: never a colour alone, never more figures than a reader needs."""
+"""Numbers and states in words: never a colour alone, and no more digits than needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_CIRCUITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a state is shown: a glyph, a word and a tone (good, busy, wait, warn, bad, quiet)."""
+    """Display of a state: a glyph, a word and a tone (good, busy, wait, warn, bad, quiet)."""
 
     glyph: str
     word: str
@@ -106,7 +106,7 @@ MARKS: dict[str, Mark] = {
 
 
 def mark_of(name: str) -> Mark:
-    """The mark of a state; a name nobody drew a mark for is shown plain."""
+    """Return the mark of a state; an unknown name gets a plain mark."""
     known = MARKS.get(str(name))
     if known is None:
         return Mark("·", str(name).replace("_", " "), "quiet")
@@ -114,7 +114,7 @@ def mark_of(name: str) -> Mark:
 
 
 def duration_words(value: float | timedelta | None) -> str:
-    """A duration in its two greatest units, such as `3 min 12 s`; seconds if it is a number."""
+    """Return a duration in its two greatest units, such as `3 min 12 s`; a number is in seconds."""
     if value is None:
         return "–"
     seconds = value.total_seconds() if isinstance(value, timedelta) else float(value)
@@ -133,7 +133,7 @@ def duration_words(value: float | timedelta | None) -> str:
 
 
 def signed_words(microseconds: int | None) -> str:
-    """A difference of times with its sign, such as `+3.2 s` or `−12 ms`."""
+    """Return a signed duration, such as `+3.2 s` or `−12 ms`."""
     if microseconds is None:
         return "–"
     seconds = abs(microseconds) / 1_000_000
@@ -144,7 +144,7 @@ def signed_words(microseconds: int | None) -> str:
 
 
 def lag_words(microseconds: int | None) -> str:
-    """How far somebody is from its ideal share, such as `▼ 1.2 s behind`; less than a millisecond is not far."""
+    """Return the distance from the ideal share, such as `▼ 1.2 s behind`; less than a millisecond counts as none."""
     if microseconds is None:
         return "–"
     if abs(microseconds) < 1_000:
@@ -153,7 +153,7 @@ def lag_words(microseconds: int | None) -> str:
     return _("▼ %(distance)s behind") % distance if microseconds > 0 else _("▲ %(distance)s ahead") % distance
 
 
-# Why a pick fell on its tenant, by the code that its event holds.
+# Reasons of picks by the code in their events.
 PICK_REASONS = {
     "least_virtual_time": gettext_noop("least virtual time"),
     "arrival_order": gettext_noop("order of arrival"),
@@ -165,7 +165,7 @@ PICK_REASONS = {
 }
 
 
-# Among whom the pick decided, by the code of the level.
+# Competitors of a pick by the code of the level.
 PICK_LEVELS = {
     "queue": gettext_noop("queues"),
     "tenant": gettext_noop("tenants of the queue"),
@@ -174,24 +174,24 @@ PICK_LEVELS = {
 
 
 def level_words(level: str) -> str:
-    """Return the level of a pick in words; a pick without a choice has none."""
+    """Return the level of a pick in words, or a dash for a pick without a choice."""
     return _(PICK_LEVELS[level]) if level in PICK_LEVELS else "–"
 
 
 def pick_words(reason: str) -> str:
-    """Return the reason of a pick in words, a dash if none was recorded."""
+    """Return the reason of a pick in words, or a dash if none was recorded."""
     return _(PICK_REASONS[reason]) if reason in PICK_REASONS else reason.replace("_", " ") or "–"
 
 
 def percent_words(part: float | None) -> str:
-    """A part of one as a percentage, with a decimal only where it says something."""
+    """Return a part of one as a percentage, with a decimal below 10 %."""
     if part is None:
         return "–"
     percent = part * 100
     return f"{percent:.1f} %" if 0 < percent < 10 else f"{percent:.0f} %"
 
 
-# Facts of events that explain the fair order to its makers; a reader of a job's history skips them.
+# Facts of events for developers of the fair order, omitted from a job's history.
 INNER_FACTS = frozenset(
     {
         "start_tag",
@@ -205,26 +205,26 @@ INNER_FACTS = frozenset(
         "token",
     }
 )
-# Facts that tell of others' work; a tenant's people are not told.
+# Facts about other tenants' work, hidden from a tenant's users.
 FACTS_OF_OTHERS = frozenset(
     {"queue_vruntime", "runner_up_start_tag", "queue_runner_up_start_tag", "message", "position", "size"}
 )
-# Of a decision even its reason says whether others competed. Elsewhere a reason is what somebody gave.
+# Of a decision even the reason reveals whether others competed. Elsewhere a reason is an entered text.
 DECISION_FACTS_OF_OTHERS = FACTS_OF_OTHERS | {"level", "reason", "key_runner_up_start_tag"}
 
 
 def facts_of_others(data: Mapping[str, Any]) -> frozenset[str]:
-    """The names of the facts of an event that tell of others' work."""
+    """Return the names of an event's facts about other tenants' work."""
     return DECISION_FACTS_OF_OTHERS if "start_tag" in data else FACTS_OF_OTHERS
 
 
 def rate_words(per_minute: float) -> str:
-    """A rate a minute; small ones keep a decimal."""
+    """Return a rate a minute, with a decimal if it is small."""
     return f"{per_minute:,.0f}" if per_minute >= 10 or per_minute == 0 else f"{per_minute:.1f}"
 
 
 def empty_words(line: QueueLine) -> str:
-    """How long until a queue is empty if nothing more comes, such as `3 min 12 s`."""
+    """Return the time until a queue is empty without new jobs, such as `3 min 12 s`."""
     seconds = line.empty_in_seconds
     if seconds is None:
         return _("not at this rate")
@@ -232,7 +232,7 @@ def empty_words(line: QueueLine) -> str:
 
 
 def circuit_words(circuits: Mapping[tuple[str, str], int]) -> str:
-    """What open breakers hold back, by kind and what all need of it, such as `noop, sleep (api.example.com)`."""
+    """Return the kinds and shared dependencies with open breakers, such as `noop, sleep (api.example.com)`."""
     named = (f"{kind} ({subject})" if subject not in ("", OF_TENANTS) else kind for kind, subject in sorted(circuits))
     held = list(dict.fromkeys(named))
     shown = ", ".join(held[:SHOWN_CIRCUITS])

@@ -1,1 +1,1 @@
-"""Self-diagnosis: what must hold for the platform to work."""
+"""Self-diagnosis: checks of the platform's operation."""

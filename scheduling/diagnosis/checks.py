@@ -22,7 +22,7 @@ from tenants.database.write_probe import write_watch
 
 
 class State(StrEnum):
-    """How a check came out."""
+    """Result of a check."""
 
     OK = "ok"
     WARNING = "warning"
@@ -31,7 +31,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question: what was measured, and what to do if it is not as it should be."""
+    """Check with its measurement, and a hint if it is not ok."""
 
     name: str
     state: State
@@ -39,12 +39,12 @@ class Check:
     hint: str = ""
 
 
-# Before a stall is looked at again: a job that was made ready this moment is none.
+# Delay of the second look at a stall: a job made ready at this moment is none.
 SECOND_LOOK_SECONDS = 1.0
 
 
 def check_flow() -> Iterator[Check]:
-    """Yield whether writes, messages and starts go on."""
+    """Yield checks of writes, publishing, starts and data keys."""
     yield _check_writes()
     with all_tenants():
         recent = PoolClock.objects.filter(publish_failed_at__gt=Now() - TICK_AGE).order_by("pool__name")
@@ -114,7 +114,7 @@ def _check_keys(missing: Sequence[MissingKey]) -> Check:
 
 
 def check_locked_tenants(locked: Sequence[LockedTenant]) -> Check:
-    """Check that no transaction holds rows of a tenant, so that the dispatchers leave it out."""
+    """Check that no transaction holds rows of a tenant, which makes the dispatchers skip it."""
     name = gettext("locked tenants")
     if not locked:
         return Check(name, State.OK, gettext("no transaction holds up a tenant"))
@@ -144,7 +144,7 @@ def check_refused() -> Check:
 
 
 def check_sandboxes(workers: Sequence[Worker]) -> Iterator[Check]:
-    """Yield one check that lists the layers of the workers' hosts; none if no worker has reported any finding."""
+    """Yield one check of the sandbox layers of the workers' hosts; none if no worker reports any."""
     reporting = [worker for worker in workers if worker.sandbox]
     if not reporting:
         return

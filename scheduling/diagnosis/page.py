@@ -1,4 +1,4 @@
-"""The console's self-diagnosis: what must hold, what was found, what to do."""
+"""Console page of the self-diagnosis: checks, measurements and hints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scheduling.diagnosis.service import State, diagnose
 from tenants.console.site import console_site
 
 TEMPLATE = "scheduling/dashboards/diagnosis.html"
-# The console's badges for the states of a check.
+# Badges of the states of a check.
 STATE_WORDS = {
     State.OK: gettext_noop("ok"),
     State.WARNING: gettext_noop("warning"),
@@ -22,7 +22,7 @@ MARKS = {State.OK: "running", State.WARNING: "paused", State.FAILURE: "silent"}
 
 @require_safe
 def diagnosis_page(request: HttpRequest) -> HttpResponse:
-    """Asked anew at each visit."""
+    """Run the self-diagnosis at each visit."""
     diagnosis = diagnose()
     context = console_site.each_context(request) | {
         "title": gettext("Self-diagnosis"),

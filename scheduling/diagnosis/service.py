@@ -1,4 +1,4 @@
-"""Self-diagnosis: what must hold for the platform to work, asked piece by piece, each with what to do about it."""
+"""Self-diagnosis of the platform: each check has a measurement and a hint."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from tenants.database.platform_settings import platform_settings
 
 __all__ = ["RECOUNTS", "Check", "Diagnosis", "State", "check_clock", "check_consumers", "diagnose"]
 
-# The upkeep tasks that recount what is counted as it happens.
+# Upkeep tasks that recount live counters.
 RECOUNTS = ("verify_counters", "verify_rollups")
 
-# Time in every decision is the database's; a process's own clock dates its ids and its logs.
+# Decisions use the database's time; a process's own clock dates its ids and logs.
 SKEW_WARNING_SECONDS = 2.0
 SKEW_FAILURE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All the checks, in the order in which one thing rests on another."""
+    """All checks, each after those that it depends on."""
 
     checks: list[Check]
 
     @property
     def state(self) -> State:
-        """The worst of them."""
+        """Return the worst state."""
         states = {check.state for check in self.checks}
         return next(state for state in (State.FAILURE, State.WARNING, State.OK) if state in states)
 
 
 def diagnose() -> Diagnosis:
-    """Ask everything. Without a database only the broker can be asked."""
+    """Run all checks; without a database only those of the broker."""
     try:
         checks = [*_database_checks(), *check_flow(), *_liveness_checks(), *_number_checks()]
     except DatabaseError as error:
@@ -139,7 +139,7 @@ def _liveness_checks() -> Iterator[Check]:
 
 
 def _number_checks() -> Iterator[Check]:
-    """Whether what the console shows is young, and equals a recount."""
+    """Yield checks that the console's numbers are recent and equal a recount."""
     with all_tenants():
         now = read_clock()
         folded_at = RollupClock.objects.values_list("folded_at", flat=True).first()
@@ -205,7 +205,7 @@ def _start_worker(pool: str) -> str:
 
 
 def check_consumers() -> Check:
-    """Whether live workers read every queue that is needed, as a dispatcher last measured it."""
+    """Check that live workers consume every needed queue, by the dispatcher's last measurement."""
     unread = queues_without_consumer()
     if not unread:
         return Check(gettext("queue consumers"), State.OK, gettext("every queue that is needed is read"))
@@ -218,7 +218,7 @@ def check_consumers() -> Check:
 
 
 def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
-    """Check that some live worker announces every kind of which jobs have waited for five minutes."""
+    """Check that a live worker announces every kind whose jobs have waited for five minutes."""
     name = gettext("job kinds")
     if not unknown:
         return Check(name, State.OK, gettext("every kind that has waiting jobs is announced by a worker"))
@@ -232,7 +232,7 @@ def _kinds_check(unknown: Sequence[UnknownKind]) -> Check:
 
 
 def _foreign_check(process: str) -> Check:
-    """Whether a Celery process that is not the platform's was given its messages within the last minutes."""
+    """Check that no foreign Celery process received the platform's messages lately."""
     name = gettext("foreign consumers")
     if not process:
         return Check(name, State.OK, gettext("only workers of the platform read its queues"))
@@ -243,7 +243,7 @@ def _foreign_check(process: str) -> Check:
 
 
 def _circuits_check(circuits: Mapping[tuple[str, str], int]) -> Check:
-    """What jobs need and do not get: one line for each kind, or shared dependency of it."""
+    """Check for open breakers, listed by kind and shared dependency."""
     if not circuits:
         return Check(gettext("circuit breakers"), State.OK, gettext("none holds jobs back"))
     held = [
@@ -270,13 +270,13 @@ def _canary_check(pool: LivePool) -> Check:
         )
     if age <= platform_settings.CANARY_LIMIT_SECONDS + platform_settings.LEASE_SECONDS:
         return Check(name, State.OK, _ago(age))
-    # Children that are all busy read no canary: that is no fault, so the worker's own watchdog is the judge.
+    # Busy children read no canary, which is no fault: the worker's own watchdog decides.
     hint = gettext("Its children are all busy, or it is about to restart itself.")
     return Check(name, State.WARNING, _ago(age), hint)
 
 
 def check_clock(skew: float | None) -> Check:
-    """Whether a clock that is so many seconds ahead of the database's will do."""
+    """Check a clock that is ``skew`` seconds ahead of the database's."""
     if skew is None:
         return Check(gettext("clocks"), State.OK, gettext("nobody runs whose clock could be wrong"))
     state = State.OK

@@ -1,7 +1,7 @@
-"""Whether jobs start: pools in which jobs wait and none begins for a while, beside free slots or without a worker.
+"""Detection of stalls: pools in which jobs wait and none starts, despite free slots or for lack of a worker.
 
-What a job waits for by rule is no stall: a tenant that is suspended, paused, at its cap or without worker time is not
-counted, and a queue or pool that is paused, drained, at its cap or behind its rate is passed over.
+Jobs that wait by rule are no stall: a tenant that is suspended, paused, at its cap or out of worker time does not
+count, and a queue or pool that is paused, draining, at its cap or above its rate is skipped.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
 STALLED_AFTER = timedelta(seconds=15)
-# An execution that began within that time may have been handed out, and so have its id, as long before.
+# An execution that started within that time may have been dispatched, which dates its id, this much earlier.
 _HANDED_OUT_BEFORE = timedelta(seconds=15)
 KEPT_SECONDS = 2.0
-# Rows read of each queue: of the tenants that are picked next, and of the wakes.
+# Rows read of each queue: lines that are picked next, and wakes.
 _LINES = 5
 
 _STALLED = load_sql(__file__)["find_stalled_pools"]
 
 
 def find_stalled_pools() -> list[str]:
-    """Return the pools in which jobs wait and nothing has begun for STALLED_AFTER.
+    """Return the pools in which jobs wait and none has started for STALLED_AFTER.
 
     Slots are free there, or no worker is online.
 
-    One statement, by indexes, whatever waits. A job that has just become ready again may have an old time: a stall is
-    what a second look, a moment later, finds again (:class:`StallWatch`).
+    Reads by indexes in one statement, regardless of the backlog. A job that has just become ready again may have an old
+    time, so only a stall found twice counts (:class:`StallWatch`).
     """
     with all_tenants(has_savepoint=False):
         values: dict[str, Any] = {
@@ -53,7 +53,7 @@ def find_stalled_pools() -> list[str]:
 
 @dataclass
 class StallWatch:
-    """The stalled pools as this process last found them, asked for again after KEPT_SECONDS."""
+    """Cache of the stalled pools of this process, for KEPT_SECONDS."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _look_again_at: float = 0.0
@@ -61,7 +61,7 @@ class StallWatch:
     _stalled: tuple[str, ...] = ()
 
     def read(self) -> tuple[str, ...]:
-        """Return the pools that were stalled at the last look and at the one before it."""
+        """Return the pools that were stalled at the last two reads."""
         with self._lock:
             if (now := time.monotonic()) >= self._look_again_at:
                 found = frozenset(find_stalled_pools())

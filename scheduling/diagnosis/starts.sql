@@ -1,5 +1,5 @@
 -- name: find_stalled_pools
--- Read the pools in which jobs wait and nothing has begun for a while.
+-- Read the pools in which jobs wait and none has started for a while.
 SELECT pool.name FROM scheduling_workerpool pool
 WHERE NOT pool.is_paused AND NOT EXISTS (SELECT FROM scheduling_drain d WHERE d.scope = 'pool' AND d.name = pool.name)
     AND (SELECT count(*) = 0 OR sum(w.slots)

@@ -1,4 +1,4 @@
-"""`errors/`: errors of a tenant by fingerprint."""
+"""API of `errors/`: errors of a tenant by fingerprint."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ DEFAULT_RANGE = timedelta(days=1)
 
 
 class ErrorQuerySerializer(QuerySerializer):
-    """The time range; by default the last 24 hours."""
+    """Time range, by default the last 24 hours."""
 
     created_after = MomentField(default=None, help_text="Inclusive; by default a day before the end.")
     created_before = MomentField(default=None, help_text="Exclusive; by default now.")
 
     def to_range(self) -> dict[str, Any]:
-        """The range as the selectors take it."""
+        """Return the range as the queries take it."""
         until = self.validated_data["created_before"] or timezone.now() + timedelta(minutes=5)
         return {"since": self.validated_data["created_after"] or until - DEFAULT_RANGE, "until": until}
 
@@ -56,17 +56,17 @@ class ErrorGroupSerializer(serializers.Serializer[ErrorGroup]):
     job = serializers.UUIDField(source="job_id", help_text="The newest one's.")
 
 
-# One object, though its action is called `list`.
+# One object, although its action is called `list`.
 @extend_schema_serializer(many=False)
 class ErrorGroupsSerializer(serializers.Serializer[Any]):
-    """The groups of a range, most frequent first."""
+    """Groups of a time range, most frequent first."""
 
     results = ErrorGroupSerializer(many=True, source="groups")
     is_capped = serializers.BooleanField(help_text="There are more errors than are counted: the newest 10,000.")
 
 
 class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
-    """One error of one job."""
+    """Error of a job."""
 
     id = serializers.UUIDField(source="error.id")
     job = serializers.UUIDField(source="error.job_id")
@@ -80,21 +80,21 @@ class ErrorOccurrenceSerializer(serializers.Serializer[ErrorOccurrence]):
 
 
 class ErrorOccurrencesSerializer(serializers.Serializer[Any]):
-    """The newest occurrences of one fingerprint in a range."""
+    """Newest occurrences of one fingerprint in a time range."""
 
     results = ErrorOccurrenceSerializer(many=True)
     has_more = serializers.BooleanField(help_text="Older ones are found with an earlier `created_before`.")
 
 
 class ErrorViewSet(TenantViewSet):
-    """Errors of executions and of jobs that died waiting."""
+    """Errors of executions, and of jobs that died while waiting."""
 
     model = JobError
     serializer_class = ErrorGroupsSerializer
     pagination_class = None
     filter_backends: ClassVar[list[Any]] = []
     lookup_field = "fingerprint"
-    # A fingerprint that is none has no errors: 404 like any that nobody has met.
+    # An invalid fingerprint has no errors, which is a 404 as for any unknown one.
     lookup_value_regex = "[0-9a-f-]{1,36}"
     permissions: ClassVar[Mapping[str, Permission]] = {
         "list": Permission.JOBS_VIEW,

@@ -1,8 +1,8 @@
-"""Which errors are one cause: an error's text without what changes from one time to the next. Pure.
+"""Fingerprints of errors: the text without the parts that vary between occurrences. Pure.
 
-Too little taken away, and one cause is a thousand groups; too much, and two causes are one. What a number, an id, a
-path, an address or a moment stands for is taken away everywhere. What stands in quotes is taken away too, unless the
-error is one of code, where the quoted name is the cause: ``KeyError: 'size'`` and ``KeyError: 'name'`` are two.
+Removing too little makes a thousand groups of one cause, removing too much merges causes. Numbers, ids, paths,
+addresses and times are removed everywhere. Quoted text is removed too, except in errors of code, whose quoted name is
+the cause: ``KeyError: 'size'`` and ``KeyError: 'name'`` differ.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import re
 
 GAP = "#"
 FINGERPRINT_CHARACTERS = 16
-# What makes two causes different stands at the beginning, and a message of 16 KiB costs no more than this.
+# Causes differ at the beginning of a message, and this bounds the cost of one of 16 KiB.
 MAX_READ_CHARACTERS = 2_000
-# Errors whose quoted part is a name that a programmer wrote.
+# Errors whose quoted part is a name in code.
 _OF_CODE = frozenset(
     {
         "AttributeError",
@@ -32,7 +32,7 @@ _OF_CODE = frozenset(
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_]*(?:\.[A-Za-z_]+)*\Z")
 _MAX_NAME_CHARACTERS = 60
-# A quote begins after something that is no letter and ends before such: the apostrophe of "can't" opens nothing.
+# A quote begins after and ends before a character that is no letter: the apostrophe of "can't" opens none.
 _QUOTED = re.compile(
     r"(?<!\w)'([^'\n]*)'(?!\w)|(?<!\w)\"([^\"\n]*)\"(?!\w)|`([^`\n]*)`|“([^”\n]*)”|‘([^’\n]*)’|「([^」\n]*)」|«([^»\n]*)»"
 )
@@ -40,29 +40,30 @@ _FILE_ENDINGS = (
     "bmp|csv|docx?|gif|gz|html?|jpe?g|json|log|md|odt|pdf|png|pptx?|tar|tiff?|tmp|tsv|txt|webp|xlsx?|xml|zip"
 )
 _UNITS = "%|[kmgt]i?b|bytes?|ns|us|µs|ms|s|secs?|seconds?|min|minutes?|h|hours?|d|days?"
-# In this order: what a later one would tear apart goes first.
+# In this order: patterns that later ones would split come first.
 _CHANGING = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        # A mail address.
+        # Mail addresses.
         r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,8}",
-        # What PostgreSQL says of a key: (name)=(acme).
+        # Keys in messages of PostgreSQL: (name)=(acme).
         r"(?<==)\([^)\n]*\)",
-        # Paths: of Windows, with a beginning at the root, with an ending, and a document's name alone.
+        # Paths: of Windows, absolute or relative with a leading slash or dot, with an extension, and plain names of
+        # documents.
         r"(?<!\w)(?:[a-z]:|\\)\\[^\s'\":;,<>|]+",
         r"(?<![\w/.:>)\]#-])(?:~|\.{1,2})?/[^\s'\"`,;:()<>\[\]{}|]+",
         r"(?<![\w/.])\w[\w.-]{0,99}(?:/[\w.-]{1,100}){1,20}\.[a-z0-9]{1,8}\b",
         rf"(?<![\w.])\w[\w.-]{{0,99}}\.(?:{_FILE_ENDINGS})\b",
-        # An object in memory, a UUID, an address of hardware, an IP address of six, a moment.
+        # Objects in memory, UUIDs, hardware addresses, IPv6 addresses, times.
         r"\b0x[0-9a-f]+\b",
         r"\b[0-9a-f]{8}-?(?:[0-9a-f]{4}-?){3}[0-9a-f]{12}\b",
         r"\b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b",
         r"\[?(?<![\w:])(?=[0-9a-f:]*\d)(?=[0-9a-f:]*::|(?:[0-9a-f]{1,4}:){7})[0-9a-f:]{2,39}(?:%\w+)?(?![\w:])(?:\]:\d+|\])?",
         r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?:Z\b|\s?[+-]\d\d:?\d\d\b)?",
-        # Ids: eight digits of hexadecimal and more with a figure among them, twelve characters and more with three.
+        # Ids: at least eight hexadecimal digits with a figure among them, or twelve characters with three.
         r"(?<![\w-])(?=[a-f]*\d)[0-9a-f]{8,}(?![\w-])",
         r"(?<![\w-])(?=(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d(?:[^\W\d]|-)*\d)[\w-]{12,}(?![\w-])",
-        # Numbers with their unit, with points, colons and commas inside: versions, addresses, times of the day.
+        # Numbers with units, and with points, colons or commas inside: versions, addresses, times of day.
         rf"(?<![^\W\d_])[+-]?\d+(?:[.,:_]\d+)*(?:e[+-]?\d+)?(?:\s?(?:{_UNITS})(?!\w))?",
         r"\d+",
     )
@@ -73,7 +74,7 @@ _URL_TAIL = re.compile(r"(\bhttps?://)(?:[^\s/@'\"]*@)?([^\s/?#'\"<>)\],;]*)[^\s
 
 
 def normalised_message(error_type: str, message: str) -> str:
-    """The message with ``#`` for each part that changes from one time to the next; of a URL its server is left."""
+    """Return the message with ``#`` for each varying part; of a URL the server is kept."""
     text = message[:MAX_READ_CHARACTERS]
     keeps_names = error_type.rpartition(".")[2] in _OF_CODE
     text = _QUOTED.sub(lambda quoted: _quoted(quoted, keeps_names=keeps_names), text)
@@ -84,7 +85,7 @@ def normalised_message(error_type: str, message: str) -> str:
 
 
 def fingerprint_of(error_type: str, message: str) -> str:
-    """16 hexadecimal digits, the same for errors of one type whose messages differ in details only."""
+    """Return 16 hexadecimal digits that are equal for errors of one type whose messages differ in details only."""
     text = f"{error_type}:{normalised_message(error_type, message)}"
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:FINGERPRINT_CHARACTERS]
 

@@ -1,4 +1,4 @@
-"""The console's errors: grouped by fingerprint, and the occurrences of one with where to requeue it."""
+"""Console pages of errors: groups by fingerprint, and the occurrences of one with links to requeue."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tenants.console.site import console_site
 
 LIST_TEMPLATE = "scheduling/dashboards/errors.html"
 ONE_TEMPLATE = "scheduling/dashboards/error_occurrences.html"
-# By the value of the parameter `range`; the first is what no choice means.
+# By the value of the parameter `range`; the first is the default.
 RANGES = {
     "day": (_("Last 24 hours"), timedelta(days=1)),
     "hour": (_("Last hour"), timedelta(hours=1)),
     "week": (_("Last 7 days"), timedelta(days=7)),
 }
 SHOWN_OCCURRENCES = 50
-# Ids are made by the workers' clocks, which may be ahead of the web server's.
+# Ids are dated by the workers' clocks, which may be ahead of the web server's.
 CLOCK_SLACK = timedelta(minutes=5)
 
 
 @require_safe
 def errors_page(request: HttpRequest) -> HttpResponse:
-    """What goes wrong, most frequent first."""
+    """Show the errors, most frequent first."""
     context = _context(request, title=_("Errors"))
     found = group_errors(**context.pop("span"))
     return render(request, LIST_TEMPLATE, context | {"found": found, "window": ERROR_WINDOW})
@@ -45,7 +45,7 @@ def errors_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpResponse:
-    """The newest occurrences of one error."""
+    """Show the newest occurrences of one error."""
     context = _context(request, title=_("Error %(fingerprint)s") % {"fingerprint": fingerprint})
     errors = list(find_occurrences(fingerprint, **context.pop("span"))[:MAX_OCCURRENCES])
     if not errors:
@@ -66,7 +66,7 @@ def error_occurrences_page(request: HttpRequest, fingerprint: str) -> HttpRespon
 
 
 def _context(request: HttpRequest, *, title: Any) -> dict[str, Any]:
-    """What both pages share, and the range that the URL asks for."""
+    """Return the context of both pages, with the range of the URL."""
     chosen = request.GET.get("range", "")
     chosen = chosen if chosen in RANGES else next(iter(RANGES))
     until = timezone.now() + CLOCK_SLACK

@@ -1,6 +1,6 @@
-"""Reads of a tenant's errors: grouped by fingerprint, and the occurrences of one.
+"""Reads of a tenant's errors: groups by fingerprint, and the occurrences of one.
 
-What a group counts is bounded: the newest ERROR_WINDOW occurrences of the range, along one index.
+Groups count the newest ERROR_WINDOW occurrences of the range at most, along one index.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
-# Occurrences that a list of groups looks at; a tenant with more sees the newest, and is told so.
+# Occurrences that a list of groups reads; above it only the newest are counted, which the list shows.
 ERROR_WINDOW = 10_000
 MAX_GROUPS = 200
 MAX_OCCURRENCES = 200
@@ -28,7 +28,7 @@ _GROUPS = load_sql(__file__)["group_errors"]
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroup:
-    """Errors of one tenant that differ in details only; message, type and job are the newest one's."""
+    """Errors of one tenant that differ in details only; message, type and job are those of the newest."""
 
     tenant_id: UUID
     fingerprint: str
@@ -45,7 +45,7 @@ class ErrorGroup:
 
 @dataclass(frozen=True, slots=True)
 class ErrorGroups:
-    """The groups of a range, most frequent first; ``is_capped``: older occurrences were not looked at."""
+    """Groups of a range, most frequent first; ``is_capped``: older occurrences were not read."""
 
     groups: list[ErrorGroup]
     is_capped: bool
@@ -53,7 +53,7 @@ class ErrorGroups:
 
 @dataclass(frozen=True, slots=True)
 class ErrorOccurrence:
-    """One error with the traceback of its execution and the dead letter that can be requeued."""
+    """Error with the traceback of its execution, and its dead letter if any."""
 
     error: JobError
     traceback: str
@@ -61,7 +61,7 @@ class ErrorOccurrence:
 
 
 def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
-    """The errors of the scope of the moment, grouped."""
+    """Return the errors of the current scope by fingerprint."""
     parameters = {
         "tenant_id": require_scope().tenant_id,
         "since": uuid7_floor(since),
@@ -77,7 +77,7 @@ def group_errors(*, since: datetime, until: datetime) -> ErrorGroups:
 
 
 def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> QuerySet[JobError]:
-    """The errors of a fingerprint, newest first."""
+    """Return the errors of a fingerprint, newest first."""
     errors: QuerySet[JobError] = JobError.objects.filter(
         error_fingerprint=fingerprint, id__gte=uuid7_floor(since), id__lt=uuid7_floor(until)
     )
@@ -85,7 +85,7 @@ def find_occurrences(fingerprint: str, *, since: datetime, until: datetime) -> Q
 
 
 def describe_occurrences(errors: list[JobError], *, with_traceback: bool) -> list[ErrorOccurrence]:
-    """The errors with what belongs to them, in two statements."""
+    """Return the errors with their tracebacks and dead letters, in two statements."""
     tracebacks: dict[UUID, str] = {}
     if with_traceback:
         ids = [error.execution_id for error in errors if error.execution_id]

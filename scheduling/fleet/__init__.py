@@ -1,1 +1,1 @@
-"""Workers and other processes as rows, their supervision and scaling."""
+"""Workers and other processes as rows, with their supervision and scaling."""

@@ -1,4 +1,4 @@
-"""Workers in the console: who is there, when it was last heard of, what it runs, and draining it."""
+"""Console pages of workers: last heartbeat, running jobs and draining."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/worker_now.html"
 
 @admin.register(Worker, site=console_site)
 class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin):
-    """Worker processes with their slots and how long ago they were heard of; each enters itself."""
+    """Worker processes with their slots and the age of their heartbeats; each registers itself."""
 
     view_permission = Permission.PLATFORM_VIEW
     list_display = (
@@ -103,7 +103,7 @@ class WorkerAdmin(LiveListMixin, LivePageMixin, HelpfulMixin, PlatformStaffAdmin
 
     @admin.display(description=gettext_lazy("Running"))
     def running(self, worker: Worker) -> str:
-        """Executions that it has begun and not ended."""
+        """Return the number of executions that have begun and not ended."""
         return f"{worker.running:,}"  # type: ignore[attr-defined] # list_workers counts them
 
     @admin.display(description=gettext_lazy("Last heartbeat"))

@@ -1,4 +1,4 @@
-"""Job kinds that workers announce: a pool is handed jobs of the kinds of its live workers."""
+"""Job kinds that workers announce; a pool gets only jobs of the kinds of its live workers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# The gate before their jobs, followed by the id of the pool.
+# Gate of their jobs, followed by the id of the pool.
 UNKNOWN = "unknown"
-# A rolling deploy ends before; a kind that is unknown for longer has been forgotten.
+# A rolling deploy ends before; a kind unknown for longer has no worker.
 ALARM_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownKind:
-    """A kind whose jobs wait in a pool, and since when a dispatcher has seen them wait."""
+    """Kind with waiting jobs in a pool, and the time since when."""
 
     pool: str
     kind: str
@@ -31,7 +31,7 @@ class UnknownKind:
 def unknown_kinds_of(
     pools: Iterable[WorkerPool], now: datetime, *, waiting_for: timedelta = ALARM_AFTER
 ) -> list[UnknownKind]:
-    """Return the kinds whose jobs have waited for so long for a worker that announces them, the longest first."""
+    """Return the kinds whose jobs have waited that long for a worker that announces them, the longest first."""
     found = [
         UnknownKind(pool.name, kind, datetime.fromtimestamp(since, UTC))
         for pool in pools
@@ -46,7 +46,7 @@ _NOTE_UNKNOWN = _SQL["note_unknown_kinds"]
 
 
 def tend_announced_kinds() -> None:
-    """Store what live workers announce, and note the kinds with waiting jobs that none announces."""
+    """Store the kinds that live workers announce, and the kinds with waiting jobs that none announces."""
     with all_tenants():
         refresh_announced_kinds()
         with prepared_cursor() as cursor:
@@ -54,9 +54,9 @@ def tend_announced_kinds() -> None:
 
 
 def refresh_announced_kinds() -> int:
-    """Store for each pool what its live workers announce; return how many pools changed.
+    """Store for each pool the kinds that its live workers announce; return how many pools changed.
 
-    Wake the dispatcher if one did, so that jobs whose kind is now announced are released at once.
+    Wake the dispatcher if a pool changed, so that jobs of announced kinds are released at once.
     """
     with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_REFRESH, {"lease_seconds": platform_settings.LEASE_SECONDS})

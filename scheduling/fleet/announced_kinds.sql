@@ -1,6 +1,6 @@
 -- name: store_announced_kinds
--- Store for each pool the kinds that its live workers announce; return the pools that changed. A pool without a live
--- worker keeps its list: it has no slots.
+-- Store for each pool the kinds that its live workers announce; return the changed pools. A pool without live workers
+-- keeps its list: it has no slots.
 WITH live AS (
     SELECT pool_id, kinds FROM scheduling_worker
     WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease_seconds)s)
@@ -14,8 +14,8 @@ FROM announced a WHERE p.id = a.pool_id AND p.kinds IS DISTINCT FROM a.kinds
 RETURNING p.id;
 
 -- name: note_unknown_kinds
--- Record for each pool the kinds with waiting jobs that no worker announces. Gates and kinds are found by hopping over
--- an index. A kind that still waits keeps the moment at which it began to.
+-- Record for each pool the kinds with waiting jobs that no worker announces, by a loose index scan over gates and
+-- kinds. A kind that still waits keeps its start.
 WITH RECURSIVE hop AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate > 'unknown' ORDER BY gate, kind LIMIT 1)
     UNION ALL

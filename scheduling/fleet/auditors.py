@@ -1,4 +1,4 @@
-"""Whether an auditor works, by its heartbeat and by what waits for a seal."""
+"""Liveness of the auditor, by its heartbeat and by unsealed entries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from django.utils.translation import gettext
 from scheduling.models import ProcessHeartbeat
 from tenants.audit.chain_queries import read_seal_backlog
 
-# Many heartbeats, and many times as long as an entry waits for its seal.
+# Many times the interval of heartbeats and the delay of a seal.
 ABSENT_AFTER_SECONDS = 30.0
 
 
 def read_audit_lapse() -> str:
-    """Return what is wrong with the auditor, or an empty text."""
+    """Return a description of the auditor's fault, or an empty text."""
     latest = ProcessHeartbeat.objects.filter(role=ProcessHeartbeat.Role.AUDITOR).aggregate(
         age=ExpressionWrapper(Now() - Max("heartbeat_at"), output_field=DurationField())
     )
@@ -27,7 +27,7 @@ def read_audit_lapse() -> str:
         return gettext("the last heartbeat of an auditor was %(seconds)s s ago") % {
             "seconds": f"{age.total_seconds():.0f}"
         }
-    # The application could forge a heartbeat, and cannot empty the queue.
+    # The application could forge a heartbeat, but cannot empty the queue of entries.
     oldest = read_seal_backlog().oldest_seconds
     if oldest > ABSENT_AFTER_SECONDS:
         return gettext("an audit entry has waited for its seal for %(seconds)s s") % {"seconds": f"{oldest:.0f}"}

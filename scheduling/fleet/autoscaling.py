@@ -1,4 +1,4 @@
-"""Scaling of a pool on this machine: how many workers its work is worth, and starting and stopping them."""
+"""Scaling of a pool on this machine: the number of workers for its work, and their start and stop."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from scheduling.fleet.workers import drain_worker, resume_worker
 
 @dataclass(frozen=True, slots=True)
 class ScaleRule:
-    """Between ``least`` and ``most`` workers of ``slots`` slots each, so many that what is ready is done within
-    ``target_seconds``. Fewer only once fewer would have done for ``patience_seconds``.
+    """Rule with ``least`` to ``most`` workers of ``slots`` slots, so many that ready work ends within
+    ``target_seconds``.
 
-    Raises ValueError for bounds that leave no number.
+    The number falls only after ``patience_seconds`` in which fewer would have sufficed. Raise ValueError for bounds
+    that allow no number.
     """
 
     least: int
@@ -38,14 +39,14 @@ class ScaleRule:
             raise ValueError("Slots and the target are above 0, patience is not below.")
 
     def wanted(self, *, ready_seconds: float, in_flight: int) -> int:
-        """The workers for ``ready_seconds`` of slot time that wait while ``in_flight`` messages have slots."""
+        """Return the workers for ``ready_seconds`` of waiting slot time and ``in_flight`` messages with slots."""
         by_work = math.ceil(ready_seconds / (self.slots * self.target_seconds))
         by_flight = math.ceil(in_flight / self.slots)
         return min(self.most, max(self.least, by_work, by_flight))
 
 
 class Patience:
-    """The greatest number that was wanted within the last ``seconds``."""
+    """Maximum of the wanted numbers of the last ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -53,7 +54,7 @@ class Patience:
         self._wanted: deque[tuple[int, float]] = deque()
 
     def settle(self, wanted: int, *, now: float) -> int:
-        """``wanted`` at ``now``, in seconds of any clock that only goes on; what to do with it."""
+        """Record ``wanted`` at ``now`` (seconds of a monotonic clock); return the number to use."""
         while self._wanted and self._wanted[-1][0] <= wanted:
             self._wanted.pop()
         self._wanted.append((wanted, now))
@@ -70,7 +71,7 @@ WANTED_AGAIN = "the pool has more to do again"
 
 @dataclass(slots=True)
 class Member:
-    """A worker of the fleet. ``is_leaving`` since it was told to drain, or to stop before it had begun."""
+    """Worker of the fleet. ``is_leaving`` after a drain, or after a stop before it had registered."""
 
     watched: Watched
     is_leaving: bool = False
@@ -78,15 +79,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A worker as the database knows it: its id, and how many executions it has in hand."""
+    """Row of a worker: its id and its number of executions in flight."""
 
     worker_id: UUID
     in_hand: int
 
 
 class Fleet:
-    """Started and scaled from one thread. ``service_of`` makes the service of the n-th worker, which is to leave by
-    itself when drained.
+    """Workers of one pool, started and scaled from one thread.
+
+    ``service_of`` creates the service of the n-th worker, which must exit when drained.
     """
 
     def __init__(self, service_of: Callable[[int], Service], *, pool_name: str) -> None:
@@ -97,18 +99,18 @@ class Fleet:
 
     @property
     def size(self) -> int:
-        """Workers that are to stay."""
+        """Return the number of workers that are not leaving."""
         return sum(not member.is_leaving for member in self._members)
 
     def tend(self) -> None:
-        """Restart who has died, and forget who has left."""
+        """Restart workers that died, and remove those that left."""
         for member in self._members:
             if not member.is_leaving:
                 member.watched.keep_running()
         self._members = [member for member in self._members if not (member.is_leaving and member.watched.has_ended)]
 
     def scale_to(self, wanted: int) -> None:
-        """Have ``wanted`` workers that stay: recall who is leaving before anybody new is started."""
+        """Scale to ``wanted`` workers; resume leaving ones before starting new ones."""
         if wanted == self.size:
             return
         standings = self._standings()
@@ -119,7 +121,7 @@ class Fleet:
             self._send_one(standings)
 
     def stop(self) -> None:
-        """Ask all to stop, softly, and wait; kill who does not."""
+        """Ask all workers to stop, wait, and kill those that do not."""
         for member in self._members:
             member.watched.ask_to_stop()
         until = time.monotonic() + STOP_SECONDS
@@ -127,7 +129,7 @@ class Fleet:
             member.watched.wait_or_kill(until)
 
     def _standings(self) -> Mapping[int, Standing]:
-        """By process id; who has not registered yet is not there."""
+        """Return the rows by process id; workers that have not registered yet are absent."""
         found = find_running_workers(pool_name=self._pool_name, hostname=platform.node()[:200])
         return {pid: Standing(worker_id, in_hand) for pid, worker_id, in_hand in found}
 
@@ -138,7 +140,7 @@ class Fleet:
         member.watched.keep_running()
 
     def _recall_one(self, standings: Mapping[int, Standing]) -> bool:
-        """Whether somebody who was leaving stays."""
+        """Resume one leaving worker; return whether there was one."""
         for member in self._members:
             standing = standings.get(member.watched.pid or 0)
             if not member.is_leaving or standing is None:
@@ -152,13 +154,13 @@ class Fleet:
         return False
 
     def _send_one(self, standings: Mapping[int, Standing]) -> None:
-        """Let the one go that has least in hand; of these the youngest."""
+        """Drain the worker with the fewest executions, the youngest of equals."""
         staying = [member for member in reversed(self._members) if not member.is_leaving]
         member = min(staying, key=lambda one: _in_hand(standings.get(one.watched.pid or 0)))
         member.is_leaving = True
         standing = standings.get(member.watched.pid or 0)
         if standing is None:
-            # It has not come so far as to have a job.
+            # It has not registered, so it has no job.
             member.watched.ask_to_stop()
             return
         try:

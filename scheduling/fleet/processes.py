@@ -1,4 +1,4 @@
-"""Dispatchers and beat as rows: who is there, since when, and how far its clock is off."""
+"""Heartbeats of dispatchers, beat and auditors, with the skew of their clocks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.database.ids import uuid7
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# Rows of processes that ended stay this long, for whoever asks what ran.
+# Retention of the rows of ended processes.
 KEPT = timedelta(days=1)
 
 _SQL = load_sql(__file__)
@@ -26,7 +26,7 @@ _SKEW = _SQL["measure_clock_skew"]
 
 
 def measure_clock_skew() -> float:
-    """How many seconds this machine's clock is ahead of the database's, but for the way there."""
+    """Return the seconds by which this machine's clock is ahead of the database's, including the latency."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_SKEW, {"clock": time.time()})
         skew: float = cursor.fetchone()
@@ -34,14 +34,14 @@ def measure_clock_skew() -> float:
 
 
 class ProcessPulse:
-    """The heartbeat of this process; a new one is a new row."""
+    """Heartbeat of this process; each process has a new row."""
 
     def __init__(self, role: str) -> None:
         self._role = role
         self._id: UUID | None = None
 
     def beat(self) -> None:
-        """Say that the process lives; with its first beat the rows of those long gone go."""
+        """Write the heartbeat; on the first call delete the rows of processes that ended long ago."""
         with all_tenants(), prepared_cursor() as cursor:
             if self._id is None:
                 self._id = uuid7()

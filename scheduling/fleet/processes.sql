@@ -5,5 +5,5 @@ VALUES (%(id)s, %(role)s, %(hostname)s, %(pid)s, now(), now(), %(clock)s - extra
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = now(), clock_skew_seconds = excluded.clock_skew_seconds;
 
 -- name: measure_clock_skew
--- Return how many seconds a clock is ahead of the clock of the database.
+-- Return the seconds by which a clock is ahead of the clock of the database.
 SELECT %(clock)s::float8 - extract(epoch FROM clock_timestamp())::float8;

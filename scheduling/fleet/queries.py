@@ -19,9 +19,9 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
 WORKER_ROLE = "worker"
-# A Celery process that was given the platform's messages and is none of its workers.
+# Celery process that received the platform's messages and is not one of its workers.
 FOREIGN_ROLE = "foreign"
-# How long after its last message a process that is not the platform's is an alarm.
+# Duration of the alarm after the last message to such a process.
 FOREIGN_ALARM = timedelta(minutes=5)
 ROLES = (WORKER_ROLE, *ProcessHeartbeat.Role.values)
 
@@ -31,7 +31,7 @@ _POOLS, _PROCESSES = _SQL["read_pools"], _SQL["read_processes"]
 
 @dataclass(frozen=True, slots=True)
 class LivePool:
-    """A pool with what its live workers offer; the canary is that of the worker which answered longest ago."""
+    """Pool with the slots and queues of its live workers; the canary is that of the worker with the oldest answer."""
 
     name: str
     queues: list[str]
@@ -43,7 +43,7 @@ class LivePool:
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """Pools, and how long ago the youngest process of each role was heard of."""
+    """Pools, and the age of the youngest heartbeat of each role."""
 
     pools: list[LivePool]
     process_ages: Mapping[str, float]
@@ -51,7 +51,7 @@ class Liveness:
 
 
 def read_liveness() -> Liveness:
-    """Two statements over small tables."""
+    """Return the liveness of pools and processes, in two statements over small tables."""
     values = {"lease": platform_settings.LEASE_SECONDS}
     pools = fetch_rows(_POOLS, values, row_factory=class_row(LivePool))
     processes = fetch_rows(_PROCESSES, values)
@@ -62,25 +62,25 @@ def read_liveness() -> Liveness:
 
 
 def live_workers() -> QuerySet[Worker]:
-    """Workers that were heard of within the lease, those that drain among them."""
+    """Return workers with a heartbeat within the lease, including draining ones."""
     since = Now() - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return Worker.objects.exclude(status=Worker.Status.STOPPED).filter(heartbeat_at__gt=since)
 
 
 def find_foreign_process() -> str:
-    """Return the host and process id of a Celery process that was given the platform's messages lately; else empty."""
+    """Return the host and process id of a foreign Celery process that received messages lately, or an empty text."""
     require_scope()
     since = Now() - FOREIGN_ALARM
     row = ProcessHeartbeat.objects.filter(role=FOREIGN_ROLE, heartbeat_at__gt=since).first()
     return "" if row is None else f"{row.hostname}:{row.pid}"
 
 
-# Executions that one page shows of a worker.
+# Executions of a worker on one page.
 EXECUTION_LIMIT = 200
 
 
 def list_workers() -> QuerySet[Worker]:
-    """Workers with `running`, over the executions of the scope of the moment."""
+    """Return workers with `running`, the count of their executions in the current scope."""
     own = LiveExecution.objects.filter(worker_id=OuterRef("pk")).order_by().values("worker_id")
     running = own.annotate(running=Count("pk")).values("running")
     return Worker.objects.select_related("pool").annotate(
@@ -89,7 +89,7 @@ def list_workers() -> QuerySet[Worker]:
 
 
 def get_worker(worker_id: UUID) -> Worker:
-    """The worker of this id; `WorkerNotFoundError` for none."""
+    """Return the worker of this id; raise WorkerNotFoundError if there is none."""
     worker = list_workers().filter(pk=worker_id).first()
     if worker is None:
         raise WorkerNotFoundError
@@ -97,13 +97,13 @@ def get_worker(worker_id: UUID) -> Worker:
 
 
 def list_current_executions(worker_id: UUID) -> Sequence[LiveExecution]:
-    """What the worker runs now of the scope of the moment, the longest first; no more than a page can show."""
+    """Return the worker's current executions in the scope, the longest first, at most EXECUTION_LIMIT."""
     rows = LiveExecution.objects.filter(worker_id=worker_id).select_related("tenant", "queue").order_by("started_at")
     return list(rows[:EXECUTION_LIMIT])
 
 
 def find_running_workers(*, pool_name: str, hostname: str) -> list[tuple[int, UUID, int]]:
-    """(process id, id, executions in hand) of a pool's workers on a machine that take jobs or drain."""
+    """Return (process id, id, executions) of a pool's online and draining workers on a machine."""
     with all_tenants():
         rows = list_workers().filter(
             pool__name=pool_name, hostname=hostname, status__in=(Worker.Status.ONLINE, Worker.Status.DRAINING)

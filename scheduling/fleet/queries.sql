@@ -1,5 +1,5 @@
 -- name: read_pools
--- Read the pools with what their live workers offer.
+-- Read the pools with the slots and queues of their live workers.
 SELECT p.name, coalesce(q.names, '{}') AS queues, coalesce(w.workers, 0) AS workers, coalesce(w.slots, 0) AS slots,
     w.oldest_canary AS oldest_canary_seconds, w.worst_skew AS worst_skew_seconds
 FROM scheduling_workerpool p
@@ -16,8 +16,7 @@ LEFT JOIN (
 ORDER BY 1;
 
 -- name: read_processes
--- Read how long ago the youngest process of each role was heard of, and the worst clock. Any of those that live may be
--- the one whose clock is off, not only whichever beat last.
+-- Read the age of the youngest heartbeat of each role, and the worst clock skew among all live processes.
 SELECT role, min(extract(epoch FROM now() - heartbeat_at))::float8 AS age,
     (array_agg(clock_skew_seconds ORDER BY abs(clock_skew_seconds) DESC NULLS LAST)
         FILTER (WHERE heartbeat_at > now() - make_interval(secs => %(lease)s)))[1] AS skew

@@ -1,4 +1,4 @@
-"""What the commands that keep running have in common: they refuse to start where they could only do harm."""
+"""Base of the commands that keep running: they refuse to start if a start-up check fails."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tenants.starting import UnfitStartError, require_fit_start
 
 
 class ServingCommand(BaseCommand):
-    """Asks what every process asks before it serves."""
+    """Command that runs the start-up checks of every process before it serves."""
 
     requires_system_checks = [Tags.database]
-    # Errors of these checks, by id, in spite of which the process does good.
+    # Ids of checks whose errors this process tolerates.
     bears: ClassVar[frozenset[str]] = frozenset()
 
     def check(self, *args: Any, **kwargs: Any) -> None:
-        """The start-up checks in place of Django's own, which would ask no server."""
+        """Run the start-up checks instead of Django's, which would not connect to any server."""
         try:
             require_fit_start(bears=self.bears)
         except UnfitStartError as error:

@@ -1,4 +1,4 @@
-"""State of queues, measured once a second: who reads them and what waits for their pools."""
+"""State of queues, measured once a second: their live slots and the work that waits for their pools."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# A process reads the few rows at most once in this time, whatever it submits.
+# A process reads the few rows at most once in this time, regardless of its submissions.
 CACHED_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Loads:
-    """The loads by queue, and what this process has sent to each since it read them."""
+    """Loads by queue, and the work that this process has sent to each since they were read."""
 
     by_queue: Mapping[int, Load]
     read_at: float = field(default_factory=time.monotonic)
@@ -36,7 +36,7 @@ _cached: Loads | None = None
 
 
 def read_loads() -> Loads:
-    """The loads, at most CACHED_SECONDS old beside the second between two measurements."""
+    """Return the loads, at most CACHED_SECONDS older than the last measurement."""
     global _cached  # noqa: PLW0603 - a cache of this process
     if _cached is None or time.monotonic() - _cached.read_at > CACHED_SECONDS:
         rows = QueueStanding.objects.values_list("queue_id", "work_us", "slots")
@@ -45,40 +45,40 @@ def read_loads() -> Loads:
 
 
 def forget_loads() -> None:
-    """Read anew next time."""
+    """Clear the cache of loads."""
     global _cached  # noqa: PLW0603
     _cached = None
 
 
 def unread_since(queue: Queue) -> datetime | None:
-    """Since when no live worker reads a queue that has work, or rules that point at it; None while one does."""
+    """Return since when a queue with work or routing rules has had no live worker, or None."""
     standing = getattr(queue, "standing", None)
     return None if standing is None else standing.unread_since
 
 
 def queues_without_consumer() -> list[QueueStanding]:
-    """The queues whose alarm is on, the longest first."""
+    """Return the queues with this alarm, the longest first."""
     rows = QueueStanding.objects.filter(unread_since__isnull=False).select_related("queue__pool")
     return list(rows.order_by("unread_since", "queue__name"))
 
 
 logger = logging.getLogger(__name__)
 
-# The sum reads all that may be picked, so it rests for so many times as long as it took: it never takes more than a
-# tenth of a connection. Up to some hundred thousand waiting tenants it is made each second all the same.
+# The sum reads all runnable lines, so it pauses for this many times its duration: it takes at most a tenth of a
+# connection. Up to some hundred thousand waiting tenants it still runs each second.
 REST = 10
 
 _MEASURE = load_sql(__file__)["measure_queues"]
 
 
 class QueueMeasurer:
-    """The duty of a dispatcher: measure, and sum up what waits no more often than that is worth."""
+    """Duty of a dispatcher: measure the queues, and sum the waiting work at a bounded cost."""
 
     def __init__(self) -> None:
         self._sums_again_at = 0.0
 
     def take_turn(self) -> None:
-        """A measurement, with a sum of the work if its time has come."""
+        """Measure the queues, and sum the work if it is due."""
         began = time.monotonic()
         sums_work = began >= self._sums_again_at
         measure_queues(sums_work=sums_work)
@@ -88,9 +88,9 @@ class QueueMeasurer:
 
 
 def measure_queues(*, sums_work: bool = True) -> Mapping[str, bool]:
-    """Measure all queues; which alarms have changed, and whether they are on. Of many dispatchers one measures.
+    """Measure all queues in one of the dispatchers; return the changed alarms, True if on.
 
-    Unless it ``sums_work``, what waits stays as it was last summed.
+    Without ``sums_work`` the last sums are kept.
     """
     changed: dict[str, bool] = {}
     with all_tenants():

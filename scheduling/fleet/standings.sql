@@ -1,5 +1,5 @@
 -- name: measure_queues
--- Write how queues stand; return the queues whose alarm changed.
+-- Write the state of queues; return those whose alarm changed.
 WITH live AS (
     SELECT pool_id, slots, queues FROM scheduling_worker
     WHERE status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease)s)
@@ -10,7 +10,7 @@ WITH live AS (
     UNION SELECT i.queue_id FROM scheduling_cfsplantier i JOIN scheduling_cfsplan c ON c.id = i.plan_id
         WHERE c.is_active AND EXISTS (SELECT FROM scheduling_routingrule WHERE is_active AND by_tier)
 ), work AS (
-    -- Only where a rule needs it: over what may be picked, so that idle tenants cost nothing.
+    -- Only if a rule needs it: over runnable lines, so that idle tenants cost nothing.
     SELECT q.pool_id, sum(e.waiting::bigint * e.estimate_us)::bigint AS work_us
     FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id
     WHERE e.is_runnable AND %(sums_work)s::bool GROUP BY 1

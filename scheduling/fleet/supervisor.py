@@ -1,4 +1,4 @@
-"""Supervision of processes: restart what dies, stop all on a signal."""
+"""Supervision of processes: restart after a crash, stop on a signal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import FrameType
 
 
 def stop_event() -> threading.Event:
-    """An event that SIGTERM and SIGINT set. Call it from the main thread."""
+    """Return an event that SIGTERM and SIGINT set. Call it from the main thread."""
     stopped = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -31,9 +31,9 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.1
 MIN_BACK_OFF_SECONDS = 0.5
 MAX_BACK_OFF_SECONDS = 30.0
-# A process that ran this long was well; its next restart is a quick one again.
+# Uptime after which the backoff is reset.
 WELL_AFTER_SECONDS = 30.0
-# A worker's soft shutdown, the return of its jobs and Celery's own end fit into this.
+# Enough for a worker's soft shutdown, the return of its jobs and Celery's own end.
 STOP_SECONDS = 25.0
 
 _PR_SET_PDEATHSIG = 1
@@ -42,7 +42,7 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A process to keep running, by the name that the log calls it."""
+    """Process to keep running, with its name in the log."""
 
     name: str
     command: Sequence[str]
@@ -50,7 +50,7 @@ class Service:
 
 
 class Watched:
-    """A service with its process and its back-off."""
+    """Service with its process and its backoff."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -61,16 +61,16 @@ class Watched:
 
     @property
     def pid(self) -> int | None:
-        """The id of the process, also of one that has ended; None before the first."""
+        """Return the id of the process, even after its end; None before the first start."""
         return None if self._process is None else self._process.pid
 
     @property
     def has_ended(self) -> bool:
-        """Whether no process runs."""
+        """Return whether no process runs."""
         return self._process is None or self._process.poll() is not None
 
     def keep_running(self) -> None:
-        """Start the process unless it runs or its back-off is not over."""
+        """Start the process unless it runs or is in backoff."""
         if self._process is not None and self._process.poll() is None:
             return
         now = time.monotonic()
@@ -117,7 +117,7 @@ class Watched:
             if os.getppid() != parent:
                 os._exit(1)
 
-        # In a session of its own: a terminal's Ctrl-C reaches the supervisor alone, which asks once.
+        # In a session of its own: a terminal's Ctrl-C reaches only the supervisor, which signals once.
         self._process = subprocess.Popen(  # noqa: S603 - our own commands
             self.service.command,
             env=os.environ | self.service.environment,

@@ -1,4 +1,4 @@
-"""Workers as rows: who is there, with how many slots, and since when not any more."""
+"""Registration, retirement, draining and resumption of workers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class PoolNotFoundError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A worker as it presents itself; ``slots`` is the number of jobs it runs at once."""
+    """Facts of a registered worker; ``slots`` is the number of jobs that it runs at once."""
 
     worker_id: UUID
     pool_id: int
@@ -50,9 +50,10 @@ def register_worker(
     version: str = "",
     sandbox: Mapping[str, Any] | None = None,
 ) -> Registration:
-    """Enter a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
+    """Register a worker of a pool with the kinds of this process; the dispatcher counts its slots from now on.
 
-    ``sandbox`` is what its host offers to extraction.
+    ``sandbox`` describes the protections that its host offers to extraction. Raise PoolNotFoundError for an unknown
+    pool.
     """
     with all_tenants():
         pool = WorkerPool.objects.filter(name=pool_name).first()
@@ -78,7 +79,7 @@ def register_worker(
 
 
 def enter_again(*, registration: Registration) -> None:
-    """Put the worker's row there if it is not: at the start, or after a restored backup lost it."""
+    """Insert the worker's row if it is missing: at the start, or after the restore of a backup."""
     with all_tenants():
         Worker.objects.bulk_create(
             [
@@ -102,18 +103,18 @@ def enter_again(*, registration: Registration) -> None:
 
 
 def retire_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """The worker has stopped; its slots are gone. ``reason`` is given where nobody asked it to stop."""
+    """Mark the worker as stopped, which removes its slots. ``reason`` is set if the stop was not requested."""
     with all_tenants():
         Worker.objects.filter(pk=worker_id).update(status=Worker.Status.STOPPED, stopped_at=Now(), stop_reason=reason)
 
 
 def drain_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """Hand the worker nothing more; what it runs goes on. It stops fetching with its next heartbeat."""
+    """Stop dispatching to the worker; running jobs continue. It stops fetching at its next heartbeat."""
     _switch(worker_id, Worker.Status.ONLINE, Worker.Status.DRAINING, "worker.draining", reason)
 
 
 def resume_worker(*, worker_id: UUID, reason: str = "") -> None:
-    """Let a draining worker take jobs again."""
+    """Resume a draining worker."""
     _switch(worker_id, Worker.Status.DRAINING, Worker.Status.ONLINE, "worker.resumed", reason)
 
 

@@ -156,9 +156,9 @@ def parse_idempotency_key(header: str | None) -> str | None:
 
 
 def includes_waiting(request: Request) -> bool:
-    """Return whether the request asks for the explanation of the job's wait; refuse other query parameters.
+    """Return whether the request includes the explanation of the job's wait; reject other query parameters.
 
-    Call it before the act: a refusal must not come after tokens were taken.
+    Call it before the act: it must not reject the request after tokens were taken.
     """
     if not request.query_params:
         return False
@@ -174,7 +174,7 @@ def job_response(
     headers: dict[str, str] | None = None,
     is_submitted: bool = False,
 ) -> Response:
-    """Return a job as the answer to an act on it, with its payload for members of the tenant who may see it."""
+    """Return a job as the response to an action on it, with its payload for members of the tenant with the right."""
     access = access_of(request._request)  # noqa: SLF001 - the middleware wrote on Django's request
     reveals = "nothing" if access.platform_role is not None else reveals_of(access)
     shown = show_job(job, reveals=reveals, is_submitted=is_submitted, has_waiting=has_waiting)
@@ -182,7 +182,7 @@ def job_response(
 
 
 def reveals_of(access: Access) -> Reveals:
-    """What the caller's rights let an answer tell of a job."""
+    """Return what the caller's rights reveal of a job."""
     if access.may(Permission.JOBS_REVEAL):
         return "everything"
     return "result" if access.may(Permission.JOBS_RESULTS) else "nothing"
@@ -190,7 +190,7 @@ def reveals_of(access: Access) -> Reveals:
 
 @contextmanager
 def masked_faults(access: Access) -> Iterator[None]:
-    """A stored payload that is refused anew: its faults quote it, which is not for whoever may not see it."""
+    """Remove the faults from PayloadInvalidError, because they quote the payload, unless the caller may see it."""
     try:
         yield
     except PayloadInvalidError as refusal:
@@ -206,9 +206,9 @@ def new_job_response(request: Request, job: Job, *, has_waiting: bool, is_submit
 
 
 def submission_response(request: Request, job: Job, *, created: bool, has_waiting: bool) -> Response:
-    """Return the answer to a submission, 201 or 200: the job, or with `Prefer: return=minimal` (RFC 7240) its id."""
+    """Return the response to a submission, 201 or 200: the job, or with `Prefer: return=minimal` (RFC 7240) its id."""
     if _prefers_minimal(request):
-        # Below the address that was asked; to look it up among all addresses takes as long as to read the request.
+        # Below the requested address; a reverse lookup takes as long as parsing the request.
         location = f"{request.scheme}://{request.get_host()}{request.path}{job.id}/"
         headers = {"Location": location, "Preference-Applied": MINIMAL}
         return Response({"id": job.id}, status=201 if created else 200, headers=headers)
@@ -223,13 +223,13 @@ def _prefers_minimal(request: Request) -> bool:
 
 
 def with_new_jobs(answer: Response, count: int) -> Response:
-    """Return the answer with how many jobs the submission has made: after one that made none the next has a cost."""
+    """Return the response with the number of new jobs; after a submission without new jobs the next one has a cost."""
     answer.new_jobs = count
     return answer
 
 
 def with_rate(answer: Response, rate: RateStanding | None) -> Response:
-    """The answer to a submission, with how the tenant's rate stands."""
+    """Return the response to a submission with the headers of the tenant's rate limit."""
     for name, value in (rate.headers() if rate else {}).items():
         answer[name] = value
     return answer

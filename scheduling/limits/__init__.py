@@ -1,1 +1,1 @@
-"""Limits of the scheduler: declarations, quotas, rates, usage."""
+"""Limits of the scheduler: declarations, quotas, rates and usage."""

@@ -29,21 +29,21 @@ from tenants.models import Tenant
 
 _READ_STANDING = load_sql(__file__)["read_standing"]
 
-# When a refused client may ask again where nobody has said how long the drain lasts.
+# Seconds after which a refused client may retry if the drain has no end.
 DRAIN_RETRY_AFTER_SECONDS = 60
-# How soon a refused client may find room again; waiting jobs drain at the tenant's own pace.
+# Seconds after which a refused client may retry; waiting jobs drain at the tenant's own pace.
 QUOTA_RETRY_AFTER_SECONDS = 10
-# A plan that takes nothing at all: only somebody's decision changes that.
+# For a plan that accepts no jobs at all, until someone changes it.
 NEVER_RETRY_AFTER_SECONDS = 3_600
-# Below so much room a tenant's submissions go one after another, so that none counts without the others. Beyond
-# it nobody waits: the limit is exact unless more than sixteen full bulks of one tenant are stored at one moment.
+# Within this distance of the limit a tenant's submissions are serialized, so that each counts the others. Beyond it
+# they run concurrently: the limit is exact unless more than sixteen full bulks of one tenant are stored at once.
 NEAR_JOBS = 16 * MAX_BULK_JOBS
 _OF_SUBMISSION = KeptLimits("limits", (SUBMITS_PER_MINUTE, SUBMIT_BURST, MAX_WAITING_JOBS, WORKER_SECONDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Drains:
-    """The queues and kinds that take nothing new, as they are now."""
+    """Queues and kinds that drain now."""
 
     now: datetime
     by_target: Mapping[tuple[str, str], Drain] = field(default_factory=dict)
@@ -85,16 +85,16 @@ def refuse_draining_tenant(tenant: Tenant, now: datetime) -> None:
 
 
 def seconds_left(until: datetime | None, now: datetime) -> int:
-    """When to come back."""
+    """Return the seconds after which a refused client may retry."""
     return DRAIN_RETRY_AFTER_SECONDS if until is None else max(1, int((until - now).total_seconds()) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantStanding:
-    """At ``now`` by the database's clock.
+    """State at ``now`` by the database's clock.
 
-    ``waiting`` jobs, ``used_us`` of worker time in this month, and the tenant's own lines by their queues, without
-    those of fair keys.
+    ``waiting`` jobs, ``used_us`` of worker time in this month, and the tenant's own lines by queue, without those of
+    fair keys.
     """
 
     now: datetime
@@ -105,7 +105,7 @@ class TenantStanding:
 
 
 def read_standing(tenant_id: UUID) -> TenantStanding:
-    """Return how the tenant stands now, by one statement in the tenant's transaction."""
+    """Return the present state of the tenant, by one statement in its transaction."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_READ_STANDING, {"tenant_id": tenant_id, "key": WORKER_SECONDS.key})
         row = cursor.fetchone()
@@ -120,14 +120,14 @@ def read_standing(tenant_id: UUID) -> TenantStanding:
 
 @dataclass(frozen=True, slots=True)
 class RateStanding:
-    """How a tenant's bucket stands after a submission."""
+    """State of a tenant's token bucket after a submission."""
 
     burst: int
     remaining: int
     reset_seconds: int
 
     def headers(self) -> dict[str, str]:
-        """As the answers to submissions carry it: the size of the bucket, what is in it, when it is full again."""
+        """Return the headers of a submission's response: bucket size, remaining tokens, time until it is full."""
         return {
             "RateLimit-Limit": str(self.burst),
             "RateLimit-Remaining": str(self.remaining),
@@ -137,7 +137,7 @@ class RateStanding:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A tenant's limits beside how it stands, as one submission finds them."""
+    """Limits and present state of a tenant for one submission."""
 
     tenant_id: UUID
     limits: Mapping[str, EffectiveLimit]
@@ -145,9 +145,9 @@ class Allowance:
 
     @classmethod
     def read(cls, tenant_id: UUID, *, wanted: int) -> Self:
-        """Read them within the tenant's transaction, by one statement, and another where the limits are not kept.
+        """Read both within the tenant's transaction, by one statement, and another if the limits are not cached.
 
-        Near the limit of waiting jobs take a lock first that the tenant's other submissions wait for, and read again.
+        Near the limit of waiting jobs, take a lock that serializes the tenant's submissions, and read again.
         """
         limits = _OF_SUBMISSION.get(tenant_id)
         ample = _allowed(limits, MAX_WAITING_JOBS.key) - NEAR_JOBS
@@ -159,7 +159,7 @@ class Allowance:
 
     @property
     def room(self) -> int:
-        """Jobs that may still wait."""
+        """Return the number of jobs that may still wait."""
         return self._allowed(MAX_WAITING_JOBS.key) - self.standing.waiting
 
     def check_new(self, new: int) -> None:
@@ -189,7 +189,7 @@ class Allowance:
             )
 
     def note_accepted(self, new: int) -> None:
-        """Warn the tenant when its waiting jobs come near to the limit."""
+        """Warn the tenant when its waiting jobs approach the limit."""
         allowed = self._allowed(MAX_WAITING_JOBS.key)
         note_level(tenant_id=self.tenant_id, limit=MAX_WAITING_JOBS, used=self.standing.waiting + new, allowed=allowed)
 
@@ -206,7 +206,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class TokenGrant:
-    """What the bucket granted; without a rate, nothing."""
+    """Result of taking tokens; without a rate nothing is granted."""
 
     tenant_id: UUID
     now: datetime
@@ -227,7 +227,7 @@ class TokenGrant:
         )
 
     def refusal(self, nth: int) -> RateLimitedError:
-        """Why the ``nth`` job beyond the grant is refused, and until when."""
+        """Return the error for the ``nth`` job beyond the grant, with the time to wait."""
         wait_seconds, resets_at = NEVER_RETRY_AFTER_SECONDS, None
         if self.rate is not None and self.grant is not None:
             wait_us = self.grant.wait_us(self.rate, nth)
@@ -244,13 +244,13 @@ class TokenGrant:
         )
 
     def give_back(self) -> None:
-        """Return the tokens: what they were for was not stored."""
+        """Return the tokens of jobs that were not stored."""
         if self.rate is not None:
             rate_buckets.give_back(self.tenant_id, self.rate, self.granted)
 
 
 def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
-    """Raise BulkTooLargeError for more jobs than the tenant may send in one request."""
+    """Raise BulkTooLargeError for more jobs than the tenant may submit in one request."""
     allowed = allowed_for(tenant_id, JOBS_PER_BULK)
     if allowed is not None and jobs > allowed:
         raise BulkTooLargeError(
@@ -261,7 +261,7 @@ def check_bulk_size(*, tenant_id: UUID, jobs: int) -> None:
 
 
 def keep_limits() -> None:
-    """A duty: let overrides expire, and whoever used its month up begin the next. One process at a time."""
+    """Expire overrides and ended periods, as a duty of one process at a time."""
     with all_tenants():
         if lead(LockClass.LIMITS_KEPT):
             expire_tenant_limits()

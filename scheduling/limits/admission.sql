@@ -1,6 +1,6 @@
 -- name: read_standing
--- Read how a tenant stands as a submission begins. Ticks fold wakes into the lines; those that are not folded yet count
--- too. Drains of queues and kinds are few.
+-- Read the state of a tenant at the start of a submission. Ticks fold wakes into the lines; unfolded ones count too.
+-- Drains of queues and kinds are few.
 SELECT now() AS now,
     line.waiting + (SELECT coalesce(sum(waiting_delta), 0) FROM scheduling_wake WHERE tenant_id = %(tenant_id)s)
         AS waiting,

@@ -1,4 +1,4 @@
-"""What the scheduler limits, as descriptions: rates, waiting work, worker time, memory."""
+"""Declarations of the scheduler's limits: rates, waiting jobs, worker time, memory."""
 
 from __future__ import annotations
 

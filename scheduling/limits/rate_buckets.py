@@ -1,4 +1,4 @@
-"""Buckets of tokens, of submissions and of requests: in Redis for all processes, and while it is away in this process.
+"""Token buckets of submissions and requests: in Redis for all processes, in this process while Redis is away.
 
 One script, one round trip, Redis's own clock. A Redis that does not answer within 100 ms counts as away, and is
 asked again after two seconds (`tenants.cache.redis_guards`). Meanwhile every process grants the whole rate for itself:
@@ -31,12 +31,12 @@ from tenants.database.platform_settings import platform_settings
 logger = logging.getLogger(__name__)
 
 KEY_PREFIX = "jobsplatform:rate:"
-# Full buckets are forgotten beyond so many.
+# Full buckets are dropped above this number.
 MAX_LOCAL_BUCKETS = 10_000
 
-# The arithmetic of scheduling.fairness.gcra, word for word; a test compares them. A negative wish gives back. Several
-# buckets grant alike, and with ARGV[2] = 1 all that is wanted or nothing. A key of another type is a full
-# bucket.
+# The arithmetic of scheduling.fairness.gcra, in Lua; a test compares them. A negative number of wanted tokens returns
+# them. Several buckets grant the same number; with ARGV[2] = 1 they grant all wanted tokens or none. A key of another
+# type is a full bucket.
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -66,7 +66,7 @@ return answer
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A bucket by its name, and the rate at which it fills."""
+    """Token bucket with its name and refill rate."""
 
     name: str
     rate: Rate
@@ -80,7 +80,7 @@ class LocalBuckets:
         self._tats_us: dict[str, int] = {}
 
     def take(self, buckets: Sequence[Bucket], wanted: int, *, is_whole: bool = False) -> list[Grant]:
-        """Take tokens from all buckets alike, or give back with a negative number."""
+        """Take tokens from all buckets alike, or return them with a negative number."""
         now_us = time.monotonic_ns() // 1_000
         with self._lock:
             tats_us = [self._tats_us.get(bucket.name, 0) for bucket in buckets]
@@ -100,7 +100,7 @@ class LocalBuckets:
 
 
 class _Outage:
-    """Whether Redis is away: looked at before each call, logged once at its beginning and once at its end."""
+    """State of Redis: checked before each call, logged at the beginning and end of an outage."""
 
     def __init__(self) -> None:
         self._is_away = False
@@ -134,9 +134,9 @@ _outage = _Outage()
 
 
 class _Script:
-    """The script, by connections of its own.
+    """Script with connections of its own.
 
-    To choose one of the driver's pool for each call, and to account for it, takes longer than the answer does to come.
+    The driver's pool would take longer to choose a connection and account for it than the response takes.
     """
 
     def __init__(self, client: redis.Redis) -> None:
@@ -144,12 +144,12 @@ class _Script:
         # Untyped in the driver.
         self._open: Callable[[], Any] = partial(pool.connection_class, **pool.connection_kwargs)
         self._digest = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        # Those that wait for a call, the one last used at the end: as many as there were calls at once.
+        # Idle connections, the last used at the end: as many as there were concurrent calls.
         self._idle: deque[Any] = deque()
         self._pid = os.getpid()
 
     def __call__(self, keys: Sequence[str], *arguments: int) -> Sequence[Any]:
-        """What it answers; raises what the driver raises."""
+        """Return the script's response; raise the driver's errors."""
         connection = self._take()
         try:
             try:
@@ -157,7 +157,7 @@ class _Script:
             except redis.exceptions.NoScriptError:
                 answer = _ask_once(connection, "EVAL", SCRIPT, keys, arguments)
         except BaseException:
-            # The answer may still come, and is for nobody else.
+            # The late response must not be read by another caller.
             connection.disconnect()
             raise
         self._idle.append(connection)
@@ -165,14 +165,14 @@ class _Script:
 
     def _take(self) -> Any:
         if self._pid != os.getpid():
-            # The sockets are the parent's.
+            # The sockets belong to the parent.
             self._idle, self._pid = deque(), os.getpid()
         try:
             connection = self._idle.pop()
         except IndexError:
             return self._open()
         if not _is_quiet(connection):
-            # It has hung up; to send opens it anew.
+            # The server closed it; sending reopens it.
             connection.disconnect()
         return connection
 
@@ -205,18 +205,18 @@ def _script() -> _Script:
 
 
 def take(tenant_id: UUID, rate: Rate, wanted: int) -> Grant:
-    """As many of ``wanted`` submissions as the tenant's bucket grants; 0 only looks."""
+    """Take up to ``wanted`` submissions from the tenant's bucket; 0 only reads it."""
     return _ask([_of_submissions(tenant_id, rate)], wanted)[0]
 
 
 def give_back(tenant_id: UUID, rate: Rate, tokens: int) -> None:
-    """Return what was taken for jobs that were not stored after all."""
+    """Return the tokens of jobs that were not stored after all."""
     if tokens > 0:
         _ask([_of_submissions(tenant_id, rate)], -tokens)
 
 
 def look(tenant_id: UUID, rate: Rate) -> Grant:
-    """How the bucket stands."""
+    """Return the state of the bucket."""
     return _ask([_of_submissions(tenant_id, rate)], 0)[0]
 
 
@@ -226,7 +226,7 @@ def take_whole(buckets: Sequence[Bucket], wanted: int) -> list[Grant]:
 
 
 def is_away() -> bool:
-    """Whether Redis did not answer when it was last asked, so that this process counts for itself."""
+    """Return whether Redis did not respond last time, so that this process uses its own buckets."""
     return _outage.is_away or not _breaker().is_closed
 
 

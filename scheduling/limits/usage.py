@@ -21,12 +21,12 @@ from tenants.limits.usage import EffectiveLimit
 from tenants.limits.usage_queries import Measured
 
 _NOW = load_sql(__file__)["measure_usage"]
-# The note of a bucket whose level is that of this process alone.
+# Note on a bucket whose level is that of this process alone.
 REDIS_AWAY = "The broker is away: each web process counts for itself until it is back."
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
-    """Return the use of the limits that are measured, not counted."""
+    """Return the use of the limits that are measured instead of counted."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_NOW, {"tenant_id": tenant_id})
         row = cursor.fetchone()

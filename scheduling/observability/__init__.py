@@ -1,4 +1,4 @@
-"""Observers of the domain's signals: they log and count, and nothing depends on them."""
+"""Observers of the domain's signals, which log and count; nothing depends on them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from scheduling.observability import event_log, metrics
 
 
 def observe() -> None:
-    """Let the observers hear the signals of this process."""
+    """Connect the observers to the signals of this process."""
     event_log.connect()
     metrics.connect()

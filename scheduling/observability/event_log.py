@@ -1,4 +1,4 @@
-"""One structured line for each thing that happened to a job or to the dispatch of jobs."""
+"""Structured log lines of job and dispatch events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.signals import limit_warned
 
 logger = structlog.stdlib.get_logger("scheduling.events")
 
-# A flood of forged messages must not flood the log.
+# Limits log lines during a flood of forged messages.
 _refusals = RefusalCount("message.refused")
 _NUMBERS = logging.getLevelNamesMapping()
 # Signal, name of the event, level.
@@ -37,7 +37,7 @@ _LINES: tuple[tuple[Signal, str, str], ...] = (
 )
 
 _ROUTE = ("tenant_id", "job_id", "execution_id", "kind", "queue", "tier")
-# Of many executions at once, of which each has a line: what it says.
+# Signals of many executions, of which each gets a line with these fields.
 _LINES_OF_EXECUTIONS: tuple[tuple[Signal, str, str, tuple[str, ...]], ...] = (
     (signals.executions_started, "execution.started", "debug", (*_ROUTE, "pickup_seconds", "wait_seconds")),
     (signals.executions_ended, "execution.ended", "info", (*_ROUTE, "outcome", "state", "seconds")),
@@ -45,7 +45,7 @@ _LINES_OF_EXECUTIONS: tuple[tuple[Signal, str, str, tuple[str, ...]], ...] = (
 
 
 def connect() -> None:
-    """Write a line whenever a signal is sent."""
+    """Write a log line for each signal."""
     writers = [(signal, event, _line_writer(event, level)) for signal, event, level in _LINES]
     writers += [
         (signal, event, _lines_writer(event, level, names)) for signal, event, level, names in _LINES_OF_EXECUTIONS
@@ -62,7 +62,7 @@ def _count_refusal(sender: object, *, reason: str, **_: Any) -> None:
 def _line_writer(event: str, level: str) -> Any:
     def write(sender: object, *, signal: Signal, **values: Any) -> None:
         del sender, signal
-        # What nobody reads is not put into words.
+        # Formats nothing if the level is disabled.
         if _is_read(level):
             getattr(logger, level)(event, **_readable(values))
 

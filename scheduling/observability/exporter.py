@@ -1,4 +1,4 @@
-"""A port of its own for the counters of a process that serves no HTTP, where no other process shares its folder."""
+"""HTTP endpoint of the counters of a process that serves no HTTP and shares no metrics folder."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 
 
 class _SilentHandler(WSGIRequestHandler):
-    """Requests are logged nowhere: scrapes come every few seconds."""
+    """Handler without a log of requests: scrapes come every few seconds."""
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
         """Drop the line."""
 
 
 def export_counters() -> None:
-    """Answer scrapes with METRICS_TOKEN on METRICS_PORT from a thread of this process; without a port open nothing."""
+    """Serve scrapes with METRICS_TOKEN on METRICS_PORT from a thread; without a port open nothing."""
     port = platform_settings.METRICS_PORT
     if not port:
         return
@@ -37,9 +37,9 @@ def export_counters() -> None:
 
 
 def answer_scrape(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with the counters to a request that bears METRICS_TOKEN, else with 401; without a token to none."""
+    """Return the counters to a request with METRICS_TOKEN, else 401; without a configured token always 401."""
     offered, token = environ.get("HTTP_AUTHORIZATION", ""), platform_settings.METRICS_TOKEN
-    # WSGI hands headers over as Latin-1.
+    # WSGI passes headers as Latin-1.
     if not token or not secrets.compare_digest(offered.encode("latin-1"), f"Bearer {token}".encode()):
         start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Type", "text/plain")])
         return [b"Unauthorized\n"]

@@ -1,4 +1,4 @@
-"""What one scrape of the metrics reads: few statements, none of which counts or groups the table of jobs."""
+"""Reads of one scrape of the metrics: few statements, none of which counts or groups the table of jobs."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
 
-# Scheduled jobs and back-offs are looked at soonest first, and no further than this; suspended jobs in any order.
+# Scheduled jobs and jobs in backoff are read soonest first up to this limit; suspended jobs in any order.
 DUE_LIMIT = 2_000
-# A scrape that takes longer is given up: monitoring must not hold what it watches.
+# A longer scrape is aborted: monitoring must not delay the monitored system.
 SCRAPE_TIMEOUT_MS = 5_000
 DEAD_LETTER_LIMIT = 1_000
 DEAD_LETTER_AGE = timedelta(hours=24)
@@ -41,9 +41,9 @@ _LAGS = _SQL["read_lags"]
 
 @dataclass(frozen=True, slots=True)
 class QueueMeasure:
-    """One queue. ``ready`` is what may start now.
+    """Measures of one queue; ``ready`` jobs may start now.
 
-    What is scheduled or backs off is counted up to DUE_LIMIT in all queues together, what is suspended likewise.
+    Scheduled jobs and jobs in backoff are counted up to DUE_LIMIT in all queues together, and so are suspended ones.
     """
 
     name: str
@@ -65,13 +65,13 @@ class QueueMeasure:
 
     @property
     def ready_seconds(self) -> float:
-        """Predicted slot time of what is ready."""
+        """Return the predicted slot time of ready jobs."""
         return self.predicted_seconds * self.ready / self.waiting if self.waiting else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class TenantMeasure:
-    """One of the busiest tenants; shares are parts of one, the lag is in slot-seconds."""
+    """Measures of one of the busiest tenants; shares are parts of one, the lag is in slot-seconds."""
 
     slug: str
     share: float
@@ -81,7 +81,7 @@ class TenantMeasure:
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """Everything that is read at a scrape."""
+    """All values of a scrape."""
 
     queues: list[QueueMeasure]
     liveness: Liveness
@@ -95,7 +95,7 @@ class Measures:
 
 
 def read_measures(*, tenant_limit: int) -> Measures:
-    """About fifteen statements, four fewer when ``tenant_limit`` is 0."""
+    """Return all values of a scrape, in about fifteen statements, four fewer if ``tenant_limit`` is 0."""
     require_scope()
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"statement_timeout": str(SCRAPE_TIMEOUT_MS)}))
@@ -117,14 +117,14 @@ def read_measures(*, tenant_limit: int) -> Measures:
 
 
 def count_recent_dead_letters(*, since: datetime) -> CappedCount:
-    """Dead letters since then that nobody has requeued, looking at no more than DEAD_LETTER_LIMIT."""
+    """Return the number of dead letters since a moment that were not requeued, up to DEAD_LETTER_LIMIT."""
     letters = DeadLetter.objects.filter(id__gte=uuid7_floor(since), requeued_at__isnull=True)
     counted = letters.order_by().values("id")[: DEAD_LETTER_LIMIT + 1].count()
     return CappedCount(min(counted, DEAD_LETTER_LIMIT), counted > DEAD_LETTER_LIMIT)
 
 
 def read_queue_measures() -> list[QueueMeasure]:
-    """How each queue stands: four statements, none of which counts the table of jobs."""
+    """Return the measures of each queue, in four statements, none of which counts the table of jobs."""
     oldest = {row.queue_id: row.since for row in fetch_rows(_OLDEST)}
     due = {row.queue_id: row for row in fetch_rows(_DUE, {"limit": DUE_LIMIT})}
     suspended = {row.queue_id: row.jobs for row in fetch_rows(_SUSPENDED, {"limit": DUE_LIMIT})}

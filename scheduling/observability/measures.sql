@@ -10,7 +10,7 @@ SELECT head.queue_id, min(j.run_at) AS since FROM (
 ) head JOIN scheduling_job j ON j.id = head.job_id GROUP BY 1;
 
 -- name: read_queues
--- Read what waits and is in flight by queue.
+-- Read waiting jobs and jobs in flight by queue.
 SELECT q.id AS queue_id, q.name, p.name AS pool, now() AS now, coalesce(e.waiting, 0)::bigint AS waiting,
     coalesce(e.predicted_us, 0)::float8 AS predicted_us, coalesce(l.dispatched, 0) AS dispatched,
     coalesce(l.executing, 0) AS executing, coalesce(l.messages, 0) AS messages, s.unread_since IS NOT NULL AS is_unread
@@ -28,8 +28,8 @@ LEFT JOIN (
 ORDER BY 2;
 
 -- name: count_due
--- Count jobs that are scheduled or back off, by queue. LATERAL with LIMIT reads each state by its key, whatever the
--- planner assumes of the table of jobs.
+-- Count scheduled jobs and jobs in backoff, by queue. LATERAL with LIMIT reads each state by its key, regardless of the
+-- planner's estimate of the table of jobs.
 SELECT e.queue_id, count(*) FILTER (WHERE j.state = 'scheduled') AS scheduled,
     count(*) FILTER (WHERE j.state = 'retryable') AS backing_off
 FROM (SELECT job_id, entity_id FROM scheduling_job_due ORDER BY due_at LIMIT %(limit)s) d
@@ -52,16 +52,16 @@ SELECT p.name AS pool, count(*) AS workers,
 FROM scheduling_worker w JOIN scheduling_workerpool p ON p.id = w.pool_id WHERE w.status <> 'stopped' GROUP BY 1, 3;
 
 -- name: read_ticks
--- Read how long ago each pool was ticked.
+-- Read the age of each pool's last tick.
 SELECT p.name AS pool, extract(epoch FROM now() - c.ticked_at)::float8 AS age
 FROM scheduling_pool_clock c JOIN scheduling_workerpool p ON p.id = c.pool_id WHERE c.ticked_at IS NOT NULL;
 
 -- name: read_rollup_lag
--- Read how long ago tallies were folded.
+-- Read the age of the last fold of tallies.
 SELECT extract(epoch FROM now() - min(folded_at))::float8 AS lag FROM scheduling_rollup_clock;
 
 -- name: read_lags
--- Read how far the virtual times of tenants are behind those of their queues, at their weights: service that is owed.
+-- Read by how much the virtual times of tenants lag behind those of their queues, at their weights: service owed.
 SELECT t.id AS tenant_id, t.slug, coalesce(max((c.virtual_time - e.vruntime)::float8 * e.weight_milli / 1e12)
     FILTER (WHERE e.is_runnable OR e.in_flight + e.keys_in_flight > 0), 0) AS lag_seconds
 FROM tenants_tenant t LEFT JOIN scheduling_schedulingentity e ON e.tenant_id = t.id AND e.parent_id IS NULL

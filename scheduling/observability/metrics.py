@@ -1,8 +1,8 @@
-"""Counters for Prometheus, from the signals.
+"""Prometheus counters, fed by the signals.
 
-Every process counts for itself. Where PROMETHEUS_MULTIPROC_DIR names a folder that the
-processes of a machine share (`run_platform` sees to it), any of them answers for all.
-Labels are names that operators choose (kinds, queues, tiers, pools), never a tenant's.
+Every process counts for itself. If PROMETHEUS_MULTIPROC_DIR names a folder that the processes of a machine share
+(`run_platform` sets it), any of them exports the sum. Labels are names that operators choose (kinds, queues, tiers,
+pools), never tenants.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ CACHE_READS = Counter(
 
 
 def connect() -> None:
-    """Count whenever a signal is sent."""
+    """Connect the counters to the signals."""
     receivers = (
         (signals.jobs_submitted, _on_submitted),
         (signals.jobs_dispatched, _on_dispatched),
@@ -111,7 +111,7 @@ def connect() -> None:
 
 
 def scrape_registry() -> CollectorRegistry:
-    """What one scrape answers: this process's counters, or those of all processes that share a folder."""
+    """Return the registry of a scrape: this process's counters, or those of all processes that share a folder."""
     if not os.environ.get(MULTIPROCESS_VARIABLE):
         return REGISTRY
     registry = CollectorRegistry()

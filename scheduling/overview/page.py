@@ -1,4 +1,6 @@
-"""The console's first page: its numbers drawn once with the frame, the rest after it, and all of it again in parts."""
+"""First page of the console: its numbers are rendered with the page, the rest afterwards, and all are refreshed in
+parts.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ _kept_body, _kept_shares = KeptPart("overview"), KeptPart("shares")
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the URL asks for: the queue that the charts are of, by its name, and whether their numbers are a table."""
+    """Selection in the URL: the queue of the charts, and whether their numbers are a table."""
 
     queue: str
     is_table: bool
@@ -46,22 +48,22 @@ class Choice:
         return cls(request.GET.get("queue", "")[:60], request.GET.get("view") == "table")
 
     def link(self, **changed: str) -> str:
-        """The page's address with something else chosen."""
+        """Return the page's address with changed values."""
         values = {"queue": self.queue, "view": "table" if self.is_table else "", **changed}
         return "?" + urlencode({name: value for name, value in values.items() if value})
 
 
-# That the banner names, of the keys that end soon.
+# Expiring keys named in the banner.
 SHOWN_KEYS = 5
 EVERYTHING = Choice("", is_table=False)
 
 
 def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """unfold's dashboard callback: the page's body and its tag, or neither for somebody without a tenant."""
+    """Add the page's body and its ETag to unfold's dashboard context, if the caller may see jobs."""
     access = access_of(request)
     context["title"] = _("Overview")
     context["scope_name"] = access.tenant.name if access.tenant else _("All tenants")
-    # Platform staff who see all tenants find these keys on the page of API keys.
+    # Platform staff in the scope of all tenants find these keys on the page of API keys.
     if access.tenant and access.may(Permission.API_KEYS_MANAGE):
         context["ending_keys"] = ending_keys(timezone.now())[:SHOWN_KEYS]
     if access.may(Permission.JOBS_VIEW):
@@ -78,14 +80,14 @@ def add_overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
 
 @require_safe
 def overview_fragment(request: HttpRequest) -> HttpResponseBase:
-    """The numbers alone; 304 when they are what the browser has already."""
+    """Return the numbers alone; 304 if the browser has them."""
     part = _part_of(request)
     return answer_part(request, part.body, etag=part.etag)
 
 
 @require_safe
 def shares_fragment(request: HttpRequest) -> HttpResponseBase:
-    """Answer the tenants' shares of the slots and the last changes; 304 if the browser has them already."""
+    """Return the tenants' shares of the slots and the last changes; 304 if the browser has them."""
     part = _kept_shares.get(_render_shares)
     return answer_part(request, part.body, etag=part.etag)
 
@@ -95,7 +97,7 @@ def _render_shares() -> SafeString:
 
 
 def _part_of(request: HttpRequest) -> Fragment:
-    """Return the numbers: those of all queues are kept for all viewers, those of one queue or as a table are not."""
+    """Return the numbers, from a shared cache if they are those of all queues."""
     choice, may_abort_bulk = Choice.of(request), access_of(request).may(Permission.JOBS_BULK)
     draw = partial(_render_body, choice, may_abort_bulk=may_abort_bulk)
     if choice != EVERYTHING:
@@ -125,7 +127,7 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
         "active_queues": [line for line in overview.queues if not line.is_quiet or line.queue.is_paused],
         "quiet_queues": [line for line in overview.queues if line.is_quiet and not line.queue.is_paused],
         "open_circuits": circuit_words(overview.open_circuits),
-        # What is no tenant's is not a tenant's affair.
+        # For platform staff only.
         "upkeep_warnings": find_upkeep_warnings() if overview.is_all_tenants else [],
         "foreign_process": find_foreign_process() if overview.is_all_tenants else "",
         "stalled_pools": stall_watch.read(),
@@ -135,7 +137,7 @@ def _render_body(choice: Choice, *, may_abort_bulk: bool) -> SafeString:
 
 
 def _queue_chips(overview: Overview, choice: Choice, chosen: QueueLine | None) -> list[dict[str, Any]]:
-    """The queues that have something to show, and the one that is looked at."""
+    """Return the queues with data, and the chosen one."""
     shown = [line for line in overview.queues if not line.is_quiet or line is chosen]
     return [
         {"label": _("All queues"), "link": choice.link(queue=""), "is_chosen": chosen is None},

@@ -1,4 +1,4 @@
-"""The reads of the console's first page: rollups, gauges and the few rows of queues and workers. None asks the jobs."""
+"""Reads of the console's first page: rollups, gauges and the few rows of queues and workers, never jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tenants.database.clock import read_clock
 from tenants.database.platform_settings import platform_settings
 from tenants.models import AuditLogEntry
 
-# The dispatcher ticks at least four times a second; silence for this long is no accident.
+# The dispatcher ticks at least four times a second; a silence this long is a fault.
 DISPATCHER_SILENCE_SECONDS = 5.0
 AUDIT_LIMIT = 8
 CELL_LIMIT = 96
@@ -42,7 +42,7 @@ CELL_LIMIT = 96
 
 @dataclass(frozen=True, slots=True)
 class PoolLine:
-    """One pool: slots of live workers, messages in flight, and how long ago its dispatcher ticked."""
+    """Pool with the slots of its live workers, its messages in flight and the age of its last tick."""
 
     name: str
     workers: list[Worker]
@@ -50,24 +50,24 @@ class PoolLine:
     in_flight: int
     ticked_seconds: float | None
     is_broker_away: bool
-    # Why the broker took no message of the pool lately; empty if it took them all.
+    # Last fault of publishing to the broker, or empty.
     publish_fault: str
 
     @property
     def slot_cells(self) -> list[bool]:
-        """One cell a slot, the used ones first; no more than a page can show."""
+        """Return one cell for each slot, used ones first, at most CELL_LIMIT."""
         return [index < self.in_flight for index in range(min(self.slots, CELL_LIMIT))]
 
     @property
     def is_dispatcher_silent(self) -> bool:
-        """One that says that it cannot publish is not silent."""
+        """Return whether its dispatcher is late and has not reported an unavailable broker."""
         is_late = self.ticked_seconds is None or self.ticked_seconds > DISPATCHER_SILENCE_SECONDS
         return is_late and not self.is_broker_away
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """How things stand. ``pools`` is empty for a tenant, who sees its own numbers only."""
+    """Values of the first page. ``pools`` is empty for a tenant, which sees only its own numbers."""
 
     now: datetime
     is_all_tenants: bool
@@ -80,7 +80,7 @@ class Overview:
     gauges: Gauges
     pool_minutes: PoolMinutes | None
     stops: list[Stop]
-    # Breakers that hold jobs back, by kind and dependency: the tenant's own, or everybody's.
+    # Open breakers by kind and dependency: the tenant's own, or all.
     open_circuits: Mapping[tuple[str, str], int]
     bulk_operations: list[BulkOperation]
 
@@ -102,7 +102,7 @@ class Overview:
 
     @property
     def in_flight(self) -> int:
-        """Messages: each has a slot, however many jobs travel in it."""
+        """Return the messages in flight; each uses a slot, regardless of its number of jobs."""
         return round(sum(line.slots for line in self.queues))
 
     @property
@@ -111,17 +111,17 @@ class Overview:
 
     @property
     def publish_faults(self) -> list[PoolLine]:
-        """The pools of which the broker took no message lately."""
+        """Return the pools with a recent publishing fault."""
         return [pool for pool in self.pools if pool.publish_fault]
 
     @property
     def unread_queues(self) -> list[Queue]:
-        """Those whose alarm is on: work or rules, and no live worker that reads them."""
+        """Return the queues that have work or rules, but no live worker that consumes them."""
         return [line.queue for line in self.queues if unread_since(line.queue) is not None]
 
     @property
     def unknown_kinds(self) -> list[UnknownKind]:
-        """Those whose jobs have waited for five minutes for a worker that has the kind."""
+        """Return the kinds whose jobs have waited for five minutes for a worker with the kind."""
         return unknown_kinds_of({line.queue.pool for line in self.queues}, self.now)
 
     @property
@@ -136,39 +136,39 @@ class Overview:
 
     @property
     def dead_letters(self) -> int:
-        """New within the hour."""
+        """Return the new dead letters of the last hour."""
         return sum(bucket.dead_letters for bucket in self.work.buckets)
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody has brought the numbers up to date for a minute."""
+        """Return whether the numbers are more than a minute old."""
         sampled_at = self.gauges.sampled_at
         is_old = self.is_all_tenants and (sampled_at is None or self.now - sampled_at > STALE_AFTER)
         return is_old or self.work.is_stale
 
     @property
     def as_of(self) -> datetime | None:
-        """Since when they are not; None if nobody has ever counted."""
+        """Return the time of the oldest numbers, or None before the first."""
         sampled_at = self.gauges.sampled_at if self.is_all_tenants else self.work.as_of
         return None if sampled_at is None or self.work.as_of is None else min(sampled_at, self.work.as_of)
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """Who had what of the slots, and who changed something last."""
+    """Tenants' shares of the slots, and the last audited changes."""
 
     is_all_tenants: bool
     fair_share: FairShare
-    # By tenant: microseconds behind its ideal share, and how long the oldest of its jobs waits.
+    # By tenant: microseconds behind its ideal share, and the wait of its oldest job.
     lags_us: Mapping[UUID, int]
     oldest_seconds: Mapping[UUID, float]
     audit: list[AuditLogEntry]
 
 
 def read_overview() -> Overview:
-    """Everything that the first page shows of the scope of the moment: at most eight statements.
+    """Return all values of the first page in the current scope, in at most eight statements.
 
-    None of them depends on the number of jobs, and but for a tenant's own lines none on the number of tenants.
+    None of them depends on the number of jobs, nor, except for a tenant's own lines, on the number of tenants.
     """
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues(circuits=open_circuits())
@@ -193,11 +193,11 @@ def read_overview() -> Overview:
 
 
 def read_shares() -> Shares:
-    """Share against entitlement of the last minutes, with the last changes: ten statements, none on the jobs."""
+    """Return shares, entitlements and the last changes, in ten statements without reading jobs."""
     is_all_tenants = require_scope().is_all_tenants
     queues, now = _read_queues()
     slots_by_pool = dict.fromkeys((queue.pool_id for queue in queues), 0)
-    # What a tenant is entitled to depends on all others, and is not told it.
+    # A tenant's entitlement depends on all other tenants, so it is not shown to the tenant.
     for worker in _live_workers(now) if is_all_tenants else ():
         slots_by_pool[worker.pool_id] = slots_by_pool.get(worker.pool_id, 0) + worker.slots
     sampled = read_sampled_tenants(now)
@@ -218,20 +218,20 @@ def read_shares() -> Shares:
 
 
 def _read_queues(**columns: Any) -> tuple[list[Queue], datetime]:
-    """Each with its pool and that pool's clock, and the moment by the database's clock."""
+    """Return the queues with their pools and pool clocks, and the time by the database's clock."""
     rows = Queue.objects.select_related("pool__clock", "standing").annotate(now=Now(), **columns)
     queues = list(rows.order_by("pool__name", "name"))
     return list[Queue](queues), queues[0].now if queues else read_clock()
 
 
 def _own_waiting() -> Mapping[int, int]:
-    """What a tenant has waiting by queue, as its own lines count it."""
+    """Return a tenant's waiting jobs by queue, as its own lines count them."""
     lines = SchedulingEntity.objects.order_by().values_list("queue_id")
     return dict(lines.annotate(waiting=Sum("waiting")))
 
 
 def _live_workers(now: datetime) -> list[Worker]:
-    """Workers whose slots count: online and heard of within a lease."""
+    """Return the workers whose slots count: online, with a heartbeat within the lease."""
     heard_since = now - timedelta(seconds=platform_settings.LEASE_SECONDS)
     return list(Worker.objects.filter(status=Worker.Status.ONLINE, heartbeat_at__gt=heard_since))
 
@@ -239,7 +239,7 @@ def _live_workers(now: datetime) -> list[Worker]:
 def _pool_lines(
     now: datetime, queues: Sequence[Queue], workers: Sequence[Worker], lines: Sequence[QueueLine]
 ) -> list[PoolLine]:
-    """The pools that have queues."""
+    """Return the pools that have queues."""
     pools = {queue.pool_id: queue.pool for queue in queues}
     found = []
     for pool_id, pool in pools.items():

@@ -1,4 +1,4 @@
-"""The numbers at the top of the first page, each with its last hour and where it leads."""
+"""Tiles of the first page: numbers with their last hour and a link."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scheduling.statistics.minute_charts import Spark, spark
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One number; ``meter`` is a part of one."""
+    """Tile with one number; ``meter`` is a part of one."""
 
     label: str
     value: str
@@ -29,14 +29,14 @@ class Tile:
 
 
 def build_tiles(overview: Overview) -> list[Tile]:
-    """In the order in which they are read."""
+    """Return the tiles in reading order."""
     throughput, failures, letters = _of_what_ended(overview)
     oldest, waiting, retries = _of_what_waits(overview)
     return [throughput, oldest, waiting, *_of_slots(overview), failures, letters, retries]
 
 
 def window_words(overview: Overview) -> str:
-    """How long the window of the rates is."""
+    """Return the length of the rates' window in words."""
     minutes = overview.work.minutes
     return _("%d min") % round(minutes) if minutes >= 1 else _("less than a minute")
 
@@ -126,7 +126,7 @@ def _of_slots(overview: Overview) -> Iterator[Tile]:
 
 
 def _oldest(row: Gauge | None) -> float | None:
-    """Nothing that waits has waited for no time."""
+    """Zero if nothing waits; None without a sample."""
     return None if row is None else row.oldest_seconds or 0.0
 
 

@@ -1,1 +1,1 @@
-"""CFS plans: how tiers map to queues and how queues share."""
+"""CFS plans: the mapping of tiers to queues, and the queues' weights."""

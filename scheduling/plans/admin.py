@@ -35,7 +35,7 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 
 
 class CFSPlanForm(VersionForm):
-    """The plan's own fields, and what goes with a version."""
+    """Form of a plan's own fields and those of a version."""
 
     class Meta:
         model = CFSPlan
@@ -43,7 +43,7 @@ class CFSPlanForm(VersionForm):
 
 
 class CFSPlanTierInline(OfItsPage, TabularInline):
-    """The queue that “by tier” means for each tier, and that queue's weight."""
+    """Tier rows of a plan: the queue of each tier, with the queue's weight."""
 
     model = CFSPlanTier
     fields = ("tier", "queue", "weight", "share")
@@ -62,13 +62,13 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
         if db_field.name in texts:
             kwargs.setdefault("help_text", texts[db_field.name])
         field = without_related_links(super().formfield_for_dbfield(db_field, request, **kwargs))
-        # The column's heading stands above, where only the eye finds it.
+        # The column's heading is only visual.
         getattr(field.widget, "widget", field.widget).attrs["aria-label"] = db_field.verbose_name.capitalize()
         return field
 
     @admin.display(description=gettext_lazy("Share while all tiers are busy"))
     def share(self, row: CFSPlanTier) -> str:
-        """Of the slots that these queues get together; as saved, not as typed."""
+        """Return the share of the slots that these queues get together, from saved weights."""
         if row._state.adding:
             return "–"
         weights = {tier.queue_id: tier.weight for tier in row.plan.tiers.all()}
@@ -80,7 +80,7 @@ class CFSPlanTierInline(OfItsPage, TabularInline):
 
 @admin.register(CFSPlan, site=console_site)
 class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin):
-    """Saved, a plan is in effect with the dispatcher's next tick, on what waits already; nothing is restarted."""
+    """CFS plans. A saved plan takes effect with the dispatcher's next tick, also for waiting jobs; nothing restarts."""
 
     empty_title = gettext_lazy("No CFS plan")
     empty_text = gettext_lazy("A CFS plan says how tiers share the slots. Add one above, then activate it.")
@@ -117,7 +117,7 @@ class CFSPlanAdmin(WhatIfMixin, VersionsMixin, HelpfulMixin, PlatformStaffAdmin)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: CFSPlan, form: Any, change: bool) -> None:
-        """Nothing yet: `save_related` knows the tier table too."""
+        """Do nothing: `save_related` has the tier table too."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
@@ -153,7 +153,7 @@ console_site.unregister(Plan)
 
 @admin.register(Plan, site=console_site)
 class PlanWithWhatIfAdmin(WhatIfMixin, PlanAdmin):
-    """The page of `tenants`, and the panel."""
+    """Page of tenants' plans from `tenants`, with the what-if panel."""
 
     change_form_template = "scheduling/dashboards/plan_form.html"
     ask = staticmethod(ask_about_plan)

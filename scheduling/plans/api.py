@@ -1,4 +1,4 @@
-"""`cfs-plans/`: how tiers map to queues and how queues share."""
+"""API of `cfs-plans/`: the mapping of tiers to queues, and the queues' weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_TIERS = 100
 
 
 class CFSPlanTierSerializer(StrictSerializer):
-    """The queue that a tier's jobs go to where they are routed by tier, and its weight."""
+    """Queue of a tier's jobs that are routed by tier, with its weight."""
 
     tier = NameField(source="tier_id", max_length=50)
     queue = NameField(source="queue.name", max_length=60)
@@ -38,7 +38,7 @@ class CFSPlanTierSerializer(StrictSerializer):
 
 
 class CFSPlanSerializer(serializers.Serializer[CFSPlan]):
-    """A CFS plan with its tier rows."""
+    """CFS plan with its tier rows."""
 
     name = serializers.CharField()
     is_active = serializers.BooleanField()
@@ -87,12 +87,12 @@ class CFSPlanViewSet(PlanEditorViewSet):
 
     @extend_schema(operation_id="cfs_plans_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show a CFS plan and which versions of it wait for their time."""
+        """Return a CFS plan with its scheduled versions."""
         return self.answer(get_cfs_plan(name))
 
     @extend_schema(operation_id="cfs_plans_update", request=CFSPlanChangeSerializer)
     def partial_update(self, request: Request, name: str) -> Response:
-        """Change a CFS plan, now or from a time on; the active one's change holds with the next tick."""
+        """Change a CFS plan now or at a later time; a change of the active plan applies from the next tick."""
         fields, options = self.read(CFSPlanChangeSerializer).split()
         tiers = fields.pop("tiers", None)
         plan = self.begin_plan_edit(name, options)
@@ -102,7 +102,7 @@ class CFSPlanViewSet(PlanEditorViewSet):
     @extend_schema(operation_id="cfs_plans_activate", request=ReasonSerializer)
     @action(detail=True, methods=["post"])
     def activate(self, request: Request, name: str) -> Response:
-        """Make this the active plan from the next tick on."""
+        """Activate the plan from the next tick on. Refused if a tier has no queue in it."""
         plan = get_cfs_plan(name)
         activate_cfs_plan(plan=plan, reason=self.read(ReasonSerializer).validated_data["reason"])
         return self.answer(plan)
@@ -112,5 +112,5 @@ def _tier_rows(given: list[dict[str, Any]] | None) -> list[TierRow] | None:
     if given is None:
         return None
     ids = queue_ids()
-    # No queue has the id 0; the service refuses what it does not find.
+    # No queue has the id 0; the service rejects unknown ids.
     return [TierRow(row["tier_id"], ids.get(row["queue"]["name"], 0), row["weight"]) for row in given]

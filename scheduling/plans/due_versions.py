@@ -1,4 +1,4 @@
-"""Versions take effect at their time: a dispatcher's duty."""
+"""Duty of the dispatchers that applies scheduled versions of plans."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.versions.registry import versioned
 
 
 def apply_due_versions() -> int:
-    """Apply the versions whose time has come and return how many; one dispatcher at a time does it."""
+    """Apply the versions whose time has come and return their number; one dispatcher at a time does it."""
     with all_tenants():
         if not lead(LockClass.VERSIONS):
             return 0

@@ -1,4 +1,4 @@
-"""The rows of the fair order: the plan people edit, and the virtual times the tick keeps."""
+"""Rows of the fair order: the plan that people edit, and the virtual times that ticks maintain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class CFSPlan(NamedModel, VersionedModel):
-    """How tiers map to queues and how the queues share; exactly one plan is active."""
+    """Mapping of tiers to queues and weights of the queues; exactly one plan is active."""
 
     class Strategy(models.TextChoices):
         NOP = "nop", _("Off: every queue in order of arrival")
@@ -47,7 +47,7 @@ class CFSPlan(NamedModel, VersionedModel):
 
 
 class CFSPlanTier(models.Model):
-    """The queue that ``by_tier`` means for a tier, and that queue's weight under this plan."""
+    """Queue that ``by_tier`` selects for a tier, with the queue's weight in this plan."""
 
     plan = models.ForeignKey(CFSPlan, models.CASCADE, verbose_name=_("plan"), related_name="tiers")
     tier = models.ForeignKey("tenants.Tier", models.PROTECT, verbose_name=_("tier"))
@@ -70,7 +70,7 @@ class CFSPlanTier(models.Model):
 
 
 class CFSPlanVersion(VersionFacts):
-    """A CFS plan with its tier rows, as it was or will be."""
+    """Past, present or scheduled content of a CFS plan with its tier rows."""
 
     plan = models.ForeignKey(CFSPlan, models.PROTECT, related_name="versions", db_index=False)
 
@@ -84,16 +84,16 @@ class CFSPlanVersion(VersionFacts):
 
 
 class SchedulingEntity(models.Model):
-    """A tenant in one queue, or one fair key of it there: its virtual time and what of it waits and runs.
+    """Tenant in one queue, or one of its fair keys there: its virtual time and its waiting and running jobs.
 
     Each job counts in one row, its line: that of its key, or for a job without a key that of the tenant (no
     ``parent``), which stands for two nodes of the tree. Among the tenants of the queue it has ``vruntime`` and, of all
     its jobs, ``head_rank``; among its own keys its jobs without one have ``own_vruntime`` and ``own_rank``, and
     ``virtual_time`` is the clock of them all. ``keys_in_flight`` and ``keys_waiting`` sum the rows of its keys.
 
-    Virtual times count nanoseconds of slot time per unit of weight. ``is_runnable`` is the one flag a pick reads: it
-    has ready jobs and, for a tenant, neither pause nor cap stands against it. Only the tick of the queue's pool
-    writes here; everybody else appends to ``Wake``.
+    Virtual times count nanoseconds of slot time per unit of weight. ``is_runnable`` is the only flag that a pick reads:
+    the line has ready jobs and, for a tenant, neither a pause nor a cap blocks it. Only the tick of the queue's pool
+    writes here; all other writers append to ``Wake``.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -104,7 +104,7 @@ class SchedulingEntity(models.Model):
         models.DO_NOTHING,
         verbose_name=_("parent"),
         null=True,
-        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_constraint=False,  # the migration has the composite key (tenant, parent)
         db_index=False,
         related_name="keys",
         help_text=_("The tenant's own row in the queue, for a row of one of its keys."),
@@ -134,7 +134,7 @@ class SchedulingEntity(models.Model):
             models.UniqueConstraint(fields=["tenant", "queue", "fair_key"], name="entity_line"),
             models.UniqueConstraint(fields=["tenant", "id"], name="entity_tenant_id"),
         ]
-        # Whom a pick may take, in the very order in which it takes them, ties included.
+        # Lines that a pick may take, in the order in which it takes them, ties included.
         indexes = [
             models.Index(
                 "queue",
@@ -163,7 +163,7 @@ class SchedulingEntity(models.Model):
                 condition=Q(is_runnable=True, parent__isnull=False),
                 name="entity_key_fifo",
             ),
-            # A tenant's own rows, however many keys it has.
+            # A tenant's own rows, regardless of the number of its keys.
             models.Index(fields=["tenant", "queue"], condition=Q(parent=None), name="entity_of_tenant"),
         ]
 
@@ -172,17 +172,17 @@ class SchedulingEntity(models.Model):
 
     @property
     def total_in_flight(self) -> int:
-        """In flight with its keys'."""
+        """Return the number in flight, including its keys."""
         return self.in_flight + self.keys_in_flight
 
     @property
     def total_waiting(self) -> int:
-        """Waiting with its keys'."""
+        """Return the number waiting, including its keys."""
         return self.waiting + self.keys_waiting
 
 
 class TenantCapacity(models.Model):
-    """A tenant's messages in flight over all pools; taken by conditional update."""
+    """Messages of a tenant in flight over all pools; claimed by conditional update."""
 
     tenant = models.OneToOneField("tenants.Tenant", models.PROTECT, verbose_name=_("tenant"), primary_key=True)
     in_flight = models.IntegerField(_("in flight"), default=0)
@@ -199,9 +199,9 @@ class TenantCapacity(models.Model):
 
 
 class CostRow(models.Model):
-    """What the predictor remembers: fading sums over samples, x the payload's size, y the slot time.
+    """State of the cost predictor: decaying sums over samples of x, the payload's size, and y, the slot time.
 
-    The meaning of the sums is in ``scheduling.fairness.prediction``; only the tick writes them.
+    The sums are defined in ``scheduling.fairness.prediction``; only ticks write them.
     """
 
     mean_us = models.BigIntegerField(_("mean us"))
@@ -224,24 +224,24 @@ class CostRow(models.Model):
 
     @property
     def sums(self) -> CostSums:
-        """The sums as the pure predictor takes them."""
+        """Return the sums for the pure predictor."""
         return CostSums(
             self.n, self.sum_x, self.sum_y, self.sum_xx, self.sum_xy, self.sum_yy, self.least_us, self.most_us
         )
 
     @property
     def mean_error(self) -> float | None:
-        """The mean absolute error of the last predictions, as a part of what was measured; None: none yet."""
+        """Return the mean absolute error of the last predictions as a part of the measured time, or None."""
         return self.error_us / self.total_us if self.total_us else None
 
     @property
     def bias(self) -> float | None:
-        """Likewise with its sign: above 0 too much is predicted."""
+        """Return the mean signed error as a part of the measured time, or None; above 0, predictions are too high."""
         return self.bias_us / self.total_us if self.total_us else None
 
 
 class KindCost(CostRow):
-    """What jobs of a kind have cost, over all tenants."""
+    """Costs of jobs of a kind, over all tenants."""
 
     kind = models.CharField(_("kind"), max_length=64, primary_key=True)
 
@@ -256,7 +256,7 @@ class KindCost(CostRow):
 
 
 class TenantKindCost(CostRow):
-    """What one tenant's jobs of a kind have cost."""
+    """Costs of one tenant's jobs of a kind."""
 
     pk = models.CompositePrimaryKey("tenant_id", "kind")
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, db_index=False)

@@ -1,4 +1,4 @@
-"""Changing how the pool is shared: versions and activation of CFS plans, effective with the next tick."""
+"""Services that change CFS plans: versions and activation, effective with the next tick."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_WEIGHT = 1_000
 
 @dataclass(frozen=True, slots=True)
 class TierRow:
-    """The queue and its weight that a plan gives a tier."""
+    """Queue and weight that a plan gives a tier."""
 
     tier_id: str
     queue_id: int
@@ -44,11 +44,11 @@ def update_cfs_plan(
     expected_version: int | None = None,
     effective_from: datetime | None = None,
 ) -> CFSPlanVersion | None:
-    """Change a plan's fields, and if ``tiers`` is given replace its tier rows by them: its next version.
+    """Change a plan's fields, and its tier rows if ``tiers`` is given; return the new version, or None if nothing
+    changes.
 
-    The dispatcher reads weights and strategy anew in every tick, so an active plan's change is in effect within one.
-    None where nothing changes. Raises CFSPlanInvalidError, and PlanChangedError where the plan is not at
-    ``expected_version`` any more.
+    The dispatcher reads weights and strategy in every tick, so a change of the active plan takes effect within one.
+    Raise CFSPlanInvalidError, and PlanChangedError if the plan is not at ``expected_version`` any more.
     """
     _refuse_strays(fields)
     rows = None if tiers is None else _describe_tiers(tiers)
@@ -63,7 +63,7 @@ def update_cfs_plan(
 
 
 def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reason: str = "") -> CFSPlan:
-    """A new plan, not active yet. Raises CFSPlanInvalidError."""
+    """Create a plan that is not active yet. Raise CFSPlanInvalidError if it is invalid."""
     _refuse_strays(fields)
     with all_tenants():
         plan = CFSPlan()
@@ -74,9 +74,9 @@ def create_cfs_plan(*, fields: Mapping[str, Any], tiers: Sequence[TierRow], reas
 
 
 def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
-    """Make ``plan`` the active one. Raises CFSPlanInvalidError when a tier has no queue in it.
+    """Activate ``plan``. Raise CFSPlanInvalidError if a tier has no queue in it.
 
-    What waits moves to the queues that it names, by and by and without loss (`scheduling.bulk.reroute`).
+    Waiting jobs move gradually and without loss to the queues that it names (`scheduling.bulk.reroute`).
     """
     with all_tenants():
         plans = {row.pk: row for row in CFSPlan.objects.select_for_update(no_key=True).order_by("pk")}
@@ -101,12 +101,12 @@ def activate_cfs_plan(*, plan: CFSPlan, reason: str = "") -> CFSPlan:
 
 
 def describe_plan(plan: CFSPlan) -> dict[str, Any]:
-    """A plan as audit and interfaces show it."""
+    """Return a plan in the form of the audit log and the interfaces."""
     return {**CFS_PLANS.describe(plan), "version": plan.version}
 
 
 class _CFSPlans(Versioned[CFSPlan]):
-    """CFS plans with their tier rows, which name their queues by name."""
+    """Versioning of CFS plans with their tier rows, which reference queues by name."""
 
     noun = "cfs_plan"
     owner = "plan"
@@ -139,7 +139,7 @@ class _CFSPlans(Versioned[CFSPlan]):
         if plan.is_active and before != {row.tier_id: row.queue_id for row in rows}:
             request_reroute(cause=f"the CFS plan {plan} names other queues")
         plan.save()
-        # A tier keeps its row: a form that was drawn before still names it.
+        # A tier keeps its row: forms rendered before still name it.
         plan.tiers.exclude(tier__in=content["tiers"]).delete()
         CFSPlanTier.objects.bulk_create(
             rows, update_conflicts=True, unique_fields=["plan", "tier"], update_fields=["queue", "weight"]

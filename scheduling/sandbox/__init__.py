@@ -1,1 +1,1 @@
-"""Protections by the kernel for a process that reads untrusted bytes: Landlock for files, seccomp for the rest."""
+"""Kernel protections of a process that reads untrusted bytes: Landlock for files, seccomp for the rest."""

@@ -1,4 +1,4 @@
-"""Python processes that are started with nothing of the parent's: no environment, no site hooks, no working folder."""
+"""Python processes that inherit nothing of the parent: no environment, no site hooks, no working folder."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def start_isolated(
 ) -> subprocess.Popen[bytes]:
     """Start a module of this project with a pipe as its standard output and no standard error."""
     return subprocess.Popen(  # noqa: S603 - our own module, no shell
-        # No bytecode is written; no module is looked for in the working folder; no hook of an installed package runs.
+        # Write no bytecode, import nothing from the working folder, run no hooks of installed packages.
         [sys.executable, "-B", "-P", "-S", "-m", module, *arguments],
         stdin=stdin,
         stdout=subprocess.PIPE,
-        # Errors are reported on standard output; native libraries' chatter could only fill a pipe.
+        # Errors are reported on standard output; messages of native libraries could only fill a pipe.
         stderr=subprocess.DEVNULL,
         cwd="/",
-        # Where modules are, and one order of hashes in every run. No other variable of the parent.
+        # The module path, and a fixed hash seed. No other variable of the parent.
         env={"PYTHONPATH": os.pathsep.join([str(_IMPORT_ROOT), *filter(None, sys.path)]), "PYTHONHASHSEED": "0"},
     )
 
 
 def probe_sandbox() -> dict[str, Any]:
-    """Return the layers that this machine's kernel offers and the protections that a test process proved.
+    """Return the layers of this machine's kernel and the protections that a test process verified.
 
-    Without a kernel that has any, both are empty.
+    Both are empty if the kernel has none.
     """
     process = start_isolated("scheduling.sandbox.layers")
     try:

@@ -1,4 +1,4 @@
-"""Calls to the kernel that Python does not wrap."""
+"""Kernel calls that Python does not wrap."""
 
 from __future__ import annotations
 
@@ -31,6 +31,6 @@ def prctl(option: int, *values: int | ctypes.c_void_p) -> None:
 def set_dumpable(*, is_dumpable: bool) -> None:
     """Close or open /proc/PID/{environ,mem,…} of this process to other processes of its account.
 
-    Forked children inherit the state. A program that is executed starts open.
+    Forked children inherit the state. An executed program starts open.
     """
     prctl(PR_SET_DUMPABLE, int(is_dumpable))

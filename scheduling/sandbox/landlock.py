@@ -1,4 +1,4 @@
-"""Landlock: the process opens no file but those below given paths, and these for reading only."""
+"""Landlock: the process can open only files below given paths, and only for reading."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _GET_VERSION = 1
 _PATH_BENEATH = 1
 _READ_FILE, _READ_DIRECTORY = 1 << 2, 1 << 3
-# How many rights over files each version of the interface has; later versions add to these.
+# Number of file rights in each version of the interface; later versions add to these.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 _NEWEST_FILE_RIGHTS = 16
 _NETWORK_SINCE, _SCOPES_SINCE = 4, 6
@@ -37,14 +37,14 @@ def version() -> int:
 
 
 def restrict_files(readable: Iterable[str]) -> None:
-    """Refuse this process every file but those at or below ``readable``; raise OSError if the kernel cannot.
+    """Deny this process every file except those at or below ``readable``; raise OSError if the kernel cannot.
 
-    What is open already stays open. Names that do not exist are left out.
+    Open files stay open. Names that do not exist are skipped.
     """
     supported = version()
     rights = (1 << _FILE_RIGHTS.get(supported, _NEWEST_FILE_RIGHTS)) - 1
     ruleset = _Ruleset(rights, _TCP if supported >= _NETWORK_SINCE else 0, _SCOPES if supported >= _SCOPES_SINCE else 0)
-    # An older kernel takes the larger structure, as long as what it does not know is 0.
+    # An older kernel accepts the larger structure if its unknown part is 0.
     handle = checked(LIBC.syscall(_CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(ctypes.sizeof(ruleset)), 0))
     try:
         for path in readable:

@@ -1,4 +1,4 @@
-"""Close this process in, and prove that it holds. Run as a module, it prints what holds on this machine."""
+"""Sandbox of this process, with a self-test. Run as a module, it prints the protections of this machine."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from scheduling.sandbox.landlock import restrict_files
 from scheduling.sandbox.seccomp import restrict_calls
 
 _AF_INET, _SOCK_STREAM = 2, 1
-# Shared libraries, beside those of the interpreter.
+# Shared libraries, besides those of the interpreter.
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache")
 
 
-# Without these, a process that was taken over reads the files of tenants or sends what it reads away.
+# Without these, a compromised process can read tenants' files or send data away.
 REQUIRED = ("network", "files")
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The layers that the kernel took, and the protections that the self-test proved."""
+    """Layers that the kernel accepted, and protections that the self-test verified."""
 
     layers: tuple[str, ...]
     protections: tuple[str, ...]
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """What is not protected of that which must be."""
+        """Return the required protections that are missing."""
         return missing_of(self.protections)
 
 
 def missing_of(protections: Collection[str]) -> tuple[str, ...]:
-    """Return what must be protected and is not among ``protections``."""
+    """Return the required protections that are not in ``protections``."""
     return tuple(name for name in REQUIRED if name not in protections)
 
 
 def enter(packages: Sequence[str]) -> Holding:
-    """Take every layer that the kernel offers and test each protection; ``packages`` stay readable.
+    """Enter every layer that the kernel offers and test each protection; ``packages`` stay readable.
 
     It cannot be undone. Modules can still be imported from the standard library, site-packages and ``packages``.
     """
     layers: list[str] = []
     for name, take in _layers(packages).items():
-        # A layer that is missing is no error here: the self-test decides.
+        # A missing layer is no error here: the self-test decides.
         with suppress(OSError):
             take()
             layers.append(name)

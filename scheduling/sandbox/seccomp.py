@@ -1,7 +1,7 @@
-"""Seccomp: the process makes only the system calls that a parser needs; every other call fails with EPERM.
+"""Seccomp: the process can make only the system calls of a parser; all others fail with EPERM.
 
-There is no call for sockets, processes, signals to others, tracing, or changing files among them. A filter of few
-calls that are allowed holds against calls that later kernels add.
+Sockets, processes, signals to others, tracing and changes of files are not among them. An allow list also covers calls
+of later kernels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ getpid:39:172 gettid:186:178 getppid:110:173 getuid:102:174 geteuid:107:175 getg
 exit:60:93 exit_group:231:94 restart_syscall:219:128 poll:7:- ppoll:271:73 select:23:- pselect6:270:72
 rseq:334:293 set_robust_list:273:99 set_tid_address:218:96 arch_prctl:158:-
 """
-# Calls that are allowed for some arguments: the place of an argument, a mask over its lower half, and what remains.
+# Calls allowed for some arguments: the argument's position, a mask over its lower half, and the expected rest.
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MAP_SHARED = 0x01
 _READS_DESCRIPTOR_FLAGS = 1, 2, 3  # F_GETFD, F_SETFD, F_GETFL
@@ -47,7 +47,7 @@ class _Program(ctypes.Structure):
 
 
 def restrict_calls() -> None:
-    """Refuse this process, which must have one thread, all calls but those of the list; raise OSError if it cannot."""
+    """Deny this process, which must have one thread, all calls outside the list; raise OSError if it cannot."""
     instructions = build_filter(os.uname().machine, own_pid=os.getpid())
     program = _Program(len(instructions) // 8, instructions)
     prctl(PR_SET_NO_NEW_PRIVS, 1)
@@ -55,7 +55,7 @@ def restrict_calls() -> None:
 
 
 def build_filter(machine: str, *, own_pid: int) -> bytes:
-    """Return the instructions for a machine; raise OSError if its calls are not known."""
+    """Return the filter for a machine; raise OSError if its calls are unknown."""
     if machine not in _ARCHITECTURES:
         raise OSError(errno.ENOSYS, f"The system calls of {machine} are not known.")
     architecture, column = _ARCHITECTURES[machine]
@@ -82,9 +82,9 @@ def _conditional(own_pid: int) -> list[tuple[tuple[int | None, int | None], tupl
         (openat, ((2, _WRITING, 0),)),
         # A shared mapping of the input could be written.
         (mmap, ((3, _MAP_SHARED, 0),)),
-        # Others make a pipe send signals to any process of the account.
+        # Other commands make a pipe send signals to any process of the account.
         *[(fcntl, ((1, _EVERY_BIT, command),)) for command in _READS_DESCRIPTOR_FLAGS],
-        # Reads its own limits; the upper half of no address is 0 while the lower is.
+        # Reads its own limits: the address of new limits must be 0, of which only the lower half is tested.
         (prlimit, ((0, _EVERY_BIT, 0), (2, _EVERY_BIT, 0))),
         # abort() of a native library.
         (tgkill, ((0, _EVERY_BIT, own_pid),)),
@@ -92,9 +92,9 @@ def _conditional(own_pid: int) -> list[tuple[tuple[int | None, int | None], tupl
 
 
 def _if_arguments(number: int, conditions: tuple[Condition, ...]) -> list[bytes]:
-    """Allow the call if all conditions hold; else go on with the next rule, the number loaded again."""
+    """Allow the call if all conditions hold; else continue with the next rule, with the number loaded again."""
     tests: list[bytes] = []
-    # What follows the tests: allow, then load the number again, where every test that fails goes.
+    # After the tests: allow, then reload the number, to which every failing test jumps.
     for index, (place, mask, value) in enumerate(conditions):
         remaining = 3 * (len(conditions) - index - 1)
         tests += [

@@ -1,4 +1,4 @@
-"""Schedules in the console: cron in words, the next runs while one writes, run now, pause, backfill, the fires."""
+"""Console pages of schedules: form with a live preview, run now, pause, backfill and past fires."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NEWEST_FIRES = 20
 
 @admin.register(Schedule, site=console_site)
 class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
-    """Schedules of the scope of the moment."""
+    """Schedules of the current scope."""
 
     view_permission = Permission.SCHEDULES_VIEW
     add_permission = change_permission = Permission.SCHEDULES_MANAGE
@@ -119,13 +119,13 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
     @costs(SEARCH)
     def preview_view(self, request: HttpRequest) -> HttpResponse:
-        """The next ten runs of what stands in the form, as a part of its page; nothing is saved."""
+        """Return the next ten runs of the form's values as a part of its page; save nothing."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         return HttpResponse(draw_preview(request.POST, request))
 
     def backfill_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Ask for a span, show its times, and on the second press submit their jobs."""
+        """Show the times of a span; on the second submit, submit their jobs."""
         schedule = find_schedules().filter(pk=object_id).first()
         if schedule is None:
             raise Http404(gettext("There is no such schedule."))
@@ -165,7 +165,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
             return None
 
     def _reveals(self, request: HttpRequest) -> bool:
-        """Payloads are for the tenant's own, who have the right to see them."""
+        """Return whether payloads are shown: only to the tenant's own users with the right."""
         access = self.access(request)
         return access.platform_role is None and access.may(Permission.JOBS_REVEAL)
 
@@ -225,7 +225,7 @@ class ScheduleAdmin(HelpfulMixin, TenantScopedAdmin):
 
 @admin.register(ScheduleFire, site=console_site)
 class ScheduleFireAdmin(KeysetAdmin):
-    """What came of every time of every schedule, the last recorded first."""
+    """Fires of all schedules, newest first."""
 
     view_permission = Permission.SCHEDULES_VIEW
     list_display = ("shown_time", "outcome_badge", "schedule", "trigger", "its_job", "reason")

@@ -1,4 +1,4 @@
-"""`schedules/`: write, look, pause, run now, backfill, preview."""
+"""API of `schedules/`: create, change, pause, run now, backfill and preview."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from tenants.tenancy.serializers import NoBodySerializer, ReasonSerializer
 
 
 class ScheduleViewSet(EditedRows, TenantViewSet):
-    """Jobs that are submitted again and again, by the calendar of a time zone."""
+    """Schedules: jobs submitted repeatedly by the calendar of a time zone."""
 
     model = Schedule
     serializer_class = ScheduleSerializer
@@ -77,7 +77,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         operation_id="schedules_create", request=ScheduleWriteSerializer, responses={201: ScheduleSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Make a schedule; it is enabled at once."""
+        """Create a schedule; it is enabled at once."""
         body = ScheduleWriteSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         schedule = create_schedule(tenant=self.tenant, values=body.to_values())
@@ -87,7 +87,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="schedules_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a schedule; its ETag is its version."""
+        """Return a schedule; its ETag is its version."""
         return self._answer(get_schedule(UUID(pk)))
 
     @extend_schema(
@@ -96,9 +96,9 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         responses=ScheduleSerializer,
     )
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change what is named; a new timing counts from now."""
+        """Change the given fields; a new timing counts from now. Refused with 412 if `If-Match` is stale."""
         schedule = self.begin_edit(lambda: get_schedule(UUID(pk)))
-        # A pause, or a command, may have changed it since.
+        # A pause or a command may have changed it since.
         version = schedule.version if self.is_conditional else None
         body = ScheduleWriteSerializer(data=request.data, partial=True)
         body.is_valid(raise_exception=True)
@@ -106,14 +106,14 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="schedules_delete", responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a schedule and the record of its fires; their jobs stay."""
+        """Delete a schedule and its fires; their jobs stay."""
         delete_schedule(schedule_id=self.begin_edit(lambda: get_schedule(UUID(pk))).pk)
         return Response(status=204)
 
     @extend_schema(operation_id="schedules_pause", request=ReasonSerializer, responses=ScheduleSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
-        """Stop a schedule; times that pass are not made up for."""
+        """Pause a schedule; missed times are not caught up."""
         body = ReasonSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return self._answer(pause_schedule(schedule_id=UUID(pk), reason=body.validated_data["reason"]))
@@ -121,7 +121,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     @extend_schema(operation_id="schedules_resume", request=NoBodySerializer, responses=ScheduleSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Let a schedule fire again, from now on."""
+        """Resume a schedule, from now on."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         return self._answer(resume_schedule(schedule_id=UUID(pk)))
 
@@ -133,12 +133,12 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], url_path="run-now")
     def run_now(self, request: Request, pk: str) -> Response:
-        """Submit the schedule's job at once, whatever else runs; a paused schedule's too."""
+        """Submit the schedule's job at once, even if another run is open or the schedule is paused."""
         has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         fire = run_schedule_now(schedule_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
-        assert fire.job_id is not None  # or it would have been refused
+        assert fire.job_id is not None  # otherwise it would have been refused
         return new_job_response(request, get_job(fire.job_id), has_waiting=has_waiting)
 
     @extend_schema(
@@ -148,7 +148,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def backfill(self, request: Request, pk: str) -> Response:
-        """Submit a job for each time of a span that has none; with `dry_run`, the default, list them only."""
+        """Submit a job for each time of a span that has none; with `dry_run`, the default, only list the times."""
         body = BackfillSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         values = body.validated_data
@@ -175,14 +175,14 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True)
     def fires(self, request: Request, pk: str) -> Response:
-        """List what came of a schedule's times, the last recorded first."""
+        """List the fires of a schedule, newest first."""
         NoQuerySerializer.parse(request.query_params)
         return page_response(self, fires_of(get_schedule(UUID(pk))), ScheduleFireSerializer)
 
     @extend_schema(operation_id="schedules_preview", request=PreviewRequestSerializer, responses=PreviewSerializer)
     @action(detail=False, methods=["post"])
     def preview(self, request: Request) -> Response:
-        """Show a timing in words and its next ten runs, with notes where the clocks change; nothing is saved."""
+        """Return a timing in words and its next ten runs, with notes on clock changes; nothing is saved."""
         body = PreviewRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         timing = read_timing({"timezone": default_zone(self.tenant.pk), **body.validated_data})
@@ -197,7 +197,7 @@ class ScheduleViewSet(EditedRows, TenantViewSet):
         return Response(PreviewSerializer(answer).data)
 
     def _serialize(self, rows: Any, *, many: bool = False) -> Any:
-        """For the tenant's own, who have the right to it, with payloads."""
+        """Serialize schedules; include payloads for the tenant's own users with `jobs.reveal`."""
         reveals = self.access.platform_role is None and self.access.may(Permission.JOBS_REVEAL)
         return ScheduleSerializer(rows, many=many, context={"reveals": reveals}).data
 

@@ -1,4 +1,4 @@
-"""The platform's own schedules: django-celery-beat's admin in the console's shell, for the platform's people."""
+"""Console pages of the platform's own schedules: django-celery-beat's admin, for platform staff."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ KWARGS_HELP = gettext_lazy(
 
 
 class UnfoldTaskSelectWidget(UnfoldAdminSelectWidget, TaskSelectWidget):
-    """The registered tasks, in the shell's style."""
+    """Select widget of the registered tasks in the console's style."""
 
 
 class ScheduleForm(PeriodicTaskForm):
-    """beat's form with the shell's widgets."""
+    """Form of beat with the console's widgets and checks."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -61,7 +61,7 @@ class ScheduleForm(PeriodicTaskForm):
             self.fields["kwargs"].help_text = KWARGS_HELP
 
     def clean(self) -> dict[str, Any]:
-        """What a submission would be refused for is said now, and not when it is due."""
+        """Reject now what a submission would refuse when it is due."""
         values: dict[str, Any] = super().clean()
         if not self.errors and (fault := find_fault(PeriodicTask(**self._sent(values)))) is not None:
             self.add_error(fault.field if fault.field in self.fields else None, fault.detail)
@@ -72,7 +72,7 @@ class ScheduleForm(PeriodicTaskForm):
                 check_submission(json.loads(values.get("kwargs", self.instance.kwargs) or "{}"))
             except DomainError as refusal:
                 if "kwargs" not in self.fields:
-                    # The faults would quote what the form hides.
+                    # The faults would quote values that the form hides.
                     self.add_error(None, gettext("Its arguments would be refused."))
                     return values
                 faults = "".join(f" {fault.get('field', '')} {fault['detail']}" for fault in refusal.errors)
@@ -80,13 +80,13 @@ class ScheduleForm(PeriodicTaskForm):
         return values
 
     def _sent(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return what decides about the delivery; a field that the form does not show stays as it is."""
+        """Return the values that decide the delivery; hidden fields keep their values."""
         names = ("task", "args", "queue", "exchange", "routing_key")
         return {name: values.get(name, getattr(self.instance, name)) for name in names}
 
 
 class BeatAdmin(LoggedAdmin):
-    """Rows of beat: seen by the platform's people, changed by whoever runs its upkeep."""
+    """Base of beat's pages: readable by platform staff, editable with `upkeep.run`."""
 
     empty_title = gettext_lazy("No such time yet")
     empty_text = gettext_lazy(
@@ -96,21 +96,21 @@ class BeatAdmin(LoggedAdmin):
     add_permission = change_permission = Permission.UPKEEP_RUN
 
 
-# Beat's rows have no services of their own, so they are audited where Django would log them, as accounts are.
+# Beat's rows have no services of their own, so they are audited where Django logs them, like accounts.
 @admin.register(PeriodicTask, site=console_site)
 class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
-    """When the platform's tasks run. What shall not run is switched off, so that its history stays."""
+    """Tasks of the platform with their schedules. A task is disabled instead of deleted, so that its history stays."""
 
     empty_title = gettext_lazy("No task yet")
     empty_text = gettext_lazy("“manage.py migrate” enters the platform's own. Add one of yours above.")
 
     form = ScheduleForm
-    # They hold payloads: neither a filter in the URL nor an audit entry reveals them.
+    # They contain payloads: neither a filter in the URL nor an audit entry reveals them.
     hidden_fields = frozenset({"args", "kwargs", "headers"})
     list_display = ("name", "state_badge", "when", "task", "last_run_at", "total_run_count")
     list_filter = ()
     search_fields = ("name",)
-    # beat's acts on ticked rows write no audit entry, and its own form template carries an inline script.
+    # Beat's actions on selected rows write no audit entry, and its form template has an inline script.
     actions = None
     change_form_template = None
     date_hierarchy = None
@@ -118,7 +118,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
     readonly_fields = (*BeatPeriodicTaskAdmin.readonly_fields, "last_result")
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave out the arguments of a task, which hold payloads, for people without `jobs.reveal`."""
+        """Omit the arguments of a task, which contain payloads, for people without `jobs.reveal`."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or self.access(request).may(Permission.JOBS_REVEAL):
             return fieldsets
@@ -139,7 +139,7 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
         return badge("active" if task.enabled else "inactive")
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Show the list, and above it what cannot be delivered."""
+        """Show the list, and above it the tasks that cannot be delivered."""
         if request.method == "GET":
             for sentence in find_undelivered():
                 messages.error(request, sentence)
@@ -156,23 +156,23 @@ class PeriodicTaskAdmin(BeatAdmin, BeatPeriodicTaskAdmin):
 
 @admin.register(IntervalSchedule, site=console_site)
 class IntervalScheduleAdmin(BeatAdmin):
-    """Every so many seconds, minutes, hours, days."""
+    """Intervals: every number of seconds, minutes, hours or days."""
 
 
 @admin.register(CrontabSchedule, site=console_site)
 class CrontabScheduleAdmin(BeatAdmin, BeatCrontabScheduleAdmin):
-    """By the calendar, in a time zone that the row names."""
+    """Crontabs: by the calendar, in the row's time zone."""
 
     inlines = ()
 
 
 @admin.register(SolarSchedule, site=console_site)
 class SolarScheduleAdmin(BeatAdmin):
-    """By the sun."""
+    """Solar events."""
 
 
 @admin.register(ClockedSchedule, site=console_site)
 class ClockedScheduleAdmin(BeatAdmin, BeatClockedScheduleAdmin):
-    """Once, at a time."""
+    """Single points in time."""
 
     inlines = ()

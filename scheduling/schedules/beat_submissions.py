@@ -1,4 +1,4 @@
-"""Jobs that an operator asks for in beat's own admin: checked when written, submitted once when they are due."""
+"""Jobs that an operator schedules in beat's admin: validated when saved, submitted once for each due time."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tenants.tenancy.queries import find_tenant
 TIME_OPTIONS = ("run_at", "deadline")
 OPTIONS = (*TIME_OPTIONS, "priority", "fair_key", "tags", "queue", "max_retries", "idempotency_key")
 AUDIT_TYPE = "django_celery_beat.periodictask"
-# A crontab comes once a minute at most.
+# A crontab fires at most once a minute.
 CRONTAB_SECONDS = 60
 # Two messages of one due time come within a third of the interval, two due times more than two thirds apart.
 SLOTS_AN_INTERVAL = 3
 
 
 def read_request(kind: str, payload: dict[str, Any], options: dict[str, Any]) -> JobRequest:
-    """The request that an operator wrote into beat's admin, its times as ISO 8601 with a zone."""
+    """Return the request that an operator wrote into beat's admin, with times as ISO 8601 with a zone."""
     if strays := sorted(set(options) - set(OPTIONS)):
         raise OptionInvalidError(
             "%(name)s: there is no such option; there are: %(known)s.", {"name": strays[0], "known": ", ".join(OPTIONS)}
@@ -57,11 +57,11 @@ def check_submission(kwargs: Any) -> None:
 def submit_for_beat(
     *, task_name: str, tenant: Tenant, request: JobRequest, message_id: str = "", asked_at: float | None = None
 ) -> Job:
-    """Submit what a message of beat asks for; the job of the same due time where there is one already.
+    """Submit the job that a message of beat requests, or return the existing job of the same due time.
 
     ``asked_at`` is when the message was signed: two beats send two messages for each due time, a moment apart, and a
-    message that is sent again has the time of the first. Without a row of beat's, the message's own id tells whether
-    it came before. The audit log keeps what became of it under the task, a refusal too; a late message once.
+    repeated message has the time of the first. Without a row of beat, the message's own id detects repetitions. The
+    audit log records the result under the task, refusals included, and a late message once.
     """
     row = PeriodicTask.objects.select_related("interval").filter(name=task_name).first()
     if row is None or request.idempotency_key is not None:
@@ -79,7 +79,7 @@ def submit_for_beat(
     except DomainError as error:
         reason = f"{error.code}: {error}"
         with tenant_context(tenant):
-            # An attacker with access to Redis can send a late message as often as they like.
+            # An attacker with access to Redis can send a late message any number of times.
             if not (isinstance(error, MessageLateError) and _is_told(target, reason)):
                 record_audit(action="beat.refused", target=target, reason=reason)
         raise

@@ -1,4 +1,4 @@
-"""What the commands about schedules share: finding one by its id, whoever's it is."""
+"""Arguments and scope of the commands about schedules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.exceptions import DomainError
 
 
 def schedule_id(text: str) -> UUID:
-    """The id of a schedule as an argument."""
+    """Return the id of a schedule from an argument."""
     try:
         return UUID(text)
     except ValueError as error:
@@ -25,7 +25,7 @@ def schedule_id(text: str) -> UUID:
 
 @contextmanager
 def schedule_scope(wanted: UUID, *, command: str) -> Iterator[Schedule]:
-    """One transaction for the schedule's tenant, with what is refused as the command's own error."""
+    """Run the block in one transaction of the schedule's tenant; raise CommandError for domain errors."""
     try:
         with all_tenants():
             schedule = get_schedule(wanted)

@@ -1,4 +1,4 @@
-"""What people do with schedules: write, change, pause, resume, delete."""
+"""Services that create, change, pause, resume and delete schedules."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ EDITABLE_FIELDS = (
     "jitter_seconds",
 )
 PAUSED_WHILE_WAITING = "The schedule was paused while this run waited."
-# Two who add a schedule at once would each see room for one more: they take turns.
+# Two concurrent creations would each see room for one more, so they take turns.
 
 
 def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
-    """A new schedule that is enabled at once, by default in the tenant's own time zone.
+    """Create a schedule that is enabled at once, by default in the tenant's own time zone.
 
-    ScheduleInvalidError names every field with a fault.
+    Raise ScheduleInvalidError, which names every invalid field.
     """
     with tenant_context(tenant):
         _take_room(tenant)
@@ -59,7 +59,10 @@ def create_schedule(*, tenant: Tenant, values: Mapping[str, Any]) -> Schedule:
 
 
 def check_values(*, tenant: Tenant, values: Mapping[str, Any], schedule: Schedule | None = None) -> None:
-    """Raise what saving these values would raise about them; nothing is written. ``schedule``: the one they change."""
+    """Raise the errors that saving these values would raise; write nothing.
+
+    ``schedule`` is the row to change, or None.
+    """
     with tenant_context(tenant):
         draft = Schedule(tenant=tenant) if schedule is None else copy(schedule)
         difference = _assign(draft, values)
@@ -73,7 +76,7 @@ def update_schedule(
 ) -> Schedule:
     """Change fields of a schedule of the current scope, if it is still at ``version``.
 
-    A new cron, zone or bound counts from now: what the old rule had missed is not made up for.
+    A new cron, zone or bound counts from now: times missed under the old rule are not caught up.
     """
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
@@ -98,7 +101,7 @@ def update_schedule(
 
 
 def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
-    """Stop a schedule of the current scope. Times that pass are not made up for; jobs that exist go on."""
+    """Pause a schedule of the current scope. Missed times are not caught up; existing jobs continue."""
     reason = require_reason(reason)
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
@@ -115,14 +118,14 @@ def pause_schedule(*, schedule_id: UUID, reason: str) -> Schedule:
 
 
 def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
-    """Let a schedule of the current scope fire again, from now on."""
+    """Resume a schedule of the current scope, from now on."""
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         with tenant_context(schedule.tenant):
             if schedule.is_enabled:
                 return schedule
             now = read_clock()
-            # What it says may have stopped being possible: the plan, the kinds, the time zones.
+            # The plan, the kinds or the time zones may have changed meanwhile.
             check_schedule(schedule, schedule.tenant, now=now, is_new_timing=True)
             schedule.next_fire_at = _next_time(schedule, now)
             difference = assign(schedule, {"is_enabled": True, "pause_reason": ""})
@@ -131,7 +134,7 @@ def resume_schedule(*, schedule_id: UUID, reason: str = "") -> Schedule:
 
 
 def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
-    """Delete a schedule of the current scope and the record of its fires; their jobs stay."""
+    """Delete a schedule of the current scope and its fires; their jobs stay."""
     with transaction.atomic():
         schedule = lock_schedule(schedule_id)
         with tenant_context(schedule.tenant):
@@ -141,12 +144,12 @@ def delete_schedule(*, schedule_id: UUID, reason: str = "") -> None:
                 before={"name": schedule.name, "cron": schedule.cron, "timezone": schedule.timezone},
                 reason=reason,
             )
-            # The fires go with it, by the database's own key.
+            # The database's foreign key deletes the fires.
             Schedule.objects.filter(pk=schedule.pk).delete()
 
 
 def lock_schedule(schedule_id: UUID) -> Schedule:
-    """The schedule of the current scope, held until the transaction ends; whoever fires it takes the same lock."""
+    """Lock a schedule of the current scope until the transaction ends, as firing does; raise ScheduleNotFoundError."""
     rows = Schedule.objects.select_related("tenant__plan").select_for_update(no_key=True, of=("self",))
     schedule = rows.filter(pk=schedule_id).first()
     if schedule is None:

@@ -1,7 +1,7 @@
-"""Firing what is due, by the database's clock: any number of dispatchers, each time of each schedule once.
+"""Firing of due schedules, by the database's clock: any number of dispatchers fire each time of a schedule once.
 
-lock the due → plan each → choose what overlaps → submit by tenant → record → move on to the next time, in one
-transaction. Whoever changes a schedule or fires it by hand holds the same row lock.
+Lock the due ones → plan each → resolve overlaps → submit by tenant → record → set the next time, in one transaction.
+Changes and manual runs of a schedule take the same row lock.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _MOMENT = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to happen to one schedule that is due; ``fault`` says why it cannot go on."""
+    """Plan of one due schedule; ``fault`` is the reason why it cannot fire, or empty."""
 
     schedule: Schedule
     made: tuple[datetime, ...] = ()
@@ -46,7 +46,7 @@ class Plan:
 
 
 def fire_due_schedules(*, limit: int = FIRE_BATCH) -> int:
-    """Fire what is due, the longest due first, at most ``limit`` schedules; how many were looked at."""
+    """Fire at most ``limit`` due schedules, the longest due first; return how many were processed."""
     with acting_as(SCHEDULE_ACTOR), all_tenants():
         now = _begin()
         released = lock_released(limit)
@@ -60,14 +60,14 @@ def fire_due_schedules(*, limit: int = FIRE_BATCH) -> int:
 
 
 def plan_fires(schedule: Schedule, now: datetime) -> Plan:
-    """Which of a schedule's times are due, which were missed, and which comes next. Reads nothing, writes nothing."""
-    assert schedule.next_fire_at is not None  # it is what made it due
+    """Return a schedule's due, missed and next times, without reads or writes."""
+    assert schedule.next_fire_at is not None  # due rows have a next time
     try:
         recurrence = recurrence_of(schedule)
     except (CronInvalidError, ZoneUnknownError) as error:
         return Plan(schedule, fault=str(error))
     until = min(now, schedule.ends_at or now)
-    # Two more than can be caught up with: those that are on time.
+    # Two more than can be caught up: those that are on time.
     found, has_older = recurrence.newest_between(schedule.next_fire_at - _MOMENT, until, CATCH_UP_LIMIT + 2)
     due = sort_due([fire.at for fire in found], now=now, policy=CatchUpPolicy(schedule.catch_up_policy))
     following = next_fire(schedule, recurrence, after=now)
@@ -75,14 +75,16 @@ def plan_fires(schedule: Schedule, now: datetime) -> Plan:
 
 
 def _begin() -> datetime:
-    """The database's time; a process that is stopped inside the transaction is cut off, and its locks with it."""
+    """Return the database's time, and limit the idle time of the transaction, so that a stopped process loses its
+    locks.
+    """
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS)}))
     return read_clock()
 
 
 def _lock_due(limit: int) -> list[Schedule]:
-    """The schedules whose time has come and that nobody else holds, by tenant."""
+    """Lock the due schedules that no other process has locked; return them by tenant."""
     rows = Schedule.objects.select_related("tenant__plan").select_for_update(
         no_key=True, skip_locked=True, of=("self",)
     )
@@ -93,15 +95,15 @@ def _lock_due(limit: int) -> list[Schedule]:
 def _guard[T: (Plan, ScheduleFire)](
     group: Sequence[T], act: Callable[[Sequence[T]], None], give_up: Callable[[T, str], None]
 ) -> None:
-    """Act on rows of one tenant's schedules; one that breaks the others is found and given up alone."""
+    """Process rows of one tenant's schedules; if one fails, process each alone and give up only that one."""
     tenant = group[0].schedule.tenant
     try:
         with tenant_context(tenant):
             act(group)
     except (OperationalError, InterfaceError):
-        raise  # the database's affair: the whole look is tried again
+        raise  # a fault of the database: the whole pass is retried
     except DataKeyUnavailableError:
-        # The platform's affair, and the tenant's schedules stay due: with the key they fire late.
+        # A fault of the platform: the tenant's schedules stay due, and fire late once the key is back.
         logger.exception("schedule.key_missing", extra={"tenant": str(tenant.pk), "schedules": len(group)})
     except Exception as error:
         if len(group) > 1:
@@ -138,7 +140,7 @@ def _fire(plans: Sequence[Plan], now: datetime) -> None:
 
 
 def _known_times(plans: Sequence[Plan]) -> set[tuple[object, datetime]]:
-    """Times that have a row already: a backfill went ahead of the dispatcher."""
+    """Return the times that have a row already, from a backfill before the dispatcher."""
     times = {time for plan in plans for time in (*plan.made, *plan.missed)}
     rows = ScheduleFire.objects.filter(schedule__in=[plan.schedule.pk for plan in plans], fire_time__in=times)
     return set(rows.values_list("schedule_id", "fire_time"))
@@ -157,14 +159,14 @@ def _missed_fires(plan: Plan, times: Sequence[datetime], now: datetime) -> list[
 
 
 def _submit(fires: Sequence[ScheduleFire]) -> None:
-    """Submit the jobs of those that are to be submitted; the fires are of one tenant."""
+    """Submit the jobs of the fires to submit, which are of one tenant."""
     wanted = [(fire.schedule, fire) for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
     if wanted:
         submit_fires(wanted[0][0].tenant, wanted)
 
 
 def _release(fires: Sequence[ScheduleFire], now: datetime) -> None:
-    """Submit the jobs that waited for the run before them."""
+    """Submit the jobs that waited for the previous run."""
     for fire in fires:
         fire.outcome, fire.fired_at = ScheduleFire.Outcome.SUBMITTED, now
     _submit(fires)

@@ -1,4 +1,4 @@
-"""The forms of a schedule: every fault stands beside its field, by the same checks as everywhere."""
+"""Forms of a schedule, which show every fault beside its field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import Tenant
 
 
 class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A schedule's fields, and why they change."""
+    """Fields of a schedule, and the reason of a change."""
 
     own_tenant: ClassVar[Tenant | None] = None
 
@@ -46,10 +46,10 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or {}
         if self.data.get(SEEN):
-            # What was seen is told field by field; the row is held, and may not change before it is saved.
+            # The form shows changed fields one by one; the row is locked until it is saved.
             values["seen_version"] = self.instance.version
         tenant = self.own_tenant or values.get("tenant")
-        # A field that Django has refused already has no value to be checked with the others.
+        # A field that Django has rejected has no value to check with the others.
         if tenant is None or self.errors:
             return values
         given = {name: values[name] for name in EDITABLE_FIELDS if name in values}
@@ -64,7 +64,7 @@ class ScheduleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class BackfillForm(forms.Form):
-    """Which times to make up for, in UTC."""
+    """Span of times to backfill, in UTC."""
 
     since = forms.SplitDateTimeField(
         label=gettext_lazy("From (UTC)"),

@@ -1,4 +1,4 @@
-"""Schedules, and each time that one fired or should have."""
+"""Schedules, and each of their fires, including missed and skipped ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CATCH_UP_CHOICES = [
 
 
 class Schedule(TenantModel):
-    """A job that is submitted again and again, by the calendar of a time zone."""
+    """Job that is submitted repeatedly, by the calendar of a time zone."""
 
     name = models.CharField(_("name"), max_length=100, help_text=_("What people call it; once in a tenant."))
     kind = models.CharField(_("kind"), max_length=64, help_text=_("The kind of the jobs that it submits."))
@@ -123,7 +123,7 @@ class Schedule(TenantModel):
 
 
 class ScheduleFire(TenantModel):
-    """One time of one schedule and what came of it."""
+    """One time of a schedule, with its outcome."""
 
     class Trigger(models.TextChoices):
         CRON = "cron", _("by the calendar")
@@ -141,7 +141,7 @@ class ScheduleFire(TenantModel):
         Schedule,
         models.DO_NOTHING,
         verbose_name=_("schedule"),
-        db_constraint=False,  # the composite key (tenant, schedule) stands in the migration
+        db_constraint=False,  # the migration has the composite key (tenant, schedule)
         db_index=False,
         related_name="fires",
     )

@@ -1,4 +1,4 @@
-"""Fires beside a run that has not ended, and the records that firing writes."""
+"""Fires that overlap an unfinished run, and the records of firing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def record_fires(fires: Sequence[ScheduleFire], next_times: Mapping[Schedule, da
 
 
 def disable_schedules(faulty: Sequence[tuple[Schedule, str]]) -> None:
-    """Switch off what cannot be fired, each with its reason, so that the others go on and somebody looks."""
+    """Disable schedules that cannot fire, each with its reason, so that the others continue."""
     for schedule, reason in faulty:
         schedule.is_enabled, schedule.next_fire_at = False, None
         schedule.pause_reason = reason[:500]
@@ -77,14 +77,14 @@ _OPEN_RUNS, _RELEASED = _SQL["find_open_runs"], _SQL["lock_released"]
 
 @dataclass(slots=True)
 class Overlaps:
-    """The runs of some schedules that have not ended, and who of them has one waiting."""
+    """Unfinished runs of some schedules, and the schedules with a waiting fire."""
 
     open_runs: dict[UUID, list[UUID]]
     waiting: set[UUID]
 
     @classmethod
     def read(cls, schedules: Sequence[Schedule]) -> Self:
-        """Two queries for all of them; none where every schedule allows overlaps."""
+        """Return the overlaps of schedules in two queries, or none if all allow overlaps."""
         ids = [schedule.pk for schedule in schedules if schedule.overlap_policy != OverlapPolicy.ALLOW]
         open_runs: dict[UUID, list[UUID]] = defaultdict(list)
         if not ids:
@@ -97,7 +97,7 @@ class Overlaps:
         return cls(open_runs, set(waiting.values_list("schedule_id", flat=True)))
 
     def choose(self, schedule: Schedule, fires: list[ScheduleFire]) -> list[ScheduleFire]:
-        """Write on each fire, oldest first, whether its job is to be submitted."""
+        """Set on each fire, oldest first, whether its job is submitted."""
         policy = OverlapPolicy(schedule.overlap_policy)
         if policy is OverlapPolicy.ALLOW:
             return fires
@@ -124,7 +124,7 @@ def _leave_out(fire: ScheduleFire, reason: str) -> None:
 
 
 def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None:
-    """Cancel the runs before those fires that have become jobs, where their schedules say so."""
+    """Cancel the previous runs of submitted fires if their schedules require it."""
     job_ids = [
         job_id
         for fire in fires
@@ -136,7 +136,7 @@ def cancel_superseded(fires: Iterable[ScheduleFire], overlaps: Overlaps) -> None
 
 
 def lock_released(limit: int) -> list[ScheduleFire]:
-    """The waiting fires whose turn has come, with their schedules, locked, by tenant."""
+    """Lock the waiting fires whose previous run has ended, with their schedules; return them by tenant."""
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_RELEASED, {"limit": limit})
         ids = cursor.fetchall()

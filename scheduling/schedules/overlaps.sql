@@ -1,6 +1,5 @@
 -- name: find_open_runs
--- Find the runs of schedules that have not ended. Of the newest runs only: with every policy but `allow` there are
--- never many that have not ended.
+-- Find the unfinished runs of schedules, among their newest runs only: every policy but `allow` keeps them few.
 SELECT s.id AS schedule_id, run.job_id FROM unnest(%(schedule_ids)s::uuid[]) AS s(id)
 CROSS JOIN LATERAL (
     SELECT f.job_id FROM scheduling_schedulefire f
@@ -11,8 +10,8 @@ JOIN scheduling_job j ON j.id = run.job_id AND j.state NOT
 ;
 
 -- name: lock_released
--- Lock waiting fires whose runs before have ended, with their schedules, which each fire locks: no other process
--- begins the next run.
+-- Lock waiting fires whose previous runs have ended, with their schedules, which every fire locks, so that no other
+-- process begins the next run.
 SELECT f.id FROM scheduling_schedulefire f JOIN scheduling_schedule s ON s.id = f.schedule_id
 WHERE f.outcome = 'waiting' AND s.is_enabled AND NOT EXISTS (
     SELECT FROM (

@@ -18,7 +18,7 @@ from tenants.exceptions import DomainError
 
 
 def told_cron(cron: Cron) -> str:
-    """When it fires, such as `At 02:30 every day`."""
+    """Return a cron in words, such as `At 02:30 every day`."""
     if (get_language() or "en").startswith("en"):
         return cron.words
     minute, hour, day, month, weekday = cron.expression.split()
@@ -27,7 +27,7 @@ def told_cron(cron: Cron) -> str:
 
 
 def told_expression(expression: str) -> str:
-    """The same of a text; as it is written where it cannot be read any more."""
+    """Return an expression in words, or unchanged if it is not a valid cron any more."""
     try:
         return told_cron(Cron.parse(expression))
     except CronInvalidError:
@@ -59,7 +59,7 @@ TIMING_NAMES = ("cron", "timezone", "dst_policy")
 
 
 def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
-    """The next runs of a schedule as it is saved; none where it is paused or cannot be read."""
+    """Return the next runs of a saved schedule; none if it is paused or invalid."""
     if not schedule.is_enabled:
         return []
     try:
@@ -70,7 +70,7 @@ def draw_runs(schedule: Schedule) -> list[PreviewedRun]:
 
 
 def draw_preview(posted: Mapping[str, Any], request: HttpRequest) -> str:
-    """The next ten runs of what somebody is writing, or what is wrong with it."""
+    """Return the next ten runs of the form's values, or their faults."""
     values = {name: str(posted.get(name) or "")[:300] for name in TIMING_NAMES}
     context: dict[str, Any]
     try:

@@ -1,4 +1,4 @@
-"""Reads of schedules and their fires, for API, console and commands."""
+"""Reads of schedules and their fires for the API, the console and commands."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PREVIEW_COUNT = 10
 
 
 def find_schedules() -> QuerySet[Schedule]:
-    """The schedules of the scope of the moment with the outcome of their newest fires, newest first."""
+    """Return the schedules of the current scope with the outcome of their newest fires, newest first."""
     newest = ScheduleFire.objects.filter(schedule=OuterRef("pk")).order_by("-id").values("outcome")[:1]
     return Schedule.objects.select_related("tenant").annotate(last_outcome=Subquery(newest)).order_by("-id")
 
 
 def get_schedule(schedule_id: UUID) -> Schedule:
-    """One schedule; ScheduleNotFoundError for another tenant's as for none."""
+    """Return a schedule of the scope; raise ScheduleNotFoundError if there is none."""
     schedule = find_schedules().filter(pk=schedule_id).first()
     if schedule is None:
         raise ScheduleNotFoundError
@@ -33,18 +33,18 @@ def get_schedule(schedule_id: UUID) -> Schedule:
 
 
 def fires_of(schedule: Schedule) -> QuerySet[ScheduleFire]:
-    """What came of a schedule's times, the last recorded first, each with its job."""
+    """Return the fires of a schedule with their jobs, newest first."""
     return ScheduleFire.objects.filter(schedule=schedule).select_related("job", "tenant").order_by("-id")
 
 
 def origin_of(job: Job) -> ScheduleFire | None:
-    """The fire that submitted a job."""
+    """Return the fire that submitted a job, or None."""
     rows = ScheduleFire.objects.filter(tenant_id=job.tenant_id, job_id=job.pk)
     return rows.select_related("schedule").first()
 
 
 def cron_words(expression: str) -> str:
-    """A cron in English; as it is written where it cannot be read any more."""
+    """Return a cron in English, or unchanged if it is not valid any more."""
     try:
         return Cron.parse(expression).words
     except CronInvalidError:
@@ -58,20 +58,20 @@ def preview(
     starts_at: datetime | None = None,
     ends_at: datetime | None = None,
 ) -> list[PreviewedRun]:
-    """The next runs by the database's clock, within the given bounds."""
+    """Return the next runs by the database's clock, within the given bounds."""
     now = read_clock()
-    # The bound itself is a time.
+    # The bound is inclusive.
     after = now if starts_at is None or starts_at <= now else starts_at - datetime.resolution
     return preview_runs(recurrence, after=after, count=count, until=ends_at)
 
 
 def default_zone(tenant_id: UUID) -> str:
-    """The zone that a tenant's new schedules begin with."""
+    """Return the default time zone of a tenant's new schedules."""
     zone: str = tenant_setting(tenant_id, TIMEZONE.key)
     return zone
 
 
 def last_submission(beat_task_id: int) -> AuditLogEntry | None:
-    """What came of the newest due time of a task that an operator wrote into beat's admin."""
+    """Return the audit entry of the last due time of an operator's task in beat's admin, or None."""
     entries = AuditLogEntry.objects.filter(target_type="django_celery_beat.periodictask", target_id=str(beat_task_id))
     return entries.filter(action__in=("beat.submitted", "beat.refused")).order_by("-id").first()

@@ -1,4 +1,4 @@
-"""From a schedule's row to its rule, its next time and its job; and what a row may not say."""
+"""Validation of a schedule's row, and its recurrence, next time and job request."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ from tenants.limits.usage import allowed_for
 from tenants.models import Tenant
 from tenants.tenancy.bases import clean_name
 
-# What decides when a schedule fires; a change of anything else keeps its next time.
+# Fields that decide when a schedule fires; other changes keep its next time.
 TIMING_FIELDS = ("cron", "timezone", "dst_policy", "starts_at", "ends_at")
 MAX_NAME_CHARACTERS = 100
-# Bounds of starts_at and ends_at: beyond, calendars are guesses.
+# Bounds of starts_at and ends_at, beyond which calendars are unreliable.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 _MOMENT = timedelta(microseconds=1)
 _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
@@ -55,12 +55,12 @@ _FIELD_OF_ERROR: tuple[tuple[type[DomainError], str], ...] = (
 
 
 def recurrence_of(schedule: Schedule) -> Recurrence:
-    """The schedule's rule; CronInvalidError or ZoneUnknownError where the row, or the tz database, has gone bad."""
+    """Return the schedule's recurrence; raise CronInvalidError or ZoneUnknownError if its row or zone is invalid."""
     return Recurrence(Cron.parse(schedule.cron), find_zone(schedule.timezone), DstPolicy(schedule.dst_policy))
 
 
 def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) -> Fire | None:
-    """The first fire after a moment that lies within the schedule's own bounds."""
+    """Return the first fire after a moment within the schedule's bounds, or None."""
     if schedule.starts_at is not None:
         after = max(after, schedule.starts_at - _MOMENT)
     fire = recurrence.next_after(after)
@@ -70,7 +70,7 @@ def next_fire(schedule: Schedule, recurrence: Recurrence, *, after: datetime) ->
 
 
 def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequest:
-    """The job that a fire asks for; the key makes a second one for the same time impossible."""
+    """Return the request of a fire's job; its idempotency key prevents a second job for the same time."""
     delay = 0
     if fire_time is not None:
         delay = jitter_seconds(schedule.pk, fire_time, schedule.jitter_seconds)
@@ -89,7 +89,7 @@ def request_of(schedule: Schedule, fire_time: datetime | None = None) -> JobRequ
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a schedule, field by field."""
+    """Faults of a schedule, field by field."""
 
     found: list[dict[str, Any]] = field(default_factory=list)
 
@@ -97,7 +97,7 @@ class Faults:
         self.found.append({"field": name, "code": code, "detail": detail})
 
     def read[T](self, name: str, read: Callable[[], T]) -> T | None:
-        """What ``read`` answers; None with a fault noted where it raises one about the field."""
+        """Return the result of ``read``; record a fault and return None if it raises one."""
         try:
             return read()
         except (CronInvalidError, ZoneUnknownError) as error:
@@ -114,7 +114,7 @@ class Faults:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When something fires, checked and not yet anybody's."""
+    """Validated timing, without a schedule."""
 
     recurrence: Recurrence
     starts_at: datetime | None
@@ -122,9 +122,9 @@ class Timing:
 
 
 def read_timing(values: Mapping[str, Any]) -> Timing:
-    """A timing by itself, checked as when it is saved; for a preview.
+    """Return a timing, validated as when it is saved, for a preview.
 
-    A tenant's least interval and the fields of the job are no part of it.
+    The tenant's least interval and the fields of the job are not checked.
     """
     faults = Faults()
     draft = Schedule(**values)
@@ -137,7 +137,7 @@ def read_timing(values: Mapping[str, Any]) -> Timing:
 
 
 def check_schedule(schedule: Schedule, tenant: Tenant, *, now: datetime, is_new_timing: bool) -> None:
-    """Raise ScheduleInvalidError that names every field with a fault."""
+    """Raise ScheduleInvalidError, which names every invalid field, if any is invalid."""
     faults = Faults()
     name = faults.read("name", lambda: clean_name(schedule.name, max_length=MAX_NAME_CHARACTERS))
     schedule.name = name or schedule.name

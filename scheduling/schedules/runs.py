@@ -1,4 +1,4 @@
-"""Fires become jobs: by the calendar, by hand, and for times that have passed."""
+"""Submission of the jobs of fires: by the calendar, by hand, and for past times."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.exceptions import DomainError
 from tenants.models import Tenant
 
 _MOMENT = timedelta(microseconds=1)
-# Times that have, or will have, their job; the others can be made up for.
+# Times that have, or will have, their job; the others can be backfilled.
 DONE_OUTCOMES = (ScheduleFire.Outcome.SUBMITTED, ScheduleFire.Outcome.WAITING)
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """What a backfill would do or has done: the times without a job, how many had one, and who was refused."""
+    """Backfill before or after it ran: the times without a job, the number of those with one, and refusals."""
 
     times: Sequence[datetime]
     skipped: int
@@ -38,9 +38,9 @@ class Backfill:
 
 
 def submit_fires(tenant: Tenant, fires: Sequence[tuple[Schedule, ScheduleFire]], *, is_rated: bool = False) -> None:
-    """Submit the job of each fire and write on the fire what came of it; the caller stores the fires.
+    """Submit the job of each fire and set its outcome on the fire; the caller stores the fires.
 
-    One refusal is that fire's alone; a tenant that is refused as a whole refuses all of them.
+    A refusal affects its own fire; a refusal of the whole tenant affects all of them.
     """
     requests = [request_of(schedule, fire.fire_time) for schedule, fire in fires]
     try:
@@ -64,9 +64,9 @@ def _refuse(fire: ScheduleFire, error: DomainError) -> None:
 
 @transaction.atomic
 def run_schedule_now(*, schedule_id: UUID, reason: str = "", is_rated: bool = False) -> ScheduleFire:
-    """Submit a schedule's job at once, whatever else runs and though it be paused; raises why it cannot be.
+    """Submit a schedule's job at once, even beside another run or if it is paused; raise its refusal.
 
-    ``is_rated``: a tenant asks, and it counts against its rate of submissions.
+    ``is_rated``: it counts against the tenant's rate of submissions.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
@@ -92,7 +92,7 @@ def backfill_schedule(
 ) -> Backfill:
     """Submit a job for each time from ``since`` to ``until`` that has none, at most MAX_BACKFILL_FIRES.
 
-    Times that were missed, left out or refused are made up for, whatever else runs.
+    Missed, skipped and refused times are included, regardless of other runs.
     """
     schedule = lock_schedule(schedule_id)
     with tenant_context(schedule.tenant):
@@ -131,7 +131,7 @@ def _times_between(schedule: Schedule, since: datetime, until: datetime, now: da
 def _store_backfill(
     schedule: Schedule, plan: Backfill, fires: list[ScheduleFire], now: datetime, reason: str
 ) -> Backfill:
-    """Keep the fires that became jobs; what was refused is told, and may be tried again."""
+    """Store the fires with jobs; refused times are only returned, and can be retried."""
     made = [fire for fire in fires if fire.outcome == ScheduleFire.Outcome.SUBMITTED]
     for fire in made:
         fire.trigger, fire.fired_at = ScheduleFire.Trigger.BACKFILL, now

@@ -1,4 +1,4 @@
-"""Schedules as they are written, answered and previewed."""
+"""Serializers of schedules, their fires, previews and backfills."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CATCH_UP_POLICIES = [policy.value for policy in CatchUpPolicy]
 
 
 class TimingSerializer(StrictSerializer):
-    """When something fires."""
+    """Timing of a schedule."""
 
     cron = NameField(
         max_length=MAX_CRON_CHARACTERS, help_text="Five fields; docs/how-to/schedules.md says what they take."
@@ -40,7 +40,7 @@ class TimingSerializer(StrictSerializer):
 
 
 class ScheduleWriteSerializer(TimingSerializer):
-    """A schedule as asked for; what is not named keeps its value, or has its default."""
+    """Schedule to create or change; omitted fields keep their values or have their defaults."""
 
     name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="Once in a tenant.")
     kind = NameField(max_length=64)
@@ -63,7 +63,7 @@ class ScheduleWriteSerializer(TimingSerializer):
     jitter_seconds = WholeNumberField(required=False, min_value=0, max_value=MAX_JITTER_SECONDS)
 
     def to_values(self) -> dict[str, Any]:
-        """The validated values as the service takes them."""
+        """Return the validated values as the service takes them."""
         values = dict(self.validated_data)
         if "queue" in values:
             values["queue"] = values["queue"] or ""
@@ -73,7 +73,7 @@ class ScheduleWriteSerializer(TimingSerializer):
 
 
 class ScheduleSerializer(serializers.Serializer[Schedule]):
-    """A schedule; unless `context["reveals"]` says so, without its payload."""
+    """Schedule; its payload is included only if `context["reveals"]`."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -119,7 +119,7 @@ class ScheduleSerializer(serializers.Serializer[Schedule]):
 
 
 class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
-    """One time of a schedule, and what came of it."""
+    """Fire of a schedule with its outcome."""
 
     id = serializers.UUIDField()
     fire_time = MomentField()
@@ -131,7 +131,7 @@ class ScheduleFireSerializer(serializers.Serializer[ScheduleFire]):
 
 
 class StrictBooleanField(serializers.BooleanField):
-    """A JSON boolean; "no", 0 and null are refused."""
+    """JSON boolean; "no", 0 and null are rejected."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -140,26 +140,26 @@ class StrictBooleanField(serializers.BooleanField):
 
 
 class BackfillSerializer(StrictSerializer):
-    """Which times to make up for; both bounds belong."""
+    """Span of times to backfill; both bounds are inclusive."""
 
     to = MomentField(source="until", help_text="Inclusive, and not in the future.")
     dry_run = StrictBooleanField(default=True, help_text="List the times and do nothing.")
     reason = NameField(default="", allow_blank=True, max_length=500)
 
     def get_fields(self) -> dict[str, Any]:
-        # `from` is a keyword of Python's, and no attribute.
+        # `from` is a keyword of Python and cannot be an attribute.
         return {"from": MomentField(source="since", help_text="Inclusive."), **super().get_fields()}
 
 
 class RefusedFireSerializer(serializers.Serializer[Any]):
-    """A time whose job was refused."""
+    """Time whose job was refused."""
 
     fire_time = MomentField()
     reason = serializers.CharField()
 
 
 class BackfillResultSerializer(serializers.Serializer[Any]):
-    """What a backfill would do, or has done."""
+    """Preview or result of a backfill."""
 
     dry_run = serializers.BooleanField()
     count = serializers.IntegerField(help_text="Times without a job.")
@@ -170,11 +170,11 @@ class BackfillResultSerializer(serializers.Serializer[Any]):
 
 
 class PreviewRequestSerializer(TimingSerializer):
-    """A timing to look at before it is saved."""
+    """Timing to preview."""
 
 
 class PreviewedRunSerializer(serializers.Serializer[Any]):
-    """One run to come."""
+    """Future run."""
 
     at = MomentField()
     local = serializers.SerializerMethodField(help_text="By the zone's own clock, with its offset.")
@@ -186,7 +186,7 @@ class PreviewedRunSerializer(serializers.Serializer[Any]):
 
 
 class PreviewSerializer(serializers.Serializer[Any]):
-    """A timing in words, and its next ten runs."""
+    """Timing in words with its next ten runs."""
 
     words = serializers.CharField()
     timezone = serializers.CharField()

@@ -1,4 +1,4 @@
-"""How things stand and stood in the last hour, as a dispatcher samples it: a row a queue and minute."""
+"""Reads of the gauges of the last hour, which dispatchers sample: a row for each queue and minute."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from scheduling.shares.entitlements import InFlight
 from scheduling.statistics.throughput import MINUTES
 from tenants.context import require_scope
 
-# Of a tenant with nothing left no row is written, so what nobody has written lately is nothing.
+# Tenants without jobs get no rows, so older samples of a tenant count as zero.
 LATEST_AGE = timedelta(minutes=2)
 _MINUTE = timedelta(minutes=1)
 _COUNTS = ("queue_id", "waiting", "backing_off", "due", "dispatched", "executing", "slots_milli")
-# Read as seconds: an hour of all queues is two thousand moments, and a number is read ten times as fast as a timestamp.
+# Read as seconds: an hour of all queues is two thousand moments, and a number is parsed ten times as fast as a
+# timestamp.
 _MOMENTS = {
     f"{name}_epoch": Cast(Extract(name, "epoch"), FloatField())
     for name in ("minute", "oldest_at", "next_due_at", "sampled_at")
@@ -30,7 +31,7 @@ _MOMENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One queue, or several together, at one moment."""
+    """Gauge of one queue, or the sum of several, at one moment."""
 
     waiting: int = 0
     oldest_at: datetime | None = None
@@ -44,17 +45,17 @@ class Gauge:
 
     @property
     def slots(self) -> float:
-        """In use: each message has one, however many jobs travel in it."""
+        """Return the slots in use; a message uses one, regardless of its number of jobs."""
         return self.slots_milli / 1000
 
     @property
     def present(self) -> int:
-        """Jobs that have not ended."""
+        """Return the number of jobs that have not ended."""
         return self.waiting + self.dispatched + self.executing
 
     @property
     def oldest_seconds(self) -> float | None:
-        """How long the longest-waiting job had waited when it was looked at."""
+        """Return the wait of the oldest job at the time of the sample, or None."""
         if self.oldest_at is None or self.sampled_at is None:
             return None
         return max(0.0, (self.sampled_at - self.oldest_at).total_seconds())
@@ -62,7 +63,7 @@ class Gauge:
 
 @dataclass(frozen=True)
 class Gauges:
-    """The last hour by minute and queue; of a minute in which nobody looked there is nothing."""
+    """Gauges of the last hour by minute and queue; minutes without a sample are absent."""
 
     now: datetime
     by_minute: Mapping[datetime, Mapping[int, Gauge]] = field(default_factory=dict)
@@ -70,33 +71,33 @@ class Gauges:
 
     @property
     def sampled_at(self) -> datetime | None:
-        """When somebody looked last."""
+        """Return the time of the last sample, or None."""
         return max((row.sampled_at for row in self.latest.values() if row.sampled_at), default=None)
 
     @cached_property
     def minutes(self) -> list[datetime]:
-        """The minutes of the hour, the oldest first, the last one running."""
+        """Return the minutes of the hour, oldest first, including the current one."""
         this = self.now.replace(second=0, microsecond=0)
         return [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
 
     @property
     def total(self) -> Gauge:
-        """All queues together as they stand now."""
+        """Return the present sum of all queues."""
         return together(self.latest.values())
 
     @cached_property
     def totals(self) -> list[Gauge | None]:
-        """All queues together, minute by minute."""
+        """Return the sum of all queues by minute, None without a sample."""
         return [together(self.by_minute[at].values()) if at in self.by_minute else None for at in self.minutes]
 
     def of_queue(self, queue_id: int, since: datetime) -> list[Gauge]:
-        """One queue's samples since then, the oldest first."""
+        """Return the samples of one queue since a moment, oldest first."""
         rows = (self.by_minute[at].get(queue_id) for at in self.minutes if at >= since and at in self.by_minute)
         return [row for row in rows if row is not None]
 
 
 def together(rows: Iterable[Gauge]) -> Gauge:
-    """Several queues as one."""
+    """Return the sum of several gauges."""
     found = list(rows)
     return Gauge(
         waiting=sum(row.waiting for row in found),
@@ -112,7 +113,7 @@ def together(rows: Iterable[Gauge]) -> Gauge:
 
 
 def read_gauges(now: datetime) -> Gauges:
-    """The last hour of the scope of the moment, one statement: of all tenants, or of the one whose rows are seen."""
+    """Return the gauges of the last hour, in one statement: of all tenants, or of the scope's one."""
     is_all_tenants = require_scope().is_all_tenants
     model = QueueGauge if is_all_tenants else TenantGauge
     since = now.replace(second=0, microsecond=0) - _MINUTE * (MINUTES - 1)
@@ -135,14 +136,14 @@ def _moment(epoch_seconds: float | None) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class PoolMinutes:
-    """The slots of all live workers minute by minute, and of them those in use; None where nobody looked."""
+    """Slots of all live workers and slots in use, by minute; None without a sample."""
 
     slots: Sequence[int | None]
     used: Sequence[float | None]
 
 
 def read_pool_minutes(now: datetime) -> PoolMinutes:
-    """The last hour of all pools together, one statement; what is no tenant's is not a tenant's affair."""
+    """Return the last hour of all pools together, in one statement; for the platform, not for tenants."""
     this = now.replace(second=0, microsecond=0)
     minutes = [this - _MINUTE * ago for ago in reversed(range(MINUTES))]
     slots: dict[datetime, int] = defaultdict(int)
@@ -156,14 +157,14 @@ def read_pool_minutes(now: datetime) -> PoolMinutes:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """Tenants as they were last sampled: what is in flight by queue, and since when the oldest of each waits."""
+    """Last sample of the tenants: jobs in flight by queue, and the start of the longest wait of each."""
 
     in_flight: Sequence[InFlight]
     oldest_at: Mapping[UUID, datetime]
 
 
 def read_sampled_tenants(now: datetime) -> Sampled:
-    """Every tenant's last sample: one statement, none on the jobs."""
+    """Return the last sample of every tenant, in one statement without reading jobs."""
     newest = TenantGauge.objects.filter(minute__gt=now - LATEST_AGE).order_by("-minute").values("minute")[:1]
     last = TenantGauge.objects.filter(minute=newest).order_by()
     columns = ("queue_id", "tenant_id", "dispatched", "executing", "slots_milli", "busy_us")

@@ -1,4 +1,4 @@
-"""Sampling how queues, pools and tenants stand: the row of the running minute is written over until it is over."""
+"""Sampling of queues, pools and tenants into gauges; each sample overwrites the row of the current minute."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
 GAUGE_SECONDS = 2.0
-# The rows of tenants are many, and are written less often.
+# Tenants have many rows, which are written less often.
 TENANT_SECONDS = 10.0
-# Another dispatcher that has sampled within this part of the interval spares the others the work.
+# A sample of another dispatcher within this part of the interval is not repeated.
 FRESH_PART = 0.8
-# A sample rests for so many times as long as it took, so that it never takes more than a twentieth of a connection.
+# Pause after a sample, in multiples of its duration: sampling takes at most a twentieth of a connection.
 REST = 20
-# Lines whose head is looked at, the longest waiting first; back-offs that are looked at, the soonest first.
+# Lines whose heads are read, the longest waiting first; retries in backoff that are read, the soonest first.
 HEAD_LIMIT = 500
 BACK_OFF_LIMIT = 2_000
 _SQL = load_sql(__file__)
@@ -30,13 +30,13 @@ _QUEUES, _POOLS, _TENANTS = _SQL["sample_queues"], _SQL["sample_pools"], _SQL["s
 
 
 class GaugeSampler:
-    """The duty of a dispatcher: a sample every GAUGE_SECONDS, less often where it takes long."""
+    """Duty of a dispatcher: a sample every GAUGE_SECONDS, less often if it is slow."""
 
     def __init__(self) -> None:
         self._took_seconds = 0.0
 
     def interval_seconds(self) -> float:
-        """Until the next sample."""
+        """Return the seconds until the next sample."""
         return max(GAUGE_SECONDS, REST * self._took_seconds)
 
     def take_turn(self) -> None:
@@ -47,10 +47,10 @@ class GaugeSampler:
 
 
 def sample_gauges(*, fresh_seconds: float = 0.0, tenants_fresh_seconds: float = 0.0) -> int:
-    """Write how things stand into the running minute; how many rows.
+    """Write the present gauges into the current minute; return the number of rows.
 
-    What was written within the given seconds stands, and a second sample of a minute takes the place of the first:
-    any number of dispatchers may call this at any time.
+    Samples within the given seconds are kept, and a second sample of a minute replaces the first: any number of
+    dispatchers may call this at any time.
     """
     with all_tenants():
         if not lead(LockClass.GAUGES):

@@ -1,16 +1,16 @@
--- Statements that sample the gauges. What is in flight is bounded by the slots, and what waits is counted already, in a
--- row for each tenant and queue. Of what is ready the heads of a few hundred lines are read, the longest waiting first;
--- of what backs off the soonest.
+-- Statements that sample the gauges. Jobs in flight are bounded by the slots, and waiting jobs are already counted in a
+-- row for each tenant and queue. Of ready jobs only the heads of a few hundred lines are read, the longest waiting
+-- first; of jobs in backoff the soonest.
 
 -- name: is_fresh
--- Tell whether a dispatcher has sampled within so many seconds, and written tenants within so many others.
+-- Return whether a dispatcher has sampled within so many seconds, and written tenants within so many others.
 SELECT coalesce(max(sampled_at) > now() - make_interval(secs => %(fresh)s), false) AS is_fresh,
     coalesce((SELECT max(sampled_at) FROM scheduling_tenant_gauge WHERE minute >= now() - interval '2 minutes')
         > now() - make_interval(secs => %(tenants_fresh)s), false) AS are_tenants_fresh
 FROM scheduling_queue_gauge WHERE minute >= now() - interval '2 minutes';
 
 -- name: sample_queues
--- Write how queues stand in this minute.
+-- Write the gauges of queues in this minute.
 WITH
 -- include: live
 ,
@@ -38,7 +38,7 @@ ON CONFLICT (minute, queue_id) DO UPDATE SET
 -- include: replaced;
 
 -- name: sample_tenants
--- Write how tenants stand in this minute. A tenant without anything left gets a row of zeros in the running minute.
+-- Write the gauges of tenants in this minute. A tenant without jobs gets a row of zeros in the current minute.
 WITH
 -- include: live
 ,
@@ -73,7 +73,7 @@ ON CONFLICT (tenant_id, minute, queue_id) DO UPDATE SET
 , busy_us = excluded.busy_us;
 
 -- name: sample_pools
--- Write how pools stand in this minute, after their queues, whose rows of the running minute are summed up.
+-- Write the gauges of pools in this minute, after those of their queues, which are summed up.
 INSERT INTO scheduling_pool_gauge (minute, pool_id, slots, slots_milli, sampled_at)
 SELECT date_trunc('minute', now()), p.id, coalesce(
         (SELECT sum(w.slots) FROM scheduling_worker w
@@ -99,7 +99,7 @@ live AS (
 )
 
 -- fragment: oldest
--- The rank of a job orders it inside its tenant only: of each line the head counts.
+-- The rank of a job orders it inside its tenant only, so the head of each line is read.
 lines AS (
     SELECT id, queue_id, tenant_id FROM scheduling_schedulingentity
     WHERE waiting > 0 ORDER BY head_rank LIMIT %(heads)s
@@ -112,7 +112,7 @@ lines AS (
 )
 
 -- fragment: backing
--- LATERAL with LIMIT: each state by its key, whatever the planner assumes of the table of jobs.
+-- LATERAL with LIMIT: reads each state by its key, regardless of the planner's estimate of the table of jobs.
 backing AS (
     SELECT e.queue_id, e.tenant_id, count(*) AS backing_off, count(*) FILTER (WHERE d.due_at <= now()) AS due,
         min(d.due_at) AS next_due_at

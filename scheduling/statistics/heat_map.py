@@ -1,4 +1,4 @@
-"""Kinds by the hour as a heat map, on a scale of quantiles: what runs rarely is seen beside what always does."""
+"""Heat map of kinds by hour, on a scale of quantiles: rare kinds stay visible beside frequent ones."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tenants.console.live import KeptPart, answer_part
 TEMPLATE = "scheduling/dashboards/parts/overview_kinds.html"
 _kept = KeptPart("kinds")
 CLASSES = 5
-# The map's own units; the page scales them.
+# Units of the map; the page scales them.
 CELL_WIDTH, CELL_HEIGHT, GAP = 24.0, 16.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class HeatCell:
-    """An hour of a kind: its place in the row, its class (0: nothing ended, CLASSES: among the most), its numbers."""
+    """Hour of a kind: its place in the row, its class (0: no execution ended, CLASSES: most) and its counts."""
 
     x: float
     heat: int
@@ -36,7 +36,7 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class HeatRow:
-    """One kind."""
+    """Row of one kind."""
 
     kind: str
     cells: list[HeatCell]
@@ -45,7 +45,7 @@ class HeatRow:
 
 @dataclass(frozen=True, slots=True)
 class HeatClass:
-    """A colour of the map and the least number that has it."""
+    """Colour of the map with its least value."""
 
     heat: int
     least: int
@@ -53,7 +53,7 @@ class HeatClass:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """All of them, with what the colours mean."""
+    """All rows of the map, with its legend."""
 
     hours: Sequence[datetime]
     rows: list[HeatRow]
@@ -66,7 +66,7 @@ class HeatMap:
 
 @require_safe
 def kinds_fragment(request: HttpRequest) -> HttpResponseBase:
-    """The map, or with ``view=table`` its numbers; 304 when it is what the browser has already."""
+    """Return the map, or its table with ``view=table``; 304 if the browser has it."""
     is_table = request.GET.get("view") == "table"
     part = _kept.get(partial(_render, is_table=is_table), variant="table" if is_table else "")
     return answer_part(request, part.body, etag=part.etag)
@@ -77,7 +77,7 @@ def _render(*, is_table: bool) -> SafeString:
 
 
 def draw_heat(kinds: KindHours) -> HeatMap:
-    """The map of what ended."""
+    """Return the map of ended executions."""
     bounds = quantile_bounds([hour.ended for line in kinds.lines for hour in line.hours])
     rows = [
         HeatRow(
@@ -93,9 +93,9 @@ def draw_heat(kinds: KindHours) -> HeatMap:
 
 
 def quantile_bounds(values: Sequence[int], classes: int = CLASSES) -> list[int]:
-    """The least value of each class but the empty one, so that each holds about as many of the values above nothing.
+    """Return the least value of each non-empty class, so that each class has about as many of the positive values.
 
-    Equal values are of one class, so there may be fewer classes.
+    Equal values share a class, so there may be fewer classes.
     """
     known = sorted(value for value in values if value > 0)
     if not known:
@@ -110,5 +110,5 @@ def _cell(index: int, hour: datetime, count: HourCount, bounds: Sequence[int]) -
 
 
 def _heat(value: int, bounds: Sequence[int]) -> int:
-    """The colour of a number; with fewer classes than colours the most is the deepest all the same."""
+    """Return the colour of a value; with fewer classes than colours the greatest still has the deepest."""
     return bisect_right(bounds, value) + CLASSES - len(bounds) if value else 0

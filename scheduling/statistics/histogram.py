@@ -1,11 +1,11 @@
-"""Durations counted in fixed buckets: histograms that add up, from which percentiles can be read."""
+"""Histograms of durations in fixed buckets, which can be added and yield percentiles."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-# Seconds; a bucket reaches from one bound to below the next, the last one has no end.
+# In seconds; a bucket reaches from one bound to below the next, the last one is unbounded.
 BOUNDS: tuple[float, ...] = (
     0.01,
     0.025,
@@ -30,7 +30,7 @@ BUCKETS = len(BOUNDS) + 1
 
 
 def add(histograms: Iterable[Sequence[int]]) -> list[int]:
-    """The histogram of all together; empty buckets for none."""
+    """Return the sum of histograms."""
     total = [0] * BUCKETS
     for counts in histograms:
         for bucket, count in enumerate(counts):
@@ -39,9 +39,9 @@ def add(histograms: Iterable[Sequence[int]]) -> list[int]:
 
 
 def percentile(counts: Sequence[int], part: float) -> float | None:
-    """The duration that `part` of all (0 to 1) do not exceed, in seconds, evenly spread inside its bucket.
+    """Return the duration that `part` of all (0 to 1) do not exceed, in seconds, interpolated inside its bucket.
 
-    None without any. In the last bucket, which has no end, it is the bound where that begins.
+    Return None if it is empty, and the lower bound of the last bucket, which is unbounded.
     """
     total = sum(counts)
     if not total:

@@ -1,4 +1,4 @@
-"""What ended by kind and hour of the last day, from the rollups."""
+"""Ended executions by kind and hour of the last day, from the rollups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KIND_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class HourCount:
-    """Executions of a kind that ended in an hour, and of them those that failed."""
+    """Executions of a kind that ended in an hour, and those that failed."""
 
     ended: int = 0
     failed: int = 0
@@ -27,7 +27,7 @@ class HourCount:
 
 @dataclass(frozen=True, slots=True)
 class KindLine:
-    """One kind, hour by hour, the oldest first."""
+    """Hours of one kind, oldest first."""
 
     kind: str
     hours: list[HourCount]
@@ -39,7 +39,7 @@ class KindLine:
 
 @dataclass(frozen=True, slots=True)
 class KindHours:
-    """The busiest kinds of the day; ``hidden`` is how many others there were."""
+    """Busiest kinds of the day; ``hidden`` is the number of others."""
 
     hours: Sequence[datetime]
     lines: list[KindLine]
@@ -47,7 +47,7 @@ class KindHours:
 
 
 def read_kind_hours(now: datetime | None = None) -> KindHours:
-    """Two statements over a few hundred rows."""
+    """Return the kinds by hour, in two statements over a few hundred rows."""
     now = now or read_clock()
     this = now.replace(minute=0, second=0, microsecond=0)
     hours = [this - timedelta(hours=ago) for ago in reversed(range(HOURS))]

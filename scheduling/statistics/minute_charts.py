@@ -1,4 +1,4 @@
-"""The last hour by the minute: sparklines, the status strip, the charts with axes, and all of it as a table."""
+"""Charts of the last hour by minute: sparklines, the status strip, charts with axes, and their table."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from scheduling.overview.queries import Overview
 from scheduling.statistics.gauge_queries import Gauge
 from scheduling.statistics.throughput import Ended
 
-# The sparkline's own units; the page scales them.
+# Units of the sparkline; the page scales them.
 SPARK_WIDTH, SPARK_HEIGHT, SPARK_MARGIN = 118.0, 18.0, 1.5
 STRIP_STEP = 6
-# The charts' own units, as in parts/minute_chart.html: a bar is as wide as its minute but for a gap.
+# Units of the charts, as in parts/minute_chart.html: a bar is as wide as its minute, less a gap.
 MINUTE_WIDTH, CHART_HEIGHT, BAR_GAP = 10, 160, 2
 # Minutes between two labels of the time axis.
 TIME_STEP = 15
-# From which part of failed runs, and from which wait of the oldest job, a minute is told.
+# Part of failed runs, and wait of the oldest job, from which a minute is marked.
 BAD_RATE, WARN_RATE = 0.1, 0.01
 LONG_WAIT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spark:
-    """A line over the last hour, broken where nobody looked; ``summary`` says in words what it shows."""
+    """Line over the last hour, broken at missing samples; ``summary`` describes it."""
 
     path: str
     summary: str
@@ -38,7 +38,7 @@ class Spark:
 
 @dataclass(frozen=True, slots=True)
 class StripMinute:
-    """A minute of the status strip: its place, its tone, and what was with it."""
+    """Minute of the status strip: its place, tone and description."""
 
     x: int
     tone: str
@@ -47,7 +47,7 @@ class StripMinute:
 
 @dataclass(frozen=True, slots=True)
 class ChartMinute:
-    """A minute of a chart: its place, and its numbers in words."""
+    """Minute of a chart: its place, and its numbers in words."""
 
     x: int
     title: str
@@ -55,7 +55,7 @@ class ChartMinute:
 
 @dataclass(frozen=True, slots=True)
 class MinuteChart:
-    """A chart with axes: a path by its mark, the labels of both axes, and in words what it shows.
+    """Chart with axes: paths by mark, the labels of both axes and a description.
 
     ``scale`` begins with the greatest value, ``times`` with the earliest minute.
     """
@@ -73,7 +73,7 @@ class MinuteChart:
 
 @dataclass(frozen=True, slots=True)
 class MinuteRow:
-    """A minute of the table: the numbers behind every chart of the page."""
+    """Minute of the table: the numbers of all charts."""
 
     at: datetime
     ended: Ended
@@ -86,7 +86,7 @@ class MinuteRow:
 
 
 def spark(values: Sequence[float | None], *, words: Any = str) -> Spark:
-    """To the scale of its own highest value."""
+    """Return a sparkline, scaled to its highest value."""
     known = [value for value in values if value is not None]
     if not known:
         return Spark("", _("Nobody looked within the hour."))
@@ -108,12 +108,12 @@ def _line(heights: Sequence[float | None], step: float, start: float = 0.0) -> s
             runs.append([])
         else:
             runs[-1].append(f"{start + index * step:.0f} {height:.1f}")
-    # A lone point is a line to itself, which is drawn as a dot.
+    # A single point is a line to itself, which is drawn as a dot.
     return " ".join(f"M{run[0]} L{' L'.join(run[1:] or run)}" for run in runs if run)
 
 
 def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
-    """A cell a minute, and what they say together."""
+    """Return a cell for each minute, and a summary of all."""
     cells = [
         StripMinute(index * STRIP_STEP, *_strip_minute(row, is_all_tenants=overview.is_all_tenants))
         for index, row in enumerate(minute_rows(overview))
@@ -130,10 +130,10 @@ def draw_strip(overview: Overview) -> tuple[list[StripMinute], str]:
 
 
 def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
-    """Tone and title."""
+    """Return the tone and title of a minute."""
     at = f"{row.at:%H:%M}"
     rate, oldest = row.ended.failure_rate or 0.0, row.oldest_seconds or 0.0
-    # A tenant with nothing to do has no sample, and no trouble either.
+    # A tenant without jobs has no sample, and no trouble either.
     if is_all_tenants and row.gauge is None and row.ended.failure_rate is None:
         return "quiet", _("%(at)s: nobody looked") % {"at": at}
     told = []
@@ -153,7 +153,7 @@ def _strip_minute(row: MinuteRow, *, is_all_tenants: bool) -> tuple[str, str]:
 
 
 def minute_rows(overview: Overview, queue_id: int | None = None) -> list[MinuteRow]:
-    """The hour minute by minute, the oldest first: of all queues, or of one."""
+    """Return the minutes of the hour, oldest first: of all queues, or of one."""
     slots = overview.pool_minutes.slots if overview.pool_minutes else [None] * len(overview.gauges.minutes)
     if queue_id is None:
         buckets, gauges = overview.work.buckets, overview.gauges.totals

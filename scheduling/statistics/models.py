@@ -1,4 +1,4 @@
-"""Rows of statistics: gauges at the end of each minute, and rollups of what ended by minute and hour."""
+"""Rows of statistics: gauges of each minute, and rollups of ended executions by minute and hour."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class GaugeRow(models.Model):
-    """What waits and what is in flight. Jobs that share a message hold equal parts of its slot."""
+    """Base of gauges of waiting jobs and jobs in flight. Jobs in one message share its slot equally."""
 
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -30,7 +30,7 @@ class GaugeRow(models.Model):
 
 
 class QueueGauge(GaugeRow):
-    """One queue at the end of one minute."""
+    """Gauge of one queue in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "queue_id")
 
@@ -39,7 +39,7 @@ class QueueGauge(GaugeRow):
 
 
 class TenantGauge(GaugeRow):
-    """One tenant in one queue: of all that have something in flight, and of those that wait longest."""
+    """Gauge of one tenant in one queue, for all tenants with jobs in flight and those with the longest waits."""
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -53,7 +53,7 @@ class TenantGauge(GaugeRow):
 
 
 class PoolGauge(models.Model):
-    """One pool at the end of one minute: the slots of its live workers, and how many of them are in use."""
+    """Gauge of one pool in one minute: the slots of its live workers, and those in use."""
 
     pk = models.CompositePrimaryKey("minute", "pool_id")
     minute = models.DateTimeField()
@@ -67,10 +67,10 @@ class PoolGauge(models.Model):
 
 
 class Tally(models.Model):
-    """One ended execution that no rollup has counted yet; without an ``outcome`` a dead letter that had none."""
+    """Ended execution that no rollup has counted yet; without an ``outcome``, a dead letter without an execution."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
-    queue_id = models.BigIntegerField(primary_key=True)  # for Django's sake; not unique, not a key
+    queue_id = models.BigIntegerField(primary_key=True)  # required by Django; not unique, not a key
     kind = models.CharField(max_length=64)
     outcome = models.CharField(max_length=12)
     is_dead = models.BooleanField()
@@ -83,11 +83,11 @@ class Tally(models.Model):
 
     class Meta:
         db_table = "scheduling_tally"
-        managed = False  # the migration makes the table without a primary key
+        managed = False  # the migration creates the table without a primary key
 
 
 class MinuteRow(models.Model):
-    """What ended in a minute. ``busy_us`` is slot time within it, whenever the execution ended."""
+    """Base of rollups of a minute. ``busy_us`` is slot time within it, even of executions that ended later."""
 
     minute = models.DateTimeField()
     queue = models.ForeignKey("scheduling.Queue", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -103,7 +103,7 @@ class MinuteRow(models.Model):
 
 
 class QueueMinute(MinuteRow):
-    """One queue in one minute."""
+    """Rollup of one queue in one minute."""
 
     pk = models.CompositePrimaryKey("minute", "queue_id")
 
@@ -112,7 +112,7 @@ class QueueMinute(MinuteRow):
 
 
 class TenantMinute(MinuteRow):
-    """One tenant in one queue in one minute."""
+    """Rollup of one tenant in one queue in one minute."""
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
@@ -123,13 +123,13 @@ class TenantMinute(MinuteRow):
         db_table = "scheduling_tenant_minute"
         indexes = [
             models.Index(fields=["minute"], name="tenant_minute_by_time"),
-            # A day of shares is read from it alone: the rows are wide, and a tenant's lie far apart.
+            # Covers reads of a day of shares: the rows are wide, and those of a tenant far apart.
             models.Index(fields=["tenant", "minute"], include=["queue", "busy_us"], name="tenant_minute_busy"),
         ]
 
 
 class KindHour(models.Model):
-    """One kind in one hour by how its executions ended; without an ``outcome`` dead letters that had none."""
+    """Rollup of one kind in one hour by outcome; without an ``outcome``, dead letters without an execution."""
 
     pk = models.CompositePrimaryKey("kind", "hour", "outcome")
     kind = models.CharField(max_length=64)
@@ -147,9 +147,9 @@ class KindHour(models.Model):
 
 
 class ShareMinute(models.Model):
-    """What the tree gave one tenant in one queue in one minute, as a dispatcher saw it every few seconds.
+    """Entitlement of one tenant in one queue in one minute, sampled by a dispatcher every few seconds.
 
-    Kept of the tenants with the greatest entitlements alone, so that no number of tenants makes it long.
+    Kept only for the tenants with the greatest entitlements, which bounds the number of rows.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "minute", "queue_id")
@@ -168,7 +168,7 @@ class ShareMinute(models.Model):
 
 
 class RollupClock(models.Model):
-    """When the rollups were last brought up to date, and since when they count; one row."""
+    """Time of the last fold, and the start of counting; one row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     counting_since = models.DateTimeField(db_default=Now())

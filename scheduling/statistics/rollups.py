@@ -1,4 +1,4 @@
-"""Folding what ended into the rollups, and dropping what is old."""
+"""Folding of ended executions into the rollups, and pruning of old rollups."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tenants.context import all_tenants
 from tenants.database.locks import LockClass
 from tenants.database.sql import load_sql
 
-# Measured at some 5 ms a thousand of 100 tenants and 15 of 10,000, which keeps one fold, for which ticks wait, at 50.
+# Measured at some 5 ms a thousand for 100 tenants and 15 for 10,000, which bounds a fold, for which ticks wait, to 50
+# ms.
 FOLD_ROWS = 3_000
 FOLD_SECONDS = 1.0
-# While a fold leaves rows behind: 20,000 a second, twice of what has been seen to end on two cores.
+# If a fold leaves rows behind: 20,000 a second, twice the highest rate measured on two cores.
 NEXT_FOLD_SECONDS = 0.15
-# Days that each rollup is kept, by its table and its column of time.
+# Retention in days of each rollup, by its table and its time column.
 KEPT_DAYS = {
     ("scheduling_tenant_minute", "minute"): 3,
     ("scheduling_share_minute", "minute"): 3,
@@ -38,17 +39,17 @@ _DELETE = """
 
 
 class TallyFolder:
-    """The duty of a dispatcher: a fold each second, and sooner while more ends than one takes."""
+    """Duty of a dispatcher: a fold each second, and sooner while it is behind."""
 
     def __init__(self) -> None:
         self._is_behind = False
 
     def interval_seconds(self) -> float:
-        """Until the next fold."""
+        """Return the seconds until the next fold."""
         return NEXT_FOLD_SECONDS if self._is_behind else FOLD_SECONDS
 
     def take_turn(self) -> int:
-        """A fold; how many executions it counted."""
+        """Run a fold; return how many executions it counted."""
         self._is_behind = False
         folded = fold_tallies()
         self._is_behind = folded >= FOLD_ROWS
@@ -56,9 +57,10 @@ class TallyFolder:
 
 
 def fold_tallies(*, limit: int | None = None) -> int:
-    """Count at most ``limit`` ended executions, FOLD_ROWS by default, into the rollups, in one transaction; how many.
+    """Fold at most ``limit`` ended executions, FOLD_ROWS by default, into the rollups in one transaction.
 
-    Whoever folds holds a lock, so that two folds never wait for each other's rows; 0 while another one folds.
+    Return how many were folded; 0 if another process folds. A lock ensures that two folds never wait for each other's
+    rows.
     """
     with all_tenants():
         if not lead(LockClass.ROLLUPS):
@@ -73,7 +75,7 @@ def fold_tallies(*, limit: int | None = None) -> int:
 
 
 def prune_rollups(*, limit: int) -> dict[str, int]:
-    """Delete rows that are older than their rollup is kept, at most ``limit`` of each."""
+    """Delete at most ``limit`` rows beyond the retention of each rollup; return the number of each."""
     counts = {}
     with all_tenants(), connection.cursor() as cursor:
         for (table, column), days in KEPT_DAYS.items():
@@ -83,5 +85,5 @@ def prune_rollups(*, limit: int) -> dict[str, int]:
 
 
 def outcomes() -> dict[str, Any]:
-    """Which outcomes count as what, for the statements of rollups."""
+    """Return the classes of outcomes, for the statements of rollups."""
     return {"completed": list(COMPLETED), "failed": list(FAILED), "ran": [*COMPLETED, *FAILED]}

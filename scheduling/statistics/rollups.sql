@@ -1,5 +1,5 @@
 -- fragment: wait_histogram
--- The times before the start by the buckets of scheduling.statistics.histogram.
+-- Waits until the start by the buckets of scheduling.statistics.histogram.
 ARRAY[count(*) FILTER (WHERE wait_bucket = 0), count(*) FILTER (WHERE wait_bucket = 1),
     count(*) FILTER (WHERE wait_bucket = 2), count(*) FILTER (WHERE wait_bucket = 3),
     count(*) FILTER (WHERE wait_bucket = 4), count(*) FILTER (WHERE wait_bucket = 5),
@@ -12,7 +12,7 @@ ARRAY[count(*) FILTER (WHERE wait_bucket = 0), count(*) FILTER (WHERE wait_bucke
     count(*) FILTER (WHERE wait_bucket = 18)]::int[]
 
 -- fragment: run_histogram
--- The run times by the buckets of scheduling.statistics.histogram.
+-- Run times by the buckets of scheduling.statistics.histogram.
 ARRAY[count(*) FILTER (WHERE run_bucket = 0), count(*) FILTER (WHERE run_bucket = 1),
     count(*) FILTER (WHERE run_bucket = 2), count(*) FILTER (WHERE run_bucket = 3),
     count(*) FILTER (WHERE run_bucket = 4), count(*) FILTER (WHERE run_bucket = 5),
@@ -25,15 +25,15 @@ ARRAY[count(*) FILTER (WHERE run_bucket = 0), count(*) FILTER (WHERE run_bucket 
     count(*) FILTER (WHERE run_bucket = 18)]::int[]
 
 -- fragment: add_wait
--- The sum of two histograms, bucket by bucket.
+-- Sum of two histograms, bucket by bucket.
 (SELECT array_agg(a + b ORDER BY n) FROM unnest(r.wait, excluded.wait) WITH ORDINALITY AS u(a, b, n))
 
 -- fragment: add_run
--- The sum of two histograms, bucket by bucket.
+-- Sum of two histograms, bucket by bucket.
 (SELECT array_agg(a + b ORDER BY n) FROM unnest(r.run, excluded.run) WITH ORDINALITY AS u(a, b, n))
 
 -- fragment: measures
--- The measures of a group of rows.
+-- Measures of a group of rows.
 sum(completed) AS completed, sum(failed) AS failed, sum(dead_letters) AS dead_letters, sum(busy_us) AS busy_us,
 -- include: wait_histogram
 AS wait,
@@ -50,8 +50,8 @@ wait =
 -- include: add_run
 
 -- name: fold_tallies
--- Fold tallies into the rollups by the minute and the hour; return how many. Slot time is spread over the minutes in
--- which it was used: minute n reaches from n to n + 1 times 60,000,000 µs.
+-- Fold tallies into the rollups by minute and hour; return their number. Slot time is spread over the minutes of its
+-- use: minute n reaches from n to n + 1 times 60,000,000 µs.
 WITH gone AS (
     DELETE FROM scheduling_tally WHERE ctid = ANY (ARRAY(SELECT ctid FROM scheduling_tally LIMIT %(limit)s))
     RETURNING *
@@ -107,6 +107,6 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: note_fold
--- Store when tallies were folded last.
+-- Store the time of the last fold.
 INSERT INTO scheduling_rollup_clock (id, folded_at) VALUES (1, now())
 ON CONFLICT (id) DO UPDATE SET folded_at = excluded.folded_at;

@@ -1,4 +1,4 @@
-"""What ended lately, read from the rollups: a row a queue and minute, whatever the number of executions."""
+"""Recently ended executions, from the rollups: a row for each queue and minute, regardless of their number."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from scheduling.models import Execution, QueueMinute, RollupClock, TenantMinute
 from scheduling.statistics import histogram
 from tenants.context import require_scope
 
-# Rates and shares are of the last ten minutes and the one that runs; the chart is of the last hour.
+# Rates and shares cover the last ten minutes and the current one; the chart covers the last hour.
 WINDOW = timedelta(minutes=10)
 MINUTES = 60
-# Folded once a second by a dispatcher; older than this is worth saying.
+# A dispatcher folds once a second; older rollups are reported as stale.
 STALE_AFTER = timedelta(seconds=60)
 
 _O = Execution.Outcome
@@ -27,7 +27,7 @@ FAILED = (_O.FAILED.value, _O.TIMED_OUT.value, _O.CRASHED.value, _O.EXPIRED.valu
 
 @dataclass(slots=True)
 class Ended:
-    """Ended executions: completed, failed by themselves, the slot time of all in seconds, and how long jobs waited.
+    """Counts of ended executions, their slot time in seconds and the histogram of waits.
 
     ``dead_letters`` are the jobs that were given up.
     """
@@ -50,13 +50,13 @@ class Ended:
 
     @property
     def failure_rate(self) -> float | None:
-        """Failed ones among those that ended one way or the other; None without any."""
+        """Return the part of failed executions among completed and failed ones, or None if there are none."""
         ended = self.completed + self.failed
         return self.failed / ended if ended else None
 
     @property
     def wait_p50(self) -> float | None:
-        """Half of the jobs had started so many seconds after they could."""
+        """Return the seconds within which half of the jobs started after they could."""
         return histogram.percentile(self.wait, 0.5)
 
     @property
@@ -70,9 +70,9 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RecentWork:
-    """What ended since ``since``; ``buckets`` are the last hour's minutes, the oldest first, the last one running.
+    """Executions that ended since ``since``; ``buckets`` are the minutes of the last hour, oldest first.
 
-    ``as_of`` is when the rollups were last brought up to date, None before the first time.
+    ``as_of`` is the time of the last fold, or None.
     """
 
     now: datetime
@@ -95,12 +95,12 @@ class RecentWork:
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody has brought the numbers up to date for a minute."""
+        """Return whether the last fold is more than a minute old."""
         return self.as_of is None or self.now - self.as_of > STALE_AFTER
 
 
 def read_recent_work(now: datetime) -> RecentWork:
-    """The last hour of the scope of the moment: two statements over rollups."""
+    """Return the last hour of the current scope, in two statements over rollups."""
     minute = now.replace(second=0, microsecond=0)
     since, hour_ago = minute - WINDOW, minute - timedelta(minutes=MINUTES - 1)
     by_queue: dict[int, Ended] = defaultdict(Ended)
@@ -120,7 +120,7 @@ def read_recent_work(now: datetime) -> RecentWork:
 
 
 def read_ended_by_tenant(now: datetime) -> dict[UUID, Ended]:
-    """What ended within the window by tenant, without waits: one statement."""
+    """Return the executions ended within the window by tenant, without waits, in one statement."""
     since = now.replace(second=0, microsecond=0) - WINDOW
     rows = TenantMinute.objects.filter(minute__gte=since).order_by().values_list("tenant_id")
     sums = rows.annotate(completed=Sum("completed"), failed=Sum("failed"), busy_us=Sum("busy_us"))
@@ -128,7 +128,7 @@ def read_ended_by_tenant(now: datetime) -> dict[UUID, Ended]:
 
 
 def _queue_rows(since: datetime) -> Iterable[tuple[datetime, int, int, int, int, int, list[int]]]:
-    """A row a queue and minute: of all tenants together, or of the one whose rows are seen."""
+    """Return a row for each queue and minute: of all tenants together, or of the scope's one."""
     model = QueueMinute if require_scope().is_all_tenants else TenantMinute
     rows: Iterable[tuple[datetime, int, int, int, int, int, list[int]]] = model.objects.filter(
         minute__gte=since

@@ -1,4 +1,4 @@
-"""Paused kinds in the console: the platform's alone."""
+"""Console pages of paused kinds; for platform staff only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.console.site import console_site
 
 
 class KindPauseForm(forms.Form):
-    """A kind from those that are installed, and why it shall wait."""
+    """Form that pauses one of the installed kinds, with a reason."""
 
     kind = forms.ChoiceField(
         label=gettext_lazy("Kind"),
@@ -58,7 +58,7 @@ class KindPauseModelForm(KindPauseForm, forms.ModelForm):  # type: ignore[type-a
 
 @admin.register(KindPause, site=console_site)
 class KindPauseAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Kinds of which nothing is dispatched."""
+    """Paused kinds, of which no job is dispatched."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = Permission.QUEUES_OPERATE

@@ -1,4 +1,4 @@
-"""`kinds/`, `pools/` and `workers/`, and what they share with `queues/`: pause, resume, drain."""
+"""API of `kinds/`, `pools/` and `workers/`, and the actions that they share with `queues/`: pause, resume, drain."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NAME_PATTERN = "[-a-zA-Z0-9_.]{1,64}"
 
 
 class StoppableViewSet(StaffViewSet):
-    """What can be paused, resumed and drained by its name."""
+    """Base of resources that can be paused, resumed and drained by name."""
 
     scope: ClassVar[Scope]
     permissions = OPERATE
@@ -59,7 +59,7 @@ class StoppableViewSet(StaffViewSet):
 
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, name: str) -> Response:
-        """Dispatch nothing more; what runs goes on and what is submitted waits. Again: a new reason and end."""
+        """Pause dispatching; running jobs continue and new jobs wait. A repeated call replaces reason and end."""
         reason, until = self._asked(request)
         stops.check_target(scope=self.scope, name=name)
         stops.pause(scope=self.scope, name=name, reason=reason, until=until)
@@ -67,7 +67,7 @@ class StoppableViewSet(StaffViewSet):
 
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, name: str) -> Response:
-        """End pause and drain."""
+        """End the pause and the drain."""
         body = WhySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         stops.resume(scope=self.scope, name=name, reason=body.validated_data["reason"])
@@ -75,30 +75,30 @@ class StoppableViewSet(StaffViewSet):
 
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, name: str) -> Response:
-        """Take nothing new and let what is there run out; of a pool: hand its workers nothing more."""
+        """Refuse new jobs and let existing ones run out; a draining pool only stops dispatching to its workers."""
         reason, until = self._asked(request)
         stops.check_target(scope=self.scope, name=name)
         stops.drain(scope=self.scope, name=name, reason=reason, until=until)
         return self.answer(name)
 
     def answer(self, name: str) -> Response:
-        """How the target stands now."""
+        """Return the present state of the target."""
         return Response(self.get_serializer(self.state_of(name)).data)
 
     def answer_new(self, name: str) -> Response:
-        """How a target stands that was just added, and where."""
+        """Return the state of a target just added, with its address."""
         answer = self.answer(name)
         answer.status_code = 201
         answer["Location"] = reverse(f"{self.scope.value}-detail", args=[name], request=self.request)
         return answer
 
     def state_of(self, name: str) -> TargetState:
-        """Pause, drain and progress, over all tenants even where staff has named one."""
+        """Return pause, drain and progress over all tenants, even if staff named a tenant."""
         with all_tenants():
             return read_target_state(scope=self.scope, name=name, now=read_moment())
 
     def list_states(self, request: Request, names: list[str]) -> Response:
-        """All targets of a kind that there are few of."""
+        """Return all targets of a kind with few targets, on one page."""
         NoQuerySerializer.parse(request.query_params)
         states = [self.state_of(name) for name in names]
         return Response({"next": None, "previous": None, "results": self.get_serializer(states, many=True).data})
@@ -115,7 +115,7 @@ class StoppableViewSet(StaffViewSet):
     drain=extend_schema(operation_id="kinds_drain", request=StopRequestSerializer),
 )
 class KindViewSet(StoppableViewSet):
-    """Kinds of job, of all tenants."""
+    """Job kinds, of all tenants."""
 
     model = KindPause
     scope = Scope.KIND
@@ -123,12 +123,12 @@ class KindViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="kinds_list", responses=KindSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List the kinds that are installed."""
+        """List the installed kinds."""
         return self.list_states(request, registry.kinds())
 
     @extend_schema(operation_id="kinds_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show whether a kind is paused or drains, and what its jobs cost."""
+        """Return a kind's pause, drain and costs."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
 
@@ -142,7 +142,7 @@ class KindViewSet(StoppableViewSet):
     drain=extend_schema(operation_id="pools_drain", request=StopRequestSerializer),
 )
 class PoolViewSet(StoppableViewSet):
-    """Pools of workers."""
+    """Worker pools."""
 
     model = WorkerPool
     scope = Scope.POOL
@@ -155,7 +155,7 @@ class PoolViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="pools_create", request=NewPoolSerializer, responses={201: TargetSerializer})
     def create(self, request: Request) -> Response:
-        """Add a pool; workers are started for it by its name."""
+        """Add a worker pool; workers are started for it by name."""
         body = NewPoolSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         values = dict(body.validated_data)
@@ -165,7 +165,7 @@ class PoolViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="pools_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show whether a pool is paused or drains."""
+        """Return a pool's pause and drain."""
         stops.check_target(scope=self.scope, name=name)
         return self.answer(name)
 
@@ -180,20 +180,20 @@ class WorkerViewSet(StaffViewSet):
 
     @extend_schema(operation_id="workers_list", parameters=PAGING_PARAMETERS, responses=WorkerSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List workers, those that have stopped too."""
+        """List workers, including stopped ones."""
         NoQuerySerializer.parse(request.query_params)
         with all_tenants():
             return page_response(self, list_workers(), WorkerSerializer)
 
     @extend_schema(operation_id="workers_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a worker."""
+        """Return a worker."""
         return self._answer(UUID(pk))
 
     @extend_schema(operation_id="workers_drain", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, pk: str) -> Response:
-        """Hand the worker nothing more; what it runs goes on, and then it is idle or exits."""
+        """Stop dispatching to a worker; its running jobs continue, then it is idle or exits."""
         body = WhySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         drain_worker(worker_id=UUID(pk), reason=body.validated_data["reason"])
@@ -202,7 +202,7 @@ class WorkerViewSet(StaffViewSet):
     @extend_schema(operation_id="workers_resume", request=NoBodySerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Let a draining worker take jobs again."""
+        """Resume a draining worker."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         resume_worker(worker_id=UUID(pk))
         return self._answer(UUID(pk))

@@ -1,4 +1,4 @@
-"""Commands that pause, resume or drain one thing by its name."""
+"""Base of the commands that pause, resume or drain a target by name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WORKER = "worker"
 
 
 class TargetCommand(BaseCommand):
-    """Says afterwards how the target stands."""
+    """Command that prints the state of its target afterwards."""
 
     scopes = SCOPES
 
@@ -47,7 +47,7 @@ class TargetCommand(BaseCommand):
         """Call the service."""
 
     def report(self, options: dict[str, Any]) -> None:
-        """Print how the target stands."""
+        """Print the state of the target."""
         if options["target"] == WORKER:
             worker = find_worker(options["name"])
             facts = {"id": str(worker.pk), "status": worker.status, "running": worker.running}  # type: ignore[attr-defined]
@@ -59,21 +59,21 @@ class TargetCommand(BaseCommand):
 
 
 def add_stop_arguments(parser: ArgumentParser) -> None:
-    """Why, and until when."""
+    """Add the arguments for the reason and the end."""
     parser.add_argument("--reason", required=True, help="why; shown on pages and kept in the audit log")
     parser.add_argument("--until", type=moment, help="when it ends by itself, such as 2026-01-31T09:30:00Z")
 
 
 def read_state(scope: str, name: str) -> TargetState:
-    """How a target stands over all tenants."""
+    """Return the state of a target over all tenants."""
     with all_tenants():
-        if scope != Scope.KIND:  # a kind whose plug-in is gone may still be paused
+        if scope != Scope.KIND:  # a kind of a removed plug-in may still be paused
             check_target(scope=Scope(scope), name=name)
         return read_target_state(scope=scope, name=name, now=read_moment())
 
 
 def find_worker(name: str) -> Worker:
-    """The worker of an id or of HOSTNAME:PID, the newest if several had it."""
+    """Return the worker with an id or with HOSTNAME:PID, the newest if there are several."""
     with all_tenants():
         for worker in list_workers().order_by("-started_at"):
             if name in (str(worker.pk), str(worker)):
@@ -82,7 +82,7 @@ def find_worker(name: str) -> Worker:
 
 
 def describe(scope: str, state: TargetState) -> str:
-    """A target's state in a sentence or two."""
+    """Return a target's state as a sentence."""
     parts = []
     if state.pause is not None:
         parts.append(f"is paused{_ends(state.pause.until)}: {state.pause.reason}")

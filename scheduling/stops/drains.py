@@ -16,7 +16,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
-# A submission that had begun before the drain stands in no count yet; it has ended by then.
+# A submission begun before the drain is in no count yet; it has ended by then.
 SETTLING_SECONDS = 2
 
 _SQL = load_sql(__file__)
@@ -29,7 +29,7 @@ _DRAINED_TENANTS = _SQL["note_drained_tenants"]
 
 
 def note_drained() -> int:
-    """Write down, once, that nothing is left of a drain; of how many. Any number of dispatchers may call this."""
+    """Record each finished drain once; return how many were recorded. Any number of dispatchers may call this."""
     with all_tenants():
         if not lead(LockClass.DRAINS):
             return 0
@@ -38,7 +38,7 @@ def note_drained() -> int:
 
 def _note_drained_targets(now: datetime) -> int:
     noted = 0
-    # One look a drain: at any time there are a few at most.
+    # One query for each drain: at any time there are a few at most.
     for drain in Drain.objects.filter(drained_at=None).order_by("pk"):
         is_settled = (now - drain.started_at).total_seconds() >= SETTLING_SECONDS
         if is_settled and not _is_left(drain):
@@ -59,7 +59,7 @@ def _note_drained_tenants() -> int:
         cursor.execute(_DRAINED_TENANTS, {"settling_seconds": SETTLING_SECONDS})
         tenant_ids = cursor.fetchall()
     for tenant in Tenant.objects.filter(pk__in=tenant_ids):
-        assert tenant.draining_at is not None  # the statement chose them by it
+        assert tenant.draining_at is not None  # the statement selected them by it
         assert tenant.drained_at is not None
         target = AuditTarget("tenants.tenant", str(tenant.pk), tenant.pk)
         _record("tenant", target, tenant.draining_at, tenant.drained_at)

@@ -1,4 +1,4 @@
-"""Ending the pauses and drains, and the breakers held by hand, whose time is over, by the database's clock."""
+"""Expiry of pauses, drains and forced circuit breakers, by the database's clock."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LIFT = load_sql(__file__)["lift_due"]
 
 
 def lift_due() -> int:
-    """End what is due; how many. Any number of dispatchers may call this, and one does it."""
+    """End expired stops; return their number. Any number of dispatchers may call this; one of them runs it."""
     with all_tenants():
         if not lead(LockClass.STOPS_LIFTED):
             return 0
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_LIFT)
             lifted = cursor.fetchall()
-        for row in lifted:  # seldom more than one
+        for row in lifted:  # rarely more than one
             record_audit(
                 action=f"{'pool' if row.noun == 'workerpool' else row.noun}.resumed",
                 target=AuditTarget(f"scheduling.{row.noun}", row.id),
@@ -37,7 +37,7 @@ def lift_due() -> int:
                 reason=BECAUSE,
             )
         queue_ids = [int(row.id) for row in lifted if (row.flag, row.noun) == ("is_paused", "queue")]
-        # They return to the others' virtual time: having been paused earns no credit.
+        # They return to the others' virtual time: a pause earns no credit.
         QueueClock.objects.filter(queue_id__in=queue_ids).update(was_backlogged=False)
         let_go = let_go_due_circuits()
         if lifted or let_go:

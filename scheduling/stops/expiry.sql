@@ -1,6 +1,6 @@
 -- name: lift_due
--- End pauses and drains whose time is over; return them. Each condition is checked by the statement that ends it, so a
--- pause that was prolonged meanwhile stays.
+-- End expired pauses and drains; return them. The statement that ends one also checks its condition, so a pause that
+-- was prolonged meanwhile stays.
 WITH queue AS (
     UPDATE scheduling_queue SET is_paused = false, pause_reason = '', paused_by = '', paused_at = NULL,
         paused_until = NULL

@@ -1,4 +1,4 @@
-"""What is stopped beside the rows of queues and pools: paused kinds, and drains."""
+"""Stops without rows of their own targets: paused kinds, and drains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class KindPause(models.Model):
-    """A kind of which nothing is dispatched until the row is gone."""
+    """Pause of a kind: none of its jobs is dispatched until the row is deleted."""
 
     kind = models.CharField(_("kind"), max_length=64, primary_key=True)
     reason = models.CharField(_("reason"), max_length=200, blank=True)
@@ -24,7 +24,7 @@ class KindPause(models.Model):
 
 
 class Drain(models.Model):
-    """A queue, kind or pool that takes nothing new while what is there runs out; a tenant's stands on its own row."""
+    """Drain of a queue, kind or pool, which refuses new jobs while existing ones finish; a tenant's is on its row."""
 
     class Scope(models.TextChoices):
         QUEUE = "queue", _("Queue")

@@ -1,8 +1,8 @@
-"""Pausing, draining and going on: of a queue, a kind, a pool. Tenants are stopped in their own app.
+"""Services that pause, drain and resume a queue, kind or pool; tenants are stopped in their own app.
 
-A pause holds work back: what is submitted waits, what runs goes on. A drain of a queue or kind is the opposite:
-nothing new is accepted and what is there runs out. A drain of a pool hands it nothing more. Doing either again
-changes its reason and end; resuming ends both.
+A pause holds work back: new jobs wait, running ones continue. A drain of a queue or kind refuses new jobs while
+existing ones run out. A drain of a pool stops dispatching to it. A repeated call changes the reason and the end;
+resuming ends both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tenants.context import all_tenants
 from tenants.tenancy.changes import assign
 from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
-# What fits beside a queue in every list.
+# Length that fits beside a queue in every list.
 REASON_LIMIT = 200
 _NOT_PAUSED: Mapping[str, Any] = {
     "is_paused": False,
@@ -31,31 +31,31 @@ _NOT_PAUSED: Mapping[str, Any] = {
 
 
 def pause_queue(*, queue: Queue, reason: str = "", until: datetime | None = None) -> None:
-    """Dispatch nothing from the queue until it is resumed; what runs goes on."""
+    """Stop dispatching from the queue until it is resumed; running jobs continue."""
     _pause_row(queue, "queue", reason, until)
 
 
 def resume_queue(*, queue: Queue, reason: str = "") -> None:
-    """Dispatch from the queue again, and accept what is sent to it."""
+    """Resume dispatching from the queue, and accept new jobs."""
     with all_tenants():
         if _resume_row(queue, "queue", Drain.Scope.QUEUE, reason):
-            # It returns to the others' virtual time: having been paused earns it no credit.
+            # It returns to the others' virtual time: a pause earns it no credit.
             QueueClock.objects.filter(queue_id=queue.pk).update(was_backlogged=False)
 
 
 def pause_pool(*, pool: WorkerPool, reason: str = "", until: datetime | None = None) -> None:
-    """Hand nothing to the pool's workers until it is resumed; what they have been handed runs."""
+    """Stop dispatching to the pool's workers until it is resumed; dispatched jobs run."""
     _pause_row(pool, "pool", reason, until)
 
 
 def resume_pool(*, pool: WorkerPool, reason: str = "") -> None:
-    """Hand work to the pool's workers again."""
+    """Resume dispatching to the pool's workers."""
     with all_tenants():
         _resume_row(pool, "pool", Drain.Scope.POOL, reason)
 
 
 def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) -> None:
-    """Dispatch no job of the kind until it is resumed; the tick sets those aside that it meets."""
+    """Stop dispatching jobs of the kind until it is resumed; ticks move those that they find to a gate."""
     registry.get(kind)
     values = {"reason": expect_reason(reason, max_length=REASON_LIMIT), "paused_until": until}
     with all_tenants():
@@ -76,7 +76,7 @@ def pause_kind(*, kind: str, reason: str = "", until: datetime | None = None) ->
 
 
 def resume_kind(*, kind: str, reason: str = "") -> None:
-    """Let jobs of the kind run and come again; the next ticks put those set aside back in their old order."""
+    """End the pause and the drain of the kind; the next ticks return its held jobs in their old order."""
     with all_tenants():
         was_paused = KindPause.objects.filter(kind=kind).delete()[0] > 0
         was_draining = _end_drain(Drain.Scope.KIND, kind)
@@ -92,18 +92,18 @@ def resume_kind(*, kind: str, reason: str = "") -> None:
 
 
 def drain_queue(*, queue: Queue, reason: str = "", until: datetime | None = None) -> Drain:
-    """Refuse what is sent to the queue while its waiting and running jobs run out."""
+    """Refuse new jobs of the queue while its waiting and running jobs run out."""
     return _drain(Drain.Scope.QUEUE, queue.name, AuditTarget("scheduling.queue", str(queue.pk)), reason, until)
 
 
 def drain_kind(*, kind: str, reason: str = "", until: datetime | None = None) -> Drain:
-    """Refuse jobs of the kind while its waiting and running ones run out."""
+    """Refuse new jobs of the kind while its waiting and running ones run out."""
     registry.get(kind)
     return _drain(Drain.Scope.KIND, kind, AuditTarget("scheduling.kind", kind), reason, until)
 
 
 def drain_pool(*, pool: WorkerPool, reason: str = "", until: datetime | None = None) -> Drain:
-    """Hand nothing more to the pool's workers, so that they become idle; jobs for it wait."""
+    """Stop dispatching to the pool's workers, so that they become idle; its jobs wait."""
     return _drain(Drain.Scope.POOL, pool.name, AuditTarget("scheduling.workerpool", str(pool.pk)), reason, until)
 
 
@@ -129,7 +129,7 @@ def _pause_row(row: Queue | WorkerPool, noun: str, reason: str, until: datetime 
 
 
 def _resume_row(row: Queue | WorkerPool, noun: str, scope: Drain.Scope, reason: str) -> bool:
-    """End pause and drain of a row, whichever there are; whether it was paused."""
+    """End pause and drain of a row, if any; return whether it was paused."""
     current: Queue | WorkerPool = type(row)._default_manager.select_for_update(no_key=True).get(pk=row.pk)
     was_paused, was_draining = current.is_paused, _end_drain(scope, current.name)
     if was_paused or was_draining:

@@ -1,4 +1,4 @@
-"""What is paused, draining or suspended now, and how far a drain is."""
+"""Reads of pauses, drains and suspensions, and the progress of drains."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
 
 PAUSED, DRAINING = "paused", "draining"
-# Beyond it the number of waiting jobs is "more than".
+# Above it the number of waiting jobs is only a lower bound.
 COUNT_LIMIT = 10_000
 RATE_WINDOW = timedelta(minutes=5)
-# An execution's id is as old as its dispatch, so the range of ids begins earlier by the longest time that one may run.
+# An execution's id is as old as its dispatch, so the range of ids begins earlier by the longest run time.
 LONGEST_EXECUTION = timedelta(minutes=61)
-# At most this many of the newest executions are looked at.
+# Newest executions that are read at most.
 ROW_LIMIT = 20_000
-# Stopped tenants that one page lists.
+# Stopped tenants on one page.
 TENANT_LIMIT = 50
 
 _SQL = load_sql(__file__)
@@ -37,7 +37,7 @@ _PAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Something that is paused, drains or is suspended: what, why, by whom, since and until when."""
+    """Paused, draining or suspended target with reason, actor, start and end."""
 
     scope: str
     name: str
@@ -51,19 +51,19 @@ class Stop:
 
     @property
     def title(self) -> str:
-        """What is stopped and how, as a heading."""
+        """Return the target and its mode as a heading."""
         noun = "Worker pool" if self.scope == "pool" else self.scope.capitalize()
         return f"{noun} “{self.name}” {'drains' if self.mode == DRAINING else 'is ' + self.mode}"
 
     @property
     def page(self) -> str:
-        """The name of the page that resumes it; none for a kind that drains and is not paused."""
+        """Return the name of the page that resumes it, or an empty text for a kind that drains without a pause."""
         return _PAGES[self.scope] if self.key is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class DrainProgress:
-    """What is left of a drain, how fast it goes, and how long it will take at that rate (None: not known)."""
+    """Progress of a drain: remaining jobs, rate, and the remaining time at that rate (None: unknown)."""
 
     waiting: int
     in_flight: int
@@ -72,7 +72,7 @@ class DrainProgress:
 
 
 def list_stops() -> list[Stop]:
-    """All that concerns the scope of the moment, one statement; who did it, and pools, are the staff's affair."""
+    """Return the stops of the current scope, in one statement; actors and pools are included for staff only."""
     is_all_tenants = require_scope().is_all_tenants
     stops = fetch_rows(_STOPS, {"limit": TENANT_LIMIT}, row_factory=class_row(Stop))
     if is_all_tenants:
@@ -81,7 +81,7 @@ def list_stops() -> list[Stop]:
 
 
 def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgress:
-    """Three bounded statements over all tenants, or over the one of the scope."""
+    """Return the progress of a drain by three bounded statements, over all tenants or the scope's one."""
     values = {
         "name": name,
         "limit": COUNT_LIMIT + 1,
@@ -98,7 +98,7 @@ def read_drain_progress(*, scope: str, name: str, now: datetime) -> DrainProgres
 
 
 def find_drain(scope: str, name: str) -> Drain | None:
-    """The drain of a queue, kind or pool, if it drains."""
+    """Return the drain of a queue, kind or pool, or None."""
     return Drain.objects.filter(scope=scope, name=name).first()
 
 
@@ -108,7 +108,7 @@ def _number(name: str, values: dict[str, Any]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """One queue, kind, pool or tenant: its pause, its drain and how far that is."""
+    """State of one queue, kind, pool or tenant: its pause, its drain and the drain's progress."""
 
     name: str
     pause: Stop | None
@@ -125,7 +125,7 @@ class TargetState:
 
 
 def read_target_state(*, scope: str, name: str, now: datetime) -> TargetState:
-    """How a target stands, with the progress of its drain."""
+    """Return the state of a target, with the progress of its drain."""
     own = {stop.mode: stop for stop in list_stops() if (stop.scope, stop.name) == (scope, name)}
     drain = own.get(DRAINING)
     progress = read_drain_progress(scope=scope, name=name, now=now) if drain else None

@@ -1,6 +1,5 @@
 -- name: find_stops
--- Read what is paused, draining or suspended. The columns of Stop. Row-level security shows a tenant no tenant but
--- itself.
+-- Read pauses, drains and suspensions in the columns of Stop. Row-level security shows a tenant only itself.
 SELECT 'pool' AS scope, name, 'paused' AS mode, pause_reason AS reason, paused_by AS by, paused_at AS since,
     paused_until AS until, NULL::timestamptz AS drained_at, id::text AS key
 FROM scheduling_workerpool WHERE is_paused
@@ -25,14 +24,14 @@ UNION ALL
 FROM tenants_tenant WHERE is_draining ORDER BY slug LIMIT %(limit)s);
 
 -- name: count_waiting_queue
--- Count the waiting jobs of a queue, those that no tick has folded among them.
+-- Count the waiting jobs of a queue, including unfolded ones.
 SELECT coalesce((SELECT sum(e.waiting) FROM scheduling_schedulingentity e JOIN scheduling_queue q
         ON q.id = e.queue_id WHERE q.name = %(name)s), 0)
     + coalesce((SELECT sum(e.waiting_delta) FROM scheduling_wake e JOIN scheduling_queue q
         ON q.id = e.queue_id WHERE q.name = %(name)s), 0);
 
 -- name: count_waiting_tenant
--- Count the waiting jobs of a tenant, those that no tick has folded among them.
+-- Count the waiting jobs of a tenant, including unfolded ones.
 SELECT coalesce((SELECT sum(e.waiting) FROM scheduling_schedulingentity e JOIN scheduling_queue q
         ON q.id = e.queue_id WHERE e.tenant_id = (SELECT id FROM tenants_tenant WHERE slug = %(name)s)), 0)
     + coalesce((SELECT sum(e.waiting_delta) FROM scheduling_wake e JOIN scheduling_queue q

@@ -1,4 +1,4 @@
-"""Pauses and drains of queues, kinds and pools, and the drain of a worker."""
+"""Serializers of the pauses and drains of queues, kinds, pools and workers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tenants.api.input import MomentField, NameField, StrictSerializer, WholeNum
 
 
 class StopRequestSerializer(StrictSerializer):
-    """Why something is paused or drained, and when that ends by itself."""
+    """Reason of a pause or drain, and its optional end."""
 
     reason = NameField(max_length=200)
     until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
 
 
 class NewPoolSerializer(StrictSerializer):
-    """A worker pool to be added."""
+    """Worker pool to be added."""
 
     name = NameField(max_length=40, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
     description = NameField(max_length=200, required=False, allow_blank=True)
@@ -31,7 +31,7 @@ class NewPoolSerializer(StrictSerializer):
 
 
 class PauseSerializer(serializers.Serializer[Stop]):
-    """A pause as it stands."""
+    """Current pause."""
 
     reason = serializers.CharField()
     by = serializers.CharField()
@@ -40,7 +40,7 @@ class PauseSerializer(serializers.Serializer[Stop]):
 
 
 class DrainSerializer(PauseSerializer):
-    """A drain as it stands; what is left and how fast it goes."""
+    """Current drain with the remaining jobs and the rate."""
 
     drained_at = serializers.DateTimeField(allow_null=True, help_text="When nothing was left.")
     waiting = serializers.IntegerField(help_text="Jobs not begun; of a kind, no more than 10,001 are counted.")
@@ -50,7 +50,7 @@ class DrainSerializer(PauseSerializer):
 
 
 class TargetSerializer(serializers.Serializer[TargetState]):
-    """A kind or pool with its pause and its drain."""
+    """Kind or pool with its pause and its drain."""
 
     name = serializers.CharField()
     is_paused = serializers.BooleanField()
@@ -64,7 +64,7 @@ class TargetSerializer(serializers.Serializer[TargetState]):
 
 
 class KindCostSerializer(serializers.Serializer[KindCost]):
-    """What jobs of a kind have cost lately, and how well that is predicted."""
+    """Recent cost of jobs of a kind, and the quality of its prediction."""
 
     mean_seconds = serializers.SerializerMethodField()
     samples = serializers.IntegerField(help_text="Jobs that taught the predictor, in all.")
@@ -78,7 +78,7 @@ class KindCostSerializer(serializers.Serializer[KindCost]):
 
 
 class KindSerializer(TargetSerializer):
-    """A kind with its pause, its drain and its cost."""
+    """Kind with its pause, its drain and its cost."""
 
     cost = serializers.SerializerMethodField()
 
@@ -89,7 +89,7 @@ class KindSerializer(TargetSerializer):
 
 
 def drain_facts(state: TargetState) -> Any:
-    """A state's drain with its progress, as `DrainSerializer` shows it; None without one."""
+    """Return a state's drain with its progress in the form of `DrainSerializer`, or None."""
     if state.drain is None or state.progress is None:
         return None
     facts = {name: getattr(state.drain, name) for name in ("reason", "by", "since", "until", "drained_at")}
@@ -98,7 +98,7 @@ def drain_facts(state: TargetState) -> Any:
 
 
 class WorkerSerializer(serializers.Serializer[Worker]):
-    """A worker process group."""
+    """Worker process group."""
 
     id = serializers.UUIDField()
     pool = serializers.CharField(source="pool.name")
@@ -106,7 +106,7 @@ class WorkerSerializer(serializers.Serializer[Worker]):
     pid = serializers.IntegerField()
     slots = serializers.IntegerField()
     version = serializers.CharField()
-    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    # A string instead of an enumeration in the schema: other resources have fields of this name with other choices.
     status = serializers.CharField(help_text="`online`, `draining`, `stopping` or `stopped`.")
     running = serializers.IntegerField(help_text="Executions that it has begun and not ended.")
     started_at = serializers.DateTimeField()

@@ -1,4 +1,4 @@
-"""Pause, resume and drain by name: what commands and API call for a queue, a kind, a tenant or a pool."""
+"""Services that pause, drain and resume a queue, kind, tenant or pool by name, for commands and the API."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.tenancy.service import drain_tenant, pause_tenant, resume_tenant
 
 
 class Scope(StrEnum):
-    """What can be paused and drained."""
+    """Kinds of targets that can be paused and drained."""
 
     QUEUE = "queue"
     KIND = "kind"
@@ -23,7 +23,7 @@ class Scope(StrEnum):
 
 
 def pause(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
-    """Hold back the work of a queue, kind, tenant or pool."""
+    """Pause a queue, kind, tenant or pool."""
     match scope:
         case Scope.QUEUE:
             pauses.pause_queue(queue=find_queue(name), reason=reason, until=until)
@@ -36,7 +36,7 @@ def pause(*, scope: Scope, name: str, reason: str, until: datetime | None = None
 
 
 def drain(*, scope: Scope, name: str, reason: str, until: datetime | None = None) -> None:
-    """Let the work of a queue, kind or tenant run out while nothing new is accepted; hand a pool nothing more."""
+    """Drain a queue, kind, tenant or pool."""
     match scope:
         case Scope.QUEUE:
             pauses.drain_queue(queue=find_queue(name), reason=reason, until=until)
@@ -49,7 +49,7 @@ def drain(*, scope: Scope, name: str, reason: str, until: datetime | None = None
 
 
 def resume(*, scope: Scope, name: str, reason: str = "") -> None:
-    """End the pause and the drain of a queue, kind, tenant or pool, whichever there are."""
+    """End the pause and the drain of a queue, kind, tenant or pool, if any."""
     match scope:
         case Scope.QUEUE:
             pauses.resume_queue(queue=find_queue(name), reason=reason)
@@ -62,7 +62,7 @@ def resume(*, scope: Scope, name: str, reason: str = "") -> None:
 
 
 def check_target(*, scope: Scope, name: str) -> None:
-    """Raise the error that says that there is no such queue, kind, tenant or pool."""
+    """Raise the error for an unknown queue, kind, tenant or pool."""
     match scope:
         case Scope.QUEUE:
             find_queue(name)
@@ -76,7 +76,7 @@ def check_target(*, scope: Scope, name: str) -> None:
 
 
 def find_queue(name: str) -> Queue:
-    """The queue of this name with its pool."""
+    """Return the queue of this name with its pool; raise TargetNotFoundError if there is none."""
     queue = Queue.objects.select_related("pool").filter(name=name).first()
     if queue is None:
         raise TargetNotFoundError("There is no queue %(name)r.", {"name": name})
@@ -84,7 +84,7 @@ def find_queue(name: str) -> Queue:
 
 
 def find_pool(name: str) -> WorkerPool:
-    """The pool of this name."""
+    """Return the pool of this name; raise TargetNotFoundError if there is none."""
     pool = WorkerPool.objects.filter(name=name).first()
     if pool is None:
         raise TargetNotFoundError("There is no worker pool %(name)r.", {"name": name})

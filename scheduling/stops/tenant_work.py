@@ -1,4 +1,4 @@
-"""Stopping all the work of one tenant: what runs, when its suspension says so, and everything, when it is erased."""
+"""Cancellation of the running jobs of a tenant that is suspended for good or erased."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.signals import running_work_unwanted
 
 
 def cancel_running(*, tenant_id: UUID, reason: str) -> int:
-    """Cancel the jobs of a tenant that are in flight; how many. There are no more of them than its cap."""
+    """Cancel the jobs of a tenant that are in flight, at most its cap; return their number."""
     with all_tenants():
         job_ids = list(
             LiveExecution.objects.filter(tenant_id=tenant_id).order_by("job_id").values_list("job_id", flat=True)
@@ -29,7 +29,7 @@ def cancel_running(*, tenant_id: UUID, reason: str) -> int:
 
 
 def listen_to_suspensions() -> None:
-    """Cancel what runs for a tenant when it is suspended for good."""
+    """Connect the cancellation of a tenant's running jobs to its suspension for good."""
 
     def on_unwanted(*, tenant_id: UUID, reason: str, **_: object) -> None:
         cancel_running(tenant_id=tenant_id, reason=reason)

@@ -1,4 +1,4 @@
-"""Streaming responses of the event feed: within limits, without a database connection, and under ASGI only."""
+"""Streaming responses of the event feed: limited in number, without a database connection, under ASGI only."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.limits.usage import allowed_for
 from tenants.requests.waits import let_go_of_connection
 
 LAST_EVENT_ID = "Last-Event-ID"
-# One part of so many of the process's streams is kept for tenants that have none open.
+# One in this many of the process's streams is reserved for tenants without one.
 KEPT_PART = 10
 HEADERS = {"Cache-Control": "private, no-store", "X-Accel-Buffering": "no"}
 
 
 class Ticket:
-    """A place for one stream. It is free again when nothing refers to it, however the stream has ended."""
+    """Place of one stream. It is freed when no reference is left, even if the stream is abandoned."""
 
     def __init__(self, owner: Owner) -> None:
         self.owner = owner
@@ -37,9 +37,9 @@ class Ticket:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Whose a stream is: a key or an account, and the tenant that it acts for.
+    """Owner of a stream: a key or an account, and the tenant that it acts for.
 
-    People of the platform act for no tenant; each is a group of one. `allowed` is what the plan allows the group.
+    Platform staff act for no tenant; each is a group of one. `allowed` is the plan's limit for the group.
     """
 
     caller: object
@@ -48,9 +48,9 @@ class Owner:
 
 
 class Places:
-    """The streams of this process, and whose they are.
+    """Streams of this process with their owners.
 
-    The last tenth is kept for those who have none open, so that no tenant takes all of them.
+    The last tenth is reserved for groups without a stream, so that no tenant takes all places.
     """
 
     def __init__(self) -> None:
@@ -83,13 +83,13 @@ places = Places()
 
 
 def require_streams(request: HttpRequest) -> None:
-    """Raise `NoStreamsHereError` in a process that would hold a thread for each client."""
+    """Raise NoStreamsHereError in a process that would need a thread for each client."""
     if not isinstance(request, ASGIRequest):
         raise NoStreamsHereError
 
 
 def read_position(request: HttpRequest) -> Position | None:
-    """Where the client left off, as its browser says it when it connects again."""
+    """Return the position from which a reconnecting client resumes, or None; raise PositionRefusedError if invalid."""
     given = request.headers.get(LAST_EVENT_ID, "")
     try:
         return Position.parse(given) if given else None
@@ -106,7 +106,7 @@ def stream_response(feed: EventFeed, subscription: Subscription) -> StreamingHtt
 
 
 async def _stream(feed: EventFeed, subscription: Subscription, ticket: Ticket) -> AsyncIterator[bytes]:
-    # In the thread of the request, whose transaction has ended: what it has read with is not kept open.
+    # In the request's thread, after its transaction: closes the connection that the request used.
     await sync_to_async(let_go_of_connection)()
     try:
         yield subscription.begin()

@@ -1,4 +1,4 @@
-"""`jobs/stream/` and `jobs/{id}/stream/`: what happens to jobs, told as it happens."""
+"""API of `jobs/stream/` and `jobs/{id}/stream/`: job events as server-sent events."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _STREAM = {
 
 
 class EventStreamRenderer(JSONRenderer):
-    """Lets a browser ask for a stream; what is rendered is a refusal, which is JSON."""
+    """Renderer that accepts `text/event-stream` requests; only errors are rendered, as JSON."""
 
     media_type = EVENT_STREAM
     format = "event-stream"
 
 
 class EventStreamViewSet(TenantViewSet):
-    """Streams of what happens to a tenant's jobs."""
+    """Streams of the events of a tenant's jobs."""
 
     model = JobEvent
     pagination_class = None
@@ -53,12 +53,12 @@ class EventStreamViewSet(TenantViewSet):
 
     @extend_schema(operation_id="jobs_stream", parameters=[_LAST_EVENT_ID], responses=_STREAM)
     def of_tenant(self, request: Request) -> HttpResponseBase:
-        """Tell what happens to the tenant's jobs, from now on or from where the caller left off."""
+        """Stream the events of the tenant's jobs, from now on or after `Last-Event-ID`."""
         return self._stream(request, self.tenant.pk)
 
     @extend_schema(operation_id="jobs_stream_of_job", parameters=[_JOB_ID, _LAST_EVENT_ID], responses=_STREAM)
     def of_job(self, request: Request, job_id: str) -> HttpResponseBase:
-        """Tell what has happened to a job and what happens to it, until it has ended."""
+        """Stream the past and future events of a job until it has ended."""
         job = get_job(UUID(job_id))
         return self._stream(request, job.tenant_id, job_id=job.id, has_ended=job.is_terminal)
 

@@ -1,9 +1,9 @@
-"""Reading what happens to jobs in an order in which nothing is ever filled in behind what was read.
+"""Reads of job events in an order in which no event appears before one that was already read.
 
-Ids are made before their rows are committed, so a smaller id may appear after a greater one was read. What orders a
-feed is therefore the transaction that wrote an event, and then its id: a transaction's number is the row's own `xmin`,
-and below the oldest one still open nothing can be added any more. Savepoints have numbers of their own, greater than
-their transaction's, and are thus open as long as it is.
+Ids are created before their rows are committed, so a smaller id may appear after a greater one was read. A feed is
+therefore ordered by the transaction that wrote an event, then by id: a transaction's number is the row's `xmin`, and
+below the oldest open one no event can be added. Savepoints have numbers of their own, greater than their transaction's,
+and are open as long as it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PositionInvalidError(ValueError):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
-    """How far a feed has been read: all before it, and the event itself."""
+    """Position in a feed: all events up to this one have been read."""
 
     transaction: int
     event_id: UUID = _NOTHING
@@ -46,7 +46,7 @@ class Position:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The position that was told before as a text; `PositionInvalidError` for any other text."""
+        """Return the position of a text; raise PositionInvalidError if it is none."""
         match = _POSITION.fullmatch(text)
         if match is None:
             raise PositionInvalidError
@@ -54,7 +54,7 @@ class Position:
 
     @property
     def at(self) -> datetime | None:
-        """When its event was written, by the clock that made the id; None where it is no event's."""
+        """Return when its event was written, by the clock that created the id, or None without an event."""
         if self.event_id == _NOTHING:
             return None
         return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=self.event_id.int >> 80)
@@ -62,7 +62,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """All transactions before `settled` are over; none from `upcoming` on had begun."""
+    """Bounds of open transactions: all before `settled` have ended, none from `upcoming` on had begun."""
 
     settled: int
     upcoming: int
@@ -70,7 +70,7 @@ class Horizon:
 
 @dataclass(frozen=True, slots=True)
 class FedEvent:
-    """An event with its place in the feed and its job's kind."""
+    """Event with its position in the feed and its job's kind."""
 
     position: Position
     kind: str
@@ -78,7 +78,7 @@ class FedEvent:
 
 
 def read_horizon() -> Horizon:
-    """How far a feed can be read now."""
+    """Return the bounds up to which a feed can be read now."""
     with planned_cursor(class_row(Horizon)) as cursor:
         cursor.execute(_HORIZON)
         horizon: Horizon = cursor.fetchone()
@@ -94,9 +94,9 @@ def read_feed(
     job_id: UUID | None = None,
     limit: int = FEED_PAGE,
 ) -> list[FedEvent]:
-    """The next events of these tenants, or of one job, after a position and before a transaction; by one statement.
+    """Return the next events of these tenants, or of one job, after a position and before a transaction.
 
-    `since` is a bound for the index: before it no event's id was made that is still to be read.
+    `since` is a bound for the index: no unread event's id is older.
     """
     values: dict[str, Any] = {
         "tenants": list(tenant_ids),

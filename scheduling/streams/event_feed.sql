@@ -1,11 +1,11 @@
 -- name: read_horizon
--- Read between which transactions those lie that are not over.
+-- Read the bounds of the transactions that are open.
 SELECT pg_snapshot_xmin(s)::text::bigint AS settled, pg_snapshot_xmax(s)::text::bigint AS upcoming
 FROM pg_current_snapshot() AS s;
 
 -- fragment: feed_head
--- The beginning of a feed. A row has the lower half of its transaction's number; no row that is seen is of one that
--- has not begun.
+-- Beginning of a feed. A row contains the lower half of its transaction's number; every visible row's transaction has
+-- begun.
 WITH now AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next)
 SELECT t.number, coalesce(j.kind, '') AS kind, e.id, e.tenant_id, e.job_id, e.execution_id, e.at, e.name, e.state,
     e.actor, e.request_id, e.data::text AS data
@@ -15,7 +15,7 @@ FROM now CROSS JOIN scheduling_jobevent e
 WHERE e.tenant_id = ANY(%(tenants)s) AND e.id >= %(floor)s
 
 -- fragment: feed_tail
--- The end of a feed: after a position and before a transaction.
+-- End of a feed: after a position and before a transaction.
 AND t.number < %(until)s AND (t.number, e.id) > (%(transaction)s, %(event)s)
 ORDER BY t.number, e.id LIMIT %(limit)s
 

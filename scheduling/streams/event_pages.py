@@ -1,7 +1,7 @@
-"""What happened to jobs, page by page in the order of ids, of transactions that are all over.
+"""Pages of job events in the order of ids, of transactions that have all ended.
 
-Nothing is added any more to what transactions between two horizons wrote, whatever the ids are: so a page may go on
-after an id, along the key, and no look walks more than so many rows.
+Transactions between two horizons write no more, so a page can continue after an id along the key, and each read scans a
+bounded number of rows.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from psycopg.rows import dict_row
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
-# Events that a page walks, of all tenants, and that it tells of.
+# Events of all tenants that a page scans, and that it returns.
 WALKED = 20_000
 TOLD = 200
-# And of one of several tenants.
+# Events that it returns of each of several tenants.
 TOLD_OF_EACH = 100
 _PAGE = load_sql(__file__)["read_page"]
 
 
 @dataclass(frozen=True, slots=True)
 class ToldEvent:
-    """A job has ended or is tried again, with what is told of it; its error is that of the attempt."""
+    """End or retry of a job, with the facts for subscribers; its error is that of the attempt."""
 
     id: UUID
     tenant_id: UUID
@@ -49,9 +49,9 @@ class ToldEvent:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """Some events, how many were walked for them, and from where the next page goes on; None where there is none.
+    """Page of events, the number of scanned rows, and the id after which the next page continues, or None.
 
-    ``cut`` has the tenants of which there was more than a page takes of one, each with the last event that it took.
+    ``cut`` maps each tenant with more events than a page takes to the last event taken.
     """
 
     events: Sequence[ToldEvent]
@@ -69,10 +69,10 @@ def read_page(
     states: Collection[str],
     without_kinds: Collection[str],
 ) -> EventPage:
-    """The next events from an id on that transactions from ``settled`` to before ``until`` wrote; by one statement.
+    """Return the next events from an id on that transactions from ``settled`` to before ``until`` wrote.
 
-    Of these tenants' jobs of other kinds, each where its job has come into one of the states; where there are several
-    tenants, so that none fills the page alone, those among the first TOLD_OF_EACH of each.
+    They are events of these tenants' jobs of other kinds that enter one of the states. With several tenants at most the
+    first TOLD_OF_EACH of each are returned, so that none fills the page alone.
     """
     values: dict[str, Any] = {
         "settled": settled,

@@ -1,7 +1,7 @@
 -- name: read_page
--- Walk through a page of events and read those that subscribers receive. A row has the lower half of its transaction's
--- number; no row that is seen is of one that has not begun. A settlement always moves its job; of the others these do.
--- OFFSET keeps each look-up a probe of its index.
+-- Scan a page of events and read those for subscribers. A row contains the lower half of its transaction's number;
+-- every visible row's transaction has begun. A settlement always moves its job; of other events only those named here
+-- do. OFFSET keeps each look-up an index probe.
 WITH upcoming AS MATERIALIZED (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS number
 ), walked AS MATERIALIZED (
     SELECT e.id, e.tenant_id, e.job_id, e.execution_id, e.at, e.name, e.state, (e.xmin::text)::bigint AS written_by

@@ -1,4 +1,4 @@
-"""The feed of job events: one thread of a process reads them for all clients, each from where it left off."""
+"""Feed of job events: one thread of a process reads them for all clients, each from its position."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ RIGHTS_SECONDS = 0.5
 LINGER_SECONDS = 5.0
 # Pause after a failure of the database.
 AWAY_SECONDS = 1.0
-# How long before its transaction began an event's id may have been made, by a clock that is a little off.
+# Clock tolerance: an event's id may be this much older than its transaction.
 ID_SLACK = timedelta(seconds=5)
-# How long a transaction may last for its events to be found by a client that resumes.
+# Longest transaction whose events a resuming client still receives.
 LONG_TRANSACTION = timedelta(minutes=10)
-# Older positions are not resumed: the feed would read too much for one client.
+# Older positions cannot resume: the feed would read too much for one client.
 RESUME_LIMIT = timedelta(hours=1)
 POSITION_EVERY = timedelta(minutes=1)
 # Before the first event of any job.
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-# It writes no heartbeat file: the process serves HTTP.
+# Without a heartbeat file: the process serves HTTP.
 _watchdog = Watchdog()
 
 
 class EventFeed:
-    """The clients of this process and the thread that reads for them.
+    """Clients of this process, and the thread that reads for them.
 
-    It reads across tenants for the tenants that have clients, and in a tenant's scope what one client has missed. The
+    It reads across tenants for the tenants with clients, and in a tenant's scope the events that one client missed. The
     thread ends, and closes its connection, when there are no clients.
     """
 
@@ -76,7 +76,7 @@ class EventFeed:
             self._subscriptions.discard(subscription)
 
     def take_turn(self, subscriptions: Sequence[Subscription]) -> None:
-        """Re-check the clients' permissions if they are due, and read for those that still have them."""
+        """Re-check the clients' permissions if due, and read for those that still have them."""
         now = time.monotonic()
         if now - self._rights_checked_at >= RIGHTS_SECONDS:
             self._rights_checked_at = now
@@ -90,7 +90,7 @@ class EventFeed:
             self.look(subscriptions)
 
     def look(self, subscriptions: Sequence[Subscription]) -> None:
-        """Send the events that were settled since the last look."""
+        """Send the events settled since the last read."""
         with transaction.atomic():
             horizon, now = read_horizon(), read_clock()
         live = [each for each in subscriptions if each.is_live]
@@ -114,14 +114,17 @@ class EventFeed:
         self._after = max(after, Position(horizon.settled))
 
     def _since(self, after: Position) -> datetime:
-        """Return a time before which no id of an event after the position was made."""
+        """Return a time before which no id of an event after the position was created."""
         begun = next((at for at, upcoming in reversed(self._samples) if upcoming <= after.transaction), None)
         if begun is not None:
             return begun - ID_SLACK
         return (self._samples[0][0] if self._samples else datetime.now(UTC)) - LONG_TRANSACTION
 
     def _catch_up(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
-        """Send one page of what a client missed. After the last page it is live, with no gap and no duplicate."""
+        """Send one page of the events that a client missed.
+
+        After the last page it is live, without gap or duplicate.
+        """
         if subscription.after is None or not is_resumable(subscription, subscription.after, horizon, now):
             self._begin(subscription, horizon, now)
         after = subscription.after or Position(0)
@@ -137,7 +140,7 @@ class EventFeed:
         is_whole = len(fed) < FEED_PAGE
         subscription.after = fed[-1].position if fed else after
         if subscription.has_ended:
-            # Its last event is there, but may stand behind a transaction that is still open.
+            # Its last event is committed, but may be behind a transaction that is still open.
             subscription.past_until = subscription.past_until or horizon.upcoming
             send_events(subscription, fed, is_past=is_whole and horizon.settled >= subscription.past_until)
             return
@@ -145,13 +148,13 @@ class EventFeed:
         subscription.is_live = is_whole
 
     def _begin(self, subscription: Subscription, horizon: Horizon, now: datetime) -> None:
-        """Send where the stream begins: a job's stream with the job's first event, a tenant's stream now."""
+        """Send the start of the stream: the first event of a job, or the present position of a tenant."""
         name = "ready" if subscription.after is None else "gap"
         subscription.after = Position(0) if subscription.job_id else end_of(horizon, now)
         subscription.offer([control_message(name, {}, subscription.after)])
 
     def _send_position(self, live: Sequence[Subscription], horizon: Horizon, now: datetime) -> None:
-        """Send the clients of tenants a younger position to resume after, once a minute."""
+        """Send the clients of tenants a newer position to resume after, once a minute."""
         if self._position_sent_at is None or now - self._position_sent_at >= POSITION_EVERY:
             self._position_sent_at = now
             message = control_message("position", {}, end_of(horizon, now))
@@ -167,7 +170,7 @@ class EventFeed:
                 pause = self._turn_and_pause(present)
                 time.sleep(pause)
         except Exception:
-            # Clients connect again and resume; a reader that continues after a fault of its own might skip events.
+            # Clients reconnect and resume; a reader that continued after its own fault might skip events.
             logger.exception("stream.reader_failed")
             with self._lock:
                 failed, self._subscriptions, self._thread = self._subscriptions, set(), None
@@ -187,7 +190,7 @@ class EventFeed:
             connection.close()
             return AWAY_SECONDS
         took = time.monotonic() - began
-        # A look that takes long is followed by a pause as long, so that the thread never queries without a break.
+        # A slow read is followed by an equally long pause, so that the thread does not query continuously.
         return max(INTERVAL_SECONDS - took, min(took, INTERVAL_SECONDS))
 
     def _present(self) -> list[Subscription] | None:
@@ -210,14 +213,14 @@ def end_of(horizon: Horizon, now: datetime) -> Position:
 
 
 def is_resumable(subscription: Subscription, after: Position, horizon: Horizon, now: datetime) -> bool:
-    """Return whether the events after a position can still be sent: it is of this database and not too old."""
+    """Return whether the events after a position can still be sent: it belongs to this database and is recent."""
     if after.transaction > horizon.upcoming:
         return False
     return subscription.job_id is not None or (after.at is not None and after.at > now - RESUME_LIMIT)
 
 
 def send_events(subscription: Subscription, fed: Sequence[FedEvent], *, is_past: bool = False) -> None:
-    """Send the client its own events. A job's stream ends with the job."""
+    """Send the client its own events; end a job's stream with the job."""
     mine = [each for each in fed if concerns(subscription, each)]
     is_over = subscription.job_id is not None and (
         is_past or any(JobState(each.event.state) in TERMINAL_STATES for each in mine)
@@ -230,7 +233,7 @@ def send_events(subscription: Subscription, fed: Sequence[FedEvent], *, is_past:
 
 
 def concerns(subscription: Subscription, fed: FedEvent) -> bool:
-    """Return whether the client receives an event: it is of its tenant, and of its job if it has one."""
+    """Return whether the client receives an event: one of its tenant, and of its job if it has one."""
     is_of_tenant = fed.event.tenant_id == subscription.tenant_id
     return is_of_tenant and subscription.job_id in (None, fed.event.job_id)
 

@@ -1,4 +1,4 @@
-"""How events stand on the wire (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+"""Wire format of events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from scheduling.jobs.history import told_data
 from scheduling.streams.event_feed import FedEvent, Position
 
-# Milliseconds after which a browser connects again.
+# Milliseconds after which a browser reconnects.
 RETRY_MS = 2_000
 HEARTBEAT = b": still here\n\n"
 
 
 def opening() -> bytes:
-    """What a stream begins with, before anything is read: the client knows that it is connected."""
+    """Return the first bytes of a stream, which confirm the connection."""
     return f"retry: {RETRY_MS}\n: connected\n\n".encode()
 
 
 def event_message(fed: FedEvent) -> bytes:
-    """One change of a job, with the id to resume after."""
+    """Return the message of a job event, with the id to resume after."""
     event = fed.event
     told = {
         "id": str(event.id),
@@ -38,13 +38,13 @@ def event_message(fed: FedEvent) -> bytes:
 
 
 def control_message(name: str, told: Mapping[str, Any], position: Position | None = None) -> bytes:
-    """What is said of the stream itself: `ready`, `gap`, `end`; and whatever has a name of its own."""
+    """Return a control message, such as `ready`, `gap` or `end`."""
     return _message(told, name=name, position=position)
 
 
 def _message(told: Mapping[str, Any], *, name: str = "", position: Position | None = None) -> bytes:
     lines = [f"id: {position}"] if position is not None else []
     lines += [f"event: {name}"] if name else []
-    # JSON has no line break outside of its texts, and none inside.
+    # Compact JSON contains no line breaks.
     lines.append(f"data: {json.dumps(told, ensure_ascii=False, separators=(',', ':'))}")
     return ("\n".join(lines) + "\n\n").encode()

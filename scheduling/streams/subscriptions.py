@@ -13,7 +13,7 @@ from scheduling.streams.messages import HEARTBEAT, control_message, opening
 from tenants.access.permissions import Permission
 
 HEARTBEAT_SECONDS = 5.0
-# Batches that may wait for a slow client. Beyond them it is cut off, and resumes after the last one that it received.
+# Batches that may wait for a slow client. Beyond them it is disconnected, and resumes after the last one received.
 MAX_WAITING = 100
 
 

@@ -1,1 +1,1 @@
-"""Subscriptions: a relay that submits jobs for events."""
+"""Subscriptions to job events: a relay that submits a delivery job for each."""

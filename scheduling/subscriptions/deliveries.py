@@ -1,4 +1,4 @@
-"""From an event and who subscribed to it to the jobs that tell it, as many as the tenant has room for."""
+"""Delivery jobs of events to subscribers, within the limits of the tenant."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
 
-# Who has no room is asked again after so many seconds, and never later than the second number.
+# Seconds until a tenant without room is tried again, at first and at most.
 REST_SECONDS, LONGEST_REST_SECONDS = 10.0, 60.0
 MAX_MESSAGE_CHARACTERS = 2_000
 
@@ -34,18 +34,18 @@ _parse = lru_cache(maxsize=10_000)(parse)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event to one subscriber."""
+    """Delivery of one event to one subscriber."""
 
     event: ToldEvent
     target: UUID
 
     @property
     def place(self) -> tuple[UUID, UUID]:
-        """Where it stands in the order of tellings."""
+        """Return its position in the order of deliveries."""
         return self.event.id, self.target
 
     def request(self) -> JobRequest:
-        """The job that tells it."""
+        """Return the request of its job."""
         name = EVENT_OF_STATE[self.event.state]
         payload = {
             "webhook": str(self.target),
@@ -58,14 +58,14 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """How many were submitted, from the first on, and after how many seconds the others may be."""
+    """Number of submitted deliveries, counted from the first, and the seconds until the others are tried."""
 
     count: int
     rest_seconds: float = 0.0
 
 
 def told_of(event: ToldEvent) -> dict[str, Any]:
-    """What is told of a job: neither its payload nor its result, for which there are rights."""
+    """Return the facts of a job for subscribers, without payload and result, which need rights."""
     error = {"type": event.error_type, "message": event.error_message[:MAX_MESSAGE_CHARACTERS]}
     return {
         "event": str(event.id),
@@ -87,7 +87,7 @@ def deliveries_of(
     *,
     after: tuple[UUID, UUID],
 ) -> list[Delivery]:
-    """What is to be told of the events behind a place, in order."""
+    """Return the deliveries of events after a position, in order."""
     found = [
         Delivery(event, each.target)
         for event in events
@@ -98,7 +98,7 @@ def deliveries_of(
 
 
 def wants(subscription: Subscription, event: ToldEvent) -> bool:
-    """Whether a subscriber is told of an event: it asked for it before, and of jobs like this one."""
+    """Return whether a subscription covers an event: its type, its time and its job's traits."""
     if EVENT_OF_STATE[event.state] not in subscription.events or event.at < subscription.since:
         return False
     job_filter: JobFilter = _parse(subscription.filter_text)
@@ -106,14 +106,15 @@ def wants(subscription: Subscription, event: ToldEvent) -> bool:
 
 
 def submit_deliveries(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
-    """Submit what the tenant has room for, in a savepoint of the caller's transaction.
+    """Submit the deliveries that the tenant has room for, in a savepoint of the caller's transaction.
 
-    What can never be submitted is logged and left out; what breaks is tried again with all that follows.
+    Deliveries that can never be submitted are logged and dropped; after a failure the delivery and all later ones are
+    retried.
     """
     try:
         return _submit(tenant, deliveries)
     except (OperationalError, InterfaceError):
-        raise  # the database's affair: the whole turn is tried again
+        raise  # a fault of the database: the whole turn is retried
     except TenantSuspendedError:
         return Submitted(0, LONGEST_REST_SECONDS)
     except Exception:
@@ -122,7 +123,7 @@ def submit_deliveries(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitt
 
 
 class _GapError(Exception):
-    """Something was accepted behind what has to wait."""
+    """Signal that a delivery was accepted after one that must wait."""
 
 
 def _submit(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
@@ -133,7 +134,7 @@ def _submit(tenant: Tenant, deliveries: Sequence[Delivery]) -> Submitted:
             stop, rest_seconds = _first_to_wait(bulk, len(deliveries))
             _refuse_gap(bulk, stop)
     except _GapError:
-        # Nothing is told out of turn, for then nobody would know what was.
+        # Deliveries are submitted in order only, so that one position describes the progress.
         return Submitted(_submit(tenant, deliveries[:stop]).count if stop else 0, rest_seconds)
     for index, error in bulk.rejected:
         if index < stop:

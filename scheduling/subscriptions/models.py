@@ -1,4 +1,4 @@
-"""How far what happens to jobs has been told to those who subscribed to it."""
+"""Progress of the delivery of job events to subscribers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ ALL = UUID(int=2**128 - 1)
 
 
 class EventRelay(models.Model):
-    """How far the subscriptions of all tenants are told, or, of a row with a tenant, those of one that is behind.
+    """Progress of the deliveries of all tenants, or, in a row with a tenant, of one that is behind.
 
-    What was written by transactions before `settled` is told. What those from there to `until` wrote, none of which is
-    still open, is being told in the order of the events' ids, and of one event in the order of its subscribers.
+    Events of transactions before `settled` are delivered. Those of transactions from there to `until`, none of which is
+    open, are being delivered in the order of the events' ids, then of subscribers.
     """
 
     tenant = models.ForeignKey("tenants.Tenant", models.CASCADE, null=True, db_index=False, related_name="+")

@@ -1,4 +1,4 @@
-"""Who wants to be told of what. An app names the function that reads its subscriptions in ``job_subscriptions``."""
+"""Registry of subscriptions. An app names the function that reads its own in ``job_subscriptions`` of its AppConfig."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from scheduling.jobs.filters.judging import FilterNotJudgedError, read_judged
 from scheduling.jobs.lifecycle import JobState
 from tenants.translation import LocalizableText
 
-# By the state into which a job has come. One that is tried again has failed before.
+# By the new state of the job. A retry follows a failed attempt.
 EVENT_OF_STATE: Final[Mapping[str, str]] = {
     JobState.COMPLETED.value: "job.completed",
     JobState.DISCARDED.value: "job.discarded",
@@ -32,7 +32,7 @@ MAX_FILTER_CHARACTERS = 4_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
-    """A webhook that is told of events of its tenant's jobs that happened since a moment and meet its filter."""
+    """Subscription of a webhook to events of its tenant's jobs since a moment that match its filter."""
 
     tenant_id: UUID
     target: UUID
@@ -45,7 +45,7 @@ type Reader = Callable[[], Iterable[Subscription]]
 
 
 def subscriptions_by_tenant() -> Mapping[UUID, Sequence[Subscription]]:
-    """All subscriptions, each tenant's in the order of their targets; read behind the door, by a statement an app."""
+    """Return all subscriptions by tenant, in the order of their targets, by a cross-tenant statement for each app."""
     found: dict[UUID, list[Subscription]] = defaultdict(list)
     for read in _readers():
         for subscription in read():
@@ -54,7 +54,7 @@ def subscriptions_by_tenant() -> Mapping[UUID, Sequence[Subscription]]:
 
 
 def read_subscription_filter(text: str) -> str:
-    """The filter in its canonical form; FilterSyntaxError and FilterNotJudgedError, of the field ``filter``."""
+    """Return the filter in canonical form; raise FilterSyntaxError or FilterNotJudgedError for the field ``filter``."""
     if len(text) > MAX_FILTER_CHARACTERS:
         raise FilterSyntaxError(
             LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_FILTER_CHARACTERS:,}"}),

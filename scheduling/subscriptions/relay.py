@@ -1,8 +1,8 @@
-"""The duty that tells: it goes on from where it stood, and what it submits commits with how far it came.
+"""Duty that delivers job events: it continues from its stored position, which commits with the submitted jobs.
 
-What transactions wrote is told once all older ones are over, so that nothing is filled in behind; of that a page a
-turn. A tenant without room for more jobs, or with more than its part of a page, stays behind with a row of its own and
-goes on from there, until it stands where all others do. Whoever dies in a turn leaves everything as it was before it.
+Events are delivered once all older transactions have ended, so that none appears behind the position; a turn reads one
+page. A tenant without room for more jobs, or with more than its part of a page, gets a row of its own and continues
+from there until it has caught up. If its process dies, a turn is rolled back.
 """
 
 from __future__ import annotations
@@ -32,37 +32,37 @@ logger = logging.getLogger(__name__)
 
 RELAY_ACTOR = Actor(kind="system", id="relay", label="relay")
 RELAY_SECONDS = 0.5
-# Deliveries of one turn, and of one tenant in it: a tick waits for them, and tenants for each other.
+# Deliveries of one turn, and of one tenant in it: ticks and other tenants wait for them.
 TURN_DELIVERIES, TENANT_DELIVERIES = 50, 25
-# Tenants that are behind whose page is looked at in one turn.
+# Delayed tenants whose page is read in one turn.
 BEHIND_LIMIT = 5
-# A page walks the history along its key, whatever its statistics know by then.
+# A page scans the history along its key, regardless of the planner's statistics.
 PLANNED = {**BY_INDEX, "enable_bitmapscan": "off"}
-# How long before its transaction began an event's id may have been made, on a clock that is a little off.
+# Clock tolerance: an event's id may be this much older than its transaction.
 ID_SLACK = timedelta(seconds=5)
 
 type Subscriptions = Mapping[UUID, Sequence[Subscription]]
 
 
 class EventRelayer:
-    """The duty of a dispatcher: a page every RELAY_SECONDS, and one after another while there are more."""
+    """Duty of a dispatcher: a page every RELAY_SECONDS, and at once while there are more."""
 
     def __init__(self) -> None:
         self._is_busy = False
-        # When which transaction had not yet begun.
+        # Times at which a transaction number had not been assigned yet.
         self._samples: deque[tuple[datetime, int]] = deque(maxlen=1_200)
 
     def interval_seconds(self) -> float:
-        """Until the next turn; none while there is more, so that turns and ticks alternate."""
+        """Return the seconds until the next turn, 0 while there are more pages, so that turns and ticks alternate."""
         return 0.0 if self._is_busy else RELAY_SECONDS
 
     def take_turn(self) -> int:
-        """Tell what is due; how many deliveries were submitted. Of many dispatchers one does it."""
+        """Submit the deliveries that are due, in one of the dispatchers; return their number."""
         self._is_busy = False
         with acting_as(RELAY_ACTOR), all_tenants(PLANNED):
             if not lead(LockClass.EVENT_RELAY):
                 return 0
-            # In this order: whoever subscribed before something was settled is found after it.
+            # In this order: subscriptions from before an event was settled are then found.
             horizon, now = read_horizon(), read_clock()
             subscriptions = subscriptions_by_tenant()
             if not subscriptions:
@@ -74,24 +74,24 @@ class EventRelayer:
         return submitted
 
     def _since_of(self, settled: int) -> datetime | None:
-        """Before when none of what these and later transactions wrote was written, if it is known."""
+        """Return a time before which no transaction from ``settled`` on wrote, or None."""
         return next((at for at, upcoming in reversed(self._samples) if upcoming <= settled), None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """What is to be told next, and the place behind it; None where that is the end of what is settled."""
+    """Next deliveries, and the position after them; None if that is the end of settled events."""
 
     deliveries: Sequence[Delivery]
     end: tuple[UUID, UUID] | None
     walked: int = 0
-    # Who has more before that place than it takes of one, and from where each stays behind.
+    # Tenants with more deliveries before that position than their part, with the positions where they fall behind.
     cut: Mapping[UUID, tuple[UUID, UUID]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Turn:
-    """One look at what happened, and what is known while it lasts."""
+    """State of one turn."""
 
     horizon: Horizon
     now: datetime
@@ -100,7 +100,7 @@ class _Turn:
     has_more: bool = False
 
     def take(self) -> int:
-        """Go on with what all share, then with those who are behind; how many deliveries were submitted."""
+        """Deliver the shared progress, then tenants that are behind; return the number of submitted deliveries."""
         shared = self._find_shared()
         rows = EventRelay.objects.exclude(tenant=None)
         behind = set(rows.values_list("tenant_id", flat=True))
@@ -109,7 +109,7 @@ class _Turn:
             rows.exclude(tenant_id__in=list(self.subscriptions)).delete()
             waiting = rows.filter(due_at__lte=self.now).select_related("tenant__plan")
             due += waiting.order_by("due_at", "pk")[:BEHIND_LIMIT]
-        # Those who are behind have a part of each turn, whatever the others have to be told.
+        # Tenants that are behind have a part of each turn, regardless of the others.
         submitted = self._tell_all(shared, behind, most=TURN_DELIVERIES - (TENANT_DELIVERIES if due else 0))
         for relay in due:
             if submitted >= TURN_DELIVERIES:
@@ -121,7 +121,7 @@ class _Turn:
     def _find_shared(self) -> EventRelay:
         shared: EventRelay | None = EventRelay.objects.filter(tenant=None).first()
         if shared is None:
-            # All that happened since somebody subscribed first.
+            # All events since the first subscription.
             return EventRelay(settled=0, since=_first_moment(self.subscriptions))
         if max(shared.settled, shared.until or 0) <= self.horizon.upcoming:
             return shared
@@ -136,7 +136,7 @@ class _Turn:
             return 0
         page = self._read(shared, own, most=most, of_each=TENANT_DELIVERIES)
         if own and not was_open and not page.walked:
-            # Where nothing happens nothing is written either.
+            # Without events nothing is written either.
             shared.until = None
             return 0
         submitted = self._submit(shared, page)
@@ -145,7 +145,7 @@ class _Turn:
         return submitted
 
     def _submit(self, shared: EventRelay, page: _Page) -> int:
-        """Submit each tenant's; whoever has no room, or more than its part, stays behind from there."""
+        """Submit the deliveries of each tenant; those without room or beyond their part fall behind there."""
         by_tenant = _by_tenant(page.deliveries)
         tenants = Tenant.objects.select_related("plan").in_bulk(list(by_tenant)) if by_tenant else {}
         submitted, behind = 0, dict.fromkeys(page.cut, 0.0)
@@ -172,7 +172,7 @@ class _Turn:
         return submitted
 
     def _tell_one(self, relay: EventRelay, shared: EventRelay, *, most: int) -> int:
-        """Go on with a tenant that is behind, no further than all others are; there it joins them."""
+        """Continue with a tenant that is behind, up to the shared position, where it joins the others."""
         assert relay.tenant is not None
         done = Submitted(0)
         if _begin(relay, until=shared.settled):
@@ -191,7 +191,7 @@ class _Turn:
         return done.count
 
     def _read(self, relay: EventRelay, subscriptions: Subscriptions, *, most: int, of_each: int | None = None) -> _Page:
-        """The next page of what was begun with: at most so many deliveries, and so many of one of several tenants."""
+        """Return the next page: at most ``most`` deliveries, and ``of_each`` of each of several tenants."""
         assert relay.until is not None
         if not subscriptions:
             return _Page((), None)
@@ -226,7 +226,7 @@ class _Turn:
 
 
 def _begin(relay: EventRelay, *, until: int) -> bool:
-    """Go on with what is being told, or begin with what is settled by now; whether there is any."""
+    """Continue the open range, or begin one with what is settled; return whether there is any."""
     if relay.until is None and relay.settled < until:
         relay.until = until
     return relay.until is not None
@@ -242,7 +242,7 @@ def _by_tenant(deliveries: Iterable[Delivery]) -> dict[UUID, list[Delivery]]:
 def _cut_down(
     deliveries: Sequence[Delivery], of_each: int, cut: Mapping[UUID, tuple[UUID, UUID]]
 ) -> tuple[list[Delivery], dict[UUID, tuple[UUID, UUID]]]:
-    """No more of a tenant than its part, where each event may have many subscribers; in order as before."""
+    """Limit each tenant to its part, as each event may have many subscribers; the order is unchanged."""
     cut = dict(cut)
     for tenant_id, own in _by_tenant(deliveries).items():
         if len(own) > of_each:

@@ -1,4 +1,4 @@
-"""Pools in the console, and the forms that pools and queues share: the platform's alone."""
+"""Console pages of worker pools, and the forms that pools and queues share; for platform staff only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants.exceptions import FieldInvalidError
 
 
 class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """The fields of a queue or pool, and why; says beside the name what it may not be."""
+    """Form of a queue or pool with the reason of the change; it validates the name."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -44,7 +44,7 @@ class TopologyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Rows that people add and edit; what is ``given_once`` stays what it was when the row was added."""
+    """Pages of rows that staff add and edit; fields in ``given_once`` cannot change later."""
 
     view_permission = Permission.PLATFORM_VIEW
     add_permission = change_permission = Permission.FAIRNESS_MANAGE
@@ -61,13 +61,13 @@ class TopologyAdmin(HelpfulMixin, PlatformStaffAdmin):
         return (*self.given_once, *self.state_fields) if obj else ()
 
     def values_of(self, form: Any, *, change: bool) -> dict[str, Any]:
-        """What was typed into the fields that are edited; of a change, what differs."""
+        """Return the values of the editable fields; of a change, those that differ."""
         names = form.changed_data if change else self.edited_fields
         return {name: form.cleaned_data[name] for name in names if name in self.edited_fields}
 
 
 def is_draining(scope: str, row: Queue | WorkerPool) -> bool:
-    """Whether a queue or pool drains."""
+    """Return whether a queue or pool drains."""
     return find_drain(scope, row.name) is not None
 
 

@@ -1,4 +1,4 @@
-"""`queues/`: queues with their numbers, pauses and drains, for staff of the platform."""
+"""API of `queues/`: queues with their numbers, pauses and drains, for platform staff."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WITHOUT_CONSUMER = "Set while the queue has work, or rules that point at it, and
 
 
 class NewQueueSerializer(StrictSerializer):
-    """A queue to be added; what is not given is as the model has it."""
+    """Queue to be added; omitted fields take their defaults."""
 
     name = NameField(max_length=60, help_text="Lower-case letters, digits, hyphens and underscores; it stays.")
     pool = NameField(max_length=40, help_text="Name of the pool whose workers read it; it stays.")
@@ -41,7 +41,7 @@ class NewQueueSerializer(StrictSerializer):
 
 
 class QueueSerializer(serializers.Serializer[Queue]):
-    """A queue's settings."""
+    """Settings of a queue."""
 
     name = serializers.CharField()
     description = serializers.CharField()
@@ -75,7 +75,7 @@ class QueueSerializer(serializers.Serializer[Queue]):
 
 
 class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
-    """A queue with its numbers over all tenants; what ended did so in the last minutes."""
+    """Queue with its numbers over all tenants; completed and failed jobs are those of the last minutes."""
 
     name = serializers.CharField(source="queue.name")
     pool = serializers.CharField(source="queue.pool.name")
@@ -109,7 +109,7 @@ class QueueNumbersSerializer(serializers.Serializer[QueueLine]):
     drain=extend_schema(operation_id="queues_drain", request=StopRequestSerializer, responses=QueueSerializer),
 )
 class QueueViewSet(StoppableViewSet):
-    """Where jobs of all tenants wait."""
+    """Queues, in which jobs of all tenants wait."""
 
     model = Queue
     scope = Scope.QUEUE
@@ -121,14 +121,14 @@ class QueueViewSet(StoppableViewSet):
     def list(self, request: Request) -> Response:
         """List all queues with their numbers."""
         NoQuerySerializer.parse(request.query_params)
-        # Staff may have named a tenant for other calls; these numbers are everybody's.
+        # The numbers cover all tenants, even if staff named a tenant in the request.
         with all_tenants():
             lines = read_queue_lines()
         return Response({"next": None, "previous": None, "results": QueueNumbersSerializer(lines, many=True).data})
 
     @extend_schema(operation_id="queues_create", request=NewQueueSerializer, responses={201: QueueSerializer})
     def create(self, request: Request) -> Response:
-        """Add a queue to a pool; its workers read it from their next heartbeat on."""
+        """Add a queue to a pool; the pool's workers consume it from their next heartbeat on."""
         body = NewQueueSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         values = dict(body.validated_data)
@@ -138,7 +138,7 @@ class QueueViewSet(StoppableViewSet):
 
     @extend_schema(operation_id="queues_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show a queue's settings, its pause and its drain."""
+        """Return a queue's settings, its pause and its drain."""
         return self.answer(name)
 
     def answer(self, name: str) -> Response:

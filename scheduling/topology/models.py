@@ -1,4 +1,4 @@
-"""Where jobs run: pools of workers, the queues they serve, and the rules that route to them."""
+"""Worker pools, their workers and queues, and what the dispatcher stores about them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.tenancy.bases import PauseFacts
 
 
 class MemoryClass(models.IntegerChoices):
-    """What a job may need of memory and a pool's children have, in MiB; kinds name it in lower case."""
+    """Memory that a job may need and a pool's children have, in MiB; kinds name it in lower case."""
 
     SMALL = 256, _("small (256 MiB)")
     MEDIUM = 512, _("medium (512 MiB)")
@@ -20,7 +20,7 @@ class MemoryClass(models.IntegerChoices):
 
 
 class WorkerPool(PauseFacts):
-    """Workers that share slots; every queue belongs to one pool."""
+    """Pool of workers that share slots; every queue belongs to one pool."""
 
     name = models.SlugField(_("name"), max_length=40, unique=True)
     description = models.CharField(_("description"), max_length=200, blank=True)
@@ -49,7 +49,7 @@ class WorkerPool(PauseFacts):
 
 
 class PoolClock(models.Model):
-    """What the dispatcher writes about a pool, apart from what people edit."""
+    """Dispatcher's state of a pool, apart from what people edit."""
 
     pool = models.OneToOneField(WorkerPool, models.CASCADE, primary_key=True, related_name="clock")
     virtual_time = models.BigIntegerField(default=0)
@@ -59,8 +59,8 @@ class PoolClock(models.Model):
         null=True, help_text="When the broker last took no message of this pool; no tick clears it."
     )
     publish_fault = models.CharField(max_length=200, blank=True, db_default="", default="")
-    # Tenants by their ids: since when another transaction holds their rows, when that was last seen (both epochs), by
-    # which server process (None: not known), and whether it is the tenant that waits or some of its jobs.
+    # By tenant id: since when another transaction holds rows of the tenant, when that was last seen (both epochs), by
+    # which server process (None: unknown), and whether the tenant waits or only some of its jobs.
     locked_tenants = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), editable=False)
 
     class Meta:
@@ -68,7 +68,7 @@ class PoolClock(models.Model):
 
 
 class Worker(models.Model):
-    """A running worker process group with its slots."""
+    """Running worker process group with its slots."""
 
     class Status(models.TextChoices):
         ONLINE = "online", _("Online")
@@ -124,7 +124,7 @@ class Worker(models.Model):
 
 
 class ProcessHeartbeat(models.Model):
-    """A running dispatcher, beat or auditor; workers have rows of their own."""
+    """Heartbeat of a running dispatcher, beat or auditor; workers have rows of their own."""
 
     class Role(models.TextChoices):
         DISPATCHER = "dispatcher", _("Dispatcher")
@@ -148,7 +148,7 @@ class ProcessHeartbeat(models.Model):
 
 
 class Queue(PauseFacts):
-    """A Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
+    """Celery queue with a weight in its pool. The dispatcher decides its order, not Celery."""
 
     class ResourceClass(models.TextChoices):
         CPU = "cpu", _("CPU")
@@ -203,10 +203,10 @@ class Queue(PauseFacts):
 
 
 class QueueClock(models.Model):
-    """What the dispatcher writes about a queue, apart from what people edit.
+    """Dispatcher's state of a queue, apart from what people edit.
 
-    ``vruntime`` is the queue's own service beside its siblings, ``virtual_time`` the start
-    tag last dispatched inside it, ``floor`` the least virtual time still possible inside it.
+    ``vruntime`` is the queue's own service beside its siblings, ``virtual_time`` the start tag last dispatched inside
+    it, ``floor`` the least virtual time still possible inside it.
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="clock")
@@ -223,9 +223,9 @@ class QueueClock(models.Model):
 
 
 class QueueStanding(models.Model):
-    """How a queue stood when it was last measured.
+    """Last measured load of a queue.
 
-    ``unread_since`` is an alarm: the queue has work, or rules that point at it, and no live worker reads it.
+    ``unread_since`` is an alarm: the queue has work or routing rules, and no live worker consumes it.
     """
 
     queue = models.OneToOneField(Queue, models.CASCADE, primary_key=True, related_name="standing")

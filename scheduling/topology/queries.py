@@ -7,7 +7,7 @@ from scheduling.models import Queue
 
 
 def get_queue(name: str) -> Queue:
-    """The queue of this name with its pool; `QueueNotFoundError` for none."""
+    """Return the queue of this name with its pool; raise QueueNotFoundError if there is none."""
     queue = Queue.objects.select_related("pool", "standing").filter(name=name).first()
     if queue is None:
         raise QueueNotFoundError("There is no queue %(name)r.", {"name": name})
@@ -15,5 +15,5 @@ def get_queue(name: str) -> Queue:
 
 
 def queue_ids() -> dict[str, int]:
-    """The queues' ids by their names."""
+    """Return the ids of all queues by name."""
     return dict(Queue.objects.values_list("name", "pk"))

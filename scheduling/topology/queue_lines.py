@@ -1,4 +1,4 @@
-"""One line a queue: what waits, what comes and goes, how well its slots are used. Of rollups and gauges alone."""
+"""Numbers of each queue: backlog, throughput and use of slots, read from rollups and gauges only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class BackOffs:
-    """Jobs that wait for their next attempt; ``due`` are those whose time has come."""
+    """Jobs in backoff; ``due`` are those whose time has come."""
 
     waiting: int = 0
     due: int = 0
@@ -25,7 +25,7 @@ class BackOffs:
 
 @dataclass(frozen=True, slots=True)
 class QueueLine:
-    """One queue. Rates are of the window, ages in seconds; ``before`` is how it stood when the window began."""
+    """Numbers of one queue. Rates are of the window, ages in seconds; ``before`` is its gauge at the window's start."""
 
     queue: Queue
     waiting: int
@@ -46,7 +46,7 @@ class QueueLine:
 
     @property
     def slots(self) -> float:
-        """In use."""
+        """Return the slots in use."""
         return self.gauge.slots
 
     @property
@@ -55,22 +55,22 @@ class QueueLine:
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing waits, runs or ended lately."""
+        """Return whether nothing waits, runs or ended lately."""
         return not (self.waiting or self.dispatched or self.executing or self.ended.completed or self.ended.failed)
 
     @property
     def per_minute(self) -> float:
-        """Completed."""
+        """Return the completed jobs a minute."""
         return self.ended.completed / self.minutes
 
     @property
     def out_per_minute(self) -> float:
-        """Jobs that were done with, one way or the other; a failed attempt that is tried again is not."""
+        """Return the ended jobs a minute; a failed attempt with a retry is not an end."""
         return (self.ended.completed + self.ended.dead_letters) / self.minutes
 
     @property
     def in_per_minute(self) -> float | None:
-        """Jobs that came, less those that were cancelled or moved; None where nobody looked when the window began."""
+        """Return the arrived jobs a minute, less cancelled and moved ones; None without a sample at its start."""
         if self.before is None:
             return None
         came = self.gauge.present - self.before.present + self.ended.completed + self.ended.dead_letters
@@ -78,19 +78,19 @@ class QueueLine:
 
     @property
     def capacity(self) -> int:
-        """The slots that it may have: those of the live workers that read it, and no more than its cap."""
+        """Return the slots that it may use: those of the live workers that consume it, at most its cap."""
         standing = getattr(self.queue, "standing", None)
         slots = 0 if standing is None else standing.slots
         return slots if self.queue.cap is None else min(slots, self.queue.cap)
 
     @property
     def utilisation(self) -> float | None:
-        """The part of its slots that it had on average over the window; None without any."""
+        """Return the mean part of its slots in use over the window, or None without slots."""
         return min(1.0, self.mean_slots / self.capacity) if self.capacity else None
 
     @property
     def empty_in_seconds(self) -> float | None:
-        """How long until nothing is left if nothing more comes; None where nothing goes out."""
+        """Return the seconds until it is empty without new jobs, or None if no jobs end."""
         if not self.gauge.present:
             return 0.0
         return self.gauge.present / self.out_per_minute * 60 if self.out_per_minute else None
@@ -99,7 +99,7 @@ class QueueLine:
 def queue_lines(
     queues: Sequence[Queue], gauges: Gauges, work: RecentWork, waiting: Mapping[int, int] | None = None
 ) -> list[QueueLine]:
-    """A line for each queue; ``waiting`` by queue where it is known better than by the last sample."""
+    """Return a line for each queue; ``waiting`` are counts by queue that replace those of the last sample."""
     began = gauges.by_minute.get(work.since - _MINUTE, {})
     lines = []
     for queue in queues:
@@ -122,7 +122,7 @@ def queue_lines(
 
 
 def read_queue_lines() -> list[QueueLine]:
-    """Every queue over all tenants: five statements, none on the jobs."""
+    """Return the lines of all queues over all tenants, in five statements, none of which reads jobs."""
     now = read_clock()
     queues = list(Queue.objects.select_related("pool", "standing").order_by("pool__name", "name"))
     return queue_lines(queues, read_gauges(now), read_recent_work(now))

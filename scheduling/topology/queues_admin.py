@@ -1,4 +1,4 @@
-"""Queues in the console: what waits, how fast it comes and goes, and pausing, draining and editing them."""
+"""Console pages of queues: backlog, throughput, and pausing, draining and editing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOW_TEMPLATE = "scheduling/dashboards/parts/queue_now.html"
 
 @admin.register(Queue, site=console_site)
 class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
-    """Celery queues, with what waits in them and how fast it goes; the dispatcher decides their order."""
+    """Celery queues with their backlog and throughput; the dispatcher decides their order."""
 
     empty_title = gettext_lazy("No queue")
     empty_text = gettext_lazy("Jobs wait in queues. Add one above, or run “manage.py create_queue”.")
@@ -123,7 +123,7 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @admin.display(description=_("State"))
     def state(self, queue: Queue) -> SafeString:
-        """Its stops with their reasons and ends, as the list has read them."""
+        """Return its stops with their reasons and ends, from the list's own read."""
         stops: list[Stop] = getattr(queue, "stops", [])
         if not stops:
             return badge("running")
@@ -161,13 +161,13 @@ class QueueAdmin(LiveListMixin, LivePageMixin, TopologyAdmin):
 
     @admin.display(description=_("Empty in"))
     def empty_in(self, queue: Queue) -> str:
-        """What a drain takes: how long until nothing is left if nothing more comes."""
+        """Return the expected time of a drain: until the queue is empty without new jobs."""
         line = line_of(queue)
         return empty_words(line) if line else "–"
 
 
 class QueueChangeList(ChangeList):
-    """Reads the numbers of all queues at once, for the columns of the list."""
+    """Change list that reads the numbers of all queues at once."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -181,7 +181,7 @@ class QueueChangeList(ChangeList):
 
 
 def line_of(queue: Queue) -> QueueLine | None:
-    """The numbers that the list has read of a queue."""
+    """Return the numbers that the list has read of a queue, or None."""
     line: QueueLine | None = getattr(queue, "line", None)
     return line
 

@@ -1,6 +1,6 @@
-"""Adding and editing where jobs run: queues, pools and routing rules.
+"""Services that add and edit queues, worker pools and routing rules.
 
-Audited; the dispatcher is woken where its picks change.
+They write the audit log, and wake the dispatcher if its picks change.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ QUEUE_FIELDS = (
 POOL_FIELDS = ("description", "memory_mib")
 MAX_WEIGHT = 1_000
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?", re.ASCII)
-# Keys of the broker's own beside the queues, which are keys by their names.
+# Keys of the broker itself; queues are keys by name too.
 _RESERVED_NAMES = frozenset({"unacked", "unacked_index", "unacked_mutex"})
 RULE_FIELDS = (
     "position",
@@ -50,7 +50,7 @@ RULE_FIELDS = (
 
 
 def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, reason: str = "") -> WorkerPool:
-    """Add a pool: dispatchers serve it within a second, workers are started for it by its name."""
+    """Add a pool; dispatchers serve it within a second, and workers are started for it by name."""
     with all_tenants():
         pool = WorkerPool()
         assign(pool, {"name": check_new_name(name), **_only(values or {}, POOL_FIELDS)})
@@ -65,7 +65,7 @@ def create_worker_pool(*, name: str, values: Mapping[str, Any] | None = None, re
 def create_queue(
     *, name: str, pool: WorkerPool | str, values: Mapping[str, Any] | None = None, reason: str = ""
 ) -> Queue:
-    """Add a queue to a pool (or its name), whose workers read it from their next heartbeat on.
+    """Add a queue to a pool, given by row or name; its workers consume the queue from their next heartbeat on.
 
     Nothing is sent to it until a routing rule or a tier row names it.
     """
@@ -80,7 +80,7 @@ def create_queue(
 
 
 def check_new_name(name: str) -> str:
-    """`name` if a queue or pool may be called so, else `FieldInvalidError`."""
+    """Return `name` if it is valid for a queue or pool; raise FieldInvalidError otherwise."""
     if not _NAME.fullmatch(name):
         raise _invalid(
             "name", gettext("Use lower-case letters, digits, hyphens and underscores, the latter two only inside.")
@@ -91,19 +91,19 @@ def check_new_name(name: str) -> str:
 
 
 def update_queue(*, queue: Queue, changes: Mapping[str, Any], reason: str = "") -> Queue:
-    """Change a queue's weight, cap, rate or description; the next tick reads them. Pausing has a service of its own."""
+    """Change a queue's weight, cap, rate or description, which the next tick reads; pauses have their own services."""
     return _update(Queue.objects, queue, _queue_values(changes), action="queue.changed", reason=reason)
 
 
 def update_worker_pool(*, pool: WorkerPool, changes: Mapping[str, Any], reason: str = "") -> WorkerPool:
-    """Change a pool's description and memory class; jobs that need more than it has by now are set aside."""
+    """Change a pool's description and memory class; jobs that now need more memory than it has are held."""
     return _update(WorkerPool.objects, pool, _only(changes, POOL_FIELDS), action="worker_pool.changed", reason=reason)
 
 
 def create_routing_rule(
     *, values: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Add a rule; jobs submitted from now on are asked it. ``targets`` are the weights of its queues by their ids."""
+    """Add a rule, which applies to jobs submitted from now on. ``targets`` are the weights of its queues by id."""
     with all_tenants():
         rule = RoutingRule()
         difference = assign(rule, _only(values, RULE_FIELDS))
@@ -119,7 +119,7 @@ def create_routing_rule(
 def update_routing_rule(
     *, rule: RoutingRule, changes: Mapping[str, Any], targets: Mapping[int, int] | None = None, reason: str = ""
 ) -> RoutingRule:
-    """Change a rule, and if ``targets`` is given its queues; what waits stays until a reroute is started."""
+    """Change a rule, and its queues if ``targets`` is given; waiting jobs stay until a reroute is started."""
     with all_tenants():
         row = RoutingRule.objects.select_for_update(no_key=True).get(pk=rule.pk)
         difference = assign(row, _only(changes, RULE_FIELDS))
@@ -160,7 +160,7 @@ def _insert(row: Queue | WorkerPool, noun: str) -> None:
         with transaction.atomic():
             row.save(force_insert=True)
     except IntegrityError as error:
-        # The name is the only thing that two rows may not share.
+        # Only the name is unique.
         raise _invalid(
             "name", gettext("A %(noun)s named %(name)r exists.") % {"noun": gettext(noun), "name": row.name}
         ) from error
@@ -172,7 +172,7 @@ def _values_of(row: models.Model, fields: tuple[str, ...]) -> dict[str, Any]:
 
 def _write_targets(rule: RoutingRule, targets: Mapping[int, int]) -> Difference:
     before = dict(rule.targets.values_list("queue__name", "weight"))
-    # A queue keeps its row: a form that was drawn before still names it.
+    # A queue keeps its row: forms rendered before still name it.
     rule.targets.exclude(queue__in=targets).delete()
     RoutingTarget.objects.bulk_create(
         [RoutingTarget(rule=rule, queue_id=queue_id, weight=weight) for queue_id, weight in targets.items()],
@@ -228,7 +228,7 @@ def _queue_values(values: Mapping[str, Any]) -> dict[str, Any]:
     checked = _only(values, QUEUE_FIELDS)
     seconds = checked.get("expected_seconds")
     if isinstance(seconds, float) and math.isnan(seconds):
-        # It is neither below the least nor above the most, so the bounds let it pass.
+        # NaN passes the bounds, because every comparison with it is false.
         raise _invalid("expected_seconds", gettext("It must be a number."))
     return checked
 

@@ -1,1 +1,1 @@
-"""Upkeep: tasks that beat starts, their runs and results."""
+"""Upkeep: periodic maintenance tasks started by beat, with their runs and results."""

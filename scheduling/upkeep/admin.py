@@ -34,7 +34,7 @@ from tenants.tenancy.queries import find_tenant
 
 @admin.register(UpkeepRun, site=console_site)
 class UpkeepRunAdmin(PlatformStaffAdmin):
-    """What beat does for the platform, and how it went."""
+    """Runs of the platform's upkeep tasks with their results."""
 
     view_permission = Permission.PLATFORM_VIEW
     change_list_template = "tenants/admin/keyset_list.html"
@@ -68,7 +68,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
         return response
 
     def run_view(self, request: HttpRequest, name: str) -> HttpResponse:
-        """Ask for a run on POST; anything else is 405."""
+        """Request a run; only POST is allowed."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:
@@ -111,7 +111,7 @@ class UpkeepRunAdmin(PlatformStaffAdmin):
 
 
 NOW_TEMPLATE = "scheduling/dashboards/parts/tenant_run_now.html"
-# What a finding is, by its kind.
+# Kinds of findings in words.
 FINDING_KINDS = {
     "entry_edited": gettext_noop("entry edited"),
     "entry_missing": gettext_noop("entry missing"),
@@ -132,7 +132,7 @@ FINDING_KINDS = {
 
 @admin.register(TenantUpkeepRun, site=console_site)
 class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
-    """Runs that were requested over a tenant; "Verify the chain" on the audit log's page requests one."""
+    """Requested runs over a tenant; "Verify the chain" on the audit log's page requests one."""
 
     view_permission = Permission.AUDIT_VIEW
     list_display = ("requested_at", "name", "how", "part", "found", "requested_by", "finished_at")
@@ -173,7 +173,7 @@ class TenantUpkeepRunAdmin(LivePageMixin, KeysetAdmin):
 
     @costs(HEAVY)
     def verify_view(self, request: HttpRequest) -> HttpResponse:
-        """Request a verification of the shown tenant's chain, or of all chains, and lead to its result."""
+        """Request a verification of the shown tenant's chain, or of all chains, and redirect to its result."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         try:

@@ -1,4 +1,4 @@
-"""`upkeep/`: tasks and their last runs; `upkeep-runs/`: runs of tasks over one tenant."""
+"""API of `upkeep/` (tasks with their last runs) and `upkeep-runs/` (runs of tasks over one tenant)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tenants.tenancy.serializers import NoBodySerializer
 
 
 class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
-    """One run of a task."""
+    """Run of an upkeep task."""
 
     outcome = serializers.ChoiceField(
         choices=UpkeepRun.Outcome.choices, help_text="partial: the time was up, the next run goes on."
@@ -47,7 +47,7 @@ class UpkeepRunSerializer(serializers.Serializer[UpkeepRun]):
 
 
 class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
-    """A task with its last run."""
+    """Upkeep task with its last run."""
 
     name = serializers.CharField(source="task.name")
     title = serializers.SerializerMethodField(help_text="What it is called, in the reader's language.")
@@ -66,18 +66,18 @@ class UpkeepTaskSerializer(serializers.Serializer[UpkeepLine]):
         return line.task.text and gettext(line.task.text)
 
     def get_interval_seconds(self, line: UpkeepLine) -> float:
-        """Time between two runs."""
+        """Return the time between two runs, in seconds."""
         return line.interval.total_seconds()
 
 
 class RunTaskSerializer(StrictSerializer):
-    """The task to run over the tenant."""
+    """Task to run over the tenant."""
 
     task = NameField(max_length=64, help_text="`verify_audit` verifies the tenant's chain of the audit log.")
 
 
 class RunFindingSerializer(serializers.Serializer[RunFinding]):
-    """One fault that a run has found."""
+    """Fault found by a run."""
 
     code = serializers.CharField()
     text = serializers.CharField(help_text="What is wrong, in the reader's language.")
@@ -87,11 +87,12 @@ class RunFindingSerializer(serializers.Serializer[RunFinding]):
 
 
 class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
-    """A run of an upkeep task over the tenant, from its request to its end."""
+    """Run of an upkeep task over the tenant, from its request to its end."""
 
     id = serializers.UUIDField()
     task = serializers.CharField(source="name")
-    # A string and no enumeration in the schema: the platform's runs have a field of this name with other choices.
+    # A string instead of an enumeration in the schema: the platform's runs have a field of this name with other
+    # choices.
     outcome = serializers.CharField(
         help_text="`requested`, `running`, `partial` between two parts; `ok` or `failed` at the end."
     )
@@ -118,7 +119,7 @@ class TenantRunSerializer(serializers.Serializer[TenantUpkeepRun]):
 
 
 class UpkeepViewSet(StaffViewSet):
-    """Tasks that beat runs for the platform itself."""
+    """Upkeep tasks that beat runs for the platform itself."""
 
     model = UpkeepRun
     serializer_class = UpkeepTaskSerializer
@@ -140,7 +141,7 @@ class UpkeepViewSet(StaffViewSet):
 
     @extend_schema(operation_id="upkeep_retrieve")
     def retrieve(self, request: Request, name: str) -> Response:
-        """Show one task with its last run."""
+        """Return an upkeep task with its last run."""
         return Response(UpkeepTaskSerializer(find_line(name)).data)
 
     @extend_schema(
@@ -150,7 +151,7 @@ class UpkeepViewSet(StaffViewSet):
     )
     @action(detail=True, methods=["post"])
     def run(self, request: Request, name: str) -> Response:
-        """Ask the maintenance pool to run a task now, besides what beat asks for."""
+        """Start a task on the maintenance pool now, besides its schedule."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         request_upkeep(name=name)
         return Response(UpkeepTaskSerializer(find_line(name)).data, status=202)
@@ -178,7 +179,7 @@ class TenantRunViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Request a run over the tenant. Ask its address until `is_open` is false."""
+        """Request a run over the tenant, or return the one that is open; poll its address until `is_open` is false."""
         asked = RunTaskSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         requested = request_tenant_run(name=asked.validated_data["task"], tenant=self.tenant)

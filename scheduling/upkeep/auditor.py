@@ -1,6 +1,6 @@
-"""The auditor's loop: seal what was committed, prune what was requested, sign where the chains stand.
+"""Loop of the auditor: it seals committed entries, prunes on request, and signs the heads of the chains.
 
-It works on the auditor's own login. Any number of them may run: each turn of a duty holds the auditors' lock.
+It uses the auditor's own login. Any number of auditors may run: each turn of a duty holds the auditors' lock.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
-# An entry has its seal within a second, also while other duties take their turns.
+# An entry is sealed within a second, even while other duties run.
 SEAL_SECONDS = 0.25
 REMOVAL_SECONDS = 1.0
-# What happened since the last signed head can be rewritten by the owner of the tables (docs/concepts/audit.md).
+# The owner of the tables can rewrite entries since the last signed head (docs/concepts/audit.md).
 HEADS_SECONDS = 60.0
 LOOK_SECONDS = 0.05
 BACK_OFF_SECONDS = 1.0
 
 
 class Auditor:
-    """One loop; `run` returns once ``stopped`` is set."""
+    """Loop of the auditor; `run` returns once ``stopped`` is set."""
 
     def __init__(self, stopped: threading.Event, turn: Callable[[], None] = lambda: None) -> None:
         self._stopped = stopped
@@ -52,7 +52,7 @@ class Auditor:
         )
 
     def run(self) -> None:
-        """Audit until stopped; wait out a database that is away."""
+        """Run the duties until stopped; wait while the database is away."""
         while not self._stopped.wait(LOOK_SECONDS):
             self._turn()
             try:

@@ -1,4 +1,4 @@
-"""Upkeep tasks of the consistency checks: a step looks at one piece, a finding fails the run, no step repairs."""
+"""Upkeep tasks of the consistency checks: each step checks one piece, a finding fails the run, no step repairs."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ def check_tasks() -> list[UpkeepTask]:
 
 
 def look_at_next(name: str, budget: Budget) -> Step:
-    """Look at the piece behind the cursor, of the check of this name or of the next one of the group."""
+    """Check the piece after the cursor, of the check of this name or of the next one of the group."""
     checks = {check.name: check for check in find_checks([name])}
     order = list(checks)
-    # The cursor may name a check of an app that is gone; the walk then begins again.
+    # The cursor may name a check of a removed app; the walk then begins again.
     left = str(budget.cursor.get("check", ""))
     current, after = (left, budget.cursor.get("after", {})) if left in checks else (order[0], {})
     look = look_twice(checks[current], Piece(after, tenant_id=budget.tenant_id))
     report = StateReport()
     report.add(look.faults, left=look.faults)
-    # The tenant reads every example, the platform's page the first few.
+    # A tenant reads every example, the platform's page the first few.
     examples = 3 if budget.tenant_id is None else MAX_EXAMPLES
     findings = [finding.sentence_with(examples) for finding in report.findings.values()]
     counts = dict(look.counts) if len(checks) == 1 and look.counts else {"pieces": 1}

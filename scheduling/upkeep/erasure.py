@@ -1,6 +1,7 @@
-"""The scheduler's part of erasing a tenant: what runs for it stops, and its keys leave the broker and the cache.
+"""Eraser of the scheduler: cancels the tenant's running jobs, and deletes its keys in the broker and the cache.
 
-Jobs that wait need no cancelling: a suspended tenant's are never dispatched, and their rows go with the others.
+Waiting jobs need no cancellation: jobs of a suspended tenant are never dispatched, and their rows are erased with the
+others.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ REASON = "the tenant is erased"
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Cancel what is in flight, wait until it has stopped, then delete the keys."""
-    del most  # no more than a tenant's cap are in flight, and few keys are one tenant's
+    """Cancel the jobs in flight, wait until they have stopped, then delete the keys."""
+    del most  # at most a tenant's cap are in flight, and a tenant has few keys
     in_flight = LiveExecution.objects.filter(tenant_id=tenant_id)
     if in_flight.filter(cancel_requested_at=None).exists():
         cancel_running(tenant_id=tenant_id, reason=REASON)
@@ -33,7 +34,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """The tenant's keys in the broker and the cache; `BrokerAwayError` where nobody can tell."""
+    """Return the number of the tenant's keys in broker and cache; raise BrokerAwayError if the broker is away."""
     try:
         return {"keys": broker_keys.count_keys_of(tenant_id)}
     except BrokerUnavailableError as error:

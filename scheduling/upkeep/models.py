@@ -1,4 +1,4 @@
-"""Runs of upkeep tasks, of the platform and of one tenant, and how each ended."""
+"""Runs of upkeep tasks, of the platform and of one tenant, with their results."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tenants.database.ids import uuid7
 from tenants.tenancy.bases import TenantModel
 from tenants.translation import LocalizableText
 
-# Until the end is seen, rows may have been added that the estimate did not count.
+# Before the end, rows may have been added that the estimate did not count.
 ALMOST: Final = 0.99
 
 
 class UpkeepResult(models.Model):
-    """The result of a run, and its lease while it runs.
+    """Result of a run, and its lease while it runs.
 
-    ``cursor`` is where the run goes on. A process that died keeps others out no longer than ``lease_expires_at``.
-    ``findings`` are texts in the form that `LocalizableText.to_json` returns.
+    The run continues at ``cursor``. The lease of a process that died ends at ``lease_expires_at``. ``findings`` are
+    texts in the form that `LocalizableText.to_json` returns.
     """
 
     name = models.CharField(_("name"), max_length=64)
@@ -39,7 +39,7 @@ class UpkeepResult(models.Model):
 
     @property
     def sentences(self) -> list[LocalizableText]:
-        """Return the findings, each to be shown in the active language."""
+        """Return the findings, each translatable into the active language."""
         return [LocalizableText.from_json(stored) for stored in self.findings]
 
     @property
@@ -49,7 +49,7 @@ class UpkeepResult(models.Model):
 
 
 class UpkeepRun(UpkeepResult):
-    """One bounded run of one upkeep task of the platform; the next run goes on by its ``cursor``."""
+    """Bounded run of an upkeep task of the platform; the next run continues at its ``cursor``."""
 
     class Outcome(models.TextChoices):
         RUNNING = "running", _("Running")
@@ -75,10 +75,10 @@ class UpkeepRun(UpkeepResult):
 
 
 class TenantUpkeepRun(UpkeepResult, TenantModel):
-    """One run of an upkeep task over one tenant, from its request to its end.
+    """Run of an upkeep task over one tenant, from its request to its end.
 
-    Workers continue it in place, a few seconds at a time, so that its counts add up. At most one run of a task is
-    open for a tenant.
+    Workers continue it in place, a few seconds at a time, so that its counts add up. At most one run of a task is open
+    for a tenant.
     """
 
     class Outcome(models.TextChoices):
@@ -88,7 +88,7 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
         PARTIAL = "partial", _("more to do")
         FAILED = "failed", _("Failed")
 
-    # Outcomes that are no end.
+    # Outcomes of runs that have not ended.
     OPEN: Final = (Outcome.REQUESTED, Outcome.RUNNING, Outcome.PARTIAL)
 
     outcome = models.CharField(_("outcome"), max_length=10, choices=Outcome.choices, default=Outcome.REQUESTED)
@@ -119,7 +119,7 @@ class TenantUpkeepRun(UpkeepResult, TenantModel):
 
     @property
     def progress(self) -> float:
-        """About which part was looked at: each seal, and each entry once more."""
+        """Return the approximate part that is done: each seal counts once, and each entry once."""
         if not self.is_open:
             return 1.0
         seen = self.counts.get("seals", 0) + self.counts.get("entries", 0)

@@ -1,4 +1,4 @@
-"""The days of history: a partition each, made before their first row arrives."""
+"""Daily partitions of the history tables, created before their first row arrives."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tenants.database.sql import load_sql
 from tenants.translation import LocalizableText
 
 DAYS_AHEAD = 7
-# With fewer days ahead somebody should look, well before rows fall into the default partition.
+# Fewer days ahead are a finding, well before rows fall into the default partition.
 MIN_DAYS_AHEAD = 3
-# A partition wants a short exclusive lock; behind a long report it waits for the next run instead
-# of making every job wait behind it.
+# Creating a partition takes a short exclusive lock; behind a long report it fails and waits for the next run, so that
+# jobs do not queue behind the lock.
 LOCK_TIMEOUT = "2s"
 HISTORY_TABLES = tuple(model._meta.db_table for model in (Execution, JobEvent, Charge, JobLog, JobError))
 _SQL = load_sql(__file__)
@@ -34,7 +34,7 @@ _IN_DEFAULT = _SQL["estimate_rows"]
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition of a history table: ids from ``since`` to below ``until``."""
+    """Partition of a history table: ids from ``since`` to below ``until``."""
 
     name: str
     since: UUID
@@ -42,10 +42,9 @@ class Partition:
 
 
 def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
-    """Give each of the coming days a partition in every history table; the names of the new ones.
+    """Create the missing partitions of the coming days in every history table; return their names.
 
-    Today is left to the partition that holds its rows already. Each partition is made in a
-    transaction of its own, so that what is made stays made.
+    Today's rows stay in the partition that has them. Each partition is created in a transaction of its own.
     """
     made = []
     midnight = _midnight()
@@ -59,7 +58,7 @@ def maintain_partitions(*, days_ahead: int = DAYS_AHEAD) -> list[str]:
 
 
 def list_partitions(table: str) -> list[Partition]:
-    """The partitions of a table, its default one left out."""
+    """Return the partitions of a table except its default one."""
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_PARTITIONS, {"table": table})
         found = [(row.name, _BOUNDS.search(row.bounds)) for row in cursor.fetchall()]
@@ -67,7 +66,7 @@ def list_partitions(table: str) -> list[Partition]:
 
 
 def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
-    """Sentences about days to come that a history table has no partition for."""
+    """Return a finding for each history table that lacks partitions of the coming days."""
     midnight = _midnight()
     wanted = {uuid7_floor(midnight + timedelta(days=day)): day for day in range(1, days_ahead + 1)}
     findings = []
@@ -80,7 +79,7 @@ def missing_days(*, days_ahead: int = MIN_DAYS_AHEAD) -> list[LocalizableText]:
 
 
 def estimate_default_rows() -> int:
-    """About how many rows the default partitions hold: those of the first day, and of days that were missed."""
+    """Return the estimated rows of the default partitions: those of the first day, and of days without a partition."""
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_IN_DEFAULT, {"tables": [f"{table}_default" for table in HISTORY_TABLES]})
         return int(cursor.fetchone())

@@ -1,7 +1,7 @@
-"""Which upkeep there is. An app lists its tasks under the dotted path in ``upkeep_tasks`` of its AppConfig.
+"""Registry of upkeep tasks. An app lists its tasks under the dotted path in ``upkeep_tasks`` of its AppConfig.
 
-A task is one function that takes one small step and says whether there is more; how long it may go on, what it
-leaves for the next run and who else may run it at the same time is decided here, once for all.
+A task is a function that runs one small step and returns whether there is more. The run decides its duration, its
+cursor for the next run, and its exclusion of other processes, for all tasks alike.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tenants.translation import LocalizableText
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The rows and seconds that one step may use; ``cursor`` is where the step before stopped.
+    """Rows and seconds that one step may use; ``cursor`` is where the previous step stopped.
 
-    With a ``tenant_id`` the step is about that tenant alone.
+    With a ``tenant_id`` the step covers that tenant only.
     """
 
     batch_rows: int
@@ -36,10 +36,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one step did. ``cursor`` is where the next one begins, empty for the beginning.
+    """Result of one step. ``cursor`` is where the next one begins, empty for the beginning.
 
-    ``findings`` say what is wrong; with any, the run has failed. A `LocalizableText` is shown in the reader's
-    language, a plain text as it is unless the catalogue has it.
+    ``findings`` describe faults; with any, the run has failed. A `LocalizableText` is shown in the reader's language, a
+    plain text as it is unless the catalogue has it.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -48,17 +48,17 @@ class Step:
     findings: Sequence[LocalizableText | str] = ()
 
 
-# The part of its time in which a worker verifies: nobody waits for that, and who has a job or a page does not feel it.
+# Part of a worker's time for verification, which is not urgent: jobs and pages are not slowed down.
 VERIFICATION_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class UpkeepTask:
-    """Something to be done every ``interval``.
+    """Task to run every ``interval``.
 
-    ``step`` commits what it does, can be repeated without harm, and after a kill goes on by its cursor or by what
-    it finds. ``share`` is the part of a run's time in which a worker takes steps; between them it rests.
-    ``tenant_permission`` is the right by which a run over one tenant is requested; None: it has none.
+    ``step`` commits its work, can be repeated without harm, and after a kill continues from its cursor or from the rows
+    that it finds. ``share`` is the part of a run's time in which a worker runs steps; between them it rests.
+    ``tenant_permission`` is the right to request a run over one tenant; None: such runs do not exist.
     """
 
     name: str
@@ -71,11 +71,11 @@ class UpkeepTask:
 
 
 class UpkeepInvalidError(Exception):
-    """An app's ``upkeep_tasks`` cannot be imported, or two tasks have one name."""
+    """Error in the registry: an app's ``upkeep_tasks`` cannot be imported, or two tasks have one name."""
 
 
 def get(name: str) -> UpkeepTask:
-    """The task of this name; UpkeepUnknownError for none."""
+    """Return the task of this name; raise UpkeepUnknownError if there is none."""
     task = _all().get(name)
     if task is None:
         raise UpkeepUnknownError(
@@ -85,12 +85,12 @@ def get(name: str) -> UpkeepTask:
 
 
 def tasks() -> list[UpkeepTask]:
-    """All tasks, in the order in which the apps list them."""
+    """Return all tasks in the order in which the apps list them."""
     return list(_all().values())
 
 
 def reset() -> None:
-    """Forget what was found, so that the next question looks anew; for tests that add a task."""
+    """Clear the cache of tasks, for tests that add one."""
     _all.cache_clear()
 
 

@@ -1,4 +1,4 @@
-"""One bounded run of a task: a lease, steps until the time is up, a result that stays."""
+"""Bounded runs of tasks: a lease, steps until the time is up, and a stored result."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tenants.translation import LocalizableText
 logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 60.0
-# A step between two rests ends by then, if it has more than one thing to do.
+# Longest duration of a step between two rests, if it has more than one thing to do.
 PACED_STEP_SECONDS = 2.0
 BATCH_ROWS = 1_000
-# Renewed at each step; a process that was killed keeps others out no longer than this.
+# Renewed at each step; bounds how long a killed process blocks the next run.
 LEASE = timedelta(minutes=10)
 MAX_FINDINGS = 50
 MAX_ERROR_CHARACTERS = 2_000
@@ -40,15 +40,15 @@ Outcome = UpkeepRun.Outcome
 
 
 class UpkeepTakenOverError(Exception):
-    """The run's lease ran out and another took its place; what its last step did stays done."""
+    """Error of a run whose lease has expired and which another process has replaced; committed steps stay."""
 
 
 def run_upkeep(
     *, name: str, seconds: float = RUN_SECONDS, batch_rows: int = BATCH_ROWS, is_paced: bool = False
 ) -> UpkeepRun:
-    """Take steps until nothing is left or the time is up; how it ended. UpkeepBusyError while another runs it.
+    """Run steps until nothing is left or the time is up; return the run. Raise UpkeepBusyError if it runs elsewhere.
 
-    With ``is_paced`` it rests between steps, as much as the task's share of the time says.
+    With ``is_paced`` it rests between steps according to the task's share.
     """
     task = registry.get(name)
     run = _begin(task)
@@ -70,7 +70,7 @@ def perform(
     batch_rows: int = BATCH_ROWS,
     share: float = 1.0,
 ) -> None:
-    """Take steps until nothing is left or the time is up; an error of a step ends the run as failed."""
+    """Run steps until nothing is left or the time is up; an error of a step ends the run as failed."""
     try:
         _take_steps(task, run, until=time.monotonic() + seconds, batch_rows=batch_rows, share=share)
     except UpkeepTakenOverError:
@@ -81,7 +81,7 @@ def perform(
 
 
 def write(run: UpkeepRun | TenantUpkeepRun, **columns: Any) -> None:
-    """Write the run while this process has its lease, with a new lease; UpkeepTakenOverError without it."""
+    """Write the run and renew its lease; raise UpkeepTakenOverError if this process has lost the lease."""
     values = {name: getattr(run, name) for name in ("outcome", "counts", "findings", "error", "cursor")}
     with all_tenants():
         own = type(run)._default_manager.filter(pk=run.pk, outcome=Outcome.RUNNING)
@@ -96,15 +96,15 @@ def has_begun_since(*, name: str, moment: datetime) -> bool:
 
 
 def request_upkeep(*, name: str) -> None:
-    """Ask the maintenance pool to run a task now; UpkeepUnavailableError if the broker does not take it."""
+    """Publish a run of a task to the maintenance pool; raise UpkeepUnavailableError if the broker refuses it."""
     task = registry.get(name)
-    # Upkeep is the platform's, whichever tenant the request has named.
+    # Upkeep belongs to the platform, even if the request names a tenant.
     with all_tenants():
         record_audit(action="upkeep.requested", target=AuditTarget("scheduling.upkeep", task.name))
         try:
             broker.publish_upkeep(name)
         except BrokerUnavailableError as error:
-            # Its own text names the broker's address, which says nothing to whoever asks.
+            # The original text contains the broker's address, which does not help the caller.
             raise UpkeepUnavailableError(
                 "The broker is away; ask again when it is back,"
                 " or run it at once with “manage.py run_upkeep %(task)s”.",
@@ -113,7 +113,7 @@ def request_upkeep(*, name: str) -> None:
 
 
 def _begin(task: UpkeepTask) -> UpkeepRun:
-    """Take the lease, over from a process that died if need be, at the place where the last run stopped."""
+    """Create the run at the cursor of the last one; fail a run whose lease has expired."""
     with all_tenants():
         running = UpkeepRun.objects.filter(name=task.name, outcome=Outcome.RUNNING)
         running.filter(lease_expires_at__lt=Now()).update(
@@ -147,7 +147,7 @@ def _take_steps(
             write(run)
             time.sleep(min(worked / share - worked, left - worked))
         if not has_more or time.monotonic() >= until:
-            # A run over one tenant is one row up to the end of the walk, whatever it has found before.
+            # A run over one tenant stays one row until the end of the walk, even with findings.
             is_failed = bool(run.findings) and not (has_more and tenant_id is not None)
             run.outcome = Outcome.FAILED if is_failed else Outcome.PARTIAL if has_more else Outcome.OK
 

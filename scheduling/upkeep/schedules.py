@@ -1,4 +1,4 @@
-"""Beat's rows for upkeep: put there after each migration for tasks that have none, and the operator's ever after."""
+"""Beat's rows for upkeep: created after each migration for tasks without one; later only the operator changes them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _PERIODS = ((86_400, IntervalSchedule.DAYS), (3_600, IntervalSchedule.HOURS), (6
 
 
 def row_name(name: str) -> str:
-    """What beat's row of a task is called."""
+    """Return the name of beat's row of a task."""
     return f"{NAME_PREFIX}{name}"
 
 
 def seed_schedules(*, using: str) -> list[str]:
-    """Make the rows of tasks that have none, at the tasks' own intervals; the names of the new ones."""
+    """Create the rows of tasks without one, at the tasks' own intervals; return the names of these tasks."""
     rows = PeriodicTask.objects.using(using)
     known = set(rows.filter(name__startswith=NAME_PREFIX).values_list("name", flat=True))
     missing = [task for task in registry.tasks() if row_name(task.name) not in known]
@@ -32,13 +32,13 @@ def seed_schedules(*, using: str) -> list[str]:
         return []
     intervals = {task.interval: _interval(task.interval, using) for task in missing}
     rows.bulk_create([_row(task, intervals[task.interval]) for task in missing], ignore_conflicts=True)
-    # Beat looks at this row to see that its schedules changed.
+    # Beat reads this row to notice changed schedules.
     PeriodicTasks.objects.using(using).update_or_create(ident=1, defaults={"last_update": timezone.now()})
     return [task.name for task in missing]
 
 
 def seed_after_migrate(sender: Any, using: str, **_: Any) -> None:
-    """Receiver of `post_migrate`; a migration back to before beat's tables has nothing to seed."""
+    """Seed the schedules after `post_migrate`, unless beat's tables are absent after a backward migration."""
     if using == OWNER_ALIAS and PeriodicTask._meta.db_table in connections[using].introspection.table_names():
         seed_schedules(using=using)
 
@@ -50,7 +50,7 @@ def _row(task: UpkeepTask, interval: IntervalSchedule) -> PeriodicTask:
         args=f'["{task.name}"]',
         interval=interval,
         description=task.text,
-        # A run asked for while the worker was away is worth nothing once the next one is asked for.
+        # A late request is useless once the next one is due.
         expire_seconds=int(task.interval.total_seconds()),
         start_time=timezone.now(),
     )
@@ -64,6 +64,6 @@ def _interval(interval: timedelta, using: str) -> IntervalSchedule:
             every, period = seconds // length, name
             break
     rows = IntervalSchedule.objects.using(using)
-    # In bulk, because beat's signals would tell of a saved row on the default connection, which is not the owner's.
+    # In bulk: beat's signals would use the default connection, which is not the owner's.
     wanted = IntervalSchedule(every=every, period=period)
     return rows.filter(every=every, period=period).first() or rows.bulk_create([wanted])[0]

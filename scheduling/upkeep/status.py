@@ -1,4 +1,4 @@
-"""How upkeep stands: each task with its last run, when it is due, and what is overdue."""
+"""Status of upkeep: each task with its last run and next due time, and what is overdue."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from scheduling.upkeep.registry import UpkeepTask
 from scheduling.upkeep.schedules import NAME_PREFIX, row_name
 from tenants.database.sql import load_sql
 
-# Without a success for so many intervals a task is overdue.
+# Intervals without a success after which a task is overdue.
 OVERDUE_INTERVALS = 3
 SUCCESSES = (UpkeepRun.Outcome.OK, UpkeepRun.Outcome.PARTIAL)
-# By its index two rows a task are read, of however many.
+# The index reads two rows for each task, regardless of their number.
 _OF_BEAT = ("name", "enabled", "last_run_at", "start_time", "interval__every", "interval__period")
 _LAST_RUNS = load_sql(__file__)["find_last_runs"]
 
 
 @dataclass(frozen=True, slots=True)
 class UpkeepLine:
-    """One task as it stands at ``now``. ``due_at`` is None while beat does not run it."""
+    """Status of one task at ``now``. ``due_at`` is None while beat does not run it."""
 
     task: UpkeepTask
     now: datetime
@@ -39,13 +39,15 @@ class UpkeepLine:
 
     @property
     def is_overdue(self) -> bool:
-        """No success within OVERDUE_INTERVALS, counted from the last one or from when beat's row was made."""
+        """Return whether no run succeeded within OVERDUE_INTERVALS since the last success or the creation of beat's
+        row.
+        """
         since = self.succeeded_at or self.expected_since
         return self.is_enabled and since is not None and self.now - since > OVERDUE_INTERVALS * self.interval
 
     @property
     def since_last(self) -> timedelta | None:
-        """How long ago the last run began."""
+        """Return the time since the last run began, or None without a run."""
         return None if self.last is None else self.now - self.last.started_at
 
     @property
@@ -55,7 +57,7 @@ class UpkeepLine:
 
 @dataclass(frozen=True, slots=True)
 class UpkeepWarning:
-    """Something about upkeep that a person should look at: a stable code, the task, a sentence."""
+    """Warning about upkeep: a stable code, the task and a sentence."""
 
     code: str
     name: str
@@ -63,7 +65,7 @@ class UpkeepWarning:
 
 
 def read_upkeep() -> list[UpkeepLine]:
-    """Every task: two statements."""
+    """Return the status of every task, in two statements."""
     names = [task.name for task in registry.tasks()]
     runs = UpkeepRun.objects.raw(_LAST_RUNS, {"names": names, "successes": list(SUCCESSES)})
     last = {run.name: run for run in runs}
@@ -74,18 +76,18 @@ def read_upkeep() -> list[UpkeepLine]:
 
 
 def find_line(name: str) -> UpkeepLine:
-    """One task by its name; UpkeepUnknownError for none."""
+    """Return the status of one task; raise UpkeepUnknownError if there is none."""
     task = registry.get(name)
     return next(line for line in read_upkeep() if line.task is task)
 
 
 def find_upkeep_warnings() -> list[UpkeepWarning]:
-    """What is overdue, has failed, or is switched off; empty while all is well."""
+    """Return warnings of overdue, failed and disabled tasks."""
     return [warning for line in read_upkeep() if (warning := warning_of(line)) is not None]
 
 
 def warning_of(line: UpkeepLine) -> UpkeepWarning | None:
-    """The one thing to say about a task, the gravest first."""
+    """Return the most serious warning of a task, or None."""
     name, title = line.task.name, gettext(line.task.title)
     if line.has_failed and line.last is not None:
         reason = " ".join(line.last.told[:1])

@@ -1,4 +1,4 @@
-"""Sealing what was stored before there was a master key: page by page, each its own transaction, as often as wanted."""
+"""Encryption of values stored before there was a master key: page by page, each in its own transaction, repeatable."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _UPDATE = sql.SQL(
 
 @dataclass(frozen=True, slots=True)
 class SealedPage:
-    """How many rows of a page were sealed; ``last`` is the row to go on after, None at the end of the table."""
+    """Number of rows of a page that were encrypted; ``last`` is its last row, None at the end of the table."""
 
     sealed: int
     last: UUID | None
 
 
 def sealed_columns(model: type[Any]) -> list[SealedJSONField]:
-    """The columns of a model that are sealed."""
+    """Return the encrypted columns of a model."""
     return [field for field in SealedJSONField.all_fields if field.model is model]
 
 
 def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -> SealedPage:
-    """Seal what is plain in the next rows. A value that somebody writes at the same time is sealed by them."""
+    """Encrypt the plain values in the next rows. Concurrent writers encrypt their values themselves."""
     require_master_key()
     fields = sealed_columns(model)
     with all_tenants():
@@ -47,7 +47,7 @@ def seal_page(model: type[Any], *, after: UUID = FIRST, most: int = PAGE_ROWS) -
         rows = model._default_manager.only(*read).order_by("pk")
         page = list(rows.filter(pk__gt=after)[:most])
         plain = [row.pk for row in page if any(_is_plain(row, field) for field in fields)]
-        # Again, and now nobody changes them: a running job may have left a checkpoint meanwhile.
+        # Read again under the lock: a running job may have stored a checkpoint meanwhile.
         locked = list(rows.filter(pk__in=plain).select_for_update(no_key=True, of=("self",)))
         bring(row.tenant_id for row in locked)
         _write(model, fields, [_sealed(row, fields) for row in locked])
@@ -60,7 +60,7 @@ def _is_plain(row: Any, field: SealedJSONField) -> bool:
 
 
 def _sealed(row: Any, fields: list[SealedJSONField]) -> dict[str, Any]:
-    """The columns that change; the hash of a request with them, which was that of a payload in plain."""
+    """Return the changed columns, with a new hash of the request if its payload was plain."""
     new: dict[str, Any] = {
         field.attname: field.stored(row.__dict__[field.attname], tenant_id=row.tenant_id, row_id=row.pk)
         for field in fields

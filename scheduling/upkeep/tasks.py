@@ -1,4 +1,4 @@
-"""Upkeep tasks of the platform, in the order in which the console lists them."""
+"""Upkeep tasks of the platform, in the console's order."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def _make_partitions(budget: Budget) -> Step:
 
 
 def _erase_tenants(budget: Budget) -> Step:
-    # One that waits for its running jobs, or that fails, must not keep the others waiting.
+    # An erasure that waits for running jobs or fails must not delay the others.
     due, has_more = due_erasures(), False
     findings: list[LocalizableText] = []
     for erasure_id in due:
         try:
             has_more = advance(erasure_id, most=budget.batch_rows) or has_more
         except (OperationalError, InterfaceError):
-            raise  # the database's affair: all of them are tried again
+            raise  # a fault of the database: all of them are retried
         except Exception as error:
             logger.exception("erasure.failed", extra={"erasure": str(erasure_id)})
             words = f"{type(error).__name__}: {error}"[:MAX_FINDING_CHARACTERS]
@@ -59,7 +59,7 @@ def _warn_of_ending_keys(budget: Budget) -> Step:
 
 
 def _fold_rollups(budget: Budget) -> Step:
-    # After an outage of the dispatchers, or more than they fold.
+    # After an outage of the dispatchers, or if they fold too slowly.
     del budget
     folded = fold_tallies()
     return Step({"executions": folded}, has_more=folded >= FOLD_ROWS)

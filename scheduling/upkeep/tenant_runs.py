@@ -1,4 +1,4 @@
-"""Runs of upkeep over one tenant: requested, continued by workers a few seconds at a time, and read meanwhile."""
+"""Runs of upkeep over one tenant: requested, continued by workers a few seconds at a time, and readable meanwhile."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from tenants.translation import LocalizableText
 logger = logging.getLogger(__name__)
 
 AUDIT_TASK: Final = "verify_audit"
-# The time of one message: runs of several tenants take turns by the queue.
+# Time of one message: the queue alternates between the runs of several tenants.
 RUN_SECONDS: Final = 5.0
-# A run that no worker has continued for so long is published again.
+# A run that no worker has continued for this long is published again.
 IDLE: Final = timedelta(seconds=60)
 MAX_REPUBLISHED: Final = 100
 
@@ -41,7 +41,7 @@ Outcome = TenantUpkeepRun.Outcome
 
 @dataclass(frozen=True, slots=True)
 class RequestedRun:
-    """The run that answers a request, and whether the request made it."""
+    """Run for a request, and whether the request created it."""
 
     run: TenantUpkeepRun
     is_new: bool
@@ -49,7 +49,7 @@ class RequestedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunFinding:
-    """One fault that a run has found, with the place in the audit log's chain if it has one."""
+    """Fault found by a run, with its place in the audit log's chain if it has one."""
 
     code: str
     text: str
@@ -59,10 +59,10 @@ class RunFinding:
 
 
 def request_tenant_run(*, name: str, tenant: Tenant) -> RequestedRun:
-    """Request a run of a task over a tenant; return its open run if there is one.
+    """Request a run of a task over a tenant, or return its open run.
 
-    Raises UpkeepUnknownError for a task that is not run over one tenant. A broker that is away is logged: the run
-    stays, and is published again within a minute.
+    Raise UpkeepUnknownError for a task that cannot run over one tenant. If the broker is away, log it: the run is
+    stored, and is published again within a minute.
     """
     known = [task.name for task in registry.tasks() if task.tenant_permission is not None]
     if name not in known:
@@ -99,12 +99,12 @@ def findings_of(run: TenantUpkeepRun) -> list[RunFinding]:
 
 
 def count_findings(run: TenantUpkeepRun) -> int:
-    """Return the number of faults, those without an example counted."""
+    """Return the number of faults, including those without an example."""
     return sum(int(sentence.values.get("count", 1)) for sentence in run.sentences)
 
 
 def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECONDS) -> TenantUpkeepRun:
-    """Continue the open run of a tenant; UpkeepBusyError if none is open, or another process continues it."""
+    """Continue the open run of a tenant; raise UpkeepBusyError if none is open, or if another process continues it."""
     task = registry.get(name)
     run = _resume(task, tenant_id)
     perform(task, run, seconds=seconds)
@@ -118,7 +118,7 @@ def run_tenant_upkeep(*, name: str, tenant_id: UUID, seconds: float = RUN_SECOND
 
 
 def republish_idle_runs() -> int:
-    """Publish again the runs that no worker continues; return their number."""
+    """Publish the runs that no worker continues again; return their number."""
     with all_tenants():
         idle = TenantUpkeepRun.objects.filter(outcome__in=TenantUpkeepRun.OPEN, lease_expires_at__lt=Now() - IDLE)
         found = list(idle.order_by("lease_expires_at").values_list("name", "tenant_id")[:MAX_REPUBLISHED])
@@ -128,7 +128,7 @@ def republish_idle_runs() -> int:
 
 
 def _resume(task: UpkeepTask, tenant_id: UUID) -> TenantUpkeepRun:
-    """Take the lease of the tenant's open run, over from a process that died if need be."""
+    """Take the lease of the tenant's open run, or take over an expired one."""
     with all_tenants():
         runs = TenantUpkeepRun.objects.filter(name=task.name, tenant_id=tenant_id, outcome__in=TenantUpkeepRun.OPEN)
         idle = runs.filter(~Q(outcome=Outcome.RUNNING) | Q(lease_expires_at__lt=Now()))

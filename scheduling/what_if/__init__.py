@@ -1,1 +1,1 @@
-"""What-if: the last hour replayed under other terms."""
+"""What-if: a replay of the last hour under changed terms."""

@@ -1,4 +1,4 @@
-"""The live what-if on the page of a plan: a part that is asked for anew with each input, and by a button."""
+"""Live what-if on the page of a plan: a part that is refreshed with each input, and by a button."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.versions.admin import is_preview
 
 
 class WhatIfMixin(PlatformStaffAdmin):
-    """Needs ``ask``: what stands in the form of a plan, as a question."""
+    """Admin with a what-if panel; it needs ``ask``, which turns the form of a plan into a question."""
 
     ask: Callable[[Any, Mapping[str, Any]], Question]
 
@@ -32,7 +32,7 @@ class WhatIfMixin(PlatformStaffAdmin):
 
     @costs(HEAVY)
     def what_if_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """What would happen with what stands in the form, as a part of its page; nothing is saved."""
+        """Return the effect of the form's values as a part of its page; save nothing."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         plan = self.get_object(request, object_id)
@@ -44,7 +44,7 @@ class WhatIfMixin(PlatformStaffAdmin):
         plan = context.get("original")
         if plan is not None and self.has_change_permission(request):
             context["what_if_url"] = reverse(f"admin:{self._what_if_name}", args=[plan.pk])
-            # The form's instance holds what was typed: the plan as it is saved is asked about.
+            # The form's instance has the typed values; the panel starts with the saved plan.
             saved = self.get_object(request, str(plan.pk))
             if saved is not None and is_preview(request):
                 context["what_if"] = self._draw(request, saved)

@@ -1,4 +1,4 @@
-"""`cfs-plans/what-if/`: effect of other terms on the last hour's work."""
+"""API of `cfs-plans/what-if/`: effect of changed terms on the last hour's work."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tenants.api.viewsets import StaffViewSet
 from tenants.limits.declared import HEAVY
 
 MOST_WEIGHT, MOST_FACTOR, MOST_CAP, MOST_SLOTS = 1_000, 999.999, 100_000, 10_000
-# More changes at once than this are no question that anybody asks.
+# Limit of simultaneous changes.
 MOST_NAMES = 200
 POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
 
 
 class NumberField(serializers.FloatField):
-    """A JSON number; texts, booleans and what is not finite are refused."""
+    """JSON number; texts, booleans and non-finite values are rejected."""
 
     default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
@@ -40,7 +40,7 @@ class NumberField(serializers.FloatField):
 
 
 class NamedField(serializers.DictField):
-    """Changes by the name of what is changed."""
+    """Changes by the name of the changed object."""
 
     default_error_messages = {
         "many": gettext_lazy("No more than {most} at once."),
@@ -57,14 +57,14 @@ class NamedField(serializers.DictField):
 
 
 class PlanChangeSerializer(StrictSerializer):
-    """Other terms of a tenants' plan."""
+    """Changed terms of a tenants' plan."""
 
     weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
     max_concurrency = WholeNumberField(required=False, min_value=0, max_value=MOST_CAP)
 
 
 class TenantChangeSerializer(StrictSerializer):
-    """Other terms of one tenant."""
+    """Changed terms of one tenant."""
 
     factor = NumberField(required=False, min_value=0.001, max_value=MOST_FACTOR)
     max_concurrency = WholeNumberField(
@@ -73,7 +73,7 @@ class TenantChangeSerializer(StrictSerializer):
 
 
 class QueueChangeSerializer(StrictSerializer):
-    """Other terms of a queue."""
+    """Changed terms of a queue."""
 
     weight = WholeNumberField(
         required=False,
@@ -85,13 +85,13 @@ class QueueChangeSerializer(StrictSerializer):
 
 
 class TierChangeSerializer(StrictSerializer):
-    """Other terms of a tier in the active CFS plan."""
+    """Changed terms of a tier in the active CFS plan."""
 
     weight = WholeNumberField(required=False, min_value=1, max_value=MOST_WEIGHT)
 
 
 class WhatIfRequestSerializer(StrictSerializer):
-    """What would be different; what is not named stays as it is."""
+    """Changed terms; omitted ones keep their values."""
 
     pool = TextField(required=False, max_length=40, help_text="Absent: the pool that serves most queues.")
     plans = NamedField(child=PlanChangeSerializer(), required=False, help_text="By slug.")
@@ -104,7 +104,7 @@ class WhatIfRequestSerializer(StrictSerializer):
 
     @property
     def change(self) -> Change:
-        """The question as the replay takes it."""
+        """Return the change as the replay takes it."""
         asked = self.validated_data
         return Change(
             plan_weights=_pick(asked, "plans", "weight"),
@@ -125,7 +125,7 @@ def _pick(asked: Mapping[str, Any], group: str, field: str) -> dict[str, Any]:
 
 
 class OutcomeSerializer(serializers.Serializer[Outcome]):
-    """What somebody gets within the time. Jobs not begun count with their wait until the end."""
+    """Service received within the time. Jobs that have not started count with their wait until the end."""
 
     worker_seconds = serializers.FloatField()
     share = serializers.FloatField(help_text="Part of 1 of the pool's busy time.")
@@ -136,7 +136,7 @@ class OutcomeSerializer(serializers.Serializer[Outcome]):
 
 
 class LineSerializer(serializers.Serializer[Line]):
-    """A plan or a tenant, now and after."""
+    """Plan or tenant, before and after the change."""
 
     name = serializers.CharField(help_text="Slug of the plan or of the tenant.")
     plan = serializers.CharField()
@@ -148,7 +148,7 @@ class LineSerializer(serializers.Serializer[Line]):
 
 
 class TotalsSerializer(serializers.Serializer[Totals]):
-    """The pool as a whole."""
+    """Totals of the pool."""
 
     worker_seconds = serializers.FloatField()
     busy_part = serializers.FloatField(help_text="Part of 1 of all slot time.")
@@ -158,7 +158,7 @@ class TotalsSerializer(serializers.Serializer[Totals]):
 
 
 class NoteSerializer(serializers.Serializer[Note]):
-    """A reservation to bear in mind."""
+    """Limitation of the result."""
 
     code = serializers.CharField(
         help_text="`no_arrivals`, `few_starts`, `sampled`, `no_slots`, `other_pools` or `predicted_costs`."
@@ -167,7 +167,7 @@ class NoteSerializer(serializers.Serializer[Note]):
 
 
 class WhatIfSerializer(serializers.Serializer[WhatIf]):
-    """The answer; nothing was changed."""
+    """Result of a what-if; nothing is changed."""
 
     pool = serializers.CharField()
     seconds = serializers.FloatField(help_text="The time that was replayed.")
@@ -182,7 +182,7 @@ class WhatIfSerializer(serializers.Serializer[WhatIf]):
 
 
 class WhatIfViewSet(StaffViewSet):
-    """A question, which changes nothing."""
+    """What-if questions, which change nothing."""
 
     model = CFSPlan
     serializer_class = WhatIfSerializer
@@ -192,7 +192,10 @@ class WhatIfViewSet(StaffViewSet):
 
     @extend_schema(operation_id="cfs_plans_what_if", request=WhatIfRequestSerializer, responses=WhatIfSerializer)
     def ask(self, request: Request) -> Response:
-        """Replay the last hour, and what waits and runs now, under the terms of now and under changed ones."""
+        """Replay the last hour, and the jobs that wait and run now, under present and changed terms.
+
+        Nothing is changed. Needs the right `platform.view`.
+        """
         body = WhatIfRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         answer = answer_what_if(body.change, pool=body.validated_data.get("pool"))

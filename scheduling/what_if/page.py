@@ -1,6 +1,6 @@
-"""The live what-if of the plan editors: what stands in the form, replayed over the last hour beside what is in effect.
+"""Live what-if of the plan editors: the form's values, replayed over the last hour beside those in effect.
 
-A form is read as it is typed, saved or not; what cannot be read is said instead of guessed.
+A form is read as typed, saved or not; unreadable values are reported instead of guessed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ PANEL_TEMPLATE = "scheduling/dashboards/parts/what_if.html"
 MOST_WEIGHT, MOST_CAP, MOST_SECONDS = 1_000, 100_000, 86_400
 MOST_ROWS = 200
 POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE.value: Policy.TIME_SLICE}
-# What submissions and the month are limited by: the replay has the jobs that came, whatever was refused.
+# Limits of submissions and of the month are not replayed: the replay contains only jobs that were accepted.
 NOT_REPLAYED_OF_PLANS = ("max_waiting_jobs", "submits_per_minute", "worker_seconds_per_month", "max_priority")
 _ROW = re.compile(r"tiers-(\d{1,4})-tier")
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What a weight comes to beside its siblings while all of them are busy, saved and typed."""
+    """Share of a weight beside its siblings while all are busy, saved and typed."""
 
     name: str
     weight: int
@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(slots=True)
 class Question:
-    """What is asked: the change as the replay takes it, in which pool, and what could not be read or is left out."""
+    """Question of a what-if: the change for the replay, its pool, and unreadable or omitted parts."""
 
     change: Change
     pool: str | None = None
@@ -56,7 +56,7 @@ class Question:
 
 
 def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
-    """The panel of one question; nothing is written."""
+    """Return the panel of a question; write nothing."""
     context: dict[str, Any] = {"question": question}
     if not question.faults:
         began = time.perf_counter()
@@ -75,14 +75,14 @@ def draw_what_if(question: Question, request: HttpRequest) -> SafeString:
 
 
 def order_losers_first(answer: WhatIf) -> list[Line]:
-    """The ten most affected tenants; whoever loses most stands first."""
+    """Return the ten most affected tenants, largest loss first."""
     losers = list(answer.losers)
     names = {line.name for line in losers}
     return [*losers, *(line for line in answer.tenants if line.name not in names)][:MOST_AFFECTED]
 
 
 def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
-    """A tenants' plan with other terms: its weight and its cap are what the replay knows of."""
+    """Return the question of a tenants' plan with another weight or cap."""
     faults: list[str] = []
     weight = _read(posted, "weight", plan.weight, most=MOST_WEIGHT, faults=faults)
     cap = _read(posted, "max_concurrency", plan.max_concurrency, least=0, most=MOST_CAP, faults=faults)
@@ -94,7 +94,7 @@ def ask_about_plan(plan: Plan, posted: Mapping[str, Any]) -> Question:
 
 
 def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
-    """A CFS plan with other weights, strategy or slices; one that is not active is asked about as if it were."""
+    """Return the question of a CFS plan with other weights, strategy or slices, as if it were active."""
     question = Question(Change())
     rows = list(_typed_rows(posted, question.faults))
     active = {
@@ -128,7 +128,7 @@ def ask_about_cfs_plan(plan: CFSPlan, posted: Mapping[str, Any]) -> Question:
 
 
 def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """What was typed anew and changes nothing here, because the replay does not know of it."""
+    """Return notes on typed changes that the replay ignores."""
     fields = {name: plan._meta.get_field(name) for name in names if name in posted}
     typed = [
         str(getattr(field, "verbose_name", name))
@@ -141,7 +141,7 @@ def _not_replayed(plan: Model, posted: Mapping[str, Any], names: Iterable[str]) 
 
 
 def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[str, int, int]]:
-    """(tier, queue, weight) of the rows that are not to be deleted and are filled in."""
+    """Yield (tier, queue, weight) of the filled-in rows that are not deleted."""
     numbers = sorted(int(found[1]) for name in posted if (found := _ROW.fullmatch(name)))
     for number in numbers[:MOST_ROWS]:
         row = {name: posted.get(f"tiers-{number}-{name}") for name in ("tier", "queue", "weight", "DELETE")}
@@ -156,7 +156,7 @@ def _typed_rows(posted: Mapping[str, Any], faults: list[str]) -> Iterable[tuple[
 def _read(
     posted: Mapping[str, Any], name: str, saved: int, *, faults: list[str], least: int = 1, most: int = MOST_WEIGHT
 ) -> int:
-    """A whole number as typed; what is not one is a fault, and what is not there is as it is saved."""
+    """Return a typed whole number, or the saved one; an invalid text is a fault."""
     text = str(posted[name]).strip() if posted.get(name) is not None else str(saved)
     if text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most:
         return int(text)

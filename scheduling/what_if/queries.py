@@ -1,4 +1,4 @@
-"""What would happen to everybody if the terms were others: the last hour's work replayed now and after the change."""
+"""Service that predicts the effect of changed terms: the last hour's work replayed before and after the change."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from scheduling.fairness.lab.load import Change, Load, UnknownNameError
 from scheduling.fairness.lab.what_if import Side, WhatIf, what_if
 from scheduling.what_if.recent_load import WINDOW, read_recent_load
 
-# The load that was replayed last, as it is: it is the same until its jobs are read anew or the terms are changed.
+# Cache of the last replayed load without a change: valid until its jobs are read again or the terms change.
 _last: list[Side] = []
 
 
 def answer_what_if(change: Change, *, pool: str | None = None, window: timedelta = WINDOW) -> WhatIf:
-    """Replay the last ``window`` of ``pool`` under the terms of now and under changed ones.
+    """Replay the last ``window`` of ``pool`` under present and changed terms.
 
-    By default the pool is the one that serves most queues. What waits and runs now, give or take some seconds, is where
-    it begins; nothing is written. Raises PoolNotFoundError, WhatIfNameUnknownError.
+    By default the pool is the one that serves most queues. The replay begins with the jobs that wait and run now,
+    within some seconds; nothing is written. Raise PoolNotFoundError or WhatIfNameUnknownError.
 
     >>> answer = answer_what_if(Change(plan_weights={"sandbox": 3}, slots=16))
     >>> answer.plans, answer.losers, answer.notes  # lists of Line, Line and Note
@@ -45,10 +45,10 @@ def _replayed(load: Load) -> Side:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without the collector of cycles, of which a replay makes none.
+    """Run the block without the garbage collector.
 
-    It makes rows and picks by the hundred thousand, so that the collector would walk all of them, and what else the
-    process has, several times: a third of an answer's time.
+    A replay creates no cycles, but hundreds of thousands of rows and picks, which the collector would traverse several
+    times with all other objects: a third of the run time.
     """
     was_enabled = gc.isenabled()
     gc.disable()

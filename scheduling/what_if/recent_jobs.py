@@ -1,4 +1,4 @@
-"""The jobs of a pool's last hour, and those that wait and run in it now: what a what-if replays, without the terms."""
+"""Jobs of a pool's last hour, and those that wait and run in it now, for the replay of a what-if."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.platform_settings import platform_settings
 from tenants.database.sql import load_sql
 
-# Arrivals and waiting jobs together: replayed twice, these are 50,000 picks, as many as a page can wait for.
+# Arrivals and waiting jobs together: two replays make 50,000 picks, which is as long as a page can wait.
 MOST_JOBS = 25_000
-# Of one line no more waiting jobs than these are counted.
+# Waiting jobs of one line are counted up to this limit.
 LONGEST_LINE = 200_000
 
 _SQL = load_sql(__file__)
@@ -29,16 +29,16 @@ _ARRIVALS, _TURNAROUND, _ELSEWHERE = _SQL["find_arrivals"], _SQL["read_turnaroun
 
 @dataclass(slots=True)
 class _Columns:
-    """Jobs of the replay while they are gathered; places, and the fair keys there, are numbered as they come."""
+    """Columns of the replay's jobs; places and their fair keys are numbered in order of appearance."""
 
     at_us: list[int] = field(default_factory=list)
     entity: list[int] = field(default_factory=list)
     cost_us: list[int] = field(default_factory=list)
     predicted_us: list[int] = field(default_factory=list)
     key: list[int] = field(default_factory=list)
-    # Ids of tenants are text here: of 25,000, each would be an object for the garbage collector to walk.
+    # Ids of tenants are text here: 25,000 UUIDs would be objects that the garbage collector traverses.
     places: dict[tuple[int, str], int] = field(default_factory=dict)
-    # By its fair key: the number of its place, and its own.
+    # By fair key: the number of its place, and its own.
     keys: dict[tuple[int, str, str], tuple[int, int]] = field(default_factory=dict)
 
     def add(self, queue_id: int, tenant_id: str, key: str, at_us: int, cost_us: int, predicted_us: int) -> None:
@@ -53,31 +53,31 @@ class _Columns:
         self.predicted_us.append(max(1, predicted_us))
 
     def as_arrivals(self) -> Arrivals:
-        """The jobs as a replay takes them; with keys only where there are any."""
+        """Return the jobs as a replay takes them, with keys only if there are any."""
         keys = self.key if any(key for _, _, key in self.keys) else None
         return Arrivals(self.at_us, self.entity, self.cost_us, self.predicted_us, keys)
 
 
 @dataclass(frozen=True, slots=True)
 class RecentJobs:
-    """The jobs of a pool's last ``window``, without the terms under which they are served."""
+    """Jobs of a pool's last ``window``, without the terms of their service."""
 
     window: timedelta
-    # (queue, tenant) by their ids, as the arrivals count them.
+    # (queue, tenant) by id, as the arrivals number them.
     places: Sequence[tuple[int, str]]
     arrivals: Arrivals
     slots: int
     running: int
     stands_for: int
     turnaround_us: int
-    # Of how many arrivals so many have not run yet, and whether their tenants run jobs in other pools too.
+    # Number of arrivals and of those that have not run yet, and whether their tenants run jobs in other pools too.
     arrived: int
     unmeasured: int
     is_elsewhere: bool
 
 
 def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
-    """What a pool had to do and has: the dear part, six statements."""
+    """Return the past and present work of a pool, by six statements: the expensive part."""
     now = read_clock()
     values = {
         "pool_id": pool.pk,
@@ -108,7 +108,7 @@ def read_recent_jobs(pool: WorkerPool, window: timedelta) -> RecentJobs:
 
 
 def _shorten(waiting: Iterable[Any], slots: int, window: timedelta) -> list[Any]:
-    """No line longer than all slots together could serve in the window: what is behind that changes nothing."""
+    """Limit each line to what all slots could serve in the window; later jobs have no effect."""
     served_us = max(slots, 1) * 4 * window.total_seconds() * SECOND_US
     return [row._replace(jobs=min(row.jobs, int(served_us // row.cost_us) + 1)) for row in waiting]
 
@@ -126,7 +126,7 @@ def _arrival_parameters(now: datetime, window: timedelta, waiting: Sequence[Any]
 def _gather(
     running: Sequence[Any], waiting: Sequence[Any], arrivals: Sequence[Any], now: datetime
 ) -> tuple[_Columns, int]:
-    """The jobs in the order of the replay: what runs, what waits, what comes. Each stands for so many."""
+    """Return the jobs in the order of the replay (running, waiting, arriving), and how many jobs each stands for."""
     stands_for = arrivals[0].step if arrivals else -(-sum(row.jobs for row in waiting) // MOST_JOBS) or 1
     columns = _Columns()
     for row in running:
@@ -140,7 +140,10 @@ def _gather(
 
 
 def _thin(waiting: Iterable[Any], step: int, now: datetime) -> Iterable[tuple[int, str, int, str, int]]:
-    """Every ``step``-th waiting job as (rank, tenant, queue, fair key, cost); ranks from a line's first to now."""
+    """Yield every ``step``-th waiting job as (rank, tenant, queue, fair key, cost).
+
+    The ranks are spread evenly from the first rank of the line to now.
+    """
     now_rank = round(now.timestamp() * SECOND_US)
     seen = 0
     for row in waiting:

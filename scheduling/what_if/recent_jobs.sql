@@ -4,7 +4,7 @@ SELECT coalesce(sum(slots), 0)::int AS slots FROM scheduling_worker
 WHERE pool_id = %(pool_id)s AND status = 'online' AND heartbeat_at > now() - make_interval(secs => %(lease_seconds)s);
 
 -- name: find_running
--- Read what is left of the predicted time of each execution in flight, at least a tenth of it.
+-- Return the remaining predicted time of each execution in flight, at least a tenth of the whole.
 SELECT l.tenant_id::text AS tenant_id, l.queue_id, e.fair_key, greatest(p.whole_us / 10, p.whole_us
     - coalesce(extract(epoch FROM clock_timestamp() - l.started_at) * 1000000, 0)::bigint, 1) AS left_us
 FROM scheduling_execution_live l CROSS JOIN LATERAL (SELECT coalesce(l.whole_us, l.predicted_us) AS whole_us) p
@@ -12,8 +12,7 @@ FROM scheduling_execution_live l CROSS JOIN LATERAL (SELECT coalesce(l.whole_us,
 WHERE l.pool_id = %(pool_id)s ORDER BY l.id;
 
 -- name: find_waiting
--- Read the lines of waiting jobs of a pool with their lengths, as far as they matter, and the predicted costs of their
--- next jobs.
+-- Read the lines of a pool's waiting jobs with their lengths up to a limit, and the predicted costs of their next jobs.
 SELECT e.tenant_id::text AS tenant_id, e.queue_id, e.fair_key, ready.jobs, greatest(e.estimate_us, 1) AS cost_us,
     ready.head_rank
 FROM scheduling_schedulingentity e
@@ -28,10 +27,10 @@ FROM scheduling_schedulingentity e
 WHERE e.waiting > 0 AND ready.jobs > 0 ORDER BY e.id;
 
 -- name: find_arrivals
--- Read the jobs of a pool that came within the window. Ids are made in order of time, so the hour is a range of the
--- primary key; the executions of its jobs came after it. Every n-th is taken where there are more than can be
--- replayed, tenant by tenant: counted in the order of their coming, a tenant that submits in the rhythm of the count
--- would be taken always or never.
+-- Read the jobs of a pool that arrived within the window. Ids are ordered by time, so the hour is a range of the
+-- primary key, and so are the executions of its jobs. If there are more than can be replayed, every n-th is taken,
+-- tenant by tenant: in the order of arrival, a tenant that submits in the rhythm of the count would be taken always or
+-- never.
 WITH came AS (
     SELECT j.id, j.tenant_id, j.queue_id, j.fair_key, j.kind, greatest(j.created_at, j.run_at) AS at,
         row_number() OVER (ORDER BY j.tenant_id, j.queue_id, j.id) AS n, count(*) OVER () AS total
@@ -57,7 +56,7 @@ WHERE c.n %% c.step = 0
 ORDER BY c.at, c.id;
 
 -- name: read_turnaround
--- Read the median time from dispatch to start of the last jobs that had a message of their own.
+-- Read the median time from dispatch to start of the last jobs with a message of their own.
 SELECT coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM started_at - dispatched_at)), 0)::float8
     AS seconds
 FROM (
@@ -67,7 +66,7 @@ FROM (
 ) AS last;
 
 -- name: is_elsewhere
--- Read whether tenants of a pool run jobs in other pools.
+-- Return whether tenants of a pool run jobs in other pools.
 SELECT EXISTS (SELECT FROM scheduling_execution_live l WHERE l.pool_id <> %(pool_id)s
     AND l.tenant_id IN (SELECT e.tenant_id FROM scheduling_schedulingentity e JOIN scheduling_queue q
         ON q.id = e.queue_id AND q.pool_id = %(pool_id)s WHERE e.waiting > 0 OR e.in_flight > 0)) AS is_elsewhere;

@@ -1,4 +1,4 @@
-"""What a pool has had to do in the last hour and has now, as the what-if replays it."""
+"""Past hour's and present work of a pool under its present terms, for the replay of a what-if."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from tenants.context import all_tenants
 from tenants.models import Plan, Tenant
 
 WINDOW = timedelta(hours=1)
-# While somebody types, the jobs are those of the first question. Of how many pools and windows.
+# While values are typed, the jobs are those of the first question; of this many pools and windows.
 KEPT_SECONDS, MOST_KEPT = 15.0, 4
 _kept: dict[tuple[int, timedelta], tuple[float, RecentJobs]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class RecentLoad:
-    """A load, with what has to be said about how it was read."""
+    """Load with notes on how it was read."""
 
     load: Load
     notes: Sequence[Note]
 
 
 def read_recent_load(pool: str | None = None, *, window: timedelta = WINDOW, may_be_kept: bool = False) -> RecentLoad:
-    """The last ``window`` of ``pool`` (by default the one that serves most queues) and what waits and runs in it now.
+    """Return the last ``window`` of ``pool`` (by default the one that serves most queues) and its present work.
 
-    A handful of statements, whatever the number of jobs; those that read jobs are one each. Where they may be kept, the
-    jobs are those of KEPT_SECONDS ago at most; the terms are always of this moment. Raises PoolNotFoundError.
+    A handful of statements, regardless of the number of jobs. With ``may_be_kept`` the jobs may come from a cache and
+    be KEPT_SECONDS old; the terms are always current. Raise PoolNotFoundError for an unknown pool.
     """
     with all_tenants():
         found = _find_pool(pool)
@@ -65,7 +65,7 @@ def _find_pool(name: str | None) -> WorkerPool:
 
 
 def _describe(pool: WorkerPool, jobs: RecentJobs) -> RecentLoad | None:
-    """The jobs under the terms of this moment; None where a tenant or a queue of theirs is gone."""
+    """Return the jobs under the current terms, or None if one of their tenants or queues is gone."""
     queues = list(Queue.objects.filter(pool=pool).order_by("pk"))
     queue_numbers = {queue.pk: number for number, queue in enumerate(queues)}
     tenant_ids = list(dict.fromkeys(tenant_id for _, tenant_id in jobs.places))

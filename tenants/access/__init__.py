@@ -1,1 +1,1 @@
-"""Access: members, keys, rights, log-in and what a request may do."""
+"""Access: members, API keys, permissions, log-in and the rights of a request."""

@@ -1,4 +1,4 @@
-"""Where a request comes from, behind as many proxies as the deployment has."""
+"""The client address of a request behind the deployment's trusted proxies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from django.http import HttpRequest
 
 from tenants.database.platform_settings import platform_settings
 
-# Who has one IPv6 address has the rest of its network too.
+# One client usually controls a whole /64.
 _IPV6_CLIENT_BITS = 64
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The address that the outermost trusted proxy saw, an IPv6 one by its network; None where there is none."""
+    """Return the address that the outermost trusted proxy saw, or None.
+
+    An IPv6 address is returned as its /64 network.
+    """
     return _read(_seen(request)) or _read(request.META.get("REMOTE_ADDR", ""))
 
 
@@ -30,7 +33,10 @@ def is_from(request: HttpRequest, networks: Iterable[str]) -> bool:
 
 
 def read_network(text: str) -> str:
-    """Return a network as it is stored, a single address as a network of one; raise ValueError for anything else."""
+    """Return a network in its stored form; a single address becomes a network of one.
+
+    Raise ValueError if it is invalid.
+    """
     return str(ip_network(text.strip(), strict=False))
 
 

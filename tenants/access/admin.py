@@ -1,4 +1,4 @@
-"""Who acts for a tenant: members and keys, in the console."""
+"""Admin pages of a tenant's members and API keys."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from tenants.models import ApiKey, Membership
 
 
 class TenantPeopleAdmin(TenantScopedAdmin):
-    """Rows that say who may act for a tenant. People of the platform name the tenant, members have theirs."""
+    """Admin of rows that grant access to a tenant. Platform staff choose the tenant; members have their own."""
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         return () if self.access(request).sees_all_tenants else ("tenant",)
 
     def tenant_of(self, request: HttpRequest, form: Any) -> Any:
-        """The tenant that a new row is for."""
+        """Return the tenant that a new row belongs to."""
         return form.cleaned_data.get("tenant") or self.access(request).tenant
 
 
 @admin.register(Membership, site=console_site)
 class MembershipAdmin(TenantPeopleAdmin):
-    """Members of a tenant and their roles."""
+    """Admin of a tenant's members and their roles."""
 
     view_permission = Permission.MEMBERS_VIEW
     change_permission = Permission.MEMBERS_MANAGE
@@ -66,7 +66,7 @@ class MembershipAdmin(TenantPeopleAdmin):
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """What a key is for, what it may do, and until when."""
+    """Form of a new API key: purpose, scopes, end and networks."""
 
     scopes = forms.MultipleChoiceField(
         label=gettext_lazy("Scopes"),
@@ -90,7 +90,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     )
 
     def clean(self) -> dict[str, Any]:
-        """Check what the service would refuse, so that the form comes back with its fields."""
+        """Validate what the service would refuse, so that the errors appear at the fields."""
         values: dict[str, Any] = super().clean() or {}
         try:
             if not values.get("never_expires"):
@@ -103,7 +103,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(ApiKey, site=console_site)
 class ApiKeyAdmin(TenantPeopleAdmin):
-    """Keys of a tenant; the key itself is shown once, in the answer to its making."""
+    """Admin of a tenant's API keys. A token is shown once, in the response that creates it."""
 
     view_permission = Permission.API_KEYS_VIEW
     add_permission = Permission.API_KEYS_MANAGE
@@ -153,7 +153,7 @@ class ApiKeyAdmin(TenantPeopleAdmin):
         return self._show(request, request.issued_token)  # type: ignore[attr-defined]
 
     def _show(self, request: HttpRequest, token: str) -> HttpResponse:
-        # Neither a message nor a redirect: both would carry the key through a cookie or a URL.
+        # Neither a message nor a redirect: both would put the token into a cookie or a URL.
         context = {
             **self.admin_site.each_context(request),
             "title": gettext("API key issued"),

@@ -1,4 +1,4 @@
-"""`members/` and `api-keys/`: who acts for the own tenant, decided by its owners."""
+"""The `members/`, `invitations/` and `api-keys/` endpoints of the caller's tenant."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ from tenants.models import ApiKey, Invitation, Membership
 
 
 class OwnRowsViewSet(EditedRows, TenantViewSet):
-    """Rows of the own tenant, found by id; those of others are not there."""
+    """Base of endpoints whose rows are looked up by id in the caller's tenant; other tenants' rows answer 404."""
 
     def row_of(self, pk: str) -> Any:
-        """The row of that id, else 404."""
+        """Return the row with that id, else raise 404."""
         row = self.get_queryset().filter(pk=UUID(pk)).first()
         if row is None:
             raise AddressUnknownError("There is no such row.")
@@ -52,12 +52,12 @@ class OwnRowsViewSet(EditedRows, TenantViewSet):
         return self.answer(self.row_of(pk))
 
     def answer(self, row: Any, *, status: int = 200) -> Response:
-        """A row with its edition."""
+        """Return a response with the row and its ETag."""
         return Response(self.get_serializer(row).data, status=status, headers=etag_headers(row))
 
 
 class MemberViewSet(ListModelMixin, OwnRowsViewSet):
-    """Users with a role in the tenant."""
+    """Members of the tenant and their roles."""
 
     model = Membership
     serializer_class = MemberSerializer
@@ -77,7 +77,7 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
         operation_id="members_invite", request=NewMemberSerializer, responses={201: IssuedInvitationSerializer}
     )
     def create(self, request: Request) -> Response:
-        """Invite somebody into the tenant. The link is in this answer alone, or mailed."""
+        """Invite a person to the tenant. The link is in this response only, or is mailed."""
         asked = _read(NewMemberSerializer, request)
         link_of = partial(invitation_link, request._request)  # noqa: SLF001 - the link is Django's
         issued = invite(tenant=self.tenant, invitee=asked["user"], role=asked["role"], link_of=link_of)
@@ -86,20 +86,20 @@ class MemberViewSet(ListModelMixin, OwnRowsViewSet):
 
     @extend_schema(operation_id="members_change_role", request=RoleSerializer, responses=MemberSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Give a member another role; it counts from the member's next request on."""
+        """Change a member's role, effective from the member's next request."""
         membership = self.begin_edit(lambda: self.row_of(pk))
         role = _read(RoleSerializer, request)["role"]
         return self.answer(change_role(membership=membership, role=role))
 
     @extend_schema(operation_id="members_remove", responses={204: OpenApiResponse(description="Removed.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Take a member's place away; it counts from the member's next request on."""
+        """Remove a member, effective from the member's next request."""
         remove_member(membership=self.begin_edit(lambda: self.row_of(pk)))
         return Response(status=204)
 
 
 class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
-    """Offered places in the tenant."""
+    """Invitations to the tenant."""
 
     model = Invitation
     serializer_class = InvitationSerializer
@@ -122,7 +122,7 @@ class InvitationViewSet(ListModelMixin, OwnRowsViewSet):
 
 
 class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
-    """Keys by which programs act for the tenant."""
+    """API keys of the tenant."""
 
     model = ApiKey
     serializer_class = ApiKeySerializer
@@ -140,13 +140,13 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
 
     @extend_schema(operation_id="api_keys_issue", request=KeyRequestSerializer, responses={201: IssuedKeySerializer})
     def create(self, request: Request) -> Response:
-        """Issue a key. Its token is in this answer and nowhere else."""
+        """Issue a key. Its token is in this response only."""
         return self._show(issue_api_key(tenant=self.tenant, **_read(KeyRequestSerializer, request)))
 
     @extend_schema(operation_id="api_keys_rotate", request=RevocationSerializer, responses={201: IssuedKeySerializer})
     @action(detail=True, methods=["post"])
     def rotate(self, request: Request, pk: str) -> Response:
-        """Issue a key in the place of this one, which is accepted for seven more days."""
+        """Issue a key to replace this one, which stays valid for seven more days."""
         reason = _read(RevocationSerializer, request)["reason"]
         return self._show(rotate_api_key(api_key=self.row_of(pk), reason=reason))
 
@@ -157,7 +157,7 @@ class ApiKeyViewSet(ListModelMixin, OwnRowsViewSet):
     @extend_schema(operation_id="api_keys_revoke", request=RevocationSerializer, responses=ApiKeySerializer)
     @action(detail=True, methods=["post"])
     def revoke(self, request: Request, pk: str) -> Response:
-        """Make a key useless from the next request on."""
+        """Revoke a key, effective from the next request."""
         reason = _read(RevocationSerializer, request)["reason"]
         return self.answer(revoke_api_key(api_key=self.row_of(pk), reason=reason))
 

@@ -1,4 +1,4 @@
-"""Keys: `PREFIX.SECRET`. The prefix finds the row, the secret is compared by its hash, in constant time."""
+"""API keys, `PREFIX.SECRET`: found by prefix, compared by the secret's hash in constant time."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ OVERLAP = timedelta(days=7)
 MAX_NETWORKS = 50
 _TOLD = ("name", "prefix", "scopes", "expires_at", "allowed_addresses")
 _TOKEN = re.compile(r"(jp[0-9a-f]{10})\.([A-Za-z0-9_-]{43})", re.ASCII)
-# Writing the time of every use would make a hot row of a busy key.
+# Storing every use would make a busy key a hot row.
 _TOUCH_INTERVAL = timedelta(seconds=60)
 _NO_HASH = "0" * 64
-# By their names in the statement.
+# Models by their aliases in the statement.
 _FOUND: Mapping[str, type[Model]] = {"k": ApiKey, "t": Tenant, "p": Plan}
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A new key with its token, which is shown once and kept nowhere."""
+    """A new key with its token, which is shown once and never stored."""
 
     key: ApiKey
     token: str
@@ -60,10 +60,10 @@ def issue_api_key(
     never_expires: bool = False,
     allowed_addresses: Iterable[str] = (),
 ) -> IssuedKey:
-    """Issue a key by which a program acts for `tenant`, with the rights that `scopes` name.
+    """Issue an API key for `tenant` with the permissions of `scopes`.
 
-    Without `expires_at` it ends after API_KEY_DEFAULT_DAYS. Only `never_expires`, a person's choice, makes one that
-    lasts until it is revoked. It is accepted from the networks `allowed_addresses`; from everywhere if there are none.
+    Without `expires_at` it expires after API_KEY_DEFAULT_DAYS; `never_expires` makes a key that is valid until revoked.
+    `allowed_addresses` are the networks that it is accepted from; empty means from everywhere.
     """
     with tenant_context(tenant):
         check_key_count(tenant.pk)
@@ -93,7 +93,7 @@ def _issue(
 
 
 def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
-    """Make a key useless from now on; revoking it again changes nothing."""
+    """Revoke a key, effective at once. Revoking it again changes nothing."""
     with tenant_context(api_key.tenant_id):
         revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=Now())
         api_key.refresh_from_db()
@@ -106,7 +106,7 @@ def revoke_api_key(*, api_key: ApiKey, reason: str = "") -> ApiKey:
 
 @transaction.atomic
 def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
-    """Issue a key in the place of `api_key`, which is accepted for OVERLAP more; `KeyEndedError` if it has ended."""
+    """Issue a key to replace `api_key`, which expires after OVERLAP. Raise `KeyEndedError` if it has ended already."""
     with tenant_context(api_key.tenant_id):
         now = read_clock()
         old = (
@@ -119,12 +119,12 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
         if old.rotated_at is not None:
             raise KeyEndedError("The API key was rotated already; rotate the key that took its place.")
         with part_of_act():
-            # Not against the limit: the new key takes the place of one that no longer counts.
+            # Not checked against the limit: the new key replaces one that is no longer counted.
             scopes, ends_at = KEY_PERMISSIONS.intersection(old.scopes), old.expires_at and choose_end(None)
             issued = _issue(old.tenant, old.name, scopes, ends_at, old.allowed_addresses)
         before = old.expires_at
         old.expires_at = min(old.expires_at or now + OVERLAP, now + OVERLAP)
-        # Whoever has rotated it knows that it ends.
+        # No expiry warning: the old key was rotated on purpose.
         old.rotated_at = old.warned_at = now
         old.save(update_fields=["expires_at", "rotated_at", "warned_at"])
         after = {"expires_at": old.expires_at, "prefix": issued.key.prefix}
@@ -133,7 +133,7 @@ def rotate_api_key(*, api_key: ApiKey, reason: str = "") -> IssuedKey:
 
 
 def revoke_keys_of(*, user_id: Any, reason: str) -> int:
-    """Revoke the keys that the user has issued for the tenants of the scope; return how many."""
+    """Revoke the keys that the user has issued for the tenants of the scope. Return how many."""
     keys = list(ApiKey.objects.filter(created_by_id=user_id, revoked_at=None))
     for key in keys:
         revoke_api_key(api_key=key, reason=reason)
@@ -143,9 +143,9 @@ def revoke_keys_of(*, user_id: Any, reason: str) -> int:
 def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool] = bool) -> ApiKey | None:
     """Return the valid key of `token` with its tenant and plan, or None.
 
-    Raise `KeyExpiredError` if the key has ended, `KeyAddressError` if it is bound to networks and `is_from`, which says
-    whether the caller is in one of them, returns False. A refused key is not used: its last use stays as it is.
-    By the door: the tenant is not known before.
+    Raise `KeyExpiredError` if the key has expired. Raise `KeyAddressError` if the key is bound to networks and
+    `is_from(networks)` is False. A refused key's last use is not updated. The query crosses tenants: the tenant is not
+    yet known.
     """
     match = _TOKEN.fullmatch(token)
     if match is None:
@@ -168,7 +168,10 @@ def authenticate_api_key(*, token: str, is_from: Callable[[Iterable[str]], bool]
 
 
 def _find(prefix: str) -> tuple[ApiKey | None, bool, bool]:
-    """The key with its tenant and plan, unless it is revoked; whether its use is to be noted, and if it has expired."""
+    """Return the key with its tenant and plan, whether to store its last use, and whether it has expired.
+
+    The key is None if it is unknown or revoked.
+    """
     rows = look_through_door(_find_statement(), [_TOUCH_INTERVAL.total_seconds(), prefix])
     if not rows:
         return None, False, False
@@ -214,7 +217,7 @@ def choose_end(expires_at: datetime | None) -> datetime:
 
 
 def read_networks(texts: Iterable[str]) -> list[str]:
-    """Return the networks as they are stored; raise `FieldInvalidError` for what is none."""
+    """Return the networks in their stored form; raise `FieldInvalidError` if one is invalid."""
     given = list(texts)
     if len(given) > MAX_NETWORKS:
         raise _fault("allowed_addresses", "At most %(limit)s networks are taken.", {"limit": MAX_NETWORKS})
@@ -229,7 +232,7 @@ def _is_touch_due() -> Q:
 
 
 def _hash(secret: str) -> str:
-    # 256 random bits need no slow hash: there is nothing to guess.
+    # 256 random bits cannot be guessed, so a fast hash is enough.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

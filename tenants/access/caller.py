@@ -33,10 +33,11 @@ from tenants.models import ApiKey, Role, Tenant
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """`tenant` is None for people of the platform who named none (they see all), and for whoever may see nothing.
+    """The tenant, role and permissions of a request.
 
-    A platform role takes the place of what memberships would grant: whoever audits writes nowhere.
-    `refusal` says why an identified caller has no tenant; it is raised where a tenant is needed.
+    `tenant` is None for platform staff who chose none (they see all tenants) and for callers without access. A platform
+    role replaces the roles of memberships. `refusal` explains why an identified caller has no tenant; it is raised
+    where a tenant is required.
     """
 
     tenant: Tenant | None = None
@@ -47,24 +48,24 @@ class Access:
 
     @property
     def scope(self) -> Scope | None:
-        """The rows that exist for the request; None: no tenant's."""
+        """Return the scope of rows visible to the request, or None if there is none."""
         if self.tenant is not None:
             return Scope(tenant_id=self.tenant.pk)
         return Scope(tenant_id=None) if self.platform_role is not None and self.refusal is None else None
 
     @property
     def own_tenant_id(self) -> UUID | None:
-        """The tenant that the caller belongs to; None for people of the platform, whichever tenant they look at."""
+        """Return the id of the tenant that the caller belongs to, or None for platform staff."""
         return self.tenant.pk if self.tenant is not None and self.platform_role is None else None
 
     @property
     def sees_all_tenants(self) -> bool:
-        """Whether rows of several tenants may stand side by side, so that each has to say whose it is."""
+        """Return whether rows of several tenants may be listed together, so that each must show its tenant."""
         return self.scope is not None and self.tenant is None
 
     @property
     def granted(self) -> frozenset[Permission]:
-        """All that the role or the key is for, whatever state the tenant is in."""
+        """Return the permissions of the role or key, whatever the tenant's state."""
         if self.refusal is not None:
             return NOTHING
         if self.platform_role is not None:
@@ -77,13 +78,13 @@ class Access:
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """All that the caller may do now; a suspended tenant's own people and keys only look."""
+        """Return the current permissions; members and keys of a suspended tenant may only read."""
         if self.platform_role is None and self.tenant is not None and self.tenant.is_suspended:
             return self.granted & READ_ONLY
         return self.granted
 
     def may(self, permission: Permission) -> bool:
-        """Whether the caller has this right here."""
+        """Return whether the caller has this permission."""
         return permission in self.permissions
 
 
@@ -91,7 +92,7 @@ NO_ACCESS = Access()
 
 
 def access_of(request: HttpRequest) -> Access:
-    """The access that the middleware found; none for paths that it leaves alone."""
+    """Return the access that the middleware found, or `NO_ACCESS` on paths that it skips."""
     access = getattr(request, "access", NO_ACCESS)
     return access if isinstance(access, Access) else NO_ACCESS
 
@@ -101,7 +102,7 @@ SCHEME = "Api-Key"
 
 @dataclass(frozen=True, slots=True)
 class ApiKeyHolder:
-    """Stands where REST framework expects a user; a key is nobody's account."""
+    """The `request.user` of a request with an API key; it stands for no account."""
 
     key: ApiKey
     is_authenticated: bool = True
@@ -119,7 +120,7 @@ class ApiKeyHolder:
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """The holder of a valid key; 401 with one message if it is unknown, wrong or revoked, with a code if it expired."""
+    """Authenticator for API keys: 401 if the key is unknown, wrong or revoked; a code of its own if it has expired."""
 
     def authenticate(self, request: Request) -> tuple[ApiKeyHolder, ApiKey] | None:
         if not request.headers.get("Authorization", "").lower().startswith(SCHEME.lower() + " "):

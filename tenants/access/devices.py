@@ -1,6 +1,6 @@
-"""Browsers that have logged in to an account: a signed cookie, which the account's limit on log-ins exempts.
+"""Known devices: a signed cookie that exempts a browser from the log-in limit of accounts that it has logged in to.
 
-The cookie proves no identity and opens nothing. A new password makes it worthless.
+The cookie proves no identity and grants nothing. A new password invalidates it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from tenants.database.platform_settings import platform_settings
 
 LASTS: Final = timedelta(days=90)
-# Accounts that one browser is remembered for, the last ones.
+# The most recent accounts that one browser is remembered for.
 MAX_ACCOUNTS = 5
 _SALT: Final = "tenants.devices"
 _SEPARATOR: Final = "."
@@ -23,7 +23,7 @@ _MARK_CHARACTERS = 16
 
 
 def remember_device(request: HttpRequest, response: HttpResponse) -> None:
-    """Add to the browser's cookie that it has logged in to the account of the request."""
+    """Add the account of the request to the browser's cookie."""
     mark = _mark_of(request.user)
     marks = [mark, *(other for other in _marks(request) if other != mark)]
     response.set_signed_cookie(
@@ -38,7 +38,7 @@ def remember_device(request: HttpRequest, response: HttpResponse) -> None:
 
 
 def is_known_device(request: HttpRequest, name: str) -> bool:
-    """Return whether the browser has logged in to the account of that name, with the password that it has now."""
+    """Return whether the browser has logged in to the account of that name with its current password."""
     marks = _marks(request)
     if not marks:
         return False

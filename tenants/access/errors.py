@@ -1,4 +1,4 @@
-"""Refusals of credentials: keys and invitations."""
+"""Errors of credentials: API keys and invitations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How pending invitations end before their time: revoked by an owner, or with the rights of the inviter."""
+"""Early ends of pending invitations: revoked by an owner, or because the inviter lost the right to invite."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.models import Invitation
 
 
 def revoke_invitation(*, invitation: Invitation, reason: str = "") -> Invitation:
-    """End a pending invitation; one that is over stays as it is."""
+    """Revoke a pending invitation. An invitation that has ended stays unchanged."""
     with tenant_context(invitation.tenant_id):
         pending = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
         if pending.update(revoked_at=read_clock()):

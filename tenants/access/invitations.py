@@ -1,6 +1,6 @@
-"""Invitations: offered by a tenant's owners, accepted by whoever has the link and logs in or makes an account.
+"""Invitations: issued by a tenant's owners, accepted through their link by an existing or a new account.
 
-Inviting reads no account, so that its answer says nothing about the name that was typed.
+Inviting reads no account, so the answer does not reveal whether the name exists.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _SUFFIX_BYTES = 3
 
 @dataclass(frozen=True, slots=True)
 class IssuedInvitation:
-    """A new invitation; `link` is None if it is mailed after the commit, else it is shown to the inviter once."""
+    """A new invitation. `link` is None if it is mailed after the commit, else it is shown to the inviter once."""
 
     invitation: Invitation
     link: str | None
 
 
 def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[[str], str]) -> IssuedInvitation:
-    """Offer `invitee`, a user name or e-mail address, a place in `tenant`; `link_of` makes the link of a token.
+    """Invite `invitee`, a user name or e-mail address, to `tenant`. `link_of` returns the link of a token.
 
-    An earlier invitation of the same name is revoked. Raise `TooManyInvitationsError` beyond MAX_PENDING.
-    Locks the tenant's invitations until the transaction ends.
+    An earlier invitation of the same name is revoked. Raise `TooManyInvitationsError` beyond MAX_PENDING. Locks the
+    tenant's invitations until the transaction ends.
     """
     role, invitee = read_role(role), clean_name(invitee, max_length=254)
     token, now, actor = secrets.token_urlsafe(32), read_clock(), current_actor()
@@ -61,8 +61,8 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
             revoke_invitation(invitation=invitation, reason="It was replaced by another invitation.")
         if pending.count() >= MAX_PENDING:
             raise TooManyInvitationsError
-        # After a failure of the mail server the link is shown. Only an address that was typed is mailed to: a look-up
-        # of an account's would reveal that the account exists.
+        # After a failure of the mail server the link is shown. Only a typed address is mailed to: looking up an
+        # account's address would reveal that the account exists.
         is_mailed = bool(settings.EMAIL_HOST) and "@" in invitee and all(one.is_mailed for one in earlier)
         invitation = Invitation.objects.create(
             tenant=tenant,
@@ -82,7 +82,7 @@ def invite(*, tenant: Tenant, invitee: str, role: Role | str, link_of: Callable[
 
 
 def find_invitation(token: str) -> Invitation:
-    """Return the pending invitation of a token with its tenant; raise `InvitationInvalidError` for any other."""
+    """Return the pending invitation of a token with its tenant, else raise `InvitationInvalidError`."""
     with all_tenants():
         found = Invitation.objects.select_related("tenant").filter(token_hash=_hash(token)).first()
         if found is None or found.state_at(read_clock()) != "pending":
@@ -92,20 +92,21 @@ def find_invitation(token: str) -> Invitation:
 
 
 def accept_invitation(*, token: str, user: Any) -> Membership:
-    """Give `user` the place that the invitation of `token` offers, once.
+    """Add `user` to the tenant of the invitation of `token`, once.
 
-    Raise `InvitationInvalidError` if it is not pending, `InvitationRefusedError` for people of the platform and for
-    another user than the one whose name it holds, `AlreadyMemberError` for a member.
+    Raise `InvitationInvalidError` if it is not pending. Raise `InvitationRefusedError` for platform staff and for
+    another user than the one that it names. Raise `AlreadyMemberError` for a member.
     """
     return _accept(token, user, is_new=False)
 
 
 @transaction.atomic
 def accept_with_new_account(*, token: str, username: str, password: str) -> Any:
-    """Make an account that takes the place which the invitation of `token` offers; return the user.
+    """Create an account that accepts the invitation of `token`. Return the user.
 
-    Its name is `username` with a random end, so that no answer says which names are taken. It has the e-mail address
-    that the invitation was mailed to. Raise `InvitationRefusedError` for an invitation of a user name.
+    A random suffix is added to `username`, so that the answer does not reveal which names are taken. The account gets
+    the e-mail address that the invitation was mailed to. Raise `InvitationRefusedError` for an invitation of a user
+    name.
     """
     invitation = find_invitation(token)
     if not invitation.is_of_address:
@@ -130,7 +131,7 @@ def _accept(token: str, user: Any, *, is_new: bool) -> Membership:
         invitation = locked.get(token_hash=_hash(token))
         if invitation.state_at(read_clock()) != "pending" or not _may_still_invite(invitation):
             raise InvitationInvalidError
-        # The name of a new account is the platform's choice.
+        # A new account is not compared with the invitee, because the platform chose its name.
         if not is_new and not _may_accept(invitation, user):
             raise InvitationRefusedError
         invitation.accepted_at = read_clock()
@@ -149,7 +150,7 @@ def _may_accept(invitation: Invitation, user: Any) -> bool:
 
 
 def _may_still_invite(invitation: Invitation) -> bool:
-    """Return whether the account that has invited may invite now; True for an invitation by a command."""
+    """Return whether the inviter may still invite; True for an invitation issued by a command."""
     inviter = invitation.invited_by
     if inviter is None:
         return True
@@ -163,7 +164,7 @@ def _may_still_invite(invitation: Invitation) -> bool:
 
 
 def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:
-    """Mail the link; store and audit it if no mail server takes the mail."""
+    """Mail the link. If the mail server fails, store and audit that."""
     subject = gettext("Invitation to %(tenant)s") % {"tenant": tenant.name}
     text = gettext("You are invited to work in %(tenant)s. The link is valid for seven days:") % {"tenant": tenant.name}
     if not deliver_mail(recipients=[invitation.invitee], subject=subject, text=f"{text}\n\n{link}\n"):
@@ -173,5 +174,5 @@ def _mail(invitation: Invitation, tenant: Tenant, link: str) -> None:
 
 
 def _hash(token: str) -> str:
-    # 256 random bits need no slow hash.
+    # 256 random bits cannot be guessed, so a fast hash is enough.
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Invitations in the console: the list, the form that makes one, and the page on which one is accepted."""
+"""Console pages of invitations: the list, the form, and the page on which one is accepted."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 @admin.register(Invitation, site=console_site)
 class InvitationAdmin(TenantPeopleAdmin):
-    """Offered places in a tenant; the link is mailed, or shown once in the answer to its making."""
+    """Admin of a tenant's invitations. The link is mailed, or shown once in the response that creates it."""
 
     view_permission = Permission.MEMBERS_VIEW
     add_permission = Permission.MEMBERS_MANAGE
@@ -93,7 +93,7 @@ class InvitationAdmin(TenantPeopleAdmin):
 
 
 class NewAccountForm(forms.Form):
-    """A name and a password for an account that is made by accepting."""
+    """Form for the name and password of the account that accepts an invitation."""
 
     username = forms.CharField(
         max_length=140,
@@ -107,7 +107,7 @@ class NewAccountForm(forms.Form):
 
 
 def invitation_page(request: HttpRequest) -> HttpResponse:
-    """Show an invitation to whoever has its link, and accept it: as the account of the session, or as a new one."""
+    """Show the invitation of a link and accept it, as the session's account or as a new one."""
     token = request.GET.get("token", "")
     user: Any = request.user
     try:
@@ -142,7 +142,7 @@ def _welcome(request: HttpRequest, invitation: Invitation, name: str) -> HttpRes
 
 
 def _page(request: HttpRequest, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-    # Neither a cache nor a message keeps a link.
+    # The link must not reach a cache, or the message cookie.
     response = TemplateResponse(request, template, {**console_site.each_context(request), **context}, status=status)
     add_never_cache_headers(response)
     return response

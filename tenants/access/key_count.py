@@ -1,4 +1,4 @@
-"""The number of API keys that a tenant may have."""
+"""The limit on a tenant's API keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.models import ApiKey
 
 
 def check_key_count(tenant_id: UUID) -> None:
-    """Raise ApiKeyLimitError if the tenant of the current scope may not have another API key.
+    """Raise `ApiKeyLimitError` if the current scope's tenant has reached its limit of API keys.
 
     Locks the tenant's count of keys until the transaction ends.
     """
@@ -33,7 +33,7 @@ def check_key_count(tenant_id: UUID) -> None:
 
 
 def measure_usage(tenant_id: UUID, limits: dict[str, EffectiveLimit]) -> dict[str, Measured]:
-    """Return the number of the tenant's valid keys without those that were rotated."""
+    """Return the number of the tenant's valid keys, without rotated ones."""
     return {API_KEYS.key: Measured(_valid_keys(tenant_id).count())}
 
 

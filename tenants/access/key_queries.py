@@ -1,4 +1,4 @@
-"""Queries for API keys: by prefix, by id, and those that end soon."""
+"""Queries for API keys: by prefix, by id, and those that expire soon."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from django.db.models.functions import Now
 from tenants.context import all_tenants
 from tenants.models import ApiKey
 
-# How long before its end a key is warned of.
+# How long before its end a key's owners are warned.
 WARNED_BEFORE: Final = timedelta(days=14)
 
 
 def find_api_key(prefix: str) -> ApiKey | None:
-    """The key of that prefix, whosever it is."""
+    """Return the key with that prefix, of any tenant, or None."""
     with all_tenants():
         key: ApiKey | None = ApiKey.objects.filter(prefix=prefix).first()
     return key
 
 
 def find_valid_key(key_id: UUID) -> ApiKey | None:
-    """A key that is neither revoked nor, by the database's clock, expired; with its tenant and plan."""
+    """Return the key with its tenant and plan, or None if it is revoked or, by the database's clock, expired."""
     return find_valid_keys({key_id}).get(key_id)
 
 
 def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
-    """Those of the keys that are valid, by id."""
+    """Return the valid ones of the keys, by id."""
     if not key_ids:
         return {}
     with all_tenants():
@@ -39,6 +39,6 @@ def find_valid_keys(key_ids: Collection[UUID]) -> dict[UUID, ApiKey]:
 
 
 def ending_keys(now: datetime) -> QuerySet[ApiKey, Any]:
-    """Return the valid keys of the scope that end within WARNED_BEFORE, the next to end first."""
+    """Return the scope's valid keys that expire within WARNED_BEFORE, the earliest first."""
     ending = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=now + WARNED_BEFORE)
     return ending.order_by("expires_at", "pk")

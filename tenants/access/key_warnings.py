@@ -1,4 +1,4 @@
-"""Warnings before API keys end: one audit entry for each key, and mail to the people who can rotate it."""
+"""Warnings before API keys expire: one audit entry a key, and mail to the people who can rotate it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tenants.database.clock import read_clock
 from tenants.mail import deliver_mail
 from tenants.models import ApiKey, Membership, Role
 
-# Owners that are mailed; the console tells all of them.
+# Owners that are mailed; the console warns all of them.
 MAX_OWNERS: Final = 5
 
 
 def warn_of_next_ending_key() -> bool:
-    """Warn of the key that ends next and was not warned of; return False if there is none.
+    """Warn of the next key to expire that has no warning yet. Return False if there is none.
 
-    The warning is committed before it is mailed, so that no key is warned of twice. A mail that fails is logged.
+    The warning is committed before the mail is sent, so that no key is warned of twice. Mail that fails is logged.
     """
     with all_tenants():
-        # A row that another process holds is left to the next run.
+        # A row locked by another process is left to the next run.
         unwarned = ending_keys(read_clock()).filter(warned_at=None)
         key = unwarned.select_related("tenant").select_for_update(no_key=True, of=("self",), skip_locked=True).first()
         if key is None:
@@ -40,7 +40,7 @@ def warn_of_next_ending_key() -> bool:
 
 
 def _addresses_of(key: ApiKey) -> list[str]:
-    """Return the addresses of the issuer and the tenant's first owners, of accounts that can log in."""
+    """Return the addresses of the issuer and of the first owners, of active accounts only."""
     owners = Membership.objects.filter(role=Role.OWNER).order_by("pk").values_list("user_id", flat=True)[:MAX_OWNERS]
     wanted = Q(pk=key.created_by_id) | Q(pk__in=list(owners))
     people = get_user_model()._default_manager.filter(wanted, is_active=True).exclude(email="").order_by("pk")
@@ -58,6 +58,6 @@ def _mail(key: ApiKey, addresses: list[str]) -> None:
         )
         % values
     )
-    # One mail each: no recipient reads the others' addresses.
+    # One mail each: recipients do not see each other's addresses.
     for address in addresses:
         deliver_mail(recipients=[address], subject=subject, text=f"{text}\n")

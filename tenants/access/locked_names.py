@@ -1,4 +1,4 @@
-"""Names that were tried with wrong passwords too often: whether one is locked, and letting it in again."""
+"""Log-in names locked after too many wrong passwords: their state, and unlocking."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from tenants.database.platform_settings import platform_settings
 
 
 class LoginHandler(AxesDatabaseHandler):
-    """axes' handler with a second limit: wrong passwords for one name from all addresses together.
+    """axes' handler with a second limit: wrong passwords for one name, summed over all addresses.
 
-    A browser that has logged in to the account before is exempt from this limit, so that its owner is not locked out.
+    A browser that has logged in to the account before is exempt, so that the account's owner is not locked out.
     """
 
     def is_locked(self, request: HttpRequest, credentials: Any = None) -> bool:
-        """Return whether a log-in is refused before its password is compared."""
+        """Return whether a log-in is refused before its password is checked."""
         if super().is_locked(request, credentials):
             return True
         name = name_tried(request, credentials)
@@ -39,7 +39,7 @@ class LoginHandler(AxesDatabaseHandler):
 
 
 def locked_until(user: Any) -> datetime | None:
-    """Return when the last lockout of the user's name ends; None if it is not locked out."""
+    """Return when the user's last lockout ends, or None if the user is not locked out."""
     since = timezone.now() - settings.AXES_COOLOFF_TIME
     attempts = AccessAttempt.objects.filter(username=user.get_username(), attempt_time__gt=since)
     by_address = attempts.values("ip_address").annotate(failures=Sum("failures_since_start"), last=Max("attempt_time"))
@@ -59,7 +59,7 @@ def _account_lockout() -> timedelta:
 
 
 def _account_locked_until(name: str) -> datetime | None:
-    """Return when so many failures are forgotten that the name is below the account's limit; None if it is now."""
+    """Return when the name's failures drop below the account limit, or None if they are below it now."""
     limit: int = platform_settings.LOGIN_ACCOUNT_FAILURE_LIMIT
     lasts = _account_lockout()
     if limit <= 0:
@@ -67,7 +67,7 @@ def _account_locked_until(name: str) -> datetime | None:
     recent = AccessAttempt.objects.filter(username=name, attempt_time__gt=timezone.now() - lasts)
     failures = 0
     last: datetime
-    # At most as many rows as the limit has failures, for each has one at least.
+    # Each row counts at least one failure, so `limit` rows are enough.
     for last, number in recent.order_by("-attempt_time").values_list("attempt_time", "failures_since_start")[:limit]:
         failures += number
         if failures >= limit:
@@ -76,9 +76,9 @@ def _account_locked_until(name: str) -> datetime | None:
 
 
 def unlock_logins(*, name: str | None = None, address: str | None = None, reason: str = "") -> int:
-    """Forget the failed log-ins of a name, of an address, of both together, or with neither all; how many rows.
+    """Delete the failed log-ins of a name, an address, both together, or all without either. Return the number of rows.
 
-    A name need not be an account's: whoever mistypes it is locked out just so.
+    The name need not belong to an account: mistyped names are locked as well.
     """
     with all_tenants():
         forgotten = reset(username=name, ip=address)
@@ -91,7 +91,7 @@ def unlock_logins(*, name: str | None = None, address: str | None = None, reason
 
 
 def unlock_user(*, user: Any, reason: str = "") -> None:
-    """Forget the failed log-ins of `user`'s name, from everywhere."""
+    """Delete the failed log-ins of `user`'s name from all addresses."""
     with all_tenants():
         if reset(username=user.get_username()):
             record_audit(action="user.unlocked", target=user, after={"name": user.get_username()}, reason=reason)

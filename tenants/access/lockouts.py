@@ -1,4 +1,4 @@
-"""Guessing passwords and keys: how it is counted and told."""
+"""Limits on guessing passwords and API keys: counts and answers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import KeyGuessingError
 
 _MINUTE = 60
-# Of axes' column.
+# Length of axes' column.
 NAME_LIMIT = 255
-# The attribute of a request that holds how long its lockout lasts, if that is not AXES_COOLOFF_TIME.
+# The request attribute that holds the lockout's length if it is not AXES_COOLOFF_TIME.
 COOL_OFF = "login_cool_off"
 
 
 def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -> HttpResponse:
-    """Return the page for a name that was tried too often; it is the same whether or not the name exists."""
+    """Return the lockout page of a name; it is the same whether or not the name exists."""
     seconds = int(getattr(request, COOL_OFF, settings.AXES_COOLOFF_TIME).total_seconds())
     page = render(request, "tenants/admin/locked_out.html", {"minutes": max(1, seconds // _MINUTE)}, status=429)
     page.headers["Retry-After"] = str(seconds)
@@ -33,15 +33,15 @@ def refuse_login(request: HttpRequest, response: Any, credentials: Any = None) -
 
 
 def name_tried(request: HttpRequest | None, credentials: Mapping[str, Any] | None = None) -> str | None:
-    """The name of a log-in as it is counted: whatever is sent fits into its column, and no account has a longer one."""
+    """Return the name of a log-in as it is counted: without NUL bytes and cut to the column's length."""
     name = (credentials or {}).get("username") or (request.POST.get("username") if request is not None else None)
     return None if name is None else str(name).replace("\x00", "")[:NAME_LIMIT]
 
 
 def count_wrong_key(request: HttpRequest) -> None:
-    """Count an API key that was wrong; `KeyGuessingError` beyond what one address may try in a minute.
+    """Count a wrong API key. Raise `KeyGuessingError` if the address exceeds its limit of the minute.
 
-    Right keys are never counted and so cost nothing more. Without its cache the platform does not count.
+    Right keys are not counted. Nothing is counted while the cache is away.
     """
     limit = platform_settings.WRONG_KEYS_PER_MINUTE
     if limit <= 0:

@@ -1,4 +1,4 @@
-"""The console's page of roles: which right each of them has, read from the code that decides."""
+"""The console's page of roles and their permissions, built from the code that decides."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class MatrixRow:
-    """A right, and for each of `COLUMNS` whether it is held."""
+    """A permission, and for each of `COLUMNS` whether it is granted."""
 
     permission: Permission
     text: str
@@ -32,7 +32,7 @@ class MatrixRow:
 
 
 def read_matrix() -> list[MatrixRow]:
-    """One row a right, in the order in which they are declared."""
+    """Return one row for each permission, in the order of declaration."""
     tenant_roles = [TENANT_ROLES[role] for role in Role.values]
     sets = [*tenant_roles, KEY_PERMISSIONS, *PLATFORM_ROLES.values()]
     return [
@@ -43,7 +43,7 @@ def read_matrix() -> list[MatrixRow]:
 
 @require_safe
 def roles_view(request: HttpRequest) -> HttpResponse:
-    """The matrix; it changes with the program alone."""
+    """Render the matrix of roles and permissions."""
     context = {
         **console_site.each_context(request),
         "title": gettext("Roles"),

@@ -1,4 +1,4 @@
-"""Who may act for a tenant, and as what."""
+"""Members of a tenant and their roles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import Membership, Role, Tenant
 
 
 def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Role.VIEWER) -> Membership:
-    """Give `user` a place in `tenant`."""
+    """Add `user` to `tenant`. Raise `AlreadyMemberError` for a member."""
     role = read_role(role)
     with tenant_context(tenant):
         membership = Membership(tenant=tenant, user_id=user.pk, role=role)
@@ -31,7 +31,10 @@ def add_member(*, tenant: Tenant, user: AbstractBaseUser, role: Role | str = Rol
 
 
 def change_role(*, membership: Membership, role: Role | str) -> Membership:
-    """Give a member another role; the last owner stays owner. One who may not invite any more has no invitations."""
+    """Change a member's role. Raise `LastOwnerError` if no owner would be left.
+
+    A member who may no longer invite loses the pending invitations.
+    """
     role = read_role(role)
     with tenant_context(membership.tenant_id):
         before = membership.role
@@ -48,7 +51,10 @@ def change_role(*, membership: Membership, role: Role | str) -> Membership:
 
 
 def remove_member(*, membership: Membership) -> None:
-    """Take a member's place away; the last owner stays."""
+    """Remove a member, and revoke the keys and invitations that it issued.
+
+    Raise `LastOwnerError` for the last owner.
+    """
     with tenant_context(membership.tenant_id):
         _keep_an_owner(membership)
         before = {"user": membership.user.get_username(), "role": membership.role}
@@ -59,7 +65,7 @@ def remove_member(*, membership: Membership) -> None:
 
 
 def note_choice(*, membership: Membership) -> None:
-    """Store that its user has chosen this tenant last: the next log-in opens it."""
+    """Store that the user chose this tenant last, so that the next log-in opens it."""
     with tenant_context(membership.tenant_id):
         Membership.objects.filter(pk=membership.pk).update(last_chosen_at=Now())
 

@@ -1,4 +1,4 @@
-"""Rows of access: API keys, memberships, invitations, roles for the platform."""
+"""Models of access: API keys, memberships, invitations, platform roles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class ApiKey(NamedModel, TenantModel):
-    """A key of one tenant; the secret is shown once and only its SHA-256 is kept."""
+    """An API key of one tenant. Its secret is shown once; only the SHA-256 is stored."""
 
     name = models.CharField(
         _("name"), max_length=100, help_text=_("What the key is for, such as the program that bears it.")
@@ -66,19 +66,20 @@ class ApiKey(NamedModel, TenantModel):
         return f"{self.name} ({self.prefix})"
 
     def is_valid_at(self, moment: datetime) -> bool:
-        """Neither revoked nor expired at `moment`."""
+        """Return whether the key is neither revoked nor expired at `moment`."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
 
 
 class Role(models.TextChoices):
+    """The roles of a tenant's members."""
+
     OWNER = "owner", _("Owner")
     DEVELOPER = "developer", _("Developer")
     VIEWER = "viewer", _("Viewer")
 
 
 class Membership(TenantModel):
-    """A user's place in a tenant: viewers read, developers act, owners also decide who may
-    (`tenants.access.permissions`)."""
+    """A user's role in a tenant; `tenants.access.permissions` lists what each role may do."""
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.CASCADE, related_name="+"
@@ -109,7 +110,7 @@ class Membership(TenantModel):
 
 
 class Invitation(TenantModel):
-    """An offered place in a tenant; its link is shown or mailed once, and only the SHA-256 of its token is kept."""
+    """An invitation to a tenant. Its link is shown or mailed once; only the SHA-256 of the token is stored."""
 
     invitee = models.CharField(
         _("invitee"), max_length=254, help_text=_("A user name or e-mail address, as the inviter typed it.")
@@ -142,7 +143,7 @@ class Invitation(TenantModel):
 
     @property
     def is_of_address(self) -> bool:
-        """Whether it names an e-mail address and not a user name."""
+        """Return whether it was issued for an e-mail address, not a user name."""
         return "@" in self.invitee
 
     def state_at(self, moment: datetime) -> str:
@@ -162,7 +163,7 @@ PLATFORM_ROLE_CHOICES = [
 
 
 class PlatformMembership(models.Model):
-    """A user's role for the platform as a whole; a superuser is an admin without one."""
+    """A user's platform role. A superuser is an admin without one."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, verbose_name=_("user"), on_delete=models.PROTECT, related_name="platform_membership"

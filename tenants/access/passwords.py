@@ -1,4 +1,4 @@
-"""A password for an account, as whoever runs a command gives it: typed twice, or as a line of the standard input."""
+"""Passwords given to commands: typed twice at a terminal, or one line of the standard input."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from django.core.management.base import CommandError, CommandParser
 
 
 def add_password_argument(parser: CommandParser) -> None:
-    """The option of commands that set a password. No option takes the password itself: others see those."""
+    """Add the option of commands that set a password.
+
+    No option takes the password itself: other users of the machine see command lines.
+    """
     parser.add_argument(
         "--password-stdin", action="store_true", help="read the password from a line of the standard input"
     )
 
 
 def read_password(*, from_stdin: bool) -> str:
-    """The password; CommandError where it was typed in two ways, or nobody is there to type it."""
+    """Return the password. Raise `CommandError` if the two entries differ or there is no terminal."""
     if from_stdin:
         return sys.stdin.readline().rstrip("\r\n")
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""Who works for the platform, and which accounts may log in. The platform always keeps an admin."""
+"""Platform roles and accounts. The platform always keeps an admin."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from tenants.database.locks import LockClass
 from tenants.exceptions import DomainError, FieldInvalidError, LastAdminError, NoPlatformRoleError
 from tenants.models import PlatformMembership
 
-# Two admins who take each other's role away at once would each see the other: they take turns instead.
-
 
 class UserTakenError(DomainError):
     code = "user_taken"
@@ -29,7 +27,7 @@ class UserTakenError(DomainError):
 
 
 def create_platform_admin(*, username: str, password: str, email: str = "", reason: str = "") -> Any:
-    """A new account that is an admin of the platform."""
+    """Create an account that is an admin of the platform."""
     user = get_user_model()(username=username, email=email)
     _check_password(user, password)
     with all_tenants():
@@ -46,14 +44,14 @@ def create_platform_admin(*, username: str, password: str, email: str = "", reas
 
 
 def check_new_account(user: Any, password: str) -> None:
-    """Set the password of an account that is not stored yet; raise `FieldInvalidError` for a field that is refused."""
+    """Set the password of an account that is not stored yet. Raise `FieldInvalidError` for an invalid field."""
     _check_password(user, password)
     user.set_password(password)
     _check_fields(user)
 
 
 def change_password(*, user: Any, password: str, reason: str = "") -> None:
-    """Give an account a new password; its sessions end."""
+    """Change an account's password and end its sessions."""
     _check_password(user, password)
     with all_tenants():
         user.set_password(password)
@@ -63,7 +61,7 @@ def change_password(*, user: Any, password: str, reason: str = "") -> None:
 
 
 def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = "") -> PlatformMembership:
-    """Give `user` a role for the platform, in place of one that it may have; a superuser becomes an ordinary user."""
+    """Set `user`'s platform role, replacing an earlier one. A superuser becomes an ordinary user."""
     role = _read_role(role)
     with all_tenants():
         _lock_admins()
@@ -80,7 +78,7 @@ def grant_platform_role(*, user: Any, role: PlatformRole | str, reason: str = ""
 
 
 def revoke_platform_role(*, user: Any, reason: str = "") -> None:
-    """Take `user`'s role for the platform away; its memberships in tenants count from then on."""
+    """Revoke `user`'s platform role; its memberships apply from then on. Raise `NoPlatformRoleError` without a role."""
     with all_tenants():
         _lock_admins()
         before = _role_of(user)
@@ -94,7 +92,7 @@ def revoke_platform_role(*, user: Any, reason: str = "") -> None:
 
 
 def deactivate_user(*, user: Any, reason: str = "") -> None:
-    """Lock an account: no log-in, its sessions end now, and the keys that it has issued are revoked in every tenant."""
+    """Deactivate an account: end its sessions and revoke the keys that it has issued in all tenants."""
     with all_tenants():
         _lock_admins()
         _keep_an_admin(user)
@@ -108,7 +106,7 @@ def deactivate_user(*, user: Any, reason: str = "") -> None:
 
 
 def activate_user(*, user: Any, reason: str = "") -> None:
-    """Let an account log in again."""
+    """Allow an account to log in again."""
     with all_tenants():
         changed = _accounts().filter(pk=user.pk, is_active=False).update(is_active=True)
         user.is_active = True
@@ -117,7 +115,7 @@ def activate_user(*, user: Any, reason: str = "") -> None:
 
 
 def record_password_change(*, user: Any) -> None:
-    """Write down that an account has a new password; the sessions of the old one are void by that."""
+    """Audit a changed password. The session hash has already ended the old sessions."""
     with all_tenants():
         record_audit(action="user.password_changed", target=user, after={"name": user.get_username()})
 
@@ -150,6 +148,7 @@ def _role_of(user: Any) -> PlatformRole | None:
 
 
 def _lock_admins() -> None:
+    # Without it, two admins who revoke each other's role at once would both succeed.
     LockClass.PLATFORM_ADMINS.hold()
 
 

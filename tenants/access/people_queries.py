@@ -1,4 +1,4 @@
-"""Who a user is to the platform and to its tenants; read anew for each request, so that a change counts at once."""
+"""A user's platform role and memberships, read for each request so that a change applies at once."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tenants.models import Membership, PlatformMembership
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """A user's role for the platform, and where there is none its memberships with tenant and plan."""
+    """A user's platform role or, without one, its memberships with tenant and plan."""
 
     platform_role: PlatformRole | None = None
     memberships: list[Membership] = field(default_factory=list)
 
 
 def find_places(user: Any) -> Places:
-    """What the rows of the moment say about `user`; a superuser needs none."""
+    """Return the current platform role or memberships of `user`. A superuser needs neither."""
     if user.is_superuser:
         return Places(PlatformRole.ADMIN)
     with all_tenants():
@@ -35,7 +35,7 @@ def find_places(user: Any) -> Places:
 
 
 def find_user(name: str) -> Any:
-    """The account of that user name or, where it is one account's alone, e-mail address; else `UserNotFoundError`."""
+    """Return the account of that user name or unique e-mail address, else raise `UserNotFoundError`."""
     accounts = get_user_model()._default_manager
     found = list(accounts.filter(Q(username=name) | Q(email__iexact=name)).order_by("pk")[:3]) if name else []
     exact = [user for user in found if user.get_username() == name]

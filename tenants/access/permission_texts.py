@@ -1,4 +1,4 @@
-"""What each right lets one do, in words: for the console's choices and the documentation."""
+"""Texts of the permissions for the console's choices and the documentation."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ TEXTS: Final[Mapping[Permission, str]] = {
 
 
 def text_of(permission: Permission) -> str:
-    """The words, or the name of a right that has none yet."""
+    """Return the text of a permission, or its name if it has none."""
     return TEXTS.get(permission, permission.value)

@@ -1,8 +1,8 @@
-"""What may be done, and which role may do it: one list for API, console and commands.
+"""Permissions and roles: one list for API, console and commands.
 
-A role is a set of permissions. Tenant roles hold within their tenant; platform roles hold in every tenant and for
-what is no tenant's. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`. What no
-view, page or act declares, nobody may do. docs/reference/permissions.md shows the whole as a table.
+A role is a set of permissions. Tenant roles apply within their tenant; platform roles apply in every tenant and to rows
+of no tenant. An API key has the permissions of its scopes, which never exceed `KEY_PERMISSIONS`. A view, page or action
+that declares no permission is forbidden to all. docs/reference/permissions.md shows the whole table.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 
 class Permission(StrEnum):
-    """A named right; the value is what scopes, the schema and the audit log call it."""
+    """A named permission. Scopes, the schema and the audit log use its value."""
 
     TENANT_VIEW = "tenant.view"  # the tenant itself, its plan, limits and usage
     TENANT_MANAGE = "tenant.manage"  # its settings
@@ -30,26 +30,26 @@ class Permission(StrEnum):
     JOBS_BULK = "jobs.bulk"  # act on all jobs of a filter; change priorities and queues
     JOBS_RESULTS = "jobs.results"  # results in the clear
     JOBS_REVEAL = "jobs.reveal"  # payloads and results in the clear
-    LOGS_VIEW = "logs.view"  # what jobs have logged, tracebacks
+    LOGS_VIEW = "logs.view"  # log lines and tracebacks of jobs
     DATASETS_VIEW = "datasets.view"
     DATASETS_MANAGE = "datasets.manage"
-    FILES_VIEW = "files.view"  # which files there are
-    FILES_DOWNLOAD = "files.download"  # what is in them
+    FILES_VIEW = "files.view"  # metadata of files
+    FILES_DOWNLOAD = "files.download"  # content of files
     FILES_MANAGE = "files.manage"  # upload, delete
-    WORKFLOWS_VIEW = "workflows.view"  # definitions, and what runs ask
+    WORKFLOWS_VIEW = "workflows.view"  # definitions, and questions of runs
     WORKFLOWS_MANAGE = "workflows.manage"
-    WORKFLOWS_APPROVE = "workflows.approve"  # answer what runs ask
+    WORKFLOWS_APPROVE = "workflows.approve"  # answer questions of runs
     PIPELINES_VIEW = "pipelines.view"
-    PIPELINES_MANAGE = "pipelines.manage"  # edit, run, try entities again
+    PIPELINES_MANAGE = "pipelines.manage"  # edit, run, retry entities
     SCHEDULES_VIEW = "schedules.view"
     SCHEDULES_MANAGE = "schedules.manage"
-    WEBHOOKS_MANAGE = "webhooks.manage"  # where the tenant's events are sent
-    SECRETS_USE = "secrets.use"  # see names and hosts of stored secrets, save what refers to one
+    WEBHOOKS_MANAGE = "webhooks.manage"  # endpoints of the tenant's events
+    SECRETS_USE = "secrets.use"  # see names and hosts of stored secrets, save references to them
     SECRETS_MANAGE = "secrets.manage"  # store, rotate, delete; a value is never shown
     AUDIT_VIEW = "audit.view"
     AUDIT_EXPORT = "audit.export"
-    # What is no tenant's.
-    PLATFORM_VIEW = "platform.view"  # queues, pools, workers, fairness, upkeep: everybody's numbers
+    # Permissions on rows of no tenant.
+    PLATFORM_VIEW = "platform.view"  # queues, pools, workers, fairness, upkeep: numbers of all tenants
     QUEUES_OPERATE = "queues.operate"  # pause, resume, drain queues, kinds, pools
     TENANTS_OPERATE = "tenants.operate"  # suspend, reinstate
     TENANTS_MANAGE = "tenants.manage"  # create, change plan and limits
@@ -62,7 +62,7 @@ class Permission(StrEnum):
 
 
 class PlatformRole(StrEnum):
-    """What a person may do for the platform as a whole."""
+    """A person's role for the whole platform."""
 
     ADMIN = "admin"
     OPERATOR = "operator"
@@ -123,7 +123,7 @@ _OPERATOR: Final = _AUDITOR | {
     _P.UPKEEP_RUN,
 }
 
-# By the value of `tenants.models.Role`.
+# By the value of `tenants.access.models.Role`.
 TENANT_ROLES: Final[Mapping[str, frozenset[Permission]]] = {
     "owner": _OWNER,
     "developer": _DEVELOPER,
@@ -134,14 +134,14 @@ PLATFORM_ROLES: Final[Mapping[PlatformRole, frozenset[Permission]]] = {
     PlatformRole.OPERATOR: _OPERATOR,
     PlatformRole.AUDITOR: _AUDITOR,
 }
-# Decisions about a tenant and its people, answers that a person has to give, and payloads in the clear need a log-in.
+# Decisions about a tenant and its people, approvals, and payloads in the clear require a logged-in person.
 NEEDS_PERSON: Final = frozenset(
     {_P.TENANT_MANAGE, _P.MEMBERS_MANAGE, _P.API_KEYS_MANAGE, _P.SECRETS_MANAGE, _P.WORKFLOWS_APPROVE, _P.JOBS_REVEAL}
 )
 KEY_PERMISSIONS: Final = _OWNER - NEEDS_PERSON
-# All that a key can have of a developer's rights: a choice for the command line and the demo, never a default.
+# The developer permissions that a key can have: a choice of the command line and the demo, never a default.
 DEVELOPER_KEY_SCOPES: Final = _DEVELOPER & KEY_PERMISSIONS
-# What changes nothing: all that is left to the members and keys of a suspended tenant.
+# Permissions that change nothing: all that members and keys of a suspended tenant keep.
 READ_ONLY: Final = frozenset(
     {permission for permission in Permission if permission.endswith(".view")}
     | {_P.JOBS_RESULTS, _P.JOBS_REVEAL, _P.FILES_DOWNLOAD, _P.AUDIT_EXPORT}
@@ -151,5 +151,5 @@ NOTHING: Final[frozenset[Permission]] = frozenset()
 
 @lru_cache(maxsize=1_000)
 def read_scopes(scopes: tuple[str, ...]) -> frozenset[Permission]:
-    """The permissions of a key by the scopes that it was issued with; names that have gone grant nothing."""
+    """Return the permissions of a key's scopes. Unknown names grant nothing."""
     return KEY_PERMISSIONS & {permission for permission in Permission if permission in set(scopes)}

@@ -1,4 +1,4 @@
-"""Who works for the platform, in the console."""
+"""Admin pages of platform roles."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.models import PlatformMembership
 
 
 class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Who, what, and why."""
+    """Form of a new platform role: user, role and reason."""
 
     username = UserField(
         label=gettext_lazy("Username"),
@@ -46,14 +46,14 @@ class PlatformRoleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class ChangedRoleForm(PlatformRoleForm):
-    """The user stays, the role changes."""
+    """Form that changes a role; the user stays."""
 
     username = None  # type: ignore[assignment] # takes the field of the other form away
 
 
 @admin.register(PlatformMembership, site=console_site)
 class PlatformMembershipAdmin(PlatformStaffAdmin):
-    """Admins, operators and auditors; a superuser is an admin without a row here. A change counts at once."""
+    """Admin of platform roles. A superuser is an admin without a row. A change applies at once."""
 
     view_permission = Permission.PEOPLE_VIEW
     add_permission = change_permission = Permission.PEOPLE_MANAGE

@@ -1,4 +1,4 @@
-"""Members and API keys, as they are asked for and answered."""
+"""Serializers of members, invitations and API keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.models import ApiKey, Invitation, Membership, Role
 
 
 class MemberSerializer(serializers.Serializer[Membership]):
-    """A user's place in the tenant."""
+    """A member of the tenant with its role."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -26,20 +26,20 @@ class MemberSerializer(serializers.Serializer[Membership]):
 
 
 class NewMemberSerializer(StrictSerializer):
-    """Whom to invite, and as what."""
+    """The person to invite, and the offered role."""
 
     user = NameField(max_length=254, help_text="A user name or e-mail address.")
     role = serializers.ChoiceField(choices=Role.choices, default=Role.VIEWER)
 
 
 class InvitationSerializer(serializers.Serializer[Invitation]):
-    """An offered place in the tenant; nothing is told of accounts."""
+    """An invitation to the tenant; it reveals nothing about accounts."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     user = serializers.CharField(source="invitee", help_text="As the inviter typed it.")
     role = serializers.ChoiceField(choices=Role.choices)
-    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    # A string, not an enumeration: other resources have fields of this name with other choices.
     state = serializers.SerializerMethodField(help_text="`pending`, `accepted`, `revoked` or `expired`.")
     is_mailed = serializers.BooleanField(
         help_text="Whether the link is mailed to the address; false after the mail server has refused."
@@ -59,13 +59,13 @@ class IssuedInvitationSerializer(InvitationSerializer):
 
 
 class RoleSerializer(StrictSerializer):
-    """What a member shall be."""
+    """A member's new role."""
 
     role = serializers.ChoiceField(choices=Role.choices)
 
 
 class ApiKeySerializer(serializers.Serializer[ApiKey]):
-    """A key without its secret, which is kept nowhere."""
+    """An API key without its secret, which is not stored."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -84,13 +84,13 @@ class ApiKeySerializer(serializers.Serializer[ApiKey]):
 
 
 class IssuedKeySerializer(ApiKeySerializer):
-    """A new key with its token."""
+    """A new API key with its token."""
 
     token = serializers.CharField(help_text="Shown here and never again.")
 
 
 class KeyRequestSerializer(StrictSerializer):
-    """What a new key is for, what it may do, and until when."""
+    """The purpose, scopes, end and networks of a new API key."""
 
     name = NameField(max_length=100)
     scopes = serializers.ListField(
@@ -117,6 +117,6 @@ class KeyRequestSerializer(StrictSerializer):
 
 
 class RevocationSerializer(StrictSerializer):
-    """Why a key is revoked, if there is something to say."""
+    """The reason of a revocation."""
 
     reason = NameField(default="", allow_blank=True, max_length=500)

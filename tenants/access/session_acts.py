@@ -1,6 +1,6 @@
-"""Log-ins, log-outs and refused log-ins as acts: receivers of the signals of Django's authentication.
+"""Audit entries of log-ins, log-outs and refused log-ins, written by receivers of Django's signals.
 
-They stand in the platform's chain, for an account is no tenant's.
+They are in the platform's chain, because an account belongs to no tenant.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _TARGET = settings.AUTH_USER_MODEL.lower()
 
 
 def record_session_opened(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Receiver of `user_logged_in`."""
+    """Audit a log-in (receiver of `user_logged_in`)."""
     _record("session.opened", request, user)
 
 
 def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Receiver of `user_logged_out`; a session that nobody had begun ends without an act."""
+    """Audit a log-out (receiver of `user_logged_out`); an anonymous session's end is not audited."""
     if user is not None:
         _record("session.closed", request, user)
 
@@ -32,7 +32,10 @@ def record_session_closed(sender: Any, request: HttpRequest | None, user: Any, *
 def record_session_refused(
     sender: Any, credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
-    """Receiver of `user_login_failed`. Only the name of an account is kept: people type passwords into that field."""
+    """Audit a refused log-in (receiver of `user_login_failed`).
+
+    Only names of accounts are stored: people type passwords into that field.
+    """
     users = get_user_model()
     given = str(credentials.get(users.USERNAME_FIELD) or "").replace("\x00", "")
     user = users._default_manager.filter(**{users.USERNAME_FIELD: given[:150]}).first()

@@ -1,4 +1,4 @@
-"""How long a log-in lasts: not beyond its greatest age, not beyond an idle time, and not beyond its account."""
+"""The ends of sessions: at their greatest age, after an idle time, or with their account."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from django.utils import timezone
 from tenants.database.platform_settings import platform_settings
 
 BEGAN_AT, SEEN_AT = "began_at", "seen_at"
-# What a browser asks for when it opens a stream, and again whenever it was cut off.
+# The Accept header with which a browser opens, and reopens, a stream.
 EVENT_STREAM = "text/event-stream"
-# Writing the time of every request would make each of them write its session.
+# Storing the time of every request would write the session each time.
 _TOUCH_SECONDS = 60
 
 
 def begin_session(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
-    """Receiver of `user_logged_in`: the session has a new key by now, and counts from here."""
+    """Store when the session began (receiver of `user_logged_in`). The session already has its new key."""
     if hasattr(request, "session"):
         request.session[BEGAN_AT] = request.session[SEEN_AT] = int(time.time())
 
 
 def is_session_over(request: HttpRequest) -> bool:
-    """Whether the session is too old or was idle for too long. A part that a page asks for by itself is no activity."""
+    """Return whether the session is too old or was idle for too long.
+
+    Requests that a page makes by itself are no activity.
+    """
     now = int(time.time())
     began, seen = request.session.get(BEGAN_AT), request.session.get(SEEN_AT)
     if began is None or seen is None:
-        # Begun before sessions knew their age: it counts from now.
+        # Begun before these times were stored: it counts from now.
         request.session[BEGAN_AT] = request.session[SEEN_AT] = now
         return False
     if now - began > settings.SESSION_COOKIE_AGE or now - seen > platform_settings.SESSION_IDLE_SECONDS:
@@ -42,7 +45,10 @@ def is_session_over(request: HttpRequest) -> bool:
 
 
 def end_sessions_of(user_id: Any) -> int:
-    """End all log-ins of an account and say how many there were. Rare enough to read all live sessions for it."""
+    """End all sessions of an account. Return how many.
+
+    It reads all live sessions, which is acceptable because it is rare.
+    """
     from django.contrib.sessions.models import Session  # this module is imported before models are loaded
 
     live = Session.objects.filter(expire_date__gt=timezone.now())

@@ -1,4 +1,4 @@
-"""Whether a caller still may what it might when its request began: for answers that take their time."""
+"""Re-check permissions during long responses."""
 
 from __future__ import annotations
 
@@ -16,23 +16,26 @@ from tenants.models import Role
 
 
 class RightLostError(Exception):
-    """Whoever receives a stream may no longer; it breaks off, so that nobody takes what came for the whole."""
+    """Raised when the receiver of a stream has lost the permission; the stream is aborted and looks incomplete."""
 
 
 def require_still(request: HttpRequest, permission: Permission) -> None:
-    """Raise RightLostError unless the caller still may: asked before each page of a stream."""
+    """Raise `RightLostError` if the caller has lost the permission; called before each page of a stream."""
     if not still_may(request, permission):
         raise RightLostError
 
 
 def still_may(request: HttpRequest, permission: Permission) -> bool:
-    """Ask the rows of the moment: the key, or the account, its password, its role and its membership."""
+    """Return whether the caller still has the permission, by the current rows of its key or account."""
     began = access_of(request)
     return (_by_key(began) if began.api_key is not None else _by_user(request, began)).may(permission)
 
 
 def who_may_no_more(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[HttpRequest]:
-    """Of many callers at once, those who may no longer: keys by one statement, each log-in once."""
+    """Return the requests whose callers have lost their permission.
+
+    Keys are read by one statement, each session once.
+    """
     pairs = list(asked)
     keys = find_valid_keys({key.pk for request, _ in pairs if (key := access_of(request).api_key) is not None})
     by_login: dict[object, Access] = {}
@@ -53,7 +56,7 @@ def who_may_no_more(asked: Iterable[tuple[HttpRequest, Permission]]) -> set[Http
 
 
 def _by_session(request: HttpRequest, began: Access) -> Access:
-    """As for a user, and the log-in itself must not be over."""
+    """Return the current access of a session, or `NO_ACCESS` if it has ended."""
     key = request.session.session_key
     is_over = key is None or not request.session.exists(key) or is_session_over(request)
     return NO_ACCESS if is_over else _by_user(request, began)

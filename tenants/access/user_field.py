@@ -1,4 +1,4 @@
-"""A user, named by typing: a list to choose from would show everybody to whoever may add one."""
+"""A form field for a user, typed by name: a list of choices would reveal all accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USER_HELP = gettext_lazy("The user name or e-mail address of somebody who has an
 
 
 class UserField(forms.CharField):
-    """Takes a user name or an e-mail address; its value is the user."""
+    """Form field that takes a user name or e-mail address and returns the user."""
 
     widget = UnfoldAdminTextInputWidget
 

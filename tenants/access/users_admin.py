@@ -1,4 +1,4 @@
-"""Accounts in the console: who may log in."""
+"""Admin pages of accounts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,14 @@ SHOWN_MEMBERSHIPS = 20
 
 
 class LoggedAdmin(PlatformStaffAdmin):
-    """Rows of Django or of others, which have no services: the audit entries are written where Django logs."""
+    """Base admin of models without services: audit entries are written where Django logs changes."""
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None:
+        """Audit a new row in place of Django's log."""
         record_audit(action=f"{self.opts.model_name}.created", target=obj, after={"name": str(obj)})
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None:
+        """Audit a changed row in place of Django's log."""
         (changed,) = message
         record_audit(
             action=f"{self.opts.model_name}.changed",
@@ -43,13 +45,15 @@ class LoggedAdmin(PlatformStaffAdmin):
         )
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Audit deleted rows in place of Django's log."""
         target = AuditTarget(type=self.opts.label_lower)
         names = [str(row) for row in queryset]
         record_audit(action=f"{self.opts.model_name}.deleted", target=target, before={"names": names})
 
     def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Return the changed fields with their values before and after, masked where the field is hidden."""
         names = form.changed_data
-        # A field that is no value of the row, such as the one for a new password, has no former one.
+        # A field that is not the model's, such as a new password, has no former value.
         return [
             {
                 "fields": list(names),
@@ -69,7 +73,7 @@ def _as_plain(value: Any) -> Any:
 
 
 class AccountAdmin(LoggedAdmin):
-    """Accounts, which belong to the platform."""
+    """Base admin of accounts, which belong to the platform."""
 
     view_permission = Permission.PEOPLE_VIEW
     add_permission = change_permission = Permission.PEOPLE_MANAGE
@@ -81,7 +85,7 @@ console_site.unregister(Group)
 
 @admin.register(get_user_model(), site=console_site)
 class UserAdmin(DjangoUserAdmin, AccountAdmin):  # type: ignore[misc, type-arg] # differs in names of parameters only
-    """People who log in. What they may do is said by platform roles and by memberships, never by Django's flags."""
+    """Admin of accounts. Permissions come from platform roles and memberships, never from Django's flags."""
 
     empty_title = gettext_lazy("No account yet")
     empty_text = gettext_lazy(

@@ -1,4 +1,4 @@
-"""`ETag` and `If-Match`: what a caller has read is what it changes, or nothing is changed."""
+"""Conditional requests by `ETag` and `If-Match`: an edit applies only to the row version that the caller has read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tenants.exceptions import DomainError
 from tenants.tenancy.editions import StaleError, edition_of, hold_for_edit, refuse_stale
 
 MAX_TAGS = 20
-# A proxy that compresses answers weakens their tags, and means the same row by them.
+# A compressing proxy weakens tags; a weak tag counts as the same version.
 _TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]{1,100})"')
 _TAGS = re.compile(rf"{_TAG.pattern}(?:[ \t]*,[ \t]*{_TAG.pattern})*")
 IF_MATCH = OpenApiParameter(
@@ -27,7 +27,7 @@ IF_MATCH = OpenApiParameter(
         " Without it, or with `*`, the change is made whatever it has become."
     ),
 )
-# What changes a row that somebody may have read; acts (POST) say what they do, whatever the row has become.
+# Methods that edit a row. Actions (POST) state what they do, whatever the row's version.
 EDITING_METHODS = frozenset({"PATCH", "PUT", "DELETE"})
 
 
@@ -38,7 +38,7 @@ class IfMatchInvalidError(DomainError):
 
 
 def read_if_match(request: Request) -> frozenset[str] | None:
-    """The editions that the caller takes; None for any."""
+    """Return the versions in `If-Match`, or None for any."""
     header = request.headers.get("If-Match")
     if header is None or header.strip() == "*":
         return None
@@ -51,23 +51,23 @@ def read_if_match(request: Request) -> frozenset[str] | None:
 
 
 def etag_headers(row: Model) -> dict[str, str]:
-    """The header that says which edition an answer is of."""
+    """Return the ETag header of a row's version."""
     return {"ETag": f'"{edition_of(row)}"'}
 
 
 class EditedRows:
-    """For views whose rows people edit: an edit begins with the row as it is by then, held against others."""
+    """Mixin for views that edit rows: an edit starts from the current row, locked against other edits."""
 
     request: Request
     stale_error: ClassVar[type[DomainError]] = StaleError
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the caller takes certain editions only."""
+        """Return whether the caller accepts certain versions only."""
         return read_if_match(self.request) is not None
 
     def begin_edit(self, find: Callable[[], Any]) -> Any:
-        """The row that ``find`` finds, which nobody else edits before the request's end; 412 where it has changed."""
+        """Return the row of ``find``, locked against edits until the request ends; 412 if its version is refused."""
         editions = read_if_match(self.request)
         row = find()
         hold_for_edit(type(row), row.pk)

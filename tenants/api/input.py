@@ -28,7 +28,7 @@ from tenants.tenancy.bases import find_invisible_character
 MAX_DEPTH = 32
 _INT64 = range(-(2**63), 2**63)
 _INT64_DIGITS = 20  # with its sign
-# Strings are skipped whole, an unfinished one to the end; possessive, so that no input makes it quadratic.
+# Strings are skipped whole, an unterminated one to the end. Possessive, so that no input makes it quadratic.
 _BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.?)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 # RFC 3339: a date, a time with seconds, and an offset. ASCII digits only.
 _RFC_3339 = re.compile(
@@ -39,7 +39,7 @@ LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class StrictJSONParser(BaseParser):
-    """Parses `application/json` in UTF-8, at most 32 levels deep and at most the view's `max_body_bytes` long."""
+    """Parser of `application/json` in UTF-8, at most 32 levels deep and `max_body_bytes` of the view long."""
 
     media_type = "application/json"
     renderer_class = JSONRenderer
@@ -47,12 +47,13 @@ class StrictJSONParser(BaseParser):
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> Any:
+        """Return the value of the body; raise `JsonInvalidError` or `BodyTooLargeError`."""
         _require_utf8(media_type or self.media_type)
         return parse_json(_read(stream, parser_context or {}))
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text in UTF-8, or a `JsonInvalidError` that says what is wrong with it."""
+    """Return the value of a JSON text in UTF-8; raise `JsonInvalidError` if it is invalid."""
     try:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -71,7 +72,7 @@ def parse_json(body: bytes) -> Any:
             "%(message)s at line %(line)s, column %(column)s.",
             {"message": error.msg, "line": error.lineno, "column": error.colno},
         ) from error
-    # Raw NULs and surrogates have failed already; only an escape can have brought one in.
+    # Raw NULs and surrogates have failed already; only an escape can produce one.
     if "\\u" in text:
         _require_storable(value)
     return value
@@ -92,7 +93,7 @@ def _require_utf8(media_type: str) -> None:
 
 
 def _require_shallow(text: str) -> None:
-    # Before parsing: Python's parser recurses, and a deep enough text would exhaust its stack.
+    # Checked before parsing: Python's parser recurses, and deep nesting would exhaust its stack.
     depth = 0
     for match in _BRACKET_OR_STRING.finditer(text):
         token = match.group()
@@ -131,7 +132,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _require_storable(value: Any) -> None:
-    """Refuse NUL and lone surrogates in every string; the depth is bounded already."""
+    """Refuse NUL and lone surrogates in every string. The depth is bounded already."""
     if isinstance(value, str):
         if "\x00" in value:
             raise JsonInvalidError("A string contains a NUL character.")
@@ -147,24 +148,26 @@ def _require_storable(value: Any) -> None:
 
 
 class TextField(serializers.CharField):
-    """A JSON string; numbers are not made into one."""
+    """A JSON string; numbers are not converted."""
 
     default_error_messages = {"not_text": gettext_lazy("Not a text.")}
 
     def to_internal_value(self, data: Any) -> str:
+        """Return the text; fail for any other type."""
         if not isinstance(data, str):
             self.fail("not_text")
         return str(super().to_internal_value(data))
 
 
 class NameField(TextField):
-    """A short text that people compare by eye: no control, bidi or zero-width characters."""
+    """A short text that people compare by eye: no control, bidirectional or zero-width characters."""
 
     default_error_messages = {
         "invisible": gettext_lazy("Control, bidirectional and zero-width characters are not allowed.")
     }
 
     def to_internal_value(self, data: Any) -> str:
+        """Return the name; fail for invisible characters."""
         name = super().to_internal_value(data)
         if find_invisible_character(name) is not None:
             self.fail("invisible")
@@ -177,6 +180,7 @@ class WholeNumberField(serializers.IntegerField):
     default_error_messages = {"not_whole": gettext_lazy("Not an integer.")}
 
     def to_internal_value(self, data: Any) -> int:
+        """Return the integer; fail for any other type."""
         if isinstance(data, bool) or not isinstance(data, int):
             self.fail("not_whole")
         return int(super().to_internal_value(data))
@@ -188,6 +192,7 @@ class NumberField(serializers.FloatField):
     default_error_messages = {"not_number": gettext_lazy("Not a number.")}
 
     def to_internal_value(self, data: Any) -> float:
+        """Return the number as a float; fail for any other type."""
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("not_number")
         return float(super().to_internal_value(data))
@@ -195,7 +200,7 @@ class NumberField(serializers.FloatField):
 
 @extend_schema_field(OpenApiTypes.DATETIME)
 class MomentField(serializers.Field[datetime, str, str | None, Any]):
-    """An RFC 3339 time with its offset, answered in UTC."""
+    """An RFC 3339 time with its offset, returned in UTC."""
 
     default_error_messages = {
         "format": gettext_lazy("Not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z."),
@@ -203,10 +208,11 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
     }
 
     def to_internal_value(self, data: Any) -> datetime:
+        """Return the time in UTC; fail for any other form."""
         if not isinstance(data, str) or not _RFC_3339.fullmatch(data):
             self.fail("format")
         try:
-            # A leap second's 60 is not a time that Python knows; it is refused like 61.
+            # Python has no leap second 60; it is refused like 61.
             moment = datetime.fromisoformat(data.upper())
         except ValueError:
             self.fail("format")
@@ -219,18 +225,20 @@ class MomentField(serializers.Field[datetime, str, str | None, Any]):
         return moment
 
     def to_representation(self, value: datetime | None) -> str | None:
+        """Return the time in RFC 3339, or None."""
         return format_moment(value)
 
 
 def format_moment(value: datetime | None) -> str | None:
-    """RFC 3339 in UTC with a Z."""
+    """Return the time in RFC 3339, UTC, with a Z."""
     return None if value is None else value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields that it does not know, so that a typo is an error and not a default."""
+    """A serializer that refuses unknown fields, so that a typo is an error and not a default."""
 
     def to_internal_value(self, data: Any) -> Any:
+        """Return the validated fields; raise a validation error for unknown ones."""
         if isinstance(data, Mapping):
             unknown = sorted(str(key) for key in data if key not in self.fields)
             if unknown:

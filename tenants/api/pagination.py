@@ -1,4 +1,4 @@
-"""Lists by cursor: `{"next": url | null, "previous": …, "results": […]}`, at most 200 a page."""
+"""Cursor pagination of lists: `{"next": url | null, "previous": …, "results": […]}`, at most 200 results a page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_LIMIT = 200
 
 
 def read_limit(given: str) -> int:
-    """How many results a page is to hold; `FieldInvalidError` for what is no number from 1 to 200."""
+    """Return the page size; raise `FieldInvalidError` unless it is a number from 1 to 200."""
     if not (given.isascii() and given.isdigit() and len(given) <= 4 and 1 <= int(given) <= _MAX_LIMIT):
         raise FieldInvalidError(
             "limit: It must be a number from 1 to %(greatest)s.",
@@ -38,7 +38,7 @@ def read_limit(given: str) -> int:
 
 
 class TenantCursorPagination(CursorPagination):
-    """Newest first: ids are UUIDv7, so their order is that of creation and the primary key serves every page."""
+    """Pagination by id, newest first. Ids are UUIDv7, so the primary key gives the order of creation."""
 
     ordering = "-id"
     page_size = 50
@@ -47,11 +47,13 @@ class TenantCursorPagination(CursorPagination):
     max_page_size = _MAX_LIMIT
 
     def get_page_size(self, request: Request) -> int:
+        """Return the page size in the request, or the default."""
         given = request.query_params.get("limit")
         return self.page_size if given is None else read_limit(given)
 
     def decode_cursor(self, request: Request) -> Cursor | None:
-        # Ids are unique, so a cursor of ours has a position and never an offset.
+        """Return the cursor of the request or None; raise `CursorInvalidError` if it is malformed."""
+        # Ids are unique, so a valid cursor has a position and no offset.
         cursor: Cursor | None = super().decode_cursor(request)
         if cursor is not None and (cursor.position is None or cursor.offset):
             raise CursorInvalidError
@@ -60,7 +62,8 @@ class TenantCursorPagination(CursorPagination):
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
-        # A cursor is base64 of whatever the caller likes; its position meets a column only in the query.
+        """Return the page's rows; raise `CursorInvalidError` if the cursor is malformed."""
+        # The cursor is base64 of arbitrary input; only the query checks its position against the column's type.
         try:
             page: list[Any] | None = super().paginate_queryset(queryset, request, view)
         except (NotFound, ValidationError, ValueError, DataError) as error:
@@ -69,15 +72,16 @@ class TenantCursorPagination(CursorPagination):
 
 
 class OldestFirstPagination(TenantCursorPagination):
-    """Oldest first: for what is read from its beginning."""
+    """Pagination by id, oldest first."""
 
     ordering = "id"
 
 
 class PagingOnly(BaseFilterBackend):
-    """Of a list without filters: a parameter that is ignored would seem to have narrowed the answer."""
+    """Filter backend of lists without filters: it refuses unknown parameters instead of ignoring them."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: APIView) -> QuerySet[Any]:
+        """Return the rows unchanged; raise `FilterUnknownError` for an unknown parameter."""
         if unknown := sorted(set(request.query_params) - _PAGING):
             raise FilterUnknownError("There is no filter %(name)r; this list has none.", {"name": unknown[0][:100]})
         return queryset

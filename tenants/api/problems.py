@@ -1,6 +1,6 @@
-"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`. The codes are stable.
+"""Errors as problem details (RFC 9457): `type, title, status, code, detail, errors`.
 
-A refusal for a limit has the further member `limit`: which one, how much is allowed and used, when it resets.
+The codes are stable. A refusal by a limit also has `limit`: its key, what is allowed and used, and when it resets.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ STATUS_BY_CATEGORY: Final[dict[Category, HTTPStatus]] = {
     "limited": HTTPStatus.TOO_MANY_REQUESTS,
     "unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-# 429 and 503 always say when to come back, in seconds.
+# 429 and 503 always carry Retry-After, in seconds.
 _DEFAULT_RETRY_AFTER: Final[dict[Category, int]] = {"limited": 1, "unavailable": 5}
 _CODE_BY_STATUS: Final = {
     400: "malformed",
@@ -66,7 +66,7 @@ _CODE_BY_STATUS: Final = {
     500: "internal_error",
     503: "unavailable",
 }
-# What a status alone says: a literal, for each Python has phrases of its own.
+# Literals of our own: Python's phrases differ between versions.
 _PHRASES: Final = {
     400: gettext_noop("Bad Request."),
     401: gettext_noop("Unauthorized."),
@@ -84,7 +84,7 @@ _PHRASES: Final = {
 
 
 def problem_details(error: Exception, context: dict[str, Any]) -> Response | None:
-    """REST framework's exception handler: every expected error becomes a problem, an unexpected one stays itself."""
+    """Return the problem of an expected error; None for any other, which propagates. REST framework's handler."""
     answer = _answer(error)
     if answer is None:
         return None
@@ -94,7 +94,7 @@ def problem_details(error: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def problem_response(error: DomainError, *, cause: Exception | None = None) -> HttpResponse:
-    """The same answer outside REST framework, where a middleware refuses a request."""
+    """Return the problem of an error outside REST framework, for a middleware that refuses a request."""
     if cause is not None:
         logger.warning("Request refused: %s", error.code, exc_info=cause)
     status, body, headers = _answer_domain_error(error)
@@ -102,7 +102,7 @@ def problem_response(error: DomainError, *, cause: Exception | None = None) -> H
 
 
 def fault_response(request: HttpRequest, error: Exception) -> HttpResponse:
-    """What a view would have answered to an error that came after it, as its transaction ended."""
+    """Return the problem of an error that was raised after the view, as its transaction ended."""
     answer = _answer(error)
     if answer is None:
         return replace_page(response_for_exception(request, error))
@@ -111,7 +111,7 @@ def fault_response(request: HttpRequest, error: Exception) -> HttpResponse:
 
 
 def replace_page(response: HttpResponse) -> HttpResponse:
-    """Turn Django's own HTML page of an error (no such URL, a refused host, a fault) into a problem."""
+    """Replace Django's HTML error page (unknown URL, refused host, server error) by a problem."""
     if response.status_code < 400 or not response.headers.get("Content-Type", "").startswith("text/html"):
         return response
     body = _body(response.status_code, _code(response.status_code), _phrase(response.status_code))
@@ -121,7 +121,7 @@ def replace_page(response: HttpResponse) -> HttpResponse:
 
 
 def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | None:
-    """Status, body and headers for an expected error."""
+    """Return status, body and headers of an expected error, or None."""
     if isinstance(error, DomainError):
         return _answer_domain_error(error)
     if isinstance(error, rest.APIException):
@@ -136,7 +136,7 @@ def _answer(error: Exception) -> tuple[int, dict[str, Any], dict[str, str]] | No
         logger.warning("The database did not answer", exc_info=error)
         return _answer_domain_error(DatabaseUnavailableError())
     if isinstance(error, DataError):
-        # PostgreSQL refused a value that validation let through: the caller's to mend, and ours to look at.
+        # PostgreSQL refused a value that validation accepted: an error of the caller, and a gap in validation to log.
         logger.error("A value was refused by the database", exc_info=error)
         return _answer_domain_error(FieldInvalidError("A value is out of the range that can be stored."))
     return None
@@ -167,7 +167,7 @@ def _answer_rest_error(error: rest.APIException) -> tuple[int, dict[str, Any], d
 
 
 def _faults(details: Any, path: str) -> Iterator[dict[str, str]]:
-    """The leaves of REST framework's nested error details, each with the path of its field."""
+    """Yield the leaves of REST framework's nested error details, each with the path of its field."""
     if isinstance(details, list):
         is_leaf_list = all(isinstance(item, dict) and set(item) == {"message", "code"} for item in details)
         for index, item in enumerate(details):
@@ -196,5 +196,5 @@ def _code(status: int) -> str:
 
 
 def _phrase(status: int) -> str:
-    """Return what the status alone says, in the active language."""
+    """Return the phrase of the status in the active language."""
     return gettext(_PHRASES.get(status) or f"{HTTPStatus(status).phrase}.")

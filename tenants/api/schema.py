@@ -1,4 +1,4 @@
-"""How authentication, the tenant header and problems appear in the OpenAPI document."""
+"""OpenAPI schema of authentication, the tenant header and problems."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LimitReachedSerializer(serializers.Serializer[Any]):
 
 
 class ProblemSerializer(serializers.Serializer[Any]):
-    """An error, as RFC 9457 has it."""
+    """An error according to RFC 9457."""
 
     type = serializers.CharField()
     title = serializers.CharField()
@@ -62,7 +62,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
 
 
 class TenantAutoSchema(AutoSchema):
-    """Adds to each operation the header X-Tenant, to each edit If-Match, and the answer to whatever goes wrong."""
+    """Schema generator that adds X-Tenant and the problem response to each operation, If-Match to each edit."""
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         tenant = OpenApiParameter(

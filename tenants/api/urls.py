@@ -1,4 +1,4 @@
-"""The tenants' own part of `/api/v1/`."""
+"""URLs of the tenants app below `/api/v1/`."""
 
 from __future__ import annotations
 

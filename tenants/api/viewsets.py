@@ -31,9 +31,10 @@ from tenants.models import Tenant
 
 
 class TenantPermission(BasePermission):
-    """The declared right in the caller's tenant; people of the platform read all tenants and write in one they name.
+    """Permission class of a tenant's resources.
 
-    Actions in a view's `over_all_tenants` they may do without naming one: it is then done to all tenants' rows.
+    Platform staff read all tenants and write in one that they name. Actions in a view's `over_all_tenants` apply to all
+    tenants' rows if staff name none.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -53,7 +54,7 @@ class TenantPermission(BasePermission):
 
 
 class PlatformPermission(BasePermission):
-    """The declared right over what is no tenant's, whichever tenant the caller may have named."""
+    """Permission class of platform resources, whatever tenant the caller has named."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         access = _access(request)
@@ -68,7 +69,7 @@ class PlatformPermission(BasePermission):
 
 
 def needed_permission(request: Request, view: APIView) -> Permission | None:
-    """What a view declares for its action: `permissions = {"list": …, "POST": …}`, an action before a method."""
+    """Return what a view declares for its action: `permissions = {"list": …, "POST": …}`, an action before a method."""
     declared: Mapping[str, Permission] = getattr(view, "permissions", {})
     method = "GET" if request.method == "HEAD" else request.method or ""
     return declared.get(getattr(view, "action", None) or "", declared.get(method))
@@ -86,7 +87,7 @@ def _is_over_all(view: APIView) -> bool:
 
 
 def _is_served(request: Request, view: APIView) -> bool:
-    """Whether the view has anything for this method; where it has not, the answer is 405 for whoever is known."""
+    """Return whether the view handles this method; if not, an authenticated caller gets 405."""
     handler = getattr(view, (request.method or "").lower(), view.http_method_not_allowed)
     return request.method != "OPTIONS" and bool(handler != view.http_method_not_allowed)
 
@@ -100,17 +101,17 @@ UUID_PATTERN = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class TenantViewSet(GenericViewSet[Any]):
-    """A resource of a tenant. Set `model`, or override `get_queryset` (and start from its answer).
+    """Base view of a tenant's resource. Set `model`, or override `get_queryset` and extend its result.
 
-    A class attribute `queryset` would be built at import, where no tenant is set; the manager forbids that.
+    A class attribute `queryset` would be built at import, where no tenant is set; the manager refuses that.
     """
 
     model: ClassVar[type[Model]]
-    # The right that each action (or method, as "GET") needs; what is missing here is refused.
+    # The permission of each action, or of a method such as "GET". Undeclared actions are refused.
     permissions: ClassVar[Mapping[str, Permission]] = {}
     # The cost of actions (or methods) that are not what `tenants.limits.declared` gives them.
     request_costs: ClassVar[Mapping[str, int]] = {}
-    # Actions that change rows, and that people of the platform may do to all tenants' by naming no tenant.
+    # Writing actions that platform staff may apply to all tenants' rows by naming no tenant.
     over_all_tenants: ClassVar[frozenset[str]] = frozenset()
     # Bytes; None: the setting DATA_UPLOAD_MAX_MEMORY_SIZE.
     max_body_bytes: ClassVar[int | None] = None
@@ -120,25 +121,25 @@ class TenantViewSet(GenericViewSet[Any]):
     permission_classes: ClassVar[list[type[BasePermission]]] = [TenantPermission]
     parser_classes: ClassVar[list[type[BaseParser]]] = [StrictJSONParser]
     pagination_class: ClassVar[type[TenantCursorPagination] | None] = TenantCursorPagination
-    # No OPTIONS: the schema says what there is.
+    # No OPTIONS: the OpenAPI schema describes the API.
     metadata_class = None
     schema = TenantAutoSchema()
     lookup_value_regex = UUID_PATTERN
 
     @classmethod
     def as_view(cls, *args: Any, **kwargs: Any) -> Any:
-        """REST framework's view, within the request's transaction without a savepoint: what fails takes it all back."""
+        """Return the view inside the request's transaction without a savepoint; an error rolls all of it back."""
         view = transaction.atomic(savepoint=False)(super().as_view(*args, **kwargs))
         return transaction.non_atomic_requests(view)
 
     @property
     def access(self) -> Access:
-        """What this request may see and do."""
+        """Return the access of this request."""
         return access_of(self.request._request)  # noqa: SLF001 - the middleware wrote on Django's request
 
     @property
     def tenant(self) -> Tenant:
-        """The tenant that the request acts for; `tenant_required` where somebody of the platform has named none."""
+        """Return the tenant of the request; raise `TenantRequiredError` if platform staff have named none."""
         if self.access.tenant is None:
             raise TenantRequiredError
         return self.access.tenant
@@ -146,7 +147,7 @@ class TenantViewSet(GenericViewSet[Any]):
     def finalize_response(
         self, request: Any, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
-        """Give each page of a list a tag, and answer 304 to whoever has it already."""
+        """Add an ETag to each page of a list; answer 304 if the client has that page."""
         final: HttpResponseBase = super().finalize_response(request, response, *args, **kwargs)
         if isinstance(final, Response) and request.method == "GET" and _is_page(final):
             final.headers.setdefault("Cache-Control", "private, no-cache")
@@ -154,14 +155,15 @@ class TenantViewSet(GenericViewSet[Any]):
         return final
 
     def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows of the scope."""
         if getattr(self, "swagger_fake_view", False):
-            # The schema is made without a request, hence without a tenant.
+            # The schema is generated without a request, hence without a tenant.
             return self.model._base_manager.none()
         return self.model._default_manager.all()
 
 
 def tag_page(request: HttpRequest, page: HttpResponse) -> HttpResponseBase:
-    """The page with the tag of its very bytes, or 304 where the caller knows them."""
+    """Return the page with the ETag of its bytes, or 304 if the client has it."""
     page.headers.setdefault("ETag", tag_of(page.content.decode()))
     answer: HttpResponseBase | None = get_conditional_response(request, etag=page.headers["ETag"], response=page)
     return answer or page
@@ -172,6 +174,6 @@ def _is_page(response: Response) -> bool:
 
 
 class StaffViewSet(TenantViewSet):
-    """A resource of the platform: its rights are over what is no tenant's."""
+    """Base view of a platform resource."""
 
     permission_classes: ClassVar[list[type[BasePermission]]] = [PlatformPermission]

@@ -1,6 +1,6 @@
-"""Pages of lists whose filter no index serves: each looks at so many rows, and leads on from there.
+"""Pagination of lists whose filter has no index: each page scans a bounded number of rows.
 
-Such a page may hold fewer results than were asked for, even none; at the end alone its `next` is null.
+Such a page may hold fewer results than its limit, even none; `next` is null only at the end.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from rest_framework.views import APIView
 from tenants.api.pagination import TenantCursorPagination
 from tenants.exceptions import CursorInvalidError
 
-# Rows that one page looks at: about 60 ms of the database's time.
+# Rows that one page scans: about 60 ms of database time.
 LOOK_LIMIT = 50_000
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
 
 class WalkedPagination(TenantCursorPagination):
-    """Newest first, as all lists; bounded where the view has said which rows its filter walks through."""
+    """Pagination newest first, bounded if the view has set the rows that its filter scans."""
 
-    # All rows among which the filter looks; None: an index finds what it wants.
+    # All rows that the filter scans; None if an index serves it.
     walked: QuerySet[Any] | None = None
-    # The last row that was looked at, where there may be more beyond.
+    # The last scanned row, or None if there are no more rows.
     _look_end: UUID | None = None
 
     def decode_cursor(self, request: Request) -> Cursor | None:
+        """Return the cursor of the request or None; raise `CursorInvalidError` unless its position is a UUID."""
         cursor = super().decode_cursor(request)
         if cursor is None:
             return None
@@ -41,14 +42,17 @@ class WalkedPagination(TenantCursorPagination):
     def paginate_queryset(
         self, queryset: QuerySet[Any], request: Request, view: APIView | None = None
     ) -> list[Any] | None:
+        """Return the page's rows among the next LOOK_LIMIT scanned rows."""
         if self.walked is not None:
             queryset = queryset.filter(self._look(self.walked, self.decode_cursor(request)))
         return super().paginate_queryset(queryset, request, view)
 
     def get_next_link(self) -> str | None:
+        """Return the URL of the next page, or None."""
         return super().get_next_link() if self.walked is None else self._link(is_backward=False)
 
     def get_previous_link(self) -> str | None:
+        """Return the URL of the previous page, or None."""
         return super().get_previous_link() if self.walked is None else self._link(is_backward=True)
 
     @property
@@ -56,7 +60,7 @@ class WalkedPagination(TenantCursorPagination):
         return self.cursor is not None and bool(self.cursor.reverse)
 
     def _look(self, walked: QuerySet[Any], cursor: Cursor | None) -> Q:
-        """As far as this page looks, which is as far as LOOK_LIMIT rows reach from its cursor."""
+        """Return the condition that bounds this page to LOOK_LIMIT rows from its cursor."""
         is_backward = cursor is not None and cursor.reverse
         if cursor is not None:
             walked = walked.filter(**{"id__gt" if is_backward else "id__lt": cursor.position})
@@ -67,7 +71,7 @@ class WalkedPagination(TenantCursorPagination):
         return Q(**{"id__lte" if is_backward else "id__gte": self._look_end})
 
     def _link(self, *, is_backward: bool) -> str | None:
-        """Where the neighbour begins: beyond the page's own edge, or beyond what was looked at."""
+        """Return the URL of the next or previous page, beyond this page or its scan; None if there is none."""
         position: UUID | None
         if is_backward == self._is_backward:
             has_more = self.has_previous if is_backward else self.has_next
@@ -75,7 +79,7 @@ class WalkedPagination(TenantCursorPagination):
         elif self.cursor is None:
             position = None
         else:
-            # From an empty page back: over all that it looked at, which held nothing.
+            # Back from an empty page: across all scanned rows, which held no result.
             beyond = self._look_end or (_LEAST_ID if is_backward else _GREATEST_ID)
             position = self._edge(is_backward=is_backward) or beyond
         if position is None:

@@ -1,4 +1,4 @@
-"""The audit log in the console: filtered, read as a difference, exported, and never changed."""
+"""Admin pages of the audit log: filters, differences, export. Read-only."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tenants.models import AuditLogEntry
 
 @admin.register(AuditLogEntry, site=console_site)
 class AuditLogEntryAdmin(KeysetAdmin):
-    """What people, keys and commands have done, newest first."""
+    """Admin of audit entries of people, keys and commands, newest first."""
 
     view_permission = Permission.AUDIT_VIEW
     list_display = ("at", "action", "target", "actor", "reason", "place")
@@ -79,7 +79,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         query = request.GET.urlencode()
         acts = {
-            # Pages of an app above this one, known by their names alone.
+            # Pages of an app above this one, referenced by URL name only.
             "verify_url": f"{reverse('admin:scheduling_tenantupkeeprun_verify')}?{query}",
             "verifications_url": reverse("admin:scheduling_tenantupkeeprun_changelist"),
             "export_url": f"{reverse('admin:tenants_auditlogentry_export')}?{query}",
@@ -91,7 +91,7 @@ class AuditLogEntryAdmin(KeysetAdmin):
 
     @costs(HEAVY)
     def export_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Download what the list shows, all pages of it."""
+        """Download all pages of the filtered list."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.AUDIT_EXPORT):

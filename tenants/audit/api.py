@@ -1,4 +1,4 @@
-"""`audit-log/`: the log and its export."""
+"""The `audit-log/` endpoint and its export."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PAGING = frozenset({"cursor", "limit"})
 
 
 class AuditLogFilter(django_filters.FilterSet):
-    """By act, target, actor, request and time."""
+    """Filters by action, target, actor, request and time."""
 
     action = django_filters.CharFilter()
     target_type = django_filters.CharFilter()
@@ -56,7 +56,7 @@ class AuditLogFilter(django_filters.FilterSet):
 
 
 class StrictFilterBackend(DjangoFilterBackend):
-    """Refuses a parameter that it does not know: ignored, it would silently widen the answer."""
+    """Filter backend that refuses unknown parameters: ignoring one would silently widen the answer."""
 
     def get_filterset(self, request: Request, queryset: QuerySet[Any], view: Any) -> Any:
         known = {*AuditLogFilter.base_filters, *view.other_parameters.get(view.action, _PAGING)}
@@ -69,7 +69,7 @@ class StrictFilterBackend(DjangoFilterBackend):
 
 
 class OneRenderer(BaseContentNegotiation):
-    """Leaves `?format=` to the export, which is no rendering of REST framework's."""
+    """Content negotiation that leaves `?format=` to the export."""
 
     def select_parser(self, request: Request, parsers: Any) -> Any:
         return next((parser for parser in parsers if parser.media_type in (request.content_type or "")), None)
@@ -79,7 +79,7 @@ class OneRenderer(BaseContentNegotiation):
 
 
 class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
-    """What people, keys and commands have done to the tenant, newest first."""
+    """Audit entries of the tenant, newest first."""
 
     model = AuditLogEntry
     serializer_class = AuditLogEntrySerializer
@@ -110,7 +110,7 @@ class AuditLogViewSet(ListModelMixin, RetrieveModelMixin, TenantViewSet):
     )
     @action(detail=False, pagination_class=None)
     def export(self, request: Request) -> StreamingHttpResponse:
-        """Download the entries that the filters select, with all that is hashed and their seals."""
+        """Download the filtered entries with all hashed fields and their seals."""
         wanted = request.query_params.get("format", "jsonl")
         if wanted not in CONTENT_TYPES:
             raise FieldInvalidError(

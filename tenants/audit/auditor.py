@@ -1,4 +1,4 @@
-"""The auditor's login: the one connection that may seal, sign and prune the audit log."""
+"""The auditor's database login, the only one that may seal, sign and prune the audit log."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tenants.database.conf import APP_ALIAS, AUDITOR_ALIAS
 
 @contextmanager
 def auditor_login() -> Iterator[None]:
-    """Make the auditor's login this thread's default connection; raise ImproperlyConfigured if no URL names it."""
+    """Make the auditor's login this thread's default connection. Raise `ImproperlyConfigured` if no URL is set."""
     if AUDITOR_ALIAS not in settings.DATABASES:
         raise ImproperlyConfigured("Set DATABASE_AUDITOR_URL: the auditor logs in with a role of its own.")
     kept = connections[APP_ALIAS]
     login = connections.create_connection(AUDITOR_ALIAS)
-    # In the place of the application's, whose checks it passes too.
+    # It takes the place of the application's connection and passes the same checks.
     login.alias = APP_ALIAS
     connections[APP_ALIAS] = login
     try:

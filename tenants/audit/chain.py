@@ -1,6 +1,6 @@
-"""The chain of the audit log: what exactly is hashed, and what is signed. docs/concepts/audit.md says it for outsiders.
+"""The hash chain of the audit log: the exact bytes that are hashed and signed. docs/concepts/audit.md specifies it.
 
-Pure: the sealer, the verifier and whoever checks an export compute the same bytes.
+Pure: the sealer, the verifier and the check of an export compute the same bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from math import isfinite
 from typing import Any, Final, Literal
 from uuid import UUID
 
-# Acts that concern no tenant have a chain of their own.
+# Entries that concern no tenant are in a chain of their own.
 PLATFORM_CHAIN: Final = UUID(int=0)
-# What stands before the first seal of a chain.
+# The previous hash of a chain's first seal.
 GENESIS: Final = "0" * 64
 VERSION: Final = 1
 
-# Python refuses to read longer numbers.
+# Python refuses to parse longer numbers.
 _MAX_DIGITS: Final = 4000
-# Nor JSON that is nested much deeper, at a depth that differs between its versions.
+# Python refuses much deeper JSON, at a depth that differs between versions.
 MAX_LEVELS: Final = 500
 
 # `head`: the chain stood here. `checkpoint`: all before it was pruned. `final`: the whole chain was erased.
@@ -55,7 +55,7 @@ class Link:
     sealed_at: datetime
 
     def hash(self) -> str:
-        """The hash of this seal."""
+        """Return the hash of this seal."""
         return _sha256(
             {
                 "chain": str(self.chain),
@@ -69,17 +69,17 @@ class Link:
 
 
 def chain_of(tenant_id: UUID | None) -> UUID:
-    """The chain in which the acts that concern a tenant stand."""
+    """Return the chain of the entries that concern a tenant."""
     return PLATFORM_CHAIN if tenant_id is None else tenant_id
 
 
 def hash_entry(entry: Mapping[str, Any]) -> str:
-    """The hash of a whole entry, given by ENTRY_FIELDS with `before` and `after` as JSON values."""
+    """Return the hash of an entry, given by ENTRY_FIELDS with `before` and `after` as JSON values."""
     return _sha256({name: _plain(entry[name]) for name in ENTRY_FIELDS})
 
 
 def hash_row(row: Mapping[str, Any]) -> str:
-    """The same of a row as SQL gives it, with `before` and `after` as the text of their JSON."""
+    """Return the hash of a row from SQL, with `before` and `after` as JSON text."""
     entry = {name: row[name] for name in ENTRY_FIELDS}
     for name in ("before", "after"):
         entry[name] = None if entry[name] is None else read_json(entry[name])
@@ -87,14 +87,17 @@ def hash_row(row: Mapping[str, Any]) -> str:
 
 
 def read_json(text: str) -> Any:
-    """Return JSON as it is hashed. What Python cannot hold stays text: one such entry must not stop the sealer."""
+    """Return JSON text as the value that is hashed.
+
+    Text that Python cannot parse stays text: one such entry must not stop the sealer.
+    """
     if text.count("[") + text.count("{") > MAX_LEVELS and _count_levels(text) > MAX_LEVELS:
         return text
     return json.loads(text, parse_int=_whole, parse_float=_fraction)
 
 
 def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, signed_at: datetime, key_id: str) -> bytes:
-    """The bytes that are signed: where a chain stood, when, and by which key."""
+    """Return the bytes to sign: where a chain stood, when, and by which key."""
     return canonical(
         {
             "chain": str(chain),
@@ -109,12 +112,12 @@ def head_message(*, kind: str, chain: UUID, sequence: int, chain_hash: str, sign
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON with sorted names, no spaces, UTF-8: one value has one encoding."""
+    """Return the canonical encoding: JSON with sorted names, no spaces, UTF-8."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def moment_text(moment: datetime) -> str:
-    """A time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
+    """Return a time as it is hashed: UTC, microseconds, `2026-01-31T08:00:00.000000Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -1,4 +1,4 @@
-"""Going along a chain and saying what is wrong with it. Pure: whoever reads the rows hands them over in order."""
+"""The check of one chain, seal by seal. Pure: the caller reads the rows in order and passes them in."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FindingKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong, and where; ``text`` says it, with ``values`` in the places that it names."""
+    """One fault and its place; ``values`` fill the placeholders of ``text``."""
 
     kind: FindingKind
     chain: UUID
@@ -44,11 +44,11 @@ class Finding:
 
     @property
     def detail(self) -> str:
-        """The sentence as it is written."""
+        """Return the sentence with its values."""
         return interpolate(self.text, self.values)
 
     def as_dict(self) -> dict[str, Any]:
-        """The finding in JSON's words."""
+        """Return the finding as JSON values."""
         return {
             "kind": self.kind,
             "chain": str(self.chain),
@@ -60,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """A seal as it is stored, and the hash of the entry as it is now (None: there is no such entry)."""
+    """A stored seal, and the current hash of its entry (None if the entry is gone)."""
 
     sequence: int
     entry_id: UUID
@@ -73,11 +73,11 @@ class Seal:
 
 @dataclass(slots=True)
 class ChainCheck:
-    """What is known of a chain after the seals seen so far; it survives as JSON between two batches."""
+    """The state of a check after the seals seen so far; it is stored as JSON between two batches."""
 
     chain: str
     sequence: int = 0
-    # The hashes that the next seal may follow: one, or several where the chain forked.
+    # The hashes that the next seal may follow: one, or several after a fork.
     tips: list[str] = field(default_factory=lambda: [GENESIS])
     last_previous: str = ""
     last_entry: str = ""
@@ -87,14 +87,14 @@ class ChainCheck:
 
     @classmethod
     def begin(cls, chain: UUID, *, sequence: int = 0, chain_hash: str = GENESIS) -> Self:
-        """A check that begins after a checkpoint, or at the very beginning."""
+        """Return a check that begins after a checkpoint, or at the start of the chain."""
         return cls(chain=str(chain), sequence=sequence, tips=[chain_hash], start=sequence)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
     def take(self, seal: Seal) -> Iterator[Finding]:
-        """Look at the next seal of the chain."""
+        """Check the next seal of the chain and yield its faults."""
         if seal.sequence <= self.start:
             yield self._finding("seal_before_checkpoint", seal, gettext_noop("It stands where the chain was pruned."))
             return
@@ -109,7 +109,7 @@ class ChainCheck:
             return
         place = list(self._look_at_place(seal))
         yield from place
-        # Two seals of one previous hash are one finding; what the second seals was never in the chain.
+        # Two seals with one previous hash are one finding; the second one's entry was never in the chain.
         if not any(finding.kind == "fork" for finding in place):
             yield from self._look_at_entry(seal)
         self.is_after_misplaced = any(finding.kind == "order_changed" for finding in place)

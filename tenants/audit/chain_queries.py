@@ -1,4 +1,4 @@
-"""The rows of the chains in the order in which they are verified, page by page; and how much waits for its seal."""
+"""Queries that read chains page by page in the order of verification, and the backlog of entries without a seal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEXT_CHAIN, _SEALS, _BACKLOG = _SQL["find_next_chain"], _SQL["read_seals"], _SQ
 
 @dataclass(frozen=True, slots=True)
 class SealBacklog:
-    """Entries that wait for their seal (counted up to BACKLOG_CAP), and how long the oldest of them has waited."""
+    """The number of entries without a seal (counted up to BACKLOG_CAP) and the age of the oldest."""
 
     waiting: int
     oldest_seconds: float
@@ -31,7 +31,7 @@ class SealBacklog:
 
 @dataclass(frozen=True, slots=True)
 class EntryState:
-    """Whether an entry is sealed, or for how long it has waited; None: neither sealed nor waiting."""
+    """The seal state of an entry. `waited` is None if it is sealed or not queued."""
 
     entry_id: UUID
     is_sealed: bool
@@ -39,7 +39,7 @@ class EntryState:
 
 
 def read_seal_backlog() -> SealBacklog:
-    """What of the present scope waits for the sealer: more than a second of age means that none is at work."""
+    """Return the scope's entries without a seal; an age above one second means that no sealer runs."""
     with planned_cursor(class_row(SealBacklog)) as cursor:
         cursor.execute(_BACKLOG, {"limit": BACKLOG_CAP})
         backlog: SealBacklog = cursor.fetchone()
@@ -47,7 +47,7 @@ def read_seal_backlog() -> SealBacklog:
 
 
 def find_next_chain(after: UUID | None) -> UUID | None:
-    """The first chain after another one, by id; the platform's own comes first of all."""
+    """Return the next chain by id, or None. The platform's own chain comes first."""
     if after is None:
         return PLATFORM_CHAIN
     with planned_cursor(scalar_row) as cursor:
@@ -57,14 +57,14 @@ def find_next_chain(after: UUID | None) -> UUID | None:
 
 
 def read_seals(chain: UUID, *, after: tuple[int, UUID], limit: int) -> list[Seal]:
-    """The next seals of a chain with the hashes of their entries as they are now."""
+    """Return the next seals of a chain with the current hashes of their entries."""
     with planned_cursor(dict_row) as cursor:
         cursor.execute(_SEALS, {"chain": chain, "sequence": after[0], "entry": after[1], "limit": limit})
         return [_as_seal(row) for row in cursor.fetchall()]
 
 
 def read_entry_states(chain: UUID, *, after: UUID, limit: int) -> list[EntryState]:
-    """The next entries of the log whose acts concern the chain's tenant, and whether they are sealed."""
+    """Return the next entries of the chain's tenant and whether they are sealed."""
     statement = _SQL["read_platform_entries" if chain == PLATFORM_CHAIN else "read_entries"]
     with planned_cursor(class_row(EntryState)) as cursor:
         cursor.execute(statement, {"chain": chain, "after": after, "limit": limit})
@@ -72,19 +72,19 @@ def read_entry_states(chain: UUID, *, after: UUID, limit: int) -> list[EntryStat
 
 
 def estimate_seals(chain: UUID) -> int:
-    """Return about how many seals a verification of a chain will see."""
+    """Return about how many seals a verification of a chain will read."""
     seals = AuditSeal._base_manager.filter(chain=chain).order_by("sequence").values_list("sequence", flat=True)
     first, last = seals.first(), seals.last()
     return 0 if first is None or last is None else last - first + 1
 
 
 def find_checkpoint(chain: UUID) -> AuditHead | None:
-    """The place up to which a chain was pruned last."""
+    """Return the latest checkpoint of a chain, or None."""
     return AuditHead._base_manager.filter(chain=chain, kind=AuditHead.Kind.CHECKPOINT).order_by("-sequence").first()
 
 
 def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence[AuditHead]:
-    """The signed heads of a stretch of a chain; without an end the last one of all that are above."""
+    """Return the signed heads in a range of a chain; without `up_to` only the last one above `above`."""
     heads = AuditHead._base_manager.filter(chain=chain, sequence__gt=above).exclude(kind=AuditHead.Kind.FINAL)
     if up_to is None:
         return list(heads.order_by("-sequence")[:1])
@@ -92,7 +92,7 @@ def find_heads(chain: UUID, *, above: int, up_to: int | None = None) -> Sequence
 
 
 def find_counter(chain: UUID) -> AuditCounter:
-    """Return how far a chain has ever come; of a chain without a counter, one that has not begun."""
+    """Return the counter of a chain; one at zero if it has none."""
     return AuditCounter._base_manager.filter(chain=chain).first() or AuditCounter(chain=chain)
 
 

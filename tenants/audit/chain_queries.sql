@@ -41,12 +41,12 @@ FROM (
 ;
 
 -- fragment: seals_of_entries
--- The seals ``s`` of entries ``e`` and their places ``p`` in the queue.
+-- The seals ``s`` of entries ``e`` and their rows ``p`` in the queue.
 LEFT JOIN tenants_auditseal s ON s.entry_id = e.id
 LEFT JOIN tenants_auditpending p ON p.entry_id = e.id
 ORDER BY e.id
 
 -- name: read_backlog
--- Count the entries that wait for their seal.
+-- Count the entries without a seal.
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(queued_at)), 0)::float8 AS oldest_seconds
 FROM (SELECT queued_at FROM tenants_auditpending LIMIT %(limit)s) p;

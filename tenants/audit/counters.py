@@ -1,4 +1,4 @@
-"""Comparing the end of a chain and its signed heads with its counter, which only rises."""
+"""The check of a chain's end and signed heads against its counter, which only rises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.models import AuditCounter
 
 
 def check_counter(chain: UUID, check: ChainCheck, counter: AuditCounter) -> Iterator[Finding]:
-    """Yield what is wrong with a chain that was checked to its end, by its counter as it was read before the seals."""
+    """Yield the faults of a completely checked chain, by its counter as read before the seals."""
     end, stood, signed = check.sequence, counter.sequence, counter.signed_sequence
     if end < stood:
         text = "The chain ends at %(end)s; its counter stands at %(sequence)s."
@@ -20,7 +20,7 @@ def check_counter(chain: UUID, check: ChainCheck, counter: AuditCounter) -> Iter
         yield Finding("counter_differs", chain, "The last seal is not the one that its counter holds.", stood)
     elif end and not find_counter(chain).sequence:
         yield Finding("counter_differs", chain, "The chain has seals and no counter.", end)
-    # A checkpoint or a final head takes the place of the heads before it.
+    # A checkpoint or final head replaces the heads before it.
     if signed > check.start and not find_heads(chain, above=signed - 1):
         text = "The chain was signed up to %(sequence)s, and no such head is there."
         yield Finding("heads_missing", chain, text, signed, values={"sequence": signed})

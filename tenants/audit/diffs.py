@@ -1,4 +1,4 @@
-"""What an audit entry says has changed, field by field. Pure."""
+"""The fields that an audit entry has changed. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class FieldDiff:
-    """One field: what it was and what it is, as text; the kind of change as glyph and word."""
+    """One field before and after, as text, with the kind of its change."""
 
     name: str
     kind: DiffKind
@@ -27,7 +27,7 @@ class FieldDiff:
 
 
 def diff_documents(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[FieldDiff]:
-    """The fields of both documents in the order of their names, what changed first."""
+    """Return the fields of both documents by name, changed ones first."""
     old, new = before or {}, after or {}
     diffs = [_diff(name, old.get(name, _ABSENT), new.get(name, _ABSENT)) for name in sorted({*old, *new})]
     return sorted(diffs, key=lambda diff: diff.kind == "same")

@@ -1,4 +1,4 @@
-"""The export of the audit log, which is an act and recorded as such."""
+"""The export of the audit log. Each export is itself audited."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CONTENT_TYPES: Final[Mapping[ExportFormat, str]] = {
 SEAL_FIELDS: Final = ("chain", "sequence", "entry_hash", "previous_hash", "hash", "sealed_at")
 _PAGE_ENTRIES: Final = 500
 _TARGET: Final = "tenants.auditlogentry"
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet reads a cell with such a start as a formula.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
@@ -36,10 +36,10 @@ def export_entries(
     file_format: ExportFormat,
     before_page: Callable[[], None],
 ) -> Iterator[bytes]:
-    """Record the export and return the lines of the file, newest first; entries made later are not in it.
+    """Audit the export and return the lines of the file, newest first, without later entries.
 
-    The lines are read after the request's transaction is gone, so each page of them opens the same scope anew;
-    ``before_page`` raises where the caller may no longer.
+    The lines are read after the request's transaction has ended, so each page opens the scope again. ``before_page``
+    raises if the caller has lost the permission.
     """
     own = record_audit(
         action="audit.exported", target=AuditTarget(_TARGET), after={"format": file_format, "filters": dict(filters)}
@@ -62,7 +62,7 @@ def _read_pages(
 
 
 def _describe(entry: AuditLogEntry) -> dict[str, Any]:
-    """An entry with all that is hashed, and its seal."""
+    """Return an entry with all hashed fields, and its seal."""
     described: dict[str, Any] = {name: getattr(entry, name) for name in ENTRY_FIELDS if name != "tenant"}
     described |= {"id": str(entry.pk), "at": moment_text(entry.at)}
     described["tenant"] = None if entry.tenant_id is None else str(entry.tenant_id)

@@ -1,4 +1,4 @@
-"""The file of signed heads: JSON lines, each the head of a chain, appended to and never rewritten."""
+"""The file of signed heads: JSON lines, one head each, append-only."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _FIELDS = {
 
 
 def cut_torn_line(path: Path) -> None:
-    """Take away what a run that was killed has left of its last line; the head in it is still to be written."""
+    """Remove an incomplete last line that a killed run has left; its head is written again."""
     with path.open("rb+") as file:
         written = file.read()
         file.truncate(written.rfind(b"\n") + 1)
 
 
 def read_heads(path: Path) -> Iterator[dict[str, Any]]:
-    """The heads of a file; `FieldInvalidError` names the line that is none."""
+    """Yield the heads of a file; raise `FieldInvalidError` with the number of a malformed line."""
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():

@@ -1,4 +1,4 @@
-"""The filters of the audit log: each asks for an exact value, because each is one range of an index."""
+"""Filters of the audit log. Each takes an exact value, because each is one range of an index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.models import AuditLogEntry
 
 
 class ExactFilter(TextFilter, ABC):
-    """A value typed in whole."""
+    """Filter by a complete value."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
         value = (self.value() or "").strip()
@@ -26,7 +26,7 @@ class ExactFilter(TextFilter, ABC):
 
     @abstractmethod
     def wanted(self, value: str) -> AuditFilter:
-        """What the value asks for."""
+        """Return the audit filter of the value."""
 
 
 ACTOR_KINDS = {
@@ -38,13 +38,13 @@ ACTOR_KINDS = {
 
 
 def told_actor(row: Any) -> str:
-    """Who did it, and what kind of actor that is."""
+    """Return the actor's name and kind."""
     kind = gettext(ACTOR_KINDS.get(row.actor_kind, row.actor_kind))
     return f"{row.actor_label or row.actor_id} ({kind})"
 
 
 class ActionFilter(ExactFilter):
-    """By act, such as `tenant.suspended`."""
+    """Filter by action, such as `tenant.suspended`."""
 
     title, parameter_name = gettext_lazy("action, such as tenant.suspended"), "action"
 
@@ -53,7 +53,7 @@ class ActionFilter(ExactFilter):
 
 
 class TargetFilter(ExactFilter):
-    """By the id of a target, or by its type."""
+    """Filter by the id or the type of a target."""
 
     title, parameter_name = gettext_lazy("target: an id, or a type such as tenants.tenant"), "target"
 
@@ -64,7 +64,7 @@ class TargetFilter(ExactFilter):
 
 
 class ActorFilter(ExactFilter):
-    """By the name of an actor, or by its id."""
+    """Filter by the name or the id of an actor."""
 
     title, parameter_name = gettext_lazy("actor: a name or an id"), "actor"
 
@@ -74,7 +74,7 @@ class ActorFilter(ExactFilter):
 
 
 class RequestFilter(ExactFilter):
-    """By the id of a request, which every answer bears as X-Request-ID."""
+    """Filter by request id, which every response carries as X-Request-ID."""
 
     title, parameter_name = gettext_lazy("request id"), "request"
 
@@ -83,14 +83,16 @@ class RequestFilter(ExactFilter):
 
 
 class AuditTenantFilter(ExactFilter):
-    """By the slug of a tenant, for those who see all."""
+    """Filter by a tenant's slug, for callers that see all tenants."""
 
     title, parameter_name = gettext_lazy("tenant: its slug"), "tenant"
 
     def wanted(self, value: str) -> AuditFilter:
+        """Return the audit filter of the slug."""
         return AuditFilter(tenant=value)
 
     def has_output(self) -> bool:
+        """Return whether the filter is shown."""
         return self.is_for_all
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -99,7 +101,7 @@ class AuditTenantFilter(ExactFilter):
 
 
 class MomentFilter(RangeDateTimeFilter):
-    """By time, in UTC; the end is not included."""
+    """Filter by time, in UTC; the end is exclusive."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
         return AuditFilter(at_or_after=self._moment("from"), before=self._moment("to")).apply(queryset)

@@ -1,4 +1,4 @@
-"""Signed heads: where each chain stands, signed by a key that the database does not hold."""
+"""Signed heads: the ends of chains, signed by a key that is not in the database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _UNSIGNED, _LAST = _SQL["read_unsigned"], _SQL["read_last_heads"]
 
 @dataclass(frozen=True, slots=True)
 class SignedHead:
-    """A head as it leaves the database: one line of the export."""
+    """A head as one line of the export."""
 
     chain: str
     kind: str
@@ -41,7 +41,7 @@ class SignedHead:
 
 
 def sign_heads() -> int:
-    """Sign the heads of all chains that have grown since they were last signed; return how many."""
+    """Sign the heads of all chains that have grown since their last signature. Return how many."""
     signed = 0
     after: UUID | None = None
     while True:
@@ -58,7 +58,7 @@ def sign_heads() -> int:
 
 
 def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> AuditHead:
-    """A signed head, not yet stored."""
+    """Return a signed head, not yet stored."""
     signed_at, key_id = timezone.now(), signing_key_id()
     message = head_message(
         kind=kind, chain=chain, sequence=sequence, chain_hash=chain_hash, signed_at=signed_at, key_id=key_id
@@ -75,7 +75,7 @@ def build_head(kind: HeadKind, chain: UUID, sequence: int, chain_hash: str) -> A
 
 
 def export_head(head: AuditHead) -> SignedHead:
-    """The head as others keep it."""
+    """Return the head in its exported form."""
     return SignedHead(
         chain=str(head.chain),
         kind=head.kind,
@@ -88,7 +88,7 @@ def export_head(head: AuditHead) -> SignedHead:
 
 
 def is_head_signed(head: Mapping[str, Any]) -> bool | None:
-    """Whether the signature of an exported head is good; None if its key is not known here."""
+    """Return whether the signature of an exported head is valid; None if its key is unknown here."""
     try:
         message = head_message(
             kind=head["kind"],
@@ -100,12 +100,12 @@ def is_head_signed(head: Mapping[str, Any]) -> bool | None:
         )
         return is_signed(message, signature=head["signature"], key_id=head["key_id"])
     except (KeyError, ValueError, TypeError, AttributeError):
-        # Whoever can write to the database can also write what is no head at all.
+        # A writer of the database can also store what is no head at all.
         return False
 
 
 def last_heads() -> Iterator[dict[str, Any]]:
-    """The latest signed head of each chain, as others keep it."""
+    """Yield the latest signed head of each chain in its exported form."""
     after: UUID | None = None
     while True:
         with all_tenants():

@@ -1,4 +1,4 @@
-"""Rows of the audit log: entries, and the seals, heads and removals that prove it whole."""
+"""Models of the audit log: entries, and the seals, heads and removals that prove it complete."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tenants.tenancy.bases import ModelT, ScopedManager, TenantManager, claim_fo
 
 
 class AuditLogEntry(models.Model):
-    """One act, written in the transaction of the change itself and never changed after.
+    """An audit entry, written in the transaction of its change and never altered.
 
-    `tenant` is empty for acts of the platform that concern no tenant; a tenant sees only its own.
+    `tenant` is null for platform actions that concern no tenant. A tenant sees only its own entries.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
@@ -52,7 +52,7 @@ class AuditLogEntry(models.Model):
         indexes = [
             models.Index(fields=["tenant", "-id"], name="audit_by_tenant"),
             models.Index(fields=["target_type", "target_id", "-id"], name="audit_by_target"),
-            # One for each filter that the log's pages offer, in the order in which they show what they find.
+            # One for each filter of the log's pages, in the order of their results.
             models.Index(fields=["action", "-id"], name="audit_by_action"),
             models.Index(fields=["tenant", "action", "-id"], name="audit_by_tenant_action"),
             models.Index(fields=["target_id", "-id"], name="audit_by_target_id"),
@@ -67,18 +67,22 @@ class AuditLogEntry(models.Model):
         return f"{self.action} {self.target_type} {self.target_id}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
+        """Store the entry; raise if it is outside the current scope."""
         claim_for_scope(self, require_scope())
         super().save(*args, **kwargs)
 
 
 class ChainManager(ScopedManager[ModelT]):
-    """Rows of a chain, which bears the id of its tenant; the platform's own is seen behind the door alone."""
+    """Manager of rows of a chain, whose id is that of its tenant.
+
+    The platform's chain is visible across tenants only.
+    """
 
     tenant_attribute = "chain"
 
 
 class AuditPending(models.Model):
-    """An entry that has no seal yet. A trigger of the log writes it, so that no insert whatever is forgotten."""
+    """An entry without a seal. A trigger of the log inserts it, so that no entry is missed."""
 
     entry_id = models.UUIDField(primary_key=True)
     tenant_id = models.UUIDField(null=True)
@@ -88,7 +92,7 @@ class AuditPending(models.Model):
 
 
 class AuditSeal(models.Model):
-    """The place of one entry in its chain: written once by the sealer, removed by pruning alone."""
+    """The place of an entry in its chain: written once by the sealer, removed by pruning only."""
 
     entry = models.OneToOneField(
         AuditLogEntry, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="seal"
@@ -110,7 +114,7 @@ class AuditSeal(models.Model):
 
 
 class AuditHead(models.Model):
-    """Where a chain stood, signed. Whoever keeps a copy elsewhere can prove that what was before it is untouched."""
+    """A signed end of a chain. A copy kept elsewhere proves that all before it is unaltered."""
 
     class Kind(models.TextChoices):
         HEAD = "head", _("Head")
@@ -147,13 +151,13 @@ class AuditHead(models.Model):
 
 
 class AuditCounter(models.Model):
-    """How far a chain has ever come. Triggers of seals and heads raise it; no role but the tables' owner writes it."""
+    """The furthest end of a chain. Triggers of seals and heads raise it; only the tables' owner may write it."""
 
     chain = models.UUIDField(primary_key=True)
     sequence = models.BigIntegerField(default=0)
     hash = models.CharField(max_length=64, default=GENESIS)
     signed_sequence = models.BigIntegerField(default=0)
-    # The signed head of a chain that was erased, from which it would go on.
+    # The signed head of an erased chain, from which the chain would continue.
     final_head = models.JSONField(null=True)
 
     objects = ChainManager()
@@ -163,9 +167,11 @@ class AuditCounter(models.Model):
 
 
 class AuditRemoval(models.Model):
-    """A request to the auditor: prune a chain, or erase all of it. The auditor counts what it removed by table."""
+    """A request to the auditor to prune or erase a chain, with the rows removed by table."""
 
     class Kind(models.TextChoices):
+        """The reasons of a removal."""
+
         RETENTION = "retention", _("Retention")
         ERASURE = "erasure", _("Erasure")
 
@@ -182,7 +188,7 @@ class AuditRemoval(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["chain", "kind"], name="audit_removal_one_of_kind"),
-            # PostgreSQL has dates that Python has not.
+            # PostgreSQL has dates that Python lacks.
             models.CheckConstraint(
                 condition=models.Q(before__range=(datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))),
                 name="audit_removal_before_is_a_date",

@@ -1,7 +1,7 @@
-"""Removing audit entries: the oldest of a chain up to a signed checkpoint, or a whole chain after its final head.
+"""Removal of audit entries: a chain's oldest up to a signed checkpoint, or a whole chain after its final head.
 
-The auditor does it. The policies of the database let it delete no other row, and the verifier checks the signature of
-each checkpoint and of the final head.
+The auditor does it. The database's policies allow it to delete no other row, and the verifier checks the signature of
+each checkpoint and final head.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ERASED = ("tenants_auditpending", "tenants_auditlogentry", "tenants_auditseal",
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How many entries went, and heads before the checkpoint, and whether more of the chain is old enough."""
+    """The numbers of removed entries and heads, and whether more entries are old enough."""
 
     entries: int
     has_more: bool
@@ -38,10 +38,10 @@ class Pruned:
 
 
 def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
-    """Remove at most `limit` of the oldest entries of a chain, those that were sealed before `before`.
+    """Remove at most `limit` of a chain's oldest entries that were sealed before `before`.
 
-    `chain` is a tenant's id, or PLATFORM_CHAIN. The last seal stays, so that the chain goes on from it. What waits for
-    its seal is never removed.
+    `chain` is a tenant's id or PLATFORM_CHAIN. The last seal stays, so that the chain continues from it. Entries
+    without a seal are never removed.
     """
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         if not leads():
@@ -51,7 +51,7 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
             .order_by("sequence")
             .values_list("sequence", "hash", "sealed_at")[: limit + 1]
         )
-        # All but the last one read: either there is more than the limit, or it is the last of the chain.
+        # The last row read is never pruned: it is beyond the limit, or the last of the chain.
         old = [(sequence, chain_hash) for sequence, chain_hash, sealed_at in oldest[:-1] if sealed_at < before]
         if not old:
             return Pruned(0, has_more=False)
@@ -63,21 +63,21 @@ def prune_audit(*, chain: UUID, before: datetime, limit: int = 1000) -> Pruned:
 
 
 def erase_chain(chain: UUID) -> dict[str, int]:
-    """Remove all that the audit log holds of a tenant after its signed final head; return the rows removed by table.
+    """Remove all audit rows of a tenant after its signed final head. Return the rows removed by table.
 
-    The counter of the chain keeps the final head. Entries that come later would go on from there.
+    The chain's counter keeps the final head; later entries would continue from there.
     """
     if chain == PLATFORM_CHAIN:
         raise ValueError("The platform's own chain is never erased.")
     removed = {}
     with all_tenants(), connection.cursor() as cursor:
-        # No sealer at work: what it has just sealed would stay behind.
+        # Excludes the sealer: rows that it had just sealed would stay behind.
         LockClass.SEALING.hold()
         counter = find_counter(chain)
         build_head("final", chain, counter.sequence, counter.hash).save(force_insert=True)
         for table in _ERASED:
             cursor.execute(_SQL[f"erase_{table}"], {"chain": chain})
             removed[table] = cursor.rowcount
-    # The final head, which is gone with the others.
+    # The final head is deleted with the others and not counted.
     removed[AuditHead._meta.db_table] -= 1
     return removed

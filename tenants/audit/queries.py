@@ -1,4 +1,4 @@
-"""The audit log as it is asked for: each filter is one range of an index, newest first."""
+"""Filtered queries of the audit log: each filter is one range of an index, newest first."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.db.models import QuerySet
 from tenants.database.ids import uuid7_floor
 from tenants.models import AuditLogEntry
 
-# Ids are made by the processes' clocks, `at` by the database's: ids bound the range, `at` decides.
+# Ids come from the processes' clocks, `at` from the database's: ids bound the range, `at` decides.
 _CLOCK_SLACK = timedelta(hours=1)
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries are wanted; what is empty asks for nothing."""
+    """The filters of the audit log; empty values do not filter."""
 
     action: str = ""
     target_type: str = ""
@@ -31,7 +31,7 @@ class AuditFilter:
     before: datetime | None = None
 
     def apply(self, entries: QuerySet[AuditLogEntry]) -> QuerySet[AuditLogEntry]:
-        """The entries that are wanted."""
+        """Return the entries that match."""
         exact = {
             "action": self.action,
             "target_type": self.target_type,
@@ -53,5 +53,5 @@ class AuditFilter:
 
 
 def _within_time(moment: datetime) -> datetime:
-    """The moment, or the nearest that an entry can have; nearer to the ends of time its slack would pass them."""
+    """Return the time, clamped so that adding the slack cannot overflow."""
     return min(max(moment, _EARLIEST), _LATEST)

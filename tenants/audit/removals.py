@@ -1,8 +1,8 @@
 """Requests to remove audit entries: written by retention and erasure, carried out by the auditor.
 
-The auditor trusts no request. It prunes nothing that was sealed less than AUDIT_MINIMUM_DAYS ago, and erases a chain
-only if the platform's own chain, which is never erased, has held the request of that erasure for the period of grace.
-What it has removed is an entry `audit.pruned` of that chain.
+The auditor trusts no request. It prunes nothing sealed less than AUDIT_MINIMUM_DAYS ago. It erases a chain only if the
+platform's own chain, which is never erased, has held the request of that erasure for the grace period. Each removal is
+an entry `audit.pruned` of the platform's chain.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from tenants.database.platform_settings import platform_settings
 from tenants.models import AuditHead, AuditLogEntry, AuditRemoval, AuditSeal
 
 BATCH_ENTRIES = 1_000
-# Batches of one call, and requests that it looks at, so that sealing is not kept waiting.
+# Batches of one call, and requests that it reads: bounded, so that sealing is not delayed.
 MOST_TURNS, MOST_LOOKS = 5, 100
-# No seal is dated further ahead, whatever the clocks say.
+# No seal is dated further ahead, even with skewed clocks.
 _A_DAY = timedelta(days=1)
 
 
 def request_removal(chain: UUID, kind: AuditRemoval.Kind, *, before: datetime) -> AuditRemoval:
-    """Return the request of this kind for a chain, writing it if there is none."""
+    """Return the chain's request of this kind, creating it if there is none."""
     removal = AuditRemoval(chain=chain, kind=kind, before=before)
     with all_tenants():
         AuditRemoval.objects.bulk_create([removal], ignore_conflicts=True)
-        # None: there was one, and the auditor has deleted it meanwhile.
+        # None if the existing one was deleted by the auditor meanwhile.
         return AuditRemoval.objects.filter(chain=chain, kind=kind).first() or removal
 
 
 def carry_out_removals() -> int:
-    """Do a bounded part of the requests, the oldest first, as the auditor; return how many were completed.
+    """Carry out a bounded part of the requests as the auditor, oldest first. Return how many were completed.
 
-    Each that is looked at comes to its end or to a batch of entries, so that none is kept waiting for ever.
+    Each request read is completed or advances by one batch, so that none starves.
     """
     completed = turns = 0
     with all_tenants():
@@ -46,7 +46,7 @@ def carry_out_removals() -> int:
     for removal in waiting:
         if removal.kind == AuditRemoval.Kind.ERASURE and not _is_erasure_recorded(removal.chain):
             with all_tenants():
-                # Forged or too early: an erasure that waits for it requests it again.
+                # Forged or too early. A pending erasure requests it again.
                 removal.delete()
             continue
         is_completed, has_pruned = _advance(removal)
@@ -58,7 +58,7 @@ def carry_out_removals() -> int:
 
 
 def _is_erasure_recorded(chain: UUID) -> bool:
-    """Return whether the erasure was requested, by a sealed entry, a period of grace ago and not cancelled since."""
+    """Return whether a sealed entry requested the erasure before the grace period, and no later one cancelled it."""
     if chain == PLATFORM_CHAIN:
         return False
     with all_tenants():
@@ -75,14 +75,14 @@ def _is_erasure_recorded(chain: UUID) -> bool:
 
 
 def _advance(removal: AuditRemoval) -> tuple[bool, bool]:
-    """Prune one batch, or erase what is left of the chain; return whether that was all, and whether anything went."""
+    """Prune one batch, or erase the rest of the chain. Return whether it is complete, and whether rows were removed."""
     is_erasure = removal.kind == AuditRemoval.Kind.ERASURE
     now = read_moment()
     before = (
         now + _A_DAY if is_erasure else min(removal.before, now - timedelta(days=platform_settings.AUDIT_MINIMUM_DAYS))
     )
     with all_tenants():
-        # Another auditor may have completed it, or may be at it.
+        # Another auditor may have completed it, or may be working on it.
         locked = (
             AuditRemoval.objects.select_for_update(no_key=True, skip_locked=True)
             .filter(pk=removal.pk, done_at=None)
@@ -107,6 +107,6 @@ def _advance(removal: AuditRemoval) -> tuple[bool, bool]:
 
 
 def _record_pruning(removal: AuditRemoval, before: datetime, removed: Counter[str]) -> None:
-    """Write into the platform's own chain what has gone from which chain."""
+    """Audit the removal in the platform's own chain."""
     after = {"chain": removal.chain, "kind": removal.kind, "before": before, "removed": +removed}
     record_audit(action="audit.pruned", target=AuditTarget("tenants.auditremoval", str(removal.pk)), after=after)

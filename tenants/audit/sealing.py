@@ -1,8 +1,8 @@
-"""Sealing: entries that have been committed get the next places in their chains, in one set statement a turn.
+"""Sealing: committed entries get the next places in their chains, in batches of one statement each.
 
-Acts only append to the log, so no act waits for another. The auditor seals what is committed: what commits later gets
-a later place. Several auditors at once are safe: a turn holds a lock for its transaction, and an auditor that does not
-get it has nothing to do.
+Actions only append to the log, so none waits for another. The auditor seals what is committed; an entry that commits
+later gets a later place. Several auditors are safe: each batch holds a lock for its transaction, and an auditor that
+does not get the lock does nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
 TURN_ENTRIES: Final = 500
-# A sealer that is stopped in a turn is cut off after this, and its lock with it.
+# A sealer that is suspended during a batch is disconnected after this, which releases its lock.
 _SETTINGS = {"idle_in_transaction_session_timeout": "2s"}
 _SQL = load_sql(__file__)
 _WAITING, _HEADS, _SEAL = _SQL["read_waiting"], _SQL["read_heads"], _SQL["seal_entries"]
@@ -31,7 +31,7 @@ _COLUMNS = ("entry_ids", "chains", "sequences", "entry_hashes", "previous_hashes
 
 
 def seal_entries(*, budget_seconds: float = 0.05) -> int:
-    """Seal what waits, turn by turn, while there is more and time; how many entries were sealed."""
+    """Seal waiting entries in batches until none is left or the time is used up. Return how many were sealed."""
     ends_at = time.monotonic() + budget_seconds
     sealed = 0
     while True:
@@ -42,14 +42,14 @@ def seal_entries(*, budget_seconds: float = 0.05) -> int:
 
 
 def leads() -> bool:
-    """Take the auditors' lock for the present transaction; return False if another auditor holds it."""
+    """Take the auditors' lock for the current transaction; return False if another auditor holds it."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(f"SELECT {LockClass.SEALING.attempt()}")
         return bool(cursor.fetchone())
 
 
 def _seal_turn() -> tuple[int, int]:
-    """One transaction: how many places of the queue it emptied, and how many entries it sealed."""
+    """Seal one batch in a transaction. Return how many queue rows it removed and how many entries it sealed."""
     with all_tenants(_SETTINGS), prepared_cursor(dict_row) as cursor:
         if not leads():
             return 0, 0
@@ -57,7 +57,7 @@ def _seal_turn() -> tuple[int, int]:
         waiting = cursor.fetchall()
         if not waiting:
             return 0, 0
-        # An entry whose place in the queue was made by hand is sealed already, or is not there: only the place goes.
+        # A queue row written by hand has no entry, or a sealed one: only the queue row is removed.
         entries = [row for row in waiting if row["id"] is not None and not row["is_sealed"]]
         cursor.execute(_HEADS, {"chains": list({chain_of(entry["tenant"]) for entry in entries})})
         heads = {row["chain"]: (row["sequence"], row["hash"]) for row in cursor.fetchall()}
@@ -70,7 +70,7 @@ def _seal_turn() -> tuple[int, int]:
 def _link(
     entries: Sequence[Mapping[str, Any]], heads: Mapping[UUID, tuple[int, str]]
 ) -> list[tuple[UUID, UUID, int, str, str, str, datetime]]:
-    """Give each entry its place after the head of its chain, as rows of seals."""
+    """Return the seals of the entries, each after the head of its chain."""
     ends = dict(heads)
     seals = []
     for entry in entries:

@@ -26,7 +26,7 @@ from tenants.models import AuditLogEntry, Tenant
 
 MASK: Final = "[masked]"
 CUT: Final = "[cut]"
-# Bytes of JSON of one `before` or `after`: enough for every form of the console, too little to hoard with.
+# Bytes of JSON of one `before` or `after`: enough for every form of the console.
 DOCUMENT_LIMIT: Final = 8 * 1024
 _FIELD_LIMIT: Final = 2 * 1024
 _DEPTH_LIMIT: Final = 12
@@ -57,7 +57,7 @@ _SHAPES: Final = (
     # A password in a URL.
     re.compile(r"(?<=://)[^\s/@:]*+:[^\s/@]++(?=@)"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    # A signed token, with what stands before it in the same run of characters: each run is read once.
+    # A signed token, with what precedes it in the same run of characters: each run is scanned once.
     re.compile(
         r"(?<![A-Za-z0-9_-])(?:(?!eyJ)[A-Za-z0-9_-])*+eyJ[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]{8,}+\.[A-Za-z0-9_-]*+"
     ),
@@ -77,7 +77,7 @@ _INSERTED = (
     "reason",
     "request_id",
 )
-# A part of a statement, by the parameters of `entry_parameters`.
+# Part of a statement, with the parameters of `entry_parameters`.
 INSERT_ENTRY = f"""
     INSERT INTO tenants_auditlogentry ({", ".join(_INSERTED)})
     VALUES ({", ".join(f"%(entry_{name})s" for name in _INSERTED)})
@@ -85,17 +85,17 @@ INSERT_ENTRY = f"""
 
 
 def mask_text(text: str) -> str:
-    """The text without what looks like a secret, and storable."""
+    """Return the text with secrets masked and characters that cannot be stored replaced."""
     for shape in _SHAPES:
         text = shape.sub(MASK, text)
     return _UNSTORABLE.sub("\ufffd", text)
 
 
 def mask_document(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """A `before` or `after` as it may be kept: plain JSON values, masked, and no larger than DOCUMENT_LIMIT."""
+    """Return a `before` or `after` as it is stored: plain JSON values, masked, at most DOCUMENT_LIMIT bytes."""
     if document is None:
         return None
-    # Through JSON and back, so that what is masked is exactly what is stored, whatever class it was.
+    # Through JSON and back, so that exactly the stored form is masked, whatever the class.
     plain = json.loads(json.dumps(_with_text_keys(document), cls=DjangoJSONEncoder))
     masked: dict[str, Any] = _mask_value(plain, depth=0)
     encoded = _encode(masked)
@@ -115,7 +115,7 @@ def _mask_value(value: Any, depth: int) -> Any:
 
 
 def _mask_field(name: str, value: Any, depth: int) -> Any:
-    # Whether there is one is worth knowing, and tells nothing: empty values and yes or no stay.
+    # None, empty and boolean values reveal no secret and stay.
     if value is None or isinstance(value, bool) or value == "":
         return value
     bare = re.sub(r"[^a-z0-9]", "", name.lower())
@@ -125,7 +125,7 @@ def _mask_field(name: str, value: Any, depth: int) -> Any:
 
 
 def _cut(masked: dict[str, Any], encoded: bytes) -> dict[str, Any]:
-    """The small fields, and in place of the others how much there was and the hash of all of it."""
+    """Return the small fields, and the size and hash of the whole document."""
     kept: dict[str, Any] = {}
     room = DOCUMENT_LIMIT // 2
     for name, value in masked.items():
@@ -146,7 +146,7 @@ def _with_text_keys(value: Any) -> Any:
         return sorted(str(held) for held in value)
     if isinstance(value, bytes):
         return value.hex()
-    # Also NaN and infinities, which JSON has not, and what PostgreSQL would write with hundreds of digits.
+    # Also NaN and infinities, which JSON lacks, and floats that PostgreSQL would store with hundreds of digits.
     if isinstance(value, float) and value and not 1e-22 < abs(value) < 1e22:
         return str(value)
     return value
@@ -161,7 +161,7 @@ _is_part_of_act: ContextVar[bool] = ContextVar("audit_is_part_of_act", default=F
 
 @dataclass(frozen=True, slots=True)
 class AuditTarget:
-    """What an act was done to when it is no single row: the jobs of a filter, a file."""
+    """The target of an action if it is no single row, such as the jobs of a filter or a file."""
 
     type: str
     id: str = ""
@@ -170,7 +170,7 @@ class AuditTarget:
 
 @contextmanager
 def part_of_act() -> Iterator[None]:
-    """What is done inside is a part of a greater act, whose own entry the caller writes: one act, one entry."""
+    """Suppress audit entries in the block: it is part of a larger action whose entry the caller writes."""
     token = _is_part_of_act.set(True)
     try:
         yield
@@ -186,9 +186,9 @@ def record_audit(
     after: Mapping[str, Any] | None = None,
     reason: str = "",
 ) -> AuditLogEntry:
-    """Write down that the current actor did `action` (such as `tenant.suspended`) to `target`.
+    """Store that the current actor did `action` (such as `tenant.suspended`) to `target`. Return the entry.
 
-    Secrets and payloads are masked here, so that no caller can forget it; the sealer gives the entry its place.
+    Secrets and payloads are masked here, so that no caller can forget it. The sealer gives the entry its place.
     """
     described = target if isinstance(target, AuditTarget) else _describe(target)
     values = _values(action, described, before=before, after=after, reason=reason)
@@ -199,9 +199,9 @@ def record_audit(
 
 
 def entry_parameters(*, action: str, target: AuditTarget, after: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The same for a statement that writes the entry by `INSERT_ENTRY` together with the change: its parameters.
+    """Return the parameters of `INSERT_ENTRY` for a statement that writes entry and change together.
 
-    None: it is a part of an act, and writes none.
+    Return None inside `part_of_act`: no entry is to be written.
     """
     if _is_part_of_act.get():
         return None

@@ -1,6 +1,6 @@
-"""The keys of the audit log's signed heads: Ed25519, the private one from the environment, old public ones kept.
+"""Ed25519 keys of the audit log's signed heads: the private key from the environment, old public keys kept.
 
-Whoever holds AUDIT_SIGNING_KEY can sign; whoever only verifies needs AUDIT_PUBLIC_KEYS.
+Signing needs AUDIT_SIGNING_KEY; verification needs AUDIT_PUBLIC_KEYS only.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ class SigningKeyMissingError(RuntimeError):
 
 
 def is_signing_key_given() -> bool:
-    """Whether the key comes from the environment; otherwise it is derived from SECRET_KEY, for development."""
+    """Return whether the key is from the environment; otherwise it is derived from SECRET_KEY, for development."""
     return bool(platform_settings.AUDIT_SIGNING_KEY)
 
 
 def require_signing_key() -> None:
-    """Raise ImproperlyConfigured or SigningKeyMissingError unless this process has a key to sign with that lasts."""
+    """Raise `ImproperlyConfigured` or `SigningKeyMissingError` unless this process has a durable key to sign with."""
     if not (is_signing_key_given() or platform_settings.IS_SECRET_KEY_GIVEN):
         raise ImproperlyConfigured("Set AUDIT_SIGNING_KEY: the auditor signs with it.")
     _private_key()
 
 
 def sign(message: bytes) -> str:
-    """The signature of `message` in base64."""
+    """Return the signature of `message` in base64."""
     return base64.b64encode(_private_key().sign(message)).decode()
 
 
 def signing_key_id() -> str:
-    """The id of the key that signs here."""
+    """Return the id of this process's signing key."""
     return key_id_of(public_key_text())
 
 
 def public_key_text() -> str:
-    """The public key that belongs to the signing key, in base64: what others need to verify."""
+    """Return the public key of the signing key in base64, which verification elsewhere needs."""
     return _text_of(_private_key().public_key())
 
 
 def is_signed(message: bytes, *, signature: str, key_id: str) -> bool | None:
-    """Whether the signature is that key's; None if the key is not known here."""
+    """Return whether the signature is that key's; None if the key is unknown here."""
     key = known_public_keys().get(key_id)
     if key is None:
         return None
@@ -63,7 +63,7 @@ def is_signed(message: bytes, *, signature: str, key_id: str) -> bool | None:
 
 
 def known_public_keys() -> dict[str, Ed25519PublicKey]:
-    """The public keys of the present and of earlier signing keys, by id."""
+    """Return the public keys of the current and earlier signing keys, by id."""
     texts = list(platform_settings.AUDIT_PUBLIC_KEYS)
     if is_signing_key_given() or not texts:
         texts.append(public_key_text())
@@ -71,7 +71,7 @@ def known_public_keys() -> dict[str, Ed25519PublicKey]:
 
 
 def key_id_of(public_key: str) -> str:
-    """The id of a public key: the first 16 hexadecimals of the SHA-256 of its 32 bytes."""
+    """Return the id of a public key: the first 16 hexadecimals of the SHA-256 of its 32 bytes."""
     return hashlib.sha256(base64.b64decode(public_key)).hexdigest()[:16]
 
 
@@ -88,7 +88,7 @@ def _read_private_key(given: str, secret_key: str) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"audit heads\n{secret_key}".encode()).digest())
     try:
         if "-----BEGIN" in given:
-            # An environment file has one line: the ends of the lines may be written out.
+            # An environment file has single lines only, so line ends may be written as \n.
             key = load_pem_private_key(given.replace("\\n", "\n").encode(), password=None)
             if not isinstance(key, Ed25519PrivateKey):
                 raise ImproperlyConfigured("AUDIT_SIGNING_KEY is not an Ed25519 key.")

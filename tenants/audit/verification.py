@@ -1,7 +1,7 @@
-"""Verifying the audit log: every chain, seal by seal, against its entries and against the signed heads.
+"""Verification of the audit log: every chain, seal by seal, against its entries and the signed heads.
 
-In batches, each in a transaction of its own, so that neither memory nor an old snapshot grows with the log; resumable
-after any of them.
+It runs in batches, each in its own transaction, so that neither memory nor an old snapshot grows with the log. It can
+resume after any batch.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tenants.models import Tenant
 
 BATCH_SEALS: Final = 2_000
 BATCH_ENTRIES: Final = 5_000
-# An entry that waits longer for its seal than this has no sealer.
+# An entry without a seal for longer than this has no sealer.
 GRACE_SECONDS: Final = 60.0
 _NO_ID: Final = UUID(int=0)
 
 
 @dataclass(slots=True)
 class Verification:
-    """What was looked at and what was found; `next` says where to go on, None at the end."""
+    """The counts and findings of a verification. `next` is where to resume, or None at the end."""
 
     findings: list[Finding] = field(default_factory=list)
     chains: int = 0
@@ -52,7 +52,7 @@ class Verification:
         return self.next is None
 
     def counts(self) -> dict[str, int]:
-        """What was covered, in numbers."""
+        """Return the numbers of verified rows and of findings."""
         return {
             "chains": self.chains,
             "seals": self.seals,
@@ -64,7 +64,7 @@ class Verification:
 
 @dataclass(slots=True)
 class _Place:
-    """Where the verification stands: in the seals of a chain, or, once `entry` is set, in its entries."""
+    """The position of the verification: in the seals of a chain or, if `entry` is set, in its entries."""
 
     check: ChainCheck
     entry: str | None = None
@@ -89,9 +89,9 @@ def verify_chains(
     heads: Iterable[Mapping[str, Any]] = (),
     grace_seconds: float = GRACE_SECONDS,
 ) -> Verification:
-    """Verify a tenant's chain, or all chains; until `deadline` (of `time.monotonic()`), beginning where `after` says.
+    """Verify a tenant's chain, or all chains, until `deadline` (of `time.monotonic()`), starting at `after`.
 
-    `heads` are exported heads that were kept elsewhere: what they say counts as much as what the database says.
+    `heads` are exported heads kept elsewhere; they count as much as those in the database.
     """
     verifier = _Verifier(tenant, heads, grace_seconds)
     place = _Place.from_text(after) if after else verifier.begin_after(None)
@@ -107,12 +107,12 @@ def verify_chains(
 
 
 def chain_scope(tenant: Tenant | None) -> AbstractContextManager[None]:
-    """The scope in which a tenant's chain is verified, or with None all of them."""
+    """Return the scope in which a tenant's chain is verified; all tenants for None."""
     return all_tenants() if tenant is None else tenant_context(tenant)
 
 
 class _Verifier:
-    """One run: what it looks at, and what it has found."""
+    """One run of the verification: its input, and its findings."""
 
     def __init__(self, tenant: Tenant | None, heads: Iterable[Mapping[str, Any]], grace_seconds: float) -> None:
         self.tenant = tenant
@@ -123,7 +123,7 @@ class _Verifier:
             self.given.setdefault(UUID(head["chain"]), []).append(head)
 
     def begin_after(self, chain: UUID | None) -> _Place | None:
-        """The beginning of the next chain; None after the last."""
+        """Return the start of the next chain, or None after the last."""
         with chain_scope(self.tenant):
             if self.tenant is not None:
                 found = self.tenant.pk if chain is None else None
@@ -133,7 +133,7 @@ class _Verifier:
             return None if found is None else _Place(self._begin(found))
 
     def step(self, place: _Place) -> _Place | None:
-        """One batch; where to go on, None when everything has been seen."""
+        """Verify one batch. Return the next position, or None at the end."""
         chain = UUID(place.check.chain)
         with chain_scope(self.tenant):
             is_more = self._check_entries(place, chain) if place.entry is not None else self._check_seals(place, chain)
@@ -156,7 +156,7 @@ class _Verifier:
         begin = check.sequence
         # Read before the seals, which then reach at least as far.
         counter = rows.find_counter(chain)
-        # The first look includes what stands before the checkpoint, where nothing should.
+        # The first batch includes seals before the checkpoint, where none should be.
         after = (check.sequence, UUID(check.last_entry)) if check.last_entry else (0, _NO_ID)
         seals = rows.read_seals(chain, after=after, limit=BATCH_SEALS)
         for seal in seals:
@@ -197,7 +197,7 @@ class _Verifier:
         return True
 
     def _compare_heads(self, chain: UUID, seals: Sequence[Seal], begin: int, end: int) -> None:
-        """Compare each signed head of a stretch with the seal of its sequence; the first that differs tells all."""
+        """Compare each signed head of a range with the seal of its sequence; report only the first that differs."""
         hashes: dict[int, set[str]] = {}
         for seal in seals:
             hashes.setdefault(seal.sequence, set()).add(seal.hash)
@@ -223,7 +223,7 @@ class _Verifier:
                 yield "file", given
 
     def _check_end(self, chain: UUID, check: ChainCheck) -> None:
-        """A signed head beyond the last seal says that the end was cut off."""
+        """Report a signed head beyond the last seal: the end was cut off."""
         beyond: list[tuple[str, Mapping[str, Any]]] = [
             ("database", export_head(head).as_dict()) for head in rows.find_heads(chain, above=check.sequence)
         ]
@@ -243,12 +243,12 @@ class _Verifier:
             break
 
     def _is_there(self, chain: UUID, head: Mapping[str, Any]) -> bool:
-        # What was sealed and signed since the last seals were read.
+        # Seals that were written and signed since the last read.
         seals = rows.read_seals(chain, after=(head["sequence"] - 1, UUID(int=2**128 - 1)), limit=1)
         return bool(seals) and seals[0].sequence == head["sequence"] and seals[0].hash == head["hash"]
 
     def _is_erased(self, chain: UUID, head: Mapping[str, Any]) -> bool:
-        """Return whether a signed final head excuses that this one is gone."""
+        """Return whether a signed final head accounts for the loss of this one."""
         final = rows.find_counter(chain).final_head
         is_of_chain = final and (final["kind"], final["chain"]) == ("final", str(chain))
         return bool(final and is_of_chain and is_head_signed(final) and final["sequence"] >= head["sequence"])

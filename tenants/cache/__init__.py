@@ -1,1 +1,1 @@
-"""Caches of a process and of Redis."""
+"""Caches in process memory and in Redis."""

@@ -1,4 +1,4 @@
-"""Caches of one process with a bound on entries and age, for answers that are looked up after the rights check."""
+"""Process caches with a bound on entries and age, for values that are read after the permission check."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Hashable
 class BoundedCache[Key: Hashable, Value]:
     """A least-recently-used cache whose entries expire; threads share it.
 
-    A value is shared with every reader, so it must not be changed.
+    All readers share a value, so it must not be changed.
     """
 
     def __init__(self, most: int, seconds: float) -> None:

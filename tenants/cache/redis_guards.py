@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils.crypto import constant_time_compare, salted_hmac
 
-# For what is worth less than a moment's waiting.
+# For uses that are worth less than a short wait.
 TIMEOUT_SECONDS: Final = 0.1
 OPEN_SECONDS: Final = 2.0
 CODE_BYTES: Final = 32
-# Time between two lines of the log about refused values; each line has the count since the last.
+# Seconds between two log lines about refused values; each line has the count since the last.
 LOG_SECONDS: Final = 60.0
 
 
@@ -41,11 +41,11 @@ class RedisBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the server answered when it was last asked."""
+        """Return whether the last attempt succeeded."""
         return self._ask_again_at is None
 
     def is_open(self) -> bool:
-        """Return whether to go on without Redis. After OPEN_SECONDS one caller gets False: it asks for all."""
+        """Return whether to continue without Redis. After OPEN_SECONDS one caller gets False and tries for all."""
         if self._ask_again_at is None:
             return False
         with self._lock:
@@ -56,17 +56,17 @@ class RedisBreaker:
             return False
 
     def note_failure(self) -> None:
-        """Open it, or keep it open."""
+        """Open the breaker, or keep it open."""
         self._ask_again_at = time.monotonic() + OPEN_SECONDS
 
     def note_success(self) -> None:
-        """Close it."""
+        """Close the breaker."""
         if self._ask_again_at is not None:
             self._ask_again_at = None
 
 
 def breaker_of(url: str) -> RedisBreaker:
-    """Return the breaker of the server that a URL names, whatever its user and database."""
+    """Return the breaker of a URL's server, whatever the user and database."""
     return _breaker_of(urlsplit(url).netloc.rpartition("@")[2])
 
 
@@ -79,7 +79,7 @@ logger = logging.getLogger(__name__)
 
 
 def sign(purpose: str, *parts: bytes) -> bytes:
-    """Return the code of the parts for one purpose: what is signed for another purpose is not accepted for this one."""
+    """Return the code of the parts for one purpose; it is not valid for another purpose."""
     return _code(settings.SECRET_KEY, purpose, _framed(parts))
 
 
@@ -110,7 +110,7 @@ class RefusalCount:
 
 
 def _framed(parts: tuple[bytes, ...]) -> bytes:
-    """Return the parts, each behind its length: no two lists of parts give the same bytes."""
+    """Return the parts, each with its length in front: no two lists of parts give the same bytes."""
     return b"".join(b"%d:%b" % (len(part), part) for part in parts)
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 
 class JSONSerializer:
-    """JSON for Django's Redis cache; integers stay plain, so that Redis can count with them."""
+    """JSON for Django's Redis cache; integers stay plain, so that Redis can increment them."""
 
     def dumps(self, value: Any) -> int | bytes:
-        """Return what is stored; TypeError for what JSON cannot hold."""
+        """Return the stored form; raise TypeError for a value that JSON cannot hold."""
         return value if type(value) is int else json.dumps(value).encode()
 
     def loads(self, stored: bytes) -> Any:
-        """Return the value; ValueError for bytes that are no JSON."""
+        """Return the value; raise ValueError for bytes that are not JSON."""
         return json.loads(stored)

@@ -1,12 +1,12 @@
-"""What is asked at each request and changes seldom: from this process's memory, else from Redis, else from PostgreSQL.
+"""A cache with three levels for values that every request reads and that seldom change: memory, Redis, PostgreSQL.
 
-Nobody has to be told of a change. What was read from PostgreSQL is in Redis for KEPT_SECONDS from the moment before it
-was read, and a process keeps what it found for as long again: after a change every process has the new value within
-twice that and one answer of Redis, which is less than a second. A Redis that is away is passed over; then each process
-reads PostgreSQL itself, as often. ADR 0023 says why it is no more than that.
+No invalidation is needed. A value read from PostgreSQL stays in Redis for KEPT_SECONDS, counted from before the read,
+and a process keeps what it found for as long again. After a change every process has the new value within twice that
+and one response of Redis: less than a second. If Redis is away, each process reads PostgreSQL at the same rate. ADR
+0023 gives the reasons.
 
-Redis is not trusted: a document there bears an HMAC over its name, the time of writing and its text. One that the
-platform did not write, or wrote under another name or more than a minute ago, counts as missing.
+Redis is not trusted: a document there carries an HMAC over its name, its time of writing and its text. A document that
+the platform did not write, or wrote under another name or more than a minute ago, counts as missing.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from tenants.signals import cache_asked
 logger = logging.getLogger(__name__)
 _refused = RefusalCount("shared_cache.refused")
 
-# How old a document may be, by the clocks of two machines that should agree: what was replaced is not accepted again.
+# The maximum age of a document, with room for clock differences: a replaced document must not be replayed.
 OLDEST_SECONDS: Final = 60.0
 _TIME = struct.Struct(">d")
 _PURPOSE: Final = "cache"
-# Enough for what is busy within a moment; then all is read again.
+# Enough for the keys in use at a time; beyond it the memory is cleared.
 _MOST_KEPT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept[Value]:
-    """A value in memory, until when it is good, and of which document it was made."""
+    """A value in memory, its end of validity, and the digest of its document."""
 
     until: float
     digest: bytes
@@ -54,7 +54,7 @@ class _Kept[Value]:
 
 
 class SharedCache[Value]:
-    """Values by key. ``decode`` turns a JSON document into what is kept in memory, which no caller may change.
+    """A cache of values by key. ``decode`` converts a JSON document into the value, which no caller may change.
 
     A document for which ``is_secret`` returns True stays in this process's memory.
     """
@@ -69,7 +69,7 @@ class SharedCache[Value]:
         self._remembered = 0
 
     def get(self, key: str, read: Callable[[], Any]) -> Value:
-        """The value, less than a second old; ``read`` asks PostgreSQL for its document."""
+        """Return the value, less than a second old. ``read`` returns its document from PostgreSQL."""
         seconds = kept_seconds()
         if not seconds:
             return self._decode(read())
@@ -88,16 +88,16 @@ class SharedCache[Value]:
             if not self._is_secret(document):
                 _write_shared(self._name_of(key), text, seconds - (time.monotonic() - began))
         digest = hashlib.blake2b(text, digest_size=16).digest()
-        # As before, nearly always: then it need not be made again.
+        # Nearly always unchanged; then it need not be decoded again.
         value = kept.value if kept is not None and kept.digest == digest else self._decode(json.loads(text))
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        # From when it was asked for: what took long to come is kept the shorter.
+        # Counted from before the read: a slow read shortens the validity.
         self._kept[key] = _Kept(now + seconds, digest, value)
         return value
 
     def forget(self, key: str) -> None:
-        """Have everybody read the value anew who does not have it in memory; for after a change's commit."""
+        """Remove the value from memory and Redis; call it after the commit of a change."""
         self._kept.pop(key, None)
         _drop_shared(self._name_of(key))
 
@@ -106,7 +106,7 @@ class SharedCache[Value]:
         return f"{prefix}:kept:{connection.settings_dict['NAME']}:{self.name}:{key}"
 
     def _tell_remembered(self) -> None:
-        """Of those that memory answered since; that is most, and to tell of one takes longer than to answer it."""
+        """Send the number of reads from memory since the last time: a signal for each would cost more than the read."""
         if self._remembered:
             count, self._remembered = self._remembered, 0
             self._tell("memory", count)
@@ -116,7 +116,7 @@ class SharedCache[Value]:
 
 
 def kept_seconds() -> float:
-    """How long each of the two keeps a value; 0: none does."""
+    """Return how long each level keeps a value; 0 disables the caches."""
     return float(platform_settings.CONFIGURATION_CACHE_SECONDS)
 
 
@@ -133,7 +133,7 @@ class _Shared:
         )
 
     def ask(self, command: Callable[[redis.Redis], Any]) -> Any:
-        """What it answers; None while it is away."""
+        """Return the response, or None while Redis is away."""
         breaker = breaker_of(self.url)
         if breaker.is_open():
             return None
@@ -153,7 +153,7 @@ def _shared() -> _Shared:
 
 
 def _read_shared(name: str) -> bytes | None:
-    """Return the document's text; None if there is none that the platform wrote there within the last minute."""
+    """Return the document's text; None if Redis has none that the platform wrote within the last minute."""
     held: bytes | None = _shared().ask(lambda client: _get_text(client, name))
     if held is None:
         return None
@@ -173,7 +173,7 @@ def _get_text(client: redis.Redis, name: str) -> bytes | None:
     except redis.ResponseError as error:
         if not str(error).startswith("WRONGTYPE"):
             raise
-        # The document that is written next replaces whatever is there.
+        # The next write replaces it.
         _refused.note("wrong type")
         return None
     text: bytes | None = held
@@ -181,7 +181,7 @@ def _get_text(client: redis.Redis, name: str) -> bytes | None:
 
 
 def _write_shared(name: str, text: bytes, seconds: float) -> None:
-    """Store the text, signed, for the rest of the time since it was read; what took longer to read is old by now."""
+    """Store the signed text for the rest of its time; nothing if the read took longer."""
     milliseconds = int(seconds * 1_000)
     if milliseconds > 0:
         written = _TIME.pack(wall_clock())

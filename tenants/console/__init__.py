@@ -1,1 +1,1 @@
-"""Bases of the console's pages."""
+"""Base classes of the console's pages."""

@@ -1,6 +1,6 @@
-"""The bases of every page of the console: rows of one tenant, no facets, no deletion, acts by POST alone.
+"""Base classes of all console pages: rows of one tenant, no facets, no deletion, actions by POST only.
 
-Each page declares the rights that it needs; what is not declared is nobody's. A test asks every page.
+A page declares the permissions that it needs; undeclared actions are refused. A test covers every page.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from tenants.requests.bodies import MAX_UPLOAD_BYTES
 from tenants.tenancy.editions import hold_for_edit
 
 COUNT_CAP = 10_000
-# Columns that no lookup of a URL fits.
+# Columns that no lookup in a URL may use.
 UNSEARCHED_FIELDS = (JSONField, BinaryField, ArrayField)
 View = Callable[..., HttpResponseBase]
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
-    """Counts no further than `COUNT_CAP`: no list walks a whole table to say how long it is."""
+    """Paginator that counts at most `COUNT_CAP` rows, so that no list scans a whole table."""
 
     @cached_property
     def count(self) -> int:
@@ -52,28 +52,28 @@ class CappedPaginator(Paginator):  # type: ignore[type-arg] # not generic at run
 
 
 class ConsoleAdmin(PostActionsMixin, ModelAdmin):
-    """What all pages share. The database has decided which rows exist; here it is decided who may act on them."""
+    """Base of all pages: the database decides which rows are visible, this class which actions are permitted."""
 
     show_facets = ShowFacets.NEVER
     show_full_result_count = False
     list_per_page = 25
-    # unfold's template asks for it at each row, and what is not there is dear to ask for.
+    # unfold's template reads it for each row, and a missing attribute is slow to look up.
     list_sections: ClassVar[Any] = ()
     list_disable_select_all = True
     paginator = CappedPaginator
     actions: ClassVar[Any] = None
-    # Columns that no page shows and that a filter in the URL must not tell either; JSON never is one.
+    # Columns that no page shows and that no filter in the URL may probe; JSON columns are always excluded.
     hidden_fields: ClassVar[frozenset[str]] = frozenset()
     formfield_overrides: ClassVar[Any] = {JSONField: {"form_class": StrictJSONField}}
-    # The rights that looking, adding and changing need; None: nobody does it here.
+    # The permissions to view, add and change; None: not possible here.
     view_permission: ClassVar[Permission | None] = None
     add_permission: ClassVar[Permission | None] = None
     change_permission: ClassVar[Permission | None] = None
-    # The right that each act on ticked rows needs, by its name; an act that is missing here is not offered.
+    # The permission of each action on selected rows, by its name; undeclared actions are not offered.
     action_permissions: ClassVar[Mapping[str, Permission]] = {}
 
     def access(self, request: HttpRequest) -> Access:
-        """What this request may see and do."""
+        """Return the access of this request."""
         return access_of(request)
 
     def _may(self, request: HttpRequest, needed: Permission | None) -> bool:
@@ -83,25 +83,29 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return self._may(request, self.view_permission)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return whether the request may view."""
         return self._may(request, self.view_permission)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return whether the request may add."""
         return self._may(request, self.add_permission)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return whether the request may change."""
         return self._may(request, self.change_permission)
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        """Return False: rows are ended by actions, never deleted."""
         return False
 
     @display(description=ModelAdmin.action_checkbox.short_description)
     def action_checkbox(self, obj: Model) -> SafeString:
-        """unfold's, without rendering its template for each row: but for the key they are all the same."""
+        """Return unfold's checkbox without rendering its template for each row: only the key differs."""
         before, after = _checkbox_around_key(get_language())
         return format_html("{}{}{}", before, obj.pk, after)
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
-        """Return the list; raise IncorrectLookupParameters if PostgreSQL cannot compare what the URL asks for."""
+        """Return the list; raise `IncorrectLookupParameters` if PostgreSQL cannot compare what the URL filters by."""
         if not request.GET:
             return super().get_changelist_instance(request)
         try:
@@ -113,7 +117,8 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return shown
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        # Django takes any own column from the URL; a list asked by a masked payload tells it letter by letter.
+        """Return whether the URL may filter by the column."""
+        # Django accepts any own column from the URL; filters on a masked payload would reveal it letter by letter.
         try:
             field = self.opts.get_field(lookup.split("__", maxsplit=1)[0])
         except FieldDoesNotExist:
@@ -123,6 +128,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return bool(super().lookup_allowed(lookup, value, request))
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Run an action on the selected rows; raise `BadRequest` for a malformed key."""
         try:
             for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
                 self.opts.pk.to_python(key)
@@ -132,20 +138,22 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return response
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Return the actions that the request may run."""
         offered = super().get_actions(request)
         return {name: act for name, act in offered.items() if self._may(request, self.action_permissions.get(name))}
 
     def guard(self, view: View, permission: Permission, *, cacheable: bool = False, takes_files: bool = False) -> View:
-        """A view of the page's own, for `get_urls`: logged in, with the right, and with a body that may hold files."""
+        """Return a view for `get_urls` behind log-in and permission, whose body may contain files if `takes_files`."""
         guarded = guard_view(self.admin_site, view, permission, cacheable=cacheable)
         guarded.max_body_bytes = MAX_UPLOAD_BYTES if takes_files else None  # type: ignore[attr-defined]
         return guarded
 
     def seen_beside(self, obj: Any) -> Mapping[str, Any]:
-        """What the page of a row shows of other rows that are edited with it, by label."""
+        """Return values of other rows, by label, that the row's page shows and that are edited with it."""
         return {}
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[ModelForm[Any]]:
+        """Return the form; of an existing row with the fields that detect concurrent changes."""
         if obj is not None and self.has_change_permission(request, obj):
             own = kwargs.get("form", self.form)
             kwargs["form"] = with_seen(own, self.seen_beside(obj), without=self.get_readonly_fields(request, obj))
@@ -153,6 +161,7 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fieldsets; of an existing row with the hidden field of `with_seen`."""
         fieldsets = list(super().get_fieldsets(request, obj))
         if obj is None or not self.has_change_permission(request, obj) or SEEN in flatten_fieldsets(fieldsets):
             return fieldsets
@@ -162,8 +171,8 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """A change that a service refuses is said on the page; nothing of it has been written."""
-        # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
+        """Show a change that a service refuses as a message on the page; nothing of it is stored."""
+        # Before any look-up of rows: a caller without a tenant has no scope to query in.
         if object_id is not None and not self.has_view_or_change_permission(request):
             raise PermissionDenied
         if object_id is not None and request.method == "POST" and self.has_change_permission(request):
@@ -176,17 +185,17 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
         return response
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Rows are ended by acts; nobody deletes one here."""
+        """Refuse deletion: rows are ended by actions."""
         raise PermissionDenied
 
     def history_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """The audit log is the history."""
+        """Refuse Django's history: the audit log is the history."""
         raise PermissionDenied
 
     def _get_obj_does_not_exist_redirect(self, request: HttpRequest, *args: Any) -> NoReturn:
         raise Http404(gettext("There is no such row."))
 
-    # Django's own log of the console would repeat what the audit log says, across tenants and without reasons.
+    # Django's own log would repeat the audit log, across tenants and without reasons.
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> None: ...
 
     def log_change(self, request: HttpRequest, obj: Model, message: Any) -> None: ...
@@ -198,25 +207,28 @@ class ConsoleAdmin(PostActionsMixin, ModelAdmin):
 
 
 class TenantScopedAdmin(ConsoleAdmin):
-    """Rows of a tenant: members see their own tenant's, people of the platform everybody's with the tenant in front.
+    """Base of pages of a tenant's rows: members see their tenant's, platform staff all with the tenant in front.
 
-    Everybody acts by a role, never by Django's permissions. `save_model` must call a service.
+    Permissions come from roles, never from Django's. `save_model` must call a service.
     """
 
     def get_list_display(self, request: HttpRequest) -> list[Any]:
+        """Return the columns, with the tenant if several tenants' rows are shown."""
         columns = list(super().get_list_display(request))
         if self.access(request).sees_all_tenants and self._has_tenant and "tenant" not in columns:
             columns.insert(1, "tenant")
         return columns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Return the rows, with their tenants if several tenants' rows are shown."""
         queryset: QuerySet[Any] = super().get_queryset(request)
         if self.access(request).sees_all_tenants and self._has_tenant:
             return queryset.select_related("tenant")
         return queryset
 
     def get_form(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> type[ModelForm[Any]]:
-        # Behind the door a drop-down would offer all tenants' rows: those of the row's own tenant are wanted.
+        """Return the form, with choices of the row's own tenant."""
+        # In the cross-tenant scope a choice would offer all tenants' rows; only those of the row's tenant fit.
         request.form_tenant_id = getattr(obj, "tenant_id", None)  # type: ignore[attr-defined]
         form: type[ModelForm[Any]] = super().get_form(request, obj, **kwargs)
         return form
@@ -224,6 +236,7 @@ class TenantScopedAdmin(ConsoleAdmin):
     def formfield_for_foreignkey(
         self, db_field: ForeignKey[Any, Any], request: HttpRequest, **kwargs: Any
     ) -> ModelChoiceField[Any] | None:
+        """Return the field of a foreign key, with choices of the row's own tenant."""
         related: Any = db_field.remote_field.model
         tenant_id = getattr(request, "form_tenant_id", None)
         if tenant_id is not None and _has_tenant(related):
@@ -237,14 +250,14 @@ class TenantScopedAdmin(ConsoleAdmin):
 
 
 class ReadOnlyAdmin(TenantScopedAdmin):
-    """Rows that are looked at here and changed by acts alone: jobs, executions, the audit log."""
+    """Base of pages of rows that only actions change: jobs, executions, the audit log."""
 
     add_permission: ClassVar[None] = None
     change_permission: ClassVar[None] = None
 
 
 class OfItsPage:
-    """Rows inside another row's page: whoever may change that may change them, and the page has asked already."""
+    """Mixin of inline rows: the page around them has checked the permission to change."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return True
@@ -260,11 +273,11 @@ class OfItsPage:
 
 
 class PlatformStaffAdmin(ConsoleAdmin):
-    """What is not one tenant's: its rights are the platform's, which no member of a tenant has."""
+    """Base of pages of platform rows, whose permissions no member of a tenant has."""
 
 
 def guard_view(site: AdminSite, view: View, permission: Permission, *, cacheable: bool = False) -> View:
-    """A view of the console that is refused to whoever has not the right."""
+    """Return a view of the console that requires the permission."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -277,7 +290,7 @@ def guard_view(site: AdminSite, view: View, permission: Permission, *, cacheable
 
 @cache
 def _checkbox_around_key(language: str | None) -> tuple[SafeString, SafeString]:
-    """The box that ticks a row as a language, the one of the moment, words it: what stands before its key and after."""
+    """Return the HTML of the row checkbox before and after the key, in the given (active) language."""
     before, _, after = checkbox.render(ACTION_CHECKBOX_NAME, "KEY-OF-THE-ROW").partition("KEY-OF-THE-ROW")
     return mark_safe(before), mark_safe(after)  # noqa: S308 - parts of what the widget has escaped
 

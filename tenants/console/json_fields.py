@@ -1,4 +1,4 @@
-"""JSON that people type into a form, by the same rules as JSON that programs send."""
+"""Form fields for JSON, with the same rules as the API's parser."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from tenants.exceptions import JsonInvalidError
 
 
 class StrictJSONField(forms.JSONField):
-    """Refuses what the API refuses: too deep, too large a number, a NUL, half a surrogate pair, a key twice."""
+    """JSON form field that refuses what the API does: deep nesting, large numbers, NUL, surrogates, double keys."""
 
     def to_python(self, value: Any) -> Any:
+        """Return the value; raise `ValidationError` for invalid JSON."""
         if self.disabled or value in self.empty_values or not isinstance(value, str):
             return super().to_python(value)
         try:
@@ -25,6 +26,7 @@ class StrictJSONField(forms.JSONField):
             raise ValidationError(refusal.detail, code="invalid") from refusal
 
     def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return the value to show in the form again."""
         if self.disabled or not isinstance(data, str):
             return super().bound_data(data, initial)
         try:
@@ -33,6 +35,7 @@ class StrictJSONField(forms.JSONField):
             return InvalidJSONInput(data)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether the value differs from the initial one."""
         try:
             return super().has_changed(initial, self.to_python(data))
         except ValidationError:
@@ -40,9 +43,10 @@ class StrictJSONField(forms.JSONField):
 
 
 class IndentedJSONField(StrictJSONField):
-    """The same, shown with one member a line and letters as they are."""
+    """The same field, shown with one member a line and letters unescaped."""
 
     def prepare_value(self, value: Any) -> Any:
+        """Return the JSON text to show."""
         return value if isinstance(value, InvalidJSONInput) else json.dumps(value, indent=2, ensure_ascii=False)
 
 

@@ -1,7 +1,7 @@
-"""Lists that may be endless: pages by key instead of by number, and no count of the whole.
+"""Console lists of unbounded length: pages by key instead of by number, without a total count.
 
-The ids are UUIDv7, so the order of ids is the order of time and a page is one range of the primary index, however
-deep it lies.
+The ids are UUIDv7, so the order of ids is the order of time and a page is one range of the primary index, however deep
+it lies.
 """
 
 from __future__ import annotations
@@ -17,29 +17,32 @@ from tenants.console.base import ReadOnlyAdmin
 from tenants.models import Tenant
 
 BEFORE, AFTER = "before", "after"
-# Rows that one page looks at when a filter has no index: a rare value is not sought through all of history. They are
-# gone through twice, and where they have just changed each is looked up: some 50 ms of the database's time.
+# Rows that one page scans if a filter has no index, so that a rare value does not scan all of history. They are read
+# twice, and looked up one by one if they changed recently: about 50 ms of database time.
 LOOK_LIMIT = 20_000
 
 
 class KeysetChangeList(ChangeList):
-    """Newest first; ``newer_url`` and ``older_url`` lead to the neighbours, None where there are none."""
+    """Change list, newest first. ``newer_url`` and ``older_url`` lead to the neighbouring pages, or are None."""
 
     newer_url: str | None = None
     older_url: str | None = None
-    # How many rows were looked at, where there may be more beyond.
+    # The number of scanned rows if there may be more beyond them, else None.
     look_limit: int | None = None
 
     def get_filters_params(self, params: Any = None) -> dict[str, Any]:
+        """Return the lookups of the URL without the keys of pages and view parameters."""
         lookups: dict[str, Any] = super().get_filters_params(params)
         for key in (BEFORE, AFTER, *getattr(self.model_admin, "view_parameters", ())):
             lookups.pop(key, None)
         return lookups
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[str]:
+        """Return the order of the ids, newest first."""
         return ["-pk"]
 
     def get_results(self, request: HttpRequest) -> None:
+        """Read one page from its key."""
         before, after = _key(request, BEFORE), _key(request, AFTER)
         size, is_upward = self.list_per_page, after is not None
         beyond = Q(pk__gt=after) if is_upward else Q() if before is None else Q(pk__lt=before)
@@ -53,7 +56,7 @@ class KeysetChangeList(ChangeList):
             page.reverse()
         has_newer, has_older = (has_more, True) if is_upward else (before is not None, has_more)
         if end is not None and not has_more:
-            # There may be more beyond: the page says how far it looked, and leads on from there.
+            # There may be more rows beyond: the page shows how far it scanned, and links from there.
             self.look_limit = LOOK_LIMIT
             if is_upward:
                 self.newer_url = self._url({AFTER: end})
@@ -70,7 +73,7 @@ class KeysetChangeList(ChangeList):
             self.older_url = self._url({BEFORE: page[-1].pk}) if has_older else self.older_url
 
     def _end_of_look(self, request: HttpRequest, beyond: Q, *, is_upward: bool) -> UUID | None:
-        """The last row that is looked at, None if there are not so many."""
+        """Return the last row that is scanned, or None if fewer rows exist."""
         rows = self.root_queryset.select_related(None).filter(beyond).order_by("pk" if is_upward else "-pk")
         if isinstance(self.model_admin, KeysetAdmin):
             rows = self.model_admin.rows_of_look(request, rows)
@@ -82,38 +85,39 @@ class KeysetChangeList(ChangeList):
 
 
 class KeysetAdmin(ReadOnlyAdmin):
-    """A read-only list over rows whose ids are UUIDv7."""
+    """A read-only list of rows whose ids are UUIDv7."""
 
     change_list_template = "tenants/admin/keyset_list.html"
     sortable_by = ()
 
-    # What the URL says of the view and not of its rows.
+    # URL parameters of the view, not filters of its rows.
     view_parameters: ClassVar[frozenset[str]] = frozenset()
-    # Filters that no index serves.
+    # Filters without an index.
     walked_filters: ClassVar[frozenset[str]] = frozenset()
 
     def is_look_bounded(self, request: HttpRequest) -> bool:
-        """Whether a page may find few rows among many: by a filter that walks, where no search narrows the rows."""
+        """Return whether the page scans with a bound: it has a filter without an index, and no search."""
         return not request.GET.get("q") and any(request.GET.get(name) for name in self.walked_filters)
 
     def rows_of_look(self, request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
-        """The rows among which a filter without an index looks: what an index leaves of all."""
+        """Return the rows that a filter without an index scans, narrowed by an index."""
         if slug := request.GET.get("tenant"):
-            # By its key, which leads along an index; joined by its slug, all of its rows would be sorted.
+            # By its key, which has an index; a join by slug would sort all of its rows.
             rows = rows.filter(tenant_id=Tenant.objects.filter(slug=slug).values_list("pk", flat=True).first())
         return rows
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[KeysetChangeList]:
+        """Return the change list class."""
         return KeysetChangeList
 
 
 def _key(request: HttpRequest, name: str) -> UUID | None:
-    """The key in the URL; one that is no UUID is as none, as Django treats a page that does not exist."""
+    """Return the key in the URL, or None if it is no UUID, as Django treats a page that does not exist."""
     return parse_uuid(request.GET.get(name, ""))
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """The UUID that a person typed, or None."""
+    """Return the UUID in the text, or None."""
     try:
         return UUID(text.strip())
     except ValueError:

@@ -1,4 +1,4 @@
-"""Links into the console that are given to people."""
+"""Links into the console for people."""
 
 from __future__ import annotations
 
@@ -9,5 +9,8 @@ from django.urls import reverse
 
 
 def invitation_link(request: HttpRequest, token: str) -> str:
-    """Return the page that accepts an invitation, on the host of the request; logs hold paths and no queries."""
+    """Return the URL of the page that accepts an invitation, on the host of the request.
+
+    The token is in the query: logs contain paths without queries.
+    """
     return request.build_absolute_uri(f"{reverse('admin:invitation')}?{urlencode({'token': token})}")

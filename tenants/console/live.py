@@ -1,4 +1,4 @@
-"""Parts of a page that the browser polls: kept in memory for all viewers of the same rows, answered with an ETag."""
+"""Page fragments that the browser polls: cached in memory for all viewers of the same rows, answered with an ETag."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from tenants.cache.shared_cache import kept_seconds
 from tenants.context import require_scope
 from tenants.signals import cache_asked
 
-# Half of the interval at which the overview polls its parts.
+# Half of the interval at which the overview polls its fragments.
 KEPT_SECONDS = 2.5
-# Requests are answered with an older part while another request redraws it, up to this age.
+# Until this age an older fragment is served while another request renders it.
 STALE_SECONDS = 5.0
-# The status at which htmx stops to poll.
+# The status at which htmx stops polling.
 STOP_POLLING = 286
 
 
 class Fragment(NamedTuple):
-    """The HTML of a part of a page, and its ETag."""
+    """The HTML of a page fragment, and its ETag."""
 
     body: SafeString
     etag: str
@@ -36,21 +36,21 @@ class Fragment(NamedTuple):
 
 @dataclass(slots=True)
 class _Entry:
-    """One variant of a part, with the lock of the thread that draws it."""
+    """One variant of a fragment, with the lock of the thread that renders it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     fragment: Fragment | None = None
     drawn_at: float = 0.0
 
     def find(self, seconds: float) -> Fragment | None:
-        """Return the fragment if it was drawn less than so many seconds ago."""
+        """Return the fragment if it was rendered less than so many seconds ago, else None."""
         return self.fragment if time.monotonic() - self.drawn_at < seconds else None
 
 
 class KeptPart:
-    """A part of a page in this process's memory, the same for all viewers of the same rows in the same language.
+    """A cached page fragment, the same for all viewers of the same rows in the same language.
 
-    One thread draws it at a time. Entries are kept by tenant. HTML is never stored in Redis: write access there would
+    One thread renders it at a time. Entries are kept by tenant. HTML is never stored in Redis: write access there would
     be write access to the pages of the platform's staff.
     """
 
@@ -60,10 +60,10 @@ class KeptPart:
         self._entries: dict[str, _Entry] = {}
 
     def get(self, draw: Callable[[], SafeString], *, variant: str = "") -> Fragment:
-        """Return the part as it was at most KEPT_SECONDS ago, or STALE_SECONDS ago while another thread redraws it.
+        """Return the fragment, rendered at most KEPT_SECONDS ago, or STALE_SECONDS ago while another thread renders it.
 
-        Wait for the other thread's lock if the part is older. ``variant`` names the viewer's rights or choices that
-        the part depends on. Draw it each time if caches are off.
+        Wait for the other thread's lock if the fragment is older. ``variant`` names the viewer's permissions or choices
+        that the fragment depends on. Render it each time if caches are off.
         """
         if not kept_seconds():
             return fragment_of(draw())
@@ -76,14 +76,14 @@ class KeptPart:
         if kept is not None:
             return self._count_hit(kept)
         try:
-            # Another thread may have drawn it since.
+            # Another thread may have rendered it since.
             kept = entry.find(KEPT_SECONDS)
             return self._draw(entry, draw) if kept is None else self._count_hit(kept)
         finally:
             entry.lock.release()
 
     def clear(self) -> None:
-        """Remove all entries, so that the next request draws the part."""
+        """Remove all entries, so that the next request renders the fragment."""
         with self._lock:
             self._entries = {}
 
@@ -108,14 +108,14 @@ def fragment_of(body: SafeString) -> Fragment:
 
 
 def tag_of(body: str) -> str:
-    """Return the ETag of a part."""
+    """Return the ETag of a fragment."""
     return quote_etag(hashlib.sha256(body.encode()).hexdigest()[:32])
 
 
 def answer_part(request: HttpRequest, body: str, *, etag: str | None = None, status: int = 200) -> HttpResponseBase:
-    """Return the part with this status, or 304 if it has the ETag that the request names.
+    """Return the fragment with this status, or 304 if it has the ETag that the request names.
 
-    Take the ETag from the body if none is given.
+    The ETag is computed from the body if none is given.
     """
     response = HttpResponse(body, status=status)
     response.headers["ETag"] = etag or tag_of(body)

@@ -1,4 +1,4 @@
-"""Lists and pages that ask for what changes on them anew while somebody looks at them."""
+"""Lists and pages whose changing parts the browser polls."""
 
 from __future__ import annotations
 
@@ -17,40 +17,43 @@ ROWS_TEMPLATE = "tenants/admin/live_rows.html"
 
 
 class LiveListMixin(ConsoleAdmin):
-    """A list whose rows are told every five seconds; filters, search and order are those of its address."""
+    """Mixin of a list whose rows are polled every five seconds; filters, search and order are those of its URL."""
 
     change_list_template = "tenants/admin/live_list.html"
 
     def get_urls(self) -> list[URLPattern]:
+        """Return the URLs with that of the polled rows."""
         if self.view_permission is None:
             return super().get_urls()
         rows = self.guard(self.rows_view, self.view_permission, cacheable=True)
         return [path("rows/", rows, name=_name_of(self, "rows")), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Render the list, which polls the URL of its rows."""
         address = f"{reverse(f'admin:{_name_of(self, "rows")}')}?{request.GET.urlencode()}"
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), "rows_address": address})
         return response
 
     def rows_view(self, request: HttpRequest) -> HttpResponseBase:
-        """The rows alone; 304 when they are what the browser has already."""
+        """Return the rows only, or 304 if they are unchanged."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         page = self.changelist_view(request)
-        # A filter that cannot be read leads to the list without it.
+        # An invalid filter redirects to the list without it.
         if not isinstance(page, TemplateResponse):
             return page
         return answer_part(request, render_to_string(ROWS_TEMPLATE, page.context_data, request))
 
 
 class LivePageMixin(ConsoleAdmin):
-    """A row's page that begins with how the row stands now, told every five seconds."""
+    """Mixin of a row's page whose first part, the row's current state, is polled every five seconds."""
 
     @abstractmethod
     def render_now(self, request: HttpRequest, object_id: str) -> str | None:
-        """How the row stands; None where there is no such row."""
+        """Return the HTML of the row's current state, or None if the row is gone."""
 
     def get_urls(self) -> list[URLPattern]:
+        """Return the URLs with that of the polled state."""
         if self.view_permission is None:
             return super().get_urls()
         now = self.guard(self.now_view, self.view_permission, cacheable=True)
@@ -59,6 +62,7 @@ class LivePageMixin(ConsoleAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        """Render the page with the row's current state."""
         context = {**(extra_context or {})}
         part = self.render_now(request, object_id) if self.has_view_permission(request) else None
         if part is not None:
@@ -68,7 +72,7 @@ class LivePageMixin(ConsoleAdmin):
         return response
 
     def now_view(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
-        """How the row stands, alone; 304 when it is what the browser has already."""
+        """Return the row's current state only, or 304 if it is unchanged."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         part = self.render_now(request, object_id)

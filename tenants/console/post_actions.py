@@ -1,4 +1,4 @@
-"""Acts on one row, as buttons that POST: a link, a prefetch or a crawler cannot set one off.
+"""Actions on one row as buttons that POST, so that no link, prefetch or crawler can start one.
 
 class TenantAdmin(TenantScopedAdmin):
     post_actions = ("suspend",)
@@ -28,14 +28,14 @@ from tenants.access.caller import access_of
 from tenants.access.permissions import Permission
 from tenants.exceptions import DomainError, FieldInvalidError
 
-# Does the act through a service and returns the sentence that tells of it, or a response of its own.
+# Runs the action through a service. Returns the message to show, or a response of its own.
 Act = Callable[[Any, HttpRequest, Any, str], "str | HttpResponse"]
 REASON_LIMIT = 500
 
 
 @dataclass(frozen=True, slots=True)
 class PostAction:
-    """A button: who may press it, for which rows it is offered, whether it asks why, until when, and for the slug."""
+    """A button: its permission, the rows that it is offered for, and whether it needs a reason, an end and the slug."""
 
     label: str | Promise
     permission: Permission
@@ -56,9 +56,10 @@ def post_action(
     is_danger: bool = False,
     is_offered: Callable[[Any], bool] = lambda row: True,
 ) -> Callable[[Act], Act]:
-    """Make an admin's method an act that its page offers as a button."""
+    """Declare an admin's method as an action that its page offers as a button."""
 
     def describe(act: Act) -> Act:
+        """Attach the declaration to the method."""
         described = PostAction(label, permission, asks_reason, asks_until, asks_slug, is_danger, is_offered)
         act.post_action = described  # type: ignore[attr-defined]
         return act
@@ -67,7 +68,7 @@ def post_action(
 
 
 def until_of(request: HttpRequest) -> datetime | None:
-    """When the act shall end by itself, as its form asked for it in UTC; None where that was left empty."""
+    """Return when the action's effect ends, as the form gave it in UTC; None if it was left empty."""
     text = request.POST.get("until", "").strip()
     if not text:
         return None
@@ -79,12 +80,12 @@ def until_of(request: HttpRequest) -> datetime | None:
 
 
 def read_reason(request: HttpRequest) -> str:
-    """The reason that came with an act, as PostgreSQL can keep it."""
+    """Return the reason of the form, without NUL bytes and cut to REASON_LIMIT."""
     return request.POST.get("reason", "").replace("\x00", "").strip()[:REASON_LIMIT]
 
 
 class PostActionsMixin(ModelAdmin):
-    """Serves `post_actions` of an admin at `<row>/act/<name>/` and shows them above its form."""
+    """Mixin that serves `post_actions` of an admin at `<row>/act/<name>/` and shows them above its form."""
 
     post_actions: ClassVar[tuple[str, ...]] = ()
     change_form_outer_before_template = "tenants/admin/post_actions.html"
@@ -95,13 +96,13 @@ class PostActionsMixin(ModelAdmin):
         return [path("<path:object_id>/act/<slug:name>/", view, name=name), *super().get_urls()]
 
     def act_view(self, request: HttpRequest, object_id: str, name: str) -> HttpResponse:
-        """Do the act on POST; anything else is 405."""
+        """Run the action on POST; answer 405 to other methods."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         action = self._described(name)
         if action is None:
             raise Http404
-        # Before any row is looked for: whoever has no tenant has no rows to be asked for either.
+        # Before any look-up of rows: a caller without a tenant has no scope to query in.
         if not self._is_permitted(request, action):
             raise PermissionDenied
         row = self.get_object(request, object_id)
@@ -133,7 +134,7 @@ class PostActionsMixin(ModelAdmin):
         return response
 
     def _buttons(self, request: HttpRequest, row: Model) -> Iterator[dict[str, Any]]:
-        """The acts that this request may do to this row, with their URLs."""
+        """Yield the actions that this request may run on this row, with their URLs."""
         for name in self.post_actions:
             action = self._described(name)
             if action is not None and self._is_permitted(request, action) and action.is_offered(row):

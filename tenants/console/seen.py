@@ -1,4 +1,4 @@
-"""What stood in a form when it was opened: what somebody else has changed meanwhile is not saved over, but named."""
+"""Detection of concurrent edits in forms: values changed since the form was opened are reported, not overwritten."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ UNREADABLE = gettext_lazy("The form does not say what you saw when you opened it
 
 
 class SeenField(forms.CharField):
-    """What was seen, hidden in the form; no value of the row."""
+    """Hidden form field with digests of the values that were shown."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -36,12 +36,12 @@ class SeenField(forms.CharField):
 
 
 def marks_of(values: Mapping[str, Any]) -> str:
-    """Short marks of values by their names, as a hidden field holds them."""
+    """Return the digests of values by their names, for a hidden field."""
     return json.dumps({name: digest_of(value) for name, value in values.items()})
 
 
 def changed_since(sent: str, values: Mapping[str, Any]) -> list[str]:
-    """The names of values that are others than when the marks were made; ValueError for marks that are none."""
+    """Return the names of values that differ from their digests; raise ValueError for malformed digests."""
     seen = json.loads(sent)
     if not isinstance(seen, dict):
         raise ValueError("Marks are an object.")  # noqa: TRY004 - a text that is none, as the others
@@ -49,7 +49,7 @@ def changed_since(sent: str, values: Mapping[str, Any]) -> list[str]:
 
 
 def resent(sent: Any, values: Mapping[str, str]) -> Any:
-    """What was sent, with other values in hidden fields."""
+    """Return the submitted data with other values in hidden fields."""
     data = sent.copy()
     for name, value in values.items():
         data[name] = value
@@ -57,26 +57,26 @@ def resent(sent: Any, values: Mapping[str, str]) -> Any:
 
 
 def advice(what: Sequence[str]) -> str:
-    """What is said to whoever was overtaken."""
+    """Return the message for a person whose form is out of date."""
     return ADVICE.format(what="; ".join(what))
 
 
 def told(label: str, value: Any) -> str:
-    """A value as it is now, after its label."""
+    """Return a label with its current value."""
     text = gettext("empty") if value in (None, "") else str(value)
     shown = text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
     return gettext("%(label)s is now %(shown)s") % {"label": label, "shown": shown}
 
 
 class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """The form of a row that is there already; `beside` is what its page shows of other rows, by label."""
+    """Form of an existing row. `beside` are values of other rows that its page shows, by label."""
 
     seen = SeenField()
     beside: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Of a form that was sent, too, these are the values of the row as it is now.
+        # Of a submitted form, too, these are the row's current values.
         columns = {field.name for field in self.instance._meta.concrete_fields}
         shown = [name for name, field in self.fields.items() if name in columns and not field.disabled]
         self._current = {name: self.initial.get(name) for name in shown} | dict(self.beside)
@@ -87,12 +87,12 @@ class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run 
         what = self._changed_meanwhile()
         cleaned: dict[str, Any] | None = super().clean()
         if what and not getattr(self, "is_preview", False):
-            # A plan says by its version that it is stale, and what to do.
+            # A plan reports by its version that it is stale, and what to do.
             is_said = getattr(self, "is_stale", False)
             self.add_error(
                 None, gettext("What changed: %(what)s.") % {"what": "; ".join(what)} if is_said else advice(what)
             )
-            # Sent again, it is meant for what is told of now.
+            # Submitted again, the form applies to the values that are reported now.
             self.data = resent(self.data, {self.add_prefix(FIELD): marks_of(self._current)})
         return cleaned
 
@@ -118,6 +118,6 @@ class SeenForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run 
 
 
 def with_seen(form: Any, beside: Mapping[str, Any], *, without: Iterable[Any]) -> type[SeenForm]:
-    """The form of a change, which also says what was seen; ``without`` the fields that are only shown."""
+    """Return the form class with the hidden field added; ``without`` are fields that are only shown."""
     removed = dict.fromkeys(name for name in without if name in form.declared_fields)
     return type(form.__name__, (SeenForm, form), {"beside": beside, **removed})

@@ -1,4 +1,4 @@
-"""The label at the head of every console page: which tenant it shows."""
+"""The label at the top of every console page that names the tenant shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.access.caller import access_of
 
 
 def seen_tenant(request: HttpRequest) -> list[str] | None:
-    """Return the text and the colour of the label; None for people without a place."""
+    """Return the text and the colour of the label, or None for callers without access."""
     access = access_of(request)
     if access.sees_all_tenants:
         return [gettext("All tenants"), "warning"]

@@ -1,1 +1,1 @@
-"""PostgreSQL as the platform uses it: options of connections, lost sessions, transactions of scopes."""
+"""PostgreSQL access: connection options, lost sessions, prepared statements, row-level security, locks."""

@@ -1,9 +1,9 @@
-"""Roles, database and extension, made once with an administrator's connection. Needs psycopg alone, no Django.
+"""Roles, databases and extension, created once with an administrator's connection. Needs psycopg only, no Django.
 
 owner     logs in, owns schema and tables, runs migrations, may create test databases
 app       logs in, is bound by row-level security
-platform  cannot log in; the door across tenants, reached by SET LOCAL ROLE from the two others
-auditor   logs in, seals, signs and prunes the audit log, and has no other right; nobody else can become it
+platform  cannot log in; the cross-tenant role, reached by SET LOCAL ROLE from the two others
+auditor   logs in, seals, signs and prunes the audit log, and has no other right; no other role can become it
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ MINIMUM_SERVER = 150000
 _INHERIT_OPTION_SINCE = 160000
 _TRANSACTION_TIMEOUT_SINCE = 170000
 
-# An old snapshot slows every table of the hot path, so no transaction of the application may linger.
+# An old snapshot slows every table of the hot path, so no transaction of the application may stay open.
 _APP_TIMEOUTS = {
     "idle_in_transaction_session_timeout": "60s",
     "statement_timeout": "60s",
     "lock_timeout": "10s",
 }
-# A migration that waits long for a lock makes everybody wait behind it.
+# A migration that waits long for a lock blocks all later requests for it.
 _OWNER_TIMEOUTS = {"idle_in_transaction_session_timeout": "10min", "lock_timeout": "30s"}
 
 
 class BootstrapError(RuntimeError):
-    """The server cannot be prepared as asked."""
+    """Raised if the server cannot be prepared as requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What shall exist on the server."""
+    """The databases and roles to create."""
 
     database: str
     owner: Role
@@ -55,18 +55,21 @@ class Layout:
 
     @property
     def template(self) -> str:
-        """An empty database with the extension, from which the owner makes test databases."""
+        """Return the name of the empty database with the extension, from which the owner creates test databases."""
         return f"{self.database}_template"
 
 
 def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role, auditor: Role, platform: str) -> None:
-    """Bring roles, database, template and extension into being; run again, it changes nothing. Verifies its work."""
+    """Create roles, databases, template and extension, and verify them.
+
+    It is idempotent. Raise `BootstrapError` if the server is too old or a role has excess rights.
+    """
     layout = Layout(database=database, owner=owner, app=app, auditor=auditor, platform=platform)
     with psycopg.connect(admin_url, autocommit=True, **connection_options()) as connection:
         version = connection.info.server_version
         if version < MINIMUM_SERVER:
             raise BootstrapError(f"PostgreSQL 15 or newer is needed; the server is {version // 10000}.")
-        # Two bootstraps at once would trip over each other's CREATE statements.
+        # Concurrent bootstraps would conflict in their CREATE statements.
         connection.execute("SELECT pg_advisory_lock(hashtextextended('bootstrap_database', 0))")
         for statement in role_statements(layout, version):
             connection.execute(statement)
@@ -82,7 +85,7 @@ def bootstrap_database(admin_url: str, *, database: str, owner: Role, app: Role,
 
 
 def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Composed]:
-    """Roles, membership in the door, timeouts. Passwords are set apart."""
+    """Yield the statements for roles, membership in the platform role, and timeouts. Passwords are set separately."""
     owner, app, platform = (sql.Identifier(name) for name in (layout.owner.name, layout.app.name, layout.platform))
     for name, options in (
         (layout.owner.name, "LOGIN CREATEDB NOINHERIT NOCREATEROLE"),
@@ -91,11 +94,11 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
         (layout.platform, "NOLOGIN NOCREATEDB NOINHERIT NOCREATEROLE"),
     ):
         yield _create_role_if_missing(name)
-        # NOSUPERUSER and NOBYPASSRLS may be uttered by superusers alone, so they are left to the check at the end.
+        # Only superusers may state NOSUPERUSER and NOBYPASSRLS, so the check at the end covers them.
         yield sql.SQL("ALTER ROLE {} {}").format(sql.Identifier(name), sql.SQL(options))
     options = " WITH INHERIT FALSE, SET TRUE" if server_version >= _INHERIT_OPTION_SINCE else ""
     yield sql.SQL("GRANT {} TO {}, {}" + options).format(platform, owner, app)
-    # A managed server's administrator is no superuser and must be able to hand databases to the owner.
+    # A managed server's administrator is no superuser and must be able to give databases to the owner.
     yield sql.SQL("GRANT {} TO CURRENT_USER").format(owner)
     app_timeouts = dict(_APP_TIMEOUTS)
     if server_version >= _TRANSACTION_TIMEOUT_SINCE:
@@ -107,7 +110,7 @@ def role_statements(layout: Layout, server_version: int) -> Iterator[sql.Compose
 
 
 def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]:
-    """What is set inside a database: its owner, who may connect and create, the extension."""
+    """Yield the statements inside a database: its owner, the rights to connect and create, the extension."""
     names = (layout.owner.name, layout.app.name, layout.auditor.name, layout.platform)
     owner, app, auditor, platform = map(sql.Identifier, names)
     name = sql.Identifier(database)
@@ -121,7 +124,7 @@ def database_statements(layout: Layout, database: str) -> Iterator[sql.Composed]
 
 
 def printed_sql(layout: Layout, server_version: int) -> str:
-    """Return the same as a script for psql; the passwords are variables such as `owner_password`."""
+    """Return the statements as a script for psql; the passwords are variables such as `owner_password`."""
     lines = [
         "-- psql -v ON_ERROR_STOP=1 -v owner_password=… -v app_password=… -v auditor_password=… -f THIS_FILE ADMIN_URL"
     ]
@@ -145,7 +148,7 @@ def _create_role_if_missing(name: str) -> sql.Composed:
 
 
 def _set_password(connection: psycopg.Connection, role: Role) -> sql.Composed:
-    # The verifier is computed here, so the password itself never reaches a server's log.
+    # The verifier is computed here, so that the password never reaches a server's log.
     verifier = connection.pgconn.encrypt_password(role.password.encode(), role.name.encode(), b"scram-sha-256")
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role.name), sql.Literal(verifier.decode()))
 
@@ -162,7 +165,7 @@ def _ensure_database(connection: psycopg.Connection, name: str, layout: Layout) 
 
 
 def _verify_roles(connection: psycopg.Connection, layout: Layout) -> None:
-    """Raise BootstrapError if a role has more than its rights: an inherited door would silently open the wall."""
+    """Raise `BootstrapError` if a role has excess rights: an inherited platform role bypasses row security."""
     names = [layout.owner.name, layout.app.name, layout.auditor.name]
     rows = connection.execute(
         "SELECT rolname, rolsuper OR rolbypassrls, pg_has_role(oid, %(platform)s, 'USAGE'),"

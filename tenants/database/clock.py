@@ -1,4 +1,4 @@
-"""The database's time, by which everything is decided, whatever this machine's clock says."""
+"""The database's clock, which decides all times, whatever the machine's clock shows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.db import connection
 
 
 def read_clock() -> datetime:
-    """When the transaction of the moment began: the same for all that it does."""
+    """Return when the current transaction began; it is constant within the transaction."""
     return _ask("SELECT now()")
 
 
 def read_moment() -> datetime:
-    """The time at this very moment, however long the transaction has lasted."""
+    """Return the current time, which advances within a transaction."""
     return _ask("SELECT clock_timestamp()")
 
 

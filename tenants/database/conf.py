@@ -1,4 +1,4 @@
-"""The names of roles and connections, read from the settings at the moment of use."""
+"""Names of database roles and connections, read from the settings at use."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ TENANT_SETTING = "app.tenant_id"
 
 
 def platform_role() -> str:
-    """The role behind the door: it sees the rows of all tenants and cannot log in."""
+    """Return the cross-tenant role, which sees the rows of all tenants and cannot log in."""
     return str(platform_settings.DATABASE_PLATFORM_ROLE)
 
 
 def auditor_role() -> str:
-    """Return the name of the login role that alone seals, signs and prunes the audit log."""
+    """Return the login role that alone seals, signs and prunes the audit log."""
     return str(platform_settings.DATABASE_AUDITOR_ROLE)
 
 
@@ -29,10 +29,10 @@ def door_role() -> str:
 
 
 def app_role() -> str:
-    """The restricted role that the application logs in as."""
+    """Return the restricted role that the application logs in as."""
     return str(settings.DATABASES[APP_ALIAS]["USER"])
 
 
 def default_max_concurrency() -> int:
-    """The cap on a tenant's jobs in flight that a new plan begins with."""
+    """Return the default cap on a tenant's jobs in flight in a new plan."""
     return int(platform_settings.TENANT_ISOLATED_TASK_CONCURRENCY)

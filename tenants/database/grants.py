@@ -1,4 +1,4 @@
-"""What the roles may do with each table: read off the policies, so that grants and policies never disagree."""
+"""Grants of the roles on each table, derived from the policies so that both always agree."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class TableGrants:
     table: str
     app: frozenset[str]
     platform: frozenset[str]
-    # By policies of its own alone: what is open to everybody else is closed to it.
+    # From the auditor's own policies only: public policies do not apply to it.
     auditor: frozenset[str] = frozenset()
 
 
 def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None = None) -> list[TableGrants]:
-    """Bring the grants of `tables` (all of the owner's, if None) in line with their policies; one transaction."""
+    """Set the grants of `tables` (all of the owner's, if None) from their policies in one transaction; return them."""
     with transaction.atomic(using=connection.alias), planned_cursor(namedtuple_row, connection=connection) as cursor:
         roles = {"platform": platform_role(), "auditor": auditor_role()}
         parameters = {**roles, "tables": None if tables is None else list(tables)}
@@ -56,7 +56,7 @@ def grant_tables(connection: BaseDatabaseWrapper, tables: Iterable[str] | None =
 
 
 def grant_after_migrate(sender: AppConfig, using: str, **kwargs: Any) -> None:
-    """Receiver of `post_migrate`: cover the tables whose migrations know nothing of the roles."""
+    """Grant privileges on tables whose migrations do not (receiver of `post_migrate`)."""
     if using == OWNER_ALIAS:
         grant_tables(connections[using])
 
@@ -77,7 +77,7 @@ def _allowed_by(commands: list[str]) -> frozenset[str]:
 
 
 def _grant_statements(grants: Iterable[TableGrants]) -> Iterator[sql.Composable]:
-    """One REVOKE for all tables, then one GRANT a role and set of privileges."""
+    """Yield one REVOKE for all tables, then one GRANT a role and set of privileges."""
     grants = list(grants)
     if not grants:
         return

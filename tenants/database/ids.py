@@ -1,4 +1,4 @@
-"""UUIDv7 ids (RFC 9562): sortable by creation, safe to show, made without asking the database."""
+"""UUIDv7 ids (RFC 9562): sortable by creation, safe to expose, generated without the database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 import uuid
 from datetime import datetime
 
-# RFC 9562 §6.2, method 1: 42 bits of counter after the 48 bits of Unix milliseconds. It starts in its
-# lower half at each new millisecond, so that no real burst can overflow it.
+# RFC 9562 §6.2, method 1: 42 bits of counter after the 48 bits of Unix milliseconds. It starts in its lower half at
+# each new millisecond, so that no real burst can overflow it.
 _COUNTER_BITS = 42
 _COUNTER_SEED_MASK = (1 << (_COUNTER_BITS - 1)) - 1
 _COUNTER_MAX = (1 << _COUNTER_BITS) - 1
@@ -20,20 +20,21 @@ _VARIANT = 0x2 << 62
 
 
 class _Clock:
-    """The last millisecond and the counter within it, of one process."""
+    """The last millisecond and its counter, of one process."""
 
     def __init__(self) -> None:
         self.start_afresh()
 
     def start_afresh(self) -> None:
-        """Forget everything: a forked child must not go on with its parent's counter, nor inherit a held lock."""
+        """Reset all state: a forked child must not continue its parent's counter, nor inherit a held lock."""
         self.lock = threading.Lock()
         self.milliseconds = 0
         self.counter = 0
 
     def take(self, count: int, seed: int) -> tuple[int, int]:
-        """The first of so many pairs (millisecond, counter) in a row, all greater than any before them; `seed` begins
-        the counter of a new millisecond.
+        """Return the first of `count` consecutive pairs (millisecond, counter), greater than all earlier ones.
+
+        `seed` starts the counter of a new millisecond.
         """
         now = time.time_ns() // 1_000_000
         with self.lock:
@@ -52,21 +53,21 @@ os.register_at_fork(after_in_child=_clock.start_afresh)
 
 
 def uuid7() -> uuid.UUID:
-    """A new UUIDv7, greater than every earlier one of this process even when the clock steps back."""
+    """Return a new UUIDv7, greater than every earlier one of this process even when the clock steps back."""
     return uuid7s(1)[0]
 
 
 def uuid7s(count: int) -> list[uuid.UUID]:
-    """So many of them, in order, for the price of a few."""
+    """Return `count` UUIDv7s in order, in one batch."""
     seed, *tails = struct.unpack(f">Q{count}I", os.urandom(8 + 4 * count))
     milliseconds, first = _clock.take(count, seed & _COUNTER_SEED_MASK)
     return [_assemble(milliseconds, first + place, tail) for place, tail in enumerate(tails)]
 
 
 def uuid7_floor(moment: datetime) -> uuid.UUID:
-    """The least UUIDv7 of the millisecond of `moment` (aware): the bound of a range over time.
+    """Return the least UUIDv7 of the millisecond of `moment` (aware), as the bound of a time range.
 
-    Moments before 1970, of which there are no ids, have the least bound of all.
+    Times before 1970, of which there are no ids, return the least bound of all.
     """
     if moment.tzinfo is None:
         raise ValueError("uuid7_floor needs an aware datetime.")

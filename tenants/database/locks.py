@@ -1,15 +1,15 @@
-"""The advisory locks of the platform, all in one place: no two things share a key, and no number stands elsewhere.
+"""The advisory locks of the platform, in one place: no two locks share a key, and no number is elsewhere.
 
-A lock has a class and, within it, a key: a number (of a pool, say, or the hash of a tenant), or a text, such as a
-tenant's id with a name, hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of numbers apart from
-single ones, so the two forms never meet.
+A lock has a class and, within it, a key: a number (a pool's id, or the hash of a tenant), or a text, such as a tenant's
+id with a name, hashed to 64 bits with the class as the seed. PostgreSQL keeps pairs of numbers apart from single ones,
+so the two forms never collide.
 
-A named statement takes a lock by ``pg_advisory_xact_lock(%(tick_lock)s::int, …)`` and its like, with the number of the
-class as the parameter. The key of a tenant is ``hashtext(tenant_id::text)``: two tenants that share one wait for each
-other at times, and for nothing else.
+A named statement takes a lock by ``pg_advisory_xact_lock(%(tick_lock)s::int, …)`` or similar, with the number of the
+class as the parameter. The key of a tenant is ``hashtext(tenant_id::text)``: two tenants with one hash sometimes wait
+for each other, which is harmless.
 
-Every lock is a transaction's and ends with it. One of a session would stay on a connection that a pooler gives to
-somebody else, and would be given back on one that never held it.
+Every lock belongs to a transaction and ends with it. A session's lock would stay on a connection that a pooler gives to
+another client, and would be released on one that never held it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from django.db import connection
 
 @unique
 class LockClass(IntEnum):
-    """What is locked. A class's number is four letters of its name; once used, it stays for good."""
+    """The classes of locks. A class's number is four letters of its name and never changes."""
 
-    # By one process of many, for one turn of a duty; those of a pool with its id.
+    # Held by one process of many, for one run of a duty; those of a pool with its id.
     TICK = 0x7469636B
     SLICES = 0x736C6963
     SWEEP = 0x73776570
@@ -41,14 +41,14 @@ class LockClass(IntEnum):
     BATCHES = 0x62617463
     BATCHES_CANCELLED = 0x6263616E
     EVENT_RELAY = 0x72656C79
-    # By whoever takes a turn of a bulk operation, with its id.
+    # Held during one turn of a bulk operation, with its id.
     BULK_OPERATION = 0x62756C6B
-    # By those who would each see room, or another, that the other takes away.
+    # Held where concurrent checks would each see room that the other takes.
     PLATFORM_ADMINS = 0x61646D6E
     BEAT_TASK = 0x62656174
     EDITED_ROW = 0x65646974
     REROUTE = 0x7265726F
-    # Of one tenant, by its hashed id, or by its id and a name.
+    # Held for one tenant, by its hashed id, or by its id and a name.
     LINES = 0x6C696E65
     SCHEDULE_COUNT = 0x73636865
     WAITING_JOBS = 0x77616974
@@ -58,15 +58,18 @@ class LockClass(IntEnum):
     FILE_CONTENT = 0x66696C65
 
     def take(self, key: str = "0") -> str:
-        """SQL that waits for the lock. ``key`` is an SQL expression: an integer of at most four bytes."""
+        """Return SQL that waits for the lock. ``key`` is an SQL expression: an integer of at most four bytes."""
         return f"pg_advisory_xact_lock({self.value}, ({key})::int)"
 
     def attempt(self, key: str = "0") -> str:
-        """SQL that takes the lock, or says false where somebody else has it."""
+        """Return SQL that tries to take the lock, and is false if it is held elsewhere."""
         return f"pg_try_advisory_xact_lock({self.value}, ({key})::int)"
 
     def take_named(self, text: str) -> str:
-        """SQL that waits for the lock of a name. ``text`` is an SQL expression; a tenant's begins with its id."""
+        """Return SQL that waits for the lock of a name.
+
+        ``text`` is an SQL expression; a tenant's begins with its id.
+        """
         return f"pg_advisory_xact_lock(hashtextextended({text}, {self.value}))"
 
     def hold(self, name: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Options of every connection to PostgreSQL, by which a server that vanishes is noticed within seconds."""
+"""Options of every connection to PostgreSQL, which detect a vanished server within seconds."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-# A new connection fails after 5 s. An open one that is idle is probed after 10 s and closed 9 s later; one whose
-# bytes are not acknowledged is closed after 15 s. Without these options the system waits for minutes, or for two hours.
+# A new connection fails after 5 s. An open one that is idle is probed after 10 s and closed 9 s later; one whose bytes
+# are not acknowledged is closed after 15 s. Without these options the system waits for minutes, or for two hours.
 _OPTIONS: Mapping[str, int] = MappingProxyType(
     {
         "connect_timeout": 5,
@@ -21,5 +21,5 @@ _OPTIONS: Mapping[str, int] = MappingProxyType(
 
 
 def connection_options(given: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
-    """Return libpq's options of a connection; those that a URL has given take precedence."""
+    """Return libpq's options of a connection; those in its URL take precedence."""
     return {**_OPTIONS, **given}

@@ -1,7 +1,6 @@
-"""Partitions by time of creation, made and dropped by functions that the owner owns.
+"""Partitions by time of creation, created and dropped by functions that the owner owns.
 
-The application's roles own no tables; the two functions do this one thing for them, and only the
-platform role may call them.
+The application's roles own no tables; the two functions do only this, and only the platform role may call them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,10 @@ _PARTITIONS_WITHOUT = _SQL["find_partitions_without"]
 
 
 def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> str:
-    """Give the rows of `table` created in [starts_at, ends_at) a partition; returns its name. Behind the door only."""
+    """Create the partition of `table` for rows created in [starts_at, ends_at).
+
+    Return its name. Cross-tenant scope only.
+    """
     values: dict[str, Any] = {"table": table, "from_id": uuid7_floor(starts_at), "to_id": uuid7_floor(ends_at)}
     with planned_cursor(scalar_row) as cursor:
         cursor.execute(_SQL["create_partition"], values)
@@ -30,21 +32,22 @@ def create_partition(*, table: str, starts_at: datetime, ends_at: datetime) -> s
 
 
 def drop_partition(*, partition: str) -> None:
-    """Drop a partition with its rows; never the default one. Behind the door only."""
+    """Drop a partition with its rows; never the default one. Cross-tenant scope only."""
     with planned_cursor() as cursor:
         cursor.execute(_SQL["drop_partition"], {"partition": partition})
 
 
 class AddPartitionedIndex(migrations.AddIndex):
-    """AddIndex for a partitioned table in use: partition by partition, each without keeping writers waiting.
+    """AddIndex for a partitioned table in use: partition by partition, without blocking writers.
 
     PostgreSQL builds no index on a partitioned table concurrently, but takes over those of its partitions. The
-    migration must not be atomic; begun anew after an interruption, it goes on.
+    migration must not be atomic. Started again after an interruption, it continues.
     """
 
     atomic = False
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Create the index on the table and on each partition that lacks it."""
         model = to_state.apps.get_model(app_label, self.model_name)
         columns = sql.SQL(", ").join(
             sql.SQL("{} {}").format(sql.Identifier(model._meta.get_field(name).column), sql.SQL(order or "ASC"))

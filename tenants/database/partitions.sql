@@ -1,5 +1,5 @@
 -- name: find_partitions_without
--- Read the partitions of a table that have no index of theirs under an index of the table. Later partitions get theirs
+-- Read the partitions of a table that lack their part of an index of the table. Later partitions get it
 -- with the table.
 SELECT c.relname AS name, left(c.relname, 40) || '_' || left(md5(%(index)s::text), 8) AS own_name
 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
@@ -9,7 +9,7 @@ WHERE i.inhparent = %(table)s::text::regclass AND NOT EXISTS (
 );
 
 -- name: create_partition
--- Make a partition for the ids of a span.
+-- Create a partition for a range of ids.
 SELECT public.create_partition(%(table)s::text, %(from_id)s::uuid, %(to_id)s::uuid);
 
 -- name: drop_partition

@@ -1,4 +1,4 @@
-"""Migrations that the code brings and the database does not have yet."""
+"""Migrations of the code that the database lacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from tenants.database.conf import APP_ALIAS
 
 
 def count_pending_migrations() -> int:
-    """How many are not applied; the tables may lack what this code reads and writes."""
+    """Return how many migrations are not applied; tables that the code uses may be missing."""
     executor = MigrationExecutor(connections[APP_ALIAS])
     return len(executor.migration_plan(executor.loader.graph.leaf_nodes()))

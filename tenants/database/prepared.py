@@ -1,7 +1,7 @@
-"""Statements that run for every job: PostgreSQL keeps them parsed and planned, so that a run is only a run.
+"""Cursors for statements that run for every job: PostgreSQL keeps them parsed and planned.
 
-More than half of what a short statement costs is to parse it, to put the row security in and to plan it. Django's
-own cursors write the values into the text, so that each text is a new one; here they travel beside it.
+More than half of the cost of a short statement is parsing, adding row-level security and planning. Django's own cursors
+put the values into the text, so that each text is new; here they are sent as parameters.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from psycopg.rows import RowFactory, tuple_row
 from psycopg.types.array import BaseListDumper, ListBinaryDumper, ListDumper
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 
-# A plan is as good as the sizes of the tables were when it was made; to renew all costs as much as a tick.
+# A plan is as good as the table sizes it was made for; renewing all plans costs as much as a tick.
 PLAN_SECONDS = 60.0
-# The jobs of a full message. Longer lists are work beside which planning is little, and their length is what a good
-# plan depends on.
+# The jobs of a full message. With longer lists planning is a small part of the work, and a good plan depends on their
+# length.
 MOST_VALUES = 1_000
-# More than there are such statements; what is beyond is prepared again.
+# More than there are such statements; statements beyond it are prepared again.
 _MOST_STATEMENTS = 300
 
-# What such statements have the longest lists of.
+# The item types of the longest lists.
 _PLAIN = {UUID, int, type(None)}
 
 # Entered around each statement, with its text without values.
@@ -49,14 +49,14 @@ def watch_statements(watch: Watch | None) -> None:
 
 
 class _ListDumper(ListBinaryDumper):
-    """Send lists of ids and of whole numbers as PostgreSQL stores them, a tenth of the work; all others as text."""
+    """A dumper of lists of ids and integers in binary form, a tenth of the work, and of other lists as text."""
 
     def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
         super().__init__(cls, context)
         self._context = context
 
     def get_key(self, obj: list[Any], format: PyFormat) -> DumperKey:  # noqa: A002 - the driver's name
-        """Return a key for each type of list and way."""
+        """Return a key for each item type and format."""
         if _PLAIN.issuperset(map(type, obj)):
             return super().get_key(obj, format)
         return (ListDumper, ListDumper(self.cls, self._context).get_key(obj, format))
@@ -70,7 +70,7 @@ class _ListDumper(ListBinaryDumper):
 
 @dataclass(slots=True)
 class _Kept:
-    """What is kept with a connection of the driver."""
+    """The adapters and the age of the plans of a driver connection."""
 
     adapters: AdaptersMap
     planned_at: float
@@ -89,7 +89,7 @@ def _kept_of(raw: psycopg.Connection[Any]) -> _Kept:
 
 def _make_adapters(raw: psycopg.Connection[Any]) -> AdaptersMap:
     adapters = AdaptersMap(raw.adapters)
-    # The later one goes before where both would do.
+    # Where both fit, the later one takes precedence.
     for dumper in (Int8BinaryDumper, Int8Dumper):
         adapters.register_dumper(int, dumper)
     adapters.register_dumper(list, _ListDumper)
@@ -99,23 +99,23 @@ def _make_adapters(raw: psycopg.Connection[Any]) -> AdaptersMap:
 
 @cache
 def _moment_loader() -> type[Loader]:
-    """Return the driver's own, which is compiled; Django puts one in Python before it. Both return UTC."""
+    """Return the driver's own loader, which is compiled; Django replaces it by one in Python. Both return UTC."""
     loader = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
     assert loader is not None  # of a type that PostgreSQL has
     return loader
 
 
 def set_config(settings: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return the statement that makes these settings hold until the transaction ends, and its values.
+    """Return the statement that sets these settings until the transaction ends, and its values.
 
-    As a function `SET LOCAL` takes values, and all of them go in one round trip, the role too.
+    Unlike `SET LOCAL` the function takes parameters, and sets all of them in one round trip, the role too.
     """
     text = "SELECT " + ", ".join(["set_config(%s, %s, true)"] * len(settings))
     return text, [part for name_and_value in settings.items() for part in name_and_value]
 
 
 class PreparedCursor(psycopg.Cursor[Any]):
-    """A cursor of the driver that prepares each statement at its first run; behind a pooler it prepares none."""
+    """A driver cursor that prepares each statement at its first run; behind a pooler it prepares none."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class PreparedCursor(psycopg.Cursor[Any]):
     @property
     @override
     def adapters(self) -> AdaptersMap:
-        """The connection's map for all such cursors: to fill a map costs more than to run a short statement."""
+        """Return the connection's map for all such cursors: filling a map costs more than a short statement."""
         return self._shared_adapters
 
     @override
@@ -142,7 +142,7 @@ class PreparedCursor(psycopg.Cursor[Any]):
         """Run a statement: prepared if it runs for a few jobs, planned for its values if it runs for many."""
         with nullcontext() if _watch is None else _watch(query):
             if _has_long_list(params):
-                # With its values in the text it is planned for them, also where plans for any values are asked for.
+                # With its values in the text it is planned for them, even if plan_cache_mode forces generic plans.
                 text = psycopg.ClientCursor(self.connection).mogrify(query, params)
                 super().execute(text, prepare=False, binary=binary)
             elif self._is_pooled:
@@ -152,7 +152,7 @@ class PreparedCursor(psycopg.Cursor[Any]):
         return self
 
     def _execute_prepared(self, query: Any, params: Any, *, binary: bool | None) -> None:
-        # For this statement alone: the texts of other cursors, which never come twice, would be counted too.
+        # For this statement only: the texts of other cursors, which never repeat, would be counted too.
         raw = self.connection
         before, raw.prepare_threshold = raw.prepare_threshold, 0
         try:
@@ -170,9 +170,9 @@ def _has_long_list(params: Any) -> bool:
 def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[CursorWrapper]:
     """Yield a cursor of the platform's connection whose statements are prepared at their first run and kept.
 
-    ``row_factory`` makes the rows, such as ``namedtuple_row`` and ``class_row(…)`` of psycopg.
-    Whole numbers are sent as ``bigint``, or each size of number would make another statement. A pooler in transaction
-    mode gives each transaction another session, so behind one nothing is kept.
+    ``row_factory`` builds the rows, such as ``namedtuple_row`` and ``class_row(…)`` of psycopg. Integers are sent as
+    ``bigint``, or each size of number would make another statement. A pooler in transaction mode gives each transaction
+    another session, so behind one nothing is kept.
     """
     connection = transaction.get_connection()
     connection.close_if_health_check_failed()
@@ -193,9 +193,9 @@ def prepared_cursor(row_factory: RowFactory[Any] = tuple_row) -> Iterator[Cursor
 def planned_cursor(
     row_factory: RowFactory[Any] = tuple_row, *, connection: BaseDatabaseWrapper | None = None
 ) -> Iterator[CursorWrapper]:
-    """Yield a cursor of Django's whose statements are planned for their values each time; rows as above.
+    """Yield a Django cursor whose statements are planned for their values each time; rows as above.
 
-    It is one of the platform's connection if no other is given.
+    It belongs to the platform's connection if no other is given.
     """
     with (connection or transaction.get_connection()).cursor() as cursor:
         cursor.cursor.row_factory = row_factory
@@ -203,7 +203,7 @@ def planned_cursor(
 
 
 def _renew_plans(raw: psycopg.Connection[Any], kept: _Kept) -> None:
-    """Drop plans after PLAN_SECONDS, so that they are made by the present sizes of tables."""
+    """Discard plans after PLAN_SECONDS, so that they are made for the current table sizes."""
     now = time.monotonic()
     if now - kept.planned_at >= PLAN_SECONDS and raw.info.transaction_status != TransactionStatus.INERROR:
         kept.planned_at = now

@@ -1,4 +1,4 @@
-"""The second wall as migration operations: row-level security, composite foreign keys, partitions.
+"""Migration operations for row-level security, composite foreign keys and partitions.
 
 operations = [
     migrations.CreateModel("Job", …),
@@ -30,7 +30,7 @@ PLATFORM_POLICY = "platform_door"
 
 
 class OrphanRowsError(RuntimeError):
-    """Rows refer to rows that are not there, so the foreign key cannot be added."""
+    """Raised if rows refer to missing rows, so that the foreign key cannot be added."""
 
 
 @contextmanager
@@ -47,10 +47,10 @@ def migration_door(schema_editor: BaseDatabaseSchemaEditor) -> Iterator[None]:
 
 
 class EnableRowSecurity(Operation):
-    """ENABLE and FORCE row-level security on a model's table, with its policies and the grants that follow.
+    """Operation that enables and forces row-level security on a table, with its policies and the grants that follow.
 
-    `column` holds the tenant's id; None means that every row is visible to everybody (plans, tiers).
-    `app_may` and `platform_may` narrow what a tenant and the platform can do at all; None is everything.
+    `column` holds the tenant's id; None makes every row visible to all (plans, tiers). `app_may` and `platform_may`
+    limit the commands of a tenant and of the platform; None allows all.
     """
 
     reduces_to_sql = True
@@ -74,9 +74,10 @@ class EnableRowSecurity(Operation):
         return type(self).__name__, [self.model_name], options
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """Policies are no part of Django's idea of a model."""
+        """Change nothing: policies are not part of Django's model state."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Enable row-level security and create the policies."""
         table = _table_of(to_state, app_label, self.model_name)
         name = sql.Identifier(table)
         schema_editor.execute(_render(schema_editor, sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY"), name))
@@ -87,6 +88,7 @@ class EnableRowSecurity(Operation):
             grant_tables(schema_editor.connection, [table])
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop the policies and disable row-level security."""
         name = sql.Identifier(_table_of(from_state, app_label, self.model_name))
         for policy, commands in ((TENANT_POLICY, self.app_may), (PLATFORM_POLICY, self.platform_may)):
             for policy_name, _ in _policy_names(policy, commands):
@@ -119,8 +121,8 @@ class EnableRowSecurity(Operation):
 class AddCompositeForeignKey(Operation):
     """A foreign key over (tenant_id, id), so that no row can refer to another tenant's.
 
-    Django's own constraint is left out with `db_constraint=False` on the field. `on_delete` is PostgreSQL's, with
-    SET NULL confined to the columns other than the first. Checked at once, deferrable on demand.
+    Django's own constraint is omitted by `db_constraint=False` on the field. `on_delete` is PostgreSQL's, with SET NULL
+    limited to the columns other than the first. Checked immediately, deferrable on demand.
     """
 
     reduces_to_sql = True
@@ -151,9 +153,10 @@ class AddCompositeForeignKey(Operation):
         return type(self).__name__, [self.model_name], options
 
     def state_forwards(self, app_label: str, state: Any) -> None:
-        """The constraint is no part of Django's idea of a model."""
+        """Change nothing: the constraint is not part of Django's model state."""
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Add the constraint; raise `OrphanRowsError` if rows violate it."""
         table = _table_of(to_state, app_label, self.model_name)
         target = _table_of(to_state, *self.to.split("."))
         if not schema_editor.collect_sql:
@@ -172,6 +175,7 @@ class AddCompositeForeignKey(Operation):
         schema_editor.execute(_render(schema_editor, statement))
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Drop the constraint."""
         table = _table_of(from_state, app_label, self.model_name)
         drop = sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}")
         name = sql.Identifier(self._constraint_name(table))
@@ -185,7 +189,7 @@ class AddCompositeForeignKey(Operation):
         return f"{self.model_name.lower()}_{self.columns[-1]}_composite"
 
     def _constraint_name(self, table: str) -> str:
-        # PostgreSQL cuts names at 63 bytes; the suffix has to survive.
+        # PostgreSQL cuts names at 63 bytes; the suffix must remain.
         suffix = f"_{self.columns[-1]}_same_tenant"
         return table[: 63 - len(suffix)] + suffix
 
@@ -195,7 +199,7 @@ class AddCompositeForeignKey(Operation):
         return sql.SQL(self.on_delete)
 
     def _refuse_orphans(self, schema_editor: Any, table: str, target: str) -> None:
-        # Under FORCE the owner sees no rows, so a plain count would find nothing: through the door.
+        # Under FORCE the owner sees no rows, so the count runs as the platform role.
         pairs = zip(self.columns, self.to_columns, strict=True)
         count = sql.SQL(
             "SELECT count(*) FROM {table} r WHERE {set} AND NOT EXISTS (SELECT FROM {target} t WHERE {same})"
@@ -220,13 +224,14 @@ class AddCompositeForeignKey(Operation):
 class CreatePartitionedModel(migrations.CreateModel):
     """CreateModel whose table is partitioned by range of its UUIDv7 `id`, that is by time of creation.
 
-    A default partition takes what no other does; `tenants.database.partitions` makes and drops the others. On a
-    partitioned table a unique constraint must contain `id`.
+    A default partition takes rows outside of all others; `tenants.database.partitions` creates and drops the others. On
+    a partitioned table a unique constraint must contain `id`.
     """
 
     _template_suffix = " PARTITION BY RANGE (id)"
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Create the partitioned table and its default partition."""
         template = schema_editor.sql_create_table
         schema_editor.sql_create_table = template + self._template_suffix
         try:
@@ -273,6 +278,6 @@ def _identifiers(names: Sequence[str]) -> sql.Composable:
 
 
 def _render(schema_editor: Any, statement: sql.Composable, *arguments: sql.Composable) -> str:
-    """The statement as text, as `schema_editor.execute` and `sqlmigrate` want it."""
+    """Return the statement as text for `schema_editor.execute` and `sqlmigrate`."""
     composed = statement.format(*arguments) if isinstance(statement, sql.SQL) and arguments else statement
     return composed.as_string(schema_editor.connection.connection)

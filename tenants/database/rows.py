@@ -41,7 +41,7 @@ def new_row[Row: models.Model](model: type[Row], **given: Any) -> Row:
 
 
 def note_inserted(row: models.Model) -> None:
-    """Mark a row as stored that a statement of the caller's own has inserted, and set the database's defaults."""
+    """Mark a row that a handwritten statement has inserted as stored, and set the database's defaults."""
     for field in _with_defaults(type(row)):
         if isinstance(value := row.__dict__.get(field.attname), DatabaseDefault):
             setattr(row, field.attname, _plain_default(field, value))
@@ -53,7 +53,7 @@ type _Relations = Mapping[str, models.ForeignKey[Any, Any]]
 
 @cache
 def _blank(model: type[models.Model]) -> tuple[Mapping[str, Any], Mapping[str, Callable[[], Any]], _Relations]:
-    """What every new row has, by its attributes; what is made for each; and the related rows, by their names."""
+    """Return the initial attributes of a new row, the callables of its defaults, and its foreign keys by name."""
     blank: dict[str, Any] = {}
     made: dict[str, Callable[[], Any]] = {}
     relations: dict[str, models.ForeignKey[Any, Any]] = {}
@@ -75,11 +75,11 @@ def _with_defaults(model: type[models.Model]) -> list[_Field]:
 
 
 def array_literal(values: list[Any]) -> str:
-    """Return an array as PostgreSQL writes it, which is one type of parameter whatever its length."""
+    """Return an array in PostgreSQL's text form, which is one type of parameter whatever its length."""
     if not values:
         return "{}"
     text = ListDumper(list).dump(values)
-    assert text is not None  # as for no list
+    assert text is not None  # None only for None
     return bytes(text).decode()
 
 
@@ -91,14 +91,14 @@ def _plain_default(field: _Field, default: DatabaseDefault) -> Any:
 
 
 def select_list(chosen: Mapping[str, type[models.Model]]) -> str:
-    """All columns of the models by the names that their tables have in the statement."""
+    """Return all columns of the models, qualified by the aliases of their tables in the statement."""
     quote = connection.ops.quote_name
     columns = [(name, str(field.column)) for name, model in chosen.items() for field in model._meta.concrete_fields]
     return ", ".join(f"{quote(name)}.{quote(column)}" for name, column in columns)
 
 
 def read_rows(chosen: Mapping[str, type[models.Model]], values: Sequence[Any]) -> list[models.Model]:
-    """The rows of one line of the answer, in the order of `select_list`; what stands after them is left."""
+    """Return the models of one result row, in the order of `select_list`; columns after them are ignored."""
     rows, begin = [], 0
     for model in chosen.values():
         names, converted = _columns_of(model)
@@ -112,7 +112,7 @@ def read_rows(chosen: Mapping[str, type[models.Model]], values: Sequence[Any]) -
 
 
 def rows_of_json[Row: models.Model](model: type[Row], documents: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """Stored rows from what `to_json` makes of them in PostgreSQL, by their columns; others there are passed over."""
+    """Return stored rows from documents of `to_json` in PostgreSQL; keys that are no columns are ignored."""
     fields = model._meta.concrete_fields
     return [
         _stored(model, [(field.attname, field.to_python(document[str(field.column)])) for field in fields])
@@ -121,7 +121,7 @@ def rows_of_json[Row: models.Model](model: type[Row], documents: Iterable[Mappin
 
 
 def _stored[Row: models.Model](model: type[Row], values: Iterable[tuple[str, Any]]) -> Row:
-    """As `Model.from_db`, without the signals that nobody here hears."""
+    """Return a row like `Model.from_db`, without its signals."""
     row = model.__new__(model)
     row._state = ModelState()
     row._state.adding, row._state.db = False, connection.alias
@@ -131,7 +131,7 @@ def _stored[Row: models.Model](model: type[Row], values: Iterable[tuple[str, Any
 
 @cache
 def _columns_of(model: type[models.Model]) -> tuple[list[str], list[tuple[int, models.Field[Any, Any], list[Any]]]]:
-    """The attributes of a row, and the places of those that are not what the driver gives."""
+    """Return the attributes of a row, and the places of those that need conversion."""
     fields = list(enumerate(model._meta.concrete_fields))
     converted = [(place, field, field.get_db_converters(connection)) for place, field in fields]
     return [field.attname for _, field in fields], [entry for entry in converted if entry[2]]

@@ -1,7 +1,7 @@
 -- Fragments that statements of several packages include.
 
 -- fragment: in_page
--- Whether a row belongs to a tenant of a page of tenants; the parameters are those of TenantPage.
+-- True if a row belongs to a tenant of a page of tenants; the parameters are those of TenantPage.
 tenant_id > %(after)s AND tenant_id <= %(until)s
 
 -- fragment: this_month
@@ -9,16 +9,16 @@ tenant_id > %(after)s AND tenant_id <= %(until)s
 date_trunc('month', now() AT TIME ZONE 'UTC')::date
 
 -- fragment: tenant_cap
--- How many jobs of a tenant ``t`` with its plan ``p`` may run at once.
+-- The cap on concurrent jobs of a tenant ``t`` with its plan ``p``.
 coalesce(t.max_concurrency, p.max_concurrency)
 
 -- fragment: piece_by_id
--- Whether a row is in a piece of a walk by ``id``: of one tenant or of all that are not being erased.
+-- True if a row is in a piece of a walk by ``id``: of one tenant, or of all that are not being erased.
 id > %(after_id)s::uuid AND id <= %(until_id)s::uuid AND
 -- include: piece_of_tenant
 
 -- fragment: piece_of_tenant
--- Whether a row belongs to the tenant of a piece, or to any without one. A tenant that is being erased loses one table
+-- True if a row belongs to the tenant of a piece, or to any without one. A tenant that is being erased loses one table
 -- after the other.
 (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s::uuid)
 AND tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status = 'running')
@@ -28,8 +28,8 @@ AND tenant_id NOT IN (SELECT subject_id FROM tenants_tenanterasure WHERE status 
 unnest(%(tenant_ids)s::uuid[], %(floors)s::uuid[], %(cutoffs)s::timestamptz[]) AS d(tenant_id, floor, cutoff)
 
 -- fragment: probe_due_tenants
--- The beginning of a statement that finds the first tenant with old rows: a probe of the index for each tenant until
--- one has something. EXISTS would be turned into a join over all jobs.
+-- The start of a statement that finds the first tenant with old rows: an index probe for each tenant until
+-- one has some. The planner would turn EXISTS into a join over all jobs.
 SELECT d.tenant_id, d.floor, d.cutoff FROM
 -- include: due_tenants
 CROSS JOIN LATERAL (SELECT 1 AS one
@@ -39,5 +39,5 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 LIMIT 1) AS found LIMIT 1
 
 -- fragment: in_terminal_states
--- Whether a state is one that no job leaves, those of scheduling.jobs.lifecycle.TERMINAL_STATES.
+-- True for the terminal states of a job (scheduling.jobs.lifecycle.TERMINAL_STATES).
 IN ('completed', 'cancelled', 'discarded', 'quarantined')

@@ -1,8 +1,8 @@
-"""Named SQL statements from the ``.sql`` file beside a module.
+"""Loader of named SQL statements from the ``.sql`` file beside a module.
 
-``-- name: claim_jobs`` begins a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
-describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file or in a ``shared.sql`` of
-its package, of the packages around it or of this one. Parameters are psycopg's: ``%(job_id)s``. Comments and
+``-- name: claim_jobs`` starts a statement, ``-- fragment: gate`` a part of statements; the comment lines below it
+describe it. A line ``-- include: gate`` is replaced by the text of that name in the same file, or in a ``shared.sql``
+of its package, of the packages around it or of this one. Parameters are psycopg's: ``%(job_id)s``. Comments and
 indentation are not sent: psycopg parses a text of more than 4,096 characters at each call.
 """
 
@@ -37,6 +37,7 @@ def load_sql(module_file: str) -> Mapping[str, str]:
             texts[name] = _LAYOUT.sub("", text).strip().removesuffix(";").rstrip()
 
     def include(match: re.Match[str]) -> str:
+        """Return the text that an include names."""
         if match[1] not in texts:
             raise ValueError(f"{own}: the include {match[1]} is defined nowhere.")
         return _INCLUDE.sub(include, texts[match[1]])

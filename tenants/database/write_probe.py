@@ -1,9 +1,8 @@
-"""Whether PostgreSQL takes writes: that it answers a SELECT says nothing of it.
+"""A probe that PostgreSQL accepts writes, which the answer to a SELECT does not show.
 
 A probe writes to the log and to the data disk and leaves nothing there: a message in the log, flushed by the commit,
-and a result that is too large for its memory, which PostgreSQL puts into a file and deletes. Both need what a
-submission needs: a server that is no read-only standby, and room on both disks. Each process probes once in five
-seconds.
+and a result too large for its memory, which PostgreSQL puts into a file and deletes. Both need what a submission needs:
+a server that is no read-only standby, and room on both disks. Each process probes once in five seconds.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from tenants.database.prepared import set_config
 from tenants.database.sql import load_sql
 
 KEPT_SECONDS = 5.0
-# Of the transaction: it waits for nothing long, has the least memory that there is, and the disk of the tables.
+# Settings of the transaction: short waits, the least memory possible, and the disk of the tables.
 _SETTINGS = {"statement_timeout": "3000", "lock_timeout": "1000", "work_mem": "64kB", "temp_tablespaces": ""}
 _PROBE = load_sql(__file__)["probe_writes"]
 READ_ONLY = "PostgreSQL is read-only."
 
 
 def find_write_fault() -> str:
-    """Write, and return why that failed; empty if it did not. Beginning and commit are this thread's own."""
+    """Write, and return why that failed; empty if it did not. The transaction is this thread's own."""
     try:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             cursor.execute(*set_config(_SETTINGS))
@@ -45,7 +44,7 @@ def _first_line(error: Exception) -> str:
 
 @dataclass
 class WriteWatch:
-    """What the last probe of this process found; other threads wait for the one that probes."""
+    """The last result of this process's probe; other threads wait for the one that probes."""
 
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _probe_again_at: float = 0.0
@@ -54,7 +53,7 @@ class WriteWatch:
     def read(self) -> str:
         """Return the fault of a probe that is at most KEPT_SECONDS old; empty if there was none.
 
-        The probe has a thread and a connection of its own: the caller may be inside a transaction.
+        The probe has its own thread and connection, because the caller may be inside a transaction.
         """
         with self._lock:
             if time.monotonic() >= self._probe_again_at:

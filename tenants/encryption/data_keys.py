@@ -1,6 +1,6 @@
-"""A tenant's data keys in this process: read once, unwrapped, kept for a minute and never more than so many tenants'.
+"""A process cache of tenants' data keys: read once, unwrapped, kept for a minute, bounded by the number of tenants.
 
-What is in memory stays right: a data key's bytes never change. Only which one seals does, and a process may use the
+Cached keys stay valid: a data key's bytes never change. Only the key that seals changes, and a process may use the
 former one for a minute after a rotation.
 """
 
@@ -42,6 +42,8 @@ MOST_TENANTS: Final = 2_000
 
 
 class DataKeyUnavailableError(DomainError):
+    """Raised if a data key is missing or cannot be unwrapped here."""
+
     code = "data_key_unavailable"
     category = "unavailable"
     title = gettext_noop("A value is sealed with a key that is not at hand.")
@@ -49,7 +51,7 @@ class DataKeyUnavailableError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class TenantKeys:
-    """A tenant's data keys as far as they could be unwrapped; `faults` says of the others why not."""
+    """A tenant's unwrapped data keys; `faults` has the reasons for keys that could not be unwrapped."""
 
     tenant_id: UUID
     keys: Mapping[UUID, DataKey]
@@ -61,7 +63,7 @@ class TenantKeys:
     EMPTY_REASON: ClassVar[str] = "It is none of its tenant's keys."
 
     def key(self, key_id: UUID) -> DataKey:
-        """One of them, or `DataKeyUnavailableError` with the reason."""
+        """Return one of the keys; raise `DataKeyUnavailableError` with the reason."""
         if (found := self.keys.get(key_id)) is not None:
             return found
         raise DataKeyUnavailableError(
@@ -69,8 +71,8 @@ class TenantKeys:
         )
 
     def digest_secret(self) -> bytes:
-        """The secret of hashes, or `DataKeyUnavailableError`."""
-        assert self.digest_key_id is not None  # whoever hashes has seen to it that there is a first key
+        """Return the secret of hashes; raise `DataKeyUnavailableError`."""
+        assert self.digest_key_id is not None  # callers have created a first key before they hash
         if (found := self.digest_secrets.get(self.digest_key_id)) is not None:
             return found
         reason = self.faults.get(self.digest_key_id, self.EMPTY_REASON)
@@ -78,12 +80,12 @@ class TenantKeys:
 
 
 def is_sealing() -> bool:
-    """Whether values are sealed when they are written: whether there is a master key."""
+    """Return whether values are sealed when written, that is whether there is a master key."""
     return bool(platform_settings.ENCRYPTION_MASTER_KEYS)
 
 
 def master_keys() -> MasterKeys:
-    """The keys of ENCRYPTION_MASTER_KEYS; ImproperlyConfigured for what is none."""
+    """Return the keys of ENCRYPTION_MASTER_KEYS; raise `ImproperlyConfigured` if one is invalid."""
     return _read_master_keys(tuple(platform_settings.ENCRYPTION_MASTER_KEYS))
 
 
@@ -96,44 +98,47 @@ def _read_master_keys(texts: tuple[str, ...]) -> MasterKeys:
 
 
 def sealing_key(tenant_id: UUID) -> DataKey:
-    """The key that seals the tenant's values now; its first is made here."""
+    """Return the key that seals the tenant's values now, creating the tenant's first."""
     keys = _keys_with_first(tenant_id)
-    assert keys.current_id is not None  # made by us or by whoever was there before us
+    assert keys.current_id is not None  # created here, or earlier by another process
     return keys.key(keys.current_id)
 
 
 def opening_key(tenant_id: UUID, key_id: UUID) -> DataKey:
-    """One of the tenant's keys. Raises `DataKeyUnavailableError`."""
+    """Return one of the tenant's keys; raise `DataKeyUnavailableError`."""
     keys = _keys_of(tenant_id)
     if key_id not in keys.keys:
-        # Made by another process a moment ago, or wrapped anew by a master key that is here.
+        # Just created by another process, or rewrapped by a master key that is available here.
         keys = _read_and_keep([tenant_id])[tenant_id]
     return keys.key(key_id)
 
 
 def require_keys(tenant_id: UUID) -> None:
-    """Refuse a tenant whose values could not be sealed here: `DataKeyUnavailableError`."""
+    """Raise `DataKeyUnavailableError` if the tenant's values could not be sealed here."""
     keys = _keys_of(tenant_id)
     if keys.current_id is not None:
         keys.key(keys.current_id)
 
 
 def digest_of(tenant_id: UUID, plain: bytes) -> bytes:
-    """A hash of a tenant's value as it may be stored: keyed while values are sealed, so that none can be guessed."""
+    """Return a hash of a tenant's value that may be stored.
+
+    It is keyed while values are sealed, so that the value cannot be guessed from it.
+    """
     if not is_sealing():
         return plain
     return hmac.digest(_keys_with_first(tenant_id).digest_secret(), plain, "sha256")
 
 
 def bring(tenant_ids: Iterable[UUID]) -> None:
-    """Have the keys of many tenants in memory, by one statement if any is missing. The scope must see them."""
+    """Load the keys of many tenants into the cache, by one statement if any is missing. The scope must see them."""
     missing = [tenant_id for tenant_id in set(tenant_ids) if _kept(tenant_id) is None]
     if missing:
         _read_and_keep(missing)
 
 
 def forget_keys() -> None:
-    """Let the next use read the keys again."""
+    """Clear the cache, so that the next use reads the keys again."""
     with _guard:
         _cache.clear()
 
@@ -164,7 +169,7 @@ def _kept(tenant_id: UUID) -> TenantKeys | None:
 def _read_and_keep(tenant_ids: list[UUID]) -> dict[UUID, TenantKeys]:
     until = time.monotonic() + KEPT_SECONDS
     with _scope_of(tenant_ids[0]):
-        # A key of this very transaction may never be there for others: it is used, and not kept.
+        # A key created in this transaction may be rolled back, so it is used but not cached.
         rows = list(
             _rows()
             .objects.filter(tenant_id__in=tenant_ids)
@@ -197,7 +202,7 @@ def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
         if retired_at is None:
             current = key_id
         if known is not None and key_id in known.keys:
-            # Wrapped anew by a master key that this process has not got yet: the bytes are the same.
+            # Rewrapped by a master key that this process does not have yet: the bytes are the same.
             keys[key_id] = known.keys[key_id]
             digests |= {key_id: known.digest_secrets[key_id]} if key_id in known.digest_secrets else {}
             continue
@@ -215,26 +220,26 @@ def _unwrap(tenant_id: UUID, rows: list[Any]) -> TenantKeys:
 
 
 def _make_first(tenant_id: UUID) -> None:
-    """Two may do so at once: the second waits for the first, and makes none."""
+    """Create the tenant's first key. Of two concurrent callers the second waits for the first and creates none."""
     _rows().objects.bulk_create([new_data_key(tenant_id)], ignore_conflicts=True)
 
 
 def new_data_key(tenant_id: UUID) -> TenantDataKey:
-    """A new key of a tenant, wrapped and not stored yet."""
+    """Return a new key of a tenant, wrapped and not stored yet."""
     masters, key_id = master_keys(), uuid7()
     wrapped = masters.wrap(new_secret(), tenant_id=tenant_id, key_id=key_id)
     return _rows()(id=key_id, tenant_id=tenant_id, wrapped=wrapped, master_key_id=masters.current_id)
 
 
 def _rows() -> type[TenantDataKey]:
-    """Return the model of keys: by its name, because models with sealed columns import this module."""
+    """Return the model of keys, by its name because models with sealed columns import this module."""
     model: type[TenantDataKey] = apps.get_model("tenants", "TenantDataKey")
     return model
 
 
 @contextmanager
 def _scope_of(tenant_id: UUID) -> Iterator[None]:
-    """The scope of the moment if it sees the tenant's rows, else the tenant's own."""
+    """Enter the current scope if it sees the tenant's rows, else the tenant's own."""
     try:
         scope = current_scope()
     except ContextElsewhereError:

@@ -1,8 +1,8 @@
 """AES-256-GCM over data keys and values. Pure: it reads no setting and no table.
 
-A master key wraps data keys, a data key seals values. What a text was sealed for (whose, which table, row and field)
-is authenticated with it, so that it opens nowhere else. A nonce is 12 random bytes: fit for 2^32 values under one data
-key, and `rotate_encryption_keys --new-data-keys` begins another.
+A master key wraps data keys, a data key seals values. A value's place (tenant, table, row, field) is authenticated with
+it, so that it opens nowhere else. A nonce is 12 random bytes: enough for 2^32 values under one data key.
+`rotate_encryption_keys --new-data-keys` starts another data key.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _VERSION: Final = "1"
-# A stored value is sealed, or quoted, if it is an object with this member and no other.
+# A stored value is sealed, or quoted, if it is an object with only this member.
 MARK: Final = "$sealed"
 _QUOTED: Final = "plain"
 
@@ -41,7 +41,7 @@ class MasterKeysInvalidError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value belongs: it opens there and nowhere else."""
+    """The place of a value; the value can be opened only there."""
 
     tenant_id: UUID
     table: str
@@ -66,7 +66,7 @@ class DataKey:
 
 
 class MasterKeys:
-    """The keys that wrap data keys, the present one first; others open what they have wrapped before."""
+    """The keys that wrap data keys, the current one first; the others unwrap what they have wrapped before."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         secrets = [_read_key(text) for text in texts]
@@ -77,33 +77,36 @@ class MasterKeys:
         return master_id in self._ciphers
 
     def wrap(self, secret: bytes, *, tenant_id: UUID, key_id: UUID) -> bytes:
-        """A data key as it may be stored, wrapped by the present master key."""
+        """Return a data key wrapped by the current master key."""
         return _encrypt(self._ciphers[self.current_id], secret, _associated_of_key(tenant_id, key_id))
 
     def unwrap(self, wrapped: bytes, *, master_id: str, tenant_id: UUID, key_id: UUID) -> bytes:
-        """The data key again. Raises KeyError without its master key, SealBrokenError if it is not what was stored."""
+        """Return the unwrapped data key.
+
+        Raise KeyError without its master key, and `SealBrokenError` if the wrapped bytes were altered.
+        """
         return _decrypt(self._ciphers[master_id], wrapped, _associated_of_key(tenant_id, key_id))
 
 
 def master_id_of(secret: bytes) -> str:
-    """The id of a master key: it follows from its bytes, so that two are never taken for one another."""
+    """Return the id of a master key, a hash of its bytes, so that two keys never share one."""
     return hashlib.sha256(b"master key id\n" + secret).hexdigest()[:16]
 
 
 def new_secret() -> bytes:
-    """A new data key."""
+    """Return a new data key."""
     return os.urandom(KEY_BYTES)
 
 
 def seal(value: Any, key: DataKey, place: Place) -> dict[str, str]:
-    """A JSON value as it is stored."""
+    """Return a JSON value in its stored, sealed form."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     sealed = base64.b64encode(_encrypt(key.cipher, text.encode(), place.associated)).decode()
     return {MARK: f"{_VERSION}:{key.id.hex}:{sealed}"}
 
 
 def unseal(text: str, key: DataKey, place: Place) -> Any:
-    """The value that was sealed for the place. Raises SealBrokenError for any other text, key or place."""
+    """Return the value that was sealed for the place; raise `SealBrokenError` for any other text, key or place."""
     try:
         sealed = base64.b64decode(text.rpartition(":")[2], validate=True)
     except binascii.Error as error:
@@ -112,7 +115,7 @@ def unseal(text: str, key: DataKey, place: Place) -> Any:
 
 
 def key_id_of(text: str) -> UUID:
-    """The data key that a text was sealed with. Raises SealBrokenError for what is no sealed text."""
+    """Return the id of the data key that sealed a text; raise `SealBrokenError` for other texts."""
     version, _, rest = text.partition(":")
     name = rest.partition(":")[0]
     if version != _VERSION or len(name) != 32:
@@ -129,23 +132,23 @@ def _read_key_id(name: str) -> UUID:
 
 
 def quote(value: Any) -> Any:
-    """A plain value as it is stored: one that looks like a sealed one is told apart from those."""
+    """Return a plain value in its stored form; one that looks sealed is quoted."""
     return {MARK: {_QUOTED: value}} if type(value) is dict and len(value) == 1 and MARK in value else value
 
 
 def unquote(stored: Any) -> tuple[str | None, Any]:
-    """What is sealed, or else the plain value: one of the two is None."""
+    """Return the sealed text or the plain value; the other one is None."""
     if type(stored) is not dict or len(stored) != 1 or MARK not in stored:
         return None, stored
     inner = stored[MARK]
     if isinstance(inner, dict) and len(inner) == 1 and _QUOTED in inner:
         return None, inner[_QUOTED]
-    # Whatever else stands there was not written as a plain value.
+    # Any other content was not written as a plain value.
     return str(inner), None
 
 
 def digest_key(secret: bytes) -> bytes:
-    """The key for hashes that belongs to a data key; from it nobody learns the data key."""
+    """Return the key for hashes derived from a data key; it does not reveal the data key."""
     return hmac.digest(secret, b"digests of values", "sha256")
 
 

@@ -1,7 +1,7 @@
-"""JSON columns whose values are sealed: by the row when it is written, opened when the row is asked for them.
+"""JSON columns with sealed values: sealed by the row when written, opened when the row's attribute is read.
 
-What a statement reads past the rows (`values_list`, raw SQL) is a `SealedValue`, which is no mapping and no text: it
-has to be opened for the row that it was read from, so that forgetting to is an error and never a leak.
+A read without the row (`values_list`, raw SQL) returns a `SealedValue`, which is neither a mapping nor a text. It must
+be opened for the row that it was read from, so that omitting this is an error and never a leak.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 
 class SealedValueBrokenError(DomainError):
+    """Raised if a stored value was altered or belongs to another place."""
+
     code = "sealed_value_broken"
     category = "conflict"
     title = gettext_noop("A stored value is not what was sealed for its place: it was changed, or belongs elsewhere.")
@@ -39,7 +41,7 @@ class MovedValueError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class SealedValue:
-    """A value as it was read. `repr` shows nothing of it."""
+    """A sealed value as read from the database. `repr` reveals nothing of it."""
 
     text: str
 
@@ -49,7 +51,7 @@ class SealedValue:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A value that is fit to be written as it is."""
+    """A value ready to be written as it is."""
 
     value: Any
 
@@ -58,7 +60,7 @@ _NOTHING, _EMPTY = _Stored(None), _Stored({})
 
 
 class _Opening(DeferredAttribute):
-    """The attribute of a row: what was read sealed is opened when it is first asked for."""
+    """The attribute of a row; a sealed value is opened when it is first read."""
 
     field: SealedJSONField
 
@@ -79,26 +81,26 @@ class _Opening(DeferredAttribute):
 
 
 class SealedJSONField(models.JSONField):
-    """A JSON column of a tenant's table. Its model has `tenant_id` and a UUID for primary key."""
+    """A JSON column of a tenant's table with sealed values. Its model has `tenant_id` and a UUID primary key."""
 
     descriptor_class = _Opening
-    # Of all such columns: what the command that seals old rows, and the test that no column is forgotten, go by.
+    # All such columns, for the command that seals old rows and the test that no column is missing.
     all_fields: ClassVar[list[SealedJSONField]] = []
 
     @override
     def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
-        """Become a column of a model."""
+        """Register the column when a model is defined."""
         super().contribute_to_class(cls, name, private_only)
         if not cls._meta.abstract:
             self.all_fields.append(self)
 
     def deconstruct(self) -> Any:
-        """For migrations it is the column that it always was."""
+        """Return a plain JSONField, so that migrations do not change."""
         name, _, arguments, keywords = super().deconstruct()
         return name, "django.db.models.JSONField", arguments, keywords
 
     def stored(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """The JSON that a statement may write for a row. What says nothing, None and {}, is not sealed."""
+        """Return the JSON to write for a row. None and {} are not sealed."""
         if not value or not is_sealing():
             return quote(value)
         return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
@@ -111,9 +113,9 @@ class SealedJSONField(models.JSONField):
         return plain if text is None else self.open(SealedValue(text), tenant_id=tenant_id, row_id=row_id)
 
     def open(self, value: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """The value from what `values_list` gave for a row.
+        """Return the value of a `values_list` item of a row.
 
-        Raises `DataKeyUnavailableError` and `SealedValueBrokenError`.
+        Raise `DataKeyUnavailableError` or `SealedValueBrokenError`.
         """
         if type(value) is not SealedValue:
             return value
@@ -124,13 +126,13 @@ class SealedJSONField(models.JSONField):
             raise SealedValueBrokenError(f"{self.model._meta.label} {row_id}, {self.name}: {error}") from error
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
-        """A plain value, or one that is still sealed."""
+        """Return a plain value, or one that is still sealed."""
         text, plain = unquote(super().from_db_value(value, expression, connection))
         return plain if text is None else SealedValue(text)
 
     @override
     def pre_save(self, model_instance: Any, add: bool) -> Any:
-        """Seal the row's value for the row."""
+        """Return the row's value, sealed for the row."""
         value = model_instance.__dict__[self.attname]
         if hasattr(value, "resolve_expression"):
             return value
@@ -139,12 +141,12 @@ class SealedJSONField(models.JSONField):
                 raise MovedValueError(MovedValueError.__doc__)
             return _Stored({"$sealed": value.text})
         if value is None or value == {}:
-            # One and the same for all rows, so that many of them are written as one value.
+            # The same object for all rows, so that many of them are written as one value.
             return _NOTHING if value is None else _EMPTY
         return _Stored(self.stored(value, tenant_id=model_instance.tenant_id, row_id=model_instance.pk))
 
     def get_db_prep_save(self, value: Any, connection: Any) -> Any:
-        """The value for the statement; only a row's own comes sealed."""
+        """Return the value for the statement; raise `UnsealedWriteError` if it must be sealed and is not."""
         if isinstance(value, _Stored):
             return super().get_db_prep_save(value.value, connection)
         if hasattr(value, "resolve_expression") or not value:
@@ -158,7 +160,7 @@ class SealedJSONField(models.JSONField):
 
 
 def sealed_field(model: type[models.Model], name: str) -> SealedJSONField:
-    """The column, for services that write or read it past its rows."""
+    """Return the sealed column, for services that read or write it without its rows."""
     field = model._meta.get_field(name)
     assert isinstance(field, SealedJSONField)
     return field

@@ -1,4 +1,4 @@
-"""The keys that a tenant's values are sealed with, themselves wrapped by a master key that no table holds."""
+"""The model of data keys, which a master key that is in no table wraps."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from tenants.tenancy.bases import TenantModel
 
 
 class TenantDataKey(TenantModel):
-    """One data key. The one that is not retired seals what is written; all of them open what they have sealed.
+    """A data key. The one not retired seals new values; each opens the values that it has sealed.
 
-    The oldest also hashes, for as long as the tenant is: hashes are compared and never opened, so they are not rotated.
+    The oldest also hashes, for the tenant's lifetime: hashes are compared and never opened, so they are not rotated.
     """
 
     wrapped = models.BinaryField(max_length=60, help_text="Nonce, key and tag: AES-256-GCM under the master key.")
     master_key_id = models.CharField(max_length=16)
-    # Of the transaction, not of the statement: by it a key of one's own transaction, not yet there, is told.
+    # The time of the transaction, not of the statement: it identifies a key of the current transaction.
     created_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
     retired_at = models.DateTimeField(null=True, editable=False)
 

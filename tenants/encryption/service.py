@@ -1,6 +1,6 @@
-"""Keys of tenants' values: made for whoever has none, wrapped anew after a change of the master key, replaced.
+"""Key management for tenants' values: create missing keys, rewrap after a change of the master key, replace.
 
-Nothing here touches a value: a key that is wrapped anew is the same key, and a former key still opens what it sealed.
+No value is changed: a rewrapped key is the same key, and a former key still opens the values that it has sealed.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ class NoMasterKeyError(DomainError):
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """What was done with some keys; ``last`` is the key or tenant to go on after, None at the end."""
+    """The number of changed keys; ``last`` is the key or tenant to continue after, None at the end."""
 
     changed: int
     last: UUID | None
 
 
 def require_master_key() -> None:
-    """Refuse what makes no sense without one: `NoMasterKeyError`."""
+    """Raise `NoMasterKeyError` without a master key."""
     if not is_sealing():
         raise NoMasterKeyError
 
 
 def make_missing_keys() -> int:
-    """A first key for a number of tenants that have none; how many, 0 at the end."""
+    """Create first keys for up to BATCH_KEYS tenants without one. Return how many; 0 at the end."""
     require_master_key()
     with all_tenants():
         own = TenantDataKey.objects.filter(tenant_id=OuterRef("pk"))
         ids = list(Tenant.objects.filter(~Exists(own)).order_by("pk").values_list("pk", flat=True)[:BATCH_KEYS])
-        # Whose work made one meanwhile keeps that.
+        # A tenant that has created one meanwhile keeps it.
         TenantDataKey.objects.bulk_create([new_data_key(tenant_id) for tenant_id in ids], ignore_conflicts=True)
     return len(ids)
 
 
 def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
-    """Wrap the next keys of other master keys by the present one, audited.
+    """Rewrap the next keys of other master keys by the current one, audited.
 
-    Raises `DataKeyUnavailableError` for one whose master key is not here: then nothing of the page is changed.
+    Raise `DataKeyUnavailableError` for a key whose master key is not available; then no key of the page changes.
     """
     require_master_key()
     masters = master_keys()
@@ -90,13 +90,13 @@ def rewrap_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS) -> KeyPage:
 
 
 def replace_keys(*, after: UUID = FIRST, most: int = BATCH_KEYS, tenant: Tenant | None = None) -> KeyPage:
-    """Let new keys seal what the next tenants write, audited; every process knows within a minute."""
+    """Create new keys that seal the next tenants' values, audited; every process uses them within a minute."""
     require_master_key()
     with all_tenants():
         in_use = TenantDataKey.objects.filter(retired_at__isnull=True, tenant_id__gt=after)
         if tenant is not None:
             in_use = in_use.filter(tenant=tenant)
-        # Of two at once the second finds them retired: one new key each.
+        # A concurrent caller finds them retired, so each tenant gets one new key.
         rows = list(in_use.order_by("tenant_id").select_for_update(no_key=True)[:most])
         _retire([row.pk for row in rows])
         TenantDataKey.objects.bulk_create([new_data_key(row.tenant_id) for row in rows])

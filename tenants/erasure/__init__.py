@@ -1,1 +1,1 @@
-"""Deleting a tenant completely, with a proof: asked for, run in steps that can be killed anywhere, recounted."""
+"""Complete deletion of a tenant with a proof: requested, run in restartable steps, recounted."""

@@ -1,4 +1,4 @@
-"""Erasures of tenants in the console: who asked, how far they are, and their proofs."""
+"""Admin pages of tenant erasures: requests, progress and proofs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.models import ErasureStatus, TenantErasure
 
 @admin.register(TenantErasure, site=console_site)
 class TenantErasureAdmin(PlatformStaffAdmin):
-    """Looked at, cancelled while that is possible, and counted again; never changed."""
+    """Admin of erasures: viewed, cancelled while possible, and recounted; never changed."""
 
     view_permission = Permission.TENANTS_ERASE
     list_display = ("id", "status", "subject_id", "requested_by", "requested_at", "starts_at", "finished_at")

@@ -1,4 +1,4 @@
-"""The tables that hold rows of a tenant, asked of the database's catalog, so that none can be forgotten."""
+"""The tables with rows of a tenant, read from the database's catalog so that none is missed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class TenantTable:
 
 
 def tenant_tables() -> list[TenantTable]:
-    """All of them, whatever refers to another before that other. The records of erasures are none."""
+    """Return all tenant tables except the records of erasures, referring tables before referenced ones."""
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_COLUMNS, {})
         columns: dict[str, str] = {}
@@ -56,12 +56,12 @@ def tenant_tables() -> list[TenantTable]:
 
 
 def count_rows(tenant_id: UUID) -> Mapping[str, int]:
-    """The tenant's rows in every table."""
+    """Return the number of the tenant's rows in each table."""
     return {table.name: _run(_COUNT, table, [tenant_id]) for table in tenant_tables()}
 
 
 def delete_rows(table: TenantTable, tenant_id: UUID, *, most: int) -> int:
-    """Delete up to `most` of the tenant's rows; how many."""
+    """Delete up to `most` of the tenant's rows. Return how many."""
     return _run(_DELETE, table, [tenant_id, most, tenant_id])
 
 

@@ -8,7 +8,7 @@ SELECT tablename, coalesce(qual, with_check) FROM pg_policies
 WHERE schemaname = 'public' AND coalesce(qual, with_check) LIKE '%%app.tenant_id%%';
 
 -- name: find_references
--- Read which table refers to which.
+-- Read the foreign keys between tables.
 SELECT child.relname AS child, parent.relname AS parent
 FROM pg_constraint k JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
 WHERE k.contype = 'f' AND k.conrelid <> k.confrelid AND NOT child.relispartition AND NOT parent.relispartition;

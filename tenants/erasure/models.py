@@ -1,4 +1,4 @@
-"""The erasure of a tenant: asked for, run in steps, and proved; it outlives whom it erased."""
+"""The model of tenant erasures, whose rows outlive the tenants."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.database.ids import uuid7
 
 
 class ErasureStatus(models.TextChoices):
-    """`pending` is the period of grace, in which it can be cancelled."""
+    """The states of an erasure. It can be cancelled while `pending`, the grace period."""
 
     PENDING = "pending", _("Pending")
     RUNNING = "running", _("Running")
@@ -24,13 +24,14 @@ OPEN_STATUSES = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
 
 
 class TenantErasure(models.Model):
-    """One erasure. It keeps of the tenant its id and a hash of its slug, which whoever knows the slug can recompute.
+    """The erasure of a tenant: requested, run in steps, and proved.
 
-    `removed` counts rows by table and things by name; `before` and `after` are full counts over the catalog.
+    It stores only the tenant's id and a hash of its slug, which can be recomputed from the slug. `removed` counts rows
+    by table and things by name; `before` and `after` are full counts over the catalog.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
-    # Not a key and not called tenant_id: the tenant goes, and this row stays.
+    # Neither a foreign key nor named tenant_id: the tenant is deleted, and this row stays.
     subject_id = models.UUIDField(_("subject id"))
     slug_sha256 = models.CharField(_("slug sha256"), max_length=64)
     status = models.CharField(_("status"), max_length=10, choices=ErasureStatus, default=ErasureStatus.PENDING)
@@ -69,4 +70,5 @@ class TenantErasure(models.Model):
 
     @property
     def is_open(self) -> bool:
+        """Return whether the erasure is pending or running."""
         return self.status in OPEN_STATUSES

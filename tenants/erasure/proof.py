@@ -1,4 +1,4 @@
-"""The proof of an erasure: what was there, what was removed, that nothing is left; and counting again, any time."""
+"""The proof of an erasure: counts before, removed and after; and the recount at any later time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.models import ErasureStatus, TenantErasure
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What a recount found: `left` has what is there now that should not be."""
+    """The result of a recount; `left` has the rows and things that should be gone."""
 
     erasure: TenantErasure
     left: Mapping[str, int]
@@ -30,7 +30,7 @@ class Verification:
 
 
 def build_proof(erasure: TenantErasure) -> dict[str, Any]:
-    """Who, why, when; and for each table and thing its number before, removed and after."""
+    """Return the proof: requester, reason, times, and for each table and thing its count before, removed and after."""
     names = sorted({*erasure.before, *erasure.removed, *erasure.after})
     return {
         "erasure": str(erasure.pk),
@@ -53,13 +53,13 @@ def build_proof(erasure: TenantErasure) -> dict[str, Any]:
 
 
 def hash_proof(proof: Mapping[str, Any]) -> str:
-    """SHA-256 over the proof as canonical JSON."""
+    """Return the SHA-256 of the proof as canonical JSON."""
     text = json.dumps(proof, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def verify_erasure(*, erasure_id: UUID) -> Verification:
-    """Count everything of the erased tenant again, now, and compare the proof with its hash."""
+    """Recount the erased tenant's data now, and compare the proof with its hash."""
     with all_tenants():
         erasure = TenantErasure.objects.filter(pk=erasure_id).first()
         if erasure is None:
@@ -71,7 +71,7 @@ def verify_erasure(*, erasure_id: UUID) -> Verification:
 
 
 def find_erasure(*, erasure_id: UUID | None = None, subject_id: UUID | None = None) -> TenantErasure:
-    """An erasure by its id, or the newest of a tenant; `ErasureNotFoundError` for none."""
+    """Return an erasure by its id, or the newest of a tenant; raise `ErasureNotFoundError`."""
     wanted = {"pk": erasure_id} if subject_id is None else {"subject_id": subject_id}
     with all_tenants():
         erasure = TenantErasure.objects.filter(**wanted).order_by("-pk").first()

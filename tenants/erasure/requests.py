@@ -1,4 +1,4 @@
-"""Asking for the erasure of a tenant, and thinking better of it while there is time."""
+"""Requests for the erasure of a tenant, and their cancellation during the grace period."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.translation import LocalizableText
 
 
 def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasure:
-    """Have a suspended tenant erased when the period of grace is over; `confirm` repeats its slug."""
+    """Request the erasure of a suspended tenant after the grace period; `confirm` repeats its slug."""
     kept = require_reason(reason)
     with all_tenants():
         locked = Tenant.objects.select_for_update(no_key=True).get(pk=tenant.pk)
@@ -28,7 +28,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
         if not locked.is_suspended:
             raise ErasureRefusedError("Only a suspended tenant can be erased; suspend it first.")
         now = read_moment()
-        # A suspension that ended by itself would let in what is being erased.
+        # A suspension that ended by itself would admit the tenant during its erasure.
         Tenant.objects.filter(pk=locked.pk).update(suspended_until=None)
         erasure = TenantErasure(
             subject_id=locked.pk,
@@ -47,7 +47,7 @@ def request_erasure(*, tenant: Tenant, reason: str, confirm: str) -> TenantErasu
 
 
 def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
-    """Call an erasure off before it has begun; the tenant stays suspended."""
+    """Cancel an erasure before it has begun; the tenant stays suspended."""
     kept = require_reason(reason)
     with all_tenants():
         erasure = TenantErasure.objects.select_for_update(no_key=True).filter(pk=erasure_id).first()
@@ -64,11 +64,11 @@ def cancel_erasure(*, erasure_id: UUID, reason: str) -> TenantErasure:
 
 
 def record_erasure(erasure: TenantErasure, action: str, *, reason: str = "", **facts: object) -> None:
-    """An entry of the platform's own, for the tenant's entries go with it."""
+    """Write an audit entry of the platform, because the tenant's entries are deleted with it."""
     target = AuditTarget("tenants.tenanterasure", str(erasure.pk))
     record_audit(action=action, target=target, after={"subject_id": str(erasure.subject_id), **facts}, reason=reason)
 
 
 def hash_slug(slug: str) -> str:
-    """What the record keeps of the slug."""
+    """Return the hash of a slug that the record stores."""
     return hashlib.sha256(slug.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """The erasure as a pipeline of named steps: count → every app's eraser → rows → chain → prove.
 
-Each call of `advance` is one transaction that does one bounded part and writes down how far it came. Killed anywhere,
-the next call does that part again or goes on after it; any number may call.
+Each call of `advance` is one transaction that does one bounded part and stores the progress. If it is killed, the next
+call repeats that part or continues after it. Any number of processes may call it.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ from tenants.models import (
 COUNT, ROWS, CHAIN, PROVE = "count", "rows", "chain", "prove"
 BATCH_ROWS = 5_000
 # The auditor removes the audit log up to signed checkpoints, and the rest with the chain's final head. The tenant's own
-# row goes last of all.
+# row is deleted last.
 _LAST = frozenset({model._meta.db_table for model in (AuditHead, AuditLogEntry, AuditPending, AuditSeal, Tenant)})
 _KEYS = TenantDataKey._meta.db_table
 
 
 def due_erasures() -> list[UUID]:
-    """The erasures that have work to do now, the oldest first."""
+    """Return the erasures that have work to do now, oldest first."""
     with all_tenants():
         due = Q(status=ErasureStatus.RUNNING) | Q(status=ErasureStatus.PENDING, starts_at__lte=read_moment())
         return list(TenantErasure.objects.filter(due).order_by("pk").values_list("pk", flat=True))
 
 
 def advance(erasure_id: UUID, *, most: int = BATCH_ROWS) -> bool:
-    """Do one bounded part of an erasure; whether another call at once would find work."""
+    """Do one bounded part of an erasure. Return whether another call now would find work."""
     with all_tenants():
         erasure = TenantErasure.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=erasure_id).first()
         if erasure is None or not _is_due(erasure):
@@ -89,7 +89,7 @@ def _do_part(erasure: TenantErasure, most: int) -> bool:
 def _erase_outside(erasure: TenantErasure, most: int) -> bool:
     label = erasure.step
     eraser = dict(find_erasers()).get(label)
-    if eraser is None:  # its app was taken out meanwhile
+    if eraser is None:  # its app was removed meanwhile
         _go_on(erasure)
         return True
     erased = eraser.erase(erasure.subject_id, most)
@@ -103,7 +103,7 @@ def _erase_outside(erasure: TenantErasure, most: int) -> bool:
 
 def _erase_rows(erasure: TenantErasure, most: int) -> bool:
     left = most
-    # The keys before all else: from then on nobody opens what is still there, or is in a copy of it.
+    # The keys first: from then on nothing that remains, or is in a backup, can be decrypted.
     for table in sorted(tenant_tables(), key=lambda table: table.name != _KEYS):
         if table.name in _LAST:
             continue
@@ -117,7 +117,7 @@ def _erase_rows(erasure: TenantErasure, most: int) -> bool:
 
 
 def _erase_chain(erasure: TenantErasure) -> bool:
-    """Request that the auditor removes the chain, and wait until it has."""
+    """Request the removal of the chain from the auditor. Return False until it is done."""
     removal = request_removal(erasure.subject_id, AuditRemoval.Kind.ERASURE, before=read_moment())
     if removal.done_at is None:
         erasure.note = "Waits for the auditor (manage.py run_auditor)."
@@ -129,7 +129,7 @@ def _erase_chain(erasure: TenantErasure) -> bool:
 
 
 def _prove(erasure: TenantErasure) -> bool:
-    """The tenant's row goes, everything is counted again, the proof is written: all or nothing."""
+    """Delete the tenant's row, recount everything and write the proof, all or nothing."""
     subject, own = erasure.subject_id, Tenant._meta.db_table
     found = {**count_rows(subject), **count_outside(subject)}
     if any(number for name, number in found.items() if name != own):
@@ -152,7 +152,7 @@ def _prove(erasure: TenantErasure) -> bool:
 
 
 class ErasureIncompleteError(RuntimeError):
-    """What was removed is still there; the transaction rolls back and the next run looks again."""
+    """Raised if removed rows are still there; the transaction rolls back and the next run tries again."""
 
 
 def _steps() -> list[str]:

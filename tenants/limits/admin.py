@@ -1,4 +1,4 @@
-"""Limits in the console: a panel on the tenant's page, and the overrides on a page of their own."""
+"""Limits in the console: a panel on the tenant's page, and the admin of overrides."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class UsageRow:
 
 
 def usage_panel(tenant: Tenant) -> dict[str, Any]:
-    """What the panel of a tenant's page needs."""
+    """Return the template context of a tenant's usage panel."""
     usage = read_usage(tenant.pk)
     return {"usage": usage, "usage_rows": [_row(line) for line in usage.lines]}
 
@@ -84,7 +84,7 @@ def _amount(amount: int | None, limit: Limit) -> str:
 
 
 def describe_limit(key: str) -> str:
-    """Title and unit of a limit, for the editors of plans and overrides."""
+    """Return title and unit of a limit, for the editors of plans and overrides."""
     limit = limits().get(key)
     if limit is None:
         return gettext("not declared by an installed app")
@@ -92,19 +92,19 @@ def describe_limit(key: str) -> str:
 
 
 def limit_choices() -> list[tuple[str, str]]:
-    """Limits that may be overridden here; those with a column of the tenant's own are edited on its page."""
+    """Return the limits that may be overridden here; those with a column of the tenant are edited on its page."""
     return [(limit.key, describe_limit(limit.key)) for limit in limits().values() if not limit.tenant_column]
 
 
 class TenantLimitForm(forms.ModelForm):  # type: ignore[type-arg] # not generic at run time
-    """An override; which fields it has is the page's affair."""
+    """Form of an override; the page chooses its fields."""
 
     key = forms.ChoiceField(label=gettext_lazy("Limit"), choices=limit_choices, widget=UnfoldAdminSelectWidget)
 
 
 @admin.register(TenantLimit, site=console_site)
 class TenantLimitAdmin(TenantScopedAdmin):
-    """Overrides: what a tenant may instead of what its plan says, why, and until when."""
+    """Admin of overrides: a tenant's value in place of its plan's, the reason, and the end."""
 
     empty_title = gettext_lazy("No override")
     empty_text = gettext_lazy(
@@ -151,5 +151,5 @@ class TenantLimitAdmin(TenantScopedAdmin):
 
 
 def override_address(tenant_id: UUID) -> str:
-    """Where an override for this tenant is made."""
+    """Return the URL of the form for a new override of this tenant."""
     return f"{reverse('admin:tenants_tenantlimit_add')}?tenant={tenant_id}"

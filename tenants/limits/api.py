@@ -1,4 +1,4 @@
-"""`usage/`: what a tenant may and has used; people of the platform set its overrides here."""
+"""The `usage/` endpoint: limits and usage of a tenant; platform staff set overrides."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class UsageLineSerializer(serializers.Serializer[UsageLine]):
 
 
 class LimitWarningSerializer(serializers.Serializer[Any]):
-    """A part of a limit that was reached in this month."""
+    """A percentage of a limit that was reached this month."""
 
     key = serializers.CharField()
     percent = serializers.IntegerField()
     at = serializers.DateTimeField()
 
 
-# One object, though its action is called `list`.
+# One object, although its action is called `list`.
 @extend_schema_serializer(many=False)
 class UsageSerializer(serializers.Serializer[Usage]):
     """All limits of a tenant; months are calendar months in UTC."""
@@ -59,7 +59,7 @@ class UsageSerializer(serializers.Serializer[Usage]):
 
 
 class LimitOverrideSerializer(StrictSerializer):
-    """What one tenant may instead of what its plan says."""
+    """A tenant's value in place of its plan's."""
 
     value = WholeNumberField(min_value=0, max_value=MAX_LIMIT_VALUE, help_text="In the limit's own unit.")
     reason = NameField(max_length=500)
@@ -67,7 +67,7 @@ class LimitOverrideSerializer(StrictSerializer):
 
 
 class LimitClearingSerializer(StrictSerializer):
-    """Why the plan counts again."""
+    """The reason to clear an override."""
 
     reason = NameField(max_length=500)
 
@@ -95,7 +95,7 @@ class UsageViewSet(TenantViewSet):
     @extend_schema(operation_id="usage_override", request=LimitOverrideSerializer, responses=UsageSerializer)
     @action(detail=True, methods=["post"])
     def override(self, request: Request, key: str) -> Response:
-        """Let a limit of this tenant differ from its plan's; holds within a second."""
+        """Override a limit of this tenant's plan, effective within a second."""
         body = LimitOverrideSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         set_tenant_limit(tenant=self.tenant, key=key, **body.validated_data)
@@ -104,7 +104,7 @@ class UsageViewSet(TenantViewSet):
     @extend_schema(operation_id="usage_clear", request=LimitClearingSerializer, responses=UsageSerializer)
     @action(detail=True, methods=["post"])
     def clear(self, request: Request, key: str) -> Response:
-        """Let the tenant's plan count again."""
+        """Clear the override, so that the plan's limit applies again."""
         body = LimitClearingSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         clear_tenant_limit(tenant=self.tenant, key=key, reason=body.validated_data["reason"])

@@ -1,4 +1,4 @@
-"""What can be limited: descriptions that apps declare, and the words in which a limit is told.
+"""Declarations of limits by apps, and the form in which a reached limit is reported.
 
 An app lists its limits in `limits` of its AppConfig, and names in `measures_usage` a function
 `(tenant_id) -> {key: amount}` for those whose use is no counter of `TenantUsage`. How much a tenant is
@@ -16,30 +16,30 @@ from typing import Any, Final
 
 from tenants.exceptions import LimitUnknownError
 
-# From this part of a limit on, its tenant is warned.
+# The percentages of a limit at which its tenant is warned.
 WARNING_PERCENTS: Final = (80, 100)
-# The period of what is no period's: what is stored now.
+# The period of counters of the current state.
 NO_PERIOD: Final = date(1970, 1, 1)
 # In millionths it still fits into a bigint.
 MAX_LIMIT_VALUE: Final = 2**43
 
 
 class Span(StrEnum):
-    """Over what a limit counts."""
+    """The period over which a limit counts."""
 
     MONTH = "month"  # calendar months in UTC
     MINUTE = "minute"
-    NOW = "now"  # what is there at this moment
+    NOW = "now"  # the current amount
     EACH = "each"  # each job, each request
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One thing that is limited.
+    """One limited quantity.
 
-    `plan_column` and `tenant_column` name the columns that hold the values where there are such columns;
-    otherwise they are PlanLimit and TenantLimit rows. `counts_per_unit` says how many of what a counter
-    counts make one unit. `default` None: no limit unless plan or tenant say so.
+    `plan_column` and `tenant_column` name the columns that hold the values, if any; otherwise they are PlanLimit and
+    TenantLimit rows. `counts_per_unit` is the number of counted items in one unit. `default` None: no limit unless plan
+    or tenant set one.
     """
 
     key: str
@@ -57,7 +57,7 @@ class Limit:
 
 
 class State(StrEnum):
-    """How near a tenant is to a limit."""
+    """The state of a tenant's usage against a limit."""
 
     OK = "ok"
     NEAR = "near"
@@ -65,7 +65,7 @@ class State(StrEnum):
 
 
 class Source(StrEnum):
-    """Who says how much is allowed."""
+    """The source of a limit's value."""
 
     OVERRIDE = "override"
     PLAN = "plan"
@@ -74,7 +74,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """What a refusal says of the limit behind it; `resets_at` None: not by waiting alone."""
+    """The reached limit of a refusal; `resets_at` is None if waiting alone does not help."""
 
     key: str
     unit: str
@@ -83,7 +83,7 @@ class LimitReached:
     resets_at: datetime | None = None
 
     def describe(self) -> dict[str, Any]:
-        """As the member `limit` of a problem."""
+        """Return the member `limit` of a problem."""
         return {
             "key": self.key,
             "unit": self.unit,
@@ -95,7 +95,7 @@ class LimitReached:
 
 
 def state_of(used: int | float | None, allowed: int | None) -> State:
-    """Near from 80 %, exceeded when nothing is left."""
+    """Return the state: near from 80 %, exceeded when nothing is left."""
     if used is None or allowed is None or not used:
         return State.OK
     if used >= allowed:
@@ -104,25 +104,25 @@ def state_of(used: int | float | None, allowed: int | None) -> State:
 
 
 def month_of(moment: datetime) -> date:
-    """The first day of the calendar month in UTC: the name of a period."""
+    """Return the first day of the calendar month in UTC, which names a period."""
     return moment.astimezone(UTC).date().replace(day=1)
 
 
 def month_end(moment: datetime) -> datetime:
-    """When the period of `moment` is over and the next begins."""
+    """Return when the month of `moment` ends and the next begins."""
     first = month_of(moment)
     year, month = (first.year + 1, 1) if first.month == 12 else (first.year, first.month + 1)
     return datetime(year, month, 1, tzinfo=UTC)
 
 
 def format_moment(moment: datetime) -> str:
-    """RFC 3339 in UTC, as the API writes times."""
+    """Return the time in RFC 3339, UTC, as the API writes it."""
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @cache
 def limits() -> Mapping[str, Limit]:
-    """Every limit that an installed app declares, in the order of the apps."""
+    """Return every limit that an installed app declares, in the order of the apps."""
     from django.apps import apps
 
     declared = [limit for config in apps.get_app_configs() for limit in getattr(config, "limits", ())]
@@ -132,7 +132,7 @@ def limits() -> Mapping[str, Limit]:
 
 
 def get_limit(key: str) -> Limit:
-    """The description of a limit, else `LimitUnknownError`."""
+    """Return the declaration of a limit, else raise `LimitUnknownError`."""
     limit = limits().get(key)
     if limit is None:
         raise LimitUnknownError(
@@ -160,6 +160,7 @@ def costs[View: Callable[..., Any]](units: int) -> Callable[[View], View]:
     """Return a decorator that declares the cost of a page of the console."""
 
     def declare(view: View) -> View:
+        """Set the cost of the page."""
         view.request_cost = units  # type: ignore[attr-defined]
         return view
 

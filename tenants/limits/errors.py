@@ -1,4 +1,4 @@
-"""Refusals of the limits that the tenants app declares."""
+"""Errors of the limits that the tenants app declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a tenant may, beside its plan, what it has used, and the warnings that it got."""
+"""Models of a tenant's limit overrides, usage counters and limit warnings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.tenancy.bases import TenantManager, TenantModel
 
 
 class TenantLimit(TenantModel):
-    """A limit that goes before the plan's, for one tenant, until it expires."""
+    """An override of one limit of a tenant's plan, until it expires."""
 
     key = models.CharField(_("key"), max_length=100)
     value = models.PositiveBigIntegerField(_("value"), help_text=_("In the limit's own unit."))
@@ -36,9 +36,9 @@ class TenantLimit(TenantModel):
 
 
 class TenantUsage(models.Model):
-    """A counter of one tenant: of a calendar month (its first day), or with the period 1970-01-01 of what is now.
+    """A counter of one tenant: of a calendar month (its first day), or of the current state with the period 1970-01-01.
 
-    It is written in the transaction of what it counts, by set statements; a consistency check recounts it.
+    It is written in the transaction of what it counts, by one statement for many rows; a consistency check recounts it.
     """
 
     pk = models.CompositePrimaryKey("tenant_id", "key", "period")
@@ -54,7 +54,7 @@ class TenantUsage(models.Model):
 
 
 class LimitWarning(models.Model):
-    """A tenant has reached this part of a limit in this month; said once."""
+    """A warning that a tenant has reached this percentage of a limit this month; one each."""
 
     pk = models.CompositePrimaryKey("tenant_id", "key", "period", "percent")
     tenant = models.ForeignKey("tenants.Tenant", models.PROTECT, db_index=False, related_name="+")

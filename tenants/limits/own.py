@@ -1,4 +1,4 @@
-"""Limits that the tenants app declares: API keys, and rates of requests."""
+"""Limits of the tenants app: API keys, and request rates."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ API_KEYS: Final = Limit(
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The two limits of a bucket of requests: how fast it fills, and how much it holds."""
+    """The two limits of a request bucket: its fill rate and its capacity."""
 
     name: str
     per_minute: Limit

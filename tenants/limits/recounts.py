@@ -1,4 +1,4 @@
-"""Counters of what tenants store, proved by a recount of what they count, a page of tenants at a time."""
+"""Recounts of the counters of stored data, a page of tenants at a time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _RECOUNTED = (
 
 @dataclass(frozen=True, slots=True)
 class CounterDifference:
-    """A counter that is not what its rows add up to."""
+    """A counter that differs from the sum of its rows."""
 
     tenant_id: UUID
     key: str
@@ -31,7 +31,7 @@ class CounterDifference:
     recounted: int
 
     def values(self) -> dict[str, Any]:
-        """What a sentence about it tells."""
+        """Return the values of its message."""
         return {
             "tenant": self.tenant_id,
             "counter": self.key,
@@ -44,7 +44,7 @@ class CounterDifference:
 class StoredCounter:
     """The counter of a limit of ``Span.NOW``, and the rows that it counts.
 
-    ``table`` has a row or more a tenant; ``amount`` is SQL of what those of one tenant add up to.
+    ``table`` has one or more rows a tenant; ``amount`` is SQL that sums those of one tenant.
     """
 
     limit: Limit

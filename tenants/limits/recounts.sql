@@ -1,16 +1,16 @@
 -- fragment: of_counter
--- Whether a row is a counter of a page of tenants.
+-- True if a row is a counter of a page of tenants.
 -- include: in_page
 AND key = %(key)s AND period = %(period)s
 
 -- name: lock_counters
--- Lock the counters of a page. What they count is counted afterwards, by a statement that sees all that was waited for.
+-- Lock the counters of a page. A later statement recounts the rows, so that it sees all that the lock waited for.
 SELECT 1 FROM tenants_tenantusage WHERE
 -- include: of_counter
 FOR NO KEY UPDATE;
 
 -- fragment: compare_counters
--- The rest of a statement that has ``recounted``: find the counters that differ.
+-- The rest of a statement with the CTE ``recounted``: find the counters that differ.
 , counted AS (
     SELECT tenant_id, amount FROM tenants_tenantusage WHERE
     -- include: of_counter

@@ -1,4 +1,4 @@
-"""Overrides: what one tenant may beyond, or short of, its plan. Each change says why, and holds at once."""
+"""Overrides of a tenant's limits. Each change has a reason and applies at once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.signals import tenant_scheduling_changed
 from tenants.tenancy.pausing import check_until, require_reason
 from tenants.tenancy.service import update_tenant
 
-# So that one round of the dispatcher's duty stays short.
+# Bounds on one run of the dispatcher's duty.
 MAX_EXPIRED = 50
 MAX_RELEASED = 1_000
 
@@ -28,9 +28,9 @@ MAX_RELEASED = 1_000
 def set_tenant_limit(
     *, tenant: Tenant, key: str, value: int, reason: str, expires_at: datetime | None = None
 ) -> TenantLimit | None:
-    """Let an override of one limit go before the tenant's plan, until it expires or is cleared.
+    """Override one limit of the tenant's plan until it expires or is cleared. Return the override.
 
-    None for a limit that has a column of the tenant's own; such an override does not expire.
+    Return None for a limit with a column of the tenant; such an override does not expire.
     """
     limit = get_limit(key)
     reason = require_reason(reason)
@@ -55,7 +55,7 @@ def set_tenant_limit(
 
 
 def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
-    """Let the tenant's plan count again; whether there was an override."""
+    """Clear a tenant's override. Return whether there was one."""
     limit = get_limit(key)
     reason = require_reason(reason)
     if limit.tenant_column:
@@ -73,7 +73,7 @@ def clear_tenant_limit(*, tenant: Tenant, key: str, reason: str) -> bool:
 
 
 def expire_tenant_limits() -> int:
-    """Take away the overrides whose time is over; how many. Behind the door."""
+    """Delete expired overrides. Return how many. Cross-tenant scope only."""
     expired = list(
         TenantLimit.objects.select_for_update(no_key=True, skip_locked=True)
         .filter(expires_at__lte=Now())
@@ -88,8 +88,11 @@ def expire_tenant_limits() -> int:
 
 
 def release_ended_periods() -> int:
-    """Have the tenants looked at anew that used a limit up in a month that is over; how many. Behind the door."""
-    # By the database's clock: released too early, a tenant would be found held, and not be looked at again.
+    """Notify the scheduler of tenants whose limit of an ended month was used up.
+
+    Return how many. Cross-tenant scope only.
+    """
+    # By the database's clock: released too early, a tenant would be found held, and not be checked again.
     this_month = RawSQL(MONTH, [], output_field=DateField())  # noqa: S611 - a constant
     over = LimitWarning.objects.filter(percent=100, is_released=False, period__lt=this_month)
     held = list(
@@ -108,7 +111,7 @@ def _announce(tenant_ids: Sequence[UUID]) -> None:
 
 
 def warn_after_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
-    """Receiver: a plan or an override that now allows less may be reached already."""
+    """Warn of limits that a changed plan or override has reached (receiver of `tenant_scheduling_changed`)."""
     warn_of_usage(tenant_ids)
 
 

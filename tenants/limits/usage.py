@@ -21,7 +21,7 @@ from tenants.signals import limit_warned
 from tenants.translation import LocalizableText
 
 _SQL = load_sql(__file__)
-# The first day of the month, by the database's clock, as SQL.
+# SQL of the first day of the month by the database's clock.
 MONTH, _EFFECTIVE = _SQL["this_month"], _SQL["read_limits"]
 _WARN_OF_USAGE, _NOTE = _SQL["warn_of_usage"], _SQL["note_level"]
 _CHANGE = _SQL["change_stored"]
@@ -29,7 +29,7 @@ _CHANGE = _SQL["change_stored"]
 
 @dataclass(frozen=True, slots=True)
 class EffectiveLimit:
-    """A limit as it is for one tenant now; `allowed` None: without limit."""
+    """A tenant's limit at this time; `allowed` None means no limit."""
 
     limit: Limit
     allowed: int | None
@@ -38,7 +38,7 @@ class EffectiveLimit:
 
 
 def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Mapping[str, EffectiveLimit]:
-    """Limits of a tenant of the current scope by key, all or ``only`` some, in their order: one statement."""
+    """Return limits of a tenant of the current scope by key, all or ``only`` some, in order, by one statement."""
     known = limits() if only is None else {limit.key: limit for limit in only}
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described(known.values(), [tenant_id]))
@@ -51,7 +51,7 @@ def effective_limits(tenant_id: UUID, only: Iterable[Limit] | None = None) -> Ma
 
 
 class KeptLimits:
-    """The limits of ``only`` that each request reads, less than a second old."""
+    """A cache of the limits ``only`` that each request reads, less than a second old."""
 
     def __init__(self, name: str, only: Iterable[Limit]) -> None:
         self._only = tuple(only)
@@ -63,7 +63,7 @@ class KeptLimits:
 
 
 def allowed_for(tenant_id: UUID, limit: Limit) -> int | None:
-    """How much of one limit a tenant of the current scope may use; None: without limit."""
+    """Return the value of one limit for a tenant of the current scope; None means no limit."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_EFFECTIVE, described([limit], [tenant_id]))
         row = cursor.fetchone()
@@ -102,7 +102,10 @@ def _limits_of(document: list[list[Any]]) -> Mapping[str, EffectiveLimit]:
 
 
 def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
-    """Warn those of the tenants whose counters have reached a part of their limits; how many warnings are new."""
+    """Warn those of the tenants whose counters have reached a percentage of a limit.
+
+    Return the number of new warnings.
+    """
     counted = [limit for limit in limits().values() if limit.is_counter and limit.warns]
     parameters = described(counted, tenant_ids) | {
         "no_period": NO_PERIOD,
@@ -112,7 +115,7 @@ def warn_of_usage(tenant_ids: Sequence[UUID]) -> int:
 
 
 def note_level(*, tenant_id: UUID, limit: Limit, used: int, allowed: int) -> int:
-    """The same for what is no counter, where its use is known anyway."""
+    """Warn of a limit without a counter, whose usage the caller has. Return the number of new warnings."""
     reached = [percent for percent in WARNING_PERCENTS if used > 0 and used * 100 >= percent * allowed]
     if not reached:
         return 0
@@ -134,12 +137,12 @@ def _tell(warnings: Sequence[Mapping[str, Any]]) -> None:
         limit_warned.send(None, **warning)
 
 
-# Without words of its own, and so without a translation.
+# A text without words, and so without a translation.
 _FACTS = "%(used)s%(wanted)s"
 
 
 def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
-    """Count what is about to be stored or was deleted; SpaceExceededError for more than the tenant may keep."""
+    """Count data about to be stored, or deleted; raise `SpaceExceededError` if the limit does not allow it."""
     if not change:
         return
     units = allowed_for(tenant_id, limit) if change > 0 else None
@@ -156,9 +159,9 @@ def change_stored(*, tenant_id: UUID, limit: Limit, change: int) -> None:
 
 
 def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
-    """Raise SpaceExceededError where so much more may not be stored, before anything is done for it.
+    """Raise `SpaceExceededError` if so much more may not be stored, before work is done for it.
 
-    It holds nobody back: `change_stored` decides, for those who ask at once.
+    It locks nothing: `change_stored` decides between concurrent callers.
     """
     allowed = allowed_for(tenant_id, limit)
     if allowed is not None and stored(tenant_id, limit) + wanted > allowed * limit.counts_per_unit:
@@ -166,13 +169,13 @@ def check_room(*, tenant_id: UUID, limit: Limit, wanted: int = 1) -> None:
 
 
 def stored(tenant_id: UUID, limit: Limit) -> int:
-    """How much a tenant stores now, as its counter says."""
+    """Return how much a tenant stores now, by its counter."""
     counter = TenantUsage.objects.filter(tenant_id=tenant_id, key=limit.key, period=NO_PERIOD)
     return counter.values_list("amount", flat=True).first() or 0
 
 
 def space_exceeded(tenant_id: UUID, limit: Limit, *, allowed: int, wanted: int) -> SpaceExceededError:
-    """The refusal, with what is used now."""
+    """Return the error with the current usage."""
     used = stored(tenant_id, limit)
     values = {
         "title": LocalizableText(limit.title),

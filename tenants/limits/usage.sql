@@ -1,6 +1,6 @@
 -- name: change_stored
--- Change a counter of what a tenant stores, unless it would exceed its limit. The row stays locked until the
--- transaction ends, so two changes at once cannot pass the limit together.
+-- Change a counter of a tenant's stored data, unless it would exceed its limit. The row stays locked until the
+-- transaction ends, so two concurrent changes cannot exceed the limit together.
 INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
 SELECT %(tenant_id)s::uuid, %(key)s::text, %(period)s::date, greatest(0, %(change)s::bigint)
 WHERE %(change)s <= 0 OR %(allowed)s::bigint IS NULL OR %(change)s <= %(allowed)s
@@ -19,8 +19,8 @@ SELECT key, value, source, expires_at FROM allowed;
 ON CONFLICT DO NOTHING RETURNING tenant_id, key, percent, used, allowed
 
 -- name: warn_of_usage
--- Warn tenants whose counters have reached a part of their limits, by the month of the database's clock. In one order
--- for all, since ticks and changes of plans may warn the same tenants at once.
+-- Warn tenants whose counters have reached a percentage of their limits, by the month of the database's clock. Sorted,
+-- because ticks and changes of plans may warn the same tenants concurrently and must not deadlock.
 WITH
 -- include: allowed_limits
 INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
@@ -38,7 +38,7 @@ ORDER BY u.tenant_id, u.key, level.percent
 ;
 
 -- name: note_level
--- Warn a tenant by what it is known to use.
+-- Warn a tenant of a limit whose usage the caller has.
 INSERT INTO tenants_limitwarning (tenant_id, key, period, percent, used, allowed)
 SELECT %(tenant_id)s::uuid, %(key)s::text,
 -- include: this_month

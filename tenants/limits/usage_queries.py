@@ -1,4 +1,4 @@
-"""What a tenant may and what it has used, limit by limit, for API, console and command."""
+"""Limits and usage of a tenant, for API, console and command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.models import LimitWarning, TenantUsage
 
 
 class Measured(NamedTuple):
-    """What is used, and seconds until all of it is free again; ``note`` says what the number leaves out."""
+    """A measured usage, and seconds until all of it is free again; ``note`` explains what the number excludes."""
 
     used: int
     seconds: float = 0.0
@@ -30,7 +30,10 @@ type Measure = Callable[[UUID, Mapping[str, EffectiveLimit]], Mapping[str, Measu
 
 @dataclass(frozen=True, slots=True)
 class UsageLine:
-    """One limit. `used` None: it is not summed up, each request or job is looked at; `allowed` None: no limit."""
+    """One limit with its usage.
+
+    `used` is None if each request or job is checked by itself; `allowed` is None without a limit.
+    """
 
     limit: Limit
     allowed: int | None
@@ -44,7 +47,7 @@ class UsageLine:
 
     @property
     def part(self) -> float | None:
-        """How much of the limit is used, 1 is all of it."""
+        """Return the used fraction of the limit, at most 1; None if it is not summed up or has no limit."""
         if self.used is None or not self.allowed:
             return None
         return min(1.0, self.used / self.allowed)
@@ -52,7 +55,7 @@ class UsageLine:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """All limits of a tenant in a month, and the warnings that it got."""
+    """All limits of a tenant in a month, and its warnings."""
 
     starts_at: datetime
     ends_at: datetime
@@ -61,7 +64,7 @@ class Usage:
 
 
 def read_usage(tenant_id: UUID) -> Usage:
-    """The usage of a tenant of the current scope: four statements and one look at the rate's bucket."""
+    """Return the usage of a tenant of the current scope: four statements and one read of the rate bucket."""
     now = datetime.now(UTC)
     month = month_of(now)
     limits = effective_limits(tenant_id)

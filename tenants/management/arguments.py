@@ -1,4 +1,4 @@
-"""Arguments as commands take them: what cannot be read is refused with a cure."""
+"""Argument types of commands; an invalid value is refused with a valid example."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 def moment(text: str) -> datetime:
-    """An ISO 8601 time with its offset."""
+    """Return an ISO 8601 time with its offset."""
     try:
         value = datetime.fromisoformat(text)
     except ValueError as error:
@@ -18,7 +18,7 @@ def moment(text: str) -> datetime:
 
 
 def positive(text: str) -> int:
-    """A whole number above zero."""
+    """Return an integer above zero."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise ArgumentTypeError(f"{text!r} is not a positive number.")
     return int(text)

@@ -1,1 +1,1 @@
-"""Plans and tiers: what tenants have bought."""
+"""Plans and tiers: weights and limits of tenants."""

@@ -1,4 +1,4 @@
-"""Tiers and plans in the console; a plan and its limits are saved in one call of one service."""
+"""Admin pages of tiers and plans; one service call saves a plan with its limits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tenants.versions.admin import VERSION_FIELDS, VersionForm, VersionsMixin, v
 
 @admin.register(Tier, site=console_site)
 class TierAdmin(PlatformStaffAdmin):
-    """Classes of service."""
+    """Admin of tiers."""
 
     empty_title = gettext_lazy("No tier")
     empty_text = gettext_lazy("Plans belong to tiers, and CFS plans share the slots among them. Add one above.")
@@ -46,7 +46,7 @@ class TierAdmin(PlatformStaffAdmin):
 
 
 class PlanLimitInline(OfItsPage, TabularInline):
-    """Limits that plug-ins declare."""
+    """Inline of a plan's limits that plug-ins declare."""
 
     model = PlanLimit
     fields = ("key", "value", "meaning")
@@ -55,7 +55,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        # The column's heading stands above, where only the eye finds it.
+        # The column's heading labels the field only visually.
         field.widget.attrs["aria-label"] = {"key": gettext("Limit")}.get(
             db_field.name, db_field.verbose_name.capitalize()
         )
@@ -67,7 +67,7 @@ class PlanLimitInline(OfItsPage, TabularInline):
 
 
 class RetryRulesField(forms.CharField):
-    """Rules of retries as lines of text."""
+    """Form field for retry rules as lines of text."""
 
     widget = UnfoldAdminTextareaWidget
 
@@ -85,7 +85,7 @@ class RetryRulesField(forms.CharField):
 
 
 class PlanForm(VersionForm):
-    """The plan's own fields, and what goes with a version."""
+    """Form of a plan's fields and of the options of a version."""
 
     retry_rules = RetryRulesField(
         label=gettext_lazy("Retry rules"),
@@ -106,7 +106,7 @@ class PlanForm(VersionForm):
 
 @admin.register(Plan, site=console_site)
 class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
-    """What tenants have bought. A change is felt by all tenants of the plan at once."""
+    """Admin of plans. A change applies to all tenants of the plan at once."""
 
     empty_title = gettext_lazy("No plan")
     empty_text = gettext_lazy("A tenant needs one: its limits, its weight and its slots. Add one above.")
@@ -131,25 +131,30 @@ class PlanAdmin(VersionsMixin, PlatformStaffAdmin):
     change_form_outer_after_template = "tenants/admin/plan_after.html"
 
     def get_fields(self, request: HttpRequest, obj: Plan | None = None) -> Any:
+        """Return the fields; of an existing plan with those of a version."""
         own = ("slug", *PLAN_FIELDS)
         if not self.has_change_permission(request):
             return (*own, "version")
         return (*own, "version", *VERSION_FIELDS) if obj else (*own, "reason")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Plan | None = None) -> tuple[str, ...]:
+        """Return the fields that cannot be edited."""
         return ("slug", "version") if obj else ()
 
     def seen_beside(self, obj: Plan) -> dict[str, str]:
+        """Return the plan's limits, which the page shows."""
         return {"Limits": ", ".join(f"{limit.key} {limit.value:,}" for limit in obj.limits.order_by("key"))}
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Render the form with the declared limits."""
         context["declared_limits"] = list(limits().values())
         return super().render_change_form(request, context, *args, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Plan, form: Any, change: bool) -> None:
-        """Nothing yet: `save_related` knows the limits too."""
+        """Do nothing: `save_related` saves the plan with its limits."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Create or update the plan with its limits."""
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]
         limits = {row["key"]: row["value"] for row in rows if not row.get("DELETE")}
         values = form.cleaned_data

@@ -1,4 +1,4 @@
-"""`plans/`: what tenants have bought, for those who sell it."""
+"""The `plans/` endpoint for platform staff."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_INTEGER = 2**31 - 1
 
 
 class RetryRuleSerializer(StrictSerializer):
-    """What a plan says of a kind's retries: one of the two, or both."""
+    """A plan's retry rule for a kind: a ceiling, delays, or both."""
 
     max_retries = WholeNumberField(
         min_value=0, max_value=MOST_RETRIES, required=False, help_text="A ceiling: it raises no kind's own number."
@@ -117,12 +117,12 @@ class PlanViewSet(PlanEditorViewSet):
 
     @extend_schema(operation_id="plans_retrieve")
     def retrieve(self, request: Request, slug: str) -> Response:
-        """Show a plan and which versions of it wait for their time."""
+        """Show a plan and its scheduled versions."""
         return self.answer(get_plan(slug))
 
     @extend_schema(operation_id="plans_update", request=PlanChangeSerializer)
     def partial_update(self, request: Request, slug: str) -> Response:
-        """Change a plan, now or from a time on; all its tenants feel it, also what waits already."""
+        """Change a plan, now or from a time on; it applies to all its tenants, waiting jobs included."""
         changes, options = self.read(PlanChangeSerializer).split()
         limits = changes.pop("limits", None)
         plan = self.begin_plan_edit(slug, options)

@@ -1,4 +1,4 @@
-"""Rows of plans: tiers, plans with their limits and versions."""
+"""Models of tiers, and of plans with their limits and versions."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class Tier(NamedModel):
-    """A class of service, such as sandbox, team or professional."""
+    """A service class, such as sandbox, team or professional."""
 
-    # The slug is the key: rules and settings name a tier, and its name does not change.
+    # The slug is the key: rules and settings refer to it, and it does not change.
     slug = models.SlugField(_("slug"), primary_key=True, max_length=50)
     name = models.CharField(_("name"), max_length=100)
     rank = models.PositiveSmallIntegerField(
@@ -37,7 +37,7 @@ MOST_CONCURRENCY = 100_000
 
 
 class Plan(NamedModel, VersionedModel):
-    """Weight and limits that every tenant on the plan has; limits that a plug-in declares are `PlanLimit` rows."""
+    """The weight and limits of every tenant on the plan; limits that a plug-in declares are `PlanLimit` rows."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(_("slug"), unique=True, max_length=50)
@@ -89,7 +89,7 @@ class Plan(NamedModel, VersionedModel):
 
 
 class PlanLimit(models.Model):
-    """A limit that a plug-in declares, such as `document_indexing.files_per_batch`."""
+    """A plan's value of a limit that a plug-in declares, such as `document_indexing.files_per_batch`."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
     plan = models.ForeignKey(
@@ -109,7 +109,7 @@ class PlanLimit(models.Model):
 
 
 class PlanVersion(VersionFacts):
-    """A plan with its limits, as it was or will be."""
+    """A version of a plan with its limits."""
 
     plan = models.ForeignKey(Plan, on_delete=models.PROTECT, related_name="versions", db_index=False)
 

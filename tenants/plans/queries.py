@@ -1,4 +1,4 @@
-"""Reads of plans."""
+"""Queries for plans."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tenants.models import Plan
 
 
 def find_plans() -> QuerySet[Plan]:
-    """All plans with their limits."""
+    """Return all plans with their limits."""
     return Plan.objects.prefetch_related("limits")
 
 
 def get_plan(slug: str) -> Plan:
-    """The plan of this slug; `PlanNotFoundError` for none."""
+    """Return the plan with that slug; raise `PlanNotFoundError`."""
     plan = find_plans().filter(slug=slug).first()
     if plan is None:
         raise PlanNotFoundError("There is no plan %(slug)r.", {"slug": slug})

@@ -1,7 +1,7 @@
-"""What a plan says of retries, kind by kind; what a kind is, this app does not know. Pure but for the error's class.
+"""A plan's retry rules by kind; kinds are plain names here. Pure except for the error class.
 
-``{"*": {"max_retries": 5}, "http_call": {"max_retries": 2, "delays_seconds": [30, 60]}}``: the name ``*`` means
-every kind, and a kind's own rule comes before it.
+``{"*": {"max_retries": 5}, "http_call": {"max_retries": 2, "delays_seconds": [30, 60]}}``: the name ``*`` means every
+kind, and a kind's own rule takes precedence.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LINE = re.compile(
 
 
 def check_retry_rules(rules: Any) -> None:
-    """Raise Django's ValidationError, which says what is wrong with the first rule that is."""
+    """Raise Django's ValidationError that describes the first invalid rule."""
     if not isinstance(rules, Mapping):
         raise ValidationError(translate("It must be an object of rules by kind."))
     if len(rules) > MOST_RULES:
@@ -71,7 +71,7 @@ def _is_whole(value: Any, most: int) -> bool:
 
 
 def write_retry_rules(rules: Mapping[str, Any]) -> str:
-    """The rules as lines that :func:`read_retry_rules` reads, such as ``http_call: 2 retries after 30, 60``."""
+    """Return the rules as lines that :func:`read_retry_rules` reads, such as ``http_call: 2 retries after 30, 60``."""
     return "\n".join(_write_rule(kind, rules[kind]) for kind in sorted(rules))
 
 
@@ -83,7 +83,7 @@ def _write_rule(kind: str, rule: Mapping[str, Any]) -> str:
 
 
 def read_retry_rules(text: str) -> dict[str, dict[str, Any]]:
-    """The rules that a person wrote, one a line; ValidationError names the line that cannot be read."""
+    """Return the rules of a text, one a line; raise ValidationError with the number of an invalid line."""
     rules: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not (line := line.strip()):

@@ -1,4 +1,4 @@
-"""Changing what a plan grants; its tenants feel it at once."""
+"""Changes of tiers and plans, which apply to their tenants at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PLAN_FIELDS = (
 
 
 def create_tier(*, slug: str, name: str, rank: int) -> Tier:
-    """A new class of service; a greater rank is a better one."""
+    """Create a tier; a greater rank is a better one."""
     with all_tenants():
         tier = Tier()
         created = assign(tier, {"slug": clean_slug(slug), "name": clean_name(name, max_length=100), "rank": rank})
@@ -43,7 +43,7 @@ def create_tier(*, slug: str, name: str, rank: int) -> Tier:
 
 
 def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
-    """Change `name` or `rank` of a tier; its slug is what others know it by and stays."""
+    """Change `name` or `rank` of a tier; the slug stays, because others refer to it."""
     if strays := set(changes) - {"name", "rank"}:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     with all_tenants():
@@ -56,7 +56,7 @@ def update_tier(*, tier: Tier, changes: Mapping[str, Any]) -> Tier:
 
 
 def create_plan(*, values: Mapping[str, Any], limits: Mapping[str, int] | None = None, reason: str = "") -> Plan:
-    """A new plan with the given fields, and with the limits that plug-ins declare."""
+    """Create a plan with the given fields and the limits of plug-ins."""
     with all_tenants():
         plan = Plan()
         created = assign(plan, values)
@@ -76,14 +76,15 @@ def update_plan(
     expected_version: int | None = None,
     effective_from: datetime | None = None,
 ) -> PlanVersion | None:
-    """Change fields of a plan, and if `limits` is given replace its limits by them: its next version.
+    """Change fields of a plan, and replace its limits if `limits` is given, as its next version.
 
-    None where nothing changes. `PlanChangedError` where the plan is not at `expected_version` any more.
+    Return None if nothing changes. Raise `PlanChangedError` if the plan is not at `expected_version`.
     """
     if strays := set(changes) - set(PLAN_FIELDS):
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
 
     def revise(content: Content) -> Content:
+        """Return the content with the changes."""
         values = {name: value.pk if isinstance(value, Tier) else value for name, value in changes.items()}
         return content | values | ({} if limits is None else {"limits": dict(limits)})
 
@@ -94,7 +95,7 @@ def update_plan(
 
 
 class _Plans(Versioned[Plan]):
-    """Plans with their limits."""
+    """The versioned kind of plans with their limits."""
 
     noun = owner = "plan"
     changed_action = "plan.updated"
@@ -149,7 +150,7 @@ PLANS = _Plans()
 
 
 def _write_limits(plan: Plan, limits: Mapping[str, int]) -> Difference:
-    """Make the plan's limits equal `limits`, in three set statements."""
+    """Set the plan's limits to `limits`, in three statements. Return what changed."""
     existing = dict(PlanLimit.objects.filter(plan=plan).values_list("key", "value"))
     changed = {key: value for key, value in limits.items() if existing.get(key) != value}
     removed = [key for key in existing if key not in limits]

@@ -1,1 +1,1 @@
-"""Requests: bodies, clients that are slow, long polls."""
+"""Requests: bodies, slow clients, long polls."""

@@ -1,4 +1,4 @@
-"""Whether an ASGI request has access, looked up before Django has its body."""
+"""The access of an ASGI request, found before Django has its body."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.url_prefixes import API_PREFIX, CONSOLE_PREFIX
 
 
 class BodyBounds(NamedTuple):
-    """How many bytes a body may have, and whose share of the space it takes: a tenant's, or the platform's (None)."""
+    """The maximum size of a body, and the owner whose space it takes: a tenant, or the platform (None)."""
 
     limit: int
     owner: UUID | None = None

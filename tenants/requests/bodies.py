@@ -1,11 +1,10 @@
-"""Request bodies: how large one may be, where it is kept, and how much room all of them may take.
+"""Request bodies: their maximum size, their place in memory or files, and the space for all of them.
 
-A body is as large as its route takes if the request has access, and small if it has none: who sends credentials that
-are not valid has no access. Larger bodies are refused before anything is read if they declare their length.
+The limit is that of the route if the request has access, and small otherwise. A larger body that declares its length is
+refused before it is read.
 
-Bodies are taken in whole before a transaction is opened. A client sends as slowly as it likes. Read inside the view,
-its body would keep a transaction open and idle, until PostgreSQL ended it; a slow upload then failed for no fault of
-its own. A client that sends at less than the least rate is cut off.
+Bodies are read completely before a transaction is opened. A slow client would otherwise keep a transaction open and
+idle until PostgreSQL ended it, and its upload would fail. A client below the minimum rate is cut off.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from django.urls import Resolver404, resolve
 from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import BodiesBusyError, BodyTooLargeError, BodyTooSlowError, LengthRequiredError
 
-# Of a request without access, and of one with access to an address that takes no body.
+# For a request without access, and for one with access to a URL that takes no body.
 MAX_ANONYMOUS_BYTES = 64 * 1024
-# Of anything but files, at most; other views take DATA_UPLOAD_MAX_MEMORY_SIZE or their own `max_body_bytes`. A text of
-# this size costs a process some 200 MiB once it is parsed.
+# The maximum of any body without files; other views take DATA_UPLOAD_MAX_MEMORY_SIZE or their own `max_body_bytes`. A
+# text of this size costs a process about 200 MiB once it is parsed.
 MAX_TEXT_BYTES = 8 * 1024 * 1024
-# A request that is answered before its body was read is read on for so long, and so far as a text may be large.
+# The rest of a body that was not read before the response is read for this long, up to the size of a text.
 REST_SECONDS = 2.0
-# Of one request with files, each of which has a limit of its own.
+# For one request with files, each of which has a limit of its own.
 MAX_UPLOAD_BYTES = 1024 * 1024 * 1024
 _FILES = "multipart/form-data"
 _PART_BYTES = 64 * 1024
@@ -44,9 +43,9 @@ LEAST_BYTES_PER_SECOND = 128 * 1024
 
 
 class BodySpace:
-    """Bytes that bodies may take up at once in temporary files of this process; of one owner, half of them.
+    """The bytes that bodies may take in this process's temporary files; one owner may take half of them.
 
-    An owner is a tenant; the platform's people are one owner together (None).
+    An owner is a tenant; platform staff are one owner together (None).
     """
 
     def __init__(self) -> None:
@@ -54,7 +53,7 @@ class BodySpace:
         self._lock = threading.Lock()
 
     def take(self, owner: UUID | None, size: int) -> None:
-        """Take so many bytes; raise `BodiesBusyError` if fewer are left, or left to the owner."""
+        """Take bytes; raise `BodiesBusyError` if fewer are left, in total or for the owner."""
         with self._lock:
             is_full = self._taken.total() + size > platform_settings.BODY_SPACE_BYTES
             if is_full or self._taken[owner] + size > largest_share():
@@ -76,10 +75,10 @@ def largest_share() -> int:
 
 
 class Share:
-    """The bytes of one request in `space`; leaving the context gives them back."""
+    """The bytes of one request in `space`; leaving the context releases them."""
 
     def __init__(self, content_type: str | None) -> None:
-        # Files are written a second time as the body is parsed.
+        # Files are written a second time when the body is parsed.
         self._copies = 2 if (content_type or "").partition(";")[0].strip().lower() == _FILES else 1
         self._taken = 0
         self._owner: UUID | None = None
@@ -91,9 +90,9 @@ class Share:
         space.give_back(self._owner, self._taken)
 
     def take(self, size: int, *, owner: UUID | None) -> None:
-        """Take room for so many more bytes of the body, all of one owner.
+        """Take space for so many more bytes of the body, all for one owner.
 
-        Raise `BodiesBusyError` if there is none left, `BodyTooLargeError` if there never is.
+        Raise `BodiesBusyError` if none is left, `BodyTooLargeError` if there is never enough.
         """
         require_size(self._taken // self._copies + size, largest_share() // self._copies)
         space.take(owner, self._copies * size)
@@ -103,12 +102,12 @@ class Share:
 
 @contextmanager
 def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None = None) -> Iterator[None]:
-    """Read the body from the client, into memory or where it is large into a temporary file.
+    """Read the body from the client into memory, or into a temporary file if it is large.
 
     Raise `LengthRequiredError`, `BodyTooLargeError` and `BodiesBusyError` before anything is read, `BodyTooSlowError`
     if the client is cut off meanwhile. Read nothing if the request has no access: its view reads a short body itself,
-    and reads an early end once the client is cut off. Under ASGI the entrance has bounded the body, and Django has
-    read it.
+    and reads an early end once the client is cut off. Under ASGI the entrance has bounded the body, and Django has read
+    it.
     """
     if not isinstance(request, WSGIRequest):
         yield
@@ -134,7 +133,7 @@ def received_body(request: HttpRequest, *, has_access: bool, owner: UUID | None 
 def _copy_body(request: WSGIRequest, spool: IO[bytes]) -> None:
     """Copy the body into a file; raise `BodyTooSlowError` if the client is cut off before its end."""
     receipt, received = receipt_of(request.environ), 0
-    # What WSGIRequest and REST framework read from.
+    # The stream that WSGIRequest and REST framework read from.
     while part := request._stream.read(_PART_BYTES):  # noqa: SLF001
         spool.write(part)
         received += len(part)
@@ -149,7 +148,7 @@ def _copy_body(request: WSGIRequest, spool: IO[bytes]) -> None:
 
 
 def limit_of_route(path: str, method: str | None) -> int:
-    """Return how many bytes the body of a request with access may have: what its view or the view's action takes."""
+    """Return how many bytes the body of a request with access may have, by its view or the view's action."""
     try:
         view = resolve(path).func
     except Resolver404:
@@ -169,13 +168,13 @@ def require_size(size: int, limit: int) -> None:
 def _declared_length(request: WSGIRequest, *, has_access: bool) -> int:
     declared = request.META.get("CONTENT_LENGTH") or ""
     if has_access and not declared and request.META.get("HTTP_TRANSFER_ENCODING"):
-        # WSGI has no end of a body but its length: Django would take the body for an empty one.
+        # In WSGI only the length marks the end of a body: Django would take the body for an empty one.
         raise LengthRequiredError
     return int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 20 else 0
 
 
 def seconds_for(size: int) -> float:
-    """Return within how many seconds of a request's begin so many bytes of its body must have been sent."""
+    """Return within how many seconds from a request's start so many bytes of its body must arrive."""
     return float(platform_settings.RECEIVE_GRACE_SECONDS) + size / LEAST_BYTES_PER_SECOND
 
 
@@ -193,18 +192,18 @@ class Receipt:
         self.is_cut_off = False
 
     def note(self, size: int) -> None:
-        """Allow the time for the bytes of the body that have been received so far."""
+        """Extend the deadline by the time for the bytes of the body that have been received so far."""
         self._ends_at = self._began_at + seconds_for(size)
 
     def end(self) -> None:
-        """Stop the clock: the request was received in whole."""
+        """Remove the deadline: the request was received completely."""
         self._ends_at = math.inf
 
     def cut_off_if_late(self) -> None:
         if time.monotonic() < self._ends_at or self.is_cut_off:
             return
         self.is_cut_off = True
-        with suppress(OSError):  # the client has gone
+        with suppress(OSError):  # the client has disconnected
             self._sock.shutdown(socket.SHUT_RD)
 
 
@@ -222,7 +221,7 @@ def receiving(sock: socket.socket) -> Iterator[Receipt]:
 
 
 def receipt_of(environ: Mapping[str, Any]) -> Receipt | None:
-    """Return the receipt of the request with this WSGI environment; None if its server watches none."""
+    """Return the receipt of the request with this WSGI environment, or None if its server watches none."""
     return _open.get(environ["gunicorn.socket"]) if "gunicorn.socket" in environ else None
 
 

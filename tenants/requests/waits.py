@@ -1,4 +1,4 @@
-"""Long polls: a request that waits holds no transaction, no connection and no place, and is then asked again."""
+"""Long polls: a waiting request holds no transaction, connection or place, and its view then runs a second time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.http import HttpRequest, HttpResponse
 
 from tenants.database.platform_settings import platform_settings
 
-# Where an ASGI request's scope has the way to let another in.
+# The key in an ASGI scope of the function that admits another request.
 LEAVE_ENTRANCE = "entrance.leave"
-# Of those who have stepped aside, so many look at once: a look takes a connection.
+# At most so many released requests query at once, each with a connection.
 LOOKS_AT_ONCE = 4
 _looks = threading.BoundedSemaphore(LOOKS_AT_ONCE)
 
 
 def step_aside(request: HttpRequest) -> None:
-    """Hold no connection while the request waits, and under ASGI no place at the entrance."""
+    """Release the connection while the request waits, and under ASGI its place at the entrance."""
     let_go_of_connection()
     leave: Callable[[], object] | None = getattr(request, "scope", {}).get(LEAVE_ENTRANCE)
     if leave is not None:
@@ -30,7 +30,7 @@ def step_aside(request: HttpRequest) -> None:
 
 @contextmanager
 def looking() -> Iterator[None]:
-    """A look of whoever has stepped aside: its turn among few, and a connection for as long."""
+    """Hold the semaphore of concurrent queries in the block; close the connection afterwards."""
     with _looks:
         try:
             yield
@@ -39,40 +39,43 @@ def looking() -> Iterator[None]:
 
 
 def let_go_of_connection() -> None:
-    """Close it; its thread opens another when it asks again."""
-    # A test's own transaction spans its requests; there the connection is not ours to close.
+    """Close the thread's connection; its next query opens another."""
+    # In a test the connection belongs to the test's transaction.
     if not connection.in_atomic_block:
         connection.close()
 
 
-# How soon a wait looks again: at first as often as workers write; at last often enough that whoever loses the right
-# is not kept waiting for a second more.
+# The pause between two queries of a wait: at first as short as workers write; at last short enough that a lost
+# permission shows within a second.
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 1.0
-# A wait holds a thread of its process. Beyond these the answer comes at once, as at the end of a wait.
+# A wait holds a thread of its process. Beyond this number the response comes at once, as at the end of a wait.
 places = threading.BoundedSemaphore(platform_settings.WAITS_PER_PROCESS)
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """How long a request would wait, and whether there is news by now: asked in no transaction, and with no scope."""
+    """The wait of a request: its length, and whether there is news.
+
+    The function runs in no transaction and no scope.
+    """
 
     seconds: float
     has_news: Callable[[], bool]
 
 
 def wait_for_news(request: HttpRequest, wait: Wait) -> HttpResponse:
-    """What a view answers that would wait. Nobody sees it: the view is asked again."""
+    """Return the placeholder of a view that wants to wait. It is never sent: the view runs again."""
     request.wait = wait  # type: ignore[attr-defined]
     return HttpResponse(status=204)
 
 
 def has_waited(request: HttpRequest) -> bool:
-    """Whether the view is asked for the second time, and answers now."""
+    """Return whether the view runs the second time and must answer."""
     return bool(getattr(request, "has_waited", False))
 
 
 def watch(wait: Wait) -> None:
-    """Look again and again until there is news, the time is over, or the database does not answer."""
+    """Poll until there is news, the time is over, or the database does not answer."""
     give_up_at = time.monotonic() + wait.seconds
     pause = FIRST_PAUSE_SECONDS
     while (left := give_up_at - time.monotonic()) > 0:
@@ -83,5 +86,5 @@ def watch(wait: Wait) -> None:
                 if wait.has_news():
                     break
             except (OperationalError, InterfaceError):
-                # The view meets it as well, and says so.
+                # The view meets the same error and reports it.
                 break

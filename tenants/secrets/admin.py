@@ -1,4 +1,4 @@
-"""Stored secrets in the console: written here, and never shown."""
+"""Admin pages of stored secrets; values are never shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = ("version", "created_at", "created_by", "changed_at", "changed_by", "las
 
 
 class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new secret, or the next value of one."""
+    """Form of a new secret, or of a secret's next value."""
 
     bound_to = forms.CharField(
         label=gettext_lazy("Bound to"),
@@ -65,7 +65,7 @@ class SecretForm(forms.ModelForm):  # type: ignore[type-arg]
 
 @admin.register(TenantSecret, site=console_site)
 class TenantSecretAdmin(TenantScopedAdmin):
-    """Credentials for requests to other hosts, by name."""
+    """Admin of credentials for requests to other hosts, by name."""
 
     view_permission = Permission.SECRETS_USE
     add_permission = change_permission = Permission.SECRETS_MANAGE
@@ -92,7 +92,7 @@ class TenantSecretAdmin(TenantScopedAdmin):
         return ("name", "hosts", *SHOWN) if obj is not None else ()
 
     def seen_beside(self, obj: TenantSecret) -> dict[str, str]:
-        """Return the version: another one means that the value or the hosts were replaced."""
+        """Return the version, which differs if the value or the hosts were replaced."""
         return {gettext("Version"): str(obj.version)}
 
     def save_model(self, request: HttpRequest, obj: TenantSecret, form: Any, change: bool) -> None:

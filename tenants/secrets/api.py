@@ -1,4 +1,4 @@
-"""`secrets/`: store, replace and delete secrets; look at all of them but their values."""
+"""The `secrets/` endpoint: store, replace and delete secrets; values are never returned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tenants.secrets.service import MAX_HOSTS, MAX_VALUE_CHARACTERS, create_secr
 
 
 class SecretSerializer(serializers.ModelSerializer[TenantSecret]):
-    """A stored secret; no answer holds its value."""
+    """A stored secret; no response contains its value."""
 
     tenant = serializers.CharField(source="tenant.slug", read_only=True)
 
@@ -60,7 +60,7 @@ class SecretVersionSerializer(StrictSerializer):
 
 
 class NewSecretSerializer(StrictSerializer):
-    """A secret to be stored."""
+    """A secret to store."""
 
     name = NameField(max_length=MAX_NAME_CHARACTERS, help_text="It is used as `{{ secrets.name }}`.")
     value = TextField(max_length=MAX_VALUE_CHARACTERS, trim_whitespace=False, help_text="It is never shown again.")
@@ -90,7 +90,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="secrets_create", request=NewSecretSerializer, responses={201: SecretSerializer})
     def create(self, request: Request) -> Response:
-        """Store a secret, sealed; 409 `no_master_key` where the platform has no key to seal it with."""
+        """Store a secret, sealed; 409 `no_master_key` if the platform has no key to seal it with."""
         body = NewSecretSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(create_secret(tenant=self.tenant, **body.validated_data), status=201)
@@ -102,7 +102,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="secrets_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a secret; what still refers to it fails with `secret_unknown`."""
+        """Delete a secret; jobs that still refer to it fail with `secret_unknown`."""
         delete_secret(secret=self.begin_edit(lambda: get_secret(UUID(pk))))
         return Response(status=204)
 
@@ -111,7 +111,7 @@ class SecretViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], url_path="versions", filter_backends=[], pagination_class=None)
     def add_version(self, request: Request, pk: str) -> Response:
-        """Replace the value, and with it the hosts where they are named; the value before is destroyed."""
+        """Replace the value, and the hosts if they are given; the former value is destroyed."""
         body = SecretVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(rotate_secret(secret_id=UUID(pk), **body.validated_data), status=201)

@@ -1,4 +1,4 @@
-"""What the store of secrets refuses. No message holds a value."""
+"""Errors of stored secrets. No message contains a value."""
 
 from __future__ import annotations
 

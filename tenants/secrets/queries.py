@@ -1,4 +1,4 @@
-"""Opening stored secrets: for the one request that is about to be sent, never for display."""
+"""Access to stored secrets: opened for one outgoing request, never for display."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tenants.context import tenant_context
 from tenants.models import TenantSecret
 from tenants.secrets.errors import SecretHostRefusedError, SecretNotFoundError, SecretUnknownError
 
-# Writing the time of every use would make a hot row of a busy secret.
+# Storing every use would make a busy secret a hot row.
 _TOUCH_INTERVAL = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSecret:
-    """A secret that is open for requests to its hosts; `repr` shows nothing of the value."""
+    """An opened secret for requests to its hosts; `repr` does not show the value."""
 
     name: str
     hosts: tuple[str, ...]
@@ -42,9 +42,9 @@ def get_secret(secret_id: UUID, *, is_locked: bool = False) -> TenantSecret:
 
 
 def open_secrets(tenant_id: UUID, names: Iterable[str], host: str) -> Mapping[str, OpenSecret]:
-    """Open the newest versions of the named secrets for a request to the host.
+    """Return the named secrets, opened in their newest versions for a request to the host.
 
-    Raise `SecretUnknownError` or `SecretHostRefusedError` before anything is opened, and what opening raises.
+    Raise `SecretUnknownError` or `SecretHostRefusedError` before anything is opened, and any error of opening.
     """
     wanted = sorted(set(names))
     with tenant_context(tenant_id):
@@ -60,7 +60,7 @@ def open_secrets(tenant_id: UUID, names: Iterable[str], host: str) -> Mapping[st
 
 
 def refuse_other_host(name: str, hosts: Sequence[str], host: str) -> None:
-    """Raise `SecretHostRefusedError` unless the host is one of those that the secret is bound to."""
+    """Raise `SecretHostRefusedError` unless the secret is bound to the host."""
     if not any(_is_bound(bound, host.lower()) for bound in hosts):
         raise SecretHostRefusedError(
             "The secret %(name)r is bound to %(hosts)s and is not sent to %(host)s: store it again for this host.",
@@ -69,5 +69,5 @@ def refuse_other_host(name: str, hosts: Sequence[str], host: str) -> None:
 
 
 def _is_bound(bound: str, host: str) -> bool:
-    """Return whether a host is the bound one, or below it where that is written as `*.example.com`."""
+    """Return whether a host is the bound one, or a subdomain if it is written as `*.example.com`."""
     return host.endswith(bound[1:]) and len(host) > len(bound) - 1 if bound.startswith("*.") else host == bound

@@ -1,7 +1,7 @@
-"""References to stored secrets in texts: `{{ secrets.name }}`, where they may stand and where not. Pure.
+"""References to stored secrets in texts, `{{ secrets.name }}`: parsing, and where they are allowed. Pure.
 
-A reference is replaced by its value in one place alone: the headers of an outgoing request, while the request to a
-bound host is built (`scheduling.kit.http.secret_headers`). Nothing else in the platform resolves it.
+A reference is replaced by its value only in the headers of an outgoing request, while the request to a bound host is
+built (`scheduling.kit.http.secret_headers`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ MAX_NAME_CHARACTERS: Final = 63
 NAME_PATTERN: Final = rf"[a-z][a-z0-9_]{{0,{MAX_NAME_CHARACTERS - 1}}}"
 MISPLACED: Final = "secret_misplaced"
 INVALID: Final = "secret_reference_invalid"
-# One of these bytes in a document means that it is worth looking through.
+# A document without this text has no reference and need not be searched.
 WORD: Final = "secrets"
 MAX_FAULTS: Final = 20
 _NAME: Final = re.compile(NAME_PATTERN)
 _REFERENCE: Final = re.compile(rf"\{{\{{[ ]*+secrets\.({NAME_PATTERN})[ ]*+\}}\}}")
-# Also what Jinja would read as one: {{- secrets["name"] }}.
+# Includes forms that Jinja would read as a reference: {{- secrets["name"] }}.
 _MENTION: Final = re.compile(r"\{\{[-+\s]*+secrets\b")
 
 type Path = tuple[str | int, ...]
@@ -30,7 +30,7 @@ type Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """A stored secret by its name."""
+    """A reference to a stored secret by its name."""
 
     name: str
 
@@ -40,7 +40,7 @@ class SecretReference:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceFault:
-    """A reference where none may stand, or one that is not written as such."""
+    """A misplaced or malformed reference."""
 
     code: str
     path: Path
@@ -48,12 +48,12 @@ class ReferenceFault:
 
     @property
     def pointer(self) -> str:
-        """The place as a JSON pointer."""
+        """Return the place as a JSON pointer."""
         return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in self.path)
 
     @property
     def json_path(self) -> str:
-        """The place as faults of payloads name it."""
+        """Return the place as faults of payloads write it."""
         return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path)
 
 
@@ -77,17 +77,17 @@ def names_in(text: str) -> list[str]:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a secret may have the name."""
+    """Return whether the name is valid for a secret."""
     return _NAME.fullmatch(name) is not None
 
 
 def mentions_secret(text: str) -> bool:
-    """Return whether a text holds what looks like a reference, written rightly or not."""
+    """Return whether a text contains something like a reference, well-formed or not."""
     return WORD in text and _MENTION.search(text) is not None
 
 
 def faults_of_references(document: Any, may_stand_at: Callable[[Path], bool]) -> Iterator[ReferenceFault]:
-    """Yield a fault for each text of a JSON document that refers to a secret where none may stand.
+    """Yield a fault for each text of a JSON document with a misplaced or malformed reference.
 
     Names of members are texts too, and no place for a reference. Never recurses.
     """

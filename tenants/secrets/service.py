@@ -1,4 +1,4 @@
-"""Storing, replacing and deleting secrets: each in one transaction with its audit entry, which never holds a value."""
+"""Service that stores, replaces and deletes secrets, each in one transaction with an audit entry without the value."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ from tenants.secrets.references import is_secret_name
 
 MAX_SECRETS: Final = 200
 MAX_HOSTS: Final = 20
-# A shorter value could not be masked in an answer without masking what is none.
+# A shorter value could not be masked in a response without masking other text.
 MIN_VALUE_CHARACTERS: Final = 8
 MAX_VALUE_CHARACTERS: Final = 8_000
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 
 
 def create_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], reason: str = "") -> TenantSecret:
-    """Store a new secret, sealed. Raise `NoMasterKeyError`, `SecretInvalidError` or `SecretNameTakenError`."""
+    """Store a new secret, sealed. Return it.
+
+    Raise `NoMasterKeyError`, `SecretInvalidError`, `SecretLimitError` or `SecretNameTakenError`.
+    """
     require_master_key()
     hosts = check_secret(name=name, value=value, hosts=hosts)
     by = _actor_label()
@@ -52,9 +55,9 @@ def create_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str]
 
 
 def rotate_secret(*, secret_id: UUID, value: str, hosts: Sequence[str] | None = None, reason: str = "") -> TenantSecret:
-    """Overwrite the value of a secret of the scope as its next version; requests take it from now on.
+    """Overwrite the value of a secret of the scope as its next version, used by requests from now on.
 
-    Hosts are changed with a new value alone: who could widen them without it could have the old value sent anywhere.
+    Hosts change only with a new value: otherwise a caller could widen them and have the old value sent anywhere.
     """
     require_master_key()
     with transaction.atomic():
@@ -71,13 +74,13 @@ def rotate_secret(*, secret_id: UUID, value: str, hosts: Sequence[str] | None = 
 
 @transaction.atomic
 def delete_secret(*, secret: TenantSecret, reason: str = "") -> None:
-    """Delete a secret; what still refers to it fails with `secret_unknown`."""
+    """Delete a secret; jobs that still refer to it fail with `secret_unknown`."""
     record_audit(action="secret.deleted", target=secret, before=_facts(secret), reason=reason)
     secret.delete()
 
 
 def put_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], reason: str = "") -> TenantSecret:
-    """Store a secret under a name, or replace the one that has it."""
+    """Store a secret, or replace the one of that name."""
     with tenant_context(tenant):
         found = TenantSecret.objects.filter(name=name).values_list("pk", flat=True).first()
         if found is None:
@@ -86,7 +89,7 @@ def put_secret(*, tenant: Tenant, name: str, value: str, hosts: Sequence[str], r
 
 
 def require_master_key() -> None:
-    """Raise `NoMasterKeyError`, with its cure, where values could not be sealed."""
+    """Raise `NoMasterKeyError`, with its cure, if values could not be sealed."""
     if not is_sealing():
         raise NoMasterKeyError(
             "Secrets are stored sealed alone, and ENCRYPTION_MASTER_KEYS is empty: set it for every process, as"
@@ -95,13 +98,13 @@ def require_master_key() -> None:
 
 
 def require_use_of_secrets() -> None:
-    """Raise `SecretUseDeniedError` where who acts may not save what refers to a secret."""
+    """Raise `SecretUseDeniedError` if the current actor may not save references to secrets."""
     if not current_actor().may_use_secrets:
         raise SecretUseDeniedError
 
 
 def check_secret(*, name: str, value: str, hosts: Sequence[str]) -> list[str]:
-    """Return the hosts as they are kept; raise `SecretInvalidError`, which never holds the value."""
+    """Return the hosts in their stored form; raise `SecretInvalidError`, which never contains the value."""
     faults: list[dict[str, Any]] = []
     if not is_secret_name(name):
         faults.append(_fault("name", gettext("Use lower-case letters, digits and underscores, a letter first.")))
@@ -122,7 +125,7 @@ def check_secret(*, name: str, value: str, hosts: Sequence[str]) -> list[str]:
 
 
 def _read_host(text: str) -> str | None:
-    """Return a host as outgoing requests write it, or None for what is none."""
+    """Return a host as outgoing requests write it, or None if it is invalid."""
     host = text.strip().lower().removeprefix("[").removesuffix("]")
     with suppress(ValueError):
         return str(ip_address(host))
@@ -134,7 +137,7 @@ def _read_host(text: str) -> str | None:
     labels = host.split(".")
     if len(host) > MAX_HOST_CHARACTERS - 2 or not all(_LABEL.fullmatch(label) for label in labels):
         return None
-    # `*.com` is bound to nothing; and what ends in a number is read as an address by some.
+    # `*.com` is too wide; and some parsers read a host that ends in a number as an address.
     if labels[-1].isdigit() or (is_wild and len(labels) < 2):
         return None
     return f"*.{host}" if is_wild else host

@@ -1,4 +1,4 @@
-"""A tenant's settings in the console: one page, made from what the installed apps declare."""
+"""The console page of a tenant's settings, built from the declarations of the installed apps."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LISTED_TENANTS = 100
 
 @admin.register(TenantSettings, site=console_site)
 class TenantSettingsAdmin(ReadOnlyAdmin):
-    """Members reach their own tenant's page, platform people choose a tenant first."""
+    """Admin of settings: members reach their tenant's page, platform staff choose a tenant first."""
 
     view_permission = Permission.TENANT_VIEW
 
@@ -35,7 +35,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return [path("of/<uuid:tenant_id>/", page, name="tenants_tenantsettings_of"), *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """The tenant's own page, or the list of tenants to choose from."""
+        """Show the tenant's own page, or the list of tenants to choose from."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         tenant = self.access(request).tenant
@@ -55,7 +55,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        # What changes them is the page of their tenant alone.
+        # Changes are possible on the tenant's page only.
         if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
             raise PermissionDenied
         row = self.get_object(request, object_id)
@@ -64,14 +64,14 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return self._show(request, row.tenant_id)
 
     def settings_view(self, request: HttpRequest, tenant_id: UUID) -> HttpResponse:
-        """The page: a POST changes what was touched and comes back to it."""
+        """Show the page; a POST changes the edited settings and redirects to it."""
         if request.method not in {"GET", "HEAD", "POST"}:
             return HttpResponseNotAllowed(["GET", "HEAD", "POST"])
         return self._show(request, tenant_id, sent=request.POST if request.method == "POST" else None)
 
     def _show(self, request: HttpRequest, tenant_id: UUID, *, sent: QueryDict | None = None) -> HttpResponse:
         may_edit = self.access(request).may(Permission.TENANT_MANAGE)
-        # Before any row is looked for, as everywhere.
+        # Before any look-up of rows, as everywhere.
         if sent is not None and not may_edit:
             raise PermissionDenied
         tenant = Tenant.objects.select_related("plan").filter(pk=tenant_id).first()
@@ -90,7 +90,7 @@ class TenantSettingsAdmin(ReadOnlyAdmin):
         return self._page(request, tenant, row, form, may_edit=may_edit)
 
     def _save(self, request: HttpRequest, tenant: Tenant, form: SettingsForm) -> bool:
-        """Whether the change was taken; a refusal is shown beside the fields it names."""
+        """Return whether the change was stored; show a refusal beside the fields that it names."""
         try:
             change_settings(
                 tenant=tenant,

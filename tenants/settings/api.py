@@ -1,4 +1,4 @@
-"""`tenants/me/settings/`: what the tenant has set, and what it may set."""
+"""The `tenants/me/settings/` endpoint: a tenant's settings and their declarations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class SettingsSerializer(serializers.Serializer[Any]):
 
 
 class SettingsChangeSerializer(serializers.Serializer[Any]):
-    """New values by key, and keys that go back to their defaults."""
+    """New values by key, and keys to reset to their defaults."""
 
     values = serializers.DictField(required=False, default=dict)
     reset = serializers.ListField(child=serializers.CharField(max_length=200), required=False, default=list)
@@ -62,7 +62,7 @@ class SettingsChangeSerializer(serializers.Serializer[Any]):
 
 
 class SettingDescriptionSerializer(serializers.Serializer[Any]):
-    """What a setting is and takes."""
+    """The declaration of a setting."""
 
     key = serializers.CharField()
     title = serializers.CharField()
@@ -99,7 +99,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_settings_retrieve")
     def retrieve(self, request: Request) -> Response:
-        """Show every setting, the tenant's own values and the defaults."""
+        """Show every setting: the tenant's own values and the defaults."""
         return _answer(read_stored(self.tenant.pk))
 
     @extend_schema(
@@ -108,7 +108,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
         responses=SettingsSerializer,
     )
     def partial_update(self, request: Request) -> Response:
-        """Change settings or put them back to their defaults, all or nothing."""
+        """Change settings or reset them to their defaults, all or nothing."""
         before = self.begin_edit(lambda: read_stored(self.tenant.pk))
         body = SettingsChangeSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -126,7 +126,7 @@ class TenantSettingsViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_settings_schema", responses=SettingGroupSerializer(many=True))
     def describe(self, request: Request) -> Response:
-        """Show which settings there are, what they take and from when on a change counts."""
+        """Show the declared settings, their schemas and when a change applies."""
         groups, language = setting_groups(), get_language() or ""
         kept = _schemas.get(language)
         if kept is None or kept[0] != groups:

@@ -1,4 +1,4 @@
-"""A form for a tenant's settings, made from their declarations."""
+"""The form of a tenant's settings, built from their declarations."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tenants.settings.schema import Setting, SettingGroup, setting_groups
 
 
 class SettingsForm(forms.Form):
-    """Every setting as a field under its key, and a box that puts it back to its default.
+    """A form with a field for each setting under its key, and a checkbox that resets it to its default.
 
-    `changes` and `resets` are what the service is asked for; a value that was not touched is not among them.
+    `changes` and `resets` are the arguments of the service; unchanged values are not included.
     """
 
     version = forms.IntegerField(widget=forms.HiddenInput)
@@ -43,7 +43,10 @@ class SettingsForm(forms.Form):
                 )
 
     def tell_stale(self, version: int) -> None:
-        """Say what somebody else has changed meanwhile; what was typed stands, and saved again goes on top of that."""
+        """Report what has changed since the form was rendered.
+
+        The typed values stay; saving again overwrites the changes.
+        """
         try:
             names = changed_since(self.data.get("seen", ""), self._marked())
         except ValueError:
@@ -54,11 +57,11 @@ class SettingsForm(forms.Form):
         self.data = resent(self.data, {"version": str(version), "seen": marks_of(self._marked())})
 
     def _marked(self) -> dict[str, Any]:
-        """What is compared: nobody sees a secret, so nobody overwrites one unseen."""
+        """Return the values that are compared; secrets are never shown, so they are excluded."""
         return {setting.key: self._values[setting.key] for setting in _settings() if not setting.is_secret}
 
     def changes(self) -> dict[str, Any]:
-        """The values that differ from what was shown, less those that go back to their default."""
+        """Return the values that differ from those shown, without those that are reset."""
         return {
             setting.key: self.cleaned_data[setting.key]
             for setting in _settings()
@@ -68,7 +71,7 @@ class SettingsForm(forms.Form):
         }
 
     def resets(self) -> list[str]:
-        """The keys that go back to their defaults."""
+        """Return the keys to reset to their defaults."""
         return [setting.key for setting in _settings() if self.cleaned_data[reset_name(setting)]]
 
     def _is_changed(self, setting: Setting) -> bool:
@@ -80,7 +83,7 @@ class SettingsForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One setting as the page draws it."""
+    """One setting as the page renders it."""
 
     setting: Setting
     field: forms.BoundField
@@ -90,7 +93,7 @@ class Line:
 
 
 def lines_of(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any]) -> list[Line]:
-    """The settings of a group with their fields."""
+    """Return the settings of a group with their fields."""
     return [
         Line(
             setting=setting,
@@ -104,12 +107,12 @@ def lines_of(group: SettingGroup, form: SettingsForm, stored: Mapping[str, Any])
 
 
 def reset_name(setting: Setting) -> str:
-    """The name of the box beside a setting."""
+    """Return the name of a setting's reset checkbox."""
     return f"reset:{setting.key}"
 
 
 def field_of(setting: Setting) -> forms.Field:
-    """The form field that fits the setting's schema; JSON as text where none does."""
+    """Return the form field that fits the setting's schema; JSON as text if none does."""
     schema = setting.schema
     options: dict[str, Any] = {"label": gettext(setting.title), "required": False}
     types = schema.get("type")

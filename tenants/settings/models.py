@@ -1,4 +1,4 @@
-"""What a tenant has set for itself."""
+"""The model of a tenant's settings."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tenants.tenancy.bases import TenantModel
 
 
 class TenantSettings(TenantModel):
-    """The values that differ from the defaults, by key; a tenant without a row has set nothing.
+    """The tenant's values that differ from the defaults, by key; a tenant without a row has set none.
 
-    Which keys there are, and what they mean, is declared by the installed apps (`tenants.settings.schema`).
+    The installed apps declare the keys and their meaning (`tenants.settings.schema`).
     """
 
     stored = models.JSONField(_("stored"), default=dict)

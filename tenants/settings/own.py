@@ -1,4 +1,4 @@
-"""The settings of a tenant that belong to no kind of work."""
+"""Settings of a tenant that are independent of kinds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _zones() -> frozenset[str]:
 
 @FORMATS.checks("timezone")
 def is_timezone(value: object) -> bool:
-    """Whether the text is a name of the IANA time zone database."""
+    """Return whether the text is a name of the IANA time zone database; True for other types."""
     return not isinstance(value, str) or value in _zones()
 
 

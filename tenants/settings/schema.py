@@ -1,7 +1,7 @@
 """Which settings a tenant has, declared by the installed apps, each with its schema, default and words; their values.
 
-An app names its group in its AppConfig: `tenant_settings = "package.module:SETTINGS"`. Apps other than the two of
-the core begin their keys with their own label, so that no two plug-ins meet.
+An app names its group in its AppConfig: `tenant_settings = "package.module:SETTINGS"`. Apps other than the two of the
+core prefix their keys with their own label, so that no two plug-ins collide.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tenants.secrets.references import SecretReference, is_reference
 KEY = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?")
 CORE_APPS = frozenset({"tenants", "scheduling"})
 FORMATS = FormatChecker()
-# JSON Schema takes 1.0 for an integer; whoever counts by a setting does not.
+# JSON Schema accepts 1.0 as an integer; code that counts by a setting does not.
 Validator = extend(
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda checker, value: type(value) is int),
@@ -42,22 +42,22 @@ MASK = "••••••"
 LATER_JOBS = gettext_noop("Takes effect for jobs that start later.")
 
 type Editor = Literal["tenant", "platform"]
-# Values by key → the faults among them, by key: for what one value alone cannot show.
+# Values by key → the faults among them by key: for checks across settings.
 type GroupCheck = Callable[[Mapping[str, Any]], Mapping[str, str]]
 _STORED = load_sql(__file__)["read_settings"]
 
 
 class SettingsInvalidError(Exception):
-    """An app declares settings that are no SettingGroup, or a key that is not its own or taken."""
+    """Raised if an app declares an invalid group, or a key that is not its own or taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """One setting. `schema` is JSON Schema 2020-12; the default must fit it.
 
-    `editor` says who may change it: people and keys with `tenant.manage`, or the platform alone. `plan_limit` is
-    the key of a plan's limit that a number may not exceed. The value of a secret goes into the store of secrets, bound
-    to the host of the URL that the setting `host_of` holds; the setting itself is a reference to it.
+    `editor` says who may change it: callers with `tenant.manage`, or the platform only. `plan_limit` is the key of a
+    plan's limit that a number may not exceed. A secret value is stored as a secret, bound to the host of the URL in the
+    setting `host_of`; the setting itself is a reference to it.
     """
 
     key: str
@@ -73,22 +73,22 @@ class Setting:
 
     @property
     def secret_name(self) -> str:
-        """The name under which the value of a secret is stored."""
+        """Return the name under which the value of a secret is stored."""
         return self.key.replace(".", "_")
 
     @property
     def own_reference(self) -> str:
-        """What stands in the place of a value that was given to the setting itself."""
+        """Return the reference stored in place of a value that was given to the setting itself."""
         return str(SecretReference(self.secret_name))
 
     def faults(self, value: Any) -> list[str]:
-        """What is wrong with a value, in the reader's language."""
+        """Return what is wrong with a value, in the reader's language."""
         if self.is_secret and is_reference(value):
             return []
         return [describe_fault(fault) for fault in _validator(self.key).iter_errors(value)]
 
     def shown(self, value: Any) -> Any:
-        """The value as it is read by people and kept by the audit log: of a secret its reference."""
+        """Return the value for display and the audit log: of a secret its reference."""
         return MASK if self.is_secret and value not in (None, "") and not is_reference(value) else value
 
 
@@ -102,17 +102,17 @@ class SettingGroup:
 
 
 def setting_groups() -> list[SettingGroup]:
-    """All groups, the core's first."""
+    """Return all groups, the core's first."""
     return list(_declared()[0])
 
 
 def all_settings() -> Mapping[str, Setting]:
-    """Every setting by its key, in the order of the groups."""
+    """Return every setting by its key, in the order of the groups."""
     return _declared()[1]
 
 
 def get_setting(key: str) -> Setting:
-    """The setting of that key; SettingUnknownError where no installed app declares it."""
+    """Return the setting of that key; raise `SettingUnknownError` if no installed app declares it."""
     setting = all_settings().get(key)
     if setting is None:
         raise SettingUnknownError("There is no setting %(key)r.", {"key": key})
@@ -120,7 +120,7 @@ def get_setting(key: str) -> Setting:
 
 
 def reset() -> None:
-    """Forget what was found, so that the next question looks anew; for tests that add a group."""
+    """Clear the caches, for tests that add a group."""
     _declared.cache_clear()
     _validator.cache_clear()
 
@@ -160,19 +160,19 @@ def _validator(key: str) -> Any:
 
 
 def settings_of(tenant: Tenant | UUID) -> Mapping[str, Any]:
-    """Every declared setting with the tenant's value or its default; less than a second old."""
+    """Return every declared setting with the tenant's value or its default; less than a second old."""
     tenant_id = tenant if isinstance(tenant, UUID) else tenant.pk
     return _kept.get(str(tenant_id), lambda: _read_values(tenant_id))
 
 
 def tenant_setting(tenant: Tenant | UUID, key: str) -> Any:
-    """One setting of the tenant; SettingUnknownError for a key that no installed app declares."""
+    """Return one setting of the tenant; raise `SettingUnknownError` for an undeclared key."""
     get_setting(key)
     return settings_of(tenant)[key]
 
 
 def read_stored(tenant_id: UUID) -> TenantSettings:
-    """The tenant's own values as they are now; an unsaved row of version 0 where it has set nothing."""
+    """Return the tenant's current row; an unsaved one of version 0 if it has set nothing."""
     if current_scope() is None:
         with tenant_context(tenant_id):
             return _read(tenant_id)
@@ -180,25 +180,25 @@ def read_stored(tenant_id: UUID) -> TenantSettings:
 
 
 def effective_values(stored: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The declared settings; a stored value that its schema no longer takes counts as not set."""
+    """Return the declared settings; a stored value that its schema refuses counts as not set."""
     return {key: _value(setting, stored) for key, setting in all_settings().items()}
 
 
 def orphaned_keys(stored: Mapping[str, Any]) -> list[str]:
-    """The keys whose plug-in is not installed; one that comes back finds its values again.
+    """Return the stored keys of plug-ins that are not installed; a plug-in that returns finds its values again.
 
-    The values are not shown: nobody is there to say which of them are secret.
+    The values are not shown: which of them are secret is unknown.
     """
     return sorted(key for key in stored if key not in all_settings())
 
 
 def forget_settings(tenant_id: UUID) -> None:
-    """Have the tenant's settings read anew, at once here and within a second elsewhere."""
+    """Remove the tenant's settings from the cache; other processes follow within a second."""
     _kept.forget(str(tenant_id))
 
 
 def _read_values(tenant_id: UUID) -> Mapping[str, Any]:
-    """Only what it has set."""
+    """Return the stored values only."""
     scope = nullcontext() if current_scope() is not None else tenant_context(tenant_id)
     with scope, prepared_cursor(scalar_row) as cursor:
         cursor.execute(_STORED, {"tenant_id": tenant_id})
@@ -214,12 +214,12 @@ def _value(setting: Setting, stored: Mapping[str, Any]) -> Any:
     if setting.key not in stored or setting.faults(stored[setting.key]):
         return setting.default
     value = stored[setting.key]
-    # A secret in plain was not stored by the service.
+    # A plain secret was not stored by the service.
     return setting.default if setting.is_secret and not is_reference(value) else value
 
 
 def _has_secret(stored: Mapping[str, Any]) -> bool:
-    """Return whether a value is secret, or may be: of an undeclared key that cannot be known."""
+    """Return whether a value is secret, or may be because its key is undeclared."""
     declared = all_settings()
     return any(key not in declared or declared[key].is_secret for key in stored)
 

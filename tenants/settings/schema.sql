@@ -1,3 +1,3 @@
 -- name: read_settings
--- Read the settings that a tenant has set.
+-- Read a tenant's settings that differ from the defaults.
 SELECT stored::json FROM tenants_tenantsettings WHERE tenant_id = %(tenant_id)s;

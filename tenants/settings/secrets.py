@@ -1,7 +1,7 @@
-"""Secrets among a tenant's settings: their values go into the store of secrets, the settings keep references.
+"""Secrets among a tenant's settings: the values are stored as secrets, the settings are references.
 
-A secret of a setting is bound to the host of the URL beside it. When that host changes, the secret goes: nothing that
-was given for one host is sent to another.
+A setting's secret is bound to the host of the URL beside it. When that host changes, the secret is deleted: a value
+given for one host is never sent to another.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from tenants.settings.schema import Setting, all_settings
 
 
 def move_secrets(tenant: Tenant, before: Mapping[str, Any], stored: Mapping[str, Any], given: Collection[str]) -> Any:
-    """Return what may be stored of the settings: without values of secrets, which are stored, replaced or deleted here.
+    """Return the settings to store, without secret values, which are stored, replaced or deleted here.
 
-    `given` are the keys that the change sets. Raise what storing a secret refuses, with the setting for its field.
+    `given` are the keys that the change sets. Raise the errors of storing a secret, with the setting as the field.
     """
     kept = dict(stored)
     for setting in all_settings().values():

@@ -1,4 +1,4 @@
-"""Changing a tenant's settings: checked whole, by version, audited with references in the place of secrets."""
+"""Changes of a tenant's settings: validated together, versioned, audited with references in place of secrets."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def change_settings(
     by_platform: bool = False,
     reason: str = "",
 ) -> TenantSettings:
-    """Set `values` and put the keys of `reset` back to their defaults, all or nothing.
+    """Set `values` and reset the keys of `reset` to their defaults, all or nothing. Return the row.
 
-    `version` is what the caller has read; SettingsStaleError when the settings have changed since. Without a
-    difference nothing is written. A secret is stored as such, and goes when the host that it is for changes.
+    Raise `SettingsStaleError` if the settings are not at `version`. Without a difference nothing is written. A secret
+    is stored as such, and deleted when the host that it is bound to changes.
     """
     with tenant_context(tenant):
         row = _lock(tenant)
@@ -67,7 +67,7 @@ def _lock(tenant: Tenant) -> TenantSettings:
 
 
 def _changed(stored: Mapping[str, Any], values: Mapping[str, Any], reset: Collection[str]) -> dict[str, Any]:
-    """The keys whose stored value will be another; a reset one has None here."""
+    """Return the keys whose stored value changes, with their new values; None for a reset one."""
     missing = object()
     changed = {key: value for key, value in values.items() if not _is_same(stored.get(key, missing), value)}
     return changed | {key: None for key in reset if key in stored}
@@ -138,5 +138,5 @@ def _fault(key: str, code: str, detail: str) -> dict[str, str]:
 
 def _shown(key: str, value: Any) -> Any:
     setting = all_settings().get(key)
-    # Of an orphaned key nobody says whether it is secret.
+    # Whether an orphaned key is secret is unknown.
     return MASK if setting is None else setting.shown(value)

@@ -1,1 +1,1 @@
-"""Tenants themselves: rows, services and pages."""
+"""Tenants: models, services and pages."""

@@ -1,4 +1,4 @@
-"""Tenants in the console."""
+"""Admin pages of tenants."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tenants.tenancy.service import (
 
 @admin.register(Tenant, site=console_site)
 class TenantAdmin(TenantScopedAdmin):
-    """The platform creates, changes and suspends tenants; members see their own and may pause its work."""
+    """Admin of tenants: the platform creates, changes and suspends them; members see and may pause their own."""
 
     empty_title = gettext_lazy("No tenant yet")
     empty_text = gettext_lazy("Nothing is submitted without one. Add one above, or run “manage.py create_tenant”.")
@@ -88,7 +88,7 @@ class TenantAdmin(TenantScopedAdmin):
         return [path("choose/", choose, name="tenants_tenant_choose"), *super().get_urls()]
 
     def choose_view(self, request: HttpRequest) -> HttpResponse:
-        """Let a member of several tenants look at another of its own."""
+        """Switch a member of several tenants to another of them."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         for membership in find_places(request.user).memberships:

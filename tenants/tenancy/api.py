@@ -1,4 +1,4 @@
-"""`tenants/me/`: the caller's tenant; `tenants/`: all tenants, for staff of the platform."""
+"""The `tenants/me/` endpoint of the caller's tenant, and `tenants/` for platform staff."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class OwnTenantViewSet(TenantViewSet):
 
     @extend_schema(operation_id="tenants_me_pause", request=StopSerializer)
     def pause(self, request: Request) -> Response:
-        """Hold the tenant's own work back: it is accepted and waits."""
+        """Pause the tenant's jobs: they are accepted and wait."""
         return self._answer(pause_tenant(tenant=self.tenant, **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_me_drain", request=StopSerializer)
     def drain(self, request: Request) -> Response:
-        """Accept nothing more of the tenant's own while what is there runs out."""
+        """Drain the tenant: accept no new jobs while existing ones run."""
         return self._answer(drain_tenant(tenant=self.tenant, **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_me_resume", request=WhySerializer)
     def resume(self, request: Request) -> Response:
-        """Let the tenant's work go on, and come again; 409 `stopped_by_platform` where the platform has stopped it."""
+        """Resume the tenant after a pause or drain; 409 `stopped_by_platform` if the platform has stopped it."""
         return self._answer(resume_tenant(tenant=self.tenant, **self._read(WhySerializer)))
 
     def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class OwnTenantViewSet(TenantViewSet):
 
 
 class PlatformTenantViewSet(StaffViewSet):
-    """A tenant as the platform's people see it, with all that stops its work."""
+    """Tenants for platform staff, with all that stops their work."""
 
     model = Tenant
     serializer_class = TenantStopsSerializer
@@ -103,20 +103,20 @@ class PlatformTenantViewSet(StaffViewSet):
     @extend_schema(operation_id="tenants_suspend", request=SuspensionSerializer)
     @action(detail=True, methods=["post"])
     def suspend(self, request: Request, slug: str) -> Response:
-        """Accept and dispatch nothing of a tenant; what runs goes on unless `cancel_running`."""
+        """Suspend a tenant: no job is accepted or dispatched. Running jobs continue unless `cancel_running`."""
         values = self._read(SuspensionSerializer)
         return self._answer(suspend_tenant(tenant=find_tenant(slug), **values))
 
     @extend_schema(operation_id="tenants_reinstate", request=WhySerializer)
     @action(detail=True, methods=["post"])
     def reinstate(self, request: Request, slug: str) -> Response:
-        """Undo a suspension."""
+        """End a suspension."""
         return self._answer(reinstate_tenant(tenant=find_tenant(slug), **self._read(WhySerializer)))
 
     @extend_schema(operation_id="tenants_pause", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, slug: str) -> Response:
-        """Hold a tenant's work back: it is accepted and waits."""
+        """Pause a tenant: jobs are accepted and wait."""
         return self._answer(pause_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
 
     @extend_schema(operation_id="tenants_resume", request=WhySerializer)
@@ -128,7 +128,7 @@ class PlatformTenantViewSet(StaffViewSet):
     @extend_schema(operation_id="tenants_drain", request=StopSerializer)
     @action(detail=True, methods=["post"])
     def drain(self, request: Request, slug: str) -> Response:
-        """Accept nothing more from a tenant while what is there runs out."""
+        """Drain a tenant: accept no new jobs while existing ones run."""
         return self._answer(drain_tenant(tenant=find_tenant(slug), **self._read(StopSerializer)))
 
     def _read(self, serializer_class: type[StopSerializer | WhySerializer]) -> dict[str, Any]:

@@ -24,12 +24,12 @@ from tenants.translation import translate
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,48}[a-z0-9])?", re.ASCII)
 # Control, format (bidi overrides, zero-width characters), surrogates, line and paragraph separators.
 _INVISIBLE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Letters and marks that are drawn as nothing at all.
+# Letters and marks that are rendered as nothing.
 _INVISIBLE_CHARACTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def find_invisible_character(text: str) -> str | None:
-    """The first character that one cannot see, by which two texts could look the same; None without one."""
+    """Return the first invisible character, which could make two texts look the same; None without one."""
     for character in text:
         if unicodedata.category(character) in _INVISIBLE_CATEGORIES or character in _INVISIBLE_CHARACTERS:
             return character
@@ -37,7 +37,10 @@ def find_invisible_character(text: str) -> str | None:
 
 
 def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str:
-    """`value` without outer blanks, in NFC; `FieldInvalidError` if empty, too long or with invisible characters."""
+    """Return `value` stripped and in NFC.
+
+    Raise `FieldInvalidError` if it is empty, too long or has invisible characters.
+    """
     name = unicodedata.normalize("NFC", value.strip())
     if not name:
         raise _invalid(field, translate("It must not be empty."))
@@ -52,7 +55,7 @@ def clean_name(value: str, *, field: str = "name", max_length: int = 200) -> str
 
 
 def clean_slug(value: str, *, field: str = "slug") -> str:
-    """`value` if it is 1 to 50 lower-case ASCII letters, digits and inner hyphens, else `FieldInvalidError`."""
+    """Return `value`; raise `FieldInvalidError` unless it is 1 to 50 lower-case letters, digits and inner hyphens."""
     if not _SLUG.fullmatch(value):
         raise _invalid(field, translate("Use 1 to 50 lower-case letters, digits and hyphens, no hyphen at either end."))
     return value
@@ -66,9 +69,10 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 
 def claim_for_scope(instance: models.Model, scope: Scope, tenant_attribute: str = "tenant_id") -> None:
-    """Fill the tenant of a new row from the context; refuse the row of another tenant.
+    """Fill the tenant of a new row from the context; raise `ForeignTenantError` for another tenant's row.
 
-    Behind the door nothing is filled: the tenant must be named, unless the column may be null.
+    In the cross-tenant scope nothing is filled: raise `TenantNotChosenError` without a tenant, unless the column may be
+    null.
     """
     tenant_id: UUID | None = getattr(instance, tenant_attribute)
     if scope.tenant_id is None:
@@ -84,6 +88,7 @@ class TenantQuerySet(models.QuerySet[ModelT]):
     """A queryset whose bulk inserts are guarded like `save()`."""
 
     def bulk_create(self, objs: Iterable[ModelT], *args: Any, **kwargs: Any) -> list[ModelT]:
+        """Insert rows after checking that each belongs to the scope."""
         rows = list(objs)
         scope = require_scope()
         for row in rows:
@@ -92,7 +97,10 @@ class TenantQuerySet(models.QuerySet[ModelT]):
 
 
 class ScopedManager(models.Manager[ModelT]):
-    """Without a context it raises `NoTenantError`; with one it has that tenant's rows, behind the door everybody's."""
+    """A manager with the current tenant's rows, or all in the cross-tenant scope.
+
+    Without a context: `NoTenantError`.
+    """
 
     tenant_attribute = "tenant_id"
 
@@ -104,7 +112,7 @@ class ScopedManager(models.Manager[ModelT]):
         return queryset.filter(**{self.tenant_attribute: scope.tenant_id})
 
     def none(self) -> models.QuerySet[ModelT]:
-        """No rows at all, which needs no tenant: what describes a view (filters, OpenAPI) asks for this."""
+        """Return an empty queryset, which needs no tenant: descriptions of views (filters, OpenAPI) use it."""
         return super().get_queryset().none()
 
 
@@ -115,20 +123,20 @@ class TenantManager(ScopedManager[ModelT]):
 
 
 class TenantSelfManager(ScopedManager[ModelT]):
-    """The manager of the tenants themselves, whose own id says whose row it is."""
+    """The manager of the tenants themselves, filtered by their own id."""
 
     tenant_attribute = "id"
 
 
 class TenantModel(models.Model):
-    """A row that belongs to one tenant.
+    """Base of rows that belong to one tenant.
 
-    Its table needs `rls.EnableRowSecurity` in the migration that makes it (the catalog test insists), and a
-    unique constraint on (tenant, id) where other rows refer to it with `rls.AddCompositeForeignKey`.
+    The migration that creates the table needs `rls.EnableRowSecurity`, which a test checks, and a unique constraint on
+    (tenant, id) if other rows refer to it with `rls.AddCompositeForeignKey`.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
-    # The index that serves a table begins with the tenant; one on the tenant alone would only cost.
+    # Indexes of tenants' tables begin with the tenant; one on the tenant alone would only cost.
     tenant = models.ForeignKey(
         "tenants.Tenant", verbose_name=_("tenant"), on_delete=models.PROTECT, db_index=False, related_name="+"
     )
@@ -139,18 +147,20 @@ class TenantModel(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        # The default manager is not asked when a row is saved, so the guard stands here too.
+        """Store the row; raise if it is outside the current scope."""
+        # Saving a row does not use the default manager, so the guard is repeated here.
         claim_for_scope(self, require_scope())
         super().save(*args, **kwargs)
 
 
 class NamedModel(models.Model):
-    """A row with a `name` in which nobody hides a character; forms say so beside the field."""
+    """Base of rows with a `name` without invisible characters; forms report them at the field."""
 
     class Meta:
         abstract = True
 
     def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Validate the fields; raise `ValidationError` for invisible characters in the name."""
         faults: dict[str, Any] = {}
         try:
             super().clean_fields(exclude)
@@ -169,7 +179,7 @@ class NamedModel(models.Model):
 
 
 class PauseFacts(models.Model):
-    """Who paused a row, since when, and until when: empty for a pause that a person ends."""
+    """Facts of a pause: by which actor, since when, and until when; empty if a person must end it."""
 
     paused_by = models.CharField(_("paused by"), max_length=200, blank=True, default="", editable=False)
     paused_at = models.DateTimeField(_("paused at"), null=True, blank=True, editable=False)

@@ -1,4 +1,4 @@
-"""Assigning new values to a row, and saying in the audit log's words what differs."""
+"""Assignment of new values to a row, with the difference for the audit log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.exceptions import FieldInvalidError
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The fields whose values changed, before and after, as the audit log keeps them."""
+    """The changed fields with their values before and after, as the audit log stores them."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -26,7 +26,7 @@ class Difference:
 def assign(row: models.Model, changes: Mapping[str, Any]) -> Difference:
     """Set `changes` (by field name) on `row` without saving it, and return what differs.
 
-    `FieldInvalidError` names every field whose value its model refuses.
+    Raise `FieldInvalidError` with every field whose value its model refuses.
     """
     before: dict[str, Any] = {}
     after: dict[str, Any] = {}

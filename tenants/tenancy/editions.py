@@ -1,7 +1,7 @@
-"""Editions: what a row was when somebody read it, so that nobody overwrites unseen what another has saved meanwhile.
+"""Optimistic locking: the version of a row that a caller has read, so that concurrent edits are not overwritten.
 
-Whoever edits a row by API or console holds it first: others who edit it wait until the edit is committed, and then see
-what it has become. The lock stands for the row and is taken before any other, so it makes no ring with any.
+An edit by API or console first locks the row's edit lock: other edits wait until it is committed and then see its
+result. The lock is taken before any other, so it cannot deadlock with them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class StaleError(DomainError):
 
 
 def edition_of(row: models.Model) -> str:
-    """Return the version if every change of the row raises it, else a digest of all that is stored of the row."""
+    """Return the version if every change of the row increments it, else a digest of the whole row."""
     version = getattr(row, "version", None)
     if isinstance(version, int) and getattr(row, "is_edited_by_version", True):
         return str(version)
@@ -36,18 +36,18 @@ def edition_of(row: models.Model) -> str:
 
 
 def digest_of(value: Any) -> str:
-    """A short text that is another one for another value."""
+    """Return a short digest of a value."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGITS]
 
 
 def hold_for_edit(model: type[models.Model], key: object) -> None:
-    """Have others who edit the row of this key wait until the transaction ends. Keys of rows belong to one tenant."""
+    """Lock edits of the row with this key until the transaction ends. A row's key belongs to one tenant."""
     LockClass.EDITED_ROW.hold(f"{model._meta.label_lower}:{key}")
 
 
 def refuse_stale(row: models.Model, editions: Collection[str] | None, *, error: type[DomainError] = StaleError) -> None:
-    """Raise ``error`` unless the held row is at one of the editions; None takes any."""
+    """Raise ``error`` unless the locked row is at one of the versions; None accepts any."""
     current = edition_of(row)
     if editions is not None and current not in editions:
         raise error(f"It is at {current} now.", headers={"ETag": f'"{current}"'})

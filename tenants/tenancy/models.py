@@ -1,4 +1,4 @@
-"""The tenant: whose work the platform does."""
+"""The model of tenants."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class TenantStatus(models.TextChoices):
 class Tenant(NamedModel, PauseFacts):
     """A customer of the platform.
 
-    `status` is the platform's word (suspended: nothing is accepted and nothing is dispatched), `is_paused` may be
-    the tenant's own (work is accepted and waits), `is_draining` is the opposite of a pause (nothing is accepted and
-    what is there runs out). A pause or drain by the platform is not the tenant's to change or to end.
+    `status` is set by the platform (suspended: no job is accepted or dispatched). A paused tenant's jobs are accepted
+    and wait. A draining tenant's new jobs are refused while existing ones run. A tenant may pause and drain itself, but
+    not change or end a pause or drain by the platform.
     """
 
     id = models.UUIDField(_("id"), primary_key=True, default=uuid7, editable=False)
@@ -78,7 +78,7 @@ class Tenant(NamedModel, PauseFacts):
             models.CheckConstraint(condition=models.Q(weight_factor__gt=0), name="tenant_weight_factor_positive"),
             models.CheckConstraint(condition=models.Q(status__in=TenantStatus.values), name="tenant_status_known"),
         ]
-        # The dispatchers ask for these twice a second; they hold the few tenants that are stopped for a time.
+        # The dispatchers query these twice a second; they contain the few tenants that are stopped for a time.
         indexes = [
             models.Index(fields=[name], name=f"tenant_{name}", condition=models.Q(**{f"{name}__isnull": False}))
             for name in ("paused_until", "draining_until", "suspended_until", "draining_at")
@@ -89,14 +89,15 @@ class Tenant(NamedModel, PauseFacts):
 
     @property
     def is_suspended(self) -> bool:
+        """Return whether the platform has suspended the tenant."""
         return self.status == TenantStatus.SUSPENDED
 
     @property
     def concurrency_cap(self) -> int:
-        """Jobs in flight at once: the tenant's own number, else its plan's."""
+        """Return the cap on jobs in flight: the tenant's own number, else its plan's."""
         return self.plan.max_concurrency if self.max_concurrency is None else self.max_concurrency
 
     @property
     def effective_weight(self) -> Decimal:
-        """The plan's weight times the tenant's own factor."""
+        """Return the plan's weight times the tenant's own factor."""
         return self.plan.weight * self.weight_factor

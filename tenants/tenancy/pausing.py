@@ -1,4 +1,4 @@
-"""What every pause, drain and suspension has in common: a reason, who, and until when."""
+"""Common parts of pauses, drains and suspensions: reason, actor and end."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tenants.exceptions import FieldInvalidError, ReasonRequiredError
 from tenants.tenancy.bases import clean_name
 
 REASON_LIMIT = 500
-# The database also keeps times that no datetime can hold; a row with one could not be read again.
+# The database also stores times that no datetime can hold; a row with one could not be read.
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def require_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
-    """The reason as it is kept; `ReasonRequiredError` if there is none."""
+    """Return the reason in its stored form; raise `ReasonRequiredError` if it is empty."""
     if not reason.strip():
         raise ReasonRequiredError
     return clean_name(reason, field="reason", max_length=max_length)
 
 
 def expect_reason(reason: str, *, max_length: int = REASON_LIMIT) -> str:
-    """Like `require_reason`, but the platform itself need not explain what its own rows say."""
+    """Return the reason like `require_reason`; only the platform itself may give none."""
     if current_actor().kind == "system" and not reason.strip():
         return ""
     return require_reason(reason, max_length=max_length)
 
 
 def actor_words() -> str:
-    """Who acts, as pages show it: `user:ada`, `command:root@host`, `system`."""
+    """Return the current actor as pages show it: `user:ada`, `command:root@host`, `system`."""
     actor = current_actor()
     name = actor.label or actor.id
     return actor.kind if actor.kind == "system" or not name else f"{actor.kind}:{name}"[:200]
 
 
 def check_until(until: datetime | None, *, field: str = "until") -> datetime:
-    """The database's time now; `FieldInvalidError` for an `until` that has no zone or is past."""
+    """Return the database's current time; raise `FieldInvalidError` for an `until` that is naive or past."""
     now = read_moment()
     if until is not None and (until.tzinfo is None or not now < until < LATEST):
         detail = gettext("It must be a time in the future and before the year %(year)s, with its zone.") % {

@@ -1,4 +1,4 @@
-"""Reads of tenants: by slug before a context is entered, and page by page for walks over all."""
+"""Queries for tenants: by slug before a context is entered, and page by page over all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.models import PlanLimit, Tenant
 
 
 def find_tenant(slug: str) -> Tenant:
-    """The tenant of that slug with its plan, else `TenantNotFoundError`."""
+    """Return the tenant with that slug and its plan, else raise `TenantNotFoundError`."""
     with all_tenants():
         tenant = Tenant.objects.select_related("plan").filter(slug=slug).first()
     if tenant is None:
@@ -21,18 +21,18 @@ def find_tenant(slug: str) -> Tenant:
 
 
 def plan_limit(tenant: Tenant, key: str) -> int | None:
-    """The limit that a plug-in declared under `key` in the tenant's plan; None if the plan sets none."""
+    """Return the plan's value of a plug-in's limit `key`; None if the plan sets none."""
     return PlanLimit.objects.filter(plan_id=tenant.plan_id, key=key).values_list("value", flat=True).first()
 
 
-# Few enough that the rows of a page are summed up within a statement's time, many enough that pages are few.
+# Few enough that the rows of a page are summed within a statement's timeout, many enough that pages are few.
 TENANTS_PER_PAGE = 200
 BEFORE_ALL, BEHIND_ALL = UUID(int=0), UUID(int=2**128 - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class TenantPage:
-    """All ids beyond ``after`` up to ``until``, those of rows whose tenant is gone among them."""
+    """All ids after ``after`` up to ``until``, including those of deleted tenants."""
 
     after: UUID
     until: UUID
@@ -40,6 +40,7 @@ class TenantPage:
 
     @property
     def is_last(self) -> bool:
+        """Return whether this is the last page."""
         return self.until == BEHIND_ALL
 
     def parameters(self) -> dict[str, UUID]:
@@ -48,7 +49,7 @@ class TenantPage:
 
 
 def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:
-    """The page of tenants behind ``after``."""
+    """Return the page of tenants after ``after``."""
     with all_tenants():
         ids = Tenant.objects.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)
         found = list(ids[:TENANTS_PER_PAGE])
@@ -57,7 +58,7 @@ def read_page(*, after: UUID = BEFORE_ALL) -> TenantPage:
 
 
 def read_pages() -> Iterator[TenantPage]:
-    """All pages, one after the other."""
+    """Yield all pages in order."""
     page = read_page()
     yield page
     while not page.is_last:

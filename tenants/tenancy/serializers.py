@@ -1,4 +1,4 @@
-"""What of tenants and their audit log goes out."""
+"""Serializers of tenants and of audit entries."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tenants.models import AuditLogEntry, Tenant
 
 
 class NoBodySerializer(StrictSerializer):
-    """A request that says everything by its address."""
+    """An empty request body."""
 
 
 class PlanSummarySerializer(serializers.Serializer[Any]):
-    """The plan of a tenant and what it grants."""
+    """A tenant's plan and what it grants."""
 
     slug = serializers.CharField()
     name = serializers.CharField()
@@ -34,10 +34,10 @@ class PlanSummarySerializer(serializers.Serializer[Any]):
 
 
 class TenantSerializer(serializers.ModelSerializer[Tenant]):
-    """A tenant as it sees itself."""
+    """A tenant for its members and keys."""
 
     plan = PlanSummarySerializer(read_only=True)
-    # A string and no enumeration in the schema: plug-ins have fields of this name with choices of their own.
+    # A string, not an enumeration: plug-ins have fields of this name with other choices.
     status = serializers.CharField(read_only=True, help_text="`active` or `suspended`.")
     max_concurrency = serializers.IntegerField(source="concurrency_cap", read_only=True)
     usage = serializers.SerializerMethodField(help_text="Where every limit and its usage is shown.")
@@ -71,7 +71,7 @@ class TenantSerializer(serializers.ModelSerializer[Tenant]):
 
 
 class TenantStopsSerializer(serializers.Serializer[Tenant]):
-    """A tenant as the platform's people see it: its plan, and all that stops its work, by whom and until when."""
+    """A tenant for platform staff: its plan, and all that stops its work, by which actor and until when."""
 
     id = serializers.UUIDField()
     slug = serializers.CharField()
@@ -99,32 +99,32 @@ class TenantStopsSerializer(serializers.Serializer[Tenant]):
 
 
 class StopSerializer(StrictSerializer):
-    """Why a tenant's work is stopped, and when that ends by itself."""
+    """The reason to stop a tenant's work, and when that ends by itself."""
 
     reason = NameField(max_length=500)
     until = MomentField(required=False, allow_null=True, default=None, help_text="Absent or null: a person ends it.")
 
 
 class SuspensionSerializer(StopSerializer):
-    """Why a tenant is suspended, until when, and whether what runs is cancelled."""
+    """The reason and the end of a suspension, and whether running jobs are cancelled."""
 
     cancel_running = serializers.BooleanField(required=False, default=False)
 
 
 class WhySerializer(StrictSerializer):
-    """Why something is done, if there is something to say."""
+    """An optional reason."""
 
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class ReasonSerializer(StrictSerializer):
-    """Why something is done."""
+    """A required reason."""
 
     reason = NameField(max_length=500)
 
 
 class AuditLogEntrySerializer(serializers.ModelSerializer[AuditLogEntry]):
-    """One act of a person, a key or a command."""
+    """An audit entry of a person, a key or a command."""
 
     before = serializers.DictField(read_only=True, allow_null=True)
     after = serializers.DictField(read_only=True, allow_null=True)

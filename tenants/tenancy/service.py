@@ -1,4 +1,4 @@
-"""What the platform does with its tenants. Every change is behind the door, audited, and told to the scheduler."""
+"""Service for tenants. Every change runs in the cross-tenant scope, is audited, and notifies the scheduler."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tenants.tenancy.pausing import actor_words, check_until, require_reason
 
 _EDITABLE_FIELDS = frozenset({"name", "plan", "weight_factor", "max_concurrency"})
 _OPEN = (ErasureStatus.PENDING, ErasureStatus.RUNNING)
-# Most tenants whose stop is ended by one look; the others' turn comes with the next, half a second later.
+# Most tenants whose stop one run ends; the others follow half a second later.
 LIFT_LIMIT = 50
 _NOT_PAUSED: Mapping[str, Any] = {
     "is_paused": False,
@@ -64,7 +64,7 @@ class StoppedByPlatformError(DomainError):
 
 
 def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
-    """A new tenant on `plan` (a Plan or its slug); the name is the slug if none is given."""
+    """Create a tenant on `plan` (a Plan or its slug); the name is the slug if none is given."""
     slug = clean_slug(slug)
     name = clean_name(name or slug)
     with all_tenants():
@@ -75,7 +75,7 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
         except IntegrityError as error:
             raise SlugTakenError("A tenant with the slug %(slug)r exists.", {"slug": slug}) from error
         if is_sealing():
-            # Beforehand: a key is kept in memory only once the transaction that made it is over.
+            # Created beforehand: a key is cached only after the transaction that created it.
             TenantDataKey.objects.bulk_create([new_data_key(tenant.pk)])
         after = {"slug": tenant.slug, "name": tenant.name, "plan": tenant.plan.slug}
         record_audit(action="tenant.created", target=tenant, after=after)
@@ -83,14 +83,14 @@ def create_tenant(*, slug: str, plan: Plan | str, name: str = "") -> Tenant:
 
 
 def update_tenant(*, tenant: Tenant, changes: Mapping[str, Any], reason: str = "") -> Tenant:
-    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler knows at once."""
+    """Change `name`, `plan`, `weight_factor` or `max_concurrency` of a tenant; the scheduler is notified at once."""
     if strays := set(changes) - _EDITABLE_FIELDS:
         raise FieldInvalidError("%(names)s: It cannot be edited.", {"names": ", ".join(sorted(strays))})
     return _change(tenant, "tenant.updated", dict(changes), reason)
 
 
 def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant:
-    """Put a tenant on another plan."""
+    """Move a tenant to another plan."""
     with all_tenants():
         return _change(tenant, "tenant.plan_changed", {"plan": _find_plan(plan)}, reason)
 
@@ -98,9 +98,9 @@ def change_plan(*, tenant: Tenant, plan: Plan | str, reason: str = "") -> Tenant
 def suspend_tenant(
     *, tenant: Tenant, reason: str, until: datetime | None = None, cancel_running: bool = False
 ) -> Tenant:
-    """The platform stops a tenant: nothing is accepted from it and nothing of it is dispatched.
+    """Suspend a tenant: no job is accepted or dispatched.
 
-    What runs goes on unless `cancel_running`. A suspension of a suspended tenant changes its reason and its end.
+    Running jobs continue unless `cancel_running`. Suspending a suspended tenant changes reason and end.
     """
     changes = {
         "status": TenantStatus.SUSPENDED,
@@ -115,9 +115,9 @@ def suspend_tenant(
 
 
 def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """Undo a suspension; refused while the tenant is to be erased."""
+    """End a suspension; raise `ErasureOpenError` while the tenant is being erased."""
     with all_tenants():
-        # Whoever asks for an erasure holds this lock: looked at without it, one that is just asked for is not seen.
+        # A request for erasure holds this lock: without it, one that is in progress would not be seen.
         _lock(tenant)
         if TenantErasure.objects.filter(subject_id=tenant.pk, status__in=_OPEN).exists():
             raise ErasureOpenError("The tenant is being erased; cancel the erasure first, while that is possible.")
@@ -125,10 +125,10 @@ def reinstate_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
 
 
 def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
-    """Hold a tenant's work back: it is accepted and waits. A tenant may do this to itself.
+    """Pause a tenant: its jobs are accepted and wait. A tenant may pause itself.
 
-    Pausing a paused tenant changes the reason and the end; `StoppedByPlatformError` where a tenant does it to a
-    pause of the platform.
+    Pausing a paused tenant changes reason and end. Raise `StoppedByPlatformError` if a tenant changes a pause by the
+    platform.
     """
     changes = {
         "is_paused": True,
@@ -140,7 +140,7 @@ def pause_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) 
 
 
 def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) -> Tenant:
-    """Accept nothing more from a tenant while what it has submitted runs out; who may do it is as with a pause."""
+    """Drain a tenant: accept no new jobs while existing ones run. Permissions are those of a pause."""
     changes = {
         "is_draining": True,
         "drain_reason": require_reason(reason),
@@ -152,9 +152,9 @@ def drain_tenant(*, tenant: Tenant, reason: str, until: datetime | None = None) 
 
 
 def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
-    """Undo a pause and a drain; a suspension stays.
+    """End a pause and a drain; a suspension stays.
 
-    A tenant undoes what is its own, and gets `StoppedByPlatformError` where only the platform's stop is left.
+    A tenant ends only its own stops. Raise `StoppedByPlatformError` if only the platform's are left.
     """
     with all_tenants():
         locked = _lock(tenant)
@@ -170,7 +170,7 @@ def resume_tenant(*, tenant: Tenant, reason: str = "") -> Tenant:
 
 
 def lift_due_stops() -> int:
-    """End the pauses, drains and suspensions of tenants whose time is over; how many. Any number may call this."""
+    """End the tenants' pauses, drains and suspensions that are due. Return how many. Safe to run concurrently."""
     lifted = 0
     with all_tenants():
         now = check_until(None)
@@ -189,7 +189,7 @@ def lift_due_stops() -> int:
 
 
 def _stop(tenant: Tenant, action: str, facts: str, changes: dict[str, Any], reason: str) -> Tenant:
-    """Stop work in one of the three ways; who and since when stand in the columns that begin with `facts`."""
+    """Stop work in one of the three ways; actor and start are in the columns that begin with `facts`."""
     with all_tenants():
         now = check_until(changes[f"{facts}_until"])
         locked = _lock(tenant)
@@ -204,7 +204,7 @@ def _stop(tenant: Tenant, action: str, facts: str, changes: dict[str, Any], reas
 
 
 def _change(tenant: Tenant, action: str, changes: dict[str, Any], reason: str) -> Tenant:
-    """Lock, assign, save, record, announce; without a difference nothing is written at all."""
+    """Lock, assign, save, audit and notify; without a difference nothing is written."""
     if "name" in changes:
         changes["name"] = clean_name(changes["name"])
     with all_tenants():

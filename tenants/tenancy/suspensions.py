@@ -1,4 +1,4 @@
-"""How the commands print whether a tenant is suspended."""
+"""Output of the commands that suspend and reinstate tenants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tenants.models import Tenant
 
 
 def describe_suspension(tenant: Tenant, *, as_json: bool) -> str:
-    """One line: for people, or the facts as JSON."""
+    """Return one line: a sentence, or the facts as JSON."""
     until = tenant.suspended_until.isoformat() if tenant.suspended_until else None
     if as_json:
         since = tenant.suspended_at.isoformat() if tenant.suspended_at else None

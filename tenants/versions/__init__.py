@@ -1,1 +1,1 @@
-"""Versions of rows that people edit: author, reason, difference, time of effect, rollback and withdrawal."""
+"""Versions of editable rows: author, reason, difference, effective time, rollback and withdrawal."""

@@ -1,4 +1,4 @@
-"""Versions on the page of a row: the form of an edit, the list of versions, rollback and withdrawal."""
+"""Admin parts of versioned rows: the form of an edit, the list of versions, rollback and withdrawal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VERSION_FIELDS = ("reason", "effective_from", "seen_version")
 
 
 class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Why a plan changes, from when on, and which version was read."""
+    """Form of an edit: the reason, the effective time, and the version that was read."""
 
     reason = forms.CharField(
         label=gettext_lazy("Reason"),
@@ -52,9 +52,9 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=gettext_lazy("What was read."),
     )
 
-    # What an editor reads whose form was drawn before another edit.
+    # The message to an editor whose form is older than another edit.
     stale_advice: ClassVar[Any] = STALE_ADVICE
-    # Of one request: why its service refused what was sent, and whether it is only to be looked at.
+    # Of one request: the service's refusal of the input, and whether it is only a preview.
     refusal: ClassVar[DomainError | None] = None
     is_preview: ClassVar[bool] = False
 
@@ -64,16 +64,17 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["seen_version"].initial = self.instance.version
 
     def is_valid(self) -> bool:
-        """Whether it may be saved; what is only looked at may not."""
+        """Return whether it may be saved; a preview may not."""
         return super().is_valid() and not self.is_preview
 
     def clean(self) -> dict[str, Any] | None:
+        """Validate the form; add the service's refusal, and an error if the version is stale."""
         cleaned: dict[str, Any] | None = super().clean()
         if self.refusal is not None:
             self.add_error(None, self.refusal.detail)
         if self.is_stale:
             self.add_error(None, self.stale_advice.format(version=self.instance.version))
-            # Sent again, it is meant for the version that is told of now.
+            # Submitted again, the form applies to the version that is reported now.
             data: Any = self.data
             self.data = data.copy()
             self.data["seen_version"] = str(self.instance.version)  # type: ignore[index]
@@ -81,12 +82,12 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def is_stale(self) -> bool:
-        """Whether somebody else has saved the plan since this form was drawn."""
+        """Return whether the row was saved by another edit since this form was rendered."""
         seen = self.cleaned_data.get("seen_version")
         return not self.is_preview and seen is not None and seen != self.instance.version
 
     def options(self) -> dict[str, Any]:
-        """What goes to the service beside the plan's own values."""
+        """Return the options of the version for the service."""
         given = self.cleaned_data
         effective_from: datetime | None = given.get("effective_from")
         return {
@@ -97,18 +98,19 @@ class VersionForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class VersionsMixin(ModelAdmin):
-    """Shows a row's newest versions on its page; the page takes its acts from `version_acts`."""
+    """Mixin that shows a row's newest versions on its page; the page takes its actions from `version_acts`."""
 
     versioned: ClassVar[Versioned[Any]]
     change_form_outer_after_template = "tenants/admin/versions.html"
 
     def get_form(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> type[Any]:
+        """Return the form class with the refusal and the preview flag of the request."""
         form: type[Any] = super().get_form(request, obj, **kwargs)
         refusal = getattr(request, "version_refusal", None)
         return type(form.__name__, (form,), {"refusal": refusal, "is_preview": is_preview(request)})
 
     def _changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Draw a refused change anew with what was typed and the reason; a redirect would lose it."""
+        """Render a refused change again with the input and the reason; a redirect would lose it."""
         try:
             with transaction.atomic():
                 response: HttpResponse = super()._changeform_view(request, *args, **kwargs)
@@ -118,6 +120,7 @@ class VersionsMixin(ModelAdmin):
         return response
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Render the form with the row's versions."""
         row = context.get("original")
         if row is not None:
             context["versions"] = self.describe_versions(row)
@@ -125,7 +128,7 @@ class VersionsMixin(ModelAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def describe_versions(self, row: Any) -> list[dict[str, Any]]:
-        """Return the newest versions, each with its differences, as the template takes them."""
+        """Return the newest versions with their differences, for the template."""
         return [
             {"row": version, "diffs": diff_documents(version.before, version.after)}
             for version in versions_of(row)[:SHOWN_VERSIONS]
@@ -133,10 +136,11 @@ class VersionsMixin(ModelAdmin):
 
 
 def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpResponse], Callable[..., str | HttpResponse]]:
-    """Return the acts `rollback` and `withdraw` of a page; they are offered beside each version, not above the form."""
+    """Return the actions `rollback` and `withdraw` of a page, offered beside each version, not above the form."""
 
     @post_action(label=gettext_lazy("Roll back"), permission=permission, is_offered=lambda row: False)
     def rollback(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
+        """Roll back to the requested version."""
         version = page.versioned.roll_back(
             row, asked_number(request), reason=reason, expected_version=seen_version(request)
         )
@@ -148,6 +152,7 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
 
     @post_action(label=gettext_lazy("Withdraw"), permission=permission, is_offered=lambda row: False)
     def withdraw(page: Any, request: HttpRequest, row: Any, reason: str) -> str:
+        """Withdraw the requested version."""
         version = page.versioned.withdraw(row, asked_number(request), reason=reason)
         return gettext("%(value)s will not take effect.") % {"value": str(version).capitalize()}
 
@@ -155,12 +160,12 @@ def version_acts(permission: Permission) -> tuple[Callable[..., str | HttpRespon
 
 
 def is_preview(request: HttpRequest) -> bool:
-    """Return whether a form was sent to be previewed, by the button for browsers without scripts."""
+    """Return whether a form was sent as a preview, by the button for browsers without scripts."""
     return request.method == "POST" and "_preview" in request.POST
 
 
 def asked_number(request: HttpRequest) -> int:
-    """Return the number of the version that an act names."""
+    """Return the number of the version that an action names."""
     number = _number_in(request, "number")
     if number is None:
         raise FieldInvalidError("number: It must be the number of a version.")
@@ -168,7 +173,7 @@ def asked_number(request: HttpRequest) -> int:
 
 
 def seen_version(request: HttpRequest) -> int | None:
-    """Return the version that was in effect when the page was drawn."""
+    """Return the version that was in effect when the page was rendered."""
     return _number_in(request, "seen_version")
 
 

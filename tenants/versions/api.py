@@ -1,4 +1,4 @@
-"""API of versions: serializers and the actions of every view set whose rows are kept in versions."""
+"""API of versions: serializers and the actions of every view set of versioned rows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class VersionSerializer(serializers.Serializer[VersionFacts]):
 
 
 class WaitingVersionSerializer(serializers.Serializer[VersionFacts]):
-    """A version that waits for its time."""
+    """A version that is scheduled for a time."""
 
     number = serializers.IntegerField()
     effective_from = serializers.DateTimeField()
@@ -57,11 +57,11 @@ class VersionOptionsSerializer(StrictSerializer):
 
 
 class PlanEditSerializer(VersionOptionsSerializer):
-    """A change of a plan and why it is made."""
+    """A change of a plan and its reason."""
 
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
-    # What is no field of the plan itself.
+    # The fields that are not the plan's own.
     options = ("reason", "expected_version", "effective_from")
 
     def split(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -72,14 +72,14 @@ class PlanEditSerializer(VersionOptionsSerializer):
 
 
 class RollbackSerializer(VersionOptionsSerializer):
-    """The version whose content becomes the next version, and why."""
+    """The version whose content becomes the next version, and the reason."""
 
     number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
     reason = NameField(max_length=500)
 
 
 class WithdrawalSerializer(StrictSerializer):
-    """The version that never takes effect, and why."""
+    """The scheduled version that is withdrawn, and the reason."""
 
     number = WholeNumberField(min_value=1, max_value=MAX_NUMBER)
     reason = NameField(max_length=500)
@@ -89,7 +89,7 @@ class VersionsViewSetMixin(EditedRows):
     """Versions, rollback and withdrawal of the rows of a view set, which `version_operations` names in the schema."""
 
     versioned: ClassVar[Versioned[Any]]
-    # The function that finds a row by what stands in its address.
+    # The function that finds a row by the arguments of its URL.
     find: ClassVar[Any]
 
     @action(detail=True, methods=["get"])
@@ -107,19 +107,19 @@ class VersionsViewSetMixin(EditedRows):
 
     @action(detail=True, methods=["post"])
     def withdraw(self: Any, request: Request, **address: str) -> Response:
-        """Keep a version that waits for its time from ever taking effect."""
+        """Withdraw a scheduled version, so that it never takes effect."""
         row = self.find(*address.values())
         self.versioned.withdraw(row, **self.read(WithdrawalSerializer).validated_data)
         return self.answer(row)
 
     def read(self, serializer_class: type[Any]) -> Any:
-        """Return the checked body."""
+        """Return the validated body."""
         body = serializer_class(data=self.request.data)
         body.is_valid(raise_exception=True)
         return body
 
     def answer(self: Any, row: Any) -> Response:
-        """Answer with the row as it is now, whatever its name is by now."""
+        """Return a response with the current row, even if it was renamed."""
         found = self.get_queryset().get(pk=row.pk)
         return Response(self.get_serializer(found).data, headers=etag_headers(found))
 
@@ -136,7 +136,7 @@ class PlanEditorViewSet(VersionsViewSetMixin, StaffViewSet):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def begin_plan_edit(self, name: str, options: dict[str, Any]) -> Any:
-        """Return the plan to edit; with `If-Match` hold it to the version that the header names."""
+        """Return the plan to edit; with `If-Match` require the version that the header names."""
         plan = self.begin_edit(lambda: self.find(name))
         if self.is_conditional:
             options.setdefault("expected_version", plan.version)
@@ -153,6 +153,6 @@ def version_operations(prefix: str) -> dict[str, Any]:
 
 
 def versioned_permissions(manage: Permission) -> Mapping[str, Permission]:
-    """Return the rights of the actions that every kind of plan has."""
+    """Return the permissions of the actions that every kind of plan has."""
     looks = dict.fromkeys(("list", "retrieve", "versions"), Permission.PLATFORM_VIEW)
     return looks | dict.fromkeys(("partial_update", "rollback", "withdraw"), manage)

@@ -1,4 +1,4 @@
-"""Hooks by which a kind of row says how it is kept in versions."""
+"""The interface of a kind of versioned rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ type Content = dict[str, Any]
 
 
 class VersionHooks[RowT: VersionedModel](ABC):
-    """What differs between the kinds of rows that are kept in versions."""
+    """The operations that differ between the kinds of versioned rows."""
 
     noun: ClassVar[str]
     # The foreign key by which a version refers to its row.
@@ -24,9 +24,9 @@ class VersionHooks[RowT: VersionedModel](ABC):
     changed_action: ClassVar[str]
     # A model of `VersionFacts`.
     versions: ClassVar[Any]
-    # Whether the rows are tenants', so that a command has to name the tenant.
+    # Whether the rows are tenants', so that a command must name the tenant.
     is_tenants: ClassVar[bool] = False
-    # Whether an edit that changes no content is a version too: its reason may be what is new.
+    # Whether an edit that changes no content is a version too, because its reason may be new.
     writes_unchanged: ClassVar[bool] = False
 
     @abstractmethod
@@ -35,7 +35,7 @@ class VersionHooks[RowT: VersionedModel](ABC):
 
     @abstractmethod
     def lock(self, row: RowT) -> RowT:
-        """Return the row as it is now, locked; raise a DomainError if it is gone."""
+        """Return the current row, locked; raise a DomainError if it is gone."""
 
     @abstractmethod
     def describe(self, row: RowT) -> Content:
@@ -47,7 +47,7 @@ class VersionHooks[RowT: VersionedModel](ABC):
 
     @abstractmethod
     def put(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Put the content in effect, save the row with its version, and notify those concerned."""
+        """Put the content into effect, save the row with its version, and notify those concerned."""
 
     @abstractmethod
     def flatten(self, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,17 +61,17 @@ class VersionHooks[RowT: VersionedModel](ABC):
         """Raise a DomainError if the current actor may not write this content; not called when its time comes."""
 
     def check_due(self, row: RowT, content: Mapping[str, Any]) -> None:
-        """Raise a DomainError unless a content that was checked when it was written can still take effect."""
+        """Raise a DomainError unless a content that was validated when written can still take effect."""
         self.check(row, content)
 
     def overtaken(self, row: RowT, expected: int) -> DomainError:
-        """Return the error for an edit of a row that is not at the expected version any more."""
+        """Return the error for an edit of a row that is no longer at the expected version."""
         return PlanChangedError(
             "The plan is at version %(current)s, not %(version)s.", {"current": row.version, "version": expected}
         )
 
     def audited(self, difference: Difference) -> Difference:
-        """Return what of a difference the audit log keeps."""
+        """Return the part of a difference that the audit log stores."""
         return difference
 
     def effects(self, row: RowT) -> Mapping[str, Any]:

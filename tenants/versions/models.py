@@ -1,4 +1,4 @@
-"""Models that rows which are kept in versions, and their versions, have in common."""
+"""Abstract models of versioned rows and of their versions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from tenants.database.ids import uuid7
 
 
 class VersionedModel(models.Model):
-    """A row that people edit: each edit is a version, and one of them is in effect."""
+    """A versioned row: each edit is a version, and one of them is in effect."""
 
-    # Whether every change of the row is a version: then the number is its edition (`tenants.tenancy.editions`).
+    # Whether every change of the row is a version; then the number is used for optimistic locking
+    # (`tenants.tenancy.editions`).
     is_edited_by_version: ClassVar[bool] = True
 
     version = models.PositiveIntegerField(
@@ -29,11 +30,13 @@ class VersionedModel(models.Model):
 class VersionFacts(models.Model):
     """The whole content of a row from a time on; a model of them has a foreign key with the related name `versions`.
 
-    Rows stay as they were written; the outcome is written once, and a trigger enforces that. ``before`` and ``after``
-    hold the difference from the version in effect when the row was written.
+    Rows stay as written; the outcome is written once, which a trigger enforces. ``before`` and ``after`` hold the
+    difference from the version in effect when the row was written.
     """
 
     class Outcome(models.TextChoices):
+        """The states of a version."""
+
         WAITING = "waiting", _("waits for its time")
         APPLIED = "applied", _("took effect")
         WITHDRAWN = "withdrawn", _("withdrawn")

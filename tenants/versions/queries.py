@@ -1,4 +1,4 @@
-"""Reads of the versions of any row that is kept in versions."""
+"""Queries for the versions of any versioned row."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ def versions_of(row: Any) -> QuerySet[VersionFacts]:
 
 
 def waiting_versions(row: Any) -> QuerySet[VersionFacts]:
-    """Return the versions that wait for their time, the next one first."""
+    """Return the scheduled versions, the next one first."""
     waiting = versions_of(row).filter(outcome=VersionFacts.Outcome.WAITING)
     return waiting.order_by("effective_from", "number")

@@ -1,4 +1,4 @@
-"""Registry of the kinds of rows that are kept in versions.
+"""Registry of the kinds of versioned rows.
 
 An app lists the paths of its own in ``versioned`` of its AppConfig, such as ``("my_app.templates:TEMPLATES",)``.
 """
@@ -16,7 +16,7 @@ from tenants.versions.service import Versioned
 
 
 class VersionedNameTakenError(Exception):
-    """Two kinds of rows have one name."""
+    """Raised if two kinds of rows have one name."""
 
 
 @cache

@@ -1,6 +1,6 @@
-"""Service for versions: each edit is a row that stays, in effect at once or at its time; a rollback is one more edit.
+"""Service for versions: each edit is a row, in effect at once or at its time; a rollback is another edit.
 
-A version holds the whole content. One that was written for later replaces, at its time, what is in effect by then.
+A version holds the whole content. A scheduled one replaces, at its time, the content then in effect.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 logger = logging.getLogger(__name__)
 Outcome = VersionFacts.Outcome
-# Versions that one turn of the dispatcher applies; the rest follow with the next turn.
+# Versions that one run of the dispatcher's duty applies; the rest follow with the next run.
 TURN_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a content would change: the difference from what is in effect, its faults, and what it would affect."""
+    """The effect of a content: the difference from what is in effect, its faults, and what it would affect."""
 
     difference: Difference
     faults: Sequence[Mapping[str, Any]]
@@ -45,10 +45,10 @@ class Preview:
 
 
 class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
-    """The rows of one model that are kept in versions; a row is locked before its versions."""
+    """The versioned rows of one model; a row is locked before its versions."""
 
     def begin(self, row: RowT, *, content: Content | None = None, reason: str = "") -> None:
-        """Write the first version of a new row; without ``content`` as the row describes itself."""
+        """Write the first version of a new row; without ``content`` that of the row."""
         first = self._version(row, 1, self.describe(row) if content is None else content, Difference({}, {}), reason)
         first.outcome, first.outcome_at = Outcome.APPLIED, read_clock()
         first.save(force_insert=True)
@@ -63,10 +63,10 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
         expected_version: int | None = None,
         effective_from: datetime | None = None,
     ) -> VersionFacts | None:
-        """Write what ``revise`` makes of the content in effect as the next version; return None if nothing changes.
+        """Write what ``revise`` returns for the content in effect as the next version; return None if nothing changes.
 
-        Raise the error of `overtaken` if the row is not at ``expected_version`` any more. Without ``effective_from``
-        the version is in effect with the transaction.
+        Raise the error of `overtaken` if the row is not at ``expected_version``. Without ``effective_from`` the version
+        is in effect with the transaction.
         """
         with self.scope(row):
             locked = self.lock(row)
@@ -87,7 +87,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return version
 
     def roll_back(self, row: RowT, number: int, *, reason: str, **options: Any) -> VersionFacts | None:
-        """Write the content of an older version as the next one; return None if that is in effect already."""
+        """Write the content of an older version as the next one; return None if it is in effect already."""
         reason = require_reason(reason)
         with self.scope(row):
             old = self._find(row, number)
@@ -95,7 +95,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return self.edit(row, lambda content: old.content, reason=reason, action=action, **options)
 
     def withdraw(self, row: RowT, number: int, *, reason: str) -> VersionFacts:
-        """Keep a version that waits for its time from ever taking effect."""
+        """Withdraw a scheduled version, so that it never takes effect."""
         reason = require_reason(reason)
         with self.scope(row):
             locked = self.lock(row)
@@ -114,7 +114,7 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return version
 
     def preview(self, row: RowT, content: Content) -> Preview:
-        """Compare a content with what is in effect; write nothing."""
+        """Compare a content with the one in effect; write nothing."""
         with self.scope(row):
             faults: Sequence[Mapping[str, Any]] = ()
             try:
@@ -124,26 +124,26 @@ class Versioned[RowT: VersionedModel](VersionHooks[RowT]):
             return Preview(self._compare(self.describe(row), content), faults, self.effects(row))
 
     def apply_due(self) -> int:
-        """Apply the versions whose time has come by the database's clock; return how many. Needs `all_tenants`."""
+        """Apply the versions that are due by the database's clock; return how many. Needs `all_tenants`."""
         due = self.versions.objects.filter(outcome=Outcome.WAITING, effective_from__lte=Now())
         due = due.select_related(self.owner).defer("content", "before", "after")
         versions = list(due.order_by("effective_from", "number")[:TURN_ROWS])
-        # A row that is being edited is left for the next turn with all its versions, so that they keep their order.
+        # A row that is being edited is left for the next run with all its versions, so that they keep their order.
         free = _lock_free([getattr(version, self.owner) for version in versions])
         return sum(self._apply_due(version) for version in versions if getattr(version, self.owner).pk in free)
 
     def _apply_due(self, version: Any) -> bool:
-        """Apply a version in a savepoint of its own: one that cannot be applied keeps no other from its time."""
+        """Apply a version in a savepoint of its own, so that a version that fails does not block others."""
         row: RowT = getattr(version, self.owner)
         try:
             with self.scope(row):
                 return self._apply_waiting(row, version.number)
         except DomainError as refusal:
-            # What it names is gone, or the row does not allow it any more: refused for good, not tried again.
+            # A row that it refers to is gone, or the row refuses it: refused for good, not retried.
             logger.warning("version.refused", extra=self._names(row, version))
             self._refuse(row, version, refusal.code, str(refusal))
         except (OperationalError, InterfaceError):
-            raise  # the database's doing, not the version's
+            raise  # an error of the database, not of the version
         except Exception as error:
             logger.exception("version.failed", extra=self._names(row, version))
             self._refuse(row, version, "version_failed", f"It could not be applied ({type(error).__name__}).")

@@ -1,7 +1,7 @@
-"""Every route of the API and what a request to it costs, written by hand; other tables say who may use it.
+"""Cost of a request to every route of the API, written by hand; rights are in the tables of table.py.
 
-A new route is one line. Costs follow docs/reference/limits.md: 1 for one thing, 2 for a list or a change,
-5 for a search, 20 for an export, a what-if or a check, 0 for a submission of jobs.
+A new route is one line. Costs follow docs/reference/limits.md: 1 for one object, 2 for a list or a change, 5 for a
+search, 20 for an export, a what-if or a check, 0 for a submission of jobs.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ POST   workflows/check/                                            20
 POST   workflows/{pk}/preview/                                     20
 """
 
-# Pages of the console whose cost is not 1 for reading, 2 for a list or a change.
+# Pages of the console whose cost is not the default: 1 for reading, 2 for a list or a change.
 CONSOLE = """
 admin/search/                                   5
 admin/scheduling/schedule/preview/              5

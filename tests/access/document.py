@@ -1,4 +1,4 @@
-"""Tables of docs/reference/permissions.md, made from the code: `python -m tests.access.document` rewrites them."""
+"""Generator of the tables in docs/reference/permissions.md: `python -m tests.access.document` rewrites them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BEGIN, END = "<!-- roles -->\n", "<!-- end of roles -->\n"
 
 
 def render_roles() -> str:
-    """One row a right: what it lets one do, and who has it."""
+    """Return one row for each right: what it permits, and its holders."""
     columns: dict[str, frozenset[Permission]] = {
         **TENANT_ROLES,
         "key": KEY_PERMISSIONS,
@@ -27,7 +27,7 @@ def render_roles() -> str:
 
 
 def written() -> str:
-    """The page as it should be."""
+    """Return the page with the generated tables."""
     page = PAGE.read_text()
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)

@@ -1,4 +1,4 @@
-"""The routes that the server has, and the lines of the table that speak of them."""
+"""Routes of the server, and the lines of the table about them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.access import table
 
 SAMPLE_ID = "00000000-0000-7000-8000-000000000000"
 API_PREFIX, CONSOLE_PREFIX = "/api/v1/", "/admin/"
-# What Django makes for each model; the lines of PAGES speak of these together.
+# Routes that Django creates for each model; a line of PAGES covers all of them.
 _PAGE_ROUTES = re.compile(r"_(changelist|add|change|delete|history|act)$")
 _LINE = re.compile(r"(?P<method>[A-Z]+)\s+(?P<path>\S+)\s+(?P<right>\S+)\s*(?P<body>\{.*\})?\s*(?P<status>\d{3})?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A route, its right, what is sent, and the status that the right leads to."""
+    """Route with its right, the body to send, and the status with the right."""
 
     method: str
     path: str
@@ -33,13 +33,13 @@ class Line:
 
     @property
     def names(self) -> list[str]:
-        """The rows that the path speaks of."""
+        """Return the names of the rows in the path."""
         return re.findall(r"\{(\w+)\}", self.path)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A model's pages and the rights that they need; None: nobody's."""
+    """Pages of a model with the rights that they need; None: permitted to no role."""
 
     label: str
     view: str
@@ -50,7 +50,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """An act on ticked rows of a model's list, and its right."""
+    """Action on selected rows of a model's list, with its right."""
 
     label: str
     name: str
@@ -58,7 +58,7 @@ class Ticked:
 
 
 def holders() -> dict[str, set[str]]:
-    """By right, the roles that hold it."""
+    """Return the roles that hold each right."""
     rows = [line.split() for line in table.HOLDERS.strip().splitlines()]
     return {right: set(roles) for right, *roles in rows}
 
@@ -96,7 +96,7 @@ def ticked_acts() -> list[Ticked]:
 
 
 def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPattern]]:
-    """Every route of the server as Django names it, with its pattern."""
+    """Yield every route of the server in Django's notation, with its pattern."""
     for pattern in get_resolver().url_patterns if patterns is None else patterns:
         part = str(pattern.pattern)
         route = prefix + (part.removeprefix("^") if prefix else part)
@@ -107,19 +107,19 @@ def walk(patterns: Any = None, prefix: str = "") -> Iterator[tuple[str, URLPatte
 
 
 def api_routes() -> Iterator[tuple[str, str, str]]:
-    """Method, route and declared right of everything under /api/v1/."""
+    """Yield method, route and declared right of everything under /api/v1/."""
     for route, pattern in walk():
         if not route.startswith(API_PREFIX[1:]):
             continue
         actions = getattr(pattern.callback, "actions", None) or {"get": "get"}
         declared = getattr(getattr(pattern.callback, "cls", None), "permissions", {})
-        # HEAD is GET without its body.
+        # HEAD is GET without a body.
         for method, action in ((method, action) for method, action in actions.items() if method != "head"):
             yield method.upper(), route, str(declared.get(action, declared.get(method.upper(), "anyone")))
 
 
 def routes_over_all_tenants() -> Iterator[tuple[str, str]]:
-    """Method and route of what a view lets people of the platform change without naming a tenant."""
+    """Yield method and route of changes that platform staff may make without naming a tenant."""
     for route, pattern in walk():
         declared = getattr(getattr(pattern.callback, "cls", None), "over_all_tenants", frozenset())
         for method, action in (getattr(pattern.callback, "actions", None) or {}).items():
@@ -128,7 +128,7 @@ def routes_over_all_tenants() -> Iterator[tuple[str, str]]:
 
 
 def console_routes() -> Iterator[str]:
-    """The routes of the console that are not a model's usual pages, nor Django's redirects to them and catch-all."""
+    """Yield the console's routes, except models' usual pages and Django's redirects and catch-all."""
     for route, pattern in walk():
         if not route.startswith(CONSOLE_PREFIX[1:]) or pattern.name is None:
             continue
@@ -139,25 +139,25 @@ def console_routes() -> Iterator[str]:
 
 
 def plain_routes() -> Iterator[str]:
-    """The routes beside the API and the console."""
+    """Yield the routes outside the API and the console."""
     for route, _pattern in walk():
         if not route.startswith((API_PREFIX[1:], CONSOLE_PREFIX[1:])):
             yield route
 
 
 def route_of(prefix: str, path: str) -> str:
-    """The route that serves a path of the table."""
+    """Return the route that serves a path of the table."""
     return resolve(prefix + re.sub(r"\{\w+\}", SAMPLE_ID, path)).route
 
 
 def readable(route: str, prefix: str) -> str:
-    """A route as the table writes it, its parameters in braces."""
+    """Return a route in the notation of the table, with its parameters in braces."""
     path = simplify_regex(route).removeprefix(prefix)
     return re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path) or "."
 
 
 def declared_pages() -> dict[str, Page]:
-    """What the console's classes say of themselves."""
+    """Return the rights that the console's classes declare."""
     return {
         model._meta.label_lower: Page(
             model._meta.label_lower,
@@ -171,7 +171,7 @@ def declared_pages() -> dict[str, Page]:
 
 
 def declared_ticked_acts() -> set[Ticked]:
-    """What the console's lists offer for ticked rows."""
+    """Return the actions on selected rows that the console's lists declare."""
     return {
         Ticked(model._meta.label_lower, name, str(right))
         for model, page in admin.site._registry.items()
@@ -180,7 +180,7 @@ def declared_ticked_acts() -> set[Ticked]:
 
 
 def written(page: Page) -> str:
-    """A page as a line of PAGES."""
+    """Return a page as a line of PAGES."""
     acts = " ".join(f"{name}:{right}" for name, right in page.acts.items())
     return f"{page.label:<34} {page.view:<15} {page.add or '-':<16} {page.change or '-':<16} {acts}".rstrip()
 

@@ -1,9 +1,8 @@
-"""Every route and the right that it needs, written by hand: what the server declares and does is compared with this.
+"""Rights of every route, written by hand and compared with the server's declarations and behaviour.
 
-A new route is one line. `{job}`, `{key}`, … stand for a row of the cast (`tests/integration/access/world.py`); a
-placeholder that the cast does not know is a row that does not exist, and the answer to whoever may ask is 404.
-After the right come, where they are needed, a JSON body and the status that the right leads to (2xx if none is said).
-`anyone` needs no log-in, `console` any log-in to the console.
+A new route is one line. `{job}`, `{key}`, … are rows of the cast (`tests/integration/access/world.py`); an unknown
+placeholder is a row that does not exist, for which a permitted caller gets 404. After the right follow, if needed, a
+JSON body and the status with the right (2xx if omitted). `anyone` needs no login, `console` any login to the console.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ ROLES = (
     "developer",
     "owner",
     "key",  # with the default scopes
-    "one_scope",  # a key with jobs.view alone
+    "one_scope",  # a key with only jobs.view
     "auditor",
     "operator",
     "admin",
 )
 
-# Who holds each right. `tenants/access/permissions.py` says it again in its own words.
+# Holders of each right, independently of `tenants/access/permissions.py`.
 HOLDERS = """
 tenant.view        viewer developer owner key           auditor operator admin
 tenant.manage                       owner                                admin
@@ -275,16 +274,16 @@ GET    entities/{entity}/                    pipelines.view
 POST   entities/{entity}/retry/              pipelines.manage  {"reason": "x"}         409
 """
 
-# What people of the platform who hold the right may change over all tenants, by naming none; lines as those of API. A
-# body is one that several tenants' jobs would fit, so that what is asked for is their number.
+# Changes over all tenants that platform staff with the right may make without naming a tenant; lines as those of API. A
+# body matches jobs of several tenants, so that the number is required.
 OVER_ALL_TENANTS = """
 POST   bulk-operations/                      jobs.bulk         {"filter": "kind:noop", "operation": "cancel", "reason": "x"} 409
 POST   bulk-operations/{bulk}/abort/         jobs.bulk         {"reason": "x"}
 POST   bulk-operations/{bulk}/undo/          jobs.bulk         {"reason": "x"}         409
 """
 
-# Pages of models under /admin/: looking, adding, changing (`-`: nobody), then the acts on one row. Deleting a row and
-# Django's own history of it are nobody's anywhere.
+# Pages of models under /admin/: rights to view, add and change (`-`: no role), then the actions on one row. No role may
+# delete a row or see Django's own history of it.
 PAGES = """
 auth.user                          people.view     people.manage    people.manage    deactivate:people.manage activate:people.manage unlock:people.manage
 django_celery_beat.clockedschedule  platform.view  upkeep.run       upkeep.run
@@ -341,15 +340,15 @@ webhooks.delivery                  jobs.view       -                -
 webhooks.webhook                   tenant.view     webhooks.manage  webhooks.manage  try_it:jobs.submit rotate:webhooks.manage delete:webhooks.manage
 """
 
-# Acts on ticked rows of a list: to whoever may not do one it is not offered, and sent all the same it does nothing.
+# Actions on selected rows of a list: without the right, one is not offered, and has no effect if sent.
 ACTIONS = """
 scheduling.deadletter              requeue_selected   jobs.retry
 scheduling.job                     retry_selected     jobs.retry
 scheduling.job                     cancel_selected    jobs.cancel
 """
 
-# The console's other routes: method, path under /admin/, right, form, status. `ANY` answers by whatever method as it
-# answers GET; a method that has no line is refused. In a form, `@name` is a file.
+# The console's other routes: method, path under /admin/, right, form, status. `ANY` responds to any method like GET;
+# other methods are refused. In a form, `@name` is a file.
 CONSOLE = """
 GET    login/                                anyone
 POST   login/                                anyone            {"username": "nobody", "password": "wrong"}
@@ -423,8 +422,8 @@ GET    auth/user/{user}/password/            people.manage
 POST   auth/user/{user}/password/            people.manage     {"password1": "another one of theirs", "password2": "another one of theirs", "usable_password": "true"} 302
 """
 
-# What lies beside the API and the console, for nobody's role: method, path, right, status. `token`: whoever bears the
-# token of the metrics, which no role does.
+# Routes outside the API and the console: method, path, right, status. `token`: requests with the token of the metrics,
+# which no role has.
 PLAIN = """
 GET    /                                     anyone                                    302
 GET    /language/                            anyone                                    302

@@ -1,4 +1,4 @@
-"""The table of every route and its right (tests/access/table.py) is whole, and says what the code declares."""
+"""The table of routes and rights (tests/access/table.py) is complete and equals the declarations of the code."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Every route, page and command that can change something has its line in the table of audit entries.
+"""Every route, page and command that can change something has a line in the table of audit entries.
 
-That each act leaves what its line says is tested where there is a database:
-tests/integration/tenants/audit/test_coverage.py.
+The entries themselves are tested with a database: tests/integration/tenants/audit/test_coverage.py.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def test_every_act_on_ticked_rows_has_its_line() -> None:
 
 
 def test_every_command_has_its_line() -> None:
-    # The environment, where make puts it, is full of others' commands.
+    # The environment that make creates contains other packages' commands.
     files = [
         path
         for app in ("scheduling", "tenants", "workloads")
@@ -62,7 +61,7 @@ def test_every_command_has_its_line() -> None:
 
 
 def test_every_command_that_the_documents_name_has_its_line() -> None:
-    # Those of Django and of packages, too: whoever follows the documents types them.
+    # Commands of Django and of packages too, because readers of the documents run them.
     files = [*BASE_DIR.glob("*.md"), *(BASE_DIR / "docs").rglob("*.md"), *(BASE_DIR / "deploy").rglob("*.y*ml")]
     found = {name for path in files for name in _NAMED.findall(path.read_text())}
     assert {"migrate", "create_platform_admin"} <= found

@@ -1,4 +1,4 @@
-"""How connections to PostgreSQL are opened, and which modules reach the driver's own."""
+"""All connections to PostgreSQL have the options, and few modules use the driver's own connection."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jobsplatform.settings.env import BASE_DIR
 from tenants.database.options import connection_options
 
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads", "tools")
-# A statement on the driver's own connection goes past the wrapper that begins a scope's transaction.
+# A statement on the driver's own connection bypasses the wrapper that begins a scope's transaction.
 REACH_THE_DRIVER = {
     "scheduling/worker/heartbeat.py",  # its socket
     "tenants/database/prepared.py",

@@ -1,4 +1,4 @@
-"""Every view, page and act says which right it needs; whoever forgets it is refused, and found here."""
+"""Every view, page and action declares its right; one without a declaration is refused, and found here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.console.base import ConsoleAdmin
 from tenants.models import ApiKey, Role, Tenant
 
 HOOKS = ("has_module_permission", "has_view_permission", "has_add_permission", "has_change_permission")
-# Views that are not ours and show nothing of a tenant.
+# Third-party views without data of tenants.
 PUBLIC_VIEWS = {"SchemaView", "SpectacularSwaggerSplitView"}
 
 
@@ -66,7 +66,7 @@ def test_a_view_names_no_action_that_it_does_not_have() -> None:
 
 
 def page_faults(model_admin: ModelAdmin) -> list[str]:
-    """What a page of the console does not declare, or decides by itself."""
+    """Return the declarations that a page lacks, and the decisions that it overrides."""
     kind = type(model_admin)
     if not isinstance(model_admin, ConsoleAdmin):
         return ["it is no ConsoleAdmin"]

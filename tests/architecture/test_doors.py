@@ -1,4 +1,4 @@
-"""The doors across tenants are those on the list, no more and no fewer."""
+"""The cross-tenant functions of the code equal those on the list."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOORS = frozenset({"all_tenants", "look_through_door", "migration_door", "scope_
 
 
 def doors_in(source: str) -> set[str]:
-    """The functions of a module that call a door; naming one in an import or a comment opens nothing."""
+    """Return the functions of a module that call a cross-tenant function; imports and comments do not count."""
     return set(_walk(ast.parse(source), ()))
 
 
@@ -57,7 +57,7 @@ def test_nobody_sets_role_or_tenant_by_hand():
 
 
 def without_prose(source: str) -> str:
-    """The module without its comments and docstrings, which may speak of roles."""
+    """Return the module without its comments and docstrings, which may mention roles."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)

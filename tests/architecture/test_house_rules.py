@@ -1,4 +1,4 @@
-"""Small files, short functions, names that say what they do, no left-overs."""
+"""Files and functions are short, names are specific, nothing is left over."""
 
 import ast
 import re
@@ -10,10 +10,10 @@ from jobsplatform.settings.env import BASE_DIR
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 40
-# They say that something is done, and not what.
+# Names without a meaning of their own.
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager", "handler"}
 EMPTY_VERBS = ("process", "handle", "manage")
-# The names that Django and the processors' kit give to their hooks.
+# Names of hooks in Django and the processors' kit.
 HOOKS = {"process", "handle", "handle_error", "process_exception", "process_view"}
 LEFT_OVER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError|except[^\n]*:\n\s+pass\n")
 
@@ -26,7 +26,7 @@ SOURCES = sorted(
 
 
 def name_of(path: Path) -> str:
-    """Return the path as people write it."""
+    """Return the path relative to the repository."""
     return str(path.relative_to(BASE_DIR))
 
 

@@ -1,4 +1,4 @@
-"""Who may import whom, and that a contract would notice a breach."""
+"""The import contracts are kept, and each detects a breach."""
 
 import re
 import subprocess
@@ -65,7 +65,7 @@ def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: s
     (tmp_path / "pyproject.toml").write_text((BASE_DIR / "pyproject.toml").read_text())
     breached = tmp_path / module
     text = breached.read_text() if breached.exists() else ""
-    breached.unlink(missing_ok=True)  # a link to the real file until now
+    breached.unlink(missing_ok=True)  # so far a link to the real file
     breached.write_text(f"{text}\n{line}\n")
     linted = lint_imports(tmp_path)
     assert linted.returncode != 0
@@ -75,7 +75,7 @@ def test_a_breach_is_noticed(tmp_path: Path, module: str, line: str, contract: s
 
 
 def link_sources(source: Path, target: Path) -> None:
-    """Make a tree of links to the Python files."""
+    """Create a tree of links to the Python files."""
     for path in source.rglob("*.py"):
         link = target / path.relative_to(source)
         link.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Advisory locks are a transaction's, have a class, and no two classes share a key."""
+"""Advisory locks belong to a transaction and have a class, and no two classes share a key."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADVISORY = re.compile(r"\bpg_\w*advisory\w*", re.IGNORECASE)
 BY_CLASS = re.compile(
     r"\bpg_\w*advisory_xact_lock\w*\((?:%\(\w+_lock\)s::int,|hashtextextended\(.+, %\(\w+_lock\)s(?:::int)?\)\))"
 )
-# On an administrator's own connection, before there is a database to have a transaction or a pooler in.
+# On an administrator's own connection, before there is a database with transactions or a pooler.
 OF_A_SESSION = {"tenants/database/bootstrap.py": {"pg_advisory_lock"}}
 
 
@@ -51,7 +51,7 @@ def test_every_lock_ends_with_its_transaction():
 
 
 def test_no_two_classes_have_one_number():
-    # An enumeration takes a second name for a number as another name of the first, so its names are counted.
+    # An enumeration treats a second name of a number as an alias of the first, so its names are counted.
     assert len(LockClass.__members__) == len({lock.value for lock in LockClass})
     assert [lock.name for lock in LockClass if not 0 < lock.value < 2**31] == []
 
@@ -65,7 +65,7 @@ HELD = "SELECT classid, objid, objsubid FROM pg_locks WHERE locktype = 'advisory
 
 
 def key_of(statement: str) -> tuple[int, int, int]:
-    """The key that PostgreSQL itself makes of a lock."""
+    """Return the key that PostgreSQL makes of a lock."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {statement}")
         cursor.execute(HELD)

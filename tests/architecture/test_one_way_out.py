@@ -1,4 +1,4 @@
-"""Nobody but `scheduling.kit.http` speaks HTTP to the world, and no pattern is anybody's but ours."""
+"""Only `scheduling.kit.http` makes outbound HTTP requests, and regular expressions are constants of the source."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jobsplatform.settings.env import BASE_DIR
 
 SPEAKERS = {"urllib.request", "http.client", "ftplib", "smtplib", "telnetlib", "xmlrpc.client", "poplib", "imaplib"}
 CALLS = {"create_connection", "urlopen", "urlretrieve"}
-# Who speaks HTTP for a reason of its own, and never to a URL that somebody gives.
-ALLOWED = {"scheduling/management/commands/run_platform.py"}  # asks its own web process whether it is ready
+# Modules that use HTTP for another reason, and never to a URL from outside.
+ALLOWED = {"scheduling/management/commands/run_platform.py"}  # probes the readiness of its own web process
 PATTERN_FUNCTIONS = {"compile", "match", "search", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 
 
@@ -51,7 +51,7 @@ def test_a_speaker_is_noticed() -> None:
 
 
 def loose_patterns_in(tree: ast.Module) -> list[int]:
-    """Lines on which a pattern is made of something that is no constant of the source."""
+    """Return the lines on which a pattern is built from anything but constants of the source."""
     constants = {
         target.id
         for node in tree.body
@@ -77,7 +77,7 @@ def loose_patterns_in(tree: ast.Module) -> list[int]:
             return is_fixed(node.left) and is_fixed(node.right)
         return False
 
-    # What runs over a tuple of constants is one of them.
+    # A variable that loops over a tuple of constants is one of them.
     looped |= {
         node.target.id
         for node in ast.walk(tree)

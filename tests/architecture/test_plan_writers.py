@@ -1,4 +1,4 @@
-"""Plans are written by their services alone: an edit around them would be no version and have no author."""
+"""Only their services write plans: any other edit would be no version and have no author."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITES = re.compile(
 
 
 def writers() -> set[str]:
-    """The modules of the product that write plans, migrations apart."""
+    """Return the modules of the product that write plans, without migrations."""
     return {
         str(path.relative_to(BASE_DIR))
         for package in ("jobsplatform", "scheduling", "tenants", "workloads")

@@ -1,4 +1,4 @@
-"""The table of every route and its cost (tests/access/costs.py) is whole, and says what the code charges."""
+"""The table of routes and costs (tests/access/costs.py) is complete and equals the costs in the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Row locks leave the foreign keys of others alone: FOR NO KEY UPDATE, unless the locked row is about to be deleted."""
+"""Row locks do not block foreign keys of other rows: FOR NO KEY UPDATE, unless the locked row will be deleted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DELETING = {
 
 
 def full_locks(source: str) -> int:
-    """Return how many locks of a module stop foreign key checks of other transactions."""
+    """Return how many locks of a module block foreign key checks of other transactions."""
     found = 0
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "select_for_update":

@@ -1,4 +1,4 @@
-"""No column with what tenants hand over is forgotten, and none is read or written past the one place that seals it."""
+"""Every column with tenants' data is encrypted, and none is read or written without the field that encrypts it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEALED = {
     "scheduling.Schedule.payload",
     "tenants.TenantSecret.sealed",
 }
-# A new JSON column belongs into one of the two; here, with why it is stored as it is.
+# A new JSON column must be added to one of the two; here with the reason why it is stored in plain.
 PLAIN = {
     "scheduling.Batch.on_completion": "the fold looks into it; docs/how-to/encryption.md names it",
     "scheduling.BulkOperation.changed_by_tenant": "counts",
@@ -64,10 +64,11 @@ PLAIN = {
     "tenants.TenantErasure.removed": "counts",
     "tenants.TenantSettings.stored": "settings; of secrets they hold references",
 }
-# Plug-ins' own tables: docs/how-to/encryption.md says that they are not sealed.
+# Plug-ins' own tables: docs/how-to/encryption.md states that they are not encrypted.
 OF_PLUGINS = frozenset({"rag_pipeline", "retrieval", "workflow_execution", "workflow_storage", "files", "webhooks"})
 COLUMNS = ("payload", "checkpoint", "result")
-# Modules that speak of the columns in SQL, or read them past the rows; each opens and seals them by the field.
+# Modules that name the columns in SQL, or read them without model instances; each decrypts and encrypts through the
+# field.
 BESIDE_ROWS = {
     "scheduling/bulk/acts.py",
     "scheduling/bulk/replays.py",
@@ -83,7 +84,7 @@ _PAST_ROWS = frozenset({"values", "values_list", "update", "annotate", "aggregat
 
 
 def json_columns() -> dict[str, type[JSONField]]:
-    """All JSON columns of the platform's own models."""
+    """Return all JSON columns of the platform's own models."""
     return {
         f"{model._meta.app_label}.{model.__name__}.{field.name}": type(field)
         for model in apps.get_models()
@@ -100,7 +101,7 @@ def test_every_json_column_is_sealed_or_said_to_be_plain() -> None:
 
 
 def speakers() -> Iterator[str]:
-    """The modules of the product that reach the columns without a row."""
+    """Yield the modules of the product that access the columns without model instances."""
     for package in ("jobsplatform", "scheduling", "tenants", "workloads"):
         for path in (BASE_DIR / package).rglob("*.py"):
             if "migrations" not in path.parts and reaches_past_rows(path.read_text()):
@@ -149,7 +150,7 @@ def test_one_that_does_not_is_left_alone(line: str) -> None:
 
 
 def test_sealing_names_no_database_beside_the_two_places() -> None:
-    """Values are sealed by the field and by `stored`; nobody else takes a key for one."""
+    """Only the field and `stored` encrypt values; no other code requests a key for one."""
     users = {
         str(path.relative_to(BASE_DIR))
         for package in ("jobsplatform", "scheduling", "tenants", "workloads")

@@ -1,1 +1,1 @@
-"""`make chaos`: real processes, faults at random moments, and checkers that know only what a client could know."""
+"""Chaos tests (`make chaos`): real processes, faults at random moments, and checks limited to a client's knowledge."""

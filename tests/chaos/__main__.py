@@ -1,7 +1,7 @@
-"""`make chaos`: the fault table on real processes, rows side by side, each on a stack of its own.
+"""Chaos tests: the fault table on real processes, with rows in parallel, each on a stack of its own.
 
-`python -m tests.chaos [--seeds N] [--seed FIRST] [--only W1,R2 …] [--slice N] [--stacks N]`. Exit status 1 when any run
-has a violation, 2 when nothing could be run. docs/reference/chaos.md says what the rows do and how a failure is read.
+`python -m tests.chaos [--seeds N] [--seed FIRST] [--only W1,R2 …] [--slice N] [--stacks N]`. Exit status 1 if any run
+has a violation, 2 if nothing could run. docs/reference/chaos.md describes the rows and the analysis of failures.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 MOST_STACKS = 4
 EXIT_VIOLATED, EXIT_UNFIT = 1, 2
-# Where what a failed row leaves is kept.
+# Folder for the logs of failed rows.
 KEPT = Path(__file__).resolve().parents[2] / "var" / "chaos"
 
 
@@ -39,7 +39,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 0 only if no promise was broken."""
+    """Run the chosen rows; return 0 only if no promise was broken."""
     chosen = _parse(arguments)
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.chaos.settings"
     import django
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _print_skipped(skipped: Mapping[str, str], only: Sequence[str]) -> None:
-    """Print which of the chosen rows are not run, and why."""
+    """Print the chosen rows that are not run, and why."""
     for name, reason in skipped.items():
         if not only or name in only:
             sys.stdout.write(f"{name}: skipped, not held: {reason}\n")

@@ -1,6 +1,6 @@
 """One row on one stack, in this process: `python -m tests.chaos.alone ROW FOLDER SEED…`.
 
-A row's servers die with the process that started them, so each row has one.
+A row's servers die with the process that started them, so each row has a process.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NoReturn
 
 
 def main(arguments: list[str]) -> int:
-    """Copy the blueprint beside the folder, run the row, write `results.json` into the folder."""
+    """Copy the blueprint beside the folder, run the row, and write `results.json` into the folder."""
     name, folder, seeds = arguments[0], Path(arguments[1]), [int(seed) for seed in arguments[2:]]
     signal.signal(signal.SIGTERM, exit_on_signal)
     from tests.chaos.servers import Addresses, copy_blueprint
 
     copy_blueprint(folder.parent / "blueprint", folder)
     addresses = Addresses.choose(folder)
-    # The processes tell more: theirs are the logs that are kept.
+    # The processes log more: their logs are kept.
     os.environ.update(addresses.environment() | {"LOG_LEVEL": "WARNING"})
     import django
 
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
 
 def exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind as an exception does, so that everything is stopped."""
+    """Raise SystemExit, so that everything is stopped."""
     raise SystemExit(128 + number)
 
 

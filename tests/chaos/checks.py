@@ -1,4 +1,4 @@
-"""The checkers, one a promise: pure functions over what a client, the event table and the effects table know."""
+"""Checks, one for each promise: pure functions of the client's log, the event table and the effects table."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from tests.chaos.service_checks import (
 )
 from tests.chaos.terms import Check, Terms
 
-# A changed cap holds from here on (a promise of its own), so that what began sooner obeyed the one before.
+# A changed cap applies from here on (a promise of its own), so earlier starts obeyed the previous one.
 CAP_GRACE = timedelta(seconds=1)
-# Events bear the time at which their transaction began, and the longest transaction is a tick under load.
+# Events have the start time of their transaction, and the longest transaction is a tick under load.
 LONGEST_TRANSACTION = timedelta(seconds=5)
-# They move no job.
+# Events that do not change the state of a job.
 STANDING_EVENTS = frozenset({"job.cancel_requested", "job.moved", "job.reprioritised"})
 FAILED_ATTEMPTS = frozenset({"execution.failed", "execution.timed_out", COMPLETED})
 MAX_TOLD = 5
@@ -42,7 +42,7 @@ END_OF_TIME = datetime.max.replace(tzinfo=UTC)
 
 
 def check_nothing_lost(history: History, terms: Terms) -> list[str]:
-    """I1: what was accepted has ended, or waits for a person."""
+    """Check I1: accepted jobs have ended, or wait for a person."""
     faults = []
     for request in history.requests:
         for job_id in request.job_ids:
@@ -55,7 +55,7 @@ def check_nothing_lost(history: History, terms: Terms) -> list[str]:
 
 
 def check_one_job_a_key(history: History, terms: Terms) -> list[str]:
-    """I1: a key names one job however often it is sent, and no job came of a request that nobody knows."""
+    """Check I1: a key has one job regardless of repetitions, and no job has an unknown request."""
     faults = [
         f"the key {request.key!r} was answered with {len(request.job_ids)} jobs"
         for request in history.requests
@@ -72,13 +72,13 @@ def check_one_job_a_key(history: History, terms: Terms) -> list[str]:
 
 
 def check_one_completion(history: History, terms: Terms) -> list[str]:
-    """I2: a job is completed at most once."""
+    """Check I2: a job is completed at most once."""
     times = Counter(event.job_id for event in history.events if event.name == COMPLETED)
     return [f"job {job_id} was completed {count} times" for job_id, count in times.items() if count > 1]
 
 
 def check_effects_once(history: History, terms: Terms) -> list[str]:
-    """I2: each effect is there once if the job was completed, and at most once if it was not."""
+    """Check I2: each effect exists once if the job was completed, and at most once if it was not."""
     faults = []
     for job_id, effects in history.effects_by_job.items():
         for step, count in Counter(effect.step for effect in effects if effect.step != BEGIN).items():
@@ -95,7 +95,7 @@ def check_effects_once(history: History, terms: Terms) -> list[str]:
 
 
 def check_no_zombie_effects(history: History, terms: Terms) -> list[str]:
-    """I2: once a job was begun anew, nobody leaves an effect under an older fence."""
+    """Check I2: after a new start of a job, no effect has an older fence."""
     faults = []
     for job_id, effects in history.effects_by_job.items():
         starts = history.starts_of(job_id)
@@ -108,14 +108,14 @@ def check_no_zombie_effects(history: History, terms: Terms) -> list[str]:
 
 
 def check_caps(history: History, terms: Terms) -> list[str]:
-    """I3: at no start does a tenant run more than its cap, of the caps that held within the last second."""
+    """Check I3: at no start a tenant exceeds the greatest of its caps in the last second."""
     faults = []
     changes: dict[UUID, list[tuple[datetime, int]]] = defaultdict(list)
     for (_, tenant_id), (began, ended) in _runs(history).items():
         changes[tenant_id] += [(began, 1), (ended, -1)]
     for tenant_id, caps in terms.caps.items():
         running = 0
-        # Whoever ends at the moment of another's start makes room for it.
+        # An end at the moment of another start makes room for it.
         for at, change in sorted(changes[tenant_id]):
             running += change
             if change > 0 and running > (cap := _cap_at(caps, at)):
@@ -124,7 +124,7 @@ def check_caps(history: History, terms: Terms) -> list[str]:
 
 
 def _runs(history: History) -> dict[tuple[str, UUID], tuple[datetime, datetime]]:
-    """Each message and tenant, from its start to the end of its last execution: the jobs in it share one slot."""
+    """Return each message and tenant, from its start to the end of its last execution: its jobs share one slot."""
     ends = {event.execution_id: event.at for event in history.events if event.execution_id and _is_end(event)}
     runs: dict[tuple[str, UUID], tuple[datetime, datetime]] = {}
     for event in history.events:
@@ -141,14 +141,14 @@ def _is_end(event: Event) -> bool:
 
 
 def _cap_at(caps: Sequence[tuple[datetime, int]], at: datetime) -> int:
-    """The greatest cap that held at a moment or within CAP_GRACE before it."""
+    """Return the greatest cap at a moment or within CAP_GRACE before it."""
     ends = [since for since, _ in caps[1:]] + [END_OF_TIME]
     held = [cap for (since, cap), end in zip(caps, ends, strict=True) if since <= at and end > at - CAP_GRACE]
     return max(held, default=caps[0][1])
 
 
 def check_transitions(history: History, terms: Terms) -> list[str]:
-    """I7: each job went from state to state by transitions that there are, and stayed where it ended."""
+    """Check I7: each job changed its state by legal transitions only, and its final state did not change."""
     faults = []
     for job_id, events in history.events_by_job.items():
         left = [event for event in events if event.name not in STANDING_EVENTS]
@@ -170,7 +170,7 @@ def check_transitions(history: History, terms: Terms) -> list[str]:
 
 
 def _next_step(state: str, left: Sequence[Event]) -> Event | None:
-    """The first event that may come next; one that bears an earlier time may have been committed later."""
+    """Return the first event that may come next; one with an earlier time may have been committed later."""
     for event in left:
         if event.at > left[0].at + LONGEST_TRANSACTION:
             break
@@ -180,7 +180,7 @@ def _next_step(state: str, left: Sequence[Event]) -> Event | None:
 
 
 def _waits_for_another(event: Event, left: Sequence[Event]) -> bool:
-    """Whether the same execution's earlier step is still to come."""
+    """Return whether an earlier step of the same execution is still to come."""
     rank = _rank(event)
     return any(
         other.execution_id == event.execution_id and _rank(other) < rank
@@ -194,14 +194,14 @@ def _rank(event: Event) -> int:
 
 
 def check_attempts(history: History, terms: Terms) -> list[str]:
-    """I8: no job was tried more often than once and its retries."""
+    """Check I8: no job had more attempts than one and its retries."""
     tried = Counter(event.job_id for event in history.events if event.name in FAILED_ATTEMPTS)
     most = terms.max_retries + 1
     return [f"job {job_id} was tried {count} times, {most} at most" for job_id, count in tried.items() if count > most]
 
 
 def check_nothing_early(history: History, terms: Terms) -> list[str]:
-    """No job began before the time for which it was asked."""
+    """Check that no job began before its requested time."""
     return [
         f"job {job_id} began {(request.run_at - start.at).total_seconds():.3f} s early"
         for job_id, request in history.requests_by_job.items()
@@ -211,7 +211,7 @@ def check_nothing_early(history: History, terms: Terms) -> list[str]:
 
 
 def check_fires(history: History, terms: Terms) -> list[str]:
-    """I11: each schedule fired once in each minute that it names, and in no other."""
+    """Check I11: each schedule fired once in each minute of its cron, and in no other."""
     submitted = {event.job_id: event.at for event in history.events if event.name == SUBMITTED}
     fired: dict[str, Counter[datetime]] = {label: Counter() for label in terms.fires}
     for job_id, effects in history.effects_by_job.items():
@@ -228,7 +228,7 @@ def check_fires(history: History, terms: Terms) -> list[str]:
 
 
 def check_nothing_foreign(history: History, terms: Terms) -> list[str]:
-    """I4: no job saw a row of another tenant."""
+    """Check I4: no job saw a row of another tenant."""
     return [f"job {effect.job_id} saw {effect.seen} rows of other tenants" for effect in history.effects if effect.seen]
 
 
@@ -254,7 +254,7 @@ CHECKS: Mapping[str, Check] = {
 
 
 def judge(history: History, terms: Terms) -> list[str]:
-    """What every checker finds, the first MAX_TOLD of each, with the promise that was broken."""
+    """Return the violations of all checks, the first MAX_TOLD of each, with the broken promise."""
     violations = []
     for promise, check in CHECKS.items():
         faults = check(history, terms)

@@ -1,4 +1,4 @@
-"""A client of the API that writes down what it asked and what it was told, and asks again when it was told nothing."""
+"""Client of the API that logs requests and responses, and repeats requests without a response."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ CREATED = 201
 
 
 class Client:
-    """Submits for several tenants; may be used from many threads."""
+    """Client of several tenants; thread-safe."""
 
     def __init__(self, address: str, tokens: Mapping[UUID, str], *, name: str) -> None:
         self._tokens = tokens
         self._name = name
         self._lock = threading.Lock()
         self._numbers = 0
-        # By key, how often it was sent without an answer yet: nobody else sends it again meanwhile.
+        # By key, the number of pending requests: other threads do not repeat the key meanwhile.
         self._under_way: Counter[str] = Counter()
         self.requests: list[Request] = []
-        # The responses to whatever else was asked, with the paths.
+        # Responses to other requests, with their paths.
         self.others: list[tuple[str, Reply]] = []
         self._http = httpx.Client(base_url=f"{address}/api/v1/", timeout=TIMEOUT_SECONDS)
 
@@ -46,13 +46,13 @@ class Client:
         run_at: datetime | None = None,
         prefix: str = "",
     ) -> Request:
-        """A request under a new key, not yet sent."""
+        """Return a request under a new key, without sending it."""
         with self._lock:
             self._numbers += 1
             return Request(tenant_id, kind, payload, f"{prefix or self._name}-{self._numbers}", run_at)
 
     def send(self, request: Request) -> Reply:
-        """Send it once more, under its own key."""
+        """Send a request again, under its own key."""
         body = {"kind": request.kind, "payload": request.payload}
         if request.run_at is not None:
             body["run_at"] = request.run_at.isoformat()
@@ -76,23 +76,23 @@ class Client:
     def submit(
         self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], *, run_at: datetime | None = None
     ) -> Request:
-        """Prepare and send once."""
+        """Prepare a request and send it once."""
         request = self.prepare(tenant_id, kind, payload, run_at=run_at)
         self.send(request)
         return request
 
     def cancel(self, tenant_id: UUID, job_id: UUID) -> int | None:
-        """Cancel a job; the status of the response."""
+        """Cancel a job; return the status of the response."""
         headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
         return self._status_of("POST", f"jobs/{job_id}/cancel/", headers=headers, json={"reason": "chaos"})
 
     def upload(self, tenant_id: UUID, name: str, content: bytes) -> int | None:
-        """Upload a file; the status of the response."""
+        """Upload a file; return the status of the response."""
         headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
         return self._status_of("POST", "files/", headers=headers, files={"files": (name, content, "text/plain")})
 
     def _status_of(self, method: str, path: str, **options: Any) -> int | None:
-        """The status of a response; None if the connection ended without one."""
+        """Return the status of a response, or None if the connection ended without one."""
         try:
             response = self._http.request(method, path, **options)
         except httpx.TransportError:
@@ -102,7 +102,10 @@ class Client:
         return response.status_code
 
     def submit_bulk(self, tenant_id: UUID, kind: str, payload: Mapping[str, Any], count: int) -> list[UUID]:
-        """Many alike, in requests of BULK_JOBS, none of which is sent twice: they bear no keys. The jobs' ids."""
+        """Submit many equal jobs in requests of BULK_JOBS; return their ids.
+
+        The jobs have no keys, so no request is sent twice.
+        """
         headers = {"Authorization": f"Api-Key {self._tokens[tenant_id]}"}
         found: list[UUID] = []
         for size in _parts(count, BULK_JOBS):
@@ -122,17 +125,17 @@ class Client:
         return found
 
     def unanswered(self) -> list[Request]:
-        """The requests of which the client does not know what became of them."""
+        """Return the requests with an unknown result."""
         with self._lock:
             return [request for request in self.requests if not request.is_answered]
 
     def to_ask_again(self) -> list[Request]:
-        """Those of them that nobody sends at this moment."""
+        """Return those of them that no thread sends at the moment."""
         with self._lock:
             return [one for one in self.requests if not one.is_answered and not self._under_way[one.key]]
 
     def ask_again(self) -> int:
-        """Send whatever is unanswered once more; how many still are."""
+        """Repeat all unanswered requests; return how many remain."""
         for request in self.to_ask_again():
             self.send(request)
         return len(self.unanswered())

@@ -1,4 +1,4 @@
-"""What a job must come to, by its kind and payload: the load declares its failures in the payload."""
+"""Expected results of jobs by kind and payload: the load declares its failures in the payload."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_RETRIES = 3
 
 
 def expected_steps(kind: str, payload: Mapping[str, Any]) -> set[str]:
-    """Return the effects that a completed job of a kind has left."""
+    """Return the effects of a completed job of a kind."""
     if kind != "chaos_steps":
         return set()
     return {f"step {number}" for number in range(int(payload["steps"]))} | {SETTLED}
 
 
 def expected_failures(kind: str, payload: Mapping[str, Any]) -> int | None:
-    """Return how many attempts of a job fail on purpose; None if all of them do."""
+    """Return how many attempts of a job fail on purpose, or None if all do."""
     if kind == "fail":
         times = payload.get("times")
         return None if times is None or payload.get("how") == "permanent" else int(times)

@@ -1,4 +1,4 @@
-"""The checker of health: the probes of /health/ready beside the jobs that the witness submits meanwhile."""
+"""Check of health: probes of /health/ready compared with the jobs that the witness submits meanwhile."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from tests.chaos.history import READY_PAGE, STARTED, WITNESS_KEY, History, Probe
 from tests.chaos.terms import Terms
 
 READY = "ready"
-# A job that was accepted begins within this, or health stops saying "ready" meanwhile.
+# An accepted job begins within this, or health stops reporting "ready" meanwhile.
 START_SECONDS = 30.0
-# Submissions are refused for no longer than this, or health stops saying "ready" meanwhile.
+# Submissions are refused for at most this long, or health stops reporting "ready" meanwhile.
 REFUSED_SECONDS = 15.0
-# Health says "degraded" or "unavailable" for no longer than this while jobs are accepted and begin at once.
+# Health reports "degraded" or "unavailable" for at most this long while jobs are accepted and begin at once.
 UNREADY_SECONDS = 25.0
 PROMPT_SECONDS = 5.0
 LEAST_PROMPT = 4
-# What health says is measured before it is said, and cached.
+# Health is measured before it is reported, and cached.
 LAG_SECONDS = 5.0
 # Probes further apart than this belong to different seeds.
 GAP_SECONDS = 15.0
-# Jobs begin without it.
+# Checks that jobs do not need.
 SPARE_CHECKS = frozenset({"auditor"})
 
 type Wait = tuple[float, float | None]
 
 
 def check_health(history: History, terms: Terms) -> list[str]:
-    """Find where /health/ready said "ready" and no job began or was accepted, or the contrary."""
+    """Return times in which /health/ready was "ready" and no job began or was accepted, or the contrary."""
     probes = sorted((probe for probe in history.probes if probe.page == READY_PAGE), key=lambda probe: probe.at)
     witnesses = [request for request in history.requests if request.key.startswith(WITNESS_KEY)]
     waits = sorted(_waits(history, witnesses))
@@ -40,7 +40,7 @@ def check_health(history: History, terms: Terms) -> list[str]:
 
 
 def _waits(history: History, witnesses: Sequence[Request]) -> Iterator[Wait]:
-    """When each of the witness's jobs was accepted and began."""
+    """Yield when each of the witness's jobs was accepted and began."""
     for request in witnesses:
         for reply in request.replies[:1]:
             if reply.job_id is not None:
@@ -73,7 +73,7 @@ def _ready_without_acceptance(probes: Sequence[Probe], witnesses: Sequence[Reque
 
 
 def _says_ready_throughout(probes: Sequence[Probe], since: float, until: float) -> bool:
-    """Whether the probes cover a time, and all of them say "ready"."""
+    """Return whether the probes cover a time and are all "ready"."""
     said = [probe for probe in probes if since - GAP_SECONDS <= probe.at <= until + GAP_SECONDS]
     within = [probe for probe in said if since <= probe.at <= until]
     is_covered = bool(within) and said[0].at <= since + GAP_SECONDS and said[-1].at >= until - 1.0
@@ -93,7 +93,7 @@ def _unready_with_starts(probes: Sequence[Probe], waits: Sequence[Wait], bound: 
 
 
 def _unready_runs(probes: Sequence[Probe]) -> Iterator[list[Probe]]:
-    """Probes in a row that said that something needed is missing."""
+    """Yield runs of probes that reported a missing dependency."""
     run: list[Probe] = []
     for probe in probes:
         is_unready = probe.state not in {READY, ""} and not (probe.failed and probe.failed <= SPARE_CHECKS)

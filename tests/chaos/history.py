@@ -1,4 +1,4 @@
-"""All that a checker may know: the client's log, the event table and the effects table, as plain values."""
+"""Knowledge of the checks: the client's log, the event table and the effects table, as plain values."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from uuid import UUID
 
 ACCEPTED = frozenset({200, 201})
 TERMINAL = frozenset({"completed", "cancelled", "discarded", "quarantined"})
-# A job in it waits for a person.
+# State of a job that waits for a person.
 SUSPENDED = "suspended"
 UNAVAILABLE = 503
 READY_PAGE, LIVE_PAGE = "/health/ready", "/health/live"
-# What the keys of the witness's jobs begin with.
+# Prefix of the keys of the witness's jobs.
 WITNESS_KEY = "witness"
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One answer to one request; no status: the connection ended without one."""
+    """Response to one request; without a status the connection ended before a response."""
 
     at: float
     status: int | None
@@ -34,7 +34,7 @@ class Reply:
 
 @dataclass(slots=True)
 class Request:
-    """One job as a client asked for it, under one key, as often as it took."""
+    """Job request of a client under one key, with all its repetitions."""
 
     tenant_id: UUID
     kind: str
@@ -45,12 +45,12 @@ class Request:
 
     @property
     def job_ids(self) -> set[UUID]:
-        """What the client was told; one, if all is well."""
+        """Return the job ids in the responses; more than one is a fault."""
         return {reply.job_id for reply in self.replies if reply.status in ACCEPTED and reply.job_id is not None}
 
     @property
     def is_answered(self) -> bool:
-        """Whether the client knows what became of it: accepted, or refused for good."""
+        """Return whether its result is known: accepted, or refused for good."""
         return any(
             reply.status in ACCEPTED or (reply.status is not None and 400 <= reply.status < 500 and not _passes(reply))
             for reply in self.replies
@@ -58,13 +58,13 @@ class Request:
 
 
 def _passes(reply: Reply) -> bool:
-    """Whether a refusal says only that it was too early."""
+    """Return whether a refusal is only temporary."""
     return reply.status in {409, 429}
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of the event table."""
+    """Row of the event table."""
 
     id: UUID
     at: datetime
@@ -75,13 +75,13 @@ class Event:
     state: str
     actor: str = "system"
     data: Mapping[str, Any] = field(default_factory=dict)
-    # By these, and not by a clock, the events of a job are ordered.
+    # Order of a job's events, independent of clocks.
     number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """A row of the effects table: what the execution under ``fence`` did, and ``seen`` what it saw."""
+    """Row of the effects table: the step of the execution under ``fence``, and the number of rows ``seen``."""
 
     at: datetime
     tenant_id: UUID
@@ -91,14 +91,14 @@ class Effect:
     step: str
     label: str = ""
     seen: int | None = None
-    # How long its job had worked by then, by the monotonic clock.
+    # Work time of its job so far, by the monotonic clock.
     seconds: float | None = None
     number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """A settled execution, and what it was charged."""
+    """Settled execution with its charge."""
 
     id: UUID
     job_id: UUID
@@ -108,7 +108,7 @@ class Execution:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One response to a probe of a page: its status (None: the connection ended), and of health what it said."""
+    """Response to a probe of a page: its status (None: the connection ended) and, for health, its content."""
 
     at: float
     page: str
@@ -120,22 +120,22 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process of the stack at the end of a run; ``was_ended``: the row stopped or killed it."""
+    """Process of the stack at the end of a run; ``was_ended``: the row stopped or killed it."""
 
     role: str
     pid: int
-    # Its exit status; None while it lives.
+    # Exit status; None while it runs.
     status: int | None
     was_ended: bool
     has_heartbeat: bool = True
     heartbeat_age: float | None = None
-    # Seconds since it was started.
+    # Seconds since its start.
     age: float = math.inf
 
 
 @dataclass(frozen=True)
 class History:
-    """What one run leaves to be judged."""
+    """History of one run, for the checks."""
 
     requests: Sequence[Request]
     events: Sequence[Event]
@@ -146,7 +146,7 @@ class History:
 
     @cached_property
     def events_by_job(self) -> dict[UUID, list[Event]]:
-        """Each job's events in their order."""
+        """Return each job's events in their order."""
         by_job: dict[UUID, list[Event]] = defaultdict(list)
         for event in sorted(self.events, key=lambda event: (event.number, event.at, event.id)):
             by_job[event.job_id].append(event)
@@ -154,7 +154,7 @@ class History:
 
     @cached_property
     def effects_by_job(self) -> dict[UUID, list[Effect]]:
-        """Each job's effects in the order of their times."""
+        """Return each job's effects in the order of their times."""
         by_job: dict[UUID, list[Effect]] = defaultdict(list)
         for effect in sorted(self.effects, key=lambda effect: effect.at):
             by_job[effect.job_id].append(effect)
@@ -162,15 +162,15 @@ class History:
 
     @cached_property
     def requests_by_job(self) -> dict[UUID, Request]:
-        """What the client asked for, by the id that it was given."""
+        """Return the client's requests by the id of their jobs."""
         return {job_id: request for request in self.requests for job_id in request.job_ids}
 
     def starts_of(self, job_id: UUID) -> list[Event]:
-        """The starts of a job; the Nth is the one under fence N."""
+        """Return the starts of a job; the Nth is under fence N."""
         return [event for event in self.events_by_job.get(job_id, []) if event.name == STARTED]
 
     def final_state_of(self, job_id: UUID) -> str | None:
-        """Where the job's events have led it; None for a job of which there are none."""
+        """Return the final state in a job's events, or None without events."""
         states = {event.state for event in self.events_by_job.get(job_id, [])}
         if ended := states & TERMINAL:
             return min(ended)

@@ -1,4 +1,4 @@
-"""Clients that go on submitting while the fault happens."""
+"""Clients that submit jobs during a fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.client import Client
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How many jobs a second, and of how many steps of how many seconds; a part of them fails once."""
+    """Jobs a second, with their numbers and durations of steps; a part of the jobs fails once."""
 
     per_second: float = 3.0
     most_steps: int = 3
@@ -23,14 +23,14 @@ class Traffic:
 
 
 class Load(threading.Thread):
-    """Submits at random moments for tenants at random, and asks again for what was not answered."""
+    """Load that submits at random moments for random tenants, and repeats unanswered requests."""
 
     def __init__(self, client: Client, tenants: Sequence[UUID], traffic: Traffic, rng: random.Random) -> None:
         super().__init__(name="load", daemon=True)
         self._client = client
         self._tenants = tenants
         self._traffic = traffic
-        # A generator of its own: what the fault draws does not depend on how fast the clients are.
+        # A generator of its own: the fault's random values do not depend on the speed of the clients.
         self._rng = random.Random(rng.random())
         self._stopped = threading.Event()
 
@@ -41,7 +41,7 @@ class Load(threading.Thread):
                 self._client.send(request)
 
     def stop(self) -> None:
-        """Return once nothing more is sent."""
+        """Stop, and return once nothing more is sent."""
         self._stopped.set()
         self.join()
 

@@ -1,4 +1,4 @@
-"""Which rows run with which seeds, and in which order."""
+"""Selection of rows and seeds, and their order."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.row import Row
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One row's runs; they share a stack."""
+    """Runs of one row, which share a stack."""
 
     row: type[Row]
     seeds: Sequence[int]
@@ -19,8 +19,9 @@ class Plan:
 def plan_rows(
     rows: Mapping[str, type[Row]], *, only: Sequence[str], seeds: int, first_seed: int, without: Collection[str] = ()
 ) -> list[Plan]:
-    """The rows asked for, or all, without some. The longest come first, so that none is left over at the end; those
-    that want the machine for themselves come last.
+    """Return the requested rows, or all, except some.
+
+    The longest come first, so that none runs alone at the end; rows that need the whole machine come last.
     """
     chosen = [row for name, row in rows.items() if (not only or name in only) and name not in without]
     plans = [Plan(row, range(first_seed, first_seed + (seeds or row.seeds))) for row in chosen]

@@ -1,4 +1,4 @@
-"""The table: printed after each run, and kept beside the machine's description when the bounds were the real ones."""
+"""Table of results: printed after each run, and stored with the machine's description if the bounds were real."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HEADING = ("id", "fault", "seeds", "failures", "p50", "greatest", "bound")
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What came of one row."""
+    """Result of one row."""
 
     row: type[Row]
     runs: Sequence[Run]
@@ -33,7 +33,7 @@ class RowResult:
 
     @property
     def failures(self) -> int:
-        """Runs with a violation."""
+        """Return the number of runs with a violation."""
         return sum(bool(run.violations) for run in self.runs)
 
     @property
@@ -51,7 +51,7 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The last result of one row, with its day and machine."""
+    """Last result of one row, with its day and machine."""
 
     date: str
     machine: str
@@ -69,7 +69,7 @@ class Kept:
 
 
 def print_report(results: Sequence[RowResult]) -> None:
-    """The table of this run, and every violation."""
+    """Print the table of this run, and every violation."""
     kept = {result.row.id: Kept.of(result) for result in results}
     rows = [list(HEADING), *_rows(kept)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(HEADING))]
@@ -83,7 +83,7 @@ def print_report(results: Sequence[RowResult]) -> None:
 
 
 def record_report(results: Sequence[RowResult]) -> None:
-    """Keep these rows' results in the place of their last ones, and write the table; not with other bounds."""
+    """Replace the stored results of these rows, and write the table; not with multiplied bounds."""
     if bound_factor() != 1:
         return
     kept = read_kept() | {result.row.id: Kept.of(result) for result in results}
@@ -92,7 +92,7 @@ def record_report(results: Sequence[RowResult]) -> None:
 
 
 def draw_table(kept: Mapping[str, Kept]) -> Outcome:
-    """The table of all rows as they were run last."""
+    """Return the table of the last results of all rows."""
     missing = [name for name in ROWS if name not in kept]
     failures = sum(one.failures for one in kept.values())
     runs = sum(len(one.seeds) for one in kept.values())
@@ -149,7 +149,7 @@ def _machines(kept: Mapping[str, Kept]) -> str:
 
 
 def read_kept(file: Path | None = None) -> dict[str, Kept]:
-    """The last result of each row that was ever run."""
+    """Return the last result of each row that ever ran."""
     file = file or FILE
     if not file.exists():
         return {}

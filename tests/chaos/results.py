@@ -1,4 +1,4 @@
-"""What came of a row, as its process hands it to the one that started it."""
+"""Result of a row, as its process passes it to the process that started it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESULTS, HISTORY = "results.json", "history.json"
 
 @dataclass(slots=True)
 class Run:
-    """What came of one seed."""
+    """Result of one seed."""
 
     seed: int
     recoveries: list[float] = field(default_factory=list)
@@ -24,7 +24,7 @@ class Run:
 
 @dataclass(slots=True)
 class Results:
-    """What came of all seeds, and on which machine."""
+    """Results of all seeds, with their machine."""
 
     runs: list[Run] = field(default_factory=list)
     machine: str = ""
@@ -40,6 +40,6 @@ def read_results(path: Path) -> Results:
 
 
 def write_history(history: History, path: Path) -> None:
-    """All that the checkers knew, for whoever looks for the cause."""
+    """Write all that the checks knew, for the analysis of a failure."""
     rows = {one.name: [asdict(row) for row in getattr(history, one.name)] for one in fields(history)}
     path.write_text(json.dumps(rows, default=str, indent=1))

@@ -1,4 +1,4 @@
-"""One row of the fault table: what is done to a stack under load, and how its recovery is measured."""
+"""Row of the fault table: the fault of a stack under load, and the measurement of its recovery."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from tests.chaos.terms import Terms
 from tests.chaos.variables import FACTOR_VARIABLE
 from tests.chaos.view import Running, View
 
-# Recovery is waited for this much longer than its bound, so that what comes late is told with its time.
+# Wait for a recovery this much longer than its bound, so that a late one is reported with its time.
 PATIENCE = 4.0
 LEAST_PATIENCE_SECONDS = 60.0
 
 
 def bound_factor() -> float:
-    """By how much all bounds are multiplied."""
+    """Return the factor of all bounds."""
     return float(os.environ.get(FACTOR_VARIABLE) or 1)
 
 
 @dataclass(slots=True)
 class Field:
-    """Where a fault is injected: the stack, its clients, and the chance that the seed gives."""
+    """Environment of a fault: the stack, its clients, and the random generator of the seed."""
 
     stack: Stack
     rng: random.Random
     bound_seconds: float
     least_patience_seconds: float = LEAST_PATIENCE_SECONDS
-    # What the row itself finds wrong, beside the checkers.
+    # Violations found by the row itself, besides the checks.
     violations: list[str] = field(default_factory=list)
 
     @property
@@ -55,11 +55,11 @@ class Field:
 
     @property
     def patience_seconds(self) -> float:
-        """How long recovery is waited for at most."""
+        """Return the longest wait for a recovery."""
         return max(PATIENCE * self.bound_seconds * bound_factor(), self.least_patience_seconds)
 
     def wait(self, least: float, most: float) -> None:
-        """Let a random time pass, in which dead processes are replaced."""
+        """Wait for a random time, in which dead processes are replaced."""
         until = time.monotonic() + self.rng.uniform(least, most)
         while time.monotonic() < until:
             if self.stack.is_kept and self.stack.servers.is_postgres_running:
@@ -67,32 +67,32 @@ class Field:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
 
     def submit(self, tenant: int, kind: str, payload: dict[str, object]) -> Request:
-        """One job that must be taken now."""
+        """Submit one job, which must be accepted now."""
         request = self.client.submit(self.tenants[tenant], kind, payload)
         if not request.job_ids:
             raise AssertionError(f"A job was not accepted: {request.replies[-1]}.")
         return request
 
     def job_of(self, request: Request) -> UUID:
-        """The job that a request became."""
+        """Return the job of a request."""
         return next(iter(request.job_ids))
 
     def next_start(self, since: float) -> float:
-        """Seconds from a moment to the next start of anything."""
+        """Return the seconds from a moment to the next start of any job."""
         found = self.stack.until(
             lambda: self.view.first_start_after(since), within=self.patience_seconds, what="something begins again"
         )
         return float(found or 0) - since
 
     def next_start_of(self, job_ids: Sequence[UUID], since: float) -> float:
-        """Seconds from a moment until the first of these jobs has begun after it."""
+        """Return the seconds from a moment to the first later start of one of these jobs."""
         found = self.stack.until(
             lambda: self.view.starts_after(since, job_ids), within=self.patience_seconds, what="one of them begins"
         )
         return min((found or {}).values(), default=since) - since
 
     def fresh_start(self, since: float) -> float:
-        """Seconds from a moment until a job that was submitted after it has been accepted and has begun."""
+        """Return the seconds from a moment until a job submitted after it has been accepted and has begun."""
         request = self.client.prepare(self.tenants[2], "chaos_steps", {"steps": 1})
         self.stack.until(
             lambda: self.client.send(request).status in ACCEPTED, within=self.patience_seconds, what="a job is accepted"
@@ -100,13 +100,13 @@ class Field:
         return self.all_started([self.job_of(request)], since)
 
     def all_started(self, job_ids: Sequence[UUID], since: float) -> float:
-        """Seconds from a moment until the last of these jobs has begun after it."""
+        """Return the seconds from a moment until all of these jobs have begun after it."""
         return self._last_of(job_ids, lambda: self.view.starts_after(since, job_ids)) - since
 
     def begun_again(self, lost: Sequence[Running], since: float) -> float:
-        """Seconds from a moment until the last of the jobs that ran in what was lost has begun again; at least 0.
+        """Return the seconds from a moment until all jobs in lost processes have begun again, at least 0.
 
-        Whoever ended between the look and the loss has nothing to begin again.
+        Jobs that ended between the query and the loss do not begin again.
         """
 
         def look() -> dict[UUID, float]:
@@ -115,7 +115,9 @@ class Field:
         return max(0.0, self._last_of([job.job_id for job in lost], look) - since)
 
     def taken_up(self, waiting: Mapping[UUID, UUID], since: float) -> float:
-        """Seconds from a moment until the last of these executions, by job, or a later one has begun; at least 0."""
+        """Return the seconds from a moment until each of these executions, by job, or a later one has begun; at least
+        0.
+        """
         return max(0.0, self._last_of(waiting, lambda: self.view.taken_up(waiting)) - since)
 
     def _last_of(self, job_ids: Collection[UUID], look: Callable[[], Mapping[UUID, float]]) -> float:
@@ -142,47 +144,47 @@ class Field:
 
 
 class Row(ABC):
-    """A fault. One instance serves all seeds of a run, on one stack, one after the other."""
+    """Fault. One instance serves all seeds of a run, on one stack, one after another."""
 
     id: ClassVar[str]
     fault: ClassVar[str]
-    # What recovery may take, and between which two moments it is measured.
+    # Bound of a recovery, and the two moments between which it is measured.
     bound_seconds: ClassVar[float]
     measured: ClassVar[str]
     shape: ClassVar[Shape] = Shape()
-    # None: nobody submits but the row itself.
+    # None: only the row itself submits jobs.
     traffic: ClassVar[Traffic | None] = Traffic()
-    # Seeds unless somebody says how many: one where a run takes minutes.
+    # Default number of seeds: one if a run takes minutes.
     seeds: ClassVar[int] = 3
-    # What all its seeds take together, roughly: the longest are begun first.
+    # Rough duration of all its seeds: the longest are started first.
     minutes: ClassVar[float] = 1.5
-    # Whether it measures what neighbours would disturb.
+    # Whether other rows would disturb its measurements.
     is_alone: ClassVar[bool] = False
     # Between the end of the load and the last job's end.
     drain_seconds: ClassVar[float] = 120.0
-    # Whether jobs are submitted and pages are probed beside the load all the while.
+    # Whether jobs are submitted and pages are probed besides the load.
     is_watched: ClassVar[bool] = True
-    # Whether it can be one of many in the long life of one stack; else its class says why not.
+    # Whether it can run on a stack that other rows share; otherwise its class states why.
     is_shared: ClassVar[bool] = True
     # Whether it cancels jobs.
     may_cancel: ClassVar[bool] = False
-    # Roles whose processes may end by themselves, to be started again by their supervisor.
+    # Roles whose processes may exit, to be restarted by their supervisor.
     may_end: ClassVar[frozenset[str]] = frozenset()
 
     def prepare(self, stack: Stack) -> None:  # noqa: B027 - most rows need nothing
-        """Put something between the servers and the processes, before the latter start."""
+        """Insert proxies between the servers and the processes, before the latter start."""
 
     @abstractmethod
     def inject(self, field: Field) -> list[float]:
-        """Do it, at a moment that ``field.rng`` draws, and see it through: the recoveries in seconds."""
+        """Inject the fault at a moment drawn from ``field.rng``, end it, and return the recoveries in seconds."""
 
     def terms(self, stack: Stack) -> Terms:
-        """What the checkers hold the run to."""
+        """Return the terms of the checks."""
         return Terms(caps=stack.caps, may_cancel=self.may_cancel, may_end=self.may_end, factor=bound_factor())
 
     @classmethod
     def unfit(cls) -> str:
-        """Why it cannot be run here; empty if it can."""
+        """Return why it cannot run here, or an empty text."""
         return ""
 
     def tear_down(self) -> None:  # noqa: B027 - most rows need nothing

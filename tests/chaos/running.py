@@ -1,4 +1,4 @@
-"""All seeds of one row on one stack: load → fault → heal → drain → judge."""
+"""Run of all seeds of one row on one stack: load → fault → heal → drain → judge."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tests.chaos.service_checks import check_processes
 from tests.chaos.stack import NotInTimeError, Stack
 from tests.checks import faults_of
 
-# So many jobs have ended before anything is done to a stack: its workers and its predictor are warm.
+# Jobs that end before a fault: the stack's workers and its predictor are warm.
 WARM_JOBS = 6
 WARM_SECONDS = 120.0
-# Within this the dispatcher has folded the last news into the counters.
+# Within this the dispatcher has folded all events into the counters.
 FOLD_SECONDS = 15.0
-# Within this every process has reported, and health says so.
+# Within this every process has reported, and health shows it.
 HEALTH_SECONDS = 30.0
 _ENDED = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.completed'"
 
 
 def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
-    """Run a row with each seed; what the checkers knew is kept beside the result when something is wrong."""
+    """Run a row with each seed; on a violation store what the checks knew beside the result."""
     results = Results()
     told: set[str] = set()
     try:
@@ -41,12 +41,12 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
         results.machine = describe_machine()
         for seed in seeds:
             run = _run_seed(row, seed, stack)
-            # The history is of all seeds so far: each fault is told with the seed after which it was there first.
+            # The history contains all seeds so far: each fault is reported with the seed after which it first appeared.
             run.violations, told = [fault for fault in run.violations if fault not in told], told | {*run.violations}
             results.runs.append(run)
             sys.stdout.write(f"{row.id} seed {seed}: {describe(run)}\n")
             sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001 - told as the row's result, with its traceback
+    except Exception as error:  # noqa: BLE001 - reported as the row's result, with its traceback
         traceback.print_exc()
         seed = seeds[min(len(results.runs), len(seeds) - 1)]
         results.runs.append(Run(seed, violations=[f"not run to its end: {describe_error(error)}"]))
@@ -57,7 +57,7 @@ def run_row(row: Row, seeds: Sequence[int], stack: Stack) -> Results:
 
 
 def describe(run: Run) -> str:
-    """One line about a run."""
+    """Return a summary of a run in one line."""
     worst = f"recovered in {max(run.recoveries):.2f} s" if run.recoveries else "no recovery measured"
     faults = f"; {len(run.violations)} violations" if run.violations else ""
     return f"{worst}, {run.jobs} jobs, {run.seconds:.0f} s{faults}"
@@ -74,7 +74,7 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
         if witness is not None:
             witness.start()
         run.recoveries = row.inject(ground)
-    except Exception as error:  # noqa: BLE001 - a fault of this seed; what it left is judged all the same
+    except Exception as error:  # noqa: BLE001 - a fault of this seed; its remains are checked all the same
         traceback.print_exc()
         run.violations.append(f"recovery: {describe_error(error)}")
     finally:
@@ -97,7 +97,7 @@ def _run_seed(row: Row, seed: int, stack: Stack) -> Run:
 
 
 def _begin_load(row: Row, ground: Field) -> Load | None:
-    """Clients, if the row wants any; returned when their first jobs have ended."""
+    """Start clients if the row needs any; return once their first jobs have ended."""
     if row.traffic is None:
         return None
     load = Load(ground.client, ground.tenants, row.traffic, ground.rng)
@@ -110,7 +110,7 @@ def _begin_load(row: Row, ground: Field) -> Load | None:
 
 
 def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
-    """Whatever is still wrong once everything is whole and nothing is left to do."""
+    """Return the violations that remain after everything is healed and drained."""
     stack.heal()
     faults, within = [], row.drain_seconds * max(1.0, bound_factor())
     try:
@@ -138,7 +138,7 @@ def _heal_and_judge(row: Row, stack: Stack, client: Client) -> list[str]:
 
 
 def _unwell(row: Row, stack: Stack, within: float) -> list[str]:
-    """What health still says when everything is whole; return once each process has reported, or not in time."""
+    """Return the faults that health still reports after all processes have reported, or after ``within``."""
     with suppress(NotInTimeError):
         stack.until(lambda: not check_processes(_of(stack), row.terms(stack)), within=within, what="all have reported")
     witness = stack.witness if row.is_watched else None

@@ -1,4 +1,4 @@
-"""PostgreSQL and Valkey that can be killed and come back where they were, from one blueprint for all stacks."""
+"""PostgreSQL and Valkey that can be killed and restarted in place, from one blueprint for all stacks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tests.chaos.plugin.processor import TABLE
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = "tests.chaos.settings"
 LOGS = "logs"
-# Below those that the system gives to clients: nobody takes one while its server is away.
+# Below the range of client ports: no other process takes one while its server is away.
 PORTS = range(15_000, 32_000)
 STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the servers of one stack are, whether they run or not."""
+    """Addresses of the servers of one stack, running or not."""
 
     folder: Path
     passwords: Passwords
@@ -44,12 +44,12 @@ class Addresses:
 
     @classmethod
     def choose(cls, folder: Path) -> Addresses:
-        """Free ports for the servers whose data are in a folder."""
+        """Choose free ports for the servers with data in a folder."""
         return cls(folder, Passwords.of(folder), free_port(), free_port())
 
     @property
     def admin_url(self) -> str:
-        """The superuser's, in the platform's database."""
+        """Return the superuser's URL of the platform's database."""
         return admin_url(self.postgres_port, self.passwords.administrator).removesuffix("/postgres") + f"/{DATABASE}"
 
     @property
@@ -64,7 +64,7 @@ class Addresses:
         return broker_url(port or self.broker_port, self.passwords.broker, user).removesuffix("0") + str(number)
 
     def environment(self) -> dict[str, str]:
-        """What the platform's processes are told."""
+        """Return the environment of the platform's processes."""
         return {
             "DJANGO_SETTINGS_MODULE": SETTINGS,
             "DATABASE_URL": self.database_url(),
@@ -80,7 +80,7 @@ class Addresses:
 
 
 class Servers:
-    """The two servers of a stack. Start them from the main thread: they die with the thread that started them."""
+    """Both servers of a stack. Start them from the main thread: they die with the thread that started them."""
 
     def __init__(self, addresses: Addresses, *, is_fast: bool = False) -> None:
         self._is_fast = is_fast
@@ -91,7 +91,7 @@ class Servers:
         self._broker: Server | None = None
 
     def start_postgres(self) -> None:
-        """Start it on the data that are there; durable, unless these are a blueprint's."""
+        """Start it on the existing data; durable, unless these are a blueprint's."""
         self._postgres = start_postgres(
             lend(self._identity, postgres_program(), self._addresses.folder / "programs"),
             self._folder("postgres"),
@@ -103,7 +103,7 @@ class Servers:
         )
 
     def fake_clock(self, library: Path) -> None:
-        """Have PostgreSQL read its wall clock from `set_clock` at its next start; its steady clock stays right."""
+        """Make PostgreSQL read its wall clock from `set_clock` at its next start; its monotonic clock is unchanged."""
         self._environment |= {
             "LD_PRELOAD": str(library),
             "FAKETIME_TIMESTAMP_FILE": str(self._clock),
@@ -114,7 +114,7 @@ class Servers:
         self.set_clock(timedelta())
 
     def set_clock(self, ahead: timedelta) -> None:
-        """Set the clock of PostgreSQL so much ahead of this machine's, or behind it."""
+        """Set the clock of PostgreSQL ahead of this machine's, or behind it."""
         new = self._clock.with_suffix(".new")
         new.write_text(f"{ahead.total_seconds():+.0f}\n")
         new.chmod(0o644)
@@ -125,13 +125,13 @@ class Servers:
         return self._addresses.folder / "clock"
 
     def stop_postgres(self, how: signal.Signals) -> None:
-        """SIGINT: fast. SIGQUIT: at once, as in a crash. SIGKILL: its children end by themselves, a moment later."""
+        """Stop PostgreSQL. SIGINT: fast. SIGQUIT: at once, as in a crash. SIGKILL: its children exit a moment later."""
         assert self._postgres is not None
         self._postgres.process.send_signal(how)
         self._postgres.process.wait(STOP_SECONDS)
 
     def start_broker(self) -> None:
-        """Start it, empty."""
+        """Start it with an empty database."""
         self._broker = start_valkey(
             lend(self._identity, valkey_program(), self._addresses.folder / "programs"),
             self._folder("valkey"),
@@ -142,7 +142,7 @@ class Servers:
         )
 
     def kill_broker(self) -> None:
-        """End it as the kernel does when memory runs out."""
+        """Kill it, as the kernel does when memory runs out."""
         assert self._broker is not None
         self._broker.process.kill()
         self._broker.process.wait(STOP_SECONDS)
@@ -176,7 +176,7 @@ class Servers:
 
 
 def free_port() -> int:
-    """A port that nobody uses and that the system gives to nobody."""
+    """Return a port that is unused and outside the range of client ports."""
     for port in random.sample(PORTS, 200):
         with socket.socket() as probe:
             try:
@@ -188,7 +188,7 @@ def free_port() -> int:
 
 
 def make_blueprint(folder: Path) -> None:
-    """Fill a folder with a cluster that is migrated and has the effects table; it is copied for each stack."""
+    """Create a migrated cluster with the effects table in a folder, which is copied for each stack."""
     folder.mkdir(parents=True)
     addresses = Addresses.choose(folder)
     servers = Servers(addresses, is_fast=True)
@@ -212,7 +212,7 @@ def make_blueprint(folder: Path) -> None:
 
 
 def copy_blueprint(blueprint: Path, folder: Path) -> None:
-    """Give a stack data of its own."""
+    """Copy the blueprint's data for a stack."""
     folder.mkdir(parents=True)
     shutil.copytree(blueprint / "postgres", folder / "postgres", symlinks=True)
     shutil.copy2(blueprint / "passwords.json", folder / "passwords.json")

@@ -1,4 +1,4 @@
-"""The checkers of outcomes, attempts, answers, processes and usage."""
+"""Checks of outcomes, attempts, responses, processes and usage."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from tests.chaos.terms import Terms
 COUNTED = frozenset({"execution.failed", "execution.timed_out"})
 FAILED_FOR_GOOD = frozenset({"discarded", "quarantined"})
 HEARTBEAT_SECONDS = 20.0
-# A process that was started as the row ended may still be importing.
+# A process started at the end of the row may still be importing.
 STARTING_SECONDS = 60.0
-# What a slot is charged beside the work itself: its start, and a settlement that waits for a lock or a lost connection.
+# Charges besides the work itself: its start, and a settlement that waits for a lock or a lost connection.
 USAGE_OVERHEAD_SECONDS = 15.0
 USAGE_ERROR_SECONDS = 0.25
 
 
 def check_completed(history: History, terms: Terms) -> list[str]:
-    """Find jobs that ended otherwise than their payload asks for, as those that were discarded without a reason."""
+    """Return jobs whose outcome differs from that in their payload, such as unexpectedly discarded ones."""
     faults = []
     for job_id in history.events_by_job:
         state = history.final_state_of(job_id)
@@ -35,7 +35,7 @@ def check_completed(history: History, terms: Terms) -> list[str]:
 
 
 def check_attempts_on_purpose(history: History, terms: Terms) -> list[str]:
-    """Find attempts that were counted for a fault of the infrastructure: the payload says how many may fail."""
+    """Return attempts counted for faults of the infrastructure: the payload contains the expected failures."""
     failed = Counter(event.job_id for event in history.events if event.name in COUNTED)
     faults = []
     for job_id, times in failed.items():
@@ -47,7 +47,7 @@ def check_attempts_on_purpose(history: History, terms: Terms) -> list[str]:
 
 
 def check_answers(history: History, terms: Terms) -> list[str]:
-    """I12: find responses of 500 and above other than a 503 with Retry-After."""
+    """Check I12: return responses of 500 and above other than a 503 with Retry-After."""
     replies = [
         ("the API", reply.status, reply.has_retry_after) for request in history.requests for reply in request.replies
     ]
@@ -61,7 +61,7 @@ def check_answers(history: History, terms: Terms) -> list[str]:
 
 
 def check_processes(history: History, terms: Terms) -> list[str]:
-    """Find processes that ended although the row did not end them, and living ones that have stopped working."""
+    """Return processes that ended although the row did not end them, and running ones that stopped working."""
     faults = []
     for process in history.processes:
         name = f"{process.role} {process.pid}"
@@ -79,7 +79,7 @@ def check_processes(history: History, terms: Terms) -> list[str]:
 
 
 def check_usage(history: History, terms: Terms) -> list[str]:
-    """Find completed executions that were charged otherwise than the job measured by the monotonic clock."""
+    """Return completed executions whose charge differs from the job's own measurement by the monotonic clock."""
     measured = {
         effect.execution_id: effect.seconds
         for effect in history.effects

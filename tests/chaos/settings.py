@@ -1,4 +1,4 @@
-"""The settings of processes under chaos: the tests', and an app whose jobs leave traces that a checker can count."""
+"""Settings of processes in chaos tests: the tests', and an app with jobs whose effects can be counted."""
 
 import os
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from tests.chaos.variables import CLOCK_VARIABLE, OLD_BUILD_VARIABLE
 
 if os.environ.get(CLOCK_VARIABLE):
-    # Before anything else reads the time. The steady clock, by which processes wait, stays as it is.
+    # Before any other code reads the time. The monotonic clock, by which processes wait, is unchanged.
     import time_machine
 
     _hours = float(os.environ[CLOCK_VARIABLE])

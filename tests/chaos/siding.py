@@ -1,4 +1,4 @@
-"""Rows side by side: a process and a stack for each, so many at once."""
+"""Parallel runs of rows: a process and a stack for each, up to a limit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.chaos.results import HISTORY, RESULTS, Results, Run, read_results
 from tests.chaos.servers import LOGS, ROOT, make_blueprint
 
 LOOK_SECONDS = 0.2
-# No row takes longer, whatever hangs.
+# No row takes longer, even if it hangs.
 MOST_SECONDS = 2_400.0
 STILL_SECONDS = 60.0
 
@@ -32,7 +32,7 @@ class _Running:
 
 
 def run_side_by_side(plans: Sequence[Plan], folder: Path, *, stacks: int, kept: Path) -> list[RowResult]:
-    """Run all rows, up to ``stacks`` at once; what a failed one leaves is moved to ``kept``."""
+    """Run all rows, up to ``stacks`` at once; move the logs of failed ones to ``kept``."""
     began = time.monotonic()
     make_blueprint(folder / "blueprint")
     _say(f"the blueprint is made after {time.monotonic() - began:.0f} s")
@@ -101,7 +101,7 @@ def _collect(one: _Running, kept: Path) -> RowResult:
 
 
 def _keep(one: _Running, output: str, target: Path) -> None:
-    """The row's output and its processes' logs, for whoever looks for the cause."""
+    """Keep the row's output and its processes' logs, for the analysis of a failure."""
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     (target / "output.txt").write_text(output)

@@ -1,4 +1,4 @@
-"""Which rows CI runs: a window over the table that moves with the number of commits."""
+"""Selection of the rows that CI runs: a window over the table that moves with the number of commits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.chaos.row import Row
 
-# So many commits move the window by its own width: what is handed in at once has about as many.
+# Number of commits that moves the window by its own width: about as many as one change set has.
 COMMITS_A_WINDOW = 40
 DAY_SECONDS = 86_400
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""Rows that hold a fault for some seconds, heal it, and measure until a job that is submitted then begins."""
+"""Rows that hold a fault for some seconds, end it, and measure until a job submitted then begins."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ HEALED = "from its end until a job submitted then is accepted and begins"
 
 
 class SpanRow(Row):
-    """A fault with a beginning and an end."""
+    """Fault with a beginning and an end."""
 
     bound_seconds, measured = 15.0, HEALED
     minutes = 1.3
-    # For how long it is held: between these two.
+    # Its duration is between these two.
     held_seconds: ClassVar[tuple[float, float]] = (8.0, 12.0)
 
     @abstractmethod
     def hold(self, field: Field) -> AbstractContextManager[object]:
-        """Begin it, and end it at the end of the context."""
+        """Begin the fault, and end it at the end of the context."""
 
     def inject(self, field: Field) -> list[float]:
         field.wait(0.0, 1.0)
@@ -38,14 +38,14 @@ class SpanRow(Row):
 
 
 class ProxiedRow(SpanRow):
-    """A span in which something happens on the way from some roles to PostgreSQL or to Valkey."""
+    """Span with a fault on the way from some roles to PostgreSQL or to Valkey."""
 
     roles: ClassVar[tuple[str, ...]] = ROLES
     is_broker: ClassVar[bool] = False
     proxy: Proxy | None = None
 
     def tap(self) -> Tap | None:
-        """What looks at the bytes."""
+        """Return the tap that inspects the bytes, or None."""
         return None
 
     def prepare(self, stack: Stack) -> None:
@@ -73,7 +73,7 @@ class ProxiedRow(SpanRow):
 
 
 def run_and_cut_off(field: Field, *statements: str) -> None:
-    """Change something for new sessions, and end those that are."""
+    """Change a setting for new sessions, and terminate the present ones."""
     for statement in statements:
         field.view.run(statement)
     with suppress(psycopg.OperationalError):

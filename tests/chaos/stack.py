@@ -1,4 +1,4 @@
-"""A whole platform of its own on loopback: servers, web, dispatchers, workers, three tenants and a client."""
+"""Complete platform on loopback: servers, web, dispatchers, workers, three tenants and a client."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.chaos.witness import Witness
 from tests.keys import issue_api_key
 
 LOOK_SECONDS = 0.05
-# The tenants' rates are not what is tried here.
+# Unlimited rates of the tenants, which are not tested here.
 UNLIMITED = {
     "submits_per_minute": 1_000_000,
     "submit_burst": 1_000_000,
@@ -50,12 +50,12 @@ _IS_TICKING = "SELECT count(*) > 0 FROM scheduling_pool_clock WHERE ticked_at > 
 
 
 class NotInTimeError(AssertionError):
-    """Something did not happen before its deadline."""
+    """Failure of a condition to become true before its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many processes a stack has, what they are told beyond the usual, and the tenants' caps."""
+    """Numbers of processes of a stack, their additional environment, and the tenants' caps."""
 
     workers: int = 2
     slots: int = 2
@@ -66,7 +66,7 @@ class Shape:
 
 
 class Stack:
-    """Running servers and processes; `start` it and `stop` it."""
+    """Servers and processes of a platform; `start` it and `stop` it."""
 
     def __init__(self, addresses: Addresses, shape: Shape) -> None:
         self.addresses = addresses
@@ -80,21 +80,21 @@ class Stack:
         self.witness: Witness | None = None
         self.view = View(self.addresses.admin_url)
         self.web_port = free_port()
-        # Where clients go: a row may put something in between.
+        # Port of the clients: a row may insert a proxy.
         self.front_port = self.web_port
         self.workers: list[ManagedProcess] = []
         self.dispatchers: list[ManagedProcess] = []
         self.web: ManagedProcess | None = None
         self.auditor: ManagedProcess | None = None
-        # Every process that was ever started, with its role.
+        # Every process ever started, with its role.
         self.started: list[tuple[str, ManagedProcess]] = []
         self.tenants: list[Tenant] = []
         self.caps: dict[UUID, list[tuple[datetime, int]]] = {}
-        # What each role is told beyond the usual; a row may change it before or while they run.
+        # Additional environment of each role; a row may change it before or while they run.
         self.environment: dict[str, dict[str, str]] = {
             role: dict(shape.environment.get(role, {})) for role in ("web", "dispatcher", "worker")
         }
-        # Whether dead processes are replaced while something is waited for, as whoever runs a platform does.
+        # Whether dead processes are replaced during waits, as a supervisor does.
         self.is_kept = True
 
     def start_servers(self) -> None:
@@ -125,13 +125,13 @@ class Stack:
         return tenant
 
     def set_cap(self, tenant: Tenant, cap: int) -> float:
-        """Change a tenant's cap; when the change was committed, by this machine's clock."""
+        """Change a tenant's cap; return when the change was committed, by this machine's clock."""
         caps = self.caps.setdefault(tenant.pk, [])
         before = self.view.number(_NOW)
         update_tenant(tenant=tenant, changes={"max_concurrency": cap})
         committed_at = time.time()
-        # Somewhere between the two looks it took hold: what it allows may begin at the first, what it forbids ends at
-        # the second.
+        # It took effect between the two reads: starts that it allows may begin at the first, those that it forbids end
+        # at the second.
         is_raised = not caps or cap > caps[-1][1]
         caps.append((before if is_raised else self.view.number(_NOW), cap))
         return committed_at
@@ -139,7 +139,7 @@ class Stack:
     # Processes ---------------------------------------------------------------------------------------------
 
     def keep(self) -> None:
-        """Replace what has died, without waiting for it."""
+        """Replace dead processes, without waiting for them."""
         if self.shape.has_web and (self.web is None or not self.web.is_running):
             self.web = self._note("web", self._platform.start_web(self.web_port, **self.environment["web"]))
         if self.auditor is None or not self.auditor.is_running:
@@ -160,12 +160,12 @@ class Stack:
         return worker
 
     def begin_dispatcher(self, **environment: str) -> ManagedProcess:
-        """Start one more dispatcher, which nobody replaces."""
+        """Start one more dispatcher, which is not replaced."""
         told = self.environment["dispatcher"] | environment
         return self._note("dispatcher", self._platform.start_dispatcher(**told))
 
     def begin_apart(self, *arguments: str, log: str, **environment: str) -> ManagedProcess:
-        """Start one more process of another kind, which is not among those that are replaced."""
+        """Start one more process of another kind, which is not replaced."""
         return self._platform.start(*arguments, log=log, **environment)
 
     def begin_foreign(self, *arguments: str, app: str) -> ManagedProcess:
@@ -177,7 +177,7 @@ class Stack:
         return process
 
     def processes(self) -> list[Process]:
-        """Every process that was ever started, as it is now."""
+        """Return every process ever started, with its present state."""
         ages = self.view.heartbeat_ages()
         return [
             Process(role, one.pid, one.status, one.was_ended, role in REPORTING, ages.get(one.pid), one.age)
@@ -185,7 +185,7 @@ class Stack:
         ]
 
     def is_whole(self) -> bool:
-        """Whether everything that belongs to the stack is up and serves."""
+        """Return whether everything that belongs to the stack is up and serves."""
         self.keep()
         return (
             all(is_ready(worker) for worker in self.workers)
@@ -200,7 +200,7 @@ class Stack:
             return False
 
     def heal(self) -> None:
-        """Make everything whole again: servers, processes, whatever was stopped."""
+        """Repair everything: servers, processes, and stopped ones."""
         if not self.servers.is_postgres_running:
             self.servers.start_postgres()
         if not self.servers.is_broker_running:
@@ -212,11 +212,11 @@ class Stack:
         self.until(self.is_whole, within=START_SECONDS, what="all processes are up again")
 
     def worker_of(self, pid: int) -> ManagedProcess:
-        """The worker whose child a process is."""
+        """Return the worker whose child a process is."""
         return next(worker for worker in self.workers if worker.is_running and pid in worker.children())
 
     def probe(self, role: str) -> str:
-        """What the liveness probe of a role finds wrong; an empty text if nothing."""
+        """Return the fault that the liveness probe of a role finds, or an empty text."""
         probed = self._platform.start("check_process", role)
         eventually(lambda: not probed.is_running, what="the probe ends")
         return "" if probed.wait() == 0 else f"the probe of {role} failed: {probed.log[-300:].strip()}"
@@ -224,7 +224,10 @@ class Stack:
     # Waiting -----------------------------------------------------------------------------------------------
 
     def until[T](self, question: Callable[[], T], *, within: float, what: str) -> T:
-        """The first true answer; a database that is away is no answer. NotInTimeError when there is none in time."""
+        """Return the first true result; raise NotInTimeError if there is none in time.
+
+        An unavailable database counts as no result.
+        """
         deadline = time.monotonic() + within
         while True:
             answer: T | None = None
@@ -241,7 +244,7 @@ class Stack:
             time.sleep(LOOK_SECONDS)
 
     def stop(self) -> None:
-        """End everything."""
+        """Stop everything."""
         self.view.close()
         connections.close_all()
         if self.witness is not None:
@@ -254,7 +257,7 @@ class Stack:
 
 
 def _cookies_of_member(tenant: Tenant) -> dict[str, str]:
-    """A session of a member's, as a browser has it."""
+    """Return the session cookies of a member, as a browser sends them."""
     user = get_user_model().objects.create_user(username=f"{tenant.slug}-viewer")
     add_member(tenant=tenant, user=user)
     browser = Browser()
@@ -263,13 +266,13 @@ def _cookies_of_member(tenant: Tenant) -> dict[str, str]:
 
 
 def pause(process: ManagedProcess) -> None:
-    """SIGSTOP of a process and its children, the parent first, so that it replaces none of them."""
+    """Send SIGSTOP to a process and its children, the parent first, so that it replaces none of them."""
     for pid in [process.pid, *process.children()]:
         os.kill(pid, signal.SIGSTOP)
 
 
 def resume(process: ManagedProcess) -> None:
-    """SIGCONT of a process and its children, the children first: whatever they do before their parent knows counts."""
+    """Send SIGCONT to a process and its children, the children first, so that they may act before their parent."""
     if process.is_running:
         for pid in [*process.children(), process.pid]:
             os.kill(pid, signal.SIGCONT)

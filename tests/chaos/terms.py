@@ -1,4 +1,4 @@
-"""The terms of a run: what its checkers hold the platform to."""
+"""Terms of a run: the promises that its checks apply."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from tests.chaos.history import History
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What was agreed: each tenant's cap from which moment on, and the most retries of a job."""
+    """Each tenant's caps by their start, the most retries of a job, and the exceptions of the row."""
 
     caps: Mapping[UUID, Sequence[tuple[datetime, int]]] = field(default_factory=dict)
     max_retries: int = 3
-    # Minutes in which each of the labelled schedules had to fire.
+    # Minutes in which each of the labelled schedules must fire.
     fires: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
-    # Whether the row cancels jobs, or has them cancelled.
+    # Whether the row cancels jobs, or causes their cancellation.
     may_cancel: bool = False
-    # Roles whose processes may end by themselves in this row, for their supervisor to start them again.
+    # Roles whose processes may exit in this row, for their supervisor to restart them.
     may_end: frozenset[str] = frozenset()
-    # By how much the checkers' bounds are multiplied, as those of recovery.
+    # Factor of the checks' bounds, as of those of recovery.
     factor: float = 1.0
 
 

@@ -1,10 +1,10 @@
-"""The environment variables of a chaos run."""
+"""Environment variables of a chaos run."""
 
-# By how many hours a worker's clock is wrong.
+# Error of a worker's clock in hours.
 CLOCK_VARIABLE = "CHAOS_CLOCK_HOURS"
-# `STEP:N`: a dispatcher dies at a step of its tick, at its Nth time.
+# `STEP:N`: a dispatcher dies at the Nth call of a step of its tick.
 CRASH_VARIABLE = "CHAOS_CRASH_AT"
-# Not empty: a build of the platform that has no kinds of its own for chaos.
+# Not empty: a build of the platform without the kinds of chaos tests.
 OLD_BUILD_VARIABLE = "CHAOS_OLD_BUILD"
-# On a machine with other work each bound is multiplied by this; CI doubles it.
+# Factor of each bound on a machine with other work; CI doubles it.
 FACTOR_VARIABLE = "CHAOS_BOUND_FACTOR"

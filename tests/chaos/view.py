@@ -1,4 +1,4 @@
-"""What is looked at from outside: the tables, by a connection that no role of the platform holds."""
+"""View of the tables from outside, by a connection without a role of the platform."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _STARTS = """
 SELECT job_id, extract(epoch FROM min(at))::float8 FROM scheduling_jobevent
 WHERE name = 'execution.started' AND at > to_timestamp(%s) AND job_id = ANY (%s) GROUP BY 1
 """
-# A start carries the time at which its transaction began, so one that was under way may seem older than what was seen
-# before it was committed: whose start it is tells more. Ids of executions rise.
+# A start has the time at which its transaction began, so a concurrent one may seem older than rows seen before its
+# commit. Ids of executions, which rise, decide instead.
 _TAKEN_UP = """
 SELECT w.job_id, extract(epoch FROM min(e.at))::float8
 FROM unnest(%s::uuid[], %s::uuid[]) AS w(job_id, execution_id) JOIN scheduling_jobevent e
@@ -59,7 +59,7 @@ _SETTLED = "SELECT DISTINCT job_id FROM chaos_effect WHERE execution_id = ANY (%
 
 
 class View:
-    """Asks the database as its superuser; connects anew after each outage."""
+    """Queries of the database as its superuser; reconnects after each outage."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -68,7 +68,7 @@ class View:
         self._timeline = Timeline()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a statement; psycopg.OperationalError while the database is away."""
+        """Return the rows of a statement; raise psycopg.OperationalError while the database is away."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5)
         try:
@@ -78,59 +78,59 @@ class View:
             raise
 
     def run(self, statement: str, parameters: Sequence[Any] = ()) -> None:
-        """The same for a statement that answers nothing."""
+        """Run a statement without a result."""
         with psycopg.connect(self._url, autocommit=True) as connection:
             connection.execute(statement, parameters)
 
     def number(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
-        """The one value that a statement answers."""
+        """Return the single value of a statement."""
         return self.rows(statement, parameters)[0][0]
 
     def count_unended(self) -> int:
-        """Jobs that have not come to an end."""
+        """Return the number of jobs that have not ended."""
         return int(self.number(_UNENDED))
 
     def running(self) -> list[Running]:
-        """What runs and has left its first trace."""
+        """Return the running jobs that have recorded their first effect."""
         return [Running(*row) for row in self.rows(_RUNNING)]
 
     def unstarted(self) -> dict[UUID, UUID]:
-        """Jobs that were handed out and that nobody has begun, each with its execution."""
+        """Return the dispatched jobs that have not started, each with its execution."""
         return dict(self.rows("SELECT job_id, id FROM scheduling_execution_live WHERE started_at IS NULL"))  # type: ignore[arg-type]
 
     def first_start_after(self, moment: float) -> float | None:
-        """When something began next."""
+        """Return when the next job began, or None."""
         found = self.number(_FIRST_START, [moment])
         return None if found is None else float(found)
 
     def starts_after(self, moment: float, job_ids: Sequence[UUID]) -> dict[UUID, float]:
-        """When each of these jobs began next, of those that did."""
+        """Return when each of these jobs began next, for those that did."""
         return dict(self.rows(_STARTS, [moment, list(job_ids)]))  # type: ignore[arg-type]
 
     def taken_up(self, waiting: Mapping[UUID, UUID]) -> dict[UUID, float]:
-        """When each of these executions, or a later one of its job, began, of those that did."""
+        """Return when each of these executions, or a later one of its job, began, for those that did."""
         return dict(self.rows(_TAKEN_UP, [list(waiting), list(waiting.values())]))  # type: ignore[arg-type]
 
     def begun_again(self, lost: Sequence[Running]) -> dict[UUID, float]:
-        """When a later execution of each of these jobs began, of those that one did."""
+        """Return when a later execution of each of these jobs began, for those with one."""
         return dict(self.rows(_BEGUN_AGAIN, [[job.job_id for job in lost], [job.execution_id for job in lost]]))  # type: ignore[arg-type]
 
     def settled(self, jobs: Sequence[Running]) -> set[UUID]:
-        """Those of these jobs that came to their end in the execution they were seen in."""
+        """Return those of these jobs that ended in the given execution."""
         return {job_id for (job_id,) in self.rows(_SETTLED, [[job.execution_id for job in jobs]])}
 
     def states_of(self, job_ids: Sequence[UUID]) -> dict[UUID, str]:
-        """The state of each job."""
+        """Return the state of each job."""
         return dict(self.rows("SELECT id, state FROM scheduling_job WHERE id = ANY (%s)", [list(job_ids)]))  # type: ignore[arg-type]
 
     def heartbeat_ages(self) -> dict[int, float]:
-        """How many seconds ago each process last reported, by its pid."""
+        """Return the seconds since each process last reported, by its pid."""
         return dict(self.rows(_HEARTBEATS))  # type: ignore[arg-type]
 
     def history(
         self, requests: Sequence[Request], *, probes: Sequence[Probe] = (), processes: Sequence[Process] = ()
     ) -> History:
-        """All that a checker may know."""
+        """Return all that a check may know."""
         return History(
             requests,
             [self._true_time(Event(*row)) for row in self.rows(_EVENTS)],
@@ -141,11 +141,11 @@ class View:
         )
 
     def note_step(self, ahead: timedelta) -> None:
-        """Note that the clock of the database is about to be so much ahead of this machine's."""
+        """Record that the clock of the database is about to be this much ahead of this machine's."""
         self._timeline.step(ahead, self._numbers())
 
     def note_time(self) -> None:
-        """Note what has been written by now: soon after a step, it tells what was begun before it."""
+        """Record the rows written by now: soon after a step, this separates earlier rows."""
         numbers = self._numbers()
         self._timeline.look(datetime.now(UTC), numbers)
 
@@ -153,7 +153,7 @@ class View:
         return dict(zip((Event.__name__, Effect.__name__), self.rows(_NUMBERS)[0], strict=True))
 
     def _true_time[Dated: (Event, Effect)](self, row: Dated) -> Dated:
-        """Return a row with the time that it would bear if the clock of the database had not been set."""
+        """Return a row with its time by a clock that was never set."""
         return replace(row, at=self._timeline.true_time(row.at, type(row).__name__, row.number))
 
     def close(self) -> None:
@@ -162,7 +162,7 @@ class View:
 
 
 class Running:
-    """A job that runs: in which execution, under which fence, in which process, of which worker."""
+    """Running job: its execution, fence, process and worker."""
 
     def __init__(self, job_id: UUID, execution_id: UUID, fence: int, pid: int, worker_id: UUID) -> None:
         self.job_id, self.execution_id = job_id, execution_id

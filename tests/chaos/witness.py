@@ -1,4 +1,4 @@
-"""The witness: it probes health and a page of the console all the while, and submits jobs of a tenant of its own."""
+"""Witness: it probes health and a page of the console throughout, and submits jobs of its own tenant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SUCCESS = 200
 
 
 class Witness:
-    """Threads that ask from outside, as a load balancer, a person and a client do."""
+    """Threads that send requests from outside, like a load balancer, a person and a client."""
 
     def __init__(self, address: str, client: Client, tenant_id: UUID, cookies: Mapping[str, str], page: str) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class Witness:
         self.probes: list[Probe] = []
 
     def start(self) -> None:
-        """Begin, or go on for another seed."""
+        """Start, or continue for another seed."""
         self._submitting.clear()
         self._probing.clear()
         self._threads = [
@@ -47,13 +47,13 @@ class Witness:
             thread.start()
 
     def stop_submitting(self) -> None:
-        """Return once no more job is submitted; the pages are probed further."""
+        """Stop submitting jobs, and return once none is sent; the pages are probed further."""
         self._submitting.set()
         if self._threads:
             self._threads[0].join()
 
     def stop(self) -> None:
-        """Return once nothing is asked any more."""
+        """Stop, and return once nothing is sent any more."""
         self._submitting.set()
         self._probing.set()
         for thread in self._threads:
@@ -63,12 +63,12 @@ class Witness:
         self._http.close()
 
     def last(self) -> dict[str, Probe]:
-        """The last response of each page."""
+        """Return the last response of each page."""
         return {probe.page: probe for probe in self.probes}
 
     @property
     def is_content(self) -> bool:
-        """Whether health says "ready" and the console shows its page."""
+        """Return whether health is "ready" and the console shows its page."""
         last = self.last()
         pages = [last.get(READY_PAGE), last.get(self._page)]
         return all(page is not None and page.status == SUCCESS for page in pages) and last[READY_PAGE].state == READY
@@ -93,7 +93,7 @@ class Witness:
 
 
 def _said(response: httpx.Response) -> tuple[str, frozenset[str]]:
-    """What health says, and which of its checks have failed."""
+    """Return the state in a health response, and the names of its failed checks."""
     try:
         body = response.json()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Attempts on the audit log with the application's login of the database, and what they achieved."""
+"""Attempts on the audit log with the application's database login, and their results."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ACTS = 6
 
 
 class AppLogin:
-    """A session of the application's login, and the log of a tenant that was sealed and signed before."""
+    """Session of the application's login, and the log of a tenant that was sealed and signed before."""
 
     def __init__(self, victim: Tenant) -> None:
         self.victim = victim
@@ -44,7 +44,7 @@ class AppLogin:
         self.session = connect_as_app(settings.DATABASES[APP_ALIAS]["NAME"])
 
     def attempt(self, statement: str, values: Sequence[Any] = (), *, role: str | None = None) -> str:
-        """Run a statement, as the login or as another role; return how it was refused, or how many rows it touched."""
+        """Run a statement, as the login or as another role; return the error's name, or the number of rows."""
         try:
             with self.session.transaction():
                 if role is not None:
@@ -57,7 +57,7 @@ class AppLogin:
             return type(error).__name__
 
     def read_past(self) -> list[tuple[Any, ...]]:
-        """Return what was sealed, with its seals."""
+        """Return the sealed entries with their seals."""
         with all_tenants():
             seals = AuditSeal.objects.filter(chain=self.victim.pk).order_by("sequence")
             return list(
@@ -135,7 +135,7 @@ _FORGED_HEAD = (
 
 
 def rewrite_history(login: AppLogin) -> list[str]:
-    """Make the whole attack: a bogus final head, everything deleted, written again by the documented formula."""
+    """Run the whole attack: a forged final head, a complete deletion, and new entries by the documented formula."""
     chain, platform = login.victim.pk, platform_role()
     with all_tenants():
         entries = list(AuditLogEntry.objects.filter(tenant=login.victim).order_by("id").values())
@@ -164,7 +164,7 @@ def rewrite_history(login: AppLogin) -> list[str]:
 
 
 def forged_entry(**columns: Any) -> tuple[str, list[Any]]:
-    """Return a statement, with its values, that appends an entry past the services."""
+    """Return a statement, with its values, that appends an entry without the services."""
     values = {
         "id": uuid4(),
         "actor_kind": "user",

@@ -1,4 +1,4 @@
-"""The extraction child on a kernel that offers no sandbox."""
+"""Extraction child on a kernel without a sandbox."""
 
 from __future__ import annotations
 

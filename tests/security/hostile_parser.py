@@ -1,7 +1,7 @@
-"""The extraction child with a reader that was taken over: it performs the attack that its input names.
+"""Extraction child with a compromised reader, which runs the attack named in its input.
 
-Run by `extract_blocks` in place of the real child, under the real limits and sandbox. The one block that comes back
-is what the attack got, or the name of the error that stopped it.
+`extract_blocks` runs it instead of the real child, under the real limits and sandbox. The one block that it returns is
+the result of the attack, or the name of the error that stopped it.
 """
 
 from __future__ import annotations

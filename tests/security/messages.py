@@ -1,4 +1,4 @@
-"""Messages as an attacker with access to Redis writes them, and their reception by a worker, in this process."""
+"""Forged and replayed messages of an attacker with access to Redis, and their reception by a worker in this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.platform_settings import platform_settings
 
 
 def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
-    """Return a message as Celery writes it, without a signature."""
+    """Return a message in Celery's format, without a signature."""
     body = base64.b64encode(json.dumps([args, kwargs, {}]).encode()).decode()
     properties = {
         "correlation_id": uuid(),
@@ -43,7 +43,7 @@ def forge(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) ->
 
 
 def published(task: str, args: list[Any], kwargs: dict[str, Any], **headers: Any) -> bytes:
-    """Return a message as the platform publishes it, taken from Redis by the attacker."""
+    """Return a message as the platform publishes it, read from Redis by the attacker."""
     name = f"attack.{uuid4().hex}"
     with Connection(platform_settings.REDIS_URL) as connection, Redis.from_url(platform_settings.REDIS_URL) as client:
         with connection.Producer() as producer:
@@ -66,14 +66,14 @@ def altered(message: bytes, *, headers: dict[str, Any] | None = None, body: Any 
 
 
 class _NoLimits(dict[str, Any]):
-    """No task has a rate limit."""
+    """Rate limits of tasks: none."""
 
     def __missing__(self, name: str) -> None:
         return None
 
 
 def _consumer() -> MagicMock:
-    """Return what a consumer is to a task's strategy; it runs at once what was accepted."""
+    """Return a consumer for a task's strategy, which runs accepted tasks at once."""
     consumer = MagicMock(
         app=current_app._get_current_object(),
         connection_errors=(),
@@ -88,7 +88,7 @@ def _consumer() -> MagicMock:
 
 
 def receive(*messages: bytes, within: float = 5) -> list[str]:
-    """Have a worker receive the messages; return why some were refused, and how many it did not end."""
+    """Receive the messages as a worker; return the reasons of refusals, and the number that it has not acknowledged."""
     refused: list[str] = []
 
     def note(sender: object, *, reason: str, **_: Any) -> None:
@@ -103,7 +103,7 @@ def receive(*messages: bytes, within: float = 5) -> list[str]:
             Redis.from_url(platform_settings.REDIS_URL) as client,
             Connection(platform_settings.REDIS_URL) as connection,
             connection.SimpleQueue(Queue(name)) as simple,
-            # The connection is the attack's own, and its transaction.
+            # The connection and its transaction belong to the attack.
             patch.object(upkeep, "check_connection"),
         ):
             for text in messages:
@@ -111,7 +111,7 @@ def receive(*messages: bytes, within: float = 5) -> list[str]:
                 try:
                     message = simple.get(timeout=within)
                 except simple.Empty:
-                    # The channel has dropped it, and says why.
+                    # The channel has dropped it and reports the reason.
                     continue
                 task = consumer.app.tasks[message.headers["task"]]
                 guarded_strategy(task, consumer.app, consumer)(
@@ -126,7 +126,7 @@ def receive(*messages: bytes, within: float = 5) -> list[str]:
 
 
 def receive_as_foreign(message: bytes) -> tuple[float, bool]:
-    """Have a Celery process that is no worker receive the message; return after how long it is back, and whether."""
+    """Receive the message as a foreign Celery process; return the seconds until its return, and whether it is back."""
     consumer = _consumer()
     name = f"attack.{uuid4().hex}"
     with (
@@ -142,7 +142,7 @@ def receive_as_foreign(message: bytes) -> tuple[float, bool]:
         (seconds, call_soon, (requeue, *arguments)), _ = consumer.timer.call_after.call_args
         assert call_soon is consumer.call_soon
         requeue(*arguments)
-        # It goes where it was published.
+        # It returns to the queue to which it was published.
         own = received.delivery_info["routing_key"]
         is_back = client.llen(own) == 1
         client.delete(own, f"_kombu.binding.{name}")

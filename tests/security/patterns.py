@@ -1,6 +1,6 @@
-"""Where the three packages use regular expressions, found in their source.
+"""Places in the product that use regular expressions, found in its source.
 
-A place is named `file:name`: the module's constant, function or class in which the pattern stands.
+A place is named `file:name`: the module's constant, function or class that contains the pattern.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from jobsplatform.settings.env import BASE_DIR
 
 PACKAGES = ("jobsplatform", "scheduling", "tenants", "workloads")
-# Functions that make a pattern of their first argument, whatever module they are called on.
+# Functions whose first argument is a pattern, in any module.
 MAKERS = {"re_path", "RegexValidator", "RegexField"}
 # Names of class attributes, keyword arguments and keys of JSON schemas that hold a pattern.
 HOLDERS = {"lookup_value_regex", "pattern", "patternProperties", "regex"}
@@ -30,7 +30,7 @@ def places() -> set[str]:
 
 
 def names_in(tree: ast.Module) -> Iterator[str]:
-    """Yield the module's names below which a pattern stands."""
+    """Yield the module's names that contain a pattern."""
     for statement in tree.body:
         if any(_is_pattern(node) for node in ast.walk(statement)):
             yield _name_of(statement)

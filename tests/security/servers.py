@@ -1,4 +1,4 @@
-"""Requests to the two entrances of the web, as their servers make them."""
+"""Requests to the WSGI and ASGI entry points in the form of their servers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jobsplatform.entrance import Entrance
 from jobsplatform.heads import BoundedHeads
 from tenants.requests.bodies import MAX_TEXT_BYTES
 
-# A body that never ends ends here, far behind what is read of any.
+# An endless body ends here, far above the limit of any read.
 MOST_READ = 4 * MAX_TEXT_BYTES
 
 
 def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalling: bool = False) -> str:
-    """Return the refusal of a request to the ASGI entrance whose body never ends, and how much was read before it.
+    """Return the refusal of a request to the ASGI entry point with an endless body, and how much was read before it.
 
-    A client that is stalling sends one part. What is read after the refusal, so that the client gets it, is bounded.
+    A stalling client sends one part. Reads after the refusal, which let the client receive it, are bounded.
     """
     read, read_before, answers = 0, 0, []
 
@@ -53,7 +53,7 @@ def ask_asgi(path: str, headers: dict[str, str], *, part: bytes = b"", is_stalli
 
 
 def ask_wsgi(path: str, body: BinaryIO | None = None, **environ: Any) -> str:
-    """Return the refusal of a request to the WSGI entrance, and how much of its body was read."""
+    """Return the refusal of a request to the WSGI entry point, and how much of its body was read."""
     body = body or io.BytesIO(bytes(MOST_READ))
     asked = RequestFactory()._base_environ(PATH_INFO=path, REQUEST_METHOD="POST")
     lines: list[str] = []

@@ -1,8 +1,8 @@
-"""The table of attacks: one row per attack, with what is sent, the expected refusal and its code.
+"""Table of attacks: one row per attack, with its input, the expected refusal and its code.
 
-Each module of `tests.security.attacks` holds the rows of one area. `test_attacks.py` runs every row: a row performs its
-attack in a fresh world and returns the refusal that it observed, which must equal the expected one. A row returns what
-really came back ("201 created" instead of "403 permission_denied"), so that a failure names what got in.
+Each module of `tests.security.attacks` has the rows of one area. `test_attacks.py` runs every row: a row runs its
+attack in a fresh world and returns the refusal, which must equal the expected one. A row returns what it received ("201
+created" instead of "403 permission_denied"), so that a failure shows what succeeded.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ AREAS = (
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One attack: a name with its subject first, what is sent, the refusal expected, and the code that performs it.
+    """Attack: a name with its subject first, its input, the expected refusal, and the code that runs it.
 
-    `refusal` is an HTTP status and problem code ("403 permission_denied"), the name of an error, or the state that
-    remains ("0 rows deleted"). `committed` is True if the attack needs committed rows (other connections, threads or
-    processes look at them).
+    `refusal` is an HTTP status and problem code ("403 permission_denied"), the name of an error, or the remaining state
+    ("0 rows deleted"). `committed` is True if the attack needs committed rows (for other connections, threads or
+    processes).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Every attack of the table is refused with the code that its row names."""
+"""Every attack of the table is refused with the code in its row."""
 
 from __future__ import annotations
 

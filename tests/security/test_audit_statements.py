@@ -1,4 +1,4 @@
-"""Every statement that the application's login can run on the audit tables is refused, or leaves the past as it was."""
+"""Every statement of the application's login on the audit tables is refused, or leaves sealed entries unchanged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.security.audit_login import FUNCTIONS, TABLES, AppLogin, forged_entry
 from tests.security.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
-# No right, no such right at all, no call of a trigger's function, or no partition.
+# Missing right, unknown right, direct call of a trigger's function, or missing partition.
 REFUSED = {"UndefinedTable", "InsufficientPrivilege", "FeatureNotSupported", "SyntaxError", "InvalidFunctionDefinition"}
 
 
@@ -21,7 +21,7 @@ def test_application_login_can_change_nothing_that_was_sealed() -> None:
         table = statements(login.victim.pk)
         assert len(table) > 200
         outcomes = {(name, role): login.attempt(text, role=role) for name, role, text in table}
-        # A GRANT without grant option grants nothing and warns; a temporary table holds what may be read anyway.
+        # A GRANT without grant option has no effect and warns; a temporary table contains only readable data.
         harmless = ("grant ", "select into temp ")
         got_in = {key: it for key, it in outcomes.items() if it not in REFUSED and not key[0].startswith(harmless)}
         assert got_in == {}

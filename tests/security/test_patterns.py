@@ -1,7 +1,7 @@
-"""No regular expression that sees outside input takes longer than linear time on it.
+"""No regular expression that processes outside input takes more than linear time.
 
-Every place that uses one is in one of two lists: with adversarial inputs, or with the reason why it sees only our own
-text. Each pattern runs as its code runs it, on 64 KiB of each input. Processor time is measured, not the clock's.
+Every place that uses one is in one of two lists: with adversarial inputs, or with the reason why it processes only our
+own text. Each pattern runs as its code runs it, on 64 KiB of each input. Processor time is measured, not elapsed time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from workloads.documents.extraction.sniffing import HEAD_BYTES, _begins_as_html
 
 SIZE = 64 * 1024
 MAX_SECONDS = 0.05
-# Every pattern runs on these too.
+# Inputs of every pattern.
 COMMON = ("a", " ", "0", "-", "a.", "\n", "a-", "1:", '"')
 
 type Search = Callable[[str], object]
@@ -76,12 +76,12 @@ def _search(pattern: re.Pattern[Any], how: str) -> Search:
 
 
 CALLS: dict[str, Search] = {
-    # Patterns behind a bound: what is called is what bounds them.
+    # Bounded patterns: the function that bounds them is called.
     "fingerprints": lambda text: normalised_message("ValueError", text),
     "trimmed title": lambda text: import_module("jobsplatform.demo.stand_in_model").answer_to(text),
 }
 
-# Place, how it is run, and adversarial inputs beside the common ones: beginning and repeated unit.
+# Place, method, and adversarial inputs besides the common ones: beginning and repeated unit.
 OUTSIDE: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
     "jobsplatform/demo/stand_in_model.py:answer_to": ("trimmed title", (("Text 1", "1"), ("[", "1"))),
     "jobsplatform/logging.py:_SECRET_KEY": ("search", (("", "passw"), ("", "api_"), ("", "private"))),
@@ -216,7 +216,7 @@ CALLS |= {
     "delays": lambda text: re.findall(r"[0-9]+", text),
 }
 
-# Places that see only text of our own, and why.
+# Places that process only our own text, and why.
 OWN: dict[str, str] = {
     "jobsplatform/images.py:_BY_DIGEST": "the operator's configuration",
     "jobsplatform/demo/corpus.py:read_title": "the demonstration's own documents",

@@ -1,4 +1,4 @@
-"""The world that an attack meets: two tenants, people in every role, keys, and clients that attack with them."""
+"""World of an attack: two tenants, users in every role, keys, and clients of the attacker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSWORD = "the password of the world"
 
 
 class World:
-    """The attacker's tenant `aaa`, the victim's tenant `zeta`, and clients for whoever attacks."""
+    """The attacker's tenant `aaa`, the victim's tenant `zeta`, and clients for the attacks."""
 
     def __init__(self) -> None:
         self.aaa: Tenant = create_tenant(slug="aaa", name="Attacker", plan="team")
@@ -38,7 +38,7 @@ class World:
         return self.with_token(issue_api_key(tenant=tenant, name="attack", scopes=scopes).token)
 
     def member(self, tenant: Tenant, role: Role, username: str) -> User:
-        """Return a new user who is a member of the tenant with the role."""
+        """Return a new user with the role in the tenant."""
         user = User.objects.create_user(username, email=f"{username}@example.com", password=PASSWORD)
         add_member(tenant=tenant, user=user, role=role)
         return user
@@ -53,7 +53,7 @@ class World:
 
 
 def refusal_of(response: HttpResponseBase) -> str:
-    """Return a response as the table writes it: the status and, for a problem document, its code."""
+    """Return a response in the notation of the table: the status and, for a problem document, its code."""
     content: Any = None
     if "json" in response.headers.get("Content-Type", ""):
         content = response.json()  # type: ignore[attr-defined]

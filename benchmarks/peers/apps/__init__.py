@@ -1,1 +1,1 @@
-"""One module per peer: its jobs, and how they are enqueued for each part. Run in the peers' own environment."""
+"""One module per peer with its jobs and how each part enqueues them. Run in the peers' own environment."""

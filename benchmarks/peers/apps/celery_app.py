@@ -1,4 +1,4 @@
-"""Celery on Redis, with results in PostgreSQL by django-celery-results where PEER names them."""
+"""Celery on Redis, with results in PostgreSQL by django-celery-results if PEER names them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def flood(count: int) -> None:
 
 
 def submit(tenant: int, at: float) -> None:
-    """Send one message of a quiet tenant. The least number is the most urgent on Redis."""
+    """Send one message of a quiet tenant. On Redis the least number is the most urgent."""
     quick.apply_async((tenant, at), priority=0)
 
 

@@ -1,4 +1,4 @@
-"""Dramatiq on Redis; a flood has a queue of its own, and a worker takes the more urgent message of those it fetched."""
+"""Dramatiq on Redis; a flood has its own queue, and a worker runs the more urgent of its fetched messages first."""
 
 from __future__ import annotations
 

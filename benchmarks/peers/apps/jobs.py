@@ -1,6 +1,6 @@
 """The peers' jobs, and the submissions of quiet tenants in a flood.
 
-A job of a flood appends a line to the file that PEER_RECORD names, which is set in flooded turns alone.
+A job of a flood appends a line to the file that PEER_RECORD names, which is set only in flooded turns.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def quick(tenant: int, submitted_at: float) -> None:
 
 
 def repeat(send: Callable[..., object], count: int, *arguments: int) -> None:
-    """Send the same job over and over."""
+    """Send the same job repeatedly."""
     for _ in range(count):
         send(*arguments)
 

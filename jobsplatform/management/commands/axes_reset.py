@@ -1,4 +1,4 @@
-"""axes' way to forget all wrong passwords."""
+"""Replacement of axes' command that resets all wrong passwords."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""axes' way to forget the wrong passwords from an address."""
+"""Replacement of axes' command that resets the wrong passwords from an address."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""axes' way to forget the wrong passwords of a name from an address."""
+"""Replacement of axes' command that resets the wrong passwords of a name from an address."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

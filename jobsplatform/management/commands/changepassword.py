@@ -1,4 +1,4 @@
-"""Django's way to set a password."""
+"""Replacement of Django's command that sets a password."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""Django's way to make an admin."""
+"""Replacement of Django's command that creates an admin."""
 
 from jobsplatform.management.replaced import ReplacedCommand
 

@@ -1,4 +1,4 @@
-"""Keep as many workers of a pool on this machine as its work is worth."""
+"""Command that scales the workers of a pool on this machine to its work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOOK_SECONDS = 2.0
 
 
 class Command(ServingCommand):
-    # While it is away the workers stay as they are.
+    # While the database is away the number of workers is unchanged.
     bears = frozenset({DATABASE_AWAY})
     help = (
         "Run between --min and --max workers of a pool on this machine, by the predicted slot time of what is ready."
@@ -74,7 +74,7 @@ class Command(ServingCommand):
             raise CommandError(f"There is no worker pool {pool!r}; there are: {known}.")
         stopped = stop_event()
         with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
-            # This process answers a scrape for all its workers: one port cannot be everybody's.
+            # This process serves the metrics of all its workers, which cannot share one port.
             os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
             export_counters()
             fleet = Fleet(lambda number: _worker(pool, rule.slots, number), pool_name=pool)

@@ -1,4 +1,4 @@
-"""Submit the jobs of times that have passed without one."""
+"""Command that submits the jobs of past times without one."""
 
 from __future__ import annotations
 

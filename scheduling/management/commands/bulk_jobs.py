@@ -1,4 +1,4 @@
-"""Run any bulk operation on the jobs of a filter."""
+"""Command that runs any bulk operation on the jobs of a filter."""
 
 from __future__ import annotations
 

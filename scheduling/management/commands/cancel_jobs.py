@@ -1,4 +1,4 @@
-"""Cancel the jobs of a filter."""
+"""Command that cancels the jobs of a filter."""
 
 from scheduling.bulk.commands import BulkCommand
 from scheduling.models import BulkOperation

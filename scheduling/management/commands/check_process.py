@@ -1,4 +1,4 @@
-"""A probe for containers that serve no HTTP."""
+"""Command that probes processes without HTTP for containers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants.database.platform_settings import platform_settings
 
 
 class Command(BaseCommand):
-    # A probe runs every few seconds, must be cheap, and asks no database: an outage is no reason to restart a worker.
+    # A probe runs every few seconds and must be cheap; it ignores the database, whose outage must not restart workers.
     requires_system_checks: list[str] = []
     help = "Whether a worker, dispatcher, beat or auditor of this machine has a fresh heartbeat; exit status 1 if not."
 

@@ -1,4 +1,4 @@
-"""Write a package that brings a job kind."""
+"""Command that creates a package with a job kind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scheduling.kit.new_processor import NewProcessorError, write_processor
 
 class Command(BaseCommand):
     help = "Write a package that brings a job kind: processor, schema, tests, entry point, README. Its tests pass."
-    # It writes files and asks no database.
+    # It writes files and uses no database.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Create a queue."""
+"""Command that creates a queue."""
 
 from __future__ import annotations
 

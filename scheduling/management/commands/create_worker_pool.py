@@ -1,4 +1,4 @@
-"""Create a worker pool."""
+"""Command that creates a worker pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask everything that must hold for the platform to work."""
+"""Command that runs all checks of the platform's operation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.diagnosis.service import State, diagnose
 
 
 class Command(BaseCommand):
-    # It reports faults itself, and must also run where the checks would refuse.
+    # It reports faults itself, and must also run if the start-up checks fail.
     requires_system_checks: list[str] = []
     help = (
         "Check database, role, migrations, broker, dispatcher, beat, workers, canaries and clocks; exit status 1 if any"

@@ -1,4 +1,4 @@
-"""Run the dispatcher."""
+"""Command that runs the dispatcher."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ BULK_PATIENCE = 4.0
 
 
 class Command(ServingCommand):
-    # It runs no processor: that one is broken is no reason to hand nothing out.
+    # It runs no processors: a broken one must not stop dispatching.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID})
     help = "Hand out jobs in fair order until stopped (SIGTERM, Ctrl-C). Run as many as you like; one leads each tick."
 
     def handle(self, *args: Any, **options: Any) -> None:
         export_counters()
         stopped = stop_event()
-        # A full collection walks all that was loaded, a tenth of a second in the middle of some tick.
+        # A full collection traverses all loaded objects, which delays some tick by a tenth of a second.
         gc.freeze()
         watchdog = Watchdog(ProcessHeartbeat.Role.DISPATCHER)
         bulk = BulkRunner(stopped, watchdog.add("bulk operations", patience=BULK_PATIENCE).turn)

@@ -1,4 +1,4 @@
-"""Drain a queue, kind, tenant, pool or worker, and wait for it if asked to."""
+"""Command that drains a queue, kind, tenant, pool or worker, and optionally waits for its end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Command(TargetCommand):
             time.sleep(LOOK_SECONDS)
 
     def _is_over(self, target: str, name: str) -> bool:
-        """Whether nothing is left, or the drain was ended by somebody else or its time."""
+        """Return whether no jobs are left, or the drain has been ended or expired."""
         if target == WORKER:
             worker = find_worker(name)
             is_idle = worker.status == Worker.Status.DRAINING and not worker.running  # type: ignore[attr-defined]

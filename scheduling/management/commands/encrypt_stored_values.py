@@ -1,4 +1,4 @@
-"""Seal what was stored before ENCRYPTION_MASTER_KEYS was set."""
+"""Command that encrypts values stored before ENCRYPTION_MASTER_KEYS was set."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Command(BaseCommand):
             self.stdout.write(", ".join(f"{number:,} {name}" for name, number in counts.items()) + " sealed.")
 
     def _seal(self, after: UUID, batch: int) -> dict[str, int]:
-        """Batch by batch, each committed: so what is meant is recorded before the first, what came of it at the end."""
+        """Encrypt batch by batch, each committed; audit the intention before the first, and the result at the end."""
         counts: dict[str, int] = {str(model._meta.verbose_name_plural): 0 for model in MODELS}
         is_whole = False
         _record("encryption.sealing", {"after": str(after)})

@@ -1,4 +1,4 @@
-"""Say why a job waits, what is before it, and when it will start."""
+"""Command that explains why a job waits, with the work before it and its expected start."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
 
 def describe(job: Job, waiting: Explanation | None) -> list[str]:
-    """The explanation in lines."""
+    """Return the explanation in lines."""
     if waiting is None:
         return [f"The job does not wait: it is {job.state}."]
     lines = [f"{reason.code}: {reason.detail}" for reason in waiting.reasons]

@@ -1,4 +1,4 @@
-"""Keep the last hour as a workload file, to simulate it elsewhere."""
+"""Command that exports the last hour as a workload file for simulations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hold a circuit breaker by hand."""
+"""Command that forces a circuit breaker open or closed."""
 
 from __future__ import annotations
 

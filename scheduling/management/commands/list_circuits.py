@@ -1,4 +1,4 @@
-"""List circuit breakers."""
+"""Command that lists circuit breakers."""
 
 from __future__ import annotations
 

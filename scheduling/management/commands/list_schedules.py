@@ -1,4 +1,4 @@
-"""Show when what is submitted by itself."""
+"""Command that lists schedules with their next times and last outcomes."""
 
 from __future__ import annotations
 

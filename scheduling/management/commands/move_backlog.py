@@ -1,4 +1,4 @@
-"""Start a reroute of what waits, and list the last ones."""
+"""Command that starts a reroute of waiting jobs, and lists the last ones."""
 
 from __future__ import annotations
 

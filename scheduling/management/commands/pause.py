@@ -1,4 +1,4 @@
-"""Pause a queue, kind, tenant or pool."""
+"""Command that pauses a queue, kind, tenant or pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove ended jobs now, as retention would, or younger ones."""
+"""Command that prunes ended jobs at once, by retention or by age."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         return {"finished_jobs": finished, "failed_jobs": failed}
 
     def _prune(self, tenant: Tenant | None, days: int | None) -> dict[str, int]:
-        """Batch by batch, each committed: so what is meant is recorded before the first, what came of it at the end."""
+        """Prune batch by batch, each committed; audit the intention before the first, and the result at the end."""
         meant = {"tenant": tenant.slug if tenant else "all", "older_than_days": days or "as the plans say"}
         counts, is_whole = {"finished_jobs": 0, "failed_jobs": 0}, False
         with acting_as(command_actor("prune_finished")):
@@ -67,7 +67,7 @@ class Command(BaseCommand):
 
 
 def _remove(kept: Kept, prune: Callable[..., PrunedJobs], tenant: Tenant | None, days: int | None) -> Iterator[int]:
-    """How many jobs each batch has removed."""
+    """Yield the number of jobs that each batch pruned."""
     for page in pages(kept, tenant, days):
         while (pruned := prune(page, limit=BATCH_ROWS)).jobs:
             yield pruned.jobs
@@ -80,7 +80,7 @@ def _record(action: str, tenant: Tenant | None, facts: dict[str, Any]) -> None:
 
 
 def pages(kept: Kept, tenant: Tenant | None, days: int | None) -> Iterator[Cutoffs]:
-    """The cutoffs of the tenants that are meant, a page at a time."""
+    """Yield the cutoffs of the chosen tenants, a page at a time."""
     after, moment = NO_TENANT, timezone.now() - timedelta(days=days or 0)
     while True:
         with all_tenants():

@@ -1,4 +1,4 @@
-"""Requeue the dead letters of a filter."""
+"""Command that requeues the dead letters of a filter."""
 
 from scheduling.bulk.commands import BulkCommand
 from scheduling.models import BulkOperation

@@ -1,4 +1,4 @@
-"""Close a circuit breaker by hand, or let go of one that is held."""
+"""Command that closes a circuit breaker, or releases a forced one."""
 
 from __future__ import annotations
 

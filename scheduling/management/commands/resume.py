@@ -1,4 +1,4 @@
-"""End the pause and the drain of a queue, kind, tenant, pool or worker."""
+"""Command that ends the pause and the drain of a queue, kind, tenant, pool or worker."""
 
 from __future__ import annotations
 

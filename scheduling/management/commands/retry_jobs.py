@@ -1,4 +1,4 @@
-"""Retry the jobs of a filter."""
+"""Command that retries the jobs of a filter."""
 
 from scheduling.bulk.commands import BulkCommand
 from scheduling.models import BulkOperation

@@ -1,4 +1,4 @@
-"""Run the auditor."""
+"""Command that runs the auditor."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from scheduling.worker.watchdog import Watchdog
 from tenants.audit.auditor import auditor_login
 from tenants.audit.signing import SigningKeyMissingError, public_key_text, require_signing_key
 
-# That SECRET_KEY is missing: no session depends on it here.
+# Check of a missing SECRET_KEY, which only sessions need.
 _NO_SESSIONS = "jobsplatform.E004"
 
 
 class Command(ServingCommand):
-    # It runs no processor, and serves no session.
+    # It runs no processors and serves no sessions.
     bears = frozenset({PROCESSOR_INVALID, SCHEMA_INVALID, _NO_SESSIONS})
     help = (
         "Seal, sign and prune the audit log until stopped (SIGTERM, Ctrl-C), with the login of DATABASE_AUDITOR_URL and"

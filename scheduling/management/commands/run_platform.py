@@ -1,4 +1,4 @@
-"""Run everything that the platform consists of on one machine."""
+"""Command that runs all processes of the platform on one machine."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from tenants.management.arguments import positive
 from tenants.url_prefixes import API_V1_PREFIX, CONSOLE_PREFIX
 
 ANSWER_SECONDS = 60.0
-# Where nothing answers.
+# Address without a server.
 NOWHERE = "redis://127.0.0.1:9/0"
-# The auditor alone gets them.
+# Only the auditor gets them.
 AUDITOR_VARIABLES = ("DATABASE_AUDITOR_URL", "AUDIT_SIGNING_KEY")
 
 
 class Command(ServingCommand):
-    # Its services are started again until it is there.
+    # Its services are restarted until the database is back.
     bears = frozenset({DATABASE_AWAY})
     help = (
         "Run web server, dispatcher, auditor, a worker for each pool and beat; restart what dies; stop all on SIGTERM"
@@ -52,14 +52,14 @@ class Command(ServingCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # The checks have asked the database; who only watches over others needs no session there.
+        # The checks have opened a session, which a supervisor does not need.
         connection.close()
         stopped = stop_event()
         threading.Thread(target=self._tell_addresses, args=(options["bind"], stopped), daemon=True).start()
         with TemporaryDirectory(prefix="jobsplatform-metrics-") as shared:
-            # The web server answers a scrape for all the processes.
+            # The web server serves the metrics of all processes.
             os.environ.setdefault(MULTIPROCESS_VARIABLE, shared)
-            # One port cannot be everybody's.
+            # The processes cannot share one port.
             os.environ["METRICS_PORT"] = "0"
             self._auditors = _take_out_of_environment(AUDITOR_VARIABLES)
             # No broker: the auditor needs none.
@@ -87,7 +87,7 @@ class Command(ServingCommand):
         ]
 
     def _tell_addresses(self, bind: str, stopped: threading.Event) -> None:
-        """Print where the platform is once it answers there."""
+        """Print the addresses of the platform once it responds."""
         host, _, port = bind.rpartition(":")
         until = time.monotonic() + ANSWER_SECONDS
         while not _answers(host, int(port)):
@@ -99,8 +99,8 @@ class Command(ServingCommand):
 
 
 def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
-    """Return these variables and empty them in the environment that services inherit, which then ignore `.env`."""
-    # What verifies has the public key instead.
+    """Return these variables and empty them in the environment of the services, which then ignore `.env`."""
+    # Verification uses the public key instead.
     if platform_settings.AUDIT_SIGNING_KEY:
         os.environ["AUDIT_PUBLIC_KEYS"] = ",".join({*platform_settings.AUDIT_PUBLIC_KEYS, public_key_text()})
     taken = {name: os.environ[name] for name in names if name in os.environ}
@@ -109,7 +109,7 @@ def _take_out_of_environment(names: Sequence[str]) -> dict[str, str]:
 
 
 def _broker_of(role: str) -> dict[str, str]:
-    """Return the role's own login at the server of REDIS_URL, and hide those of the others."""
+    """Return the role's own login at the server of REDIS_URL, without those of other roles."""
     given, own = urlsplit(platform_settings.REDIS_URL), urlsplit(platform_settings.REDIS_ROLE_URLS.get(role, ""))
     if (own.hostname, own.port) != (given.hostname, given.port):
         return {"REDIS_ROLE_URLS": ""}

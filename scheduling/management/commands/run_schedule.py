@@ -1,4 +1,4 @@
-"""Submit a schedule's job now."""
+"""Command that submits a schedule's job at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run upkeep here and now, besides what beat asks for."""
+"""Command that runs upkeep in its own process, besides beat."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 
 def facts_of(run: UpkeepRun) -> dict[str, Any]:
-    """A run as JSON."""
+    """Return a run as JSON."""
     return {
         "name": run.name,
         "outcome": run.outcome,

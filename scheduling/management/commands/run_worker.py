@@ -1,4 +1,4 @@
-"""Run a worker of a pool."""
+"""Command that runs a worker of a pool."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Try the fair order on a workload, without a platform."""
+"""Command that simulates the fair order on a workload, without a platform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BAD_FILE = 2
 
 
 class Command(BaseCommand):
-    # It asks neither the database nor the broker, and works while both are away.
+    # It uses neither the database nor the broker, and runs while both are away.
     requires_system_checks: list[str] = []
     help = "Simulate a workload file under one or several policies: shares, waits, use of the slots. Needs no database."
 

@@ -1,4 +1,4 @@
-"""Submit one job, and if asked wait for its end."""
+"""Command that submits one job, and optionally waits for its end."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """A JSON object, by the same rules as the API's."""
+    """Return a JSON object from an argument, by the rules of the API."""
     try:
         value = parse_json(text.encode("utf-8", "surrogateescape"))
     except DomainError as error:
@@ -96,7 +96,7 @@ def _request(options: dict[str, Any]) -> JobRequest:
 
 
 def _wait(tenant: Tenant, job_id: UUID, timeout_seconds: float) -> Job:
-    """The job when it has ended; its waits are short transactions, so that nothing is held open."""
+    """Return the job once it has ended; poll in short transactions."""
     give_up_at = time.monotonic() + timeout_seconds
     while True:
         with tenant_context(tenant):

@@ -1,4 +1,4 @@
-"""Print what a job has logged, and if asked go on until it ends."""
+"""Command that prints the log of a job, and optionally follows it until the job ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         after: UUID | None = None
         while True:
             with tenant_context(job.tenant_id):
-                # The state first: what a job logs is stored before it ends.
+                # The state is read first: log lines are stored before their job ends.
                 job = get_job(job.id)
                 page = read_log(job, after=after, level=LEVELS[options["level"]], limit=CHUNK_LINES)
             for line in page.lines:
@@ -56,13 +56,13 @@ class Command(BaseCommand):
 
 
 def find_job(job_id: UUID) -> Job:
-    """The job, whosever it is: an operator names it by its id alone."""
+    """Return the job of any tenant: an operator names it by its id alone."""
     with all_tenants():
         return get_job(job_id)
 
 
 def as_json(line: JobLog) -> str:
-    """The line as the API answers it."""
+    """Return the line in the form of the API."""
     facts = {
         "id": str(line.id),
         "at": line.at.isoformat(),

@@ -1,4 +1,4 @@
-"""Run the consistency checks, and repair what they find."""
+"""Command that runs the consistency checks, and optionally repairs faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ask what a change of terms would do, before it is made."""
+"""Command that predicts the effect of a change of weights, caps or slots."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLICIES = {CFSPlan.Strategy.NOP.value: Policy.FIFO, CFSPlan.Strategy.TIME_SLICE
 
 
 def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
-    """An argument NAME=VALUE."""
+    """Return a parser of the argument NAME=VALUE."""
 
     def split(text: str) -> tuple[str, Any]:
         name, separator, value = text.rpartition("=")
@@ -38,7 +38,7 @@ def named(read: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
 
 
 def whole(least: int) -> Callable[[str], int]:
-    """A whole number from ``least`` on."""
+    """Return a parser of whole numbers from ``least`` on."""
 
     def read(text: str) -> int:
         if not (text.isascii() and text.isdigit() and least <= int(text) <= 1_000_000):
@@ -49,12 +49,12 @@ def whole(least: int) -> Callable[[str], int]:
 
 
 def cap(text: str) -> int | None:
-    """A cap; `none` for none of its own."""
+    """Return a cap, or None for `none`."""
     return None if text == "none" else whole(0)(text)
 
 
 def factor(text: str) -> float:
-    """A tenant's own factor."""
+    """Return a tenant's own factor."""
     try:
         value = float(text)
     except ValueError:
@@ -118,7 +118,7 @@ class Command(BaseCommand):
 
 
 def describe(answer: WhatIf) -> dict[str, Any]:
-    """The answer as plain values, with what the lines conclude."""
+    """Return the answer as plain values, with the conclusions of its lines."""
     facts = asdict(answer)
     for group in ("plans", "tenants", "losers"):
         for line, row in zip(getattr(answer, group), facts[group], strict=True):
@@ -127,7 +127,7 @@ def describe(answer: WhatIf) -> dict[str, Any]:
 
 
 def render(answer: WhatIf) -> Iterator[str]:
-    """The answer as a person reads it."""
+    """Yield the answer as lines of text."""
     yield f"Pool {answer.pool}, {answer.seconds:.0f} s, {answer.arrivals:,} jobs; nothing is changed."
     for note in answer.notes:
         yield f"Note: {note.text}"

@@ -1,4 +1,4 @@
-"""When a schedule fires: cron, time zone, what changes of the clocks do, what a missed time does. Pure."""
+"""Times of schedules: cron, time zones, clock changes, missed and overlapping fires. Pure."""
 
 from scheduling.schedules.recurrence.cron import Cron, CronInvalidError
 from scheduling.schedules.recurrence.fires import DstPolicy, Fire, Recurrence, ZoneUnknownError, find_zone

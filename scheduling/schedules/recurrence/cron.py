@@ -1,4 +1,4 @@
-"""Cron of five fields, as cronsim (Debian's rules) reads it: names, ranges, steps, lists, `L`, `LW` and `#`."""
+"""Cron with five fields in cronsim's syntax (Debian's rules): names, ranges, steps, lists, `L`, `LW` and `#`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from cronsim import CronSim, CronSimError
 from tenants.translation import translate
 
 MAX_CRON_CHARACTERS = 200
-# ASCII alone: other alphabets have digits too.
+# ASCII only: other alphabets have digits too.
 _WRITTEN = re.compile(r"[0-9A-Za-z*,/#\- \t]+")
-# A fixed day from which expressions are tried out; naive, for a civil time has no zone.
+# Fixed start for the evaluation of expressions; naive, because wall-clock time has no zone.
 _ORIGIN = datetime(2024, 1, 1)  # noqa: DTZ001
 _MINUTES_A_DAY = 24 * 60
-# The Gregorian weekdays of leap days come round in 28 years (40 around a skipped leap year).
+# The weekdays of leap days repeat after 28 years (40 around a skipped leap year).
 _HORIZON_DAYS = 41 * 366
 
 
@@ -29,13 +29,13 @@ class CronInvalidError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """An expression that has been read; build it with :meth:`parse`."""
+    """Parsed expression; build it with :meth:`parse`."""
 
     expression: str
 
     @classmethod
     def parse(cls, text: str) -> Cron:
-        """Read ``text`` or raise CronInvalidError; equal expressions are written equally afterwards."""
+        """Return ``text`` as a cron in normalized spelling; raise CronInvalidError if it is invalid."""
         if len(text) > MAX_CRON_CHARACTERS:
             raise CronInvalidError(
                 translate("A cron expression has at most %(limit)s characters.", {"limit": MAX_CRON_CHARACTERS})
@@ -56,7 +56,7 @@ class Cron:
         try:
             is_ever = next(cron.times_after(_ORIGIN), None) is not None
         except (CronSimError, AssertionError) as error:
-            # cronsim refuses 30 February by the day's name; the other fields tell whether that is all.
+            # cronsim rejects 30 February by its day; the other fields show whether that is the only fault.
             if not _is_readable(*fields):
                 raise CronInvalidError(f"{error}." if str(error) else translate("It cannot be read.")) from error
             is_ever = False
@@ -66,26 +66,26 @@ class Cron:
 
     @property
     def is_wildcard(self) -> bool:
-        """Whether minute or hour begins with a star: such a job follows elapsed time, not the time of day."""
+        """Return whether minute or hour begins with a star: such a job follows elapsed time, not the time of day."""
         minute, hour, *_ = self.expression.split()
         return minute.startswith("*") or hour.startswith("*")
 
     @property
     def words(self) -> str:
-        """The expression in English."""
+        """Return the expression in English."""
         return str(_simulator(self.expression).explain())
 
     def times_after(self, moment: datetime) -> Iterator[datetime]:
-        """The matching wall-clock times after a naive ``moment``, in order; it ends after 50 years without one."""
+        """Yield the matching wall-clock times after a naive ``moment``; end after 50 years without one."""
         return iter(CronSim(self.expression, moment))
 
     def least_interval_seconds(self) -> int:
-        """The least time between two fires on a wall clock that is never changed."""
+        """Return the least time between two fires, ignoring clock changes."""
         return _least_interval_seconds(self.expression)
 
 
 def _is_readable(minute: str, hour: str, day: str, month: str, weekday: str) -> bool:
-    """Whether each field is well formed, whatever they say together."""
+    """Return whether each field is well formed by itself."""
     try:
         _simulator(f"{minute} {hour} {day} * {weekday}")
         _simulator(f"{minute} {hour} * {month} {weekday}")
@@ -112,7 +112,7 @@ def _least_interval_seconds(expression: str) -> int:
 
 
 def _least_days(simulator: CronSim) -> int | None:
-    """The least number of days from one matching day to the next; None where there is one only."""
+    """Return the least number of days between two matching days, or None if there is only one."""
     least: int | None = None
     last: date | None = None
     day = _ORIGIN.date()

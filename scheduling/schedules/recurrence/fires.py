@@ -1,6 +1,6 @@
-"""From wall-clock times to moments: where the clocks are changed, a time may not exist or come twice.
+"""Moments of wall-clock times: when clocks change, a time may not exist or occur twice.
 
-| policy     | a time that does not exist                | a time that comes twice |
+| policy     | a time that does not exist                | a time that occurs twice |
 |------------|-------------------------------------------|-------------------------|
 | `standard` | as `first`; with a star: not at all       | as `first`; with a star in minute or hour: both |
 | `first`    | the first moment after the gap            | the first               |
@@ -8,7 +8,7 @@
 | `both`     | the first moment after the gap            | both                    |
 | `skip`     | not at all                                | the first               |
 
-Several times that fall on one moment are one fire.
+Several times with one moment are one fire.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scheduling.schedules.recurrence.cron import Cron
 from tenants.translation import translate
 
 MAX_ZONE_CHARACTERS = 64
-# Keys of the tz database that are files and no places.
+# Keys of the tz database that are files, not places.
 _NO_ZONES = frozenset({"localtime", "posixrules", "Factory"})
 
 
@@ -34,7 +34,7 @@ class ZoneUnknownError(ValueError):
 
 
 class DstPolicy(StrEnum):
-    """What a schedule does where the clocks are changed; the table above says it."""
+    """Policy for clock changes; see the table above."""
 
     STANDARD = "standard"
     FIRST = "first"
@@ -44,7 +44,7 @@ class DstPolicy(StrEnum):
 
 
 class Turn(StrEnum):
-    """How a fire met a change of the clocks."""
+    """Effect of a clock change on a fire."""
 
     NONE = ""
     SHIFTED = "shifted"
@@ -54,7 +54,7 @@ class Turn(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Fire:
-    """A moment in UTC with the naive wall-clock time that it stands for."""
+    """Moment in UTC with the naive wall-clock time that it stands for."""
 
     at: datetime
     civil: datetime
@@ -62,12 +62,12 @@ class Fire:
 
 
 def find_zone(name: str) -> ZoneInfo:
-    """The zone of an IANA name such as ``Europe/Berlin``, else ZoneUnknownError."""
+    """Return the zone of an IANA name such as ``Europe/Berlin``; raise ZoneUnknownError if there is none."""
     is_plain = name.isascii() and 0 < len(name) <= MAX_ZONE_CHARACTERS and name not in _NO_ZONES
     if is_plain and not name.startswith(("right/", "posix/")):
         try:
             return ZoneInfo(name)
-        # A folder, a file that is no zone, a path that leads outside.
+        # A folder, a file that is no zone, or a path outside the database.
         except (ZoneInfoNotFoundError, ValueError, OSError):
             is_plain = False
     raise ZoneUnknownError(translate("There is no such time zone; use an IANA name such as Europe/Berlin."))
@@ -75,23 +75,23 @@ def find_zone(name: str) -> ZoneInfo:
 
 @dataclass(frozen=True, slots=True)
 class Recurrence:
-    """A cron in a zone under a policy; the same question always has the same answer."""
+    """Cron in a zone under a policy; a pure function of its fields."""
 
     cron: Cron
     zone: ZoneInfo
     policy: DstPolicy = DstPolicy.STANDARD
 
     def fires_after(self, moment: datetime) -> Iterator[Fire]:
-        """All fires strictly after ``moment``, strictly increasing.
+        """Yield all fires after ``moment``, in strictly increasing order.
 
-        Wall-clock times come in order, their moments need not: the second of two passes waits in a heap until no
-        earlier moment can come any more.
+        Wall-clock times are ordered, their moments may not be: the second occurrence of a time waits in a heap until no
+        earlier moment can follow.
         """
         last = moment.astimezone(UTC)
         pending: list[Fire] = []
         for civil in self.cron.times_after(self._civil_before(last)):
             early, late = self._readings(civil)
-            # No later time on the clock is shown before this moment for the first time.
+            # No later wall-clock time occurs first before this moment.
             while pending and pending[0].at < min(early, late):
                 if (fire := heappop(pending)).at > last:
                     last = fire.at
@@ -104,11 +104,11 @@ class Recurrence:
                 yield fire
 
     def next_after(self, moment: datetime) -> Fire | None:
-        """The first fire after ``moment``; None if none comes within 50 years."""
+        """Return the first fire after ``moment``, or None if there is none within 50 years."""
         return next(self.fires_after(moment), None)
 
     def fires_between(self, after: datetime, until: datetime, limit: int) -> list[Fire]:
-        """The first ``limit`` fires with ``after < at <= until``."""
+        """Return the first ``limit`` fires with ``after < at <= until``."""
         found = []
         for fire in islice(self.fires_after(after), limit):
             if fire.at > until:
@@ -117,9 +117,9 @@ class Recurrence:
         return found
 
     def newest_between(self, after: datetime, until: datetime, limit: int) -> tuple[list[Fire], bool]:
-        """The last ``limit`` fires with ``after < at <= until``, and whether there are older ones.
+        """Return the last ``limit`` fires with ``after < at <= until``, and whether there are older ones.
 
-        However long ago ``after`` is, only about as many fires are looked at as are asked for.
+        Only about as many fires as requested are computed, even if ``after`` is long ago.
         """
         span = timedelta(hours=1)
         while True:
@@ -134,14 +134,14 @@ class Recurrence:
             span *= 2
 
     def _civil_before(self, moment: datetime) -> datetime:
-        """The wall-clock time after which every fire after ``moment`` is named."""
+        """Return a wall-clock time before those of all fires after ``moment``."""
         local = moment.astimezone(self.zone)
-        # In the first of two passes the times of the whole pass are still to come again.
+        # In the first occurrence of a repeated hour, all its times are still to come again.
         passes = local.replace(fold=1).astimezone(UTC) - moment
         return local.replace(tzinfo=None, fold=0) - max(passes, timedelta(0))
 
     def _readings(self, civil: datetime) -> tuple[datetime, datetime]:
-        """The moments that PEP 495's two readings of a wall-clock time name."""
+        """Return the moments of PEP 495's two readings of a wall-clock time."""
         return (
             civil.replace(tzinfo=self.zone, fold=0).astimezone(UTC),
             civil.replace(tzinfo=self.zone, fold=1).astimezone(UTC),
@@ -161,7 +161,7 @@ class Recurrence:
         return [second if self.policy is DstPolicy.SECOND else first]
 
     def _change_between(self, before: datetime, after: datetime) -> datetime:
-        """The first moment of the new offset, to the second."""
+        """Return the first moment of the new offset, to the second."""
         offset = before.astimezone(self.zone).utcoffset()
         low, high = 0, int((after - before).total_seconds())
         while high - low > 1:

@@ -1,4 +1,4 @@
-"""What becomes of fires that are due: on time, missed, scattered, and beside a run that has not ended."""
+"""Policies for due fires: on time, missed, jittered or overlapping."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-# Later than this a fire counts as missed: a dispatcher was away, and the schedule says what then.
+# A later fire counts as missed: no dispatcher ran, and the schedule's policy decides.
 GRACE = timedelta(seconds=60)
-# Most missed fires that `all` makes up for, and that are recorded at all; the newest ones.
+# Most missed fires that `all` catches up, and that are recorded; the newest ones.
 CATCH_UP_LIMIT = 100
 
 
 class CatchUpPolicy(StrEnum):
-    """What happens to fires that nobody was there to make."""
+    """Policy for missed fires."""
 
     NONE = "none"
     LATEST = "latest"
@@ -24,7 +24,7 @@ class CatchUpPolicy(StrEnum):
 
 
 class OverlapPolicy(StrEnum):
-    """What a fire does while a run of the same schedule has not ended."""
+    """Policy for a fire during an unfinished run of its schedule."""
 
     ALLOW = "allow"
     SKIP = "skip"
@@ -34,14 +34,16 @@ class OverlapPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Fire times that are to be made now, and those that are given up; each oldest first."""
+    """Fire times to submit now, and those given up; each oldest first."""
 
     made: tuple[datetime, ...]
     missed: tuple[datetime, ...]
 
 
 def sort_due(times: Sequence[datetime], *, now: datetime, policy: CatchUpPolicy) -> Due:
-    """Divide due fire times (ascending): those on time are always made, of the missed what the policy says."""
+    """Return due fire times (ascending) as those to submit, which include all on time, and those given up by the
+    policy.
+    """
     missed = [time for time in times if now - time > GRACE]
     on_time = times[len(missed) :]
     caught_up = {CatchUpPolicy.NONE: 0, CatchUpPolicy.LATEST: 1, CatchUpPolicy.ALL: CATCH_UP_LIMIT}[policy]
@@ -50,6 +52,6 @@ def sort_due(times: Sequence[datetime], *, now: datetime, policy: CatchUpPolicy)
 
 
 def jitter_seconds(schedule_id: UUID, fire_time: datetime, at_most: int) -> int:
-    """A delay from 0 to ``at_most`` that is the same for everybody who asks about this fire."""
+    """Return a delay from 0 to ``at_most`` that is constant for this fire."""
     text = f"{schedule_id}:{fire_time.astimezone(UTC).isoformat()}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % (at_most + 1)

@@ -1,4 +1,4 @@
-"""The next runs as people read them: by the clock on the wall, with a note where the clocks are changed."""
+"""Next runs for display, in local time with notes on clock changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.translation import translate
 
 @dataclass(frozen=True, slots=True)
 class PreviewedRun:
-    """One run: its moment in UTC, the zone's own time, and what is to be said about it."""
+    """Run with its moment in UTC, its local time and a note on a clock change."""
 
     at: datetime
     local: datetime
@@ -22,7 +22,7 @@ class PreviewedRun:
 def preview_runs(
     recurrence: Recurrence, *, after: datetime, count: int, until: datetime | None = None
 ) -> list[PreviewedRun]:
-    """The next ``count`` runs after a moment, none later than ``until``."""
+    """Return the next ``count`` runs after a moment, none later than ``until``."""
     offset = offset_words(after.astimezone(recurrence.zone))
     runs: list[PreviewedRun] = []
     for fire in recurrence.fires_after(after):
@@ -35,7 +35,7 @@ def preview_runs(
 
 
 def offset_words(local: datetime) -> str:
-    """An offset such as ``UTC+05:45``."""
+    """Return an offset such as ``UTC+05:45``."""
     offset = local.utcoffset() or timedelta(0)
     minutes = round(abs(offset) / timedelta(minutes=1))
     sign = "-" if offset < timedelta(0) else "+"

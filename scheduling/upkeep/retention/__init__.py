@@ -1,1 +1,1 @@
-"""Retention by plan and class: what is older than its tenant's plan keeps it is removed, in small batches."""
+"""Retention by plan and class: rows older than their tenant's plan allows are pruned, in small batches."""

@@ -1,4 +1,4 @@
-"""Which chains of the audit log have entries that their tenants' plans keep no longer."""
+"""Chains of the audit log with entries beyond the retention of their tenants' plans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OLD_CHAIN = load_sql(__file__)["find_old_chains"]
 
 @dataclass(frozen=True, slots=True)
 class OldChain:
-    """A tenant's chain, and before when its entries are kept no longer."""
+    """Chain of a tenant, and the moment before which its entries are pruned."""
 
     tenant_id: UUID
     before: datetime

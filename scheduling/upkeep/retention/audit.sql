@@ -1,6 +1,6 @@
 -- name: find_old_chains
 -- Find chains of the audit log that begin before the cutoffs of their tenants. The oldest seal of a chain is the first
--- of its index. A chain's last seal stays for ever, so one that has no other is passed over.
+-- of its index. A chain's last seal is never pruned, so a chain with one seal is skipped.
 SELECT d.tenant_id, d.cutoff AS before FROM
 -- include: due_tenants
 WHERE (

@@ -1,7 +1,7 @@
-"""Removing history: whole days that no plan keeps, and the rows of tenants that keep less.
+"""Pruning of history: whole days beyond the retention of all plans, then rows of tenants with shorter retention.
 
-Executions and charges are the two sides of the ledger. Whoever removes rows of either writes what they came to as one
-closing row a tenant, in the same transaction, so that the ledger balances before and after.
+Executions and charges are the two sides of the ledger. Pruning rows of either also writes their sum as one closing row
+for each tenant, in the same transaction, so that the ledger balances before and after.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tenants.database.prepared import planned_cursor, set_config
 from tenants.database.sql import load_sql
 from tenants.tenancy.queries import read_pages
 
-# Which class each history table belongs to.
+# Class of each history table.
 TABLES: Mapping[str, Kept] = {
     "scheduling_execution": Kept.EXECUTIONS,
     "scheduling_jobevent": Kept.EVENTS,
@@ -33,8 +33,8 @@ TABLES: Mapping[str, Kept] = {
     "scheduling_joberror": Kept.EVENTS,
     "scheduling_joblog": Kept.JOB_LOGS,
 }
-# How the old rows of one tenant are found by an index: by the job, which is older than its history, or by the row
-# itself.
+# Conditions that find the old rows of one tenant by an index: by the job, which is older than its history, or by the
+# row itself.
 TENANT_TABLES = {
     "scheduling_execution": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
     "scheduling_jobevent": "h.tenant_id = {tenant_id} AND h.job_id < {floor} AND h.id < {floor}",
@@ -42,7 +42,7 @@ TENANT_TABLES = {
     "scheduling_joblog": "h.tenant_id = {tenant_id} AND h.id < {floor}",
     "scheduling_charge": "h.tenant_id = {tenant_id} AND h.id < {floor}",
 }
-# What a removed row takes from the ledger's difference of charges and measured time, and its closing gives back.
+# Contribution of a pruned row to the ledger's difference of charges and measured time; the closing row restores it.
 _LEDGER_VALUES = {"scheduling_execution": "-measured_us", "scheduling_charge": "microseconds"}
 
 _SQL = load_sql(__file__)
@@ -55,7 +55,7 @@ _DELETE = "DELETE FROM {table} WHERE id = ANY (%s) RETURNING tenant_id, {value}"
 
 @dataclass(frozen=True, slots=True)
 class DroppedDay:
-    """What became of the oldest day that no plan keeps; ``was_locked``: others used the table, so it stays for now."""
+    """Result for the oldest day beyond all retention; ``was_locked``: the table was in use, so the day stays."""
 
     partition: str | None
     was_locked: bool = False
@@ -63,7 +63,7 @@ class DroppedDay:
 
 @dataclass(frozen=True, slots=True)
 class PrunedHistory:
-    """What one step removed, of the first of the tenants that had something; None: none of them had."""
+    """Result of one step for the first tenant with old rows; ``tenant_id`` is None if no tenant had any."""
 
     tenant_id: UUID | None
     rows: int
@@ -78,7 +78,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
             if not old:
                 return DroppedDay(None)
             oldest = min(old, key=lambda part: part.until)
-            # First the long look, then the lock that everybody would wait for.
+            # The long read comes first, then the lock that blocks all others.
             sums = _day_sums(table, oldest.since, oldest.until)
             _close(sums)
             with connection.cursor() as cursor:
@@ -92,7 +92,7 @@ def drop_oldest_day(table: str) -> DroppedDay:
 
 
 def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedHistory:
-    """Remove old rows of one of the tenants from a table, at most ``limit``."""
+    """Delete at most ``limit`` old rows of one of the tenants from a table."""
     is_old = TENANT_TABLES[table]
     with all_tenants():
         of_each = is_old.format(tenant_id="d.tenant_id", floor="d.floor")
@@ -107,12 +107,12 @@ def prune_tenant_history(table: str, cutoffs: Cutoffs, *, limit: int) -> PrunedH
 
 
 def day_of(moment: datetime) -> datetime:
-    """The beginning of its day: rows go by whole days, so that a day's partition is dropped and not emptied first."""
+    """Return the start of the moment's day: rows expire by whole days, so partitions are dropped without deletes."""
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _delete(table: str, ids: list[UUID]) -> int:
-    """Delete rows by id and close their ledger; those that are there are counted, once."""
+    """Delete rows by id and close their ledger; return the number of deleted rows."""
     sums: dict[UUID, int] = {}
     with connection.cursor() as cursor:
         cursor.execute(_DELETE.format(table=table, value=_LEDGER_VALUES.get(table, "0")), [ids])
@@ -128,7 +128,7 @@ def _day_sums(table: str, since: UUID, until: UUID) -> dict[UUID, int]:
         return {}
     sums: dict[UUID, int] = {}
     with planned_cursor(namedtuple_row) as cursor:
-        # Nothing is written into a day that is over, so the pages add up to what is dropped.
+        # Past days get no new rows, so the pages add up to what is dropped.
         for page in read_pages():
             cursor.execute(_SUMS[table], {**page.parameters(), "first": since, "behind": until})
             sums |= {row.tenant_id: row.microseconds for row in cursor.fetchall()}

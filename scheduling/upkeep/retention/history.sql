@@ -1,17 +1,17 @@
 -- name: sum_executions
--- Read what the executions of a day take from the ledger, by tenant.
+-- Return what the executions of a day subtract from the ledger, by tenant.
 SELECT tenant_id, sum(-measured_us)::bigint AS microseconds FROM scheduling_execution WHERE
 -- include: in_page
 AND id >= %(first)s AND id < %(behind)s GROUP BY 1;
 
 -- name: sum_charges
--- Read what the charges of a day give to the ledger, by tenant.
+-- Return what the charges of a day add to the ledger, by tenant.
 SELECT tenant_id, sum(microseconds)::bigint AS microseconds FROM scheduling_charge WHERE
 -- include: in_page
 AND id >= %(first)s AND id < %(behind)s GROUP BY 1;
 
 -- name: close_ledger
--- Write what the removed rows came to, as one closing row a tenant.
+-- Insert the sum of the pruned rows, as one closing row for each tenant.
 INSERT INTO scheduling_charge (id, tenant_id, reason, microseconds, at)
 SELECT id, tenant_id, 'closing', microseconds, now()
 FROM unnest(%(ids)s::uuid[], %(tenant_ids)s::uuid[], %(microseconds)s::bigint[]) AS c(id, tenant_id, microseconds)

@@ -1,4 +1,4 @@
-"""Removing ended jobs with their logs, and batches of which no job is left. What has not ended is never removed."""
+"""Pruning of ended jobs with their logs, and of batches without jobs. Jobs that have not ended are never pruned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PRUNE_LOGS = _SQL["prune_logs"]
 
 @dataclass(frozen=True, slots=True)
 class PrunedJobs:
-    """What one statement removed, of the first of the tenants that had something; None: none of them had."""
+    """Result of one statement for the first tenant with old jobs; ``tenant_id`` is None if no tenant had any."""
 
     tenant_id: UUID | None
     jobs: int
@@ -34,24 +34,26 @@ class PrunedJobs:
 
 
 def prune_finished_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
-    """Remove the oldest completed and cancelled jobs of one of the tenants, at most ``limit``."""
+    """Delete at most ``limit`` of the oldest completed and cancelled jobs of one of the tenants."""
     return _prune("finished", FINISHED_STATES, cutoffs, limit)
 
 
 def prune_failed_jobs(cutoffs: Cutoffs, *, limit: int) -> PrunedJobs:
-    """Remove the oldest discarded and quarantined jobs of one of the tenants with their dead letters."""
+    """Delete at most ``limit`` of the oldest discarded and quarantined jobs of one of the tenants, with their dead
+    letters.
+    """
     return _prune("failed", _DEAD, cutoffs, limit)
 
 
 def prune_batches(cutoffs: Cutoffs, *, limit: int) -> int:
-    """Remove old batches of which no job is left, at most ``limit``; how many."""
+    """Delete at most ``limit`` old batches without jobs; return their number."""
     with all_tenants(), connection.cursor() as cursor:
         cursor.execute(_SQL["prune_batches"], {**cutoffs.parameters(), "limit": limit})
         return int(cursor.rowcount)
 
 
 def count_prunable(cutoffs: Cutoffs) -> tuple[int, int]:
-    """How many finished and how many failed jobs are old enough; for a dry run, walks them."""
+    """Return how many finished and how many failed jobs are old enough; scans them, for a dry run."""
     counts = []
     with all_tenants(), connection.cursor() as cursor:
         for name, states in (("count_finished", FINISHED_STATES), ("count_failed", _DEAD)):

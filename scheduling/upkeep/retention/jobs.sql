@@ -1,16 +1,16 @@
 -- fragment: finished_of_each
--- Finished jobs of a tenant ``d``. A job ends after it was made, so what is old enough has an id below the floor: the
--- range of ids is the index, and within it all but a few have ended.
+-- Finished jobs of a tenant ``d``. A job ends after its creation, so an old one has an id below the floor: the index
+-- gives the range of ids, in which all but a few jobs have ended.
 FROM scheduling_job j
 WHERE j.tenant_id = d.tenant_id AND j.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
 
 -- fragment: failed_of_each
--- Failed jobs of a tenant ``d``. They are few among the jobs: they are found by their dead letters.
+-- Failed jobs of a tenant ``d``, found by their dead letters, because they are few among the jobs.
 FROM scheduling_deadletter l JOIN scheduling_job j ON j.id = l.job_id AND j.tenant_id = l.tenant_id
 WHERE l.tenant_id = d.tenant_id AND l.id < d.floor AND j.state = ANY (%(states)s) AND j.finished_at < d.cutoff
 
 -- name: find_finished
--- Find the first tenant that has finished jobs older than it keeps them.
+-- Find the first tenant with finished jobs beyond its retention.
 -- include: probe_due_tenants
 -- include: finished_of_each
 -- include: until_first_due
@@ -25,7 +25,7 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 ) AS j;
 
 -- name: find_failed
--- Find the first tenant that has failed jobs older than it keeps them.
+-- Find the first tenant with failed jobs beyond its retention.
 -- include: probe_due_tenants
 -- include: failed_of_each
 -- include: until_first_due
@@ -40,8 +40,8 @@ CROSS JOIN LATERAL (SELECT 1 AS one
 ) AS j;
 
 -- name: prune_finished
--- Delete the oldest finished jobs of one tenant, with their dead letters. The tenant is named by values: only then does
--- the planner know how much lies before the limit.
+-- Delete the oldest finished jobs of one tenant, with their dead letters. The tenant is passed by value: only then can
+-- the planner estimate the rows before the limit.
 WITH doomed AS (
     SELECT j.id, j.tenant_id, j.batch_id FROM scheduling_job j
     WHERE j.tenant_id = %(tenant_id)s AND j.id < %(floor)s AND j.state = ANY (%(states)s) AND j.finished_at < %(cutoff)s
@@ -62,7 +62,7 @@ WITH doomed AS (
 ;
 
 -- fragment: delete_doomed
--- The rest of such a statement: delete the jobs and count them off in their batches.
+-- Rest of such a statement: delete the jobs and count them in their batches.
 , letter AS (
     DELETE FROM scheduling_deadletter l USING doomed d WHERE l.job_id = d.id RETURNING l.id
 ), batch AS (
@@ -75,18 +75,18 @@ WITH doomed AS (
 SELECT (SELECT coalesce(array_agg(id ORDER BY id), '{}') FROM job) AS job_ids, (SELECT count(*) FROM letter) AS letters
 
 -- name: prune_logs
--- Delete the log lines of jobs. They come after their job was made, so its id bounds the days that are looked at.
+-- Delete the log lines of jobs. Lines are younger than their job, so its id bounds the days to scan.
 DELETE FROM scheduling_joblog WHERE job_id = ANY (%(job_ids)s::uuid[]) AND id >= %(first)s::uuid;
 
 -- name: prune_batches
--- Delete old batches of which no job is left.
+-- Delete old batches without jobs.
 WITH doomed AS (
     SELECT b.id FROM
     -- include: due_tenants
     CROSS JOIN LATERAL (
         SELECT b.id FROM scheduling_batch b
         WHERE b.tenant_id = d.tenant_id AND b.id < d.floor AND b.created_at < d.cutoff
-            -- What is done at its end may be still to come.
+            -- Keep a batch whose completion action may still be due.
             AND b.fire_at IS NULL AND (b.ended_at IS NOT NULL OR b.closed_at IS NULL)
             AND NOT EXISTS (SELECT FROM scheduling_job j WHERE j.tenant_id = b.tenant_id AND j.batch_id = b.id)
         LIMIT %(limit)s

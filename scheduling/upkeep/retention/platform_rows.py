@@ -1,4 +1,4 @@
-"""Retention of rows that no plan names: ended sessions, workers, runs of upkeep, fires and warnings."""
+"""Retention of rows outside the plans: ended sessions, workers, runs of upkeep, fires and warnings."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tenants.models import LimitWarning
 STOPPED_WORKERS = timedelta(days=7)
 UPKEEP_RUNS = timedelta(days=14)
 TENANT_RUNS = timedelta(days=90)
-# A fire that waits for the run before it is never old.
+# A fire that waits for the previous run never expires.
 SCHEDULE_FIRES = timedelta(days=90)
 LIMIT_WARNINGS = timedelta(days=400)
-# As long as a bulk operation may be undone, and as long as it is told of.
+# The time in which a bulk operation can be undone, and in which it is listed.
 BULK_FORMERS = timedelta(days=7)
 BULK_OPERATIONS = timedelta(days=90)
 
 
 def prune_platform_rows(*, limit: int) -> dict[str, int]:
-    """Delete what is old enough, at most ``limit`` of each; how many of each."""
+    """Delete at most ``limit`` old rows of each class; return the number of each."""
     with all_tenants():
         workers = Worker.objects.filter(status=Worker.Status.STOPPED, stopped_at__lt=Now() - STOPPED_WORKERS)
         runs = UpkeepRun.objects.filter(finished_at__lt=Now() - UPKEEP_RUNS)
@@ -36,7 +36,7 @@ def prune_platform_rows(*, limit: int) -> dict[str, int]:
         warnings = LimitWarning.objects.filter(period__lt=(now - LIMIT_WARNINGS).date())
         operations = BulkOperation.objects.filter(finished_at__lt=Now() - BULK_OPERATIONS)
         formers = BulkFormer.objects.filter(operation__finished_at__lt=Now() - BULK_FORMERS)
-        # What is being taken back is needed until it is.
+        # Rows that a running undo needs are kept.
         formers = formers.exclude(operation__undone_by__finished_at__isnull=True, operation__undone_by__isnull=False)
         return {
             "bulk_formers": _delete(formers, limit),

@@ -1,4 +1,4 @@
-"""How long what is kept: by the tenant's plan, shorter where the tenant says so."""
+"""Retention periods: by the tenant's plan, shorter if the tenant's setting is."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
-# Tenants looked at in one step.
+# Tenants of one step.
 TENANTS_PER_STEP = 500
 NO_TENANT = UUID(int=0)
-# A limit beyond it means the same, and no date before the calendar's beginning is computed.
+# A longer limit has the same effect, and prevents dates before the calendar's beginning.
 LONGEST_DAYS = 36_500
 
 
 class Kept(StrEnum):
-    """The classes of what is kept; ``retention.<class>_days`` is the plan's limit."""
+    """Classes of kept rows; ``retention.<class>_days`` is the plan's limit."""
 
     FINISHED_JOBS = "finished_jobs"  # completed and cancelled
     FAILED_JOBS = "failed_jobs"  # discarded and quarantined, with their dead letters
@@ -35,11 +35,11 @@ class Kept(StrEnum):
 
     @property
     def key(self) -> str:
-        """The key of the plan's limit."""
+        """Return the key of the plan's limit."""
         return f"retention.{self.value}_days"
 
 
-# Days of a plan that does not say.
+# Days of a plan without a limit.
 DEFAULT_DAYS: Mapping[Kept, int] = {
     Kept.FINISHED_JOBS: 30,
     Kept.FAILED_JOBS: 90,
@@ -55,32 +55,32 @@ _DAYS, _OF_ALL_PLANS = _SQL["read_days"], _SQL["read_days_of_plans"]
 
 @dataclass(frozen=True, slots=True)
 class DueTenant:
-    """A tenant that has rows older than it keeps them."""
+    """Tenant with rows beyond its retention."""
 
     tenant_id: UUID
     floor: UUID
     cutoff: datetime
 
     def parameters(self) -> dict[str, Any]:
-        """For a statement about this tenant alone."""
+        """Return the parameters of a statement about this tenant alone."""
         return {"tenant_id": self.tenant_id, "floor": self.floor, "cutoff": self.cutoff}
 
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """From when on the rows of some tenants are kept, as parallel columns for a statement; ordered by tenant."""
+    """Cutoffs of some tenants as parallel columns for a statement, ordered by tenant."""
 
     tenant_ids: list[UUID]
     moments: list[datetime]
 
     @property
     def floors(self) -> list[UUID]:
-        """The least ids that are kept."""
+        """Return the least ids that are kept."""
         return [uuid7_floor(moment) for moment in self.moments]
 
     @property
     def last(self) -> UUID | None:
-        """The last tenant of the page, None if there was none."""
+        """Return the last tenant of the page, or None if the page is empty."""
         return self.tenant_ids[-1] if self.tenant_ids else None
 
     @property
@@ -88,12 +88,12 @@ class Cutoffs:
         return len(self.tenant_ids) < TENANTS_PER_STEP
 
     def parameters(self) -> dict[str, Any]:
-        """For ``unnest`` in a statement."""
+        """Return the parameters of a statement with ``unnest``."""
         return {"tenant_ids": self.tenant_ids, "cutoffs": self.moments, "floors": self.floors}
 
 
 def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
-    """The cutoffs of the next tenants after one, of all classes of rows alike: one statement."""
+    """Return the cutoffs of the next tenants after one, in one statement."""
     parameters = {**_rule(kept), "after": after, "limit": TENANTS_PER_STEP}
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_DAYS, parameters)
@@ -102,7 +102,7 @@ def read_cutoffs(kept: Kept, *, after: UUID = NO_TENANT) -> Cutoffs:
 
 
 def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -> DueTenant | None:
-    """Return the tenant that ``statement`` finds, the first that has old rows; None if it finds none."""
+    """Return the first tenant with old rows that ``statement`` finds, or None."""
     with planned_cursor(class_row(DueTenant)) as cursor:
         cursor.execute(statement, {**cutoffs.parameters(), **parameters})
         due: DueTenant | None = cursor.fetchone()
@@ -110,13 +110,13 @@ def first_due(cutoffs: Cutoffs, statement: str, parameters: Mapping[str, Any]) -
 
 
 def greatest_cutoff(kept: Kept) -> datetime:
-    """Before this nothing of the class is kept, by whatever plan."""
+    """Return the moment before which no plan keeps rows of the class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.greatest_days)  # type: ignore[no-any-return]
 
 
 def least_cutoff(kept: Kept) -> datetime:
-    """From this on everything of the class is kept, by whatever plan."""
+    """Return the moment from which on every plan keeps all rows of the class."""
     days = _days_of_plans(kept)
     return days.now - timedelta(days=days.least_days)  # type: ignore[no-any-return]
 

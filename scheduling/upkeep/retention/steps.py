@@ -1,4 +1,4 @@
-"""Retention as steps of upkeep."""
+"""Steps of the upkeep tasks that apply retention."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tenants.audit.removals import request_removal
 from tenants.context import all_tenants
 from tenants.models import AuditRemoval
 
-# The phases of one walk through history, in their order: whole days first, then what some tenants keep less long.
+# Phases of one walk through history: whole days first, then tenants with shorter retention.
 _PHASES = [
     *(("day", table) for table in history.TABLES),
     *(("tenants", table) for table in history.TENANT_TABLES),
@@ -25,7 +25,7 @@ _PHASES = [
 
 
 def prune_finished(budget: Budget) -> Step:
-    """Completed and cancelled jobs, and then the batches of which none is left."""
+    """Prune completed and cancelled jobs, then batches without jobs."""
     if "batches_after" in budget.cursor:
         return _prune_batches(budget)
     step = _prune_jobs(budget, Kept.FINISHED_JOBS, jobs.prune_finished_jobs)
@@ -33,12 +33,12 @@ def prune_finished(budget: Budget) -> Step:
 
 
 def prune_failed(budget: Budget) -> Step:
-    """Discarded and quarantined jobs with their dead letters."""
+    """Prune discarded and quarantined jobs with their dead letters."""
     return _prune_jobs(budget, Kept.FAILED_JOBS, jobs.prune_failed_jobs)
 
 
 def prune_history(budget: Budget) -> Step:
-    """Events, errors, executions, charges and lines of logs."""
+    """Prune events, errors, executions, charges and log lines."""
     number = int(budget.cursor.get("phase", 0))
     if number >= len(_PHASES):
         return Step()
@@ -49,7 +49,7 @@ def prune_history(budget: Budget) -> Step:
 
 
 def request_audit_pruning(budget: Budget) -> Step:
-    """Request that the auditor prunes each chain with entries that are kept no longer; the platform's own is first."""
+    """Request that the auditor prunes each chain with old entries, the platform's own first."""
     after = budget.cursor.get("after")
     if after is None:
         with all_tenants():
@@ -65,7 +65,7 @@ def request_audit_pruning(budget: Budget) -> Step:
 
 
 def prune_platform(budget: Budget) -> Step:
-    """Sessions, workers and runs of upkeep that are over, and rollups that are old."""
+    """Prune ended sessions, stopped workers, old runs of upkeep and old rollups."""
     counts = {**prune_platform_rows(limit=budget.batch_rows), **prune_rollups(limit=budget.batch_rows)}
     return Step(counts, has_more=max(counts.values()) >= budget.batch_rows)
 
@@ -79,7 +79,7 @@ def _prune_jobs(budget: Budget, kept: Kept, prune: Callable[..., jobs.PrunedJobs
     pruned = prune(cutoffs, limit=budget.batch_rows)
     counts = {"jobs": pruned.jobs, "dead_letters": pruned.letters, "log_lines": pruned.log_lines}
     if pruned.tenant_id is not None:
-        # Rows that somebody else has locked are left to the next run rather than waited for.
+        # Locked rows are left to the next run.
         is_over = pruned.jobs < budget.batch_rows
         return Step(counts, has_more=True, cursor={"after": str(pruned.tenant_id if is_over else after)})
     return Step(counts, has_more=not cutoffs.is_last_page, cursor=_page(cutoffs))
@@ -124,5 +124,5 @@ def _go_on(number: int, counts: dict[str, int], *, is_over: bool) -> Step:
 
 
 def _page(cutoffs: Cutoffs) -> dict[str, str]:
-    """The cursor behind a page of tenants; empty behind the last one."""
+    """Return the cursor after a page of tenants, empty after the last one."""
     return {} if cutoffs.is_last_page else {"after": str(cutoffs.last)}

@@ -1,4 +1,4 @@
-"""Give an account a place in a tenant, without an invitation."""
+"""Command that adds an account to a tenant without an invitation."""
 
 from __future__ import annotations
 

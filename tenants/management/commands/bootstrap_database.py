@@ -1,4 +1,4 @@
-"""Create roles, database and extension with an administrator's connection."""
+"""Command that creates roles, database and extension with an administrator's connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
         " DATABASE_URL, DATABASE_OWNER_URL, DATABASE_AUDITOR_URL and DATABASE_PLATFORM_ROLE name them. Running it again"
         " changes nothing."
     )
-    # It runs before there is a database that the checks could ask.
+    # It runs before there is a database that the checks could query.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:

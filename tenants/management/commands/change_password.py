@@ -1,4 +1,4 @@
-"""Give an account a new password."""
+"""Command that changes an account's password."""
 
 from __future__ import annotations
 

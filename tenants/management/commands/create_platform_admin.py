@@ -1,4 +1,4 @@
-"""Create an account that is an admin of the platform."""
+"""Command that creates an account that is an admin of the platform."""
 
 from __future__ import annotations
 

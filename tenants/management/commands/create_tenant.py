@@ -1,4 +1,4 @@
-"""Create a tenant."""
+"""Command that creates a tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Delete a tenant completely."""
+"""Command that deletes a tenant completely."""
 
 from __future__ import annotations
 

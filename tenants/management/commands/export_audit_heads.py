@@ -1,4 +1,4 @@
-"""Write down where the chains of the audit log stand, as the auditor signed it, for keeping elsewhere."""
+"""Command that exports the signed heads of the audit log's chains, to be kept elsewhere."""
 
 from __future__ import annotations
 

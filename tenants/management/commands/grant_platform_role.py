@@ -1,4 +1,4 @@
-"""Give a user a role for the platform, or take it away."""
+"""Command that grants or revokes a user's platform role."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Issue an API key and print it, once."""
+"""Command that issues an API key and prints it once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import DomainError
 from tenants.tenancy.queries import find_tenant
 
-# In place of a list: all scopes that a key can have of a developer's rights.
+# In place of a list: all scopes that a key can have of a developer's permissions.
 DEVELOPER = "developer"
 
 
@@ -85,5 +85,5 @@ def _expiry(days: int | None) -> datetime | None:
     most = platform_settings.API_KEY_MAX_DAYS
     if not 1 <= days <= most:
         raise CommandError(f"--expires-in-days: give a number from 1 to {most}.")
-    # Less than the most by the seconds that pass until it is checked.
+    # Slightly less than the maximum, because seconds pass until it is checked.
     return timezone.now() + timedelta(days=days, seconds=-1)

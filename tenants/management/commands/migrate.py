@@ -1,4 +1,4 @@
-"""`migrate`, run as the owner of the tables."""
+"""Django's `migrate`, run as the owner of the tables."""
 
 from __future__ import annotations
 

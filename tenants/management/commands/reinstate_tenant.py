@@ -1,4 +1,4 @@
-"""Let a suspended tenant go on."""
+"""Command that ends a tenant's suspension."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Make an API key useless."""
+"""Command that revokes an API key."""
 
 from __future__ import annotations
 

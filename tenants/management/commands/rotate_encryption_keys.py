@@ -1,4 +1,4 @@
-"""Wrap the data keys of all tenants by the present master key, or begin new ones."""
+"""Command that rewraps all data keys by the current master key, or replaces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Store a secret, or replace the one of that name."""
+"""Command that stores or replaces a tenant's secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="kept in the audit log")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        # Arguments of a process are shown to everybody on the machine, so the value is none.
+        # Not an argument: all users of the machine can see the arguments of a process.
         value = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
         try:
             with acting_as(command_actor("set_secret")):

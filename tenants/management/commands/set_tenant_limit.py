@@ -1,4 +1,4 @@
-"""Let a limit of one tenant differ from its plan's."""
+"""Command that sets or clears an override of a tenant's limit."""
 
 from __future__ import annotations
 

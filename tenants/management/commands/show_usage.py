@@ -1,4 +1,4 @@
-"""Show what a tenant may and what it has used."""
+"""Command that shows a tenant's limits and usage."""
 
 from __future__ import annotations
 

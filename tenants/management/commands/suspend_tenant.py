@@ -1,4 +1,4 @@
-"""Stop a tenant."""
+"""Command that suspends a tenant."""
 
 from __future__ import annotations
 

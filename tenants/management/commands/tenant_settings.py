@@ -1,4 +1,4 @@
-"""Show and change a tenant's settings."""
+"""Command that shows and changes a tenant's settings."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Command(BaseCommand):
 
 
 def assignment(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE`, the value as JSON where it is JSON."""
+    """Return key and value of `KEY=VALUE`; the value is JSON, or else a text."""
     key, sign, value = text.partition("=")
     if not sign or not key:
         raise ArgumentTypeError(f"{text!r} is not written as KEY=VALUE.")

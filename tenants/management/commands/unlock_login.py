@@ -1,4 +1,4 @@
-"""Let in again who has given wrong passwords too often."""
+"""Command that unlocks log-in names and addresses after wrong passwords."""
 
 from __future__ import annotations
 

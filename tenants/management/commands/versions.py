@@ -1,4 +1,4 @@
-"""Show the versions of a plan, a CFS plan or another row that is kept in versions, and roll back to one."""
+"""Command that shows the versions of a plan, a CFS plan or another versioned row, and rolls back to one."""
 
 from __future__ import annotations
 

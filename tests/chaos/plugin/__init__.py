@@ -1,1 +1,1 @@
-"""Job kinds that leave traces, and crashes in the middle of a tick: for processes under chaos only."""
+"""Job kinds that record their effects, and crashes in the middle of a tick: only for processes of chaos tests."""

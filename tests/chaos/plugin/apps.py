@@ -1,4 +1,4 @@
-"""The plug-in as an app."""
+"""App of the plug-in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class ChaosConfig(AppConfig):
-    """Kinds whose effects are counted."""
+    """Plug-in with kinds whose effects are counted."""
 
     name = "tests.chaos.plugin"
     label = "chaos"

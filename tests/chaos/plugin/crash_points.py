@@ -1,4 +1,4 @@
-"""A dispatcher that dies at a chosen step of its tick, as by SIGKILL: armed by the environment, for tests only."""
+"""Crash of a dispatcher at a chosen step of its tick, as by SIGKILL: enabled by the environment, for tests only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.chaos.variables import CRASH_VARIABLE
 
 
 class When(Enum):
-    """Where it dies, seen from a function of the tick."""
+    """Moment of the crash relative to a function of the tick."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -35,7 +35,7 @@ STEPS: dict[str, tuple[str, When]] = {
 
 
 def arm() -> None:
-    """Wrap the step that CHAOS_CRASH_AT names: `STEP:N`, at its Nth time."""
+    """Wrap the step in CHAOS_CRASH_AT: `STEP:N`, at its Nth call."""
     asked = os.environ.get(CRASH_VARIABLE, "")
     if not asked:
         return
@@ -51,7 +51,7 @@ def _dying(function: Callable[..., Any], times: int, when: When, *, is_publishin
 
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
-        # Of publishing, only a time with something to publish counts.
+        # Calls of publishing count only if there is something to publish.
         if is_publishing and not args[1]:
             return function(*args, **kwargs)
         left -= 1

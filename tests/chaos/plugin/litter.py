@@ -1,4 +1,4 @@
-"""A kind whose jobs leave processes behind, and take descriptors that they never give back."""
+"""Kind whose jobs leave processes behind, and take descriptors without closing them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from functools import partial
 from scheduling.kit.base import JobContext, Json, TaskProcessor
 from tests.chaos.plugin.processor import write_effect
 
-# No test waits for their own end.
+# Longer than any test.
 DAEMON_SECONDS = "86399"
 DAEMON = "daemon"
 _kept: list[int] = []
 
 
 class LitterProcessor(TaskProcessor):
-    """Leaves three daemons: a child, one in a session of its own, and an orphaned copy of this process; its result, or
-    that of its second execution where the first ``crashes``, names them.
+    """Leaves three daemons: a child, one in its own session, and an orphaned copy of this process.
 
-    ``is_deaf``: the second one ignores SIGTERM. ``reports``: an effect names each of them. ``takes_descriptors``: all
-    that there are, and keeps them.
+    Its result lists them, or that of its second execution if the first ``crashes``. ``is_deaf``: the second daemon
+    ignores SIGTERM. ``reports``: an effect names each of them. ``takes_descriptors``: it opens and keeps all
+    descriptors.
     """
 
     kind = "chaos_litter"
@@ -75,7 +75,7 @@ def start_orphan() -> int:
 
 
 def take_descriptors() -> None:
-    """Open files until there is no descriptor left."""
+    """Open files until no descriptor is left."""
     try:
         while True:
             _kept.append(os.open("/dev/null", os.O_RDONLY))
@@ -85,7 +85,7 @@ def take_descriptors() -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Return whether a process runs; one that is dead and not reaped does."""
+    """Return whether a process runs; a zombie does."""
     with suppress(ProcessLookupError):
         os.kill(pid, 0)
         return True

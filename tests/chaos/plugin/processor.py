@@ -1,4 +1,4 @@
-"""Kinds that write a row for each thing they did, in the transaction that says that they did it."""
+"""Kinds that record each of their effects in the transaction of its checkpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scheduling.kit.base import JobContext, Json, PermanentError, TaskProcessor,
 SAFE_POINT_SECONDS = 0.05
 BEGIN, SETTLED = "begin", "settled"
 LOOKS = 4
-# The table of the effects. It is nobody's and has no unique key: what happened twice must show.
+# Table of the effects. It has no tenant policy and no unique key, so that repetitions show.
 TABLE = """
 CREATE TABLE chaos_effect (
     id bigint GENERATED ALWAYS AS IDENTITY,
@@ -30,13 +30,13 @@ _WRITE = """
 INSERT INTO chaos_effect (tenant_id, job_id, execution_id, fence, step, label, pid, seen, seconds)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-# What must be zero: jobs of others that this connection can see.
+# Must be zero: jobs of other tenants that this connection can see.
 _FOREIGN = "SELECT count(*) FROM scheduling_job WHERE tenant_id <> %s"
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 3_000}
 
 
 def write_effect(context: JobContext, step: str, seen: int | None = None, *, seconds: float | None = None) -> None:
-    """One row, in whatever transaction is open."""
+    """Insert one row in the open transaction."""
     with connection.cursor() as cursor:
         label = str(context.payload.get("label", ""))
         ids = [context.tenant_id, context.job_id, context.execution_id]
@@ -44,14 +44,14 @@ def write_effect(context: JobContext, step: str, seen: int | None = None, *, sec
 
 
 def begin(context: JobContext) -> None:
-    """The first trace of an execution: which process runs it."""
+    """Record the process of an execution as its first effect."""
     context.checkpoint(context.state, effects=partial(write_effect, context, BEGIN))
 
 
 class StepsProcessor(TaskProcessor):
-    """Does ``steps`` steps of ``seconds`` each, with a checkpoint and its effect after each, and one in its settlement.
+    """Runs ``steps`` steps of ``seconds`` each, with a checkpoint and its effect after each, and one in its settlement.
 
-    ``is_deaf``: no safe point within a step. ``fails_while``: it fails for good as long as there is such a file.
+    ``is_deaf``: no safe point within a step. ``fails_while``: it fails permanently while this file exists.
     """
 
     kind = "chaos_steps"
@@ -83,11 +83,11 @@ class StepsProcessor(TaskProcessor):
                 return Yielded({"done": step})
             context.checkpoint({"done": step + 1}, effects=partial(write_effect, context, f"step {step}"))
         context.in_settlement(partial(write_effect, context, SETTLED, seconds=time.monotonic() - began))
-        # More than a result may have, if it is asked for.
+        # More than the maximum of a result, if requested.
         return {"steps": steps} | ({"x": "x" * size} if (size := int(context.payload.get("result_bytes", 0))) else {})
 
     def _pause(self, context: JobContext, seconds: float) -> bool:
-        """Wait; whether somebody else wants the slot."""
+        """Wait, and return whether the slot is wanted by another job."""
         if context.payload.get("is_deaf"):
             time.sleep(seconds)
             return False
@@ -100,7 +100,7 @@ class StepsProcessor(TaskProcessor):
 
 
 class KillerProcessor(TaskProcessor):
-    """Kills its own process, or with ``kills`` = ``worker`` the whole worker, each time that it is run."""
+    """Kills its own process, or with ``kills`` = ``worker`` the whole worker, in every execution."""
 
     kind = "chaos_killer"
     title = "Kill"
@@ -117,7 +117,7 @@ class KillerProcessor(TaskProcessor):
 
 
 class ProberProcessor(TaskProcessor):
-    """Looks LOOKS times for rows of other tenants; then it ``fails`` for good, or a statement of it ``breaks``."""
+    """Queries LOOKS times for rows of other tenants; then it ``fails`` permanently, or a statement of it ``breaks``."""
 
     kind = "chaos_prober"
     title = "Look around"

@@ -1,4 +1,4 @@
-"""The fault table, in its order."""
+"""Fault table, in its order."""
 
 from __future__ import annotations
 

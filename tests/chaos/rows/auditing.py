@@ -1,4 +1,4 @@
-"""An audit log that whoever owns the tables has written in."""
+"""Audit log with manipulations by an owner of its tables."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class AuditTampered(Row):
     id, fault = "A1", "the audit log edited, deleted, cut, reordered, forked, hashed anew, at a random place"
     bound_seconds, measured = 30.0, "how long the verification takes that detects it; each is detected"
     traffic = None
-    # What is sealed meanwhile would be lost when the log is put back.
+    # Entries sealed meanwhile would be lost when the log is restored.
     is_watched = False
 
     def inject(self, field: Field) -> list[float]:
@@ -105,7 +105,7 @@ def _detect(field: Field, name: str, wanted: set[str]) -> float:
 
 
 def _take_walls_down(owner: Owner) -> None:
-    """No trigger and no unique key stops this session, and what there is now is kept."""
+    """Disable triggers and the unique key for this session, and keep a copy of the tables."""
     owner.execute("SET session_replication_role = replica")
     owner.execute("ALTER TABLE tenants_auditseal DROP CONSTRAINT audit_seal_sequence_unique")
     for table in TABLES:

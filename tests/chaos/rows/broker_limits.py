@@ -1,4 +1,4 @@
-"""Valkey that is full, read-only, stopped, cannot save, or is reached badly."""
+"""Faults of Valkey: full, read-only, stopped, unable to save, or with a bad connection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACCEPTS = "; every request is accepted meanwhile"
 
 
 class BrokerSpan(SpanRow):
-    """A span in which Valkey does not work, and every request is accepted all the same."""
+    """Span in which Valkey does not work, but every request is accepted."""
 
     measured = SpanRow.measured + ACCEPTS
 
@@ -36,7 +36,7 @@ class BrokerSpan(SpanRow):
 
 @contextmanager
 def configured(field: Field, **values: Any) -> Iterator[redis.Redis]:
-    """Settings of Valkey, until the end of the context."""
+    """Change settings of Valkey until the end of the context."""
     with redis.Redis.from_url(field.stack.addresses.broker_url(user=ADMINISTRATOR)) as client:
         names = {name: name.replace("_", "-") for name in values}
         before = {names[name]: client.config_get(names[name])[names[name]] for name in values}
@@ -72,7 +72,7 @@ class Demoted(BrokerSpan):
 
 
 class BrokerStopped(BrokerSpan):
-    """Acknowledgements fail meanwhile; a worker reads on afterwards, however many of them did."""
+    """Broker that stops: acknowledgements fail meanwhile, but the worker continues to read afterwards."""
 
     id, fault = "R13", "Valkey SIGSTOPped for 10 s, three times: it answers nothing, and its connections live"
     bound_seconds = 20.0
@@ -158,7 +158,7 @@ class FailedOver(ProxiedRow):
 
     @contextmanager
     def hold(self, field: Field) -> Iterator[None]:
-        """Change the address: nothing is undone, as after a failover."""
+        """Change the address without a way back, as after a failover."""
         ports = self._addresses.broker_port, field.stack.addresses.broker_port
         self._is_second = not self._is_second
         self.way.lead_to((HOST, ports[0] if self._is_second else ports[1]))

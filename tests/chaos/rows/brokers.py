@@ -1,4 +1,4 @@
-"""Valkey that is killed, emptied, away, or half gone."""
+"""Faults of Valkey: killed, emptied, away, or half-open."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class BrokerAway(Row):
     bound_seconds, measured = 5.0, "from its return to the next start; every request is accepted meanwhile"
     seeds = 1
     AWAY_SECONDS = 60.0
-    # More jobs wait by then than the tenants' caps let run in a moment.
+    # By then more jobs wait than the tenants' caps allow at once.
     drain_seconds = 240.0
     traffic = Traffic(per_second=2.0)
 
@@ -70,7 +70,7 @@ class BrokerAway(Row):
 
 
 def refused_between(field: Field, since: float, until: float) -> list[str]:
-    """What the API answered, within a time, other than that it had accepted."""
+    """Return the API's responses within a time that are no acceptances."""
     replies = [
         reply
         for request in list(field.client.requests)
@@ -100,7 +100,7 @@ class HalfOpen(Row):
 
     def inject(self, field: Field) -> list[float]:
         field.ended([field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))], within=field.patience_seconds)
-        # A worker answers canaries by then; before, nobody can tell that it has stopped reading.
+        # By then the worker answers canaries; before, a stopped reader cannot be detected.
         answered = "SELECT count(*) FROM scheduling_worker WHERE status = 'online' AND canary_at IS NOT NULL"
         field.stack.until(lambda: field.view.number(answered), within=60, what="the worker answers canaries")
         field.wait(0.0, 5.0)
@@ -131,7 +131,7 @@ class KeysReplaced(Row):
         return recoveries
 
     def _replace_keys(self, field: Field) -> None:
-        """Put a stream, which is nothing's type, under every key that there is or could be."""
+        """Put a stream, which has no valid use, under every existing and possible key."""
         queues = [name for (name,) in field.view.rows("SELECT name FROM scheduling_queue")]
         for number in (0, 1):
             url = field.stack.addresses.broker_url(user=ADMINISTRATOR, number=number)

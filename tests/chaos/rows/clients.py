@@ -1,4 +1,4 @@
-"""Clients that upload, send as much as they may, or send slowly."""
+"""Clients that upload, send at the limits, or send slowly."""
 
 from __future__ import annotations
 

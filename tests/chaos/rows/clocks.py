@@ -1,4 +1,4 @@
-"""Workers whose clocks are wrong, and a database whose clock is set ahead, back, and over the change of clocks."""
+"""Workers with wrong clocks, and a database whose clock is set forward, back, and across a clock change."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.chaos.variables import CLOCK_VARIABLE
 # The system's package `libfaketime`.
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 _NOW = "SELECT extract(epoch FROM clock_timestamp())::float8"
-# No job of a chaos run takes as long.
+# Longer than any job of a chaos run.
 _LONG = "SELECT count(*) FROM scheduling_execution WHERE measured_us > 330000000"
-# In C4 none takes a tenth of this.
+# In C4 no job takes a tenth of this.
 _LONG_OR_NEGATIVE = "SELECT count(*) FROM scheduling_execution WHERE measured_us > 30000000 OR measured_us < 0"
-# Keys end by the clock of the database.
+# Keys expire by the clock of the database.
 _PROLONG_KEYS = "UPDATE tenants_apikey SET expires_at = expires_at + interval '10 years'"
 _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"
 _FIRES = """
@@ -37,15 +37,15 @@ WHERE w.status = 'online' AND p.name = 'default'
 """
 ZONE = ZoneInfo("Europe/Berlin")
 HOUR, QUARTER = timedelta(hours=1), timedelta(minutes=15)
-# So long before the gap the schedules are made, and so long the dispatchers are away.
+# Time before the gap at which the schedules are created, and duration of the dispatchers' absence.
 EVE, AWAY = timedelta(seconds=90), timedelta(hours=2, minutes=4)
 STATE_SECONDS = 30.0
 SUBMITTED, MISSED = "submitted", "skipped_missed"
-# Times and what came of them.
+# Times with their outcomes.
 type Fires = Sequence[tuple[datetime, str]]
 _AT_HALF_PAST_TWO, _EACH_QUARTER = {"cron": "30 2 * * *"}, {"cron": "*/15 * * * *"}
 _QUARTERS = [number * QUARTER for number in range(9)]
-# Schedules, with the times, after the gap has begun, that they must have, and what must have come of each.
+# Schedules with the times after the start of the gap that they must have, and the outcome of each.
 SCHEDULES: Sequence[tuple[str, Mapping[str, str], Sequence[tuple[timedelta, str]]]] = (
     ("half past two", _AT_HALF_PAST_TWO | {"dst_policy": "standard"}, [(timedelta(), SUBMITTED)]),
     ("half past two or not at all", _AT_HALF_PAST_TWO | {"dst_policy": "skip"}, []),
@@ -76,7 +76,7 @@ class WrongClocks(Row):
             run_at = datetime.now(UTC) + timedelta(seconds=field.rng.uniform(3.0, 12.0))
             request = field.client.submit(field.tenants[2], "chaos_steps", {"steps": 1, "seconds": 0.1}, run_at=run_at)
             asked.append((field.job_of(request), run_at.timestamp()))
-        # Longer than a lease: nobody's may run out because of a clock.
+        # Longer than a lease: none may expire because of a clock.
         field.wait(12.0, 14.0)
         recoveries = [field.all_started([job_id], run_at) for job_id, run_at in asked]
         if crashed := int(field.view.number(_CRASHED, [field.tenants])) - crashed_before:
@@ -85,14 +85,14 @@ class WrongClocks(Row):
 
 
 class SetClockRow(Row):
-    """PostgreSQL reads a clock that the row sets."""
+    """Row that sets the clock of PostgreSQL."""
 
     bound_seconds, measured = 15.0, "from the step until a job submitted then begins"
-    # What follows would live with the clock that it has set.
+    # Later rows would run with the clock that it has set.
     is_shared = False
 
     def __init__(self) -> None:
-        # All seeds have the same database: each sets its clock from where the one before it left it.
+        # All seeds share a database: each starts at the clock of the previous one.
         self.ahead = timedelta()
 
     @classmethod
@@ -105,7 +105,7 @@ class SetClockRow(Row):
         stack.servers.start_postgres()
 
     def step(self, field: Field, step: timedelta) -> float:
-        """Set the clock on, or back; the time that it shows then."""
+        """Set the clock forward or back; return its new time."""
         self.ahead += step
         field.view.note_step(self.ahead)
         field.stack.servers.set_clock(self.ahead)
@@ -156,14 +156,14 @@ class ClockChangeMissed(SetClockRow):
         since = self.step(field, AWAY)
         field.stack.is_kept = True
         recoveries = [self._await_fires(field, gap, wanted) - since, field.fresh_start(since)]
-        # Nothing more comes of them.
+        # No further fires may follow.
         field.wait(2.0, 4.0)
         self._judge(field, gap, wanted)
         field.view.run(_DISABLE)
         return recoveries
 
     def _make_schedules(self, field: Field, gap: datetime) -> dict[str, Fires]:
-        """Schedules across the gap, by their names, with what must come of each."""
+        """Create schedules across the gap; return the required outcomes by name."""
         wanted: dict[str, Fires] = {}
         for name, values, fires in SCHEDULES:
             label = f"{name} of {gap.year}"
@@ -174,7 +174,7 @@ class ClockChangeMissed(SetClockRow):
         return wanted
 
     def _await_fires(self, field: Field, gap: datetime, wanted: Mapping[str, Fires]) -> float:
-        """When the last of as many times as there must be was recorded; now, if they are not in time."""
+        """Return when the last of the required times was recorded; the present time if they are late."""
         most = sum(map(len, wanted.values()))
 
         def last() -> float | None:
@@ -211,7 +211,7 @@ class DatabaseClockSetBack(SetClockRow):
     def inject(self, field: Field) -> list[float]:
         crashed_before = int(field.view.number(_CRASHED, [field.tenants]))
         recoveries = [self._set_back(field, step) for step in self.STEPS]
-        # Longer than a lease, none of which may run out because of a clock.
+        # Longer than a lease, none of which may expire because of a clock.
         field.wait(12.0, 14.0)
         if crashed := int(field.view.number(_CRASHED, [field.tenants])) - crashed_before:
             field.violations.append(f"{crashed} executions were declared dead in workers that live")
@@ -233,7 +233,7 @@ class DatabaseClockSetBack(SetClockRow):
         return recovery
 
     def _faults_of_state(self, field: Field) -> list[str]:
-        """What `verify` finds, and finds again until it is not waited for any more."""
+        """Return the persistent findings of `verify`."""
         try:
             field.stack.until(lambda: verify().is_clean, within=STATE_SECONDS, what="the state agrees with itself")
         except NotInTimeError:
@@ -242,7 +242,7 @@ class DatabaseClockSetBack(SetClockRow):
 
 
 def next_gap(after: datetime) -> datetime:
-    """The next moment, an hour on the clock, at which the zone's clocks are set ahead."""
+    """Return the next moment, at a full hour, at which the zone's clocks are set forward."""
     hour = after.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     while _offset(hour) >= _offset(hour + HOUR):
         hour += HOUR

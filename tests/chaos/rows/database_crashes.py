@@ -1,4 +1,4 @@
-"""PostgreSQL whose processes are killed, and a pooler before it that is."""
+"""Kills of PostgreSQL's processes, and of a pooler in front of it."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class PostmasterKilled(Row):
 
 
 def _do_nothing(_pair: Pair) -> None:
-    """Stand in until a row says what it does."""
+    """Stand in until a row sets its act."""
 
 
 class CommitWatcher:
-    """Calls back once, with the connection that brings a COMMIT, before it is passed on."""
+    """Tap that calls back once, with the connection that sends a COMMIT, before the COMMIT is passed on."""
 
     def __init__(self) -> None:
         self._armed = threading.Event()
@@ -62,7 +62,7 @@ class CommitWatcher:
 
 
 class WatchedCommitRow(ProxiedRow):
-    """Something dies at the moment a COMMIT is passed on, several times."""
+    """Row in which a process dies several times at the moment a COMMIT is passed on."""
 
     times: ClassVar[int] = 4
 
@@ -82,10 +82,10 @@ class WatchedCommitRow(ProxiedRow):
 
     @abstractmethod
     def kill(self, field: Field, pair: Pair) -> None:
-        """Kill what the row is about; called in the thread that passes the COMMIT on."""
+        """Kill the target of the row; called in the thread that passes the COMMIT on."""
 
     def hold(self, field: Field) -> AbstractContextManager[object]:
-        """Hold nothing: each fault is over at once."""
+        """Return an empty context: each fault ends at once."""
         return nullcontext()
 
 

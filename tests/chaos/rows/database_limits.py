@@ -1,4 +1,4 @@
-"""PostgreSQL that holds locks, has no connections left, or is told to be strict."""
+"""PostgreSQL with held locks, without free connections, or with strict settings."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ReadOnly(SpanRow):
 
 class Strict(SpanRow):
     id, fault = "P23", "statements of new sessions may take 20 ms and wait 5 ms for a lock, for 10 s"
-    # What the role has everywhere counts again afterwards.
+    # Afterwards the role's general settings apply again.
     PLACE = f"ALTER ROLE {APP_ROLE} IN DATABASE {DATABASE}"
 
     @contextmanager
@@ -128,7 +128,7 @@ class TablesRewritten(SpanRow):
 
 class FarAway(ProxiedRow):
     id, fault = "P25", "PostgreSQL is 50 ms away: what goes there and what comes back is 25 ms late, for 10 s"
-    # A job needs a dozen answers: more than this would be too much for four slots.
+    # A job needs a dozen responses: more load would be too much for four slots.
     traffic = Traffic(per_second=0.7)
     bound_seconds, measured = 15.0, "until a job submitted meanwhile is accepted and begins"
 

@@ -1,4 +1,4 @@
-"""PostgreSQL that restarts, loses sessions, or commits without anybody's hearing of it."""
+"""PostgreSQL that restarts, loses sessions, or commits without a response."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SessionsTerminated(Row):
 
 
 class CommitDropper:
-    """Passes a COMMIT to the server and keeps its answer: the client's connection ends instead."""
+    """Tap that passes a COMMIT to the server and drops its response: the client's connection ends instead."""
 
     MARK = b"COMMIT\0"
 
@@ -56,7 +56,7 @@ class CommitDropper:
         self._doomed: set[Pair] = set()
 
     def begin(self, part: float, rng: random.Random) -> None:
-        """Drop so many of the answers, from now on."""
+        """Drop this part of the responses from now on."""
         self._rng = random.Random(rng.random())
         self.part = part
 

@@ -1,4 +1,4 @@
-"""Processes that are replaced, start while their servers are away, or are configured wrongly."""
+"""Processes that are replaced, start while their servers are away, or are misconfigured."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.chaos.spans import HEALED, SpanRow, run_and_cut_off
 from tests.chaos.stack import Shape, pause, resume
 from tests.chaos.variables import OLD_BUILD_VARIABLE
 
-# Of the tenants' plan.
+# Queue of the tenants' plan.
 QUEUE = "workflow_professional"
 _PUT_OFF = "SELECT count(*) FROM scheduling_jobevent WHERE name = 'execution.put_off'"
 _KINDS = "SELECT count(*) FROM scheduling_worker WHERE status = 'online' AND NOT kinds ? 'chaos_steps'"
@@ -67,7 +67,7 @@ class DispatcherWithoutBroker(Row):
 class WorkerWithoutDatabase(Row):
     id, fault = "W21", "all workers and dispatchers are killed and start while PostgreSQL is away"
     bound_seconds, measured = 45.0, "from the return of PostgreSQL until a job submitted then begins"
-    # A process that finds no database at its start may leave it to its supervisor to start it again.
+    # A process that finds no database at its start may exit, for its supervisor to restart it.
     may_end = frozenset({"worker", "dispatcher", "auditor", "web"})
 
     def inject(self, field: Field) -> list[float]:
@@ -131,7 +131,7 @@ class WrongMasterKey(SpanRow):
     id, fault = "W16", "all workers run with another master key for 10 s, then with the right one"
     bound_seconds, measured = 15.0, "from the right key until a job submitted then begins; those put off complete"
     minutes = 2.5
-    # Without its right key, what its processes have sealed could not be opened afterwards.
+    # Without the right key, values encrypted by its processes could not be decrypted afterwards.
     is_shared = False
     RIGHT, WRONG = ({"ENCRYPTION_MASTER_KEYS": b64encode(letter * 32).decode()} for letter in (b"r", b"w"))
     shape = Shape(workers=1, slots=4, environment={"web": RIGHT, "dispatcher": RIGHT, "worker": RIGHT})
@@ -163,7 +163,7 @@ class WrongMasterKey(SpanRow):
 class FilesLimited(SpanRow):
     id, fault = "W22", "a worker and its children may open no more files, of half as many as they have, for 10 s"
     bound_seconds = 30.0
-    # It may end itself, for its supervisor to start it again.
+    # It may exit, for its supervisor to restart it.
     may_end = frozenset({"worker"})
 
     @contextmanager
@@ -197,7 +197,7 @@ class OldBuild(Row):
 class ArbiterKilled(Row):
     id, fault = "D21", "kill -9 of gunicorn's arbiter alone, three times: its children are left behind"
     bound_seconds, measured = 30.0, "from the kill until a job submitted then is accepted and begins"
-    # The next one finds the port taken until the children have noticed, and is started again.
+    # The next one finds the port in use until the children have noticed, and is restarted.
     may_end = frozenset({"web"})
 
     def inject(self, field: Field) -> list[float]:

@@ -1,4 +1,4 @@
-"""PostgreSQL whose disk is full: a tmpfs of its own for the data or for the WAL, which only root can mount."""
+"""PostgreSQL with a full disk: a tmpfs for the data or the WAL, which only root can mount."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.chaos.spans import SpanRow
 from tests.chaos.stack import Stack
 
 MIB = 1 << 20
-# More than there is room for.
+# More than the free space.
 _WRITE = "CREATE TABLE chaos_ballast AS SELECT repeat(md5(n::text), 30) FROM generate_series(1, 100000) n"
 
 
 class DiskRow(SpanRow):
-    """A part of PostgreSQL's data lies on a tmpfs, which is filled."""
+    """Row that moves a part of PostgreSQL's data to a tmpfs and fills it."""
 
-    # Below the data folder; the rest stays where it was.
+    # Folder below the data folder; the rest is not moved.
     part: ClassVar[str]
     spare_mib: ClassVar[int]
-    # PostgreSQL lies on the small disk from its first start to its last.
+    # PostgreSQL uses the small disk from its first start to its last.
     is_shared = False
     _mount: Path | None = None
 
@@ -73,7 +73,7 @@ class DiskRow(SpanRow):
 
 
 def _expect_full(field: Field) -> None:
-    """Write until PostgreSQL refuses it; nothing of that stays."""
+    """Write until PostgreSQL refuses; the write is rolled back."""
     try:
         field.view.run(_WRITE)
     except psycopg.OperationalError:
@@ -104,7 +104,7 @@ class DataDiskFull(DiskRow):
 
 class WalDiskFull(DiskRow):
     id, fault = "P16", "the disk with the WAL is full: PANIC; room is made and PostgreSQL started again after 8 s"
-    # PostgreSQL needs room for what it has written since its last checkpoint when it starts again.
+    # At its restart PostgreSQL needs room for everything written since its last checkpoint.
     part, spare_mib = "pg_wal", 160
     bound_seconds = 30.0
 

@@ -1,4 +1,4 @@
-"""Several dispatchers, one that stands still inside a tick, and one that dies at each step of it."""
+"""Several dispatchers, one that stops inside a tick, and one that dies at each step of it."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from tests.chaos.variables import CRASH_VARIABLE
 SCHEDULES = 10
 MINUTE = timedelta(minutes=1)
 CAPS = (1, 2, 2)
-# A fire and its job's trace are there so long after the minute at the latest.
+# Latest time after the minute by which a fire and its job's effects exist.
 FIRE_GRACE = timedelta(seconds=10)
-# Earlier in a minute its own fires may be on their way, and later the next one's.
+# Earlier in a minute its own fires may be pending, later those of the next one.
 SURE_SECONDS = range(10, 50)
 MOST_SECONDS = 240.0
 EVE_SECONDS = 3.0
@@ -42,11 +42,11 @@ _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NU
 
 
 class DispatcherRow(Row):
-    """Schedules that fire each minute beside the load, so that I11 has something to say."""
+    """Row with schedules that fire each minute besides the load, to test I11."""
 
     traffic = Traffic(per_second=6.0, most_steps=2, step_seconds=0.1)
     dispatchers: ClassVar[int] = 2
-    # Whether the fault comes as the minute changes; else it lasts for more than one.
+    # Whether the fault occurs as the minute changes; otherwise it lasts for more than one.
     is_at_the_minute: ClassVar[bool] = True
 
     def __init__(self) -> None:
@@ -67,13 +67,13 @@ class DispatcherRow(Row):
 
     @abstractmethod
     def disturb(self, field: Field) -> list[float]:
-        """The fault itself, and the recoveries."""
+        """Inject the fault and return the recoveries."""
 
     def terms(self, stack: Stack) -> Terms:
         return replace(super().terms(stack), fires=self._minutes)
 
     def _make_schedules(self, field: Field) -> dict[str, datetime]:
-        """Schedules by their labels, with the minute in which each fires first."""
+        """Create schedules; return the minute of the first fire of each by label."""
         first_fires = {}
         for number in range(SCHEDULES):
             label = f"every minute {number} of {time.time():.0f}"
@@ -89,12 +89,12 @@ class DispatcherRow(Row):
         return first_fires
 
     def _await_eve(self, field: Field, minute: datetime) -> None:
-        """Let time pass until a few seconds before the schedules fire first."""
+        """Wait until a few seconds before the schedules' first fire."""
         eve = minute - timedelta(seconds=field.rng.uniform(0.0, EVE_SECONDS))
         field.stack.until(lambda: field.view.number(_NOW) >= eve, within=MOST_SECONDS, what="a minute is near")
 
     def _await_minute(self, field: Field, minute: datetime) -> datetime:
-        """Let a minute begin, and what fires then be fired; a moment well before the next one."""
+        """Wait for a minute and its fires; return a moment well before the next one."""
 
         def moment() -> datetime | None:
             now: datetime = field.view.number(_NOW)
@@ -106,7 +106,7 @@ class DispatcherRow(Row):
 
 
 def minutes_between(first: datetime, until: datetime) -> list[datetime]:
-    """The minutes from ``first`` on that began before ``until``."""
+    """Return the minutes from ``first`` on that began before ``until``."""
     return [first + number * MINUTE for number in range(int((until - first) / MINUTE) + 1)]
 
 
@@ -137,7 +137,7 @@ class LeaderStopped(DispatcherRow):
 
     def disturb(self, field: Field) -> list[float]:
         leader, other = field.rng.sample(field.stack.dispatchers, 2)
-        # So that it is surely the first that the tick blocks in.
+        # So that this one is surely the first whose tick blocks.
         os.kill(other.pid, signal.SIGSTOP)
         try:
             stopped_at = self._stop_inside(field, leader)
@@ -151,7 +151,7 @@ class LeaderStopped(DispatcherRow):
         return [recovery]
 
     def _stop_inside(self, field: Field, leader: ManagedProcess) -> float:
-        """Stop the leader while its tick waits for a lock, which it does for a moment only; return when."""
+        """Stop the leader while its tick briefly waits for a lock; return the time."""
         while True:
             with psycopg.connect(field.stack.addresses.admin_url) as holder:
                 holder.execute("SELECT FROM scheduling_pool_clock FOR UPDATE")
@@ -176,7 +176,7 @@ class TickCrashed(DispatcherRow):
         return [self._die_at(field, step) for step in field.rng.sample(list(STEPS), len(STEPS))]
 
     def _die_at(self, field: Field, step: str) -> float:
-        """Seconds until nothing waits that the death left behind."""
+        """Return the seconds until nothing left by the crash waits."""
         doomed = field.stack.begin_dispatcher(**{CRASH_VARIABLE: f"{step}:{field.rng.randint(1, 4)}"})
         field.stack.until(lambda: not doomed.is_running, within=START_SECONDS, what=f"a dispatcher dies at {step!r}")
         died_at = time.time()

@@ -1,4 +1,4 @@
-"""A tenant that floods, and caps that change in flight."""
+"""Tenant that floods, and caps that change in flight."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Flood(Row):
         return [max(0.0, during - before)]
 
     def _wait_of_others(self, field: Field, goes_on: Callable[[], bool]) -> float:
-        """The p95 of the others' waits in seconds, of so many jobs and for as long as the flood goes on."""
+        """Return the p95 of the other tenants' waits in seconds, measured during the flood and over enough jobs."""
         since = time.time()
         ids: list[UUID] = []
         while len(ids) < self.OTHERS_JOBS or goes_on():
@@ -85,13 +85,13 @@ class CapsChanged(Row):
                 last = field.view.number(_LATE_STARTS, [tenant.pk, changed_at])
                 recoveries.append(max(0.0, (last or changed_at) - changed_at))
             else:
-                # Those that run go on; the checker holds every start after a second to the new cap.
+                # Running jobs continue; the check applies the new cap to every start after a second.
                 field.wait(1.5, 2.5)
         field.stack.set_cap(tenant, 2)
         return recoveries
 
     def _await_running(self, field: Field, count: int) -> float:
-        """When as many run as the cap lets."""
+        """Return the time at which as many run as the cap allows."""
         tenant = field.stack.tenants[0]
         field.stack.until(
             lambda: int(field.view.number(_IN_FLIGHT, [tenant.pk])) >= count,

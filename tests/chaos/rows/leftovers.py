@@ -1,4 +1,4 @@
-"""Jobs that leave something behind."""
+"""Jobs that leave processes and descriptors behind."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Messages that come a hundred times, in another order, late or never, or that nobody of ours wrote.
+"""Messages that are repeated, reordered, late, lost or forged.
 
-The dispatcher and the workers each have a database of the broker of their own, and a postman between them who does
-with the messages what the row says.
+The dispatcher and the workers have separate databases of the broker; a postman between them treats the messages as the
+row requires.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tests.chaos.row import Field, Row
 from tests.chaos.stack import NAMES, Shape, Stack
 from tests.platform_settings import override_platform_settings
 
-# Where the dispatcher and web servers write, and where the workers read.
+# Database that the dispatcher and web servers write, and database that the workers read.
 OUT, IN = 2, 0
 LOOK_SECONDS = 0.005
 _QUEUES = "SELECT name FROM scheduling_queue"
 
 
 class Postman(threading.Thread):
-    """Carries messages over, in the way of the moment."""
+    """Thread that transfers messages, with the current mischief."""
 
     def __init__(self, stack: Stack, queues: list[str]) -> None:
         super().__init__(name="postman", daemon=True)
@@ -66,7 +66,7 @@ class Postman(threading.Thread):
 
 
 class Mischief:
-    """What is done to one message: the copies that are delivered, and when."""
+    """Treatment of a message: the copies that are delivered, and when."""
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = random.Random(rng.random())
@@ -76,7 +76,7 @@ class Mischief:
 
 
 class MessageRow(Row):
-    """Half a minute's messages under a mischief, then one honest job."""
+    """Row that sends its messages through a mischief, then one ordinary job."""
 
     bound_seconds = 17.0
     measured = "from the end of it to the start of the last job that was handed out by then; the worker lives"
@@ -93,7 +93,7 @@ class MessageRow(Row):
 
     @abstractmethod
     def begin(self, postman: Postman, field: Field) -> Mischief | None:
-        """The mischief of this row; None if what it does is not done to messages on their way."""
+        """Return the mischief of this row, or None if its fault does not affect messages in transit."""
 
     def inject(self, field: Field) -> list[float]:
         (worker,), postman = field.stack.workers, self.postman
@@ -179,7 +179,7 @@ class Forged(MessageRow):
 
     def inject(self, field: Field) -> list[float]:
         recoveries = super().inject(field)
-        # No job of these is known to a client, which the checkers find too; nobody else asks for this task.
+        # No client has submitted a job of these, which the checks also find; only forgeries request this task.
         if field.view.number(_FORGED):
             field.violations.append("a forged submission made a job")
         if field.view.number(_RUNS) != self._runs:
@@ -195,7 +195,7 @@ _RUNS = "SELECT count(*) FROM scheduling_upkeep_run WHERE name = 'partitions'"
 
 
 def forge_work(message: bytes, rng: random.Random, tenant: str) -> bytes:
-    """The message, asking for a job or for upkeep: with the signature of the one that it is made of, or with none."""
+    """Return the message changed to request a job or upkeep, with the original's signature or none."""
     told: dict[str, Any] = json.loads(message)
     task, args, kwargs = rng.choice(
         [
@@ -211,13 +211,13 @@ def forge_work(message: bytes, rng: random.Random, tenant: str) -> bytes:
 
 
 def forge_settings(stack: Stack) -> None:
-    """Another time zone for a tenant, where processes look for its settings."""
+    """Store a forged time zone of a tenant in the cache of its settings."""
     with redis.Redis.from_url(stack.addresses.broker_url(number=1)) as cache:
         cache.set(_place_of_settings(stack), json.dumps({"timezone": FORGED_ZONE}), px=60_000)
 
 
 def read_zone(stack: Stack) -> str:
-    """The tenant's time zone as a process of the platform reads it: this one is."""
+    """Return the tenant's time zone as this process of the platform reads it."""
     forge_settings(stack)
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0):
         return str(settings_of(stack.tenants[0].pk)["timezone"])
@@ -228,7 +228,7 @@ def _place_of_settings(stack: Stack) -> str:
 
 
 def forge(message: bytes, rng: random.Random) -> bytes:
-    """The message as a stranger would write it who has seen one: some headers, its body or its task are another."""
+    """Return the message as forged by someone who has seen one: some headers, its body or its task differ."""
     told: dict[str, Any] = json.loads(message)
     headers, body = told["headers"], json.loads(base64.b64decode(told["body"]))
     match rng.randrange(5):

@@ -1,4 +1,4 @@
-"""What people and clients do to jobs and tenants under load."""
+"""Actions of people and clients on jobs and tenants under load."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class DeadLettersRequeued(Row):
     def inject(self, field: Field) -> list[float]:
         mark = field.stack.folder / "fails"
         mark.touch()
-        # Those of other seeds stay dead letters.
+        # Dead letters of other seeds are not requeued.
         began_at = datetime.now(UTC).replace(microsecond=0)
         payload = {"steps": 0, "fails_while": str(mark), "label": (label := f"dead {field.rng.random()}")}
         ids = field.client.submit_bulk(field.tenants[2], "chaos_steps", payload, self.JOBS)

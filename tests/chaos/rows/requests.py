@@ -1,4 +1,4 @@
-"""Requests whose answer never comes, and requests that come fifty times."""
+"""Requests without a response, and requests repeated fifty times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.chaos.stack import Shape, Stack
 
 
 class AnswerSwallower:
-    """Once armed, lets nothing of the next answer through: the request was carried out, and nobody hears of it."""
+    """Tap that drops the next response once armed: the request is executed, but its client gets no response."""
 
     def __init__(self) -> None:
         self.armed = threading.Event()
@@ -38,7 +38,7 @@ class AnswerLost(Row):
     id, fault = "D1", "the API killed after the COMMIT, before its answer"
     bound_seconds, measured = 30.0, "from the kill until the same key is answered; one job"
     traffic = None
-    # The answer that is swallowed must be the row's.
+    # The dropped response must be the row's.
     is_watched = False
     ROUNDS = 2
     proxy: Proxy | None = None
@@ -89,7 +89,7 @@ class SameKey(Row):
 
         def ask() -> None:
             gate.wait()
-            # 409 says that the first is in flight; it is answered when that is done. No answer: ask again.
+            # 409 means that the first is in flight, and gets a response when it is done. Without a response: repeat.
             while field.client.send(request).status in {409, None} and time.monotonic() < deadline:
                 time.sleep(0.1)
 
@@ -98,7 +98,7 @@ class SameKey(Row):
             for future in [pool.submit(ask) for _ in range(self.TIMES)]:
                 future.result()
         seconds = time.monotonic() - began
-        # The load asks for whatever is unanswered too, so it may be the first; its answer may be counted a moment late.
+        # The load repeats unanswered requests too, so it may be the first; its response may be counted a moment late.
         field.stack.until(
             lambda: any(reply.status == CREATED for reply in request.replies),
             within=field.patience_seconds,

@@ -1,4 +1,4 @@
-"""Connections and children that serve one tenant after the other, with errors in between."""
+"""Connections and children that serve one tenant after another, with errors in between."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PoolOfOne(Row):
         return [time.time() - began_at]
 
     def _use(self, field: Field, number: int, wanted: dict[object, int]) -> str:
-        """Use the connection once; what was seen that should not be."""
+        """Use the connection once; return a description of a leak, or an empty text."""
         tenant = field.stack.tenants[number % 2]
         act, leak = field.rng.random(), ""
         try:
@@ -69,7 +69,7 @@ class PoolOfOne(Row):
                 elif act < 0.41:
                     cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         except (DatabaseError, InterfaceError, ZeroDivisionError):
-            # As it is after a request that failed.
+            # As after a failed request.
             connection.close_if_unusable_or_obsolete()
         if number % 20 == 19:
             with connection.cursor() as cursor:
@@ -104,7 +104,7 @@ class ChildReused(Row):
 
 
 class TenantLocked(Row):
-    """Bursts of two tenants, each in slots of its own, before and while rows of a third are locked."""
+    """Row with bursts of two tenants, each in its own slots, before and while rows of a third are locked."""
 
     id, fault = "T3", "an open transaction has one tenant's row in `tenants_tenant` FOR UPDATE, for 60 s"
     minutes = 4.0
@@ -114,7 +114,7 @@ class TenantLocked(Row):
     seeds = 1
     is_alone = True
     statements: ClassVar[Sequence[str]] = ("SELECT FROM tenants_tenant WHERE id = %s FOR UPDATE",)
-    # The locked tenant has work all the while.
+    # The locked tenant has waiting jobs throughout.
     BEFORE_SECONDS, LOCKED_SECONDS, BACKLOG = 30.0, 60.0, 600
     drain_seconds = 300.0
     LEAST_WAIT_SECONDS = 1.0
@@ -134,7 +134,7 @@ class TenantLocked(Row):
         return [max(0.0, during - before)]
 
     def _wait_of_others(self, field: Field, seconds: float) -> float:
-        """Return the p95 wait of bursts that follow one another."""
+        """Return the p95 wait of consecutive bursts."""
         since = time.time()
         while time.time() < since + seconds:
             ids = []

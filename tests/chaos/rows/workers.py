@@ -1,4 +1,4 @@
-"""Workers that die, stand still, or are replaced."""
+"""Workers that die, stop, or are replaced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SELECT extract(epoch FROM at)::float8 FROM scheduling_jobevent
 WHERE job_id = %s AND name = 'execution.shutdown' ORDER BY at DESC LIMIT 1
 """
 _BURNED = "SELECT count(*) FROM scheduling_job WHERE id = ANY (%s) AND (attempt > 0 OR crash_count > 0)"
-# The transaction is at rest for longer than any other of the platform's: its job sleeps in it.
+# The transaction is idle for longer than any other of the platform: its job sleeps in it.
 _HELD = """
 SELECT count(*) FROM pg_stat_activity
 WHERE application_name LIKE 'worker %%' AND state = 'idle in transaction' AND state_change < now() - interval '1 s'
@@ -37,7 +37,7 @@ _CRASHES = "SELECT crash_count FROM scheduling_job WHERE id = %s"
 
 
 def keep_busy(field: Field, count: int, payload: dict[str, object] = LONG_JOB) -> list[UUID]:
-    """Submit long jobs of the third tenant, whose cap is the greatest, and wait until as many run."""
+    """Submit long jobs of the third tenant, which has the greatest cap, and wait until all run."""
     ids = [field.job_of(field.submit(2, "chaos_steps", payload)) for _ in range(count)]
     field.stack.until(
         lambda: {job.job_id for job in field.view.running()} >= set(ids), within=field.patience_seconds, what="all run"
@@ -51,7 +51,7 @@ def running_in(field: Field, worker: ManagedProcess) -> list[Running]:
 
 
 def a_busy_worker(field: Field) -> tuple[ManagedProcess, list[Running]]:
-    """One that has long jobs in it, and what it runs."""
+    """Return a worker with long jobs, and its running jobs."""
     ids = set(keep_busy(field, 2))
     job = field.stack.until(
         lambda: next((job for job in field.view.running() if job.job_id in ids), None), within=20, what="one runs"
@@ -97,7 +97,7 @@ class PopLost(Row):
     bound_seconds, measured = 17.0, "from the dispatch to the message's being published again"
     shape = Shape(workers=1, slots=2)
     traffic = None
-    # The message that is lost must be the row's.
+    # The lost message must be the row's.
     is_watched = False
 
     def inject(self, field: Field) -> list[float]:
@@ -107,7 +107,7 @@ class PopLost(Row):
         pause(worker)
         job_id = field.job_of(field.submit(0, "chaos_steps", {"steps": 1}))
         field.stack.until(field.view.unstarted, within=20, what="the job is handed out")
-        # Time for the broker to give the message to whoever was waiting for one.
+        # Time for the broker to deliver the message to a waiting consumer.
         field.wait(0.5, 1.5)
         worker.kill()
         field.stack.is_kept = True
@@ -120,7 +120,7 @@ class PopLost(Row):
 
 
 def _was_begun(field: Field, job_id: UUID) -> list[tuple[float]]:
-    """From dispatch to start, if a look came too late to see the message."""
+    """Return the time from dispatch to start, if a poll was too late to see the message."""
     return field.view.rows(
         "SELECT extract(epoch FROM s.at - d.at)::float8 FROM scheduling_jobevent s JOIN scheduling_jobevent d"
         " USING (execution_id) WHERE s.job_id = %s AND s.name = 'execution.started' AND d.name = 'job.dispatched'",
@@ -148,7 +148,7 @@ class Zombie(Row):
             field.wait(*[max(0.0, stopped_at + self.STOPPED_SECONDS - time.time())] * 2)
         finally:
             resume(worker)
-        # Time for whatever it still means to do.
+        # Time for all its remaining actions.
         field.wait(8.0, 10.0)
         return [recovery]
 
@@ -205,7 +205,7 @@ class Killers(Row):
     shape = Shape(workers=1, slots=1, caps=(3, 3, 3))
     traffic = None
     may_end = frozenset({"worker"})
-    # Its only slot is killed again and again: no job of another tenant begins in time.
+    # Its only slot is killed repeatedly: no job of another tenant begins in time.
     is_watched = False
 
     def inject(self, field: Field) -> list[float]:

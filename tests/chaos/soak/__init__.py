@@ -1,1 +1,1 @@
-"""The soak test: load and faults of many rows on one stack, and a look at what grows."""
+"""Soak test: load and faults of many rows on one stack, with measurements of growth."""

@@ -1,7 +1,7 @@
-"""Run the soak test: `python -m tests.chaos.soak --minutes 10 [--seed 1]`.
+"""Soak test: `python -m tests.chaos.soak --minutes 10 [--seed 1]`.
 
-Prints its page and writes it to benchmarks/results/soak.md. The exit status is 1 when a promise was broken, when a
-check finds a difference or when something grows.
+Prints its page and writes it to benchmarks/results/soak.md. The exit status is 1 if a promise is broken, a check finds
+a difference or something grows.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 
 from tests.chaos.alone import exit_on_signal
 
-# With less, no process is seen long enough after its first minute.
+# With less, no process is observed long enough after its first minute.
 LEAST_MINUTES = 6.0
 DEFAULT_MINUTES = 10.0
-# What a failed run leaves stays until the next run.
+# The logs of a failed run are kept until the next run.
 KEPT = Path(__file__).resolve().parents[3] / "var" / "soak"
 
 
 def main() -> int:
-    """0 only if no promise was broken and nothing grows."""
+    """Run the soak test; return 0 only if no promise was broken and nothing grows."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=DEFAULT_MINUTES, help="of load and faults (%(default)g)")
     parser.add_argument("--seed", type=int, default=1, help="of the load and of the order of faults (%(default)s)")

@@ -1,4 +1,4 @@
-"""Which faults a soak test injects, and in which order. Pure."""
+"""Selection and order of the faults of a soak test. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.chaos.row import Row
 
 
 def shared_rows(rows: Mapping[str, type[Row]]) -> dict[str, type[Row]]:
-    """Return the rows that can be run here and bear other rows, other clients and a witness beside them."""
+    """Return the rows that can run here beside other rows, other clients and a witness."""
     return {name: row for name, row in rows.items() if _is_shared(row) and not row.unfit()}
 
 
@@ -18,7 +18,7 @@ def _is_shared(row: type[Row]) -> bool:
 
 
 def is_at_home(row: type[Row]) -> bool:
-    """Whether a row needs no other processes than those that run anyway."""
+    """Return whether a row needs only the standard processes."""
     return row.shape.environment == {} and row.prepare is Row.prepare and _numbers(row) == _numbers(Row)
 
 
@@ -27,7 +27,7 @@ def _numbers(row: type[Row]) -> tuple[int, int, int]:
 
 
 class Draw:
-    """All rows in one random order, then all in another: those with processes of their own, or those without."""
+    """Endless random sequences of the rows with processes of their own, and of the rows without."""
 
     def __init__(self, rows: Mapping[str, type[Row]], rng: random.Random) -> None:
         self._rng = rng
@@ -35,7 +35,7 @@ class Draw:
         self._at_home = self._endless([row for row in rows.values() if is_at_home(row)])
 
     def next_row(self, *, at_home: bool) -> type[Row]:
-        """Draw the next row; ``at_home``: for which no process is replaced, so that what grows is seen for longer."""
+        """Draw the next row; ``at_home``: one that replaces no process, so that growth is observed for longer."""
         return next(self._at_home if at_home else self._foreign)
 
     def _endless(self, rows: list[type[Row]]) -> Iterator[type[Row]]:

@@ -1,4 +1,4 @@
-"""Whether something grows: the slope of a series that neither a spike nor a restart can bend. Pure."""
+"""Growth of a series: a slope that is robust against spikes and restarts. Pure."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-# What a process does first, imports, caches, connections, is no leak.
+# First activities of a process, such as imports, caches and connections, are no leaks.
 WARM_UP_SECONDS = 90.0
-# Two looks that are closer than this tell more of noise than of growth.
+# Two closer samples show more noise than growth.
 LEAST_GAP_SECONDS = 20.0
-# Fewer pairs than these say nothing.
+# Fewer pairs are inconclusive.
 LEAST_PAIRS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A value at a time of the run. ``life`` is the process that it belongs to, ``age`` how old that was."""
+    """Value at a time of the run. ``life`` is its process, ``age`` the age of that process."""
 
     at: float
     value: float
@@ -27,22 +27,22 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What a series did in the part of the run that counts; a slope of None: too little was seen of it."""
+    """Result of a series in the counted part of the run; a slope of None: too few samples."""
 
     least: float
     greatest: float
     per_minute: float | None
 
     def is_within(self, limit_per_minute: float) -> bool:
-        """What was not seen for long enough cannot have grown for long."""
+        """Return whether the slope is at most the limit; a series with too few samples cannot have grown for long."""
         return self.per_minute is None or self.per_minute <= limit_per_minute
 
 
 def growth_of(points: Sequence[Point], *, since: float) -> Growth | None:
-    """The Theil–Sen slope after ``since``: the median over all pairs of looks at the same life, past its warm-up.
+    """Return the Theil–Sen slope after ``since``: the median over all pairs of samples of one life, past its warm-up.
 
-    Lives are not compared with one another: a process that was restarted is small again, which hides a leak, and
-    after it each grows into its caches, which looks like one.
+    Lives are not compared with each other: a restarted process is small again, which hides a leak, and then each grows
+    into its caches, which looks like one.
     """
     counted = [point for point in points if point.at >= since and point.age >= WARM_UP_SECONDS]
     if not counted:

@@ -1,4 +1,4 @@
-"""How much anything may grow, and who grew more."""
+"""Limits of growth, and the series that exceed them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.soak.growth import Growth, Point, growth_of
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The greatest slope of a measure, in its unit a minute."""
+    """Greatest slope of a measure, in its unit a minute."""
 
     measure: str
     unit: str
@@ -18,7 +18,7 @@ class Limit:
     digits: int = 1
 
 
-# A leak that matters in a week shows at these: 0.5 MiB a minute are 5 GiB.
+# They detect a leak that matters in a week: 0.5 MiB a minute are 5 GiB.
 LIMITS = (
     Limit("memory", "MiB", 0.5),
     Limit("descriptors", "descriptors", 0.2, 0),
@@ -32,7 +32,7 @@ LIMITS = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One series and what it did."""
+    """Series with its growth."""
 
     limit: Limit
     name: str
@@ -56,7 +56,7 @@ class Line:
 
 
 def judge(by_measure: Mapping[str, Mapping[str, Sequence[Point]]], *, since: float) -> Iterator[Line]:
-    """What every series did after ``since``, measure by measure."""
+    """Yield the growth of every series after ``since``, measure by measure."""
     for limit in LIMITS:
         for name, points in sorted(by_measure.get(limit.measure, {}).items()):
             growth = growth_of(points, since=since)

@@ -1,4 +1,4 @@
-"""What tenants do all day, by the API alone: a seeded mixture, and a log of all that was accepted."""
+"""Load of tenants through the API alone: a seeded mixture, and a log of all accepted jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE_CHARACTERS = 60_000
 
 @dataclass(slots=True)
 class ClientLog:
-    """What a client knows: which jobs were accepted, what was answered, and what should never be answered."""
+    """Log of a client: accepted jobs, responses, and forbidden responses."""
 
     accepted: set[str] = field(default_factory=set)
     answers: Counter[int] = field(default_factory=Counter)
@@ -43,7 +43,7 @@ class ClientLog:
 
 
 class TenantLoad(threading.Thread):
-    """One tenant's programs. Each submission is repeated under its idempotency key until it is answered."""
+    """Programs of one tenant. Each submission is repeated under its idempotency key until it gets a response."""
 
     def __init__(self, address: str, token: str, seed: int, *, makes_trouble: bool) -> None:
         super().__init__(daemon=True, name=f"load-{seed}")
@@ -88,7 +88,7 @@ class TenantLoad(threading.Thread):
                 self._random.choice(self._acts)()
 
     def pause(self) -> None:
-        """Begin no further act until `resume`."""
+        """Start no further act until `resume`."""
         self._going.clear()
 
     def resume(self) -> None:
@@ -98,7 +98,7 @@ class TenantLoad(threading.Thread):
         self._stopped.set()
         self._going.set()
 
-    # Asking -----------------------------------------------------------------------------------------------
+    # Requests ----------------------------------------------------------------------------------------------
 
     def _ask(self, method: str, path: str, **content: Any) -> httpx.Response | None:
         """Return the response; None if the connection ended without one."""
@@ -119,7 +119,7 @@ class TenantLoad(threading.Thread):
                 self._accept(answer.json()["id"])
                 return
             if answer is not None and answer.status_code not in {409, 503}:
-                return  # a refusal is an answer
+                return  # a refusal is a response
             time.sleep(RETRY_SECONDS)
 
     def _accept(self, job_id: str) -> None:

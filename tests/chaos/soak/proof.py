@@ -1,4 +1,4 @@
-"""What must hold when everything has drained, asked of the database and of the commands that an operator has."""
+"""Final checks after the drain, by the database and by an operator's commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.jobs.lifecycle import TERMINAL_STATES
 from tenants.context import all_tenants
 from tests.chaos.soak.stack import SoakStack
 
-# Back-offs of one, two and four minutes are waited for.
+# Long enough for backoffs of one, two and four minutes.
 DRAIN_SECONDS = 900.0
 POLL_SECONDS = 1.0
 COMMANDS = ("verify ledger", "verify audit", "verify usage", "verify")
@@ -30,7 +30,7 @@ _OUTCOMES = "SELECT outcome, count(*) FROM scheduling_execution GROUP BY 1 ORDER
 
 
 def drain(stack: SoakStack) -> float | None:
-    """Seconds until no job was open; None if some were to the end."""
+    """Return the seconds until no job was open, or None if some remained."""
     began = time.monotonic()
     while open_jobs():
         if time.monotonic() - began > DRAIN_SECONDS:
@@ -41,12 +41,12 @@ def drain(stack: SoakStack) -> float | None:
 
 
 def open_jobs() -> dict[str, int]:
-    """Jobs that have not ended, by state."""
+    """Return the numbers of jobs that have not ended, by state."""
     return dict(_ask(_OPEN, [list(TERMINAL_STATES)]))
 
 
 def find_losses(accepted: Collection[str]) -> Iterator[str]:
-    """Jobs that were accepted and have not ended, or that count twice."""
+    """Yield accepted jobs that have not ended, or that count twice."""
     ((ended,),) = _ask(_KNOWN, [list(accepted), list(TERMINAL_STATES)])
     if ended != len(accepted):
         yield f"{len(accepted) - ended} of {len(accepted)} accepted jobs are in no final state"
@@ -58,7 +58,7 @@ def find_losses(accepted: Collection[str]) -> Iterator[str]:
 
 
 def verify() -> Iterator[tuple[str, str]]:
-    """Each command that checks consistency with what it objects to; nothing if it is content."""
+    """Yield each command that checks consistency with its findings, or an empty text."""
     for name in COMMANDS:
         try:
             call_command(*name.split(), stdout=io.StringIO())

@@ -1,4 +1,4 @@
-"""What a run found, as a page: what grew, which faults there were, and what was left."""
+"""Report of a run: growth, faults, and the final state."""
 
 from __future__ import annotations
 

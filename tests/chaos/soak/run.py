@@ -1,4 +1,4 @@
-"""The run: start everything, load it, inject row after row, drain it, and judge what is left."""
+"""Run of the soak test: start, load, faults row after row, drain, and final checks."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PLANS = ("professional", "professional", "team", "sandbox")
 # The first fault comes when all processes have begun their work.
 FIRST_FAULT_SECONDS = 30.0
 BETWEEN_FAULTS = (3.0, 8.0)
-# Of the run: until here with processes of the row's own, until here with those that run anyway, then load alone.
+# Parts of the run: first rows with processes of their own, then rows with the standard ones, then load alone.
 FOREIGN_PART, FAULTY_PART = 0.4, 0.65
-# From here on growth counts: the last faults are in it, and then load alone for those that were restarted last.
+# Growth counts from here on: the last faults, then load alone for processes restarted last.
 COUNTED_PART = 0.5
 LOOK_SECONDS = 1.0
-# How long a row waits at least for jobs to begin: after an outage they stand behind what clients sent meanwhile.
+# Least wait of a row for starts: after an outage its jobs are behind those that clients sent meanwhile.
 BACKLOG_SECONDS = 240.0
 HEALTH_SECONDS = 60.0
 _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NULL"
@@ -45,7 +45,7 @@ _DISABLE = "UPDATE scheduling_schedule SET is_enabled = false, next_fire_at = NU
 
 @dataclass(frozen=True, slots=True)
 class Injected:
-    """A fault that is over: its row, how long it took, and the recoveries that the row measured."""
+    """Past fault: its row, its duration, and the recoveries measured by the row."""
 
     row: type[Row]
     seconds: float
@@ -54,7 +54,7 @@ class Injected:
 
 @dataclass(slots=True)
 class Soak:
-    """What a run found."""
+    """Results of a run."""
 
     minutes: float
     seed: int
@@ -73,12 +73,12 @@ class Soak:
 
     @property
     def counts_since(self) -> float:
-        """Until then everything warms up."""
+        """Return the end of the warm-up in seconds."""
         return self.minutes * 60 * COUNTED_PART
 
 
 def soak(stack: SoakStack, *, minutes: float, seed: int) -> Soak:
-    """Run ``minutes`` of load and faults, and judge what is left."""
+    """Run ``minutes`` of load and faults, and check the final state."""
     result = Soak(minutes, seed)
     try:
         stack.start_servers()
@@ -103,7 +103,7 @@ class _Run:
         self.terms = Terms(caps=stack.caps, may_cancel=True, factor=max(2.0, bound_factor()))
 
     def _make_loads(self) -> list[TenantLoad]:
-        """Tenants beside those of the rows: what they do is a mixture, of which only the end is judged."""
+        """Return the loads of further tenants, which run a mixture; only their final state is checked."""
         tenants = [create_tenant(slug=f"soak-{number}", plan=plan) for number, plan in enumerate(PLANS)]
         return [
             TenantLoad(
@@ -115,10 +115,10 @@ class _Run:
             for number, tenant in enumerate(tenants)
         ]
 
-    # The life -----------------------------------------------------------------------------------------------
+    # Load and faults --------------------------------------------------------------------------------------
 
     def live(self) -> None:
-        """Load all the while, faults in the first part."""
+        """Run the load throughout, and faults in the first part."""
         stack, samples = self.stack, Samples()
         self.result.samples = samples
         assert stack.witness is not None
@@ -160,7 +160,7 @@ class _Run:
         try:
             self._deploy(row)
             recoveries = self._under_load(row, field_)
-        except Exception as error:  # noqa: BLE001 - a fault of this row; what it left is judged all the same
+        except Exception as error:  # noqa: BLE001 - a fault of this row; its remains are checked all the same
             traceback.print_exc()
             self.result.violations.append(f"{row.id}: {describe_error(error)}")
         self.result.violations += [f"{row.id}: {words}" for words in field_.violations]
@@ -176,7 +176,7 @@ class _Run:
         _print(f"{samples.seconds:5.0f} s  {row.id} took {done.seconds:.0f} s, {worst}: {row.fault}")
 
     def _under_load(self, row: Row, field_: Field) -> list[float]:
-        """Inject a row under its own traffic; where it wants none, the other tenants pause too."""
+        """Inject a row under its own traffic; if it has none, pause the other tenants too."""
         if row.traffic is not None:
             load = self._begin_load(row.traffic)
             try:
@@ -192,7 +192,7 @@ class _Run:
                 tenant.resume()
 
     def _deploy(self, row: Row) -> None:
-        """Deploy what a row needs; what stood between the processes for the row before goes once nothing uses it."""
+        """Deploy the processes of a row; remove the previous row's proxies once unused."""
         before, self.present = self.present, row
         try:
             self.stack.take_shape(row.shape, row.prepare)
@@ -206,10 +206,10 @@ class _Run:
             self.present.tear_down()
         self.present = None
 
-    # The end ------------------------------------------------------------------------------------------------
+    # Conclusion -------------------------------------------------------------------------------------------
 
     def conclude(self) -> None:
-        """Drain, and judge."""
+        """Drain, and check the final state."""
         stack, result = self.stack, self.result
         _print("draining")
         stack.view.run(_DISABLE)
@@ -243,7 +243,7 @@ class _Run:
         result.states, result.outcomes = count_states(), count_outcomes()
 
     def _judge(self) -> None:
-        """Hold the jobs of the rows' tenants to every promise that a row holds its own to."""
+        """Apply all checks of rows to the jobs of the rows' tenants."""
         stack = self.stack
         assert stack.client is not None
         assert stack.witness is not None

@@ -1,4 +1,4 @@
-"""A look at everything that could grow: processes, descriptors, connections, the queue tables, the broker."""
+"""Samples of everything that could grow: processes, descriptors, connections, the queue tables, the broker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 MIB = 2**20
 LOOK_SECONDS = 3.0
-# Tables through which every job passes, and which it leaves: whatever is done, they stay small.
+# Tables that every job passes and leaves: they stay small under any load.
 HOT_TABLES = (
     "scheduling_job_ready",
     "scheduling_job_due",
@@ -50,13 +50,13 @@ type Series = dict[str, list[Point]]
 
 @dataclass(slots=True)
 class Samples:
-    """All series by what is measured (``memory``, ``descriptors``, …) and of whom."""
+    """All series by measure (``memory``, ``descriptors``, …) and name."""
 
     began: float = field(default_factory=time.monotonic)
     by_measure: dict[str, Series] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
-    # Looks that failed, as at a broker that was away.
+    # Failed samples, such as those of an unavailable broker.
     missed: int = 0
-    # What belongs to no process is compared between two faults alone: after each, all processes connect again.
+    # Values without a process are compared only between two faults: after each, all processes reconnect.
     faults: int = 0
     last_fault: float = 0.0
 
@@ -68,7 +68,7 @@ class Samples:
         self.faults, self.last_fault = self.faults + 1, self.seconds
 
     def take(self, stack: SoakStack) -> None:
-        """One look at everything."""
+        """Take one sample of everything."""
         at = self.seconds
         for role, pid in stack.living():
             self._take_process(role, pid, at)
@@ -83,7 +83,7 @@ class Samples:
         self.by_measure[measure][name].append(point)
 
     def _take_process(self, role: str, pid: int, at: float) -> None:
-        """One that ends while it is looked at is not counted."""
+        """Sample a process; skip one that ends meanwhile."""
         try:
             born = _born(pid)
             resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
@@ -91,7 +91,7 @@ class Samples:
         except (OSError, IndexError):
             return
         if not resident:
-            return  # it has ended, and its parent has not looked yet
+            return  # it has ended, and its parent has not reaped it yet
         life, age = f"{pid}@{born:.0f}", _uptime() - born
         self.add("memory", role, Point(at, resident / MIB, life, age))
         self.add("descriptors", role, Point(at, descriptors, life, age))
@@ -124,7 +124,7 @@ class Samples:
 
 
 class Sampler(threading.Thread):
-    """Looks every LOOK_SECONDS, faults or not."""
+    """Thread that samples every LOOK_SECONDS, also during faults."""
 
     def __init__(self, stack: SoakStack, samples: Samples) -> None:
         super().__init__(daemon=True, name="sampler")
@@ -137,13 +137,13 @@ class Sampler(threading.Thread):
         connection.close()
 
     def stop(self) -> None:
-        """Return once nothing is looked at any more."""
+        """Stop, and return once no sample is taken any more."""
         self._stopped.set()
         self.join()
 
 
 def _born(pid: int) -> float:
-    """Seconds after the machine's start."""
+    """Return the start of a process in seconds after the machine's start."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return int(fields[19]) / TICKS_A_SECOND
 

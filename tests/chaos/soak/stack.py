@@ -1,4 +1,4 @@
-"""One stack for a long run: it takes the shape of row after row, with maintenance and beat beside them."""
+"""Stack of a long run: it takes the shape of row after row, with maintenance and beat beside them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.acceptance.processes import ManagedProcess
 from tests.chaos.servers import Addresses
 from tests.chaos.stack import Shape, Stack
 
-# Longer than the grace that a worker gives to its jobs.
+# Longer than a worker's grace period for its jobs.
 STOP_SECONDS = 90.0
 HOME = Shape()
 
 
 class SoakStack(Stack):
-    """A stack whose processes are replaced as by a deploy when the next row needs others."""
+    """Stack whose processes are replaced as by a deploy when the next row needs others."""
 
     def __init__(self, addresses: Addresses) -> None:
         super().__init__(addresses, HOME)
@@ -25,7 +25,7 @@ class SoakStack(Stack):
         self._deployed: Mapping[str, Any] = {}
 
     def keep(self) -> None:
-        """Replace what has died, maintenance and beat too."""
+        """Replace dead processes, including maintenance and beat."""
         super().keep()
         starts: Mapping[str, Callable[[], ManagedProcess]] = {
             "maintenance": lambda: self._platform.begin_worker(concurrency=1, pool="maintenance"),
@@ -36,7 +36,9 @@ class SoakStack(Stack):
                 self._apart[role] = self._note(role, start())
 
     def take_shape(self, shape: Shape, prepare: Callable[[Stack], None] | None = None) -> None:
-        """Deploy what a row needs: stop the processes with SIGTERM and start them as it says, unless they are so."""
+        """Deploy the processes of a row: stop the present ones with SIGTERM and start the new ones, unless they are
+        equal.
+        """
         self.shape = shape
         for role in self.environment:
             self.environment[role] = dict(shape.environment.get(role, {}))
@@ -65,7 +67,7 @@ class SoakStack(Stack):
         return deepcopy({"numbers": numbers, "shape": shape.environment, "roles": self.environment})
 
     def living(self) -> Iterator[tuple[str, int]]:
-        """Every process of the platform with its role; children are a role of their own."""
+        """Yield every process of the platform with its role; children have roles of their own."""
         for role, process in self.started:
             if process.is_running:
                 yield role, process.pid

@@ -36,7 +36,7 @@ _REMOVAL = (
 
 
 def with_login(act: Callable[[AppLogin], str]) -> Callable[[World], str]:
-    """Return an attack that is made with the application's login on a sealed log, and what the log is worth after."""
+    """Return an attack with the application's login on a sealed log, and the state of the log afterwards."""
 
     def run(world: World) -> str:
         with closing(AppLogin(world.zeta)) as login:
@@ -87,7 +87,7 @@ def insert_entry_again(login: AppLogin) -> str:
 
 
 def request_erasure_by_row(login: AppLogin) -> str:
-    """Request it past the services; the auditor deletes what is not permitted, so that nothing waits behind it."""
+    """Request an erasure without the services; the auditor deletes invalid requests, so nothing waits behind them."""
     login.attempt(*forged_entry(action="tenant.erasure_requested", after=Jsonb({"subject_id": str(login.victim.pk)})))
     outcome = login.attempt(_REMOVAL, [login.victim.pk, "erasure", None, "{}"], role=platform_role())
     audit_once()
@@ -101,7 +101,7 @@ def request_retention_by_row(login: AppLogin) -> str:
 
 
 def request_all_as_if_later(login: AppLogin) -> str:
-    """Request that everything goes, and let the auditor look when the log is 200 days old."""
+    """Request the removal of everything, and run the auditor when the log is 200 days old."""
     outcome = login.attempt(_REMOVAL, [login.victim.pk, "retention", None, "{}"], role=platform_role())
     later = read_moment() + timedelta(days=200)
     with patch("tenants.audit.removals.read_moment", lambda: later):
@@ -110,7 +110,7 @@ def request_all_as_if_later(login: AppLogin) -> str:
 
 
 def request_erasures_of_strangers(login: AppLogin) -> str:
-    """Write requests for chains that nobody has, so many that a real one is not found among them."""
+    """Insert requests for chains without entries, so many that a real one is not found among them."""
     many = (
         "INSERT INTO tenants_auditremoval (id, chain, kind, before, removed)"
         " SELECT gen_random_uuid(), gen_random_uuid(), 'erasure', now(), '{}' FROM generate_series(1, 1000)"
@@ -132,7 +132,7 @@ def request_before_infinity(login: AppLogin) -> str:
 
 
 def append_boundless(**columns: Any) -> Callable[[AppLogin], str]:
-    """Return an attack that appends an entry which no auditor can read, or not with the memory that it has."""
+    """Return an attack that appends an entry that no auditor can read, or not within its memory."""
     return lambda login: login.attempt(*forged_entry(tenant_id=login.victim.pk, **columns))
 
 
@@ -145,7 +145,7 @@ def claim_removal_is_done(login: AppLogin) -> str:
 
 
 def hold_the_lock(login: AppLogin) -> str:
-    """Keep the auditors' lock, so that no entry is sealed; what waits is reported, and is sealed afterwards."""
+    """Hold the auditors' lock, so that no entry is sealed; the backlog is reported, and sealed afterwards."""
     login.attempt(*forged_entry(tenant_id=login.victim.pk))
     with login.session.transaction():
         login.session.execute(f"SELECT {LockClass.SEALING.take()}")

@@ -37,7 +37,7 @@ def upload_beyond_room(world: World) -> str:
 
 
 def upload_beside_a_reserved_one(world: World) -> str:
-    """Return what another tenant's upload gets while one of 1 GiB is being received."""
+    """Return the result of another tenant's upload while one of 1 GiB is being received."""
     with Share("multipart/form-data; boundary=x") as reserved:
         reserved.take(MAX_UPLOAD_BYTES, owner=world.aaa.pk)
         with tenant_context(world.zeta):
@@ -48,7 +48,7 @@ def upload_beside_a_reserved_one(world: World) -> str:
 
 
 def dribble_asgi(world: World) -> str:
-    """Return the refusal of an upload of 1 GiB whose first byte comes, and no other."""
+    """Return the refusal of an upload of 1 GiB of which only the first byte arrives."""
     key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
     with override_platform_settings(RECEIVE_GRACE_SECONDS=0.1):
         headers = {"Authorization": f"Api-Key {key}", "Content-Type": "multipart/form-data; boundary=x"}
@@ -57,7 +57,7 @@ def dribble_asgi(world: World) -> str:
 
 
 def dribble_wsgi(world: World) -> str:
-    """Return the refusal of an upload of 1 GiB of which one byte comes over a socket that the worker watches."""
+    """Return the refusal of an upload of 1 GiB of which one byte arrives over a socket that the worker watches."""
     key = issue_api_key(tenant=world.aaa, name="uploads", scopes=["files.manage"]).token
     server, client = socket.socketpair()
     with server, client, override_platform_settings(RECEIVE_GRACE_SECONDS=0.1), receiving(server) as receipt:
@@ -73,7 +73,7 @@ def dribble_wsgi(world: World) -> str:
 
 
 def _watch(receipt: Receipt) -> None:
-    """Look for late requests as the main thread of a worker does."""
+    """Cut off slow requests, as the main thread of a worker does."""
     while not receipt.is_cut_off:
         cut_off_slow_clients()
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Attacks with write access to Redis: messages. Those on documents and consumers are modules of their own."""
+"""Attacks with write access to Redis: messages. Attacks on documents and consumers have modules of their own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _told(refused: list[str], left: str) -> str:
 
 
 def _with_body(body: Any) -> bytes:
-    """Return a signed submission with another body, as it stands."""
+    """Return a signed submission with another body, unchanged otherwise."""
     parsed: dict[str, Any] = json.loads(published(SUBMIT_TASK, [], WORK))
     parsed["body"] = body
     del parsed["properties"]["body_encoding"]
@@ -167,7 +167,7 @@ def forged_canary(world: World) -> str:
 
 
 def rotated_key(world: World) -> str:
-    """A message that waited while SECRET_KEY was replaced is no attack: with the fallback it is accepted."""
+    """Return the result for a message from before a rotation of SECRET_KEY, which the fallback key accepts."""
     message = published(SUBMIT_TASK, [], WORK)
     with override_settings(SECRET_KEY="the next one", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
         return _told(receive(message), _jobs())

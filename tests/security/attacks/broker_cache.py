@@ -1,4 +1,4 @@
-"""Attacks on what the platform keeps in Redis."""
+"""Attacks on the platform's cache in Redis."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.security.world import World
 
 @contextmanager
 def _kept(of: SharedCache[Any]) -> Iterator[Redis]:
-    """Turn the cache on, with nothing in memory; yield a connection that writes into Redis."""
+    """Enable the cache without values in memory; yield a connection that writes into Redis."""
     of._kept.clear()
     with override_platform_settings(CONFIGURATION_CACHE_SECONDS=60.0), _redis() as client:
         yield client
@@ -45,7 +45,7 @@ def _redis() -> Redis:
 
 
 def _planted(of: SharedCache[Any], key: str, document: Any, read: Callable[[], Any]) -> Any:
-    """Return what the platform reads after the document was put in the place of its own."""
+    """Return what the platform reads after its document was replaced."""
     with _kept(of) as client:
         name = of._name_of(key)
         client.set(name, json.dumps(document), px=60_000)

@@ -1,4 +1,4 @@
-"""Attacks by Celery processes that are not the platform's, and by what beat is told to send."""
+"""Attacks by foreign Celery processes, and by tasks in beat's schedules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks with the Redis password of one process role, on a server with the users that deployments have."""
+"""Attacks with the Redis password of one process role, on a server with the users of deployments."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _answer(port: int, user: str, *command: str) -> str:
 
 
 def _who_may(*command: str, users: tuple[str, ...] = USERS) -> str:
-    """Return the users that Redis lets run the command."""
+    """Return the users that may run the command."""
     with _server() as port:
         assert _answer(port, ADMINISTRATOR, "PING") == "done"
         return ", ".join(user for user in users if _answer(port, user, *command) != "refused") or "nobody"
@@ -72,7 +72,7 @@ def _connection(port: int, user: str) -> Connection:
 
 
 def _publishes(port: int, user: str, queue: str) -> bool:
-    """Say whether the user may declare the queue, as the first publication of a process does, and publish to it."""
+    """Return whether the user may declare the queue, as the first publication of a process does, and publish to it."""
     try:
         with _connection(port, user) as connection, connection.SimpleQueue(queue) as simple:
             simple.put({}, retry=False)
@@ -95,7 +95,7 @@ def publishers_of_upkeep(world: World) -> str:
 
 
 def _consumes(port: int, user: str) -> bool:
-    """Say whether the user may take a message, give back what was in other hands for too long, and end it."""
+    """Return whether the user may take a message, restore one that was held for too long, and acknowledge it."""
     name = f"workflow.{uuid4().hex}"
     assert _publishes(port, "dispatcher", name)
     try:

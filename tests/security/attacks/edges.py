@@ -23,12 +23,12 @@ from workloads.documents.extraction.extractor import extract_blocks
 from workloads.documents.extraction.sniffing import ContentType
 from workloads.documents.service import create_dataset
 
-# Of processor time, so that a busy machine refuses nothing.
+# Processor time, so that a busy machine causes no refusals.
 MAX_SECONDS = 0.5
 
 
 def timed(attack: Callable[[], str]) -> str:
-    """Return what the attack got, with whether it cost this process more than half a second of processor time."""
+    """Return the result of the attack, and whether it cost more than half a second of processor time."""
     began = time.thread_time()
     got = attack()
     seconds = time.thread_time() - began

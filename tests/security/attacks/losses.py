@@ -1,4 +1,4 @@
-"""Ways to lose work in silence."""
+"""Ways to lose work without an error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def other_attack_task(number: int = 0) -> int:
 
 
 def _sending(send: Callable[[FairTask], object]) -> Callable[[World], str]:
-    """Return the attack that calls a fair task by a road of Celery's, and counts what leaves the process."""
+    """Return the attack that calls a fair task through one of Celery's interfaces, and counts published messages."""
 
     def attack(world: World) -> str:
         sent: list[str] = []
@@ -71,7 +71,7 @@ def _result(value: object) -> Callable[[World], str]:
 
 
 def _nested_result(value: object) -> Callable[[World], str]:
-    """Return the attack that stores a result whose paths would be 800 times as long as its keys."""
+    """Return the attack that stores a result with paths 800 times as long as its keys."""
     key = "k" * 800
     nested: object = [value] * 60_000
     for _ in range(300):

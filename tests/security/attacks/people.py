@@ -1,4 +1,4 @@
-"""Attacks on identity: invitations, keys, scopes, log-in."""
+"""Attacks on identity: invitations, keys, scopes, login."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _use_key_from_elsewhere(world: World) -> str:
     issued = issue_api_key(
         tenant=world.aaa, name="bound", scopes=["jobs.view"], allowed_addresses=["198.51.100.0/24", "2001:db8::/32"]
     )
-    # No proxy is trusted, so that the header is the attacker's own invention.
+    # No proxy is trusted: the attacker has forged the header.
     client = world.with_token(issued.token)
     return refusal_of(client.get(f"{API}jobs/", HTTP_X_FORWARDED_FOR="198.51.100.7", REMOTE_ADDR="203.0.113.9"))
 

@@ -38,7 +38,7 @@ CHECK = "/api/v1/workflows/check/"
 
 
 def _last_of(send: Callable[[], Any], times: int) -> str:
-    """Send until something else than the first answer comes, at most so often; return the last answer."""
+    """Send until the response changes, at most ``times`` times; return the last response."""
     first = refusal_of(send())
     for _ in range(times):
         if (found := refusal_of(send())) != first:
@@ -69,7 +69,7 @@ def _flood_by_refused_submissions(world: World) -> str:
 
 
 def _with_ten_units(world: World) -> APIClient:
-    """Return a client whose key has ten units, and one more a minute, however slow its requests are."""
+    """Return a client whose key has ten units and gains one a minute, regardless of the speed of its requests."""
     give_real_rates(world.aaa)
     for name, value in (("key_requests_per_minute", 1), ("key_request_burst", 10)):
         set_tenant_limit(tenant=world.aaa, key=name, value=value, reason="a test")
@@ -113,7 +113,7 @@ def _fifty_first_key(world: World) -> str:
 
 
 def _all_streams_by_many_keys(world: World) -> str:
-    """Open 500 streams with 26 keys, and one as the victim."""
+    """Return the result of one more stream of the victim, after 500 streams with 26 keys."""
     opened, refused = [], ""
     for number in range(500):
         key = ApiKey(pk=number // 20, tenant=world.aaa)
@@ -145,7 +145,7 @@ def _render(source: str) -> Callable[[World], str]:
 
 
 def _exhaust(source: str) -> Callable[[World], str]:
-    """Render what ends by one of two budgets: which one is used up first depends on the speed of the machine."""
+    """Return an attack that exhausts one of two budgets: which one depends on the speed of the machine."""
     budgets = {
         "The template takes more than 2 s.",
         "The template makes values of more than 16,000,000 characters in all.",
@@ -183,7 +183,7 @@ def _poison_document(world: World) -> str:
 
 
 def _shorten_timeouts(world: World) -> str:
-    """Let ten chats with the platform's model end by time-outs of 10 ms, of two tenants in turn."""
+    """Return the result after ten chats with the platform's model that time out after 10 ms, of two tenants in turn."""
     for number in range(10):
         tenant = (world.aaa, world.zeta)[number % 2]
         use = DependencyUse(Mock())

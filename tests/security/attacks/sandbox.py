@@ -1,4 +1,4 @@
-"""Attacks from inside the extraction child, and on what is deployed."""
+"""Attacks from inside the extraction child, and on deployments."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from workloads.documents.extraction.errors import SandboxUnavailableError
 
 REFUSED = "PermissionError"
 NO_TOKEN = "401 Unauthorized, Unauthorized"
-# A worker's own steps under a plain account, then what another process of the account does: the kernel lets root read
-# what is closed. A change of the account closes a process, hence it is opened first.
+# A worker's own steps under a plain account, then those of another process of the account: root may read closed
+# processes. A change of the account closes a process, so it is opened first.
 _HIDDEN_WORKER = """
 import os, sys
 from scheduling.sandbox.kernel import set_dumpable
@@ -49,7 +49,7 @@ else:
 
 
 def parse_hostile(attack: str, on: Any = None) -> str:
-    """Return what a parser that was taken over gets: a result, or the error that stopped it."""
+    """Return the result of a compromised parser: a value, or the error that stopped it."""
     with tempfile.TemporaryFile() as file, patch.object(extractor, "_CHILD", "tests.security.hostile_parser"):
         file.write(json.dumps({"attack": attack, "on": on}).encode())
         file.flush()
@@ -57,7 +57,7 @@ def parse_hostile(attack: str, on: Any = None) -> str:
 
 
 def hostile(attack: str, on: Any = None) -> Callable[[World], str]:
-    """Return the code of a row that needs nothing but the child."""
+    """Return the code of a row that needs only the child."""
     return lambda world: parse_hostile(attack, on)
 
 
@@ -119,7 +119,7 @@ def _parse_without_sandbox(world: World) -> str:
 
 
 def _scrape(token: str, **headers: str) -> Callable[[World], str]:
-    """Ask the port of a process that serves no HTTP, whose METRICS_TOKEN is ``token``."""
+    """Return an attack on the metrics port of a process without HTTP, configured with METRICS_TOKEN ``token``."""
 
     def run(world: World) -> str:
         statuses: list[str] = []

@@ -1,4 +1,4 @@
-"""Attacks on stored secrets: reading them back, and having them sent to where they do not belong."""
+"""Attacks on stored secrets: reading them back, and sending them to a wrong host."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFERENCE = "Bearer {{ secrets.api }}"
 
 
 def _sealed(run: Callable[[World], str]) -> Callable[[World], str]:
-    """Perform an attack on a platform that has a master key."""
+    """Run an attack on a platform with a master key."""
 
     @wraps(run)
     def performed(world: World) -> str:
@@ -73,7 +73,7 @@ def _told(answer: Any) -> str:
 
 
 def _call(tenant: Tenant, url: str, server: WebServer, **payload: Any) -> Any:
-    """Perform a job of the kind `http_call` with the secret in a header; its result, or the code of its error."""
+    """Run a job of the kind `http_call` with the secret in a header; return its result, or the code of its error."""
     context = make_context(HttpCall, {"url": url, "headers": {"Authorization": REFERENCE}, **payload})
     with override_platform_settings(OUTGOING_HTTP_ALLOWED_HOSTS=[f"127.0.0.1:{server.port}"]):
         try:
@@ -231,7 +231,7 @@ def _echo(world: World) -> str:
 
 
 def _ask_model(tenant: Tenant, server: WebServer) -> str:
-    """Ask the tenant's model as a workflow's node does; whether the key was sent, or the code of the error."""
+    """Call the tenant's model as a workflow's node does; return whether the key was sent, or the code of the error."""
     values = settings_of(tenant)
     answer = b'{"choices": [{"message": {"content": "yes"}}]}'
     server.answers["/chat/completions"] = (200, {"Content-Type": "application/json"}, answer)

@@ -1,8 +1,8 @@
-// The console's own behaviour, in five parts. No framework of its own: Alpine and htmx come with the shell.
+// The console's own behaviour, in five parts. Alpine and htmx come with unfold.
 "use strict";
 
-// 1. Alpine's CSP build looks names up in data and never among the page's globals. The shell's templates name a
-// few global functions; here they become data: two components, and a root that carries the rest.
+// 1. Alpine's CSP build looks up names in data, never among the page's globals. unfold's templates use a
+// few global functions; here they become data: two components, and a root with the rest.
 document.addEventListener("alpine:init", () => {
 	const place = { get pathname() { return window.location.pathname; }, get search() { return window.location.search; } };
 	window.Alpine.data("theme", (...args) => ({
@@ -14,7 +14,7 @@ document.addEventListener("alpine:init", () => {
 	}));
 	window.Alpine.data("searchCommand", window.searchCommand);
 });
-// Alpine rejects the promise of a transition that another one cuts off, and nobody waits for it.
+// Alpine rejects the promise of a transition that another one interrupts, and the promise is unhandled.
 window.addEventListener("unhandledrejection", (event) => {
 	if (event.reason?.isFromCancelledTransition) event.preventDefault();
 });
@@ -25,7 +25,7 @@ const AMBER_SECONDS = 15;
 const RED_SECONDS = 60;
 const STOP_POLLING = 286;
 
-// Words in the reader's language, which the page's frame carries.
+// Texts in the reader's language, from the page's layout.
 function said(name) {
 	return document.getElementById("console-words").dataset[name];
 }
@@ -33,7 +33,7 @@ function said(name) {
 function isBusy(part) {
 	const selection = window.getSelection();
 	const hasSelection = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
-	// A swap would take the keyboard's place on the page away.
+	// A swap would lose the keyboard focus.
 	const hasFocus = part.contains(document.activeElement) && document.activeElement.matches(":focus-visible");
 	return document.documentElement.dataset.paused === "true" || document.hidden || hasSelection || hasFocus;
 }
@@ -57,9 +57,9 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 	const { status } = event.detail.xhr;
 	const tag = event.detail.xhr.getResponseHeader("ETag");
 	part.dataset.seenAt = Date.now();
-	// A session that ended answers with the log-in page: load it whole instead of showing it inside.
+	// After the end of a session the response is the log-in page: load the whole page instead of showing it inside.
 	if (!tag && status === 200) window.location.reload();
-	// The last answer: htmx stops polling if it is swapped in. Its age has no meaning.
+	// The last response: htmx stops polling if it is swapped in. Its age has no meaning.
 	if (status === STOP_POLLING) document.querySelector(`[data-live-age="${part.id}"]`)?.remove();
 	else if (!tag || tag === part.dataset.etag) event.detail.shouldSwap = false;
 	if (event.detail.shouldSwap) part.dataset.etag = tag;
@@ -71,8 +71,8 @@ window.addEventListener("load", () => {
 	if (parts.length) setInterval(() => parts.forEach(tellAge), 1000);
 });
 
-// 3. Icons are drawn by the names of their ligatures, which a screen reader would speak. Beside words they are hidden
-// from it, alone they get words of their own; and what reacts to a click only is made to react to the keyboard.
+// 3. Icons are rendered by the names of their ligatures, which a screen reader would speak. Beside text they are hidden
+// from it, alone they get a label; and elements that react only to clicks are made to react to the keyboard.
 const ICON_WORDS = { dock_to_right: "navigation", arrow_back: "back", close: "close", add: "add", delete: "delete" };
 
 function wordsOf(icon) {
@@ -119,7 +119,7 @@ document.addEventListener("keydown", (event) => {
 	if (event.target.closest("input, textarea, select, [contenteditable]")) return;
 	if (isGoing) {
 		isGoing = false;
-		// A letter after g is no other shortcut's.
+		// A letter after g is not another shortcut.
 		event.preventDefault();
 		event.stopPropagation();
 		const link = document.querySelector(`[data-place="${PLACES[event.key]}"]`);
@@ -130,7 +130,7 @@ document.addEventListener("keydown", (event) => {
 	}
 });
 
-// 5. The list of jobs: a job beside the list without leaving it, the URL saying so; `/` goes to the query box.
+// 5. The list of jobs: a job beside the list without leaving it, with a URL of its own; `/` goes to the query box.
 let peekOpener = null;
 
 function showPeek(link) {

@@ -1,5 +1,5 @@
-// The keyboard in lists and on pages; `g` and a letter stands in console.js, `/ f ?` and Ctrl K are the shell's too.
-// Off inside fields. Moving is moving the focus, so that Enter opens and a screen reader tells the row.
+// Keyboard shortcuts in lists and on pages; `g` and a letter are in console.js, `/ f ?` and Ctrl K are unfold's too.
+// Off inside fields. Moving moves the focus, so that Enter opens the row and a screen reader reads it.
 "use strict";
 
 const FIELDS = "input, textarea, select, [contenteditable]";
@@ -63,7 +63,7 @@ const KEYS = {
 document.addEventListener("keydown", (event) => {
 	if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
 	if (event.target.closest(FIELDS)) {
-		// The shell listens at the window and knows inputs only: a letter in a list of choices is no shortcut.
+		// unfold listens at the window and excludes inputs only: a letter in a select element is no shortcut.
 		if (event.key.length === 1) event.stopPropagation();
 		return;
 	}
