@@ -11,7 +11,7 @@ from scheduling.limits.declared import LIMITS
 
 
 class SchedulingConfig(AppConfig):
-    """What and when: jobs, their fair order, their execution."""
+    """The app of jobs, their fair order and their execution."""
 
     name = "scheduling"
     verbose_name = gettext_lazy("Scheduling")
@@ -27,8 +27,8 @@ class SchedulingConfig(AppConfig):
     versioned = ("scheduling.plans.service:CFS_PLANS",)
 
     def ready(self) -> None:
-        from scheduling import checks  # noqa: F401 - registered by being imported
-        from scheduling.celery import tasks  # noqa: F401 - registered by being imported
+        from scheduling import checks  # noqa: F401 - registers on import
+        from scheduling.celery import tasks  # noqa: F401 - registers on import
         from scheduling.celery.message_signing import sign_messages
         from scheduling.dispatch.wakes import listen_to_tenants
         from scheduling.observability import observe
@@ -39,5 +39,5 @@ class SchedulingConfig(AppConfig):
         listen_to_suspensions()
         sign_messages()
         observe()
-        # Sent once for each app after all migrations have run; once is enough.
+        # Sent once for each app after all migrations have run; one is enough.
         post_migrate.connect(seed_after_migrate, sender=self, dispatch_uid="scheduling.upkeep_schedules")

@@ -1,4 +1,4 @@
-"""Start-up checks: plug-ins that cannot be loaded, queues that nobody reads, clocks that are off."""
+"""Start-up checks: broken plug-ins, queues without consumers, clock skew."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenants.context import all_tenants
 
 @register("scheduling", START)
 def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
-    """Every kind's class can be imported (scheduling.E001) and its payload schema is one (scheduling.E002)."""
+    """Check that each kind's class can be imported (scheduling.E001) and its schema is valid (scheduling.E002)."""
     try:
         kinds = registry.kinds()
     except registry.ProcessorInvalidError as error:
@@ -34,7 +34,7 @@ def check_processors(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckM
 
 @register("scheduling")
 def check_outgoing_http(app_configs: Sequence[Any] | None, **_: Any) -> list[CheckMessage]:
-    """Every host of OUTGOING_HTTP_ALLOWED_HOSTS is written as host:port (scheduling.E003)."""
+    """Check that every host of OUTGOING_HTTP_ALLOWED_HOSTS is written as host:port (scheduling.E003)."""
     try:
         current_policy()
     except AllowedHostInvalidError as error:
@@ -54,25 +54,25 @@ def _check_schema(kind: str) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_queue_consumers(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Some live worker reads every queue that is needed (scheduling.W001)."""
+    """Check that a live worker consumes every queue in use (scheduling.W001)."""
     return _ask(databases, lambda: [check_consumers()], check_id="scheduling.W001")
 
 
 @register(Tags.database)
 def check_clocks(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """The clocks of this machine, and of the processes heard of, are the database's (scheduling.W002)."""
+    """Check the clocks of this machine and of known processes against the database's (scheduling.W002)."""
     return _ask(databases, lambda: [_check_own_clock(), _check_other_clocks()], check_id="scheduling.W002")
 
 
 def _ask(databases: Sequence[str] | None, question: Callable[[], list[Check]], *, check_id: str) -> list[CheckMessage]:
-    """What is not as it should be, as warnings: work waits for it, and starting anew mends nothing of it."""
+    """Return failed checks as warnings: work waits because of them, and a restart would not help."""
     if not is_database_at_hand(databases):
         return []
     try:
         with all_tenants():
             checks = question()
     except DatabaseError:
-        return []  # the tables are not there yet, which is an error of its own
+        return []  # the tables do not exist yet, which is an error of its own
     return [
         Warning(f"{check.name}: {check.measured}.", hint=check.hint, id=check_id)
         for check in checks

@@ -12,41 +12,42 @@ MAX_RESULT_BYTES = 64 * 1024
 MAX_LOG_BYTES = 1024 * 1024
 MAX_ERROR_CHARACTERS = 16 * 1024
 MAX_BULK_JOBS = 1_000
-# The kind that tells somebody outside; whoever brings it takes `webhook`, `event` and `data`.
+# The kind that delivers webhooks; its processor accepts `webhook`, `event` and `data`.
 WEBHOOK_KIND = "webhook_delivery"
 MAX_TAGS = 20
 
-# Most jobs one tick hands out; also the most entities it looks at in each queue.
+# The most jobs that one tick dispatches, and the most entities that it reads in each queue.
 TICK_JOBS = 1_000
-# Jobs predicted below this travel together …
+# Jobs predicted below this share a message …
 MERGE_BELOW_US = 20_000
-# … at most so many in one message, a whole tick's, and only as many as are predicted to be done in this time, for which
-# whoever comes next waits.
+# … at most this many in one message, a whole tick's, and only as many as are predicted to be done in this time, for
+# which the next job in order waits.
 MAX_MESSAGE_JOBS = 1_000
 MESSAGE_WORK_US = 100_000
-# Whose turn has not come so many seconds after its message began is handed back.
+# Executions that have not begun within this after their message did are returned.
 MESSAGE_SECONDS = 0.2
-# Most rows that one tick moves from the due and held tables, so that no tick grows long.
+# The most rows that one tick moves from the due and held tables, which bounds its length.
 STAGE_ROWS = 2_000
-# Most wakes that one tick folds, likewise.
+# The most wakes that one tick folds, likewise.
 WAKE_ROWS = 5_000
-# Settings of PostgreSQL for the statements that run for every job. A flood may come before the tables' statistics know
-# of it; to read a table of many thousand rows once for each of a few thousand would take minutes. All that they look
-# up has an index, and what has none is read all the same. So the values change no plan for the better, and to make one
-# for them takes longer than to run it: prepared statements keep theirs (tenants.database.prepared).
+# Settings of PostgreSQL for the statements that run for every job. A burst may come before the tables' statistics
+# reflect it; to read a table of many thousand rows once for each of a few thousand would take minutes. All that they
+# look up has an index, and a table without one is still read. Parameter values improve no plan, and planning takes
+# longer than running: prepared statements keep their plans (tenants.database.prepared).
 BY_INDEX = {"enable_seqscan": "off", "jit": "off", "plan_cache_mode": "force_generic_plan"}
 # Frees a tick whose process was stopped in the middle of its transaction.
 TICK_IDLE_TIMEOUT_MS = 2_000
-# So long ticks and duties wait for a lock: whoever holds rows of one tenant keeps no other waiting for longer.
+# The longest wait of ticks and duties for a lock, so that a lock on rows of one tenant delays no other for longer.
 LOCK_TIMEOUT_MS = 200
 
-# Most schedules that one look fires, so that no transaction grows long; the next look is a second away.
+# The most schedules that one poll fires, which bounds its transaction; the next poll is a second away.
 FIRE_BATCH = 50
 FIRE_INTERVAL_SECONDS = 1.0
-# Most jobs that one backfill submits.
+# The most jobs that one backfill submits.
 MAX_BACKFILL_FIRES = 1_000
 
-# Ids of start-up checks: a plug-in cannot be loaded, or its schema is none. Who runs no processor bears both.
+# Ids of start-up checks: a plug-in cannot be loaded, or its schema is invalid. Processes that run no processor tolerate
+# both.
 PROCESSOR_INVALID, SCHEMA_INVALID = "scheduling.E001", "scheduling.E002"
 
 EXECUTE_TASK = "scheduling.execute"
@@ -56,7 +57,7 @@ CANARY_TASK = "scheduling.canary"
 
 
 def circuit_policy() -> CircuitPolicy:
-    """When breakers open, and for how long."""
+    """Return when circuit breakers open, and for how long."""
     return CircuitPolicy(
         failures=platform_settings.CIRCUIT_FAILURES,
         window_seconds=platform_settings.CIRCUIT_WINDOW_SECONDS,

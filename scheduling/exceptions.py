@@ -1,4 +1,4 @@
-"""What the scheduling services refuse, each with a stable code and the words a client sees."""
+"""Refusals of the scheduling services, each with a stable code and a text for clients."""
 
 from __future__ import annotations
 
@@ -149,7 +149,10 @@ class BulkNotUndoableError(DomainError):
 
 
 class BulkNumberError(DomainError):
-    """Many jobs, or those of several tenants: whoever acts on them types their number. ``number`` is the right one."""
+    """The error for an act on many jobs, or on several tenants', whose number must be typed.
+
+    ``number`` is the right one.
+    """
 
     code, category, title = "bulk_number", "conflict", gettext_noop("The number of jobs must be typed")
 
@@ -260,7 +263,7 @@ class BackfillInvalidError(DomainError):
 
     @classmethod
     def of(cls, field: str, detail: str) -> BackfillInvalidError:
-        """The error that names the field with the fault."""
+        """Return the error for a field with a fault."""
         return cls(f"{field}: {detail}", errors=[{"field": field, "code": cls.code, "detail": detail}])
 
 
@@ -281,12 +284,12 @@ class SavedViewLimitError(DomainError):
 
 
 class BrokerUnavailableError(Exception):
-    """The broker did not take a message; the claim behind it is undone."""
+    """The error for a message that the broker refused; the claim behind it is undone."""
 
 
 class JobLockedError(OperationalError):
-    """Another session has held the job's row for longer than the lock timeout."""
+    """The error for a job's row that another session has held for longer than the lock timeout."""
 
 
 class FenceLostError(Exception):
-    """Another start of the job superseded this one; its transaction must roll back."""
+    """The error for an execution that another start of its job has superseded; its transaction must roll back."""

@@ -1,4 +1,4 @@
-"""The tables of what and when."""
+"""The models of the scheduling app."""
 
 from scheduling.breakers.models import Circuit, CircuitNews
 from scheduling.bulk.models import BulkFormer, BulkOperation

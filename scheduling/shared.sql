@@ -1,24 +1,24 @@
 -- Fragments that statements of several modules include. Each names the aliases that it reads.
 
 -- fragment: tenant_weight
--- The weight of a tenant ``t`` with its plan ``p`` in thousandths: at least 1, and at most what the column can store,
--- since an overflow would end every tick.
+-- The weight of tenant ``t`` with plan ``p`` in thousandths: at least 1, and at most what the column can store, since
+-- an overflow would fail every tick.
 greatest(1, least(2147483647, round(p.weight * t.weight_factor * 1000)))::int
 
 -- fragment: queue_weight
--- The weight of a queue ``q`` in the active CFS plan, else its own.
+-- The weight of queue ``q`` in the active CFS plan, else its own.
 coalesce((SELECT max(t.weight) FROM scheduling_cfsplantier t
     JOIN scheduling_cfsplan p ON p.id = t.plan_id AND p.is_active WHERE t.queue_id = q.id), q.weight)
 
 -- fragment: worker_time_limit_us
--- The worker time that a tenant ``t`` may use in a month: its override, else the number of its plan ``p``. The upper
--- bound keeps a number that was not checked from overflowing in every tick.
+-- The worker time that tenant ``t`` may use in a month: its override, else the value of its plan ``p``. The upper bound
+-- keeps an unchecked value from overflowing in every tick.
 1000000 * least(9000000000000, coalesce((
     SELECT l.value FROM tenants_tenantlimit l WHERE l.tenant_id = t.id AND l.key = 'worker_seconds_per_month'
         AND (l.expires_at IS NULL OR l.expires_at > now())), p.worker_seconds_per_month))
 
 -- fragment: has_worker_time
--- Whether a tenant ``t`` with its plan ``p`` has worker time left in this month.
+-- Whether tenant ``t`` with plan ``p`` has worker time left in this month.
 coalesce((
     SELECT u.amount FROM tenants_tenantusage u
     WHERE u.tenant_id = t.id AND u.key = 'worker_seconds_per_month' AND u.period =
@@ -27,30 +27,30 @@ coalesce((
 -- include: worker_time_limit_us
 
 -- fragment: is_slice_used
--- Whether a live execution ``l`` has run for its slice under the active plan, and for all that it was charged. The
--- first is one moment for all of them and leaves few for the second. What is charged for as long as anything may run is
--- charged no more: only a clock that was set can make it seem to go on.
+-- Whether live execution ``l`` has run for its slice under the active plan, and for all that it was charged. The first
+-- condition is one time for all rows and leaves few for the second. An execution charged for the longest possible time
+-- is charged no more: only a clock that was set makes it seem to continue.
 l.started_at <= (SELECT now() - p.granularity_seconds * interval '1 second'
     FROM scheduling_cfsplan p WHERE p.is_active AND p.strategy = 'time_slice')
 AND l.predicted_us < %(most_us)s AND l.started_at <= now() - l.predicted_us * interval '1 microsecond'
 
 -- fragment: gate_before
--- The name of the gate before a ready row ``r`` in the pool of ``q``; NULL if there is none.
+-- The name of the gate before ready row ``r`` in the pool of ``q``; NULL without one.
 CASE
     WHEN EXISTS (SELECT FROM scheduling_kindpause k WHERE k.kind = r.kind) THEN 'kind'
     WHEN (SELECT NOT p.kinds ? r.kind FROM scheduling_workerpool p WHERE p.id = q.pool_id) THEN 'unknown ' || q.pool_id
     WHEN (%(needs)s::jsonb ->> r.kind)::int > (SELECT p.memory_mib FROM scheduling_workerpool p WHERE p.id = q.pool_id)
         THEN 'memory ' || q.pool_id
-    -- One probe of an index tells whether any breaker of the kind is open.
+    -- One index probe shows whether any breaker of the kind is open.
     WHEN EXISTS (SELECT FROM scheduling_circuit_breaker a
         WHERE a.kind = r.kind AND a.state IN ('open', 'half_open', 'forced_open')) THEN 'circuit ' ||
 -- include: circuit_before
 END
 
 -- fragment: circuit_before
--- The id of the breaker before a job ``r`` with ``job_id``, ``tenant_id`` and ``kind``; NULL if there is none. Those of
--- its kind as a whole come first, then those of the dependencies that it has named, of its tenant or shared. The one
--- that stays longest is chosen, so that a job that needs several does not go from one to the next.
+-- The id of the breaker before job ``r`` with ``job_id``, ``tenant_id`` and ``kind``; NULL without one. Breakers of the
+-- kind as a whole come first, then those of the dependencies that it has used, of its tenant or shared. The one that
+-- stays open longest is chosen, so that a job that needs several does not move from one to the next.
 (SELECT b.id FROM (
     SELECT c.id, c.state, c.until FROM scheduling_circuit_breaker c
     WHERE c.tenant_id = r.tenant_id AND c.kind = r.kind AND c.holds_all
@@ -69,21 +69,21 @@ END
 ) b ORDER BY b.state <> 'forced_open', b.until DESC NULLS FIRST, b.id LIMIT 1)
 
 -- fragment: is_behind
--- Whether a job ``h`` stands behind a breaker ``c``; the second line is what the index is for.
+-- Whether job ``h`` is behind breaker ``c``; the second line matches the index.
 h.gate = 'circuit ' || c.id
 AND h.gate >= 'circuit' AND h.gate < 'kind'
 
 -- fragment: holds_jobs
--- Whether any job stands behind a breaker ``c``. OFFSET keeps it a probe of the index for each breaker, which no plan
--- turns into a read of all that is set aside.
+-- Whether any job is behind breaker ``c``. OFFSET keeps it an index probe for each breaker, which no plan turns into a
+-- read of all held jobs.
 EXISTS (SELECT FROM scheduling_job_held h WHERE
 -- include: is_behind
 OFFSET 0)
 
 -- fragment: cost_sums
--- The sums of the predictor for a row ``r`` with ``tenant_id``, ``kind`` and ``payload_bytes``: those of its tenant and
--- kind, and those of its kind. By OFFSET each is looked up for its row, also in a plan for any number of rows, which
--- would rather read the costs of all tenants.
+-- The predictor's sums for row ``r`` with ``tenant_id``, ``kind`` and ``payload_bytes``: those of its tenant and kind,
+-- and those of its kind. OFFSET makes each a look-up per row, also in a generic plan, which would rather read the costs
+-- of all tenants.
 LEFT JOIN LATERAL (SELECT
 -- include: whole_us
 AS whole_us
@@ -105,8 +105,8 @@ least(greatest(c.sum_y / c.n + CASE
     ELSE 0 END, c.least_us), c.most_us)
 
 -- fragment: predicted_us
--- The slot time that a job ``r`` in a queue ``q`` still needs, in microseconds, at least 1, by the rows that
--- ``cost_sums`` joins.
+-- The slot time that job ``r`` in queue ``q`` still needs, in microseconds, at least 1, by the rows that ``cost_sums``
+-- joins.
 (SELECT greatest(1, round(greatest(p.whole - r.used_us, p.whole * 0.1::float8)))::bigint
 FROM (SELECT coalesce(tc.whole_us, kc.whole_us, q.expected_seconds * 1000000)::float8 AS whole OFFSET 0) p)
 

@@ -1,6 +1,6 @@
-"""Telemetry: what happened, for observers that log and count. No work hangs on these.
+"""Signals for observers that log and count; no function of the platform depends on them.
 
-Each is sent after its transaction committed, with plain values.
+Each is sent after its transaction has committed, with plain values.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ jobs_submitted = Signal()  # tenant_id, kind, queue, tier, count
 jobs_dispatched = Signal()  # pool, count, seconds
 waiting_jobs_moved = Signal()  # event, state, count
 dispatch_undone = Signal()  # pool, count, error
-broker_emptied = Signal()  # nothing but that it came back without our messages
+broker_emptied = Signal()  # no values: the broker came back without our messages
 duty_ended = Signal()  # duty, seconds, is_failed
-executions_started = Signal()  # executions: scheduling.execution.start.Begun of each, those of a message together
-executions_ended = Signal()  # executions: scheduling.execution.settlement.Settled of each, those of a settlement
-# together
+executions_started = Signal()  # executions: scheduling.execution.start.Begun of each, one or all of a message
+executions_ended = Signal()  # executions: scheduling.execution.settlement.Settled of each in a settlement
 executions_rescued = Signal()  # count, reason
 upkeep_ended = Signal()  # name, outcome, seconds, findings
 schedules_fired = Signal()  # tenant_id, outcome, count
@@ -25,5 +24,5 @@ message_refused = Signal()  # reason
 circuit_opened = Signal()  # tenant_id (None: shared), kind, dependency, is_again
 yields_decided = Signal()  # asked, withdrawn
 sessions_ended = Signal()  # count, workers: the names of their sessions
-tenants_left_out = Signal()  # pool_id, holders: of each tenant that ticks begin to leave out, the server's pid or None
+tenants_left_out = Signal()  # pool_id, holders: the locking server process of each newly skipped tenant, or None
 worker_given_up = Signal()  # pool, worker_id, reason

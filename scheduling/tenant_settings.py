@@ -1,4 +1,4 @@
-"""The settings of a tenant that say how its jobs are taken, logged and kept."""
+"""Tenant settings for the priority, the log level and the retention of jobs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Traces: a door to OpenTelemetry that costs a comparison while nobody traces.
+"""The interface to OpenTelemetry; it costs a comparison while no tracer is installed.
 
-The context travels in the job's row, never in a message: what a message says is believed by nobody.
+The trace context is stored in the job's row, never in a message, because messages are not trusted.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Protocol
 
 
 class Span(Protocol):
-    """A span that is open."""
+    """An open span."""
 
     def fail(self, error: str) -> None:
         """Mark it as failed."""
 
 
 class Tracer(Protocol):
-    """What observes, once it is installed."""
+    """The interface of a tracer, once it is installed."""
 
     def current_traceparent(self) -> str | None:
-        """The W3C context of the moment; None outside of any trace."""
+        """Return the current W3C context; None outside of any trace."""
 
     def span(
         self, name: str, *, parent: str | None, links: Sequence[str], attributes: Mapping[str, str | int]
@@ -29,12 +29,12 @@ class Tracer(Protocol):
         """Open a span; ``parent`` and ``links`` are W3C contexts."""
 
     def flush(self) -> None:
-        """Send what is collected, before the process ends."""
+        """Send the collected spans, before the process ends."""
 
 
 class _NoSpan:
     def fail(self, error: str) -> None:
-        """Nobody looks."""
+        """Ignore the error."""
 
 
 _tracer: Tracer | None = None
@@ -48,26 +48,26 @@ def install(tracer: Tracer) -> None:
 
 
 def current_traceparent() -> str | None:
-    """The context of the moment, for a job's row."""
+    """Return the current context, for a job's row; None without one."""
     return None if _tracer is None else _tracer.current_traceparent()
 
 
 def span(
     name: str, *, parent: str | None = None, links: Sequence[str] = (), **attributes: str | int
 ) -> AbstractContextManager[Span]:
-    """A span around what is done inside; without a tracer nothing but the block itself."""
+    """Open a span around a block; without a tracer do nothing."""
     if _tracer is None:
         return _NO_SPAN
     return _tracer.span(name, parent=parent, links=links, attributes=attributes)
 
 
 def flush() -> None:
-    """Send what is collected, before the process ends."""
+    """Send the collected spans, before the process ends."""
     if _tracer is not None:
         _tracer.flush()
 
 
 def trace_id_of(traceparent: str | None) -> str | None:
-    """The trace that a context belongs to."""
+    """Return the trace id of a context, or None."""
     parts = (traceparent or "").split("-")
     return parts[1] if len(parts) == 4 else None

@@ -1,1 +1,1 @@
-"""Circuit breakers of what jobs depend on."""
+"""Circuit breakers for the dependencies of jobs."""

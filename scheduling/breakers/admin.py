@@ -1,4 +1,4 @@
-"""Circuit breakers in the console: what failed, until when its jobs wait, and deciding by hand."""
+"""Console pages of circuit breakers: their failures, their cool-downs, and forcing them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ STATES = [
 
 
 class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A breaker that is to be held by hand before, or whether or not, anything fails."""
+    """A form that forces a breaker open or closed, with or without failures."""
 
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), widget=UnfoldAdminSelectWidget())
     dependency = forms.CharField(
@@ -70,12 +70,12 @@ class CircuitForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["tenant"].queryset = Tenant.objects.order_by("slug")  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:
-        """A service makes the row; there is none to be checked here."""
+        """Skip the model's validation: the service creates the row."""
 
 
 @admin.register(Circuit, site=console_site)
 class CircuitAdmin(HelpfulMixin, TenantScopedAdmin):
-    """Breakers of the scope of the moment; there is none while nothing fails."""
+    """The list of breakers in the current scope; it is empty while nothing fails."""
 
     view_permission = Permission.JOBS_VIEW
     add_permission = Permission.TENANT_PAUSE

@@ -1,4 +1,4 @@
-"""`circuits/` and `shared-circuits/`: circuit breakers before dependencies of jobs, and forcing one by hand."""
+"""`circuits/` and `shared-circuits/`: circuit breakers before dependencies of jobs, and forcing one."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tenants.api.pagination import OldestFirstPagination
 from tenants.api.viewsets import StaffViewSet, TenantViewSet
 from tenants.context import all_tenants
 
-# What a shared breaker says of other tenants.
+# A shared breaker's failures include other tenants': these fields are masked.
 _OF_OTHERS = {"failures": None, "fingerprint": "", "error_type": "", "error_message": ""}
 
 
 class CircuitSerializer(serializers.Serializer[Circuit]):
-    """The breaker before what a tenant's jobs of one kind need; there is none while nothing fails."""
+    """The breaker before a dependency of a tenant's jobs of one kind; it exists only after a failure."""
 
     tenant = serializers.CharField(source="tenant.slug", allow_null=True, help_text="Null: shared by all tenants.")
     kind = serializers.CharField()
@@ -54,12 +54,12 @@ class CircuitSerializer(serializers.Serializer[Circuit]):
 
 
 class SharedCircuitSerializer(CircuitSerializer):
-    """The breaker before what jobs of one kind need, of whatever tenant."""
+    """The breaker before a dependency that all tenants share."""
 
     tenants = serializers.SerializerMethodField()
 
     def get_tenants(self, circuit: Circuit) -> int:
-        """Of how many tenants the failures were that are counted."""
+        """Return the number of tenants that the counted failures belong to."""
         return len(circuit.tenants)
 
     def to_representation(self, instance: Circuit) -> dict[str, Any]:
@@ -68,14 +68,14 @@ class SharedCircuitSerializer(CircuitSerializer):
 
 
 class ResetCircuitSerializer(StrictSerializer):
-    """Which breaker of a kind is left to itself again, and why."""
+    """The breaker to reset, and the reason."""
 
     dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
     reason = NameField(max_length=500, required=False, allow_blank=True, default="")
 
 
 class ForceCircuitSerializer(StrictSerializer):
-    """Which breaker of a kind is held, how, why, and until when."""
+    """The breaker to force, with state, reason and end."""
 
     dependency = NameField(max_length=MAX_DEPENDENCY_CHARACTERS, required=False, allow_blank=True, default="")
     state = serializers.ChoiceField(
@@ -86,7 +86,7 @@ class ForceCircuitSerializer(StrictSerializer):
 
 
 class CircuitViewSet(TenantViewSet):
-    """Breakers that count failures, or hold a kind's jobs back."""
+    """Breakers that count failures or hold a kind's jobs back."""
 
     model = Circuit
     serializer_class = CircuitSerializer
@@ -102,7 +102,7 @@ class CircuitViewSet(TenantViewSet):
 
     @extend_schema(operation_id="circuits_list", parameters=PAGING_PARAMETERS, responses=CircuitSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List the breakers of kinds whose jobs have failed lately, and the shared ones that hold jobs back."""
+        """List the tenant's breakers that count failures or block, and the shared ones that block."""
         NoQuerySerializer.parse(request.query_params)
         with all_tenants():
             return page_response(self, list_circuits_before(self.tenant.pk), CircuitSerializer)
@@ -110,18 +110,21 @@ class CircuitViewSet(TenantViewSet):
     @extend_schema(operation_id="circuits_reset", request=ResetCircuitSerializer, responses=CircuitSerializer)
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, kind: str) -> Response:
-        """Close a breaker now, or let go of one held by hand: its jobs come back, what it counted is forgotten."""
+        """Close a breaker, end its forced state, and forget its failures; its jobs become ready again."""
         return Response(CircuitSerializer(_reset(request, kind, self.tenant.pk)).data)
 
     @extend_schema(operation_id="circuits_force", request=ForceCircuitSerializer, responses=CircuitSerializer)
     @action(detail=True, methods=["post"])
     def force(self, request: Request, kind: str) -> Response:
-        """Hold a breaker open or closed, whatever fails. Again: a new state, reason and end; `reset` ends it."""
+        """Force a breaker open or closed, whatever fails; `reset` ends it.
+
+        A repeated call replaces state, reason and end.
+        """
         return Response(CircuitSerializer(_force(request, kind, self.tenant.pk)).data)
 
 
 class SharedCircuitViewSet(StaffViewSet):
-    """Breakers of what the platform provides to all tenants."""
+    """Breakers of dependencies that the platform provides to all tenants."""
 
     model = Circuit
     serializer_class = SharedCircuitSerializer
@@ -141,7 +144,7 @@ class SharedCircuitViewSet(StaffViewSet):
         responses=SharedCircuitSerializer(many=True),
     )
     def list(self, request: Request) -> Response:
-        """List the shared breakers, those that count failures included."""
+        """List the shared breakers, including those that only count failures."""
         NoQuerySerializer.parse(request.query_params)
         with all_tenants():
             return page_response(self, list_circuits().filter(tenant=None), SharedCircuitSerializer)
@@ -151,7 +154,7 @@ class SharedCircuitViewSet(StaffViewSet):
     )
     @action(detail=True, methods=["post"])
     def reset(self, request: Request, kind: str) -> Response:
-        """Close a shared breaker now, or let go of one held by hand."""
+        """Close a shared breaker now, and end its forced state."""
         return Response(SharedCircuitSerializer(_reset(request, kind, None)).data)
 
     @extend_schema(
@@ -159,7 +162,7 @@ class SharedCircuitViewSet(StaffViewSet):
     )
     @action(detail=True, methods=["post"])
     def force(self, request: Request, kind: str) -> Response:
-        """Hold a shared breaker open or closed for all tenants."""
+        """Force a shared breaker open or closed for all tenants."""
         return Response(SharedCircuitSerializer(_force(request, kind, None)).data)
 
 

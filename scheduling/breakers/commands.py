@@ -1,4 +1,4 @@
-"""What the commands about circuit breakers share: which one, and why."""
+"""Shared arguments of the commands about circuit breakers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants.tenancy.queries import find_tenant
 
 
 def add_circuit_arguments(parser: ArgumentParser) -> None:
-    """A tenant's breaker, or the one that all share; of a kind, or of a dependency of the kind."""
+    """Add the arguments that name a breaker: a tenant's or the shared one, of a kind or of a dependency of the kind."""
     parser.add_argument("tenant", nargs="?", help="the tenant's slug; left out with --shared")
     parser.add_argument("kind", help="the jobs' kind")
     parser.add_argument("--dependency", default="", help="what is needed; left out: the kind itself")
@@ -22,7 +22,10 @@ def add_circuit_arguments(parser: ArgumentParser) -> None:
 
 
 def named_tenant(options: Mapping[str, Any]) -> tuple[UUID | None, str]:
-    """The tenant that is meant, None for all, and its name for the answer."""
+    """Return the named tenant's id and slug, or None and "all tenants".
+
+    Raise CommandError unless exactly one is named.
+    """
     if bool(options["tenant"]) == options["shared"]:
         raise CommandError("Name a tenant, or say --shared.")
     if options["shared"]:

@@ -1,4 +1,4 @@
-"""What a running job asks of the breakers before what it depends on, and what it tells them at once."""
+"""Breaker checks and reports of running jobs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SQL = load_sql(__file__)
 _STANDINGS, _TELL = _SQL["find_standings"], _SQL["report_dependency"]
 
 
-# Under this name the event of an execution that was asked and refused says whether its breaker was closed.
+# Key in the event of a refused execution: whether the breaker had closed by then.
 WAS_CLOSED = "was_closed"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """Whether a job may go on to its dependency, and whether others wait for what becomes of it there."""
+    """The answer of the breakers before a dependency: whether the job is barred, and whether it is the probe."""
 
     is_barred: bool = False
     is_probe: bool = False
@@ -34,7 +34,7 @@ class Passage:
 
 
 def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_shared: bool) -> Passage:
-    """Whether a breaker stands before what a running job needs; one statement, two probes of an index."""
+    """Return whether a breaker bars a running job from a dependency; one statement, two index probes."""
     values: dict[str, Any] = {"tenant_id": tenant_id, "kind": kind, "name": name, "is_shared": is_shared}
     with all_tenants(), planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_STANDINGS, values)
@@ -47,7 +47,7 @@ def ask_passage(*, tenant_id: UUID, kind: str, job_id: UUID, name: str, is_share
 
 
 def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: DependencyReport) -> None:
-    """What the job that tries has found, before it ends: all that wait behind the breaker wait for this."""
+    """Report a probe's result before its job ends, because every job behind the breaker waits for it."""
     values: dict[str, Any] = {
         "tenant_id": tenant_id,
         "kind": kind,
@@ -65,7 +65,7 @@ def tell_at_once(*, tenant_id: UUID, kind: str, job_id: UUID, report: Dependency
 
 
 def earlier_refusals(*, tenant_id: UUID, job_id: UUID, name: str) -> tuple[int, int]:
-    """How often a job was asked and refused, and how often of these the breaker was closed: others had got through."""
+    """Return how often a job was refused for a dependency, and how often of these the breaker had closed by then."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id, name="execution.snoozed", data__dependency=name)
         told = list(events.filter(data__has_key=WAS_CLOSED).values_list(f"data__{WAS_CLOSED}", flat=True))

@@ -1,4 +1,4 @@
-"""Circuit breakers: while what jobs need fails, jobs that need it wait until it is back."""
+"""Circuit breakers: jobs wait while a dependency of theirs fails."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STATE_CHOICES = [
 
 
 class Circuit(models.Model):
-    """The breaker before what jobs of one kind need: the kind's own work, or a dependency that its processor names.
+    """The breaker before a dependency of the jobs of one kind: the kind's own work, or one its processor names.
 
-    It is a tenant's own, or without a tenant shared by all. There is no row while nothing fails. The meaning of the
-    states is in ``scheduling.breakers.rules``; ticks alone move them, but for ``closing`` and the forced ones, which
-    people ask for.
+    It belongs to one tenant, or, without a tenant, is shared by all. A row exists only after a failure.
+    ``scheduling.breakers.rules`` defines the states. Only ticks change them, except ``closing`` and the forced ones,
+    which people set.
     """
 
     id = models.BigAutoField(_("id"), primary_key=True)
@@ -84,14 +84,14 @@ class Circuit(models.Model):
             )
         ]
         indexes = [
-            # Before each job that is read: whether anything of its kind stands in the way at all, then what does.
+            # For the gate before each job: whether any breaker of its kind blocks, then which.
             models.Index(fields=["kind"], condition=Q(state__in=BLOCKING), name="circuit_breaker_blocking"),
             models.Index(
                 fields=["kind", "tenant"],
                 condition=Q(state__in=BLOCKING, holds_all=True),
                 name="circuit_breaker_holds_all",
             ),
-            # What a tick looks for: those whose time has come, and those on their way back.
+            # For ticks: breakers that are due, and those being closed.
             models.Index(fields=["until"], condition=Q(state="open"), name="circuit_breaker_until"),
             models.Index(
                 fields=["id"],
@@ -108,7 +108,7 @@ class Circuit(models.Model):
 
 
 class CircuitNews(models.Model):
-    """How an execution ended, or what it needed has answered, where that may move a breaker; emptied by ticks."""
+    """The end of an execution, or a dependency's answer, that may move a breaker; ticks consume the rows."""
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)

@@ -13,42 +13,42 @@ from django.db.models.functions import JSONObject
 from scheduling.breakers.rules import BLOCKING
 from scheduling.models import Circuit
 
-# Stands for dependencies of tenants' own in a metric: their names are theirs, and without number.
+# The metric label of tenants' own dependencies: their names are private and unbounded.
 OF_TENANTS = "(of a tenant)"
 _COUNTED = ("kind", "subject", "circuits")
 
 
 def list_circuits() -> QuerySet[Circuit]:
-    """The breakers of the scope of the moment, those that count failures included, by kind."""
+    """Return the breakers of the current scope by kind, including those that only count failures."""
     circuits: QuerySet[Circuit] = Circuit.objects.select_related("tenant").order_by("kind", "dependency", "id")
     return circuits
 
 
 def list_circuits_before(tenant_id: UUID) -> QuerySet[Circuit]:
-    """The breakers of a tenant, and the shared ones that hold jobs back; read through the door.
+    """Return a tenant's breakers and the blocking shared ones; requires ``all_tenants()``.
 
-    Whoever answers a tenant leaves out what a shared one says of others: their errors, and how many.
+    An answer to a tenant must leave out the errors and counts of shared breakers: they include other tenants'.
     """
     return list_circuits().filter(Q(tenant_id=tenant_id) | Q(tenant=None, state__in=BLOCKING))
 
 
 def dependency_label(dependency: str, *, is_shared: bool) -> str:
-    """A dependency as metrics name it: a shared one by its name, empty for the kind itself."""
+    """Return the metric label of a dependency: a shared one's name, or empty for the kind itself."""
     return dependency if is_shared or not dependency else OF_TENANTS
 
 
 def count_open_circuits() -> dict[tuple[str, str], int]:
-    """How many breakers hold jobs back, by kind and dependency; those of tenants' own dependencies count together."""
+    """Return the number of blocking breakers by kind and dependency label."""
     return read_open_circuits(_open_circuits())
 
 
 def open_circuits() -> ArraySubquery:
-    """The same as a column of another statement, which `read_open_circuits` reads."""
+    """Return `count_open_circuits` as a column of another statement, for `read_open_circuits`."""
     return ArraySubquery(_open_circuits().values(told=JSONObject(**{name: F(name) for name in _COUNTED})))
 
 
 def read_open_circuits(column: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], int]:
-    """How many by kind and dependency."""
+    """Return the counts by kind and dependency label from the column of `open_circuits`."""
     return {(each["kind"], each["subject"]): each["circuits"] for each in column}
 
 

@@ -1,12 +1,12 @@
-"""When a circuit breaker opens and closes: pure, so that a table of cases can say all of it.
+"""Transitions of a circuit breaker; pure, so that a table of cases covers them.
 
-A breaker stands before what jobs of one kind need: the kind's own work, or a dependency that its processor names. So
-many failures in a row and within a window open it: further jobs wait instead of burning their attempts on something
-that is down. After a cool-down it is half open: one job tries. Its success closes the breaker, its failure opens it
-for another cool-down. What was under way when it opened says nothing more, whatever becomes of it.
+A breaker stands before a dependency of the jobs of one kind: the kind's own work, or one that its processor names. A
+number of failures in a row and within a window opens it: further jobs wait instead of spending attempts. After a
+cool-down it is half open: one job probes. Its success closes the breaker, its failure opens it for another cool-down.
+Results of jobs that were running when it opened are ignored.
 
-A tenant's own breaker counts its own failures. A shared one counts those of all tenants, none of which counts for
-more than half: what is broken for one tenant alone stops no other.
+A tenant's own breaker counts its own failures. A shared one counts those of all tenants, and each tenant counts for at
+most half: a failure of one tenant alone stops no other.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-# Longer than any cool-down that makes sense; a Retry-After cannot hold jobs back for a day.
+# The longest cool-down in seconds: a Retry-After cannot hold jobs back for a day.
 MAX_COOL_DOWN_SECONDS = 3_600.0
 
 
-# The type of the error by which a dependency refuses every request.
+# Error type of a dependency that refuses every request.
 REFUSED = "dependency_refused"
 
 
 class CircuitState(StrEnum):
-    """Where a breaker stands; while nothing fails there is none."""
+    """The states of a breaker; no row exists while nothing fails."""
 
     COUNTING = "counting"
     OPEN = "open"
@@ -42,7 +42,7 @@ FORCED = (CircuitState.FORCED_OPEN, CircuitState.FORCED_CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class CircuitName:
-    """Which breaker: of a tenant, or shared by all; of a dependency, or with an empty one of the kind itself."""
+    """The identity of a breaker: tenant or shared (None), kind, and dependency or empty for the kind itself."""
 
     tenant_id: UUID | None
     kind: str
@@ -50,13 +50,13 @@ class CircuitName:
 
     @property
     def is_shared(self) -> bool:
-        """Whether all tenants' jobs of the kind stand behind it."""
+        """Return whether the jobs of all tenants are behind it."""
         return self.tenant_id is None
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitPolicy:
-    """So many failures within so many seconds open a breaker for so many seconds; 0 failures: never."""
+    """The number of failures within a window of seconds that opens a breaker for a cool-down of seconds; 0: never."""
 
     failures: int
     window_seconds: float
@@ -65,7 +65,7 @@ class CircuitPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an execution ended: in an error that time may heal, or, with an empty fingerprint, well."""
+    """The end of an execution: a transient error, or, with an empty fingerprint, a success."""
 
     tenant_id: UUID
     job_id: UUID
@@ -78,7 +78,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class CircuitStanding:
-    """A breaker's row without its name. ``tenants`` says how many of the failures are whose; kept of a shared one."""
+    """A breaker's row without its name. ``tenants`` counts the failures by tenant, for shared breakers only."""
 
     state: CircuitState
     failures: int
@@ -99,7 +99,7 @@ def follow(
     policy: CircuitPolicy,
     now: datetime,
 ) -> CircuitStanding | None:
-    """Where a breaker stands after what ended, in the order in which it ended; None: there is none (any more)."""
+    """Return a breaker's standing after the given endings, in order; None if no breaker is left."""
     for ending in endings:
         standing = _follow_one(name, standing, ending, policy, now)
     return standing
@@ -131,7 +131,7 @@ def _count(
     window = timedelta(seconds=policy.window_seconds)
     goes_on = (
         standing is not None
-        # A dependency that is named is the cause, however it shows; else equal errors have the same.
+        # Any failure of a named dependency counts; for a kind itself only equal errors do.
         and (bool(name.dependency) or standing.fingerprint == ending.fingerprint)
         and ending.at - standing.counted_from <= window
     )
@@ -139,7 +139,7 @@ def _count(
 
 
 def _counted(name: CircuitName, ending: Ending, before: CircuitStanding | None) -> CircuitStanding:
-    """One failure more in the row, or the first of one."""
+    """Return the standing with one failure more, or with the first of a row."""
     tenants = dict(before.tenants) if before else {}
     if name.is_shared:
         tenants[str(ending.tenant_id)] = tenants.get(str(ending.tenant_id), 0) + 1
@@ -165,15 +165,15 @@ def _is_enough(name: CircuitName, standing: CircuitStanding, policy: CircuitPoli
 
 
 def _is_refused(name: CircuitName, ending: Ending, policy: CircuitPolicy) -> bool:
-    """Return whether one failure is enough: the other side refuses every request of this tenant.
+    """Return whether one failure opens the breaker: the dependency refuses every request of this tenant.
 
-    A shared breaker counts it as any other failure, since one tenant's request may be what is refused.
+    A shared breaker counts it as any other failure: the refusal may concern one tenant only.
     """
     return policy.failures > 0 and not name.is_shared and bool(name.dependency) and ending.error_type == REFUSED
 
 
 def _opened(standing: CircuitStanding, ending: Ending, policy: CircuitPolicy, now: datetime) -> CircuitStanding:
-    """Open for a cool-down, or for as long as the other side asked for, whichever is longer."""
+    """Return the standing as open for the cool-down or the dependency's Retry-After, whichever is longer."""
     until = now + timedelta(seconds=policy.cool_down_seconds)
     if ending.retry_after_seconds is not None:
         asked = min(max(ending.retry_after_seconds, 0.0), MAX_COOL_DOWN_SECONDS)

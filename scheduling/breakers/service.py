@@ -1,4 +1,4 @@
-"""Circuit breakers by hand: held open, held closed, and back to themselves."""
+"""Manual control of circuit breakers: force open, force closed, reset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from tenants.tenancy.pausing import actor_words, check_until, expect_reason
 
-# What fits beside a breaker in every list.
+# The most characters that fit beside a breaker in lists.
 REASON_LIMIT = 200
 BECAUSE = "its time was over"
 _LET_GO = load_sql(__file__)["release_due"]
@@ -31,9 +31,9 @@ _LET_GO = load_sql(__file__)["release_due"]
 
 @transaction.atomic
 def reset_circuit(*, kind: str, tenant_id: UUID | None, dependency: str = "", reason: str = "") -> Circuit:
-    """Close a breaker and forget what it counted; its jobs come back at once. One held by hand is let go.
+    """Close a breaker, end its forced state and forget its failures; its jobs become ready at once.
 
-    It is the tenant's own, or without a tenant the one that all share.
+    Address the tenant's own breaker, or with None the shared one. Raise CircuitNotFoundError if there is none.
     """
     with _scope_of(tenant_id):
         circuit = _find(kind, tenant_id, dependency)
@@ -58,9 +58,9 @@ def force_circuit(
     until: datetime | None = None,
     reason: str = "",
 ) -> Circuit:
-    """Hold a breaker open, so that its jobs wait, or closed, so that they run whatever fails, until somebody resets it.
+    """Force a breaker open (its jobs wait) or closed (they run, whatever fails) until ``until`` or a reset.
 
-    It is the tenant's own, or without a tenant the one that all share. Again: a new state, reason and end.
+    Address the tenant's own breaker, or with None the shared one. A repeated call replaces state, reason and end.
     """
     registry.get(kind)
     _check_name(dependency, is_shared=tenant_id is None)
@@ -92,29 +92,29 @@ def force_circuit(
 
 
 def circuit_target(kind: str, tenant_id: UUID | None) -> AuditTarget:
-    """What the audit log calls a breaker: a tenant's own, or one that is the platform's."""
+    """Return a breaker's audit target: a tenant's own, or the platform's."""
     return AuditTarget("scheduling.sharedcircuit" if tenant_id is None else "scheduling.circuit", kind, tenant_id)
 
 
 def let_go_due_circuits() -> int:
-    """End what is held by hand beyond its time; how many. The caller leads, and sees all tenants."""
+    """End forced states that are over; return how many. The caller leads, and sees all tenants."""
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_LET_GO)
         ended = cursor.fetchall()
-    for row in ended:  # seldom more than one
+    for row in ended:  # rarely more than one
         circuit = Circuit(tenant_id=row.tenant_id, kind=row.kind, dependency=row.dependency)
         _record("circuit.reset", circuit, None, {"state": CircuitState.CLOSING}, BECAUSE)
     return len(ended)
 
 
 def _find(kind: str, tenant_id: UUID | None, dependency: str) -> Circuit | None:
-    """The breaker, held for this transaction."""
+    """Return the breaker, locked for this transaction, or None."""
     named = Circuit.objects.select_for_update(no_key=True).filter(kind=kind, dependency=dependency)
     return (named.filter(tenant=None) if tenant_id is None else named.filter(tenant_id=tenant_id)).first()
 
 
 def _check_name(dependency: str, *, is_shared: bool) -> None:
-    """Refuse what no processor could name; what all tenants share is always a dependency."""
+    """Raise DependencyNameError for a name that no processor may use; a shared breaker needs one."""
     if dependency:
         try:
             Dependency(dependency)
@@ -137,6 +137,6 @@ def _record(action: str, circuit: Circuit, before: dict[str, Any] | None, after:
 
 @contextmanager
 def _scope_of(tenant_id: UUID | None) -> Iterator[None]:
-    """A tenant's own breaker is seen as the tenant; what all share is nobody's."""
+    """Enter the tenant's scope, or all tenants' for a shared breaker."""
     with all_tenants() if tenant_id is None else tenant_context(tenant_id):
         yield

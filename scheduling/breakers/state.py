@@ -1,4 +1,4 @@
-"""Move circuit breakers by what ended, and their jobs with them."""
+"""Breaker transitions from finished executions, and the release of their jobs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# Most breakers that one turn lets try again, or forgets.
+# The most breakers that one turn half-opens or forgets.
 PROBES = 500
-# Well beyond the longest delay of a retry by default: what failed comes back to a breaker that is still there.
+# Well above the longest default retry delay, so that a retried failure still finds its breaker.
 IDLE_SECONDS = 3600.0
 _SQL = load_sql(__file__)
 _TAKE_NEWS, _LOCK_STANDINGS = _SQL["take_news"], _SQL["lock_standings"]
@@ -40,16 +40,16 @@ _FORGET_IDLE, _RETURN_ORPHANS = _SQL["forget_idle"], _SQL["return_orphans"]
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A breaker as it was read, and where."""
+    """A breaker as it was read, with its row id."""
 
     id: int
     standing: CircuitStanding
 
 
 def follow_circuits(free: list[UUID] | None = None) -> int:
-    """Count what ended, open and close breakers, and give their jobs back; how many. One process at a time.
+    """Fold reported endings, open and close breakers, and release their jobs; return how many. One process at a time.
 
-    A careful tick counts what ended of the tenants in ``free`` alone.
+    A careful tick folds only the endings of the tenants in ``free``.
     """
     if not lead(LockClass.CIRCUITS):
         return 0
@@ -59,9 +59,9 @@ def follow_circuits(free: list[UUID] | None = None) -> int:
 
 
 def tend_circuits() -> int:
-    """Forget breakers that nobody waits behind, give back jobs whose breaker is gone; how many came back.
+    """Delete idle breakers and release jobs whose breaker is gone; return how many jobs.
 
-    Any number of dispatchers may call this, and one does it.
+    Any number of dispatchers may call this; one does the work.
     """
     with all_tenants():
         if not lead(LockClass.CIRCUITS_TENDED):
@@ -91,7 +91,10 @@ def _fold_news(policy: CircuitPolicy, free: list[UUID] | None) -> None:
 
 
 def _take_news(free: list[UUID] | None) -> tuple[Mapping[CircuitName, list[Ending]], datetime | None]:
-    """The oldest news by breaker, and the database's time. What is shared moves the tenant's own and that of all."""
+    """Return the oldest news by breaker, and the database's time.
+
+    Shared news moves the tenant's breaker and the shared one.
+    """
     endings: dict[CircuitName, list[Ending]] = defaultdict(list)
     now = None
     with prepared_cursor(namedtuple_row) as cursor:
@@ -204,7 +207,7 @@ def _has_circuit(name: CircuitName) -> bool:
     try:
         kind = registry.get(name.kind)
     except (KindUnknownError, registry.ProcessorInvalidError):
-        return False  # its plug-in is gone or broken, and nothing more of it is submitted
+        return False  # its plug-in is missing or broken, so no further jobs of it are submitted
     return bool(name.dependency) or kind.has_circuit
 
 
@@ -221,6 +224,6 @@ def _run(statement: str) -> int:
 
 
 def _parsed(value: Any) -> Mapping[str, int]:
-    """A JSON column as a cursor of Django's gives it."""
+    """Return a JSON column parsed; Django's cursors give text."""
     parsed: Mapping[str, int] = json.loads(value) if isinstance(value, str) else value
     return parsed

@@ -1,5 +1,5 @@
 -- name: take_news
--- Consume the oldest news of endings, and read the time of the transaction.
+-- Consume the oldest news of endings, and read the transaction's time.
 WITH chosen AS (
     SELECT id FROM scheduling_circuit_news c
     WHERE (%(free)s::uuid[] IS NULL OR c.tenant_id = ANY(%(free)s::uuid[])) ORDER BY id LIMIT %(limit)s
@@ -11,7 +11,7 @@ SELECT tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type, 
 FROM gone ORDER BY id;
 
 -- name: lock_standings
--- Lock breakers by their names. There are two ways to one index, since a name without a tenant equals no other.
+-- Lock breakers by name. Two branches use one index, because a NULL tenant equals no other.
 WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(kinds)s::text[], %(dependencies)s::text[])
         AS w(tenant_id, kind, dependency)
@@ -47,8 +47,8 @@ DELETE FROM scheduling_circuit_breaker WHERE id = ANY(%(ids)s::bigint[])
     AND state NOT IN ('forced_open', 'forced_closed');
 
 -- name: try_again
--- Let a job try behind each breaker whose time has come; return how many. A job may need several dependencies that are
--- down: the first in one order tries all that it needs and whose time has come, so that no two jobs wait for each
+-- Half-open each breaker that is due and release its probe; return how many. A job may need several dependencies that
+-- are down: the first job in a fixed order probes all due breakers that it needs, so that no two probes wait for each
 -- other.
 WITH due AS (
     SELECT c.id, c.tenant_id, c.kind, c.dependency, c.holds_all, h.job_id
@@ -83,8 +83,8 @@ WITH due AS (
 SELECT count(*) FROM held;
 
 -- name: close_unneeded
--- Close breakers whose probe has completed without using what the breaker is for: it needs that no longer, and so do
--- jobs like it.
+-- Close breakers whose probe completed without using the dependency: it no longer needs it, and neither do jobs like
+-- it.
 WITH moved AS (
     UPDATE scheduling_circuit_breaker c SET state = 'closing', until = NULL, probe_job_id = NULL
     WHERE c.state = 'half_open' AND NOT
@@ -95,8 +95,8 @@ WITH moved AS (
 SELECT count(*) FROM moved;
 
 -- name: return_jobs
--- Make jobs behind closing breakers ready, oldest first. A closing breaker is deleted when none of its jobs is left;
--- one that is forced closed stays.
+-- Make jobs behind closing breakers ready, oldest first. Delete a closing breaker when none of its jobs is left; one
+-- that is forced closed stays.
 WITH closing AS (
     SELECT c.id, c.kind, c.state FROM scheduling_circuit_breaker c
     WHERE c.state = 'closing' OR (c.state = 'forced_closed' AND
@@ -122,7 +122,7 @@ WITH closing AS (
 SELECT count(*) FROM held;
 
 -- name: forget_idle
--- Delete breakers whose next probe no job has become for long, and failures that no other has followed.
+-- Delete due breakers without any job to probe them for long, and single failures that no other followed.
 WITH idle AS (
     SELECT c.id FROM scheduling_circuit_breaker c
     WHERE c.until <= now() - make_interval(secs => %(idle_seconds)s)
@@ -142,8 +142,8 @@ WITH idle AS (
 SELECT count(*) FROM gone;
 
 -- name: return_orphans
--- Make jobs ready whose breaker is gone. Another pool's tick may set a job aside at the moment in which its breaker is
--- deleted: nothing would lead to it any more. Hopping over the index, one probe for each breaker, finds these.
+-- Make jobs ready whose breaker is gone. Another pool's tick may hold a job at the moment in which its breaker is
+-- deleted, and nothing would release it. Hopping over the index, one probe for each breaker, finds these.
 WITH RECURSIVE hop AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate >= 'circuit' AND gate < 'kind'
     ORDER BY gate, kind LIMIT 1)
@@ -166,14 +166,14 @@ WITH RECURSIVE hop AS (
 SELECT count(*) FROM held;
 
 -- fragment: has_unread_news
--- Whether news of the probe of a breaker ``c`` came since the news were read; the next tick reads them.
+-- Whether news of the probe of breaker ``c`` came since the news were read; the next tick reads them.
 EXISTS (SELECT FROM scheduling_circuit_news n
     WHERE n.tenant_id = c.probe_tenant_id AND n.kind = c.kind AND n.dependency = c.dependency
         AND n.job_id = c.probe_job_id)
 
 -- fragment: is_probe_over
--- Whether the probe of a breaker ``c`` ended without news, or waits elsewhere: behind another breaker, for the end of a
--- pause of its tenant, or in any other line in which it was not dispatched within a cool-down.
+-- Whether the probe of breaker ``c`` ended without news, or waits elsewhere: behind another breaker, for the end of its
+-- tenant's pause, or in any other line in which it was not dispatched within a cool-down.
 NOT
 -- include: has_unread_news
 AND NOT EXISTS (SELECT FROM scheduling_job j
@@ -181,9 +181,9 @@ AND NOT EXISTS (SELECT FROM scheduling_job j
         AND c.until > now() AND NOT EXISTS (SELECT FROM scheduling_job_held o WHERE o.job_id = j.id))))
 
 -- fragment: next_to_try
--- The job that tries next behind a breaker ``c``: the oldest of the tenant after the one that tried last, so that jobs
--- of one tenant that fail for a reason of their own do not keep all others waiting. A breaker without jobs behind it is
--- left alone, and its next job is the one that tries.
+-- The next probe of breaker ``c``: the oldest job of the tenant after the last prober's, so that a tenant whose jobs
+-- fail for their own reason does not block the others. A breaker without jobs stays open, and its next job becomes the
+-- probe.
 SELECT t.job_id, t.tenant_id, t.rank FROM (
     (SELECT 1 AS turn, h.job_id, h.tenant_id, h.rank FROM scheduling_job_held h WHERE
     -- include: is_behind
@@ -195,7 +195,7 @@ SELECT t.job_id, t.tenant_id, t.rank FROM (
 ) t ORDER BY t.turn LIMIT 1
 
 -- fragment: release
--- Make the jobs of ``chosen`` ready that are set aside.
+-- Make the held jobs of ``chosen`` ready.
 held AS (
     DELETE FROM scheduling_job_held h USING chosen c WHERE h.job_id = c.job_id
     RETURNING h.job_id, h.tenant_id, h.entity_id, h.kind, h.rank, h.payload_bytes, h.used_us, h.travels_alone

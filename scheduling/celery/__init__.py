@@ -1,1 +1,1 @@
-"""Celery: fair tasks, messages, tasks of workers and beat."""
+"""Celery integration: fair tasks, messages, the tasks of workers, and beat."""

@@ -1,4 +1,4 @@
-"""Beat with a heartbeat, so that everybody can see whether the platform's upkeep is asked for at all."""
+"""Beat with a heartbeat, so that a missing or stuck beat is visible."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class BeatingScheduler(DatabaseScheduler):
-    """The schedule of the database, which outlives an outage, and a row that says when beat last looked at it."""
+    """The database schedule, which survives a database outage, with a heartbeat row."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._known: dict[str, ScheduleEntry] | None = None
@@ -32,17 +32,17 @@ class BeatingScheduler(DatabaseScheduler):
         self._pulse = ProcessPulse(ProcessHeartbeat.Role.BEAT)
         self._next_beat = 0.0
         self._turn: Callable[[], None] = lambda: None
-        # Celery makes one more for its banner, which reads nothing.
+        # Celery creates a second, lazy instance for its banner; it reads nothing.
         if not kwargs.get("lazy"):
             _require_fit_start()
         super().__init__(*args, **kwargs)
 
     def watch(self) -> None:
-        """Have the process exit if the schedule is no longer looked at."""
+        """Start a watchdog that ends the process if the schedule is no longer polled."""
         self._turn = Watchdog(ProcessHeartbeat.Role.BEAT).add("beat").turn
 
     def all_as_schedule(self) -> dict[str, ScheduleEntry]:
-        """Return the entries that the database has; while it is away, those that were read last."""
+        """Return the entries in the database, or those read last while it is unavailable."""
         try:
             self._known = super().all_as_schedule()
             self._is_outdated = False
@@ -55,11 +55,11 @@ class BeatingScheduler(DatabaseScheduler):
         return self._known
 
     def schedule_changed(self) -> bool:
-        """Return whether the entries must be read: they were changed, or could not be read before."""
+        """Return whether to read the entries: they changed, or the last read failed."""
         return bool(super().schedule_changed()) or self._is_outdated
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        """Ask for what is due; beat, whatever comes of it."""
+        """Send what is due, and beat whether or not that succeeds."""
         self._turn()
         now = time.monotonic()
         if now >= self._next_beat:

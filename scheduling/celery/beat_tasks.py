@@ -1,4 +1,4 @@
-"""Whether what beat sends can be delivered: a worker of the platform must read the queue, and accept the task."""
+"""Deliverability of periodic tasks: a worker must consume the queue and accept the task."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from scheduling.models import Queue
 from scheduling.upkeep import registry as upkeep_registry
 from tenants.context import all_tenants
 
-# Messages of the dispatcher and of workers to themselves.
+# Sent by the dispatcher, or by a worker to itself.
 _NOT_BEATS = frozenset({EXECUTE_TASK, CANARY_TASK})
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFault:
-    """Why a periodic task cannot be delivered: the field that is wrong, and what is wrong with the cure."""
+    """The reason why a periodic task cannot be delivered: the wrong field, and the message with the cure."""
 
     field: str
     detail: str
 
 
 def find_fault(task: PeriodicTask) -> DeliveryFault | None:
-    """Return why workers would not perform what beat sends for the task; None if they would."""
+    """Return why workers would not run the task that beat sends; None if they would."""
     if fault := _task_fault(task.task):
         return DeliveryFault("task", fault)
     if task.task == RUN_UPKEEP_TASK and (fault := _upkeep_fault(task.args)):
@@ -48,7 +48,7 @@ def find_fault(task: PeriodicTask) -> DeliveryFault | None:
 
 
 def find_undelivered() -> list[str]:
-    """Return a sentence for each enabled task that cannot be delivered, and for each queue of them without a worker."""
+    """Return a sentence for each enabled task that cannot be delivered, and for each of their queues without worker."""
     with all_tenants():
         tasks = list(PeriodicTask.objects.filter(enabled=True).order_by("name"))
         faults = {task.name: fault for task in tasks if (fault := find_fault(task)) is not None}

@@ -1,6 +1,6 @@
-"""Celery processes that are not the platform's workers: none starts on its queues, and none keeps its messages.
+"""Guard against plain Celery workers on the platform's queues.
 
-A plain `celery worker` has no row, no lease and no heartbeat, so a job that it began would be taken for lost.
+A plain `celery worker` has no row, no lease and no heartbeat: a job that it started would count as lost.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
-# A message is in the hands of a foreign process for so long: workers of the platform take it from it meanwhile.
+# A foreign process holds a message for at most this long, so that workers of the platform can take it.
 RETURN_SECONDS: Final = 1.0
 CURE: Final = "manage.py run_worker --pool {pool}"
 
 
 class PlatformTask(Task):
-    """A task of the platform. Only `manage.py run_worker` performs it; other Celery processes return its messages."""
+    """A task that only `manage.py run_worker` runs; other Celery processes return its messages."""
 
     abstract = True
     Strategy = "scheduling.celery.foreign:returning_strategy"
 
 
 def refuse_plain_worker(options: Mapping[str, Any]) -> None:
-    """Raise SystemExit, naming the command to use, if a plain Celery worker would read a queue of the platform."""
+    """Raise SystemExit with the command to use if a plain Celery worker would consume a queue of the platform."""
     if is_worker():
         return
     given = options.get("queues") or settings.CELERY_TASK_DEFAULT_QUEUE
@@ -51,7 +51,7 @@ def refuse_plain_worker(options: Mapping[str, Any]) -> None:
 
 
 def _pools_of(names: list[str]) -> dict[str, str]:
-    """Return the pool of each name that is a queue of the platform; of every name while the database is away."""
+    """Return the pools of the names that are platform queues, or a placeholder for all while the database is away."""
     try:
         return dict(Queue.objects.filter(name__in=names).values_list("name", "pool__name"))
     except AnyDatabaseError:
@@ -59,12 +59,12 @@ def _pools_of(names: list[str]) -> dict[str, str]:
 
 
 def returning_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., None]:
-    """Return a strategy that performs no message, gives each back after RETURN_SECONDS, and reports the process."""
+    """Return a strategy that runs no message, returns each after RETURN_SECONDS, and reports the process."""
     report = _Report()
 
     def give_back(message: Any, *args: Any, **kwargs: Any) -> None:
         requeue = (message.reject_log_error, logger, consumer.connection_errors, True)
-        # A pool without an event loop has a timer on a thread of its own, which must not touch the connection.
+        # A pool without an event loop runs its timer on another thread, which must not use the connection.
         consumer.timer.call_after(RETURN_SECONDS, consumer.call_soon, requeue)
         report.note(task.name)
 
@@ -72,14 +72,14 @@ def returning_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -
 
 
 class _Report:
-    """What tells the console and the diagnosis that this process takes the platform's messages."""
+    """The report that this process takes the platform's messages, for the console and the diagnosis."""
 
     def __init__(self) -> None:
         self._pulse = ProcessPulse(FOREIGN_ROLE)
         self._next_at = 0.0
 
     def note(self, task: str) -> None:
-        """Write the process down, at most once a heartbeat."""
+        """Record the process, at most once a heartbeat interval."""
         now = time.monotonic()
         if now < self._next_at:
             return

@@ -1,7 +1,7 @@
-"""Signatures of the platform's Celery messages: an HMAC over task, id, time and body, made by whatever publishes them.
+"""Signatures of the platform's Celery messages: an HMAC over task, id, time and body, made by the publisher.
 
-A worker accepts no message without one (scheduling.celery.strangers). The signature covers what decides about the
-work; headers that Celery acts upon besides are removed by the worker.
+A worker accepts no message without one (scheduling.celery.strangers). The signature covers all that decides about the
+work; the worker removes other headers that Celery acts upon.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ OWN_PREFIX: Final = "scheduling."
 SUBMIT_TASK: Final = "scheduling.submit"
 PURPOSE: Final = "message"
 CODE_HEADER, TIME_HEADER = "signature", "signed_at"
-# Beat's row, by which one due time submits one job.
+# Beat's row, so that one due time submits one job.
 SIGNED_HEADERS: Final = ("task", "id", TIME_HEADER, "periodic_task_name")
-# Idempotency keys of jobs live at least as long: see scheduling.upkeep.retention.rules.
+# In seconds. Idempotency keys of jobs live at least as long: see scheduling.upkeep.retention.rules.
 MAX_AGE_SECONDS: Final = 86_400.0
 
 
@@ -39,10 +39,7 @@ def _sign(sender: Any = None, body: Any = None, headers: dict[str, Any] | None =
 
 
 def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
-    """Return why a message is not to be trusted; None if it is.
-
-    That is "unsigned", "unreadable", "wrong signature" or "too old".
-    """
+    """Return why a message is not trusted: "unsigned", "unreadable", "wrong signature" or "too old"; None if it is."""
     code = headers.get(CODE_HEADER)
     if not isinstance(code, str) or not code:
         return "unsigned"
@@ -58,17 +55,17 @@ def fault_of(headers: Mapping[str, Any], body: Any) -> str | None:
 
 
 def is_late(signed_at: float) -> bool:
-    """Say whether a message that was signed then comes too late to be performed."""
+    """Return whether a message signed at this time is too old to run."""
     return time.time() - signed_at > MAX_AGE_SECONDS
 
 
 def is_submission_of_beat(headers: Mapping[str, Any]) -> bool:
-    """Say whether a signed message asks for the job of a row of beat's."""
+    """Return whether a signed message requests the job of a beat row."""
     return headers.get("task") == SUBMIT_TASK and bool(headers.get("periodic_task_name"))
 
 
 def signing_time(headers: Mapping[str, Any]) -> float:
-    """Return when a signed message was published, as seconds since the epoch."""
+    """Return when a signed message was published, in seconds since the epoch."""
     return float(headers[TIME_HEADER])
 
 

@@ -1,9 +1,8 @@
-"""Messages that the platform did not write: they are refused, change nothing, and must not end a worker.
+"""Rejection of malformed and unknown Celery messages.
 
 Redis is not trusted. A message of the platform's tasks runs only with the signature of a process that has SECRET_KEY.
-
-Celery answers a message that it cannot read at all, but some that it can read half raise in its
-event loop, and the worker goes down with the message returned to the queue for the next one.
+Celery rejects messages that it cannot parse at all. Some partly readable ones raise in its event loop: the worker ends,
+and the message returns to the queue for the next worker.
 """
 
 from __future__ import annotations
@@ -26,18 +25,18 @@ from scheduling.celery.message_signing import OWN_PREFIX, fault_of, is_submissio
 
 logger = logging.getLogger(__name__)
 
-# Headers that steer Celery once a message is accepted; nobody here sets them.
+# Headers that control Celery after a message is accepted; the platform sets none of them.
 _STEERING_HEADERS = ("timelimit", "stamps", "stamped_headers")
 # Celery's own tasks run others with arguments of the sender's choice.
 _BUILT_IN_PREFIX = "celery."
 
 
 def distrust_messages(app: Celery) -> None:
-    """Make the workers of this process refuse what they cannot read, and run no built-in tasks."""
+    """Make the workers of this process reject unreadable messages, and unregister Celery's built-in tasks."""
     for name in [name for name in app.tasks if name.startswith(_BUILT_IN_PREFIX)]:
         app.tasks.unregister(name)
     for name, task in app.tasks.items():
-        # A fair task is somebody's own: only a job may run it here, under its tenant and its lease.
+        # A fair task belongs to an app: here only a job may run it, under its tenant and its lease.
         task.Strategy = guarded_strategy if name.startswith(OWN_PREFIX) else refusing_strategy
     redis_transport.Transport.Channel = TolerantChannel
     task_unknown.connect(_note_unknown, dispatch_uid="scheduling.strangers.unknown")
@@ -45,7 +44,7 @@ def distrust_messages(app: Celery) -> None:
 
 
 def _note_unknown(**_: Any) -> None:
-    """Celery has logged what it was, and dropped it."""
+    """Count an unknown task; Celery has logged and dropped it."""
     signals.message_refused.send(None, reason="unknown task")
 
 
@@ -54,9 +53,9 @@ def _note_rejected(**_: Any) -> None:
 
 
 def guarded_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """Return Celery's strategy for messages that the platform signed; all others are counted and rejected.
+    """Return Celery's strategy for messages that the platform signed; count and reject all others.
 
-    Whatever the strategy complains about in a message is an invalid task.
+    Any error of the strategy becomes InvalidTaskError.
     """
     receive = strategy.default(task, app, consumer, **options)
     answered = (InvalidTaskError, ContentDisallowed, DecodeError)
@@ -85,12 +84,12 @@ def _fault_of(message: Any) -> str | None:
     except Exception:
         logger.exception("message.unreadable")
         return "unreadable"
-    # The task refuses those of beat itself, and notes that in the audit log.
+    # The task itself refuses late messages of beat, and records that in the audit log.
     return None if fault == "too old" and is_submission_of_beat(message.headers) else fault
 
 
 def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) -> Callable[..., Any]:
-    """A strategy that takes no message of the task."""
+    """Return a strategy that rejects every message of the task."""
 
     def refuse(message: Any, *args: Any, **kwargs: Any) -> Any:
         raise InvalidTaskError(f"{task.name} runs here as a job only")
@@ -99,7 +98,7 @@ def refusing_strategy(task: Task, app: Celery, consumer: Any, **options: Any) ->
 
 
 class CheckedMessage(redis_transport.Channel.Message):
-    """A message of the form that Celery counts on."""
+    """A message whose fields have the types that Celery relies on."""
 
     def __init__(self, payload: Any, channel: Any = None, **options: Any) -> None:
         try:
@@ -110,14 +109,14 @@ class CheckedMessage(redis_transport.Channel.Message):
                 and all(isinstance(name, str) for name in (self.headers.get("task", ""), self.delivery_tag))
             )
         except Exception as error:
-            # A KeyError would pass for a lost connection.
+            # Celery would take a KeyError for a lost connection.
             raise ValueError(f"{type(error).__name__}: {error}") from error
         if not is_sound:
             raise ValueError("Its body, tag or name of a task is no text.")
 
 
 class CheckedQoS(redis_transport.QoS):
-    """What a worker holds; a message that cannot be noted takes no place."""
+    """The unacknowledged messages of a worker; one that cannot be recorded takes no place."""
 
     def append(self, message: Any, delivery_tag: str) -> None:
         try:
@@ -128,7 +127,7 @@ class CheckedQoS(redis_transport.QoS):
 
 
 class TolerantChannel(redis_transport.Channel):
-    """A channel that drops what is no message at all."""
+    """A channel that drops unreadable messages."""
 
     Message = CheckedMessage
     QoS = CheckedQoS
@@ -139,7 +138,7 @@ class TolerantChannel(redis_transport.Channel):
         except (*self.connection.connection_errors, *self.connection.channel_errors):
             raise
         except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError, MemoryError):
-            # It is off the queue already, so there is nothing to return.
+            # It has left the queue already, so there is nothing to return.
             logger.exception("message.unreadable")
             signals.message_refused.send(None, reason="unreadable")
             raise Empty from None

@@ -31,7 +31,7 @@ from tenants.tenancy.queries import find_tenant
 
 @shared_task(base=PlatformTask, name=CANARY_TASK)
 def canary(*args: Any, **kwargs: Any) -> None:
-    """Note in the worker's shared memory that a child has read canary number ``args[0]``; a stranger's says nothing."""
+    """Record in shared memory that a child has read canary number ``args[0]``; ignore any other arguments."""
     match args:
         case (int(number),) if not kwargs:
             local_worker().block.answer_canary(number)
@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 def execute(*args: Any, **kwargs: Any) -> None:
     """Run the executions that a message names: ``(execution_ids, token)``.
 
-    A worker accepts no message without the platform's signature. One that is sent again, or late, does nothing: the
-    arguments mean nothing beyond ids, and an execution begins once, by its token.
+    A worker accepts only messages that the platform signed. A repeated or late message does nothing: the arguments are
+    only ids, and an execution starts once, by its token.
     """
     hint = read_hint(args, kwargs)
     if hint is None:
@@ -59,7 +59,7 @@ def execute(*args: Any, **kwargs: Any) -> None:
 
 
 def read_hint(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[UUID], UUID] | None:
-    """The ids and the token of a message; None for anything that the dispatcher does not send."""
+    """Return the ids and the token of a message; None for anything that the dispatcher does not send."""
     match args:
         case ([*texts], str(token)) if not kwargs and 0 < len(texts) <= MAX_MESSAGE_JOBS:
             ids = [_uuid(text) for text in texts]
@@ -79,15 +79,15 @@ def _uuid(text: Any) -> UUID | None:
         return None
 
 
-# Most that the clocks of two machines may differ before a run is taken for an answer to a message that it came before.
+# The largest difference of two machines' clocks, in seconds: a run that began within it may be older than the message.
 CLOCKS_APART_SECONDS = 60.0
 
 
 @shared_task(base=PlatformTask, name=SUBMIT_TASK, bind=True)
 def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = None, **options: Any) -> str:
-    """Submit one job of a tenant, named by its slug; the job's id. ``options`` are those of the API.
+    """Submit one job of a tenant, named by its slug, and return its id; ``options`` are those of the API.
 
-    Beat names its own row in the message's headers: of two beats' messages for one due time, one submits.
+    Beat names its row in the message's headers: of two messages for one due time, one submits.
     """
     check_connection()
     with acting_as(Actor(kind="system", id="beat", label="beat")):
@@ -103,10 +103,10 @@ def submit(self: Any, tenant: str, kind: str, payload: dict[str, Any] | None = N
 
 @shared_task(base=PlatformTask, name=RUN_UPKEEP_TASK, bind=True)
 def run_upkeep(self: Any, name: str, tenant: str | None = None) -> str:
-    """Run one upkeep task within its time, publish it again while there is more to do, and return how it ended.
+    """Run one upkeep task within its time limit and return its outcome; publish it again if work remains.
 
-    With a tenant's id continue the run that was requested over it. A message of the platform's upkeep that was signed
-    long before the last run began asks for nothing new: it is late, or sent once more.
+    With a tenant's id, continue the run that was requested for it. Return "answered" for a message of the platform's
+    upkeep that was signed long before the last run began: it is late or repeated.
     """
     check_connection()
     if tenant is not None:
@@ -139,10 +139,10 @@ def _continue_run(name: str, tenant_id: UUID) -> str:
 
 @shared_task(base=PlatformTask, name="scheduling.maintain_partitions")
 def maintain_partitions() -> list[str]:
-    """Make the partitions of the days to come; the names of those that were made."""
+    """Create the partitions of the coming days; return their names."""
     return make_partitions()
 
 
 def _asked_at(request: Any) -> float | None:
-    """Return when the message was signed; None where the task is called without one."""
+    """Return when the message was signed; None if the task was called without one."""
     return None if request.get(TIME_HEADER) is None else signing_time({TIME_HEADER: request.get(TIME_HEADER)})

@@ -1,1 +1,1 @@
-"""Dispatch: ticks in steps (collect, stage, wake, read, pick, claim, publish), broker and duties."""
+"""Dispatch: the steps of a tick (collect, stage, wake, read, pick, claim, publish), the broker and duties."""

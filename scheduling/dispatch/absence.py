@@ -1,4 +1,4 @@
-"""Written down for those who ask why a job waits: nothing is claimed because the broker is away."""
+"""Records of broker outages, for the explanation of waiting jobs."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _NOTE_REFUSED_QUEUES = _SQL["note_refused_queues"]
 
 
 def note_broker_away(pool_ids: Sequence[int]) -> None:
-    """This dispatcher cannot publish, so it does not tick these pools; to be said again while that is so."""
+    """Record that this dispatcher cannot publish and does not tick these pools; repeat while that lasts."""
     with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_NOTE, {"pool_ids": list(pool_ids)})
 
 
 def note_refused_hints(pool_id: int) -> None:
-    """A tick of this pool claimed and could not publish; it is not ticked until the broker answers."""
+    """Record that a tick of this pool claimed jobs and could not publish; it is not ticked until the broker answers."""
     with all_tenants(), prepared_cursor() as cursor:
         cursor.execute(_NOTE_REFUSAL, {"fault": broker.fault_of_last_failure(), "pool_id": pool_id})
 
 
 def note_refused_again(queue_names: Collection[str]) -> None:
-    """Note that messages of these queues were to be published again, and the broker took them not."""
+    """Record that the broker refused messages of these queues that were published again."""
     with all_tenants(), prepared_cursor() as cursor:
         values: dict[str, Any] = {"fault": broker.fault_of_last_failure(), "queues": list(queue_names)}
         cursor.execute(_NOTE_REFUSED_QUEUES, values)

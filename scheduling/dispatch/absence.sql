@@ -1,6 +1,6 @@
 -- name: note_broker_away
--- Record that pools are not ticked because the broker is unreachable. A pool that another dispatcher ticks is served:
--- from there the broker is reachable.
+-- Record that pools are not ticked because the broker is unreachable. Skip pools that another dispatcher ticks: it
+-- reaches the broker.
 UPDATE scheduling_pool_clock SET broker_away_at = now()
 WHERE pool_id = ANY(%(pool_ids)s) AND (ticked_at IS NULL OR ticked_at < now() - interval '2 seconds');
 

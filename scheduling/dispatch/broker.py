@@ -1,8 +1,7 @@
-"""The publisher of hints to workers, and the dispatcher's wake-up channel.
+"""The publisher of messages to workers, and the dispatcher's wake-up channel.
 
-Everything here may be lost without losing work; PostgreSQL holds every job. The module keeps
-one Redis client and asks through the process's breaker, so that a broker that is away
-does not slow the requests that submit jobs.
+Everything here may be lost without losing work: PostgreSQL holds every job. The module keeps one Redis client and uses
+the process's circuit breaker, so that an unreachable broker does not slow down submissions.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ from tenants.cache.redis_guards import TIMEOUT_SECONDS, RedisBreaker, RefusalCou
 from tenants.database.platform_settings import platform_settings
 
 WAKE_KEY = "jobsplatform:dispatch:wake"
-# What wakes are about: queues by their names, or EVERYTHING; and apart from them queues to which only jobs came.
+# The subjects of wakes: queue names, or EVERYTHING. FILLED_KEY holds queues to which only jobs came.
 NEWS_KEY = "jobsplatform:dispatch:news"
 EVERYTHING = "*"
 FILLED_KEY = "jobsplatform:dispatch:filled"
 MOST_NEWS = 1_000
-# Per pool: a wake that came while its tick was running, which must look once more.
+# Per pool: a wake that came during its tick, which must read once more.
 LATE_WAKE_KEY = "jobsplatform:dispatch:late_wake:{}"
 LATE_WAKE_KEPT_SECONDS = 10
-# Tokens of messages whose work is done and whose settlement is under way.
+# Tokens of messages whose work is done and whose settlement is in progress.
 ENDING_KEY = "jobsplatform:dispatch:ending"
 MOST_ENDINGS = 1_000
-# Gone after the broker came back empty; its absence says that every message is lost.
+# It disappears when the broker restarts empty; its absence means that every message is lost.
 EPOCH_KEY = "jobsplatform:broker:epoch"
 CONNECT_TIMEOUT_SECONDS = 0.5
 SOCKET_TIMEOUT_SECONDS = 5.0
@@ -48,7 +47,7 @@ BROKER_ERRORS = (redis.RedisError, OperationalError, OSError)
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The body of a message: begin these executions, one after another, if ``token`` is still their own."""
+    """The body of a message: start these executions one after another, if ``token`` is still theirs."""
 
     queue_name: str
     execution_ids: Sequence[UUID]
@@ -57,8 +56,9 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """Queues to which something happened, and those to which only jobs came. ``endings`` are the tokens of messages
-    whose work is done.
+    """Queues with events, and queues to which only jobs came.
+
+    ``endings`` are the tokens of messages whose work is done.
     """
 
     is_everything: bool = False
@@ -69,7 +69,7 @@ class News:
 
 @cache
 def _impatient_client() -> redis.Redis:
-    """For what is worth less than a moment's waiting."""
+    """Return a client with short timeouts, for calls that are not worth waiting for."""
     return redis.Redis.from_url(
         platform_settings.REDIS_URL,
         socket_connect_timeout=TIMEOUT_SECONDS,
@@ -88,7 +88,7 @@ def _client() -> redis.Redis:
 
 
 def _ask[Answer](command: Callable[[], Answer], otherwise: Answer) -> Answer:
-    """Return what the broker answers, or ``otherwise`` while it is away."""
+    """Return the broker's answer, or ``otherwise`` while it is unreachable."""
     if _breaker().is_open():
         return otherwise
     try:
@@ -106,25 +106,25 @@ def _breaker() -> RedisBreaker:
 
 _one_way = OneWay(_impatient_client)
 _refused_messages = RefusalCount("broker.publishing_failed")
-# Of the last message that was not taken.
+# Of the last message that was refused.
 MOST_FAULT_CHARACTERS = 200
 _last_fault = ""
 
 
 def fault_of_last_failure() -> str:
-    """Return why the broker last took no message from this process; empty if it took them all."""
+    """Return why the broker last refused a message of this process; empty if it never did."""
     return _last_fault
 
 
 def _note_fault(error: Exception) -> None:
-    global _last_fault  # noqa: PLW0603 - of this process
-    # PostgreSQL stores it, and what comes from Redis may hold anything.
+    global _last_fault  # noqa: PLW0603 - state of this process
+    # PostgreSQL stores it, and text from Redis may hold any character.
     _last_fault = f"{type(error).__name__}: {error}"[:MOST_FAULT_CHARACTERS].replace("\0", " ")
     _refused_messages.note(_last_fault)
 
 
 def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
-    """Send the hints in order; those that the broker did not take, empty when all went out."""
+    """Publish the hints in order; return those that the broker did not accept, empty if all were sent."""
     sent = 0
     try:
         with celery_app().producer_or_acquire() as producer:
@@ -139,8 +139,8 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
                     )
                     sent += 1
             except BROKER_ERRORS:
-                # It may be half-open: the next publish connects anew. The pool stays: closed, it would refuse for
-                # ever, and emptied, it would block.
+                # The connection may be half-open: collect it, and the next publish reconnects. The pool stays: closed
+                # it would refuse for ever, and emptied it would block.
                 producer.connection.collect()
                 raise
     except BROKER_ERRORS as error:
@@ -150,9 +150,9 @@ def publish(hints: Sequence[Hint]) -> Sequence[Hint]:
 
 
 def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
-    """Publish a run of an upkeep task, of the platform or over a tenant, to the maintenance pool.
+    """Publish a run of an upkeep task, for the platform or a tenant, to the maintenance pool.
 
-    Raises BrokerUnavailableError if the broker does not take it.
+    Raise BrokerUnavailableError if the broker does not accept it.
     """
     arguments = [name] if tenant_id is None else [name, str(tenant_id)]
     try:
@@ -164,17 +164,17 @@ def publish_upkeep(name: str, tenant_id: UUID | None = None) -> None:
 
 
 def wake_dispatcher(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
-    """Tell the dispatcher that there is something to do; coalesced, and a no-op while away.
+    """Wake the dispatcher; coalesced, and a no-op while the broker is unreachable.
 
-    Without the names of the ``queues`` it looks everywhere. ``is_filled``: jobs came to them, and nothing else.
+    Without ``queues`` it reads all of them. ``is_filled``: only new jobs came to them.
     """
     names = list(queues)
-    # The dispatcher looks by itself every DISPATCH_INTERVAL_SECONDS.
+    # The dispatcher polls every DISPATCH_INTERVAL_SECONDS anyway.
     _tell(*_news(names, FILLED_KEY if is_filled and names else NEWS_KEY))
 
 
 def announce_ending(token: UUID, queue: str) -> None:
-    """Tell the dispatcher that a message's work is done, so that it looks who comes next while that is settled."""
+    """Announce that a message's work is done, so that the dispatcher reuses the slot while it is settled."""
     ending = [("RPUSH", ENDING_KEY, token.bytes), ("LTRIM", ENDING_KEY, -MOST_ENDINGS, -1)]
     _tell(*ending, *_news([queue], NEWS_KEY))
 
@@ -187,30 +187,30 @@ def _tell(*commands: Command) -> None:
     except BROKER_ERRORS:
         _breaker().note_failure()
     else:
-        # That a command was sent says nothing of the server.
+        # A sent command alone does not show that the server works.
         if is_answered:
             _breaker().note_success()
 
 
 def _news(names: Sequence[str], key: str) -> list[Command]:
-    """Return the commands of a wake; the names are stored first, so that the dispatcher that it wakes finds them."""
+    """Return the commands of a wake; the names are stored first, so that the woken dispatcher finds them."""
     return [("SADD", key, *(names or [EVERYTHING])), ("LPUSH", WAKE_KEY, 1), ("LTRIM", WAKE_KEY, 0, 0)]
 
 
 def take_news() -> News:
-    """Return the news since the last call, and remove them; everything while the broker does not answer."""
+    """Return and remove the news since the last call; "everything" while the broker does not answer."""
     if _breaker().is_open():
         return News(is_everything=True)
     try:
         with _client().pipeline(transaction=False) as pipe:
-            # What a wake before this is about was there before it, so that it is heard now.
+            # Names are stored before their wake, so deleting the wake first loses none.
             pipe.delete(WAKE_KEY)
             pipe.spop(NEWS_KEY, MOST_NEWS)
             pipe.spop(FILLED_KEY, MOST_NEWS)
             pipe.lpop(ENDING_KEY, MOST_ENDINGS)
             _, found, filled, endings = pipe.execute()
     except BROKER_ERRORS:
-        # What was taken may be lost.
+        # Removed news may be lost on the way.
         _breaker().note_failure()
         return News(is_everything=True)
     tokens = tuple(UUID(bytes=token) for token in endings or () if len(token) == 16)
@@ -223,7 +223,7 @@ def _texts_of(names: Iterable[bytes]) -> frozenset[str]:
 
 
 def wait_for_wake(timeout_seconds: float) -> bool:
-    """Block until woken or until the time is up; whether somebody woke us."""
+    """Block until woken or timed out; return whether a wake came."""
     if not _breaker().is_open():
         try:
             return _client().blpop([WAKE_KEY], timeout=timeout_seconds) is not None
@@ -234,12 +234,12 @@ def wait_for_wake(timeout_seconds: float) -> bool:
 
 
 def leave_late_wake(pool_id: int) -> None:
-    """Hand a wake on to whoever ticks the pool at this moment: it looks once more when it is done."""
+    """Pass a wake on to the process that is ticking the pool: it reads once more when it is done."""
     _ask(lambda: _client().set(LATE_WAKE_KEY.format(pool_id), 1, ex=LATE_WAKE_KEPT_SECONDS), otherwise=None)
 
 
 def take_late_wake(pool_id: int) -> bool:
-    """Whether a wake for the pool was left during a tick; it is left no more."""
+    """Return whether a wake for the pool came during a tick, and clear it."""
     return _ask(lambda: bool(_client().delete(LATE_WAKE_KEY.format(pool_id))), otherwise=False)
 
 
@@ -253,12 +253,12 @@ def probe() -> None:
 
 
 def evaluate(script: str, keys: Sequence[str], arguments: Sequence[str]) -> Any:
-    """Return what a script answers; raises one of BROKER_ERRORS."""
+    """Return the result of a Lua script; raise one of BROKER_ERRORS."""
     return _client().eval(script, len(keys), *keys, *arguments)
 
 
 def read_eviction_policy() -> str:
-    """What the broker does when its memory is full; raises BrokerUnavailableError."""
+    """Return the broker's eviction policy when memory is full; raise BrokerUnavailableError."""
     try:
         memory: dict[str, Any] = _client().info("memory")
     except BROKER_ERRORS as error:
@@ -267,7 +267,10 @@ def read_eviction_policy() -> str:
 
 
 def is_epoch_new() -> bool:
-    """Whether the broker came up empty since this was last asked; marks it as seen."""
+    """Return whether the broker restarted empty since the last call, and mark it as seen.
+
+    Raise BrokerUnavailableError.
+    """
     try:
         is_new = bool(_client().set(EPOCH_KEY, uuid4().hex, nx=True))
     except BROKER_ERRORS as error:

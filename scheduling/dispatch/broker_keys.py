@@ -1,4 +1,4 @@
-"""What the broker and the cache hold of a tenant, found by its id in their keys."""
+"""Keys of a tenant in the broker and the cache, found by its id."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from scheduling.dispatch.broker import BROKER_ERRORS, CONNECT_TIMEOUT_SECONDS, S
 from scheduling.exceptions import BrokerUnavailableError
 from tenants.database.platform_settings import platform_settings
 
-# Keys that one step of a scan looks at.
+# Keys per SCAN step.
 SCAN_KEYS = 1_000
 
 
 def count_keys_of(tenant_id: UUID) -> int:
-    """How many keys bear this tenant's id, in the broker and the cache; raises BrokerUnavailableError."""
+    """Return how many keys in the broker and the cache contain this tenant's id; raise BrokerUnavailableError."""
     with _clients() as clients:
         return sum(len(_keys_of(client, tenant_id)) for client in clients)
 
 
 def delete_keys_of(tenant_id: UUID) -> int:
-    """Delete every key that bears this tenant's id, in the broker and the cache; how many.
+    """Delete every key in the broker and the cache that contains this tenant's id; return how many.
 
-    Raises BrokerUnavailableError.
+    Raise BrokerUnavailableError.
     """
     with _clients() as clients:
         return sum(client.delete(*keys) for client in clients if (keys := _keys_of(client, tenant_id)))
@@ -39,7 +39,7 @@ def _keys_of(client: redis.Redis, tenant_id: UUID) -> list[bytes]:
 
 @contextmanager
 def _clients() -> Iterator[list[redis.Redis]]:
-    """Of the broker and of the cache, closed in the end."""
+    """Open clients of the broker and the cache, and close them in the end."""
     with ExitStack() as stack:
         try:
             yield [stack.enter_context(_client(place)) for place in (platform_settings.REDIS_URL, _cache_url())]

@@ -1,8 +1,8 @@
-"""The keys of the platform in the broker, each with its type of Redis; a key of another type is removed.
+"""The platform's keys in the broker with their Redis types; a key of another type is removed.
 
-Redis is not trusted to hold what was written: a key of another type makes every command on it fail for good. What the
-broker holds are hints alone, so the key is deleted, and the dispatchers publish every message again, as if the broker
-had come up empty.
+Redis is not trusted to hold what was written: every command on a key of another type fails for good. The broker holds
+only messages that can be published again, so the key is deleted, and the dispatchers publish every message again as if
+the broker had restarted empty.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_KOMBU = {
     Channel.unacked_mutex_key: "string",
     Channel.keyprefix_binding_deadlines: "zset",
 }
-# With the epoch they were a loss of messages. The look and the deletion are one step, so that no new key is deleted.
+# Deleting the epoch key too marks all messages as lost. Check and deletion are one step, so that no new key is deleted.
 _REMOVE = """
 local removed = {}
 for place = 2, #KEYS do
@@ -41,7 +41,7 @@ return removed
 
 
 def expected_types(queue_names: Iterable[str]) -> Mapping[str, str]:
-    """Return the type of each key by its name: those of the platform, of Celery, and of the queues."""
+    """Return the type of each key by name: those of the platform, of Celery, and of the queues."""
     expected = _OF_KOMBU | {
         broker.WAKE_KEY: "list",
         broker.NEWS_KEY: "set",
@@ -60,9 +60,9 @@ def _of_priority(name: str, step: int) -> str:
 
 
 def remove_wrong_types(queue_names: Iterable[str]) -> int:
-    """Delete the keys that have another type than theirs, in one round trip. Return how many there were.
+    """Delete keys of a wrong type in one round trip; return how many.
 
-    Raises BrokerUnavailableError.
+    Raise BrokerUnavailableError.
     """
     expected = expected_types(queue_names)
     try:

@@ -34,7 +34,7 @@ _GIVE_BACK = _SQL["give_back_token"]
 
 
 class Claim(NamedTuple):
-    """A picked job that is dispatched now, or about to be, and the message that it travels in."""
+    """A picked job that is being dispatched, and its message."""
 
     pick: Pick
     queue_name: str
@@ -46,12 +46,12 @@ class Claim(NamedTuple):
 
 
 def count_messages[K](picks: Iterable[Pick], key: Callable[[Pick], K]) -> Counter[K]:
-    """In how many messages of these picks each tenant, or whatever else ``key`` says, is."""
+    """Return the number of messages of these picks by tenant, or by any other ``key``."""
     return Counter(who for who, _ in {(key(pick), pick.message) for pick in picks})
 
 
 def hints_of(claims: Sequence[Claim]) -> list[Hint]:
-    """The messages that the claimed jobs travel in, in the order of the picks."""
+    """Return the messages of the claimed jobs, in the order of the picks."""
     messages: dict[UUID, list[Claim]] = defaultdict(list)
     for claim in claims:
         messages[claim.message_id].append(claim)
@@ -62,7 +62,7 @@ def hints_of(claims: Sequence[Claim]) -> list[Hint]:
 
 
 def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
-    """Take each tenant's cap for its messages; the picks of a tenant whose cap was taken meanwhile go."""
+    """Take each tenant's cap for its messages; return the picks of tenants that still had room."""
     counts = count_messages(picks, lambda pick: pick.tenant_id)
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_RESERVE, {"tenant_ids": list(counts), "counts": list(counts.values())})
@@ -71,7 +71,7 @@ def reserve_capacity(picks: Sequence[Pick]) -> Sequence[Pick]:
 
 
 def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
-    """Dispatch the picks whose jobs are still there, and give back the capacity of the rest."""
+    """Dispatch the picks whose jobs are still ready, and return the capacity of the others."""
     claims = _claims_of(reading, picks)
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_CLAIM, _claim_parameters(pool_id, reading.share, claims))
@@ -88,7 +88,7 @@ def claim_jobs(pool_id: int, reading: PoolReading, picks: Sequence[Pick]) -> lis
 
 
 def _claims_of(reading: PoolReading, picks: Sequence[Pick]) -> list[Claim]:
-    """The picks with ids of their executions; a message has the id of its first one, and one token."""
+    """Return the picks with new execution ids; a message has the id of its first execution, and one token."""
     messages: dict[int, tuple[UUID, UUID]] = {}
     claims = []
     for pick, execution_id in zip(picks, uuid7s(len(picks)), strict=True):
@@ -119,7 +119,7 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
         "start_tags": [pick.start_tag for pick in picks],
         "queue_tags": [pick.queue_start_tag for pick in picks],
         "key_tags": [pick.key_start_tag if tenants[pick.tenant_entity_id].keys else None for pick in picks],
-        # In order of arrival the first number of a turn is a rank, which is no tag.
+        # In order of arrival the first number of a turn is a rank, not a tag.
         "runner_up_tags": [pick.runner_up[0] if pick.runner_up and not pick.is_fifo else None for pick in picks],
         "queue_runner_up_tags": [pick.queue_runner_up for pick in picks],
         "key_runner_up_tags": [pick.key_runner_up for pick in picks],
@@ -131,21 +131,21 @@ def _claim_parameters(pool_id: int, share: PoolShare, claims: Sequence[Claim]) -
 
 
 class Awaited(Enum):
-    """What may let a job start that cannot now, as far as the last tick saw."""
+    """The events that may let a job start, as of the last tick."""
 
     ENDS = auto()
-    """Every slot is taken and somebody waits for one: jobs that come change nothing until one is free."""
+    """Every slot is taken and a job waits: new jobs change nothing until a slot is free."""
     JOBS = auto()
-    """Slots are left, and nobody's cap, rate or reserve keeps anybody from them: an end changes nothing."""
+    """Slots are free, and no cap, rate or reserve holds jobs back: an end changes nothing."""
     EITHER = auto()
 
 
 def awaited_after(reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
-    """What is awaited in a pool that was read so, and of which this was claimed."""
+    """Return the awaited events of a pool after this reading and these claims."""
     if reading.share.room == 0:
         return Awaited.ENDS
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):
-        # Where nobody is left, the next end hands its slot to nobody, and then jobs are what is awaited.
+        # With no jobs left, a freed slot has no use: then new jobs are awaited too.
         return Awaited.ENDS if _is_anybody_left(reading, claims) else Awaited.EITHER
     is_kept = reading.is_anybody_capped or reading.share.reserved > 0
     is_anybody_kept = is_kept or _is_queue_full(reading, claims) or _is_tenant_full(reading, claims)
@@ -153,12 +153,12 @@ def awaited_after(reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
 
 
 def is_every_slot_taken(reading: PoolReading, picks: Sequence[Pick]) -> bool:
-    """Whether these use every free slot."""
+    """Return whether these picks use every free slot."""
     return len({pick.message for pick in picks}) >= reading.share.room
 
 
 def _is_anybody_left(reading: PoolReading, claims: Sequence[Claim]) -> bool:
-    """Whether there are jobs left of any that may be picked."""
+    """Return whether any jobs are left that may be picked."""
     jobs = Counter(claim.pick.tenant_entity_id for claim in claims)
     return any(
         queue.has_more or any(jobs[tenant.entity_id] < tenant.waiting for tenant in queue.tenants)
@@ -167,13 +167,13 @@ def _is_anybody_left(reading: PoolReading, claims: Sequence[Claim]) -> bool:
 
 
 def _is_queue_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
-    """Whether a queue has no room left by its cap or its rate."""
+    """Return whether a queue has no room left by its cap or its rate."""
     taken = count_messages([claim.pick for claim in claims], lambda pick: pick.queue_id)
     return any(queue.room <= taken[queue.queue_id] for queue in reading.share.queues)
 
 
 def _is_tenant_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
-    """Whether a tenant has jobs left, but no room by its cap."""
+    """Return whether a tenant has jobs left, but no room by its cap."""
     picks = [claim.pick for claim in claims]
     messages = count_messages(picks, lambda pick: pick.tenant_id)
     jobs = Counter(pick.tenant_entity_id for pick in picks)
@@ -187,7 +187,7 @@ def _is_tenant_full(reading: PoolReading, claims: Sequence[Claim]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class QueueRate:
-    """A queue's rate, and where it stands at the moment of the tick."""
+    """A queue's rate and arrival time at the moment of the tick."""
 
     rate: Rate
     arrival_us: int
@@ -195,7 +195,7 @@ class QueueRate:
 
 
 def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRate]]:
-    """Lower the room of queues to the tokens that their rates grant now; the rates that there are, by queue."""
+    """Limit the room of queues to the tokens that their rates grant now; return the pool and the rates by queue."""
     if not reading.rated:
         return reading, {}
     with prepared_cursor(namedtuple_row) as cursor:
@@ -214,7 +214,7 @@ def limit_rates(reading: PoolReading) -> tuple[PoolReading, Mapping[int, QueueRa
 
 
 def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None:
-    """Move the arrival times on by what was claimed, in the transaction that claimed it."""
+    """Advance the arrival times by the claims, in the claiming transaction."""
     claimed = Counter(claim.pick.queue_id for claim in claims if claim.pick.queue_id in rates)
     if not claimed:
         return
@@ -229,13 +229,14 @@ def spend_rates(rates: Mapping[int, QueueRate], claims: Sequence[Claim]) -> None
 
 
 def give_back_token(*, queue: str) -> None:
-    """A job that was handed out goes back without having begun: at the rate of its queue, if that has one, it counts
-    no more. Within a scope of all tenants.
+    """Return the token of a dispatched job that goes back unstarted, if its queue has a rate.
+
+    Requires ``all_tenants()``.
     """
     with prepared_cursor() as cursor:
         cursor.execute(_GIVE_BACK, {"queue": queue})
 
 
 def tokens(queue: QueueRate, wanted: int) -> int:
-    """How many of ``wanted`` jobs may be handed out now."""
+    """Return how many of ``wanted`` jobs may be dispatched now."""
     return take(queue.arrival_us, queue.now_us, queue.rate, wanted).granted

@@ -5,7 +5,7 @@ WITH wanted AS (
     SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS w(tenant_id, n)
 ), locked AS (
     SELECT c.tenant_id, w.n FROM scheduling_tenant_capacity c JOIN wanted w USING (tenant_id)
-    -- Another pool's tick locks what it folds and takes: to wait here, after folding, could deadlock.
+    -- Another pool's tick locks the rows that it folds and takes: waiting here, after folding, could deadlock.
     ORDER BY c.tenant_id FOR NO KEY UPDATE OF c SKIP LOCKED
 )
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight + w.n
@@ -17,7 +17,7 @@ RETURNING c.tenant_id;
 
 -- name: claim_jobs
 -- Move picked jobs from ready to dispatched, with their executions, charges and events. The rows that the DELETE
--- returns are claimed, not the picked ones; they are locked already, so nothing waits.
+-- returns are claimed, not the picked ones; they are already locked, so nothing waits.
 WITH picked AS (
     SELECT * FROM unnest(%(entity_ids)s::bigint[], %(ranks)s::bigint[], %(job_ids)s::uuid[], %(queue_ids)s::bigint[],
         %(costs)s::bigint[], %(execution_ids)s::uuid[], %(tokens)s::uuid[], %(charge_ids)s::uuid[],
@@ -50,7 +50,7 @@ WITH picked AS (
     INSERT INTO scheduling_jobevent (id, tenant_id, job_id, execution_id, at, name, state, actor, request_id, data)
     SELECT event_id, tenant_id, job_id, execution_id, statement_timestamp(), 'job.dispatched', 'dispatched', 'system',
         '',
-        -- What decided the pick, for the explanation of a wait.
+        -- The basis of the pick, for the explanation of a wait.
         jsonb_strip_nulls(jsonb_build_object('start_tag', start_tag, 'queue_vruntime', queue_tag,
             'key_start_tag', key_tag, 'runner_up_start_tag', runner_up_tag,
             'queue_runner_up_start_tag', queue_runner_up_tag, 'key_runner_up_start_tag', key_runner_up_tag,
@@ -61,12 +61,12 @@ WITH picked AS (
 SELECT execution_id, fence, traceparent FROM claimed;
 
 -- name: return_capacity
--- Give back what was taken of caps.
+-- Return taken capacity.
 UPDATE scheduling_tenant_capacity c SET in_flight = c.in_flight - u.n
 FROM unnest(%(tenant_ids)s::uuid[], %(counts)s::int[]) AS u(tenant_id, n) WHERE c.tenant_id = u.tenant_id;
 
 -- name: read_rates
--- Read the rates of queues, where they stand, and the time of the transaction.
+-- Read the rates of queues, their arrival times, and the time of the transaction.
 SELECT q.id AS queue_id, q.dispatches_per_minute, q.dispatch_burst, c.arrival_us,
     (extract(epoch FROM now()) * 1000000)::bigint AS now_us
 FROM scheduling_queue q JOIN scheduling_queue_clock c ON c.queue_id = q.id

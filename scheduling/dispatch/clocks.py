@@ -1,4 +1,4 @@
-"""Write what the picks left behind: virtual times, counts and the ranks of what is next, at every level of the tree."""
+"""Clock updates after picks: virtual times, counts and next ranks at every level of the tree."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ type _Row = tuple[object, ...]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a tick read, picked and claimed. ``is_whole`` is False for one that saw some entities and one kind only."""
+    """The reading, picks and claims of a tick.
+
+    ``is_whole`` is False for one that read some entities and one kind only.
+    """
 
     reading: PoolReading
     picked: Picked
@@ -57,7 +60,7 @@ class Outcome:
         return self.picked.result
 
     def next_rank(self, line: TenantShare | KeyShare, read: ReadRows, claimed: int) -> tuple[int | None, bool]:
-        """The rank of the line's next job, and whether that is a guess."""
+        """Return the rank of the line's next job, and whether it is a guess."""
         if not self.is_whole or line.entity_id in self.picked.passed_over:
             return line.head_rank, True
         if claimed < len(read.jobs):
@@ -69,7 +72,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _LineMove:
-    """A line of jobs after the picks. ``rank`` is its next job's, None for none; a guess where that was not read."""
+    """A line of jobs after the picks. ``rank`` is its next job's, or None; it is a guess if that job was not read."""
 
     entity_id: int
     vruntime: int
@@ -85,7 +88,7 @@ class _LineMove:
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """What of each line was claimed."""
+    """The number of claimed jobs and messages by line."""
 
     jobs: Counter[int]
     messages: Counter[int]
@@ -93,7 +96,7 @@ class _Claimed:
 
 @dataclass(frozen=True, slots=True)
 class _Undone:
-    """Service of picks that were not claimed, which nobody is charged for: by line, tenant's entity and queue."""
+    """Service of picks that were not claimed, to be charged to none: by line, tenant's entity and queue."""
 
     lines: Counter[int]
     tenants: Counter[int]
@@ -101,9 +104,9 @@ class _Undone:
 
 
 def advance_clocks(pool_id: int, outcome: Outcome) -> None:
-    """Write the clocks that the picks left behind, less the charge of picks that were not claimed.
+    """Write the clocks after the picks, less the charge of picks that were not claimed.
 
-    A tick that was not whole charges whom it served and leaves it to the next to see what is left of them.
+    A tick that was not whole charges the tenants that it served, and leaves their remaining jobs to the next tick.
     """
     undone = _undone(outcome)
     _write_entities(pool_id, outcome, undone)
@@ -149,7 +152,7 @@ def _write_entities(pool_id: int, outcome: Outcome, undone: _Undone) -> None:
 
 
 def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Undone) -> Iterator[_LineMove]:
-    """The tenant's lines that changed."""
+    """Yield the tenant's lines that changed."""
     tags = outcome.result.tenants.get(tenant.entity_id)
     for line in tenant.lines:
         id_, read = line.entity_id, outcome.picked.rows.get(line.entity_id)
@@ -168,7 +171,7 @@ def _moves(outcome: Outcome, tenant: TenantShare, claimed: _Claimed, undone: _Un
 def _tenant_row(
     outcome: Outcome, tenant: TenantShare, moves: Sequence[_LineMove], undone: _Undone, *, has_room: bool
 ) -> _Row:
-    """As _UPDATE_TENANTS wants it."""
+    """Return the row for _UPDATE_TENANTS."""
     own = next((move for move in moves if move.entity_id == tenant.entity_id), None)
     tags = outcome.result.tenants.get(tenant.entity_id)
     claimed, messages = (own.claimed, own.messages) if own else (0, 0)
@@ -206,7 +209,7 @@ def _undone(outcome: Outcome) -> _Undone:
 
 
 def _charged_queues(outcome: Outcome) -> list[_Row]:
-    """(queue, service) of the jobs claimed."""
+    """Return (queue, service) pairs of the claimed jobs."""
     weights = {queue.queue_id: queue.weight_milli for queue in outcome.reading.share.queues}
     service: Counter[int] = Counter()
     for claim in outcome.claims:
@@ -216,6 +219,6 @@ def _charged_queues(outcome: Outcome) -> list[_Row]:
 
 
 def _columns(names: Sequence[str], rows: Sequence[_Row]) -> dict[str, list[object]]:
-    """Return the columns of rows by name; with no rows, empty ones."""
+    """Return the columns of rows by name; empty columns without rows."""
     columns: Iterable[tuple[object, ...]] = zip(*rows, strict=True) if rows else [()] * len(names)
     return {name: list(column) for name, column in zip(names, columns, strict=True)}

@@ -10,8 +10,7 @@ FROM unnest(%(ids)s::bigint[], %(vruntimes)s::bigint[], %(claimed)s::int[], %(me
 WHERE k.id = u.id;
 
 -- name: update_tenants
--- Write the lines of tenants, after those of their keys. A tenant waits as long as that of its lines which waits
--- longest.
+-- Write the lines of tenants, after those of their keys. A tenant's rank is the lowest of its lines.
 WITH moved AS (
     SELECT u.*, CASE WHEN u.is_keyed THEN (
         SELECT k.head_rank FROM scheduling_schedulingentity k WHERE k.parent_id = u.id AND k.is_runnable
@@ -33,8 +32,8 @@ UPDATE scheduling_schedulingentity e SET
 FROM moved u WHERE e.id = u.id;
 
 -- name: hold_full_tenants
--- End the eligibility of tenants at their caps in every queue: else they stood before others where this tick did not
--- read. Queues of other pools are woken.
+-- End the eligibility of tenants at their caps in every queue: otherwise they would precede others in queues that this
+-- tick did not read. Wake the queues of other pools.
 WITH held AS (
     SELECT e.id, e.tenant_id, e.queue_id, q.pool_id
     FROM scheduling_schedulingentity e JOIN scheduling_queue q ON q.id = e.queue_id

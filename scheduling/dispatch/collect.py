@@ -35,7 +35,7 @@ _HOLD = _SQL["hold_gated"]
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a tick found to stage and to fold, and whether there was a tenant to pick before that.
+    """The work that a tick found to stage and to fold, and whether a tenant was runnable before that.
 
     ``is_anybody_locked``: another transaction held a tenant's rows a moment ago.
     """
@@ -51,15 +51,15 @@ class News:
 
     @property
     def is_any(self) -> bool:
-        """Whether there are wakes, or may be once the rest is folded, which appends some."""
+        """Return whether there are wakes, or may be after folding, which appends some."""
         return self.is_due or self.is_held or self.is_circuit or self.is_settled or self.is_woken
 
 
 def lead_pool(pool_id: int) -> News | None:
-    """Take the pool's lock for this transaction, and look what there is to fold; None: another has it.
+    """Take the pool's lock for this transaction and look for work to fold; return None if another process has it.
 
-    What is committed after this look wakes another tick: of this dispatcher, or of one that finds the lock taken and
-    leaves the wake for this one.
+    What is committed after this wakes another tick: of this dispatcher, or of one that finds the lock taken and leaves
+    the wake for this one.
     """
     with prepared_cursor(dict_row) as cursor:
         cursor.execute(_LOOK, {"pool_id": pool_id, "most_us": longest_us(), "tick_lock": LockClass.TICK.value})
@@ -71,9 +71,9 @@ def lead_pool(pool_id: int) -> News | None:
 
 
 def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Sequence[str] | None = None) -> bool:
-    """Fold the pool's settled executions: one statement, whatever their number; one more where a limit comes near.
+    """Fold the pool's settled executions in one statement, plus one for warnings when a limit is near.
 
-    Return whether that may let jobs of other pools start. Of a careful tick only those of the tenants in ``free``.
+    Return whether that may let jobs of other pools start. A careful tick folds only those of the tenants in ``free``.
     ``places`` are the ctids of the rows to fold; None: all.
     """
     parameters: dict[str, Any] = {
@@ -97,7 +97,7 @@ def collect_settled(pool_id: int, free: list[UUID] | None = None, *, places: Seq
 
 
 def stage_due() -> int:
-    """Make due jobs available, oldest first, at most STAGE_ROWS; how many."""
+    """Make due jobs available, oldest first, at most STAGE_ROWS; return how many."""
     event_ids = uuid7s(min(STAGE_ROWS, _count_due()))
     if not event_ids:
         return 0
@@ -105,17 +105,17 @@ def stage_due() -> int:
 
 
 def stage_held() -> int:
-    """Give jobs back whose kind is no longer paused, or whose pool has room for them or a worker that has their kind.
+    """Release jobs whose gate has opened: a resumed kind, room in the pool, or a worker that has the kind.
 
-    At most STAGE_ROWS; return how many.
+    Release at most STAGE_ROWS; return how many.
     """
     return _run(_STAGE_HELD, {"limit": STAGE_ROWS, "needs": memory_needs()})
 
 
 def hold(pool_id: int, read: Mapping[int, int]) -> set[int]:
-    """Set the first ready jobs of entities aside where they stand behind a gate: at least what was read of each.
+    """Set the first ready jobs of entities aside that are behind a gate, among at least as many as were read of each.
 
-    About STAGE_ROWS are looked at in all. A job that somebody else holds stays; the entities that have such are told.
+    About STAGE_ROWS are read in all. A job that another transaction holds stays; return the entities that have such.
     """
     if not read:
         return set()

@@ -1,10 +1,9 @@
 -- name: collect_all
--- Fold all settled executions of a pool into virtual times, counters, the sums of the predictor and usage. Return the
--- tenants that have passed a part of a limit at which they are warned, and NULL if a tenant that was held at its cap
--- has queues of other pools.
+-- Fold all settled executions of a pool into virtual times, counters, predictor sums and usage. Return the tenants that
+-- passed a warning level of a limit, and NULL if a tenant that was held at its cap has queues of other pools.
 WITH gone AS (
-    -- By their places: whatever statistics say of a table that fills and empties, a list is planned as ten rows, for
-    -- which lines, capacities and tenants are looked up one by one, and the names below are joined by their hashes.
+    -- By ctid: whatever the statistics of a table that fills and empties are, a list is planned as ten rows. For these,
+    -- lines, capacities and tenants are looked up one by one, and the sets below are hash-joined.
     DELETE FROM scheduling_settled WHERE ctid = ANY (ARRAY(
         SELECT s.ctid FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
         WHERE q.pool_id = %(pool_id)s AND (%(free)s::uuid[] IS NULL OR s.tenant_id = ANY(%(free)s::uuid[]))))
@@ -14,7 +13,7 @@ WITH gone AS (
 ;
 
 -- name: collect_places
--- Fold the settled executions at some places in the same way.
+-- Fold the settled executions at the given ctids in the same way.
 WITH gone AS (
     DELETE FROM scheduling_settled WHERE ctid = ANY (%(places)s::tid[]) RETURNING *
 ),
@@ -22,16 +21,15 @@ WITH gone AS (
 ;
 
 -- fragment: fold_settled
--- A charge is corrected at the weight at which it was made: at another one, an edit of weights would credit or fine
--- tenants for what was in flight. Virtual times are nanoseconds per unit of weight, hence the 1,000,000 over milli-
--- weights. Products are numeric and cut off as the charge was: a sum that no clock can store is an error of its row. A
--- clock never stands before an eligible child: a child that a correction moves below it takes it along, or else tenants
--- that return would wait for service that was only predicted. Capacities are locked in the order of the tenants,
--- because two pools' ticks may both need them; usage is written under the same locks. A tenant that has just used its
--- month up is read again in every queue.
+-- Correct a charge at the weight at which it was made: at another one, an edit of weights would credit or fine tenants
+-- for jobs in flight. Virtual times are nanoseconds per unit of weight, hence 1,000,000 over milli-weights. Products
+-- are numeric and truncated as the charge was: a sum that no clock can store fails its row. A clock never exceeds an
+-- eligible child: a child that a correction moves below it lowers it, or returning tenants would wait for service that
+-- was only predicted. Lock capacities in the order of tenants, because two pools' ticks may both need them; usage is
+-- written under the same locks. A tenant that has just used up its month is read again in every queue.
 still AS MATERIALIZED (
-    -- A message keeps its places until its last execution has ended. The settlement takes the one row and writes the
-    -- other in one transaction, so exactly one tick sees that.
+    -- A message keeps its slot until its last execution has ended. The settlement deletes one row and inserts the other
+    -- in one transaction, so exactly one tick sees that.
     SELECT message_id, entity_id, tenant_id FROM scheduling_execution_live WHERE pool_id = %(pool_id)s
 ), by_line AS (
     SELECT l.*, (SELECT parent_id FROM scheduling_schedulingentity e WHERE e.id = l.entity_id) AS parent_id
@@ -72,7 +70,7 @@ still AS MATERIALIZED (
     ) b WHERE e.id = b.entity_id
     RETURNING e.queue_id, e.vruntime, e.is_runnable
 ), by_tenant AS (
-    -- A message with jobs of two of a tenant's keys has one place of the tenant's.
+    -- A message with jobs of two keys of a tenant takes one slot of the tenant.
     SELECT tenant_id, count(DISTINCT message_id) FILTER (
         WHERE (message_id, tenant_id) NOT IN (SELECT message_id, tenant_id FROM still)) AS ended
     FROM gone GROUP BY 1
@@ -90,7 +88,7 @@ still AS MATERIALIZED (
     FROM capacity_lock b WHERE c.tenant_id = b.tenant_id AND b.ended > 0
     RETURNING c.tenant_id, c.in_flight + b.ended >= b.cap AS was_full
 ), freed AS (
-    -- A tenant that was held at its cap and no longer is is read again, in every queue.
+    -- A tenant that was held at its cap and no longer is: read it again in every queue.
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT e.tenant_id, e.id, e.queue_id, 0
     FROM (SELECT tenant_id FROM capacity WHERE was_full OFFSET 0) c
@@ -123,21 +121,21 @@ still AS MATERIALIZED (
 ), worker_time AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
     SELECT m.tenant_id, %(worker_key)s, m.period, m.worker_us FROM by_month m
-    -- A condition on all of them is evaluated first, once.
+    -- A condition on all rows is evaluated first, once.
     WHERE (SELECT count(*) FROM capacity_lock) >= 0
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = u.amount + excluded.amount
     RETURNING u.tenant_id, u.period, u.amount
 ), peak AS (
     INSERT INTO tenants_tenantusage AS u (tenant_id, key, period, amount)
     SELECT m.tenant_id, %(peak_key)s::text, m.period, m.peak_kib FROM by_month m
-    -- An upsert that changes nothing locks and writes its row all the same.
+    -- An upsert that changes nothing still locks and writes its row.
     WHERE (SELECT count(*) FROM capacity_lock) >= 0 AND m.peak_kib > coalesce((
         SELECT o.amount FROM tenants_tenantusage o
         WHERE o.tenant_id = m.tenant_id AND o.key = %(peak_key)s::text AND o.period = m.period), -1)
     ON CONFLICT (tenant_id, key, period) DO UPDATE SET amount = excluded.amount WHERE u.amount < excluded.amount
     RETURNING u.tenant_id, u.amount
 ), used AS (
-    -- FULL and OFFSET: in a plan for any number of tenants the join would be a loop of all by all.
+    -- FULL and OFFSET: in a generic plan the join would otherwise be a nested loop over all pairs.
     SELECT tenant_id, amount, amount - worker_us AS before, limit_us
     FROM (SELECT * FROM worker_time FULL JOIN by_month USING (tenant_id, period)
         FULL JOIN capacity_lock USING (tenant_id) OFFSET 0) w
@@ -165,8 +163,8 @@ WHERE k.amount::numeric * 100 >= (SELECT min(level) FROM unnest(%(percents)s::in
 
 -- fragment: fold_samples
 -- CTEs over the settled rows ``gone``. A sample is a whole job: ``used_us`` is the slot time of all its slices, and the
--- prediction of its last dispatch was of what was then left of it. A sample counts for at most some 11 days: at the
--- least weight a charge of so much is still a tenth of what a clock can store.
+-- prediction of its last dispatch was for the rest of it. A sample counts for at most about 11 days: at the least
+-- weight that charge is still a tenth of what a clock can store.
 samples AS (
     SELECT g.tenant_id, g.kind, g.payload_bytes::float8 AS size, g.used_us::float8 AS whole_us,
         g.expected_us - g.measured_us::float8 AS error_us,
@@ -212,7 +210,7 @@ sum(cost * cost) AS sum_yy, min(cost) AS least_us, max(cost) AS most_us, sum(abs
 sum(error_us) AS bias_us, sum(whole_us) AS total_us
 
 -- fragment: faded_costs
--- The past fades by what it weighs beyond 50 samples; all sums of one sample fade alike.
+-- Older samples fade in proportion to their weight above 50 samples; all sums of one sample fade alike.
 samples = c.samples + excluded.samples,
 n = c.n * least(1, 50.0::float8 / c.n) + excluded.n,
 mean_us = greatest(1, round((c.sum_y * least(1, 50.0::float8 / c.n) + excluded.sum_y)
@@ -232,9 +230,9 @@ most_us = greatest(excluded.most_us,
 updated_at = excluded.updated_at
 
 -- name: look
--- Take the lock of a pool for this transaction, and find out what there is to do: one statement in place of several
--- that mostly find nothing, since an idle tick is mostly round trips. A queue at a time is asked for a runnable line:
--- each queue of a pool with nothing to do would be looked for among all the lines of the others.
+-- Take the lock of a pool for this transaction, and look for work. One statement replaces several that mostly find
+-- nothing, since an idle tick is mostly round trips. Runnable lines are probed queue by queue: an empty queue would
+-- otherwise be searched for among the lines of all others.
 SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AS is_led,
     NOT EXISTS (SELECT FROM scheduling_pool_clock WHERE pool_id = %(pool_id)s
         AND ticked_at >= now() - interval '1 second' AND broker_away_at IS NULL) AS is_clock_old,
@@ -267,8 +265,8 @@ SELECT pg_try_advisory_xact_lock(%(tick_lock)s::int, %(pool_id)s::int) AS is_led
     AS is_anybody_runnable;
 
 -- name: set_clock
--- Write when a pool was ticked. Clocks are inserted here for a pool or queue that has none: a copied row without one
--- would end every tick of all pools.
+-- Record when a pool was ticked. Insert missing clocks of the pool and its queues: a copied row without one would fail
+-- every tick of all pools.
 WITH of_queues AS (
     INSERT INTO scheduling_queue_clock (queue_id, vruntime, virtual_time, floor, was_backlogged)
     SELECT q.id, 0, 0, 0, false FROM scheduling_queue q
@@ -318,9 +316,8 @@ SELECT count(*) FROM numbered;
 
 -- name: stage_held
 -- Make jobs ready whose gate has opened, oldest first; return how many. Gates and kinds are found by hopping over the
--- index (gate, kind, rank), one probe each: with a million jobs of a paused kind set aside, a tick must not read them
--- to find that they stay. Breakers, whose names sort before these gates, have statements of their own, since each
--- tenant may have many.
+-- index (gate, kind, rank), one probe each: a tick must not read a million held jobs of a paused kind to find that they
+-- stay. Breakers sort before these gates and have statements of their own, since each tenant may have many.
 WITH RECURSIVE hop AS (
     (SELECT gate, kind FROM scheduling_job_held WHERE gate >= 'kind' ORDER BY gate, kind LIMIT 1)
     UNION ALL
@@ -357,9 +354,8 @@ WITH RECURSIVE hop AS (
 SELECT count(*) FROM held;
 
 -- name: hold_gated
--- Set the first ready jobs of lines aside where a gate is before them; return the lines of which such jobs are locked
--- by others. A gate before the head of a tenant's jobs must not hide its other kinds, so far more jobs are read than a
--- pick reads.
+-- Set the first ready jobs of lines aside that have a gate; return the lines whose such jobs others have locked. A gate
+-- before the head of a tenant's jobs must not hide its other kinds, so far more jobs are read than a pick reads.
 WITH head AS (
     SELECT r.entity_id, r.rank, r.job_id,
     -- include: gate_before
@@ -375,7 +371,7 @@ WITH head AS (
     FROM head p JOIN scheduling_job_ready r
         ON r.entity_id = p.entity_id AND r.rank = p.rank AND r.job_id = p.job_id
         JOIN scheduling_job j ON j.id = r.job_id
-    -- The row to which a job is set aside refers to the job.
+    -- The held row refers to the job.
     WHERE p.gate IS NOT NULL FOR NO KEY UPDATE OF r SKIP LOCKED FOR KEY SHARE OF j SKIP LOCKED
 ), gone AS (
     DELETE FROM scheduling_job_ready r USING free p

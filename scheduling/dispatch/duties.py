@@ -1,4 +1,4 @@
-"""Duties of a dispatcher, and their runner on a thread and a connection of its own beside the loop."""
+"""Duties of a dispatcher, and their runner on a separate thread and connection."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """Something to do every ``interval_seconds()``; ``waits_for_leases`` puts it off by a lease after an outage."""
+    """A task to run every ``interval_seconds()``; ``waits_for_leases`` delays it by a lease after an outage."""
 
     name: str
     interval_seconds: Callable[[], float]
@@ -61,13 +61,13 @@ STANDING_SECONDS = 1.0
 VERSION_SECONDS = 0.25
 SLICE_LOOK_SECONDS = 1.0
 CIRCUIT_LOOK_SECONDS = 5.0
-# A worker announces its kinds when it registers; this notes those of workers that have gone.
+# A worker announces its kinds when it registers; this refreshes the pools' kinds, and records unknown ones.
 KINDS_SECONDS = 1.0
-# A batch is over, and whoever waits for it goes on, half a second late at most.
+# A batch ends, and its waiters continue, at most half a second late.
 BATCH_SECONDS = 0.5
 CANCEL_SECONDS = 1.0
 
-# By the thread that ticks, so that it says of ticks that they go on.
+# Run by the ticking thread, so that the heartbeat shows that ticks continue.
 HEARTBEAT = Duty("heartbeat", lambda: platform_settings.HEARTBEAT_SECONDS, _pulse.beat)
 DUTIES: tuple[Duty, ...] = (
     Duty("sweep", lambda: platform_settings.SWEEP_SECONDS, run_sweep, waits_for_leases=True),
@@ -91,14 +91,17 @@ DUTIES: tuple[Duty, ...] = (
 
 
 class DutyRoster:
-    """When each duty is due next."""
+    """The due times of the duties."""
 
     def __init__(self, duties: Sequence[Duty], turn: Callable[[], None] = lambda: None) -> None:
         self._turn = turn
         self._due_at = dict.fromkeys(duties, 0.0)
 
     def run_due(self) -> None:
-        """Do what is due. The loss of the connection is the caller's; a lock that was not to be had is no loss."""
+        """Run the due duties.
+
+        Raise ConnectionLostError if the connection is lost; log other errors, such as lock time-outs.
+        """
         for duty, due_at in self._due_at.items():
             now = time.monotonic()
             if now >= due_at:
@@ -116,26 +119,26 @@ class DutyRoster:
         except Exception:
             logger.exception("duty.failed", extra={"duty": duty.name})
         finally:
-            # Asked afterwards: a duty that goes on in steps has told by now that there is a next one.
+            # The interval is read afterwards: a duty that works in steps may have set its next one.
             self._due_at[duty] = now + duty.interval_seconds()
             seconds = time.monotonic() - now
             signals.duty_ended.send(None, duty=duty.name, seconds=seconds, is_failed=is_failed)
 
     def put_off_rescue(self, seconds: float) -> None:
-        """Let workers renew what an outage kept them from renewing before anybody is declared dead."""
+        """Delay the rescue, so that workers can renew the leases that an outage kept them from renewing."""
         for duty in self._due_at:
             if duty.waits_for_leases:
                 self._due_at[duty] = time.monotonic() + seconds
 
 
-# No duty is later than this by the loop alone.
+# The loop alone delays no duty for longer than this.
 LOOK_SECONDS = 0.05
 MIN_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 2.0
 
 
 class DutyRunner:
-    """One loop; :meth:`run` returns once ``stopped`` is set, after the duty that it is in."""
+    """The duties' loop; :meth:`run` returns after the current duty once ``stopped`` is set."""
 
     def __init__(
         self, stopped: threading.Event, duties: Sequence[Duty] = DUTIES, turn: Callable[[], None] = lambda: None
@@ -146,7 +149,7 @@ class DutyRunner:
         self._back_off_seconds = MIN_BACK_OFF_SECONDS
 
     def run(self) -> None:
-        """Do duties until stopped; wait out a database that is away."""
+        """Run duties until stopped; wait while the database is unavailable."""
         self._duties.put_off_rescue(platform_settings.LEASE_SECONDS)
         while not self._stopped.is_set():
             self._turn()

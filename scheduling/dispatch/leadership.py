@@ -1,4 +1,4 @@
-"""One process of many does a thing at a time: a lock that lives no longer than its transaction."""
+"""Leadership: an advisory lock that lasts as long as its transaction."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LEAD = load_sql(__file__)["lead"]
 
 
 def lead(lock: LockClass, of: int = 0) -> bool:
-    """Take the lock for this transaction, or say that another process has it.
+    """Take the lock for this transaction; return False if another process has it.
 
-    A process that is stopped inside the transaction is cut off after TICK_IDLE_TIMEOUT_MS, and its lock with it.
-    One that waits for a row that somebody holds fails after LOCK_TIMEOUT_MS, and takes its next turn.
+    A process that stalls inside the transaction loses its session, and with it the lock, after TICK_IDLE_TIMEOUT_MS.
+    One that waits for a locked row fails after LOCK_TIMEOUT_MS, and retries at its next turn.
     """
     values = {
         "led_lock": lock.value,

@@ -1,8 +1,8 @@
-"""Tenants whose rows another transaction holds: a tick leaves them out, and serves them once they are free.
+"""Tenants whose rows another transaction has locked: ticks skip them until they are free.
 
-A tick waits at most LOCK_TIMEOUT_MS for a lock. After a longer wait it is rolled back and repeated carefully: it probes
-first which tenants it can lock, and touches the rows of these alone. The others are noted with the pool, and each tick
-of the pool is careful while any is noted.
+A tick waits at most LOCK_TIMEOUT_MS for a lock. After a longer wait it is rolled back and repeated carefully: it first
+probes which tenants it can lock, and touches only their rows. The others are recorded with the pool, and each tick of
+the pool is careful while any is recorded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from tenants.database.locks import LockClass
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# So long after the last lock that was met the ticks of a pool stay careful: to be careless costs a lock's time-out.
+# Ticks of a pool stay careful for this long after the last lock that they met: a careless tick costs a lock time-out.
 CAREFUL_SECONDS = 5.0
-# A tenant that was left out for so long comes back as from a pause, without credit.
+# A tenant that was skipped for longer than this returns as from a pause, without credit.
 PAUSE_SECONDS = 1.0
 
 _SQL = load_sql(__file__)
@@ -35,12 +35,15 @@ _COME_BACK = _SQL["return_free_tenants"]
 
 
 def is_lock_timeout(error: OperationalError) -> bool:
-    """Return whether the statement gave up waiting for a lock."""
+    """Return whether the statement timed out waiting for a lock."""
     return isinstance(error.__cause__, psycopg.errors.LockNotAvailable)
 
 
 def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
-    """Lock the tenants that this tick may touch, note the others; whether any of the first has come back."""
+    """Lock the tenants that this tick may touch, and record the others.
+
+    Return the locked ones, and whether any of them has come back.
+    """
     values: dict[str, Any] = {
         "pool_id": pool_id,
         "wakes": WAKE_ROWS,
@@ -66,9 +69,9 @@ def lock_what_is_free(pool_id: int) -> tuple[list[UUID], bool]:
 def note_locked(
     pool_id: int, holders: Mapping[UUID, int | None], *, free: Sequence[UUID] = (), is_whole: bool = True
 ) -> None:
-    """Note tenants whose rows are held, with the server processes that hold them; forget what was long ago.
+    """Record tenants whose rows are locked, with the server processes that lock them; drop old entries.
 
-    ``is_whole`` False: of some of their jobs only.
+    ``is_whole`` False: only some of their jobs are locked.
     """
     values: dict[str, Any] = {
         "pool_id": pool_id,
@@ -83,7 +86,7 @@ def note_locked(
 
 
 def note_held_capacities(pool_id: int, tenant_ids: Collection[UUID]) -> None:
-    """Note the tenants whose capacity is held by another transaction than a tick; the next tick leaves them out."""
+    """Record the tenants whose capacity a transaction other than a tick has locked; the next tick skips them."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_HOLDERS_OF_CAPACITY, {"tenants": list(tenant_ids), "tick_lock": LockClass.TICK.value})
         holders = {row.tenant_id: row.pid for row in cursor.fetchall()}

@@ -1,7 +1,6 @@
 -- name: probe_tenants
--- Lock every row of a tenant that a tick may write or refer to, if that needs no waiting, and return the tenants with
--- the server process that holds one of their rows. What another pool's tick holds counts as free, since that ends at
--- once.
+-- Lock every row of a tenant that a tick may write or refer to, if that needs no waiting. Return the tenants with the
+-- server process that holds one of their rows. Rows that another pool's tick holds count as free: that ends at once.
 WITH place AS MATERIALIZED (
     SELECT id FROM scheduling_queue WHERE pool_id = %(pool_id)s
 ), candidate AS MATERIALIZED (
@@ -61,7 +60,7 @@ FROM scheduling_pool_clock p CROSS JOIN candidate c LEFT JOIN foreign_held f USI
 WHERE p.pool_id = %(pool_id)s;
 
 -- name: find_capacity_holders
--- Read which server processes hold the capacities of tenants, without those that tick.
+-- Read which server processes other than ticks hold the capacities of tenants.
 SELECT c.tenant_id, g.pid
 FROM scheduling_tenant_capacity c JOIN pg_locks g
     ON g.granted AND g.locktype = 'transactionid' AND g.transactionid = c.xmax AND g.pid <> pg_backend_pid()
@@ -69,7 +68,7 @@ WHERE c.tenant_id = ANY(%(tenants)s::uuid[]) AND NOT EXISTS (SELECT FROM pg_lock
     WHERE t.granted AND t.pid = g.pid AND t.locktype = 'advisory' AND t.classid = %(tick_lock)s::oid);
 
 -- name: note_locked_tenants
--- Record in the clock of a pool which tenants are locked, and drop entries that are old.
+-- Record in the clock of a pool which tenants are locked, and drop old entries.
 UPDATE scheduling_pool_clock p SET locked_tenants = (
     SELECT coalesce(jsonb_object_agg(name, entry), '{}') FROM (
         SELECT h.tenant_id::text AS name, jsonb_build_object(
@@ -87,8 +86,8 @@ UPDATE scheduling_pool_clock p SET locked_tenants = (
 WHERE p.pool_id = %(pool_id)s;
 
 -- name: return_free_tenants
--- Wake tenants that were left out for long and are free again, as tenants that were paused: the fold of the wake puts
--- them where their siblings are.
+-- Wake tenants that were skipped for long and are free again, as after a pause: the fold of the wake moves them to the
+-- level of their siblings.
 WITH back AS (
     SELECT name::uuid AS tenant_id
     FROM scheduling_pool_clock CROSS JOIN LATERAL jsonb_each(locked_tenants) AS e(name, entry)

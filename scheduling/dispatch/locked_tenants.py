@@ -1,4 +1,4 @@
-"""Tenants that ticks leave out, since another transaction holds their rows."""
+"""Tenants that ticks skip because another transaction holds their rows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from scheduling.models import PoolClock
 from tenants.database.clock import read_clock
 from tenants.models import Tenant
 
-# Ticks note it again several times in this time.
+# Ticks record a locked tenant several times within this.
 SEEN_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
 class LockedTenant:
-    """A tenant's slug, since when its rows are held, and by which server process, if that is known."""
+    """A skipped tenant: its slug, since when its rows are locked, and the server process that locks them, if known."""
 
     slug: str
     since: datetime
@@ -25,7 +25,7 @@ class LockedTenant:
 
 
 def read_locked_tenants() -> list[LockedTenant]:
-    """Return the tenants that ticks of any pool leave out now, the longest first. Within a scope of all tenants."""
+    """Return the tenants that ticks of any pool skip now, longest first; requires ``all_tenants()``."""
     now = read_clock()
     found: dict[str, tuple[datetime, int | None]] = {}
     for entries in PoolClock.objects.exclude(locked_tenants={}).values_list("locked_tenants", flat=True):
@@ -39,7 +39,7 @@ def read_locked_tenants() -> list[LockedTenant]:
 
 
 def locked_since(entry: Mapping[str, Any] | None, now: datetime) -> datetime | None:
-    """Return since when a tenant is left out, by what a pool's clock has noted of it; None if it is not."""
+    """Return since when a tenant is skipped, by an entry of a pool's clock; None if it is not."""
     if entry is None or not entry["is_whole"] or now - datetime.fromtimestamp(entry["seen"], UTC) > SEEN_WITHIN:
         return None
     return datetime.fromtimestamp(entry["since"], UTC)

@@ -1,4 +1,4 @@
-"""Loop of the dispatcher: tick when woken, back off from a pool whose ticks fail. Duties have a thread of their own."""
+"""The dispatcher's loop: tick when woken, and back off from pools whose ticks fail. Duties run on a separate thread."""
 
 from __future__ import annotations
 
@@ -28,27 +28,28 @@ from tenants.transactions import ConnectionLostError, session_errors
 
 logger = logging.getLogger(__name__)
 
-# What is no pool's: a round outside of ticks.
+# Stands for a round outside of ticks, which has no pool.
 ROUND = 0
 MIN_BACK_OFF_SECONDS = 0.1
 MAX_BACK_OFF_SECONDS = 2.0
-# So many ticks fail in a row, some three seconds, before the rows that they fold are halved; and again after as many.
+# After this many failures in a row, some three seconds, the rows that a pool folds are halved; again after as many
+# more.
 HALVED_AFTER = 5
 
 
 class FailingPools:
-    """The pools whose last ticks failed, and how many these were."""
+    """The pools whose last ticks failed, with the number of failures."""
 
     def __init__(self) -> None:
         self._failures: Counter[int] = Counter()
         self._until: dict[int, float] = {}
 
     def seconds_left(self, pool_id: int, now: float) -> float:
-        """Return how long the pool still waits; 0.0 if it may be ticked now."""
+        """Return how long the pool still backs off; 0.0 if it may be ticked now."""
         return max(0.0, self._until.get(pool_id, now) - now)
 
     def back_off_seconds(self, pool_id: int) -> float:
-        """Return how long the pool waits after its last failure."""
+        """Return the pool's back-off after its last failure."""
         return min(MAX_BACK_OFF_SECONDS, MIN_BACK_OFF_SECONDS * 2.0 ** min(self._failures[pool_id] - 1, 10))
 
     def note_failure(self, pool_id: int, now: float, error: Exception) -> bool:
@@ -60,7 +61,7 @@ class FailingPools:
         return self._failures[pool_id] % HALVED_AFTER == 0
 
     def note_success(self, pool_id: int) -> None:
-        """Forget the failures of a pool, and log how many there were."""
+        """Reset a pool's failures, and log their number."""
         if failures := self._failures.pop(pool_id, 0):
             logger.warning("dispatcher.recovered", extra={"pool_id": pool_id, "failures": failures})
             del self._until[pool_id]
@@ -68,12 +69,12 @@ class FailingPools:
 
 PROBE_SECONDS = 1.0
 SHORTEST_WAIT_SECONDS = 0.001
-# What a statement, a row or a value that is stored can bring about; anything else is a fault of the program.
+# Errors that a statement, a row or a stored value may cause; any other error is a bug.
 TICK_ERRORS = (DatabaseError, InterfaceError, ValueError)
 
 
 class Dispatcher:
-    """One loop; :meth:`run` returns once ``stopped`` is set."""
+    """The dispatcher's loop; :meth:`run` returns once ``stopped`` is set."""
 
     def __init__(
         self, stopped: threading.Event, duties: Sequence[Duty] = (HEARTBEAT,), turn: Callable[[], None] = lambda: None
@@ -81,7 +82,7 @@ class Dispatcher:
         self._stopped = stopped
         self._turn = turn
         self._is_broker_away = False
-        # By a wake that nobody else will hear of, since it was taken from the channel.
+        # A wake that was taken from the channel, which no other process will receive.
         self._is_woken = False
         self._failed_pools: set[int] = set()
         self._next_probe = 0.0
@@ -104,13 +105,13 @@ class Dispatcher:
                 self._back_off_seconds = MIN_BACK_OFF_SECONDS
                 self._failing.note_success(ROUND)
             except TICK_ERRORS as error:
-                # Nobody is told again of what this round had been told of.
+                # This round took news from the channel, which are not sent again.
                 self._due.hear(broker.News(is_everything=True), time.monotonic())
                 if isinstance(error, ConnectionLostError):
                     logger.warning("dispatcher.database_away", exc_info=True)
                     self._reconnect_later()
                 else:
-                    # A deadlock or a time-out: that round is rolled back, and workers kept their leases all the while.
+                    # A deadlock or a time-out: the round is rolled back, and workers kept their leases meanwhile.
                     self._failing.note_failure(ROUND, time.monotonic(), error)
                     self._stopped.wait(self._failing.back_off_seconds(ROUND))
         if self._is_woken or self._due.is_owing:
@@ -137,11 +138,11 @@ class Dispatcher:
         self._duties.run_due()
         seconds = self._due.seconds_left(time.monotonic())
         if seconds and not self._stopped.is_set():
-            # The broker takes no time at all for all time.
+            # Redis takes a time-out of zero for no time-out.
             self._is_woken = broker.wait_for_wake(max(seconds, SHORTEST_WAIT_SECONDS))
 
     def _tick_due(self, now: float) -> None:
-        """Tick the pools that are due. What is ending counts in these ticks, and in none after them."""
+        """Tick the due pools. Ending messages count in these ticks only."""
         if not (due := self._due.take(now)):
             return
         endings, self._endings = self._endings, []
@@ -151,7 +152,7 @@ class Dispatcher:
                 self._attempt_tick(pool_id, endings, is_heard_of=is_heard_of)
 
     def _attempt_tick(self, pool_id: int, endings: Sequence[UUID], *, is_heard_of: bool) -> None:
-        """Tick one pool, unless its last tick failed just now; the failure of one does not concern the others."""
+        """Tick one pool unless it backs off; its failure does not affect the others."""
         if seconds := self._failing.seconds_left(pool_id, now := time.monotonic()):
             self._due.put_off(pool_id, seconds, now)
             return
@@ -166,7 +167,7 @@ class Dispatcher:
         self._due.note(pool_id, result, time.monotonic())
 
     def _follow_failure(self, pool_id: int, error: Exception) -> None:
-        """Let the pool wait; after some failures set aside the rows that no tick can fold."""
+        """Back off from the pool; after some failures set aside the rows that no tick can fold."""
         if self._failing.note_failure(pool_id, time.monotonic(), error):
             try:
                 set_aside_refused(pool_id)
@@ -180,22 +181,22 @@ class Dispatcher:
         return not self._is_broker_away and pool_id not in self._failed_pools
 
     def _tick(self, pool_id: int, ending: Sequence[UUID], *, is_heard_of: bool) -> TickResult:
-        """Tick one pool."""
+        """Tick one pool, again at once if a wake may have come too late for its leader."""
         result = run_tick(pool_id, ending=ending)
         if is_heard_of and not result.was_led:
-            # Whoever leads may have looked before what woke us was committed. It looks again if it finds this at its
-            # end; if it had ended already, the lock is free. So the wake is lost by nobody, and nobody waits in a loop.
+            # The leader may have looked before the event behind our wake was committed. It looks again if it finds the
+            # late wake at its end; if it has ended, the lock is free. So no wake is lost, and no loop waits.
             broker.leave_late_wake(pool_id)
             result = run_tick(pool_id, ending=ending)
         if result.unpublished:
-            # The claims are undone; the next ones wait for the broker to answer a probe.
+            # The claims are undone; the next ones wait until the broker answers a probe.
             logger.warning("dispatcher.publishing_failed", extra={"pool_id": pool_id, "undone": result.unpublished})
             self._failed_pools.add(pool_id)
             self._next_probe = time.monotonic() + PROBE_SECONDS
         return result
 
     def _probe_broker(self) -> None:
-        """Ask whether the broker answers, and whether it came back empty or after an absence."""
+        """Probe the broker, and republish if it restarted empty or came back after an absence."""
         try:
             remove_wrong_types(self._queue_names)
             is_new = broker.is_epoch_new()

@@ -1,6 +1,6 @@
-"""Commands that Redis carries out and does not answer: for what is told with each job, and may be lost.
+"""Fire-and-forget Redis commands (`CLIENT REPLY OFF`), for wake-ups sent with each job that may be lost.
 
-To wait for the answer, and to have the driver choose a connection for it, takes several times as long as to send them.
+Waiting for the answer, and choosing a connection in the driver, takes several times as long as sending.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from redis.connection import SSLConnection
 
 type Command = tuple[str | bytes | int, ...]
 
-# So long after an answer the next commands go without one: a server that takes none is noticed.
+# Commands need no answer for this long after the last one, so that a dead server is noticed.
 HEARD_SECONDS = 1.0
-# So long a server is asked that cannot be told; and as old a connection grows: names may lead elsewhere by then.
+# Commands are sent with answers for this long after a failure; a connection is replaced at this age, because names may
+# resolve differently by then.
 RENEWED_SECONDS = 60.0
 LOCK_SECONDS = 0.05
 
 
 class OneWay:
-    """A connection of this process without answers, which all its threads share; opened when it is needed.
+    """A connection without answers, shared by all threads of this process and opened on first use.
 
-    A server that answers all the same is asked to; so is one behind an encrypted connection, of which nobody sees from
-    outside whether there is an answer on it, and one to which no connection is had as quickly as ``client`` wants it.
+    Commands are sent with answers instead if the server answers despite REPLY OFF, if the connection is encrypted,
+    since pending answers are then not visible, or if ``client`` cannot connect in time.
     """
 
     def __init__(self, client: Callable[[], redis.Redis]) -> None:
@@ -36,14 +37,13 @@ class OneWay:
         self._heard_until = 0.0
         self._asked_until = 0.0
         self._renew()
-        # The socket is the other process's, and its lock may be held by a thread that is not here.
+        # In a fork the socket belongs to the parent, and the lock may be held by a thread that does not exist here.
         os.register_at_fork(after_in_child=self._renew)
 
     def tell(self, *commands: Command, ask: Callable[[], redis.Redis]) -> bool:
-        """Have the commands carried out; once a second their answers are waited for, by the client of ``ask``.
+        """Send the commands; once a second wait for their answers, through the client of ``ask``.
 
-        Return whether they were answered.
-        Raises what the driver raises where it learns that the server does not take them.
+        Return whether they were answered. Raise the driver's error if it learns that the server does not accept them.
         """
         now = time.monotonic()
         if self._asked_until <= now < self._heard_until and self._send(commands, now):
@@ -67,7 +67,7 @@ class OneWay:
         self._opened_at = 0.0
 
     def _send(self, commands: tuple[Command, ...], now: float) -> bool:
-        """Whether they are on their way."""
+        """Return whether the commands were sent."""
         text = b"".join(map(_packed, commands))
         if not self._guard.acquire(timeout=LOCK_SECONDS):
             return False
@@ -77,7 +77,7 @@ class OneWay:
                 self._open(now)
             self._connection.send_packed_command([text], check_health=False)
         except (redis.RedisError, OSError):
-            # Whoever is asked next says what it is.
+            # The next answered command reports the cause.
             self._close()
             self._asked_until = now + RENEWED_SECONDS
             return False
@@ -86,14 +86,14 @@ class OneWay:
         return True
 
     def _is_silent(self, now: float) -> bool:
-        """Whether there is a connection, young enough, and nothing to read on it."""
+        """Return whether there is a connection that is young enough and has nothing to read."""
         if self._connection is None or now - self._opened_at > RENEWED_SECONDS:
             return False
         try:
             if self._connection.can_read():
                 raise redis.ResponseError("the server answers, though it was told not to")
         except redis.ConnectionError:
-            # It has hung up.
+            # The server closed it.
             return False
         return True
 
@@ -101,7 +101,7 @@ class OneWay:
         pool = self._client().connection_pool
         if issubclass(pool.connection_class, SSLConnection):
             raise redis.ConnectionError("an encrypted connection does not show whether it is silent")
-        # Not the pool's own, of which there are only so many.
+        # The pool's own connections are limited.
         self._connection = pool.connection_class(**pool.connection_kwargs)
         self._opened_at = now
         self._connection.connect()
@@ -115,6 +115,6 @@ class OneWay:
 
 @lru_cache(maxsize=1_000)
 def _packed(command: Command) -> bytes:
-    """As the protocol of Redis has it: https://redis.io/docs/latest/develop/reference/protocol-spec/."""
+    """Return the command in Redis's wire format: https://redis.io/docs/latest/develop/reference/protocol-spec/."""
     parts = [part if isinstance(part, bytes) else str(part).encode() for part in command]
     return b"".join([b"*%d\r\n" % len(parts), *(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)])

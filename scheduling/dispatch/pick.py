@@ -1,7 +1,7 @@
-"""Pick among what was read, and lock what is picked; whose row somebody else holds is passed over.
+"""Picks among the jobs that were read, and their locks; jobs that another transaction has locked are skipped.
 
-A mover of the backlog or a cancellation of very many holds the rows of waiting jobs for as long as it is open. A tick
-that waited for it would keep all tenants waiting.
+Moving a backlog or cancelling very many jobs locks the rows of waiting jobs for the whole transaction. A tick that
+waited for it would delay all tenants.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scheduling.fairness.shares import Pick, PickResult, PoolShare, ReadRows
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# Rounds of a pick in which rows turned out to be held.
+# The most repetitions of a pick in which rows turned out to be locked.
 ROUNDS = 4
 _SQL = load_sql(__file__)
 _LOCK = _SQL["lock_picks"]
@@ -28,10 +28,10 @@ _LOCK_WITH_JOBS = _SQL["lock_picks_and_jobs"]
 
 @dataclass(frozen=True, slots=True)
 class Picked:
-    """``picks`` are those of ``result`` whose rows are locked.
+    """The result of a pick; ``picks`` are those whose rows are locked.
 
-    ``rows`` are what the last round picked from. ``passed_over`` are the lines of which jobs were left to whoever
-    holds them: what is next there, nobody knows yet. ``dropped`` are the picks of such jobs.
+    ``rows`` are the jobs that the last round picked from. ``passed_over`` are the lines of which locked jobs were
+    skipped, so that their next job is unknown. ``dropped`` are the picks of such jobs.
     """
 
     result: PickResult
@@ -42,14 +42,14 @@ class Picked:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether another pick at once may find more."""
+        """Return whether another pick at once may find more."""
         return self.result.is_cut_short or len(self.picks) < len(self.result.picks)
 
 
 def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = False) -> Picked:
-    """Pick in fair order among the jobs that nobody else holds; one statement, and one more for each round.
+    """Pick in fair order among the jobs that are not locked; one statement, and one more for each round.
 
-    If ``is_careful``, jobs are passed over whose own rows are held, as well.
+    If ``is_careful``, also skip jobs whose rows in the job table are locked.
     """
     rows, passed_over = dict(found.rows), set(found.kept)
     result = pick_fair(share, ReadSupply(rows))
@@ -64,7 +64,7 @@ def pick_and_lock(share: PoolShare, found: RowsReading, *, is_careful: bool = Fa
         lost = {pick.job.job_id: pick.entity_id for pick in left}
         passed_over.update(lost.values())
         for entity_id in set(lost.values()):
-            # Fewer than were asked for: so the others of the line are picked, and then other lines.
+            # Fewer than were asked for, so that the rest of the line is picked, and then other lines.
             rows[entity_id] = _without(rows[entity_id], lost)
         result = pick_fair(share, ReadSupply(rows))
     picks = [pick for pick in result.picks if pick.job.job_id in locked]
@@ -77,7 +77,7 @@ def _without(read: ReadRows, job_ids: Collection[UUID | None]) -> ReadRows:
 
 
 def _lock(picks: Iterable[Pick], *, is_careful: bool) -> set[UUID]:
-    """The jobs of these that this transaction now holds."""
+    """Return the jobs of these picks that this transaction has locked."""
     wanted = list(picks)
     if not wanted:
         return set()

@@ -1,4 +1,4 @@
-"""Which pools a dispatcher ticks when: where something can start by what happened, at once; every pool now and then."""
+"""Due times of pools: at once if an event may let a job start, and every pool at intervals."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from scheduling.dispatch.broker import News
 from scheduling.dispatch.claim import Awaited
 from scheduling.dispatch.tick import TickResult
 
-# Jobs that come within this time of others that a tick has looked for are handed out together, since a tick costs as
-# much as some of them. A slot for which somebody waits wakes by itself; where nobody does, ends are folded with them.
+# Jobs that arrive within this time after a tick looked for new ones are dispatched together, since a tick costs as much
+# as some jobs. A slot for which a job waits wakes at once; if none waits, ends are folded with them.
 MORE_WORK_SECONDS = 0.03
-# Jobs that come while every slot is taken are looked at for whoever asks how many wait.
+# Jobs that arrive while every slot is taken are folded for the counts of waiting jobs only.
 NO_SLOT_SECONDS = 0.1
 
 
 class PoolsDue:
-    """Moments are seconds by one clock. No pool waits longer than ``interval_seconds``, whatever is told or lost."""
+    """The due times, in seconds of one clock. No pool waits longer than ``interval_seconds``, whatever is lost."""
 
     def __init__(self, interval_seconds: float) -> None:
         self._interval_seconds = interval_seconds
         self._pool_of_queue: Mapping[str, int] = {}
         self._due_at: dict[int, float] = {}
-        # Of whom something was heard since their last tick; where jobs came, and when a tick last looked for such.
+        # Pools with news since their last tick; pools to which jobs came, and when a tick last looked for such.
         self._heard: set[int] = set()
         self._filled: set[int] = set()
         self._filled_at: dict[int, float] = {}
-        # What the last ticks of pools saw is awaited there.
+        # The events that each pool's last tick awaits.
         self._awaited: dict[int, Awaited] = {}
 
     @property
     def is_owing(self) -> bool:
-        """Whether something was heard that no tick has followed yet."""
+        """Return whether there are news that no tick has followed yet."""
         return bool(self._heard)
 
     def know(self, pool_ids: Iterable[int], pool_of_queue: Mapping[str, int]) -> None:
-        """The pools that there are, by their ids, and whose each queue is, by its name; new pools are due."""
+        """Set the existing pools by id, and the pool of each queue by name; new pools are due."""
         self._pool_of_queue = pool_of_queue
         self._due_at = {pool_id: self._due_at.get(pool_id, 0.0) for pool_id in pool_ids}
 
     def hear(self, news: News, now: float) -> None:
-        """A wake came. One for everything, or that names a queue which is not known, is for every pool."""
+        """Handle a wake. One for everything, or with an unknown queue, concerns every pool."""
         if news.is_everything:
             self._heard.update(self._due_at)
             self._be_due(self._due_at, now)
@@ -55,7 +55,7 @@ class PoolsDue:
             self._be_due([pool_id], self._after(pool_id, NO_SLOT_SECONDS if is_full else MORE_WORK_SECONDS, now))
 
     def take(self, now: float) -> dict[int, bool]:
-        """The pools to tick now, which are due again after the interval; for each whether something was heard of it."""
+        """Return the pools to tick now, with whether there were news of each; they are due again after the interval."""
         due = {pool_id: pool_id in self._heard for pool_id, due_at in self._due_at.items() if due_at <= now}
         for pool_id in due:
             self._due_at[pool_id] = now + self._interval_seconds
@@ -66,27 +66,30 @@ class PoolsDue:
         return due
 
     def note(self, pool_id: int, result: TickResult, now: float) -> None:
-        """What came of a tick; where somebody else leads a pool that is due by it, that one must be told."""
+        """Record the result of a tick.
+
+        A pool that is due again counts as having news, so that another leader gets the wake.
+        """
         if result.was_led and result.awaited is not None:
             self._awaited[pool_id] = result.awaited
         elif not result.was_led or self._awaited.get(pool_id) is Awaited.ENDS:
-            # Somebody else looked; or something ended, and nobody waits any more.
+            # Another process looked; or an execution ended, and no job waits any more.
             self._awaited.pop(pool_id, None)
         due = set(self._due_at) if result.has_woken_others else {pool_id} if result.has_more else set()
         self._heard.update(due)
         self._be_due(due, now)
 
     def put_off(self, pool_id: int, seconds: float, now: float) -> None:
-        """Have a pool whose tick failed wait so long, an interval at most: by then duties are due."""
+        """Delay a pool whose tick failed, by the interval at most: by then duties are due."""
         self._heard.add(pool_id)
         self._due_at[pool_id] = now + min(seconds, self._interval_seconds)
 
     def seconds_left(self, now: float) -> float:
-        """Until some pool is due; 0.0 when one is."""
+        """Return the seconds until some pool is due; 0.0 if one is."""
         return max(0.0, min(self._due_at.values(), default=now + self._interval_seconds) - now)
 
     def _after(self, pool_id: int, seconds: float, now: float) -> float:
-        """So long after a tick last looked for jobs that came, or now."""
+        """Return the time so many seconds after a tick last looked for new jobs, or now."""
         return max(now, self._filled_at.get(pool_id, 0.0) + seconds)
 
     def _pools_of(self, queues: Collection[str]) -> Collection[int]:

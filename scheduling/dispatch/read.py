@@ -1,4 +1,4 @@
-"""Read what a pick decides upon: free slots, clocks, the first entities of each queue, their jobs."""
+"""Reads for a pick: free slots, clocks, the first entities of each queue, their jobs."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ MERGING = MergeRule(MERGE_BELOW_US, MAX_MESSAGE_JOBS, MESSAGE_WORK_US)
 
 @dataclass(frozen=True, slots=True)
 class PoolReading:
-    """A pool as the tick found it. ``floors`` are the least virtual times seen by queue.
+    """A pool as read by a tick. ``floors`` are the least virtual times read, by queue.
 
-    ``rated`` are the queues with a rate. ``slice_us`` is the most that a hand-out is charged, None where no time is
-    sliced. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are left, and somebody that has
-    jobs is held at its cap.
+    ``rated`` are the queues with a rate. ``slice_us`` is the most that a dispatch is charged, or None without time
+    slices. ``unread`` are the keys at which reading ended. ``is_anybody_capped``: slots are free, and a tenant that has
+    jobs is at its cap.
     """
 
     share: PoolShare
@@ -62,11 +62,11 @@ class _QueueRow:
     has_rate: bool
 
     def start_tag(self, virtual_time: int) -> int:
-        """Where it stands among the queues of its pool, whose clock is ``virtual_time``."""
+        """Return its start tag among the queues of its pool, whose clock is ``virtual_time``."""
         return self.vruntime if self.was_backlogged else max(self.vruntime, virtual_time)
 
     def share(self, tenants: Sequence[TenantShare], most: int, *, is_fifo: bool) -> QueueShare:
-        """As a pick sees it, with its first ``most`` tenants or all that there are."""
+        """Return the queue for a pick, with its first ``most`` tenants or all that there are."""
         return QueueShare(
             queue_id=self.queue_id,
             weight_milli=self.weight * 1_000,
@@ -91,17 +91,19 @@ def read_pool(
     is_wide: bool = False,
     free: list[UUID] | None = None,
 ) -> PoolReading:
-    """Capacity, clocks and the entities that may be picked: two statements, one more each where small jobs may share
-    slots and where tenants have keys.
+    """Return capacity, clocks and the entities that may be picked.
 
-    At most as many entities a queue are read as jobs may be picked of it: the k least start tags belong
-    to the k entities of least virtual time, so nothing is lost. Of queues whose turn will hardly come that is no more
-    than there are slots; if it comes all the same, and their small jobs share a slot, ``is_wide`` is asked for. Who is
-    below its entitlement is told by no order, so where slots are reserved as many are read as a tick ever does, and
-    where ``is_wide`` is asked for, since of some nothing can be taken. ``freed``
-    slots count as free that are not: what would be picked if they were. Those of messages with a token of ``ending``
-    are, their work is done, but where a cap or the reserve keeps whoever had them from having them again. A
-    careful tick reads the tenants in ``free`` alone.
+    Two statements, plus one if small jobs may share slots, and one if tenants have keys.
+
+    At most as many entities of a queue are read as jobs may be picked from it: the k least start tags belong to the k
+    entities of least virtual time, so nothing is lost. For queues that hardly get a turn in this tick that is the
+    number of free slots; if one gets a turn and its small jobs share a slot, ``is_wide`` reads more. No order shows
+    which tenants are below their entitlement, so with reserved slots as many are read as a tick ever does. The same
+    holds for ``is_wide``, since some may yield nothing.
+
+    ``freed`` slots count as free although they are not: what would be picked if they were. Slots of messages with a
+    token in ``ending`` are free, because their work is done, unless a cap or the reserve keeps their tenant or queue
+    from reusing them. A careful tick reads only the tenants in ``free``.
     """
     has, queues = _read_pool(pool_id, ending, free)
     unused = has.slots - has.in_flight + freed
@@ -137,7 +139,7 @@ def read_pool(
 
 @dataclass(frozen=True, slots=True)
 class _Capacity:
-    """A pool's slots, and what the active plan says of them."""
+    """A pool's slots, and the active plan's rules for them."""
 
     slots: int
     in_flight: int
@@ -201,24 +203,24 @@ def _floors(shares: Sequence[QueueShare]) -> dict[int, int]:
 
 
 def rows_wanted(reading: PoolReading) -> dict[int, int]:
-    """How many ready jobs of each line the pick needs; none of a key at which reading ended."""
+    """Return how many ready jobs of each line the pick needs; none of a key at which reading ended."""
     return {id_: count for id_, count in rows_to_read(reading.share).items() if id_ not in reading.unread}
 
 
 @dataclass(frozen=True, slots=True)
 class _Tenants:
-    """Tenants by queue, how many more messages each may have, and of each with keys the line of its jobs without."""
+    """Tenants by queue, their room in messages, and, for tenants with keys, the line of their jobs without one."""
 
     by_queue: dict[int, list[TenantShare]]
     room: dict[UUID, int]
     own_lines: dict[int, KeyShare | None]
 
     def least_estimate_us(self, queue_id: int) -> int:
-        """What the smallest of the queue's tenants' next jobs may cost; MERGE_BELOW_US where there is none."""
+        """Return the least estimate of the next jobs of the queue's tenants; MERGE_BELOW_US without tenants."""
         return min((tenant.estimate_us for tenant in self.by_queue.get(queue_id, ())), default=MERGE_BELOW_US)
 
     def and_more(self, wider: _Tenants) -> _Tenants:
-        """With what was read of some of the queues once more, and deeper."""
+        """Return these tenants, with the queues that were read again, and deeper, replaced."""
         return _Tenants(
             {**self.by_queue, **wider.by_queue}, {**self.room, **wider.room}, {**self.own_lines, **wider.own_lines}
         )
@@ -227,8 +229,10 @@ class _Tenants:
 def _filling_messages(
     depths: Mapping[_QueueRow, int], tenants: _Tenants, room: int, limit: int, *, virtual_time: int
 ) -> dict[_QueueRow, int]:
-    """Of the queues whose turn comes with the next ``room`` messages, those with small jobs, and how many tenants of
-    each fill the messages, with one that tells that they are full; none that was read so deep.
+    """Return the queues to read again, and deeper, because their small jobs may share slots.
+
+    They are those that get one of the next ``room`` messages. The depth is the number of tenants that fill these
+    messages, plus one that shows that they are full; queues already read so deep are left out.
     """
     there = [queue for queue in depths if queue.queue_id in tenants.by_queue]
     wider = {}
@@ -248,7 +252,7 @@ def _read_tenants(
     *,
     is_fifo: bool,
 ) -> _Tenants:
-    """The first tenants of each queue, as many as it says."""
+    """Return the first tenants of each queue, as many as its depth."""
     found = _Tenants(defaultdict(list), {}, {})
     values = {
         "queue_ids": [queue.queue_id for queue in depths],

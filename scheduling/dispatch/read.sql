@@ -1,11 +1,11 @@
 -- name: read_pool
--- Read the slots of a pool and its queues, one a row; without queues there is one row without a queue. A pool that is
--- paused or drained has no slots; the slots of a draining worker count neither as there nor as used. A message that is
--- being settled, or whose settlement no tick has folded, holds no slot, unless a job of the same tenant or queue could
--- not take it: its tenant is at its cap, or slots are reserved; or, until it is settled, its queue is at its cap. What
--- is settled has no worker any more. What is in flight is read once: the table is small but changes fast, so that each
--- read meets dead rows. OFFSET keeps a condition on a tenant a probe of an index. Whether a tenant with jobs left is
--- held at its cap is read only where slots are left.
+-- Read the slots of a pool and its queues, one a row; without queues, one row without a queue. A paused or drained pool
+-- has no slots; the slots of a draining worker count neither as existing nor as used. A message that is being settled,
+-- or whose settlement no tick has folded, holds no slot, unless a job of the same tenant or queue could not take it:
+-- its tenant is at its cap, or slots are reserved; or, until it is settled, its queue is at its cap. Settled rows have
+-- no worker any more. Live executions are read once: the table is small but changes fast, so each read meets dead rows.
+-- OFFSET keeps a condition on a tenant an index probe. Whether a tenant with jobs left is at its cap is read only if
+-- slots are free.
 WITH plan AS (
     SELECT strategy, reserved_slots, granularity_seconds FROM scheduling_cfsplan WHERE is_active
 ), live AS MATERIALIZED (
@@ -67,7 +67,7 @@ FROM there CROSS JOIN used LEFT JOIN plan ON true LEFT JOIN (
 ORDER BY queue.queue_id;
 
 -- name: read_tenants_fair
--- Read the first eligible tenants of queues in fair order. ``floor`` keeps the scan clear of dead index entries left of
+-- Read the first eligible tenants of queues in fair order. ``floor`` keeps the scan clear of dead index entries below
 -- the least virtual time.
 SELECT
 -- include: tenant_columns
@@ -82,7 +82,7 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS
 ;
 
 -- name: read_tenants_fifo
--- Read the first eligible tenants of queues in the order of arrival.
+-- Read the first eligible tenants of queues in order of arrival.
 SELECT
 -- include: tenant_columns
 FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS q(id, floor, most)
@@ -95,8 +95,7 @@ FROM unnest(%(queue_ids)s::bigint[], %(floors)s::bigint[], %(limits)s::int[]) AS
 ;
 
 -- fragment: tenant_columns
--- The weight and the cap of a tenant are read as they are now: an edited plan takes effect for what waits without a
--- write.
+-- The weight and the cap of a tenant are its current ones: an edited plan applies to waiting jobs without a write.
 e.queue_id,
 -- include: tenant_cap
 - coalesce(c.in_flight, 0) AS room,
@@ -108,7 +107,7 @@ e.waiting + e.keys_waiting AS waiting, least(e.estimate_us, %(slice_us)s::bigint
 e.virtual_time
 
 -- fragment: is_wanted_tenant
--- Eligibility is the condition of the index, so no tenant that must wait hides one that need not.
+-- Eligibility is the condition of the index, so no ineligible tenant hides an eligible one.
 e.queue_id = q.id AND e.is_runnable AND e.parent_id IS NULL
 AND (%(only)s::bigint[] IS NULL OR e.id = ANY(%(only)s::bigint[]))
 AND (%(free)s::uuid[] IS NULL OR e.tenant_id = ANY(%(free)s::uuid[]))

@@ -1,7 +1,7 @@
-"""Settled rows that cannot be folded: found by halves, set aside, and put back once their cause is mended.
+"""Settled rows that cannot be folded: found by bisection, set aside, and put back once the cause is fixed.
 
-An ordinary tick folds all rows by one statement, so one bad row fails every tick of its pool. Only when ticks keep
-failing does a dispatcher call `set_aside_refused`, which pays for the savepoints that a tick does without.
+An ordinary tick folds all rows in one statement, so one bad row fails every tick of its pool. Only when ticks keep
+failing does a dispatcher call `set_aside_refused`, which pays for savepoints that a tick does not need.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from tenants.database.sql import load_sql
 
 logger = logging.getLogger(__name__)
 
-# Each refused row costs some twenty statements. What lies behind these is looked at by the next call.
+# Each refused row costs some twenty statements. Messages beyond these wait for the next call.
 MAX_MESSAGES = 1_000
 MAX_ERROR_CHARACTERS = 1_000
 _SETTINGS = {
     **BY_INDEX,
-    # Ticks of the pool fail anyway: a slow machine has more time between two of many statements than in a tick.
+    # Ticks of the pool fail anyway, so the many statements get more time between them than those of a tick.
     "idle_in_transaction_session_timeout": str(10 * TICK_IDLE_TIMEOUT_MS),
     "lock_timeout": str(LOCK_TIMEOUT_MS),
 }
@@ -46,9 +46,9 @@ _PUT_BACK = _SQL["put_back"]
 
 
 def set_aside_refused(pool_id: int) -> int:
-    """Fold the pool's settled rows by halves, set aside those that fail alone, and return how many these are.
+    """Fold the pool's settled rows by bisection, set aside those that fail alone, and return their number.
 
-    Return 0 while another dispatcher ticks the pool. Raise what is no row's fault, such as a lost connection.
+    Return 0 while another dispatcher ticks the pool. Raise errors that are no row's fault, such as a lost connection.
     """
     with all_tenants(_SETTINGS):
         if lead_pool(pool_id) is None:
@@ -56,12 +56,12 @@ def set_aside_refused(pool_id: int) -> int:
         free, _ = lock_what_is_free(pool_id)
         before = SettledRefused.objects.count()
         with connection.cursor() as cursor:
-            # Else a foreign key would fail only at the commit, which belongs to all rows.
+            # A foreign key would otherwise fail only at the commit, for all rows.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_ROWS, {"pool_id": pool_id, "tenant_ids": free, "limit": MAX_MESSAGES})
             rows = cursor.fetchall()
-        # A message has one place: its rows are folded together. Those without a message hold none.
+        # A message has one slot: its rows are folded together. Rows without a message hold none.
         groups = groupby(rows, key=lambda row: row.message_id or row.place)
         messages = [[row.place for row in group] for _, group in groups]
         _fold(pool_id, messages)
@@ -71,7 +71,7 @@ def set_aside_refused(pool_id: int) -> int:
 
 
 def put_back(*, tenant_id: UUID, ids: Sequence[str]) -> None:
-    """Put refused rows of a tenant back among the settled, with the time that they can have used at most."""
+    """Put refused rows of a tenant back among the settled ones; cap their time at the longest possible."""
     with prepared_cursor() as cursor:
         cursor.execute(_PUT_BACK, {"tenant_id": tenant_id, "ids": list(ids), "most_us": longest_us()})
     wake_on_commit()
@@ -89,12 +89,12 @@ def _fold(pool_id: int, messages: Sequence[Sequence[str]]) -> None:
 
 
 def _fold_rows(pool_id: int, places: Sequence[str]) -> None:
-    """Free the place of one message, then fold each of its rows or set it aside."""
+    """Free the slot of one message, then fold each of its rows or set it aside."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_PLACE, {"places": list(places)})
         freeing = cursor.fetchall()
         if freeing and (error := _attempt(pool_id, freeing)) is not None:
-            # The check `counters` finds the counter that still has it.
+            # The check `counters` finds the counter that still includes it.
             logger.error("settled.place_not_freed", extra={"pool_id": pool_id, "cause": _describe(error)})
             cursor.execute(_DROP, {"places": freeing})
         for place in places:
@@ -106,7 +106,7 @@ def _fold_rows(pool_id: int, places: Sequence[str]) -> None:
 
 
 def _attempt(pool_id: int, places: Sequence[str]) -> DatabaseError | ValueError | None:
-    """Fold these rows, or change nothing and return the error."""
+    """Fold these rows; if that fails, change nothing and return the error. Raise OperationalError."""
     try:
         with transaction.atomic():
             collect_settled(pool_id, places=places)

@@ -1,15 +1,15 @@
 -- name: find_settled
--- Read the places of settled rows of a pool, those of one message one after another.
+-- Read the ctids of settled rows of a pool, grouped by message.
 SELECT s.message_id, s.ctid::text AS place FROM scheduling_settled s JOIN scheduling_queue q ON q.id = s.queue_id
 WHERE q.pool_id = %(pool_id)s AND s.tenant_id = ANY (%(tenant_ids)s::uuid[])
 ORDER BY s.message_id NULLS LAST LIMIT %(limit)s;
 
 -- name: detach_row
--- Take a settled row out of its message, so that it holds no slot; return its new place.
+-- Detach a settled row from its message, so that it holds no slot; return its new ctid.
 UPDATE scheduling_settled SET message_id = NULL WHERE ctid = %(place)s::tid RETURNING ctid::text;
 
 -- name: free_slot
--- Insert a settled row that measures nothing, which frees the slot of a message.
+-- Insert a settled row without measurements, which frees the slot of a message.
 INSERT INTO scheduling_settled (tenant_id, entity_id, queue_id, message_id, kind, predicted_us, measured_us,
     weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, ended_at)
 SELECT tenant_id, entity_id, queue_id, message_id, '', 0, 0, 1, 1, false, 0, 0, now()
@@ -17,7 +17,7 @@ FROM scheduling_settled WHERE ctid = ANY (%(places)s::tid[]) AND message_id IS N
 RETURNING ctid::text;
 
 -- name: drop_rows
--- Delete settled rows by their places.
+-- Delete settled rows by ctid.
 DELETE FROM scheduling_settled WHERE ctid = ANY (%(places)s::tid[]);
 
 -- name: set_aside
@@ -28,7 +28,7 @@ SELECT %(id)s::uuid, tenant_id, queue_id, measured_us, to_jsonb(gone), %(error)s
 
 -- name: put_back
 -- Move refused rows back to the settled ones. Time that cannot have been used is not charged and is no sample for the
--- predictor. A row with a weight of nothing is charged at the least weight.
+-- predictor. A zero weight becomes the least weight.
 WITH gone AS (
     DELETE FROM scheduling_settled_refused WHERE tenant_id = %(tenant_id)s::uuid AND id = ANY (%(ids)s::uuid[])
     RETURNING content

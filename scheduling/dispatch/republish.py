@@ -1,4 +1,4 @@
-"""Publish anew what no worker began: the hint may be lost, the job is not."""
+"""Republishing of unstarted executions: a message may be lost, a job is not."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _RENEW = load_sql(__file__)["renew_unstarted"]
 
 
 def republish_unstarted(*, is_epoch_new: bool = False) -> int:
-    """Publish messages again that no worker took up within REPUBLISH_AFTER_SECONDS; how many.
+    """Publish messages again that no worker started within REPUBLISH_AFTER_SECONDS; return how many.
 
-    With ``is_epoch_new`` the broker came up empty: every unstarted execution at once.
+    With ``is_epoch_new`` the broker restarted empty: publish every unstarted execution at once.
     """
     age = 0.0 if is_epoch_new else platform_settings.REPUBLISH_AFTER_SECONDS
     with all_tenants(), prepared_cursor(class_row(Hint)) as cursor:
@@ -33,7 +33,7 @@ def republish_unstarted(*, is_epoch_new: bool = False) -> int:
         hints = cursor.fetchall()
     if not hints:
         return 0
-    # What is not taken now is older than the age again after another round.
+    # Refused messages exceed the age again later, and are retried then.
     unsent = broker.publish(hints)
     if unsent:
         note_refused_again({hint.queue_name for hint in unsent})

@@ -1,6 +1,6 @@
 -- name: renew_unstarted
--- Give the messages that no worker has started for so long a new token and publication time. The new token makes the
--- old message a no-op if it arrives after all. Executions that travelled in one message stay in one.
+-- Give messages that no worker has started within the age a new token and publication time. The new token makes the old
+-- message a no-op if it arrives after all. Executions of one message stay in one.
 WITH late AS (
     SELECT message_id FROM scheduling_execution_live
     WHERE started_at IS NULL AND published_at <= now() - make_interval(secs => %(age)s)

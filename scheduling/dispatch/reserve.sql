@@ -1,6 +1,6 @@
 -- name: read_demands
--- Read the tenants that may be picked and those that run: a tenant that is held at its cap is not eligible and has its
--- part all the same.
+-- Read the tenants that may be picked and those with running jobs: a tenant at its cap is not eligible, and still has
+-- its entitlement.
 SELECT e.queue_id, e.tenant_id,
     -- include: tenant_weight
     AS weight_milli,

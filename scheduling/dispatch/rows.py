@@ -27,14 +27,16 @@ _KEYS_FAIR, _KEYS_FIFO = _SQL["read_keys_fair"], _SQL["read_keys_fifo"]
 
 
 def memory_needs() -> str:
-    """Return what kinds need beyond the least class, as JSON: {kind: MiB}."""
+    """Return what kinds need beyond the smallest memory class, as JSON: {kind: MiB}."""
     return json.dumps(registry.memory_needs())
 
 
 @dataclass(frozen=True, slots=True)
 class RowsReading:
-    """The jobs read for each entity; ``gated`` has those entities where a job behind a gate was met, with how many of
-    their jobs were read. ``kept`` are those of which somebody else holds such a job, so that it was not set aside.
+    """The jobs read of each entity.
+
+    ``gated`` has the entities with a job behind a gate, and how many of their jobs were read. ``kept`` are those of
+    which another transaction holds such a job, so that it was not set aside.
     """
 
     rows: Mapping[int, ReadRows]
@@ -42,15 +44,15 @@ class RowsReading:
     kept: Collection[int] = ()
 
     def keeping(self, entity_ids: Collection[int]) -> RowsReading:
-        """With these kept: for now they have no more jobs than those that were read."""
+        """Return the reading with these entities kept: for now they have no more jobs than were read."""
         kept = {id_: replace(self.rows[id_], asked=self.rows[id_].asked + 1) for id_ in entity_ids}
         return replace(self, rows={**self.rows, **kept}, kept=entity_ids) if kept else self
 
 
 def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: int | None = None) -> RowsReading:
-    """The first ``wanted`` ready jobs of each entity with their predicted costs: one statement.
+    """Return the first ``wanted`` ready jobs of each entity with their predicted costs; one statement.
 
-    A hand-out is charged its first slice; what goes on beyond it, another when that is used.
+    A dispatch is charged its first slice, and further ones when they are used.
     """
     jobs: dict[int, list[ReadyJob]] = defaultdict(list)
     hidden: set[int] = set()
@@ -68,7 +70,7 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
             cost_us = whole_us if slice_us is None else min(whole_us, slice_us)
             jobs[row.entity_id].append(ReadyJob(row.job_id, row.rank, row.kind, cost_us, may_merge, whole_us))
     return RowsReading(
-        # Behind a job that was set aside there may be others: read no more than was seen.
+        # Behind a job that was set aside there may be others: claim no more than was seen.
         rows={
             entity_id: ReadRows(len(jobs[entity_id]) if entity_id in hidden else asked, jobs[entity_id])
             for entity_id, asked in wanted.items()
@@ -80,10 +82,10 @@ def read_rows(wanted: Mapping[int, int], *, kind: str | None = None, slice_us: i
 def read_keys(
     share: PoolShare, own_lines: Mapping[int, KeyShare | None], only: Collection[int] | None, *, is_fifo: bool
 ) -> tuple[PoolShare, set[int]]:
-    """The pool with the keys of the tenants in ``own_lines``, and those keys that mark where reading ended.
+    """Return the pool with the keys of the tenants in ``own_lines``, and the keys at which reading ended.
 
-    ``own_lines`` has for each tenant with keys the line of its jobs without one, if any is ready. Where there are
-    more keys than a tenant may have turns, the last one read stands for those behind it: no job of it is read.
+    ``own_lines`` maps each tenant with keys to the line of its jobs without a key, or None if none is ready. If there
+    are more keys than the tenant may have turns, the last key read stands for the rest: none of its jobs is read.
     """
     if not own_lines:
         return share, set()

@@ -1,14 +1,14 @@
 -- name: read_rows
--- Read the first ready jobs of lines with their predicted costs and the gates before them.
+-- Read the first ready jobs of lines with their predicted costs and gates.
 SELECT a.entity_id, r.rank, r.job_id, r.kind,
-    -- A rate counts jobs, so those of a queue that has one do not travel together.
+    -- A rate counts jobs, so jobs of a rated queue do not share a message.
     r.travels_alone OR q.dispatches_per_minute IS NOT NULL AS travels_alone,
     -- include: predicted_us
     AS predicted_us,
     -- include: gate_before
     AS gate
 FROM unnest(%(entity_ids)s::bigint[], %(asked)s::int[]) AS a(entity_id, asked)
-    -- With a limit each row is found by its key: for a few thousand tenants the planner would rather read all.
+    -- With a LIMIT each row is found by its key: for a few thousand tenants the planner would otherwise read all rows.
     CROSS JOIN LATERAL (SELECT queue_id FROM scheduling_schedulingentity WHERE id = a.entity_id LIMIT 1) e
     JOIN scheduling_queue q ON q.id = e.queue_id
     CROSS JOIN LATERAL (
@@ -29,7 +29,7 @@ FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN 
 ) k;
 
 -- name: read_keys_fifo
--- Read the first runnable keys of tenants in the order of arrival.
+-- Read the first runnable keys of tenants in order of arrival.
 SELECT e.id AS parent_id, k.id AS entity_id, k.vruntime, k.in_flight, k.head_rank, k.waiting, k.estimate_us
 FROM unnest(%(entity_ids)s::bigint[], %(limits)s::int[]) AS e(id, n) CROSS JOIN LATERAL (
     SELECT * FROM scheduling_schedulingentity k

@@ -1,8 +1,8 @@
-"""Charge what goes on beyond what it was charged, a slice at a time.
+"""Charges of further time slices to running jobs.
 
-Under time slices a hand-out is charged at most a slice, as it may end there. Whoever keeps its slot is charged another
-when that is used, as if it had been handed out again: clocks follow what runs, not what was once predicted, and
-whoever comes back meanwhile starts where the others really are.
+With time slices, a dispatch is charged at most one slice, because it may end there. A job that keeps its slot is
+charged another slice when the last is used, as if it had been dispatched again. So clocks follow what runs, not what
+was predicted, and a tenant that returns meanwhile starts where the others really are.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _CHARGE = _SQL["charge_slices"]
 
 
 def charge_slices(pool_id: int, free: list[UUID] | None = None) -> None:
-    """Charge another slice to each of the pool's executions that have run for what they were charged.
+    """Charge another slice to each of the pool's executions that have used up their charge.
 
-    A careful tick charges those of the tenants in ``free`` alone.
+    A careful tick charges only those of the tenants in ``free``.
     """
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_USED, {"pool_id": pool_id, "free": free, "most_us": longest_us()})

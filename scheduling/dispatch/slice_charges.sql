@@ -1,5 +1,5 @@
 -- name: find_used_slices
--- Lock the live executions of a pool that have run for their slice. In a message with several members it is unknown
+-- Lock the live executions of a pool that have used up their slice. In a message with several members it is unknown
 -- which one runs; such jobs are shorter than any slice. Workers renew leases on the same rows, and a settlement deletes
 -- them: a locked row is left to the next tick.
 SELECT l.id FROM scheduling_execution_live l
@@ -10,9 +10,9 @@ WHERE l.pool_id = %(pool_id)s AND
 ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED;
 
 -- name: charge_slices
--- Charge another slice to executions. The weights are those of the dispatch, at which the settlement corrects the
--- charge. A clock moves to the start of the last slice, but not past a child that waits: else what comes would stand
--- behind service that nothing has had. The statement reads the virtual times from before its own charges.
+-- Charge another slice to executions. Weights are those of the dispatch, at which the settlement corrects the charge. A
+-- clock moves to the start of the last slice, but not past a waiting child: otherwise arrivals would queue behind
+-- service that none has received. The statement reads the virtual times from before its own charges.
 WITH gone_on AS (
     UPDATE scheduling_execution_live l SET
         predicted_us = l.predicted_us + s.slices * s.slice_us, whole_us = coalesce(l.whole_us, l.predicted_us)

@@ -1,7 +1,7 @@
-"""Time slices: once a second, ask for the slots of those whose turn is over because somebody else's has come.
+"""Time slices: once a second, request yields from jobs whose slice is used and whose slot others should have.
 
-Decided from load, beside the ticks and like them: under a lock of the pool's, from what the database knows now.
-What is not worth asking for any more is taken back, so that a request never outlives its reason.
+Decided beside the ticks and like them: under a lock of the pool, from the database's current state. A request that is
+no longer justified is withdrawn.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ASK = _SQL["request_yields"]
 
 
 def ask_for_slices() -> None:
-    """A duty: decide for each pool in which a slice is used, or was asked for."""
+    """Request yields in each pool in which a slice is used or a yield was requested; a duty."""
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_POOLS, {"strategy": CFSPlan.Strategy.TIME_SLICE})
         pool_ids = cursor.fetchall()
@@ -44,8 +44,8 @@ def ask_for_slices() -> None:
 
 
 def ask_in_pool(pool_id: int) -> None:
-    """Decide anew who is asked to yield in a pool; one process at a time."""
-    # Plug-ins are imported before the transaction, which must not be idle for long.
+    """Decide which executions of a pool should yield; one process at a time."""
+    # Import plug-ins before the transaction, which must not idle.
     registry.memory_needs()
     with all_tenants():
         if not lead(LockClass.SLICES, pool_id):
@@ -61,26 +61,26 @@ def _choose(pool_id: int) -> Sequence[UUID]:
     if not used:
         return []
     reading, rates = limit_rates(read_pool(pool_id, freed=used))
-    # A slot that is given back grants no token: where none is left, nobody could start in its place.
+    # A returned slot grants no token: in a queue without tokens no other job could start.
     spent = {queue_id for queue_id, rate in rates.items() if not tokens(rate, 1)}
     share = replace(reading.share, queues=[queue for queue in reading.share.queues if queue.queue_id not in spent])
     reading = replace(reading, share=share)
-    # Jobs that may not start are no reason: of whom they hide the rest, no more is read than was seen.
+    # Jobs that may not start are no reason to yield; of a line that they hide, only the rows seen are read.
     rows = read_rows(rows_wanted(reading), slice_us=reading.slice_us).rows
-    # While one is settled, another may be on its way to its slot.
+    # While one execution is settled, another may be about to take its slot.
     free = max(0, reading.slots - reading.in_flight)
     return choose_yields(reading.share, ReadSupply(rows), running, free=free)
 
 
 def _read_running(pool_id: int) -> list[Running]:
-    """What runs in the pool; nothing where the active plan slices no time."""
+    """Return the running executions of the pool; empty if the active plan slices no time."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_RUNNING, {"pool_id": pool_id, "strategy": CFSPlan.Strategy.TIME_SLICE})
         return [_running_of(row) for row in cursor.fetchall()]
 
 
 def _running_of(row: Any) -> Running:
-    """Return an execution of a row of ``read_running``."""
+    """Return the running execution of a row of ``read_running``."""
     owner = TenantShare(
         entity_id=row.tenant_entity_id,
         tenant_id=row.tenant_id,
@@ -117,7 +117,7 @@ def _running_of(row: Any) -> Running:
 
 
 def _ask(pool_id: int, execution_ids: Sequence[UUID]) -> list[bool]:
-    """Make the requests those of ``execution_ids``: True for each new one, False for each that was taken back."""
+    """Set the yield requests to ``execution_ids``; return True for each new one and False for each withdrawn one."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_ASK, {"pool_id": pool_id, "execution_ids": list(execution_ids)})
         asked: list[bool] = cursor.fetchall()

@@ -1,5 +1,5 @@
 -- name: find_sliced_pools
--- Read the pools in which a slice is used or was asked for. As many rows are in flight as there are slots: an index
+-- Read the pools in which a slice is used or a yield was requested. There are as many live rows as slots: an index
 -- would cost more than it saves.
 SELECT DISTINCT l.pool_id FROM scheduling_execution_live l LEFT JOIN scheduling_cfsplan p
     ON p.is_active AND p.strategy = %(strategy)s AND l.started_at < now() - make_interval(secs => p.granularity_seconds)
@@ -7,9 +7,9 @@ WHERE p.id IS NOT NULL OR l.yield_requested_at IS NOT NULL
 ORDER BY 1;
 
 -- name: read_running
--- Read what runs in a pool if the active plan slices time. An execution that could not come back is not asked to yield:
--- a pause lets what runs end. The slot of a draining worker serves no other job, and a slot for which others of its
--- message wait is not freed by one of them.
+-- Read the running executions of a pool if the active plan slices time. An execution that could not be dispatched again
+-- is not asked to yield: a pause lets running jobs end. The slot of a draining worker serves no other job. One
+-- execution does not free the slot if others of its message wait for it.
 SELECT e.id AS tenant_entity_id, e.tenant_id, e.weight_milli AS tenant_weight_milli, e.vruntime,
     e.in_flight + e.keys_in_flight AS in_flight, e.head_rank, e.waiting + e.keys_waiting AS waiting, e.estimate_us,
     e.own_vruntime, e.virtual_time,
@@ -36,7 +36,7 @@ FROM scheduling_execution_live l
 WHERE l.pool_id = %(pool_id)s AND l.started_at IS NOT NULL;
 
 -- name: request_yields
--- Make the requests those of the given executions; return for each change whether it is a new request. Workers renew
+-- Set the yield requests to the given executions; return for each change whether it is a new request. Workers renew
 -- leases on the same rows: a locked row is left to the next call, so nothing waits here.
 WITH changed AS (
     SELECT l.id, l.id = ANY(%(execution_ids)s::uuid[]) AS is_asked FROM scheduling_execution_live l

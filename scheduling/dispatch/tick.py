@@ -1,4 +1,4 @@
-"""One tick of one pool, in one transaction; then the hints go out."""
+"""One tick of one pool, in one transaction, and the publication of its messages."""
 
 from __future__ import annotations
 
@@ -47,24 +47,25 @@ from tenants.database.sql import load_sql
 _STOP_TICKS = load_sql(__file__)["stop_ticks"]
 _SETTINGS = {
     **BY_INDEX,
-    # A process stopped inside the transaction is cut off.
+    # Ends the session of a process that stalls inside the transaction.
     "idle_in_transaction_session_timeout": str(TICK_IDLE_TIMEOUT_MS),
-    # Whoever holds a row of one tenant must not keep all the others waiting.
+    # A lock on a row of one tenant must not delay all the others.
     "lock_timeout": str(LOCK_TIMEOUT_MS),
-    # Nobody is told of a tick but by hints. If the server dies before it is on disk, none of it has been, and the hints
-    # lead nowhere; whatever builds on it, a start above all, is behind it in the log and waits for the disk itself.
+    # The result of a tick is announced only by messages. If the server dies before the commit is on disk, none was
+    # sent, or they lead nowhere. Whatever builds on the tick, above all a start, follows it in the log and waits for
+    # the disk itself.
     "synchronous_commit": "off",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class TickResult:
-    """What a tick did. ``was_led`` is False when another dispatcher held the pool's lock.
+    """The result of a tick. ``was_led`` is False if another dispatcher held the pool's lock.
 
-    ``has_more`` says that another tick at once would find work; ``unpublished`` counts jobs
-    whose hint the broker did not take and whose claim was undone. ``has_woken_others``: jobs of other pools may start
-    by what this tick did. ``awaited`` is what may let a job of this one start that could not now; None where nobody was
-    looked at, so that it is what it was.
+    ``has_more``: another tick at once would find work. ``unpublished`` counts jobs whose message the broker did not
+    accept and whose claim was undone. ``has_woken_others``: jobs of other pools may start because of this tick.
+    ``awaited``: the events that may let a job start that could not now; None if the tick looked at no tenant, so that
+    the last value holds.
     """
 
     was_led: bool
@@ -77,7 +78,7 @@ class TickResult:
 
 @dataclass(frozen=True, slots=True)
 class _Dispatched:
-    """What was claimed, in order, whether another tick at once may find more, and what is awaited if it does not."""
+    """The claims in order, whether another tick at once may find more, and what is awaited if it does not."""
 
     claims: Sequence[Claim] = ()
     is_cut_short: bool = False
@@ -86,7 +87,7 @@ class _Dispatched:
 
 @dataclass(frozen=True, slots=True)
 class Restriction:
-    """A tick for some entities and one kind only: at most ``limit`` jobs."""
+    """A restriction of a tick to some entities and one kind: at most ``limit`` jobs."""
 
     entity_ids: Collection[int]
     kind: str
@@ -94,28 +95,27 @@ class Restriction:
 
 
 def run_tick(pool_id: int, *, only: Restriction | None = None, ending: Collection[UUID] = ()) -> TickResult:
-    """Dispatch what may run now in ``pool_id``, in fair order, within its free slots.
+    """Dispatch the jobs of ``pool_id`` that may run now, in fair order, within its free slots.
 
-    The slots of messages with a token of ``ending`` are as good as free: their work is done and is being settled.
-
-    Whoever gets the transaction's lock ticks; nothing is decided from memory kept between
-    ticks, so any number of dispatchers may call this.
+    The slots of messages with a token in ``ending`` count as free: their work is done and is being settled. The process
+    that gets the transaction's lock ticks. No decision depends on memory kept between ticks, so any number of
+    dispatchers may call this.
     """
-    # Plug-ins are imported before the transaction, which must not be idle for long.
+    # Import plug-ins before the transaction, which must not idle.
     registry.memory_needs()
     try:
         return _run_tick(pool_id, only, ending)
     except OperationalError as error:
         if not is_lock_timeout(error):
             raise
-    # Nothing of the first attempt remains.
+    # The first attempt is rolled back.
     return _run_tick(pool_id, only, ending, is_careful=True)
 
 
 def _run_tick(
     pool_id: int, only: Restriction | None, ending: Collection[UUID], *, is_careful: bool = False
 ) -> TickResult:
-    """Run one attempt of a tick. A careful one writes the rows of those tenants alone that it could lock at once."""
+    """Run one attempt of a tick. A careful one writes only rows of tenants that it could lock at once."""
     began = time.monotonic()
     with all_tenants(_SETTINGS):
         news = lead_pool(pool_id)
@@ -128,7 +128,7 @@ def _run_tick(
         if news.is_slice_used:
             charge_slices(pool_id, free)
         woken = fold_wakes(pool_id, free) if news.is_any or has_come_back else 0
-        # Jobs may be held whose time has not come, and be of another pool: without a wake nobody has become runnable.
+        # Held jobs may not be due, and belong to another pool: without a wake no tenant has become runnable.
         may_pick = woken > 0 or news.is_anybody_runnable
         done = _dispatch(pool_id, only, ending, free) if may_pick else _Dispatched()
     unpublished = _publish(pool_id, done.claims)
@@ -136,27 +136,27 @@ def _run_tick(
     if done.claims:
         signals.jobs_dispatched.send(None, pool_id=pool_id, count=dispatched, seconds=time.monotonic() - began)
     has_more = bool(staged) or woken >= WAKE_ROWS or done.is_cut_short or len(done.claims) >= TICK_JOBS
-    # Asked when the lock is free again: what comes later is not left for this tick.
+    # Read after the lock is free again: later wakes are not left for this tick.
     has_more = broker.take_late_wake(pool_id) or has_more
     return TickResult(
         was_led=True,
         dispatched=dispatched,
         unpublished=unpublished,
         has_more=has_more,
-        # What was staged may be any pool's, and so may the wakes that a circuit writes.
+        # Staged jobs may belong to any pool, and so may the wakes of a circuit breaker.
         has_woken_others=bool(staged) or has_freed,
         awaited=Awaited.EITHER if unpublished else done.awaited,
     )
 
 
 def stop_ticks(pool_ids: Sequence[int]) -> None:
-    """Wait for the ticks of these pools that run, and let none begin before this transaction commits."""
+    """Wait for the running ticks of these pools, and block new ones until this transaction ends."""
     with prepared_cursor() as cursor:
         cursor.execute(_STOP_TICKS, {"tick_lock": LockClass.TICK.value, "pool_ids": list(pool_ids)})
 
 
 def _follow_circuits(free: list[UUID] | None) -> int:
-    """Follow circuits; a careful tick goes on without them if a breaker or a job behind one is held."""
+    """Move circuit breakers; a careful tick continues without if a breaker or a job behind one is locked."""
     if free is None:
         return follow_circuits()
     try:
@@ -169,12 +169,12 @@ def _follow_circuits(free: list[UUID] | None) -> int:
 
 
 def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], free: list[UUID] | None) -> _Dispatched:
-    """Pick and claim."""
+    """Pick and claim jobs."""
     reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=False)
     if (picked.passed_over and not is_every_slot_taken(reading, picked.picks)) or _could_carry_more(
         reading, picked.picks
     ):
-        # Others stand behind those that were read, so as many are read as a tick ever does.
+        # Other tenants queue behind those that were read, so read as many as a tick ever does.
         reading, rates, picked = _pick(pool_id, only, ending, free, is_wide=True)
     if not picked.rows:
         return _Dispatched(awaited=_awaited(only, reading, []))
@@ -183,14 +183,14 @@ def _dispatch(pool_id: int, only: Restriction | None, ending: Collection[UUID], 
     claims = claim_jobs(pool_id, reading, picks) if picks else []
     spend_rates(rates, claims)
     advance_clocks(pool_id, Outcome(reading, picked, claims, is_whole=only is None))
-    # Whose capacity another pool's tick is just taking is picked again at once.
+    # A tenant whose capacity another pool's tick is just taking is picked again at once.
     is_cut_short = picked.is_cut_short or len(picks) < len(picked.picks)
     is_cut_short = is_cut_short or (only is None and _may_hide_others(reading, picked, claims))
     return _Dispatched(claims, is_cut_short, _awaited(only, reading, claims))
 
 
 def _note_held(pool_id: int, picked: Picked, reserved: Sequence[Pick], *, is_careful: bool) -> None:
-    """Note whose capacity could not be taken, and of whom jobs were passed over by a tick that is careful already."""
+    """Record tenants whose capacity was locked, and, in a careful tick, those of which jobs were passed over."""
     if len(reserved) < len(picked.picks):
         kept = {pick.tenant_id for pick in reserved}
         note_held_capacities(pool_id, {pick.tenant_id for pick in picked.picks} - kept)
@@ -206,7 +206,7 @@ def _pick(
     *,
     is_wide: bool,
 ) -> tuple[PoolReading, Mapping[int, QueueRate], Picked]:
-    """Read and pick, behind the caps and rates of this moment."""
+    """Read the pool and pick jobs, within the caps and rates of this moment."""
     reading = read_pool(
         pool_id,
         limit=only.limit if only else TICK_JOBS,
@@ -222,12 +222,12 @@ def _pick(
 
 
 def _awaited(only: Restriction | None, reading: PoolReading, claims: Sequence[Claim]) -> Awaited:
-    """What is awaited; whoever looked at some alone cannot tell."""
+    """Return what is awaited; after a restricted tick that is unknown, hence EITHER."""
     return awaited_after(reading, claims) if only is None else Awaited.EITHER
 
 
 def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
-    """Whether small jobs were picked of a queue of which no more were read than there are slots, or too few."""
+    """Return whether small jobs were picked of a queue of which too few tenants were read to fill the messages."""
     most = min(TICK_JOBS, reading.share.room * MAX_MESSAGE_JOBS)
     picked = Counter(pick.queue_id for pick in picks)
     small = {pick.queue_id for pick in picks if pick.job.may_merge}
@@ -238,10 +238,10 @@ def _could_carry_more(reading: PoolReading, picks: Sequence[Pick]) -> bool:
 
 
 def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Claim]) -> bool:
-    """Whether slots are left while somebody was read who could take none, and before whom others were not read.
+    """Return whether slots are left while unservable tenants were read that may have hidden others.
 
-    Whoever was full already, which another pool's tick may just have brought about, or had no job any more, is not
-    runnable after this tick, so each look that this asks for finds fewer of them.
+    A tenant that was already full, as another pool's tick may just have caused, or that had no job left, is not
+    runnable after this tick. So each further tick finds fewer of them.
     """
     if is_every_slot_taken(reading, [claim.pick for claim in claims]):
         return False
@@ -252,7 +252,7 @@ def _may_hide_others(reading: PoolReading, picked: Picked, claims: Sequence[Clai
 
 
 def _publish(pool_id: int, claims: Sequence[Claim]) -> int:
-    """Send the hints; undo the claims whose hints did not go out, and say how many."""
+    """Publish the messages, undo the claims of those that were refused, and return the number of these claims."""
     if not claims:
         return 0
     # A tick serves many traces, so its span belongs to none of them and links to all.

@@ -1,11 +1,11 @@
-"""News for the dispatcher about entities whose eligibility may have changed.
+"""Wakes: news for the dispatcher about entities whose eligibility may have changed.
 
 Whoever changes what may run appends to ``Wake`` in the transaction of the change; the tick consumes it and looks anew
 at every entity that news came of: may it be picked, and from which virtual time. Row locks and conditional flags lost
 wake-ups or made the tick wait for open submissions.
 
-Whoever returns to eligibility starts where its siblings are, among the tenants of its queue as among the keys of its
-tenant: waiting earns no credit.
+An entity that becomes eligible again starts at the level of its siblings, among the tenants of its queue as among the
+keys of its tenant: waiting earns no credit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _APPEND_WAKES, _WAKE_TENANTS = _SQL["append_wakes"], _SQL["wake_tenants"]
 _FOLD_KEYS = _SQL["fold_keys"]
 _FOLD_TENANTS = _SQL["fold_tenants"]
 
-# More tenants than this at once are bulk: they are looked at after the news of single jobs.
+# More tenants at once are bulk, and are folded after the news of single jobs.
 BULK_TENANTS = 100
 
 
@@ -39,20 +39,20 @@ def append_wakes(rows: Sequence[tuple[UUID, int, int, int]]) -> None:
 
 
 def wake_on_commit(queues: Iterable[str] = (), *, is_filled: bool = False) -> None:
-    """Wake the dispatcher once this transaction is committed; what about is as :func:`wake_dispatcher` takes it."""
+    """Wake the dispatcher after this transaction commits; the arguments are those of :func:`wake_dispatcher`."""
     named = frozenset(queues)
     transaction.on_commit(lambda: wake_dispatcher(named, is_filled=is_filled))
 
 
 def wake_tenants(*, tenant_ids: Sequence[UUID]) -> None:
-    """Have the tick look anew at every queue of these tenants, within this transaction."""
+    """Append a wake for each queue of these tenants within this transaction."""
     with prepared_cursor() as cursor:
         cursor.execute(_WAKE_TENANTS, {"is_bulk": len(tenant_ids) > BULK_TENANTS, "tenant_ids": list(tenant_ids)})
     wake_on_commit()
 
 
 def listen_to_tenants() -> None:
-    """Follow changes of weight, cap, pause and suspension that the tenants app makes."""
+    """Wake tenants when the tenants app changes their weight, cap, pause or suspension."""
 
     def on_change(*, tenant_ids: Sequence[UUID], **_: object) -> None:
         wake_tenants(tenant_ids=tenant_ids)
@@ -61,10 +61,10 @@ def listen_to_tenants() -> None:
 
 
 def fold_wakes(pool_id: int, free: list[UUID] | None = None) -> int:
-    """Consume the pool's wakes, at most WAKE_ROWS: two statements; how many there were.
+    """Consume the pool's wakes, at most WAKE_ROWS, in two statements; return how many.
 
-    An edited plan may wake a hundred thousand tenants, so the news of single jobs go before such bulk. A careful
-    tick consumes those of the tenants in ``free`` alone.
+    An edited plan may wake a hundred thousand tenants, so wakes of single jobs precede such bulk. A careful tick
+    consumes only those of the tenants in ``free``.
     """
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_FOLD_KEYS, {"pool_id": pool_id, "limit": WAKE_ROWS, "free": free})

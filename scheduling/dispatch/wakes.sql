@@ -5,15 +5,15 @@ SELECT * FROM unnest(%(tenant_ids)s::uuid[], %(entity_ids)s::bigint[], %(queue_i
     %(waiting_deltas)s::int[]);
 
 -- name: wake_tenants
--- Append a wake of each line of tenants. Lines that are kept waiting come first: weights and caps are read at each pick
--- anyway.
+-- Append a wake for each line of tenants. Lines that are not runnable come first: weights and caps are read at each
+-- pick anyway.
 INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta, is_bulk)
 SELECT tenant_id, id, queue_id, 0, %(is_bulk)s::bool FROM scheduling_schedulingentity
 WHERE tenant_id = ANY(%(tenant_ids)s::uuid[]) AND parent_id IS NULL
 ORDER BY waiting + keys_waiting = 0, is_runnable;
 
 -- name: fold_keys
--- Consume the wakes of a pool and write the lines of keys; return the number of wakes in each row, with the news of one
+-- Consume the wakes of a pool and write the lines of keys. Return the number of wakes in each row, with the news of one
 -- tenant if there are any. A wake and the job behind it were committed together, so the snapshot of the statement that
 -- deletes the first contains the second: no wake is lost.
 WITH woken AS (
@@ -47,7 +47,7 @@ SELECT woken.count AS wakes, tenant.* FROM (SELECT count(*) FROM woken) woken LE
 ) tenant ON true;
 
 -- name: fold_tenants
--- Write the lines of tenants that news came of, after those of their keys.
+-- Write the lines of tenants with news, after those of their keys.
 WITH looked AS (
     SELECT e.id, n.delta, n.keys_delta, own.rank AS own_rank, least(own.rank, key.head_rank) AS head_rank,
         -- include: tenant_weight
@@ -60,9 +60,9 @@ WITH looked AS (
             AS is_runnable,
         clock.virtual_time
     FROM unnest(%(ids)s::bigint[], %(deltas)s::int[], %(keys_deltas)s::int[]) AS n(id, delta, keys_delta)
-        -- By OFFSET these come first, also in a plan that was made while there was next to nothing else to choose from.
+        -- OFFSET puts these first, also in a plan made while the other tables were almost empty.
         CROSS JOIN LATERAL (SELECT * FROM scheduling_schedulingentity o WHERE o.id = n.id OFFSET 0) e
-        -- Not there yet for a queue that came without; the news are gone with this statement all the same.
+        -- A queue that was copied in has none yet; the wakes are consumed by this statement all the same.
         LEFT JOIN scheduling_queue_clock clock ON clock.queue_id = e.queue_id
         JOIN tenants_tenant t ON t.id = e.tenant_id
         JOIN tenants_plan p ON p.id = t.plan_id

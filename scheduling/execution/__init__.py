@@ -1,1 +1,1 @@
-"""Execution: start, run, checkpoint, settle, rescue."""
+"""Execution of jobs: start, run, checkpoint, settle, rescue."""

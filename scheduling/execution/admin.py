@@ -1,4 +1,4 @@
-"""What has been: executions ended and in flight, events, charges. Read, and nothing else."""
+"""Read-only console pages of executions, job events and charges."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tenants.console.site import console_site
 
 
 class HistoryAdmin(KeysetAdmin):
-    """Rows of a job that are written once."""
+    """A list of write-once rows of jobs."""
 
     empty_text = gettext_lazy("They are written while jobs run; submit one, and start a dispatcher and a worker.")
 
@@ -33,9 +33,9 @@ class HistoryAdmin(KeysetAdmin):
 
 @admin.register(Execution, site=console_site)
 class ExecutionAdmin(HistoryAdmin):
-    """Hand-outs that are over, with what they cost."""
+    """The list of ended executions, with their cost."""
 
-    # The page of one shows its traceback.
+    # The detail page shows the traceback.
     empty_title = gettext_lazy("No execution has ended yet")
     view_permission = Permission.LOGS_VIEW
     list_display = ("number", "how", "kind", "of_job", "queue", "measured", "predicted", "ended_at", "error_type")
@@ -58,7 +58,7 @@ class ExecutionAdmin(HistoryAdmin):
 
 @admin.register(LiveExecution, site=console_site)
 class LiveExecutionAdmin(HistoryAdmin):
-    """What is with the workers now."""
+    """The list of executions in flight."""
 
     empty_title = gettext_lazy("Nothing is in flight")
     empty_text = gettext_lazy("An execution is here from the moment it is handed to a worker until it ends.")
@@ -66,7 +66,7 @@ class LiveExecutionAdmin(HistoryAdmin):
     view_permission = Permission.JOBS_VIEW
     list_display = ("number", "phase_badge", "kind", "of_job", "queue", "dispatched_at", "started_at")
     list_filter = (KindFilter, QueueFilter, TenantFilter)
-    # The token lets its holder begin the execution: it is for the worker alone.
+    # The token lets its holder start the execution: it is for the worker alone.
     exclude = ("job", "token", "predicted_us", "whole_us")
     hidden_fields = frozenset({"token"})
     readonly_fields = ("phase_badge", "of_job", "predicted")
@@ -82,7 +82,7 @@ class LiveExecutionAdmin(HistoryAdmin):
 
 @admin.register(JobEvent, site=console_site)
 class JobEventAdmin(HistoryAdmin):
-    """Each change of each job."""
+    """The list of state changes of jobs."""
 
     empty_title = gettext_lazy("Nothing has happened yet")
     view_permission = Permission.JOBS_VIEW

@@ -18,14 +18,14 @@ from tenants.api.viewsets import TenantViewSet
 
 
 class ExecutionErrorSerializer(serializers.Serializer[ExecutionRecord]):
-    """What ended an execution."""
+    """The error that ended an execution."""
 
     type = serializers.CharField(source="error_type")
     message = serializers.CharField(source="error_message")
 
 
 class ExecutionSerializer(serializers.Serializer[ExecutionRecord]):
-    """One hand-out of a job to a worker."""
+    """One dispatch of a job to a worker."""
 
     id = serializers.UUIDField()
     job = serializers.UUIDField(source="job_id")
@@ -52,7 +52,7 @@ class ExecutionDetailSerializer(ExecutionSerializer):
 
 
 class ExecutionViewSet(TenantViewSet):
-    """Hand-outs of jobs to workers; a job's own are listed at `jobs/{id}/executions/`."""
+    """Dispatches of jobs to workers; those of one job are listed at `jobs/{id}/executions/`."""
 
     model = LiveExecution
     serializer_class = ExecutionDetailSerializer

@@ -1,4 +1,4 @@
-"""What a running job leaves behind on the way: its state with effects, and its progress."""
+"""Checkpoints and progress of running jobs."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def save_checkpoint(
     state: Mapping[str, Any],
     effects: Callable[[], object] | None = None,
 ) -> None:
-    """Store ``state`` and run ``effects`` in one transaction, as the job's tenant alone.
+    """Store ``state`` and run ``effects`` in one transaction, in the scope of the job's tenant.
 
-    The job's row is locked by the fence check first, so nobody can take the job away before
-    the effects are committed. Raises FenceLostError when it was taken already, and JobLockedError when another session
-    holds the row for longer than the lock timeout.
+    The fence check locks the job's row first, so no other process can take the job before the effects are committed.
+    Raise FenceLostError if the job was already taken, and JobLockedError if another session holds the row for longer
+    than the lock timeout.
     """
     state = dict(state)
     text = json.dumps(state)
@@ -58,9 +58,9 @@ def save_checkpoint(
 def save_progress(
     *, tenant_id: UUID, job_id: UUID, fence: int, progress: Progress, patience_ms: int | None = None
 ) -> None:
-    """Show how far the job is. Raises FenceLostError when the job is not ours any more.
+    """Store the job's progress. Raise FenceLostError if the job now belongs to another execution.
 
-    With ``patience_ms`` it waits no longer for whoever has the job's row, and raises OperationalError.
+    With ``patience_ms``, wait at most that long for the job's row, and raise OperationalError.
     """
     with tenant_context(tenant_id):
         if patience_ms is not None:

@@ -4,6 +4,6 @@ UPDATE scheduling_job SET checkpoint = %(checkpoint)s::jsonb
 WHERE id = %(job_id)s AND fence = %(fence)s AND state = 'executing';
 
 -- name: save_progress
--- Store how far a job is that runs under a fence.
+-- Store the progress of a job that runs under a fence.
 UPDATE scheduling_job SET progress_current = %(current)s, progress_total = %(total)s, progress_message = %(message)s
 WHERE id = %(job_id)s AND fence = %(fence)s AND state = 'executing';

@@ -1,4 +1,4 @@
-"""What one execution depends on: asked before each use, and told at its end."""
+"""Dependencies of one execution: checked before each use, and reported at its end."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from scheduling.kit.base import Dependency, DependencyRefusedError, Interrupted,
 from scheduling.kit.retry import RetryPolicy
 from scheduling.worker.control_block import Cause
 
-# Breakers are asked at most so often for one dependency of one execution: a loop of quick calls asks no more.
+# The least seconds between two checks of one dependency by one execution, so that a loop of quick calls adds none.
 ASK_SECONDS = 1.0
-# Of one execution; whoever names more is remembered by the last of them.
+# Per execution; of more dependencies only the last ones are reported.
 MAX_REPORTS = 20
-# Before a job that was refused is handed out again, doubled with each time. Others try meanwhile: what refuses this job
-# may take theirs.
+# Before a refused job is dispatched again, doubled each time. Other jobs try meanwhile: what refuses this job may
+# accept theirs.
 REFUSED_WAIT_SECONDS = 15.0
 MAX_REFUSED_WAIT_SECONDS = 900.0
-# A job that was refused so often while its breaker was closed is itself what is refused.
+# After this many refusals while its breaker was closed, the job itself is what is refused.
 MAX_REFUSALS = 10
 
 
@@ -36,13 +36,13 @@ class Refusal:
 
     dependency: Dependency
     until: datetime | None
-    # The words of a refusal after it was asked; otherwise its breaker is open.
+    # The message of a refused request; None if the breaker is open.
     answer: str | None = None
     was_closed: bool = False
 
 
 class DependencyUse:
-    """The dependencies that one execution has named, and how they answered last."""
+    """The dependencies that one execution has used, with their last reports."""
 
     def __init__(self, started: StartedExecution) -> None:
         self._started = started
@@ -52,9 +52,9 @@ class DependencyUse:
         self._refusal: Refusal | None = None
 
     def enter(self, dependency: Dependency) -> None:
-        """Let the job go on to it, or stop the job where its breaker is open."""
+        """Let the job use the dependency; raise Interrupted if a breaker bars it."""
         report = DependencyReport(dependency.name, dependency.is_shared)
-        # The last named is the last of the list.
+        # The last one used moves to the end of the list.
         self._reports[dependency] = self._reports.pop(dependency, report)
         if len(self._reports) > MAX_REPORTS:
             del self._reports[next(iter(self._reports))]
@@ -77,9 +77,9 @@ class DependencyUse:
             self._probed.add(dependency)
 
     def leave(self, dependency: Dependency, error: BaseException | None) -> None:
-        """Note how it answered: an error that no time heals, or an interruption, says nothing about it.
+        """Record how the dependency answered; a permanent error or an interruption does not count against it.
 
-        Raises Interrupted where it refuses every request: the job waits behind the breaker that this opens.
+        Raise Interrupted if it refuses every request: the job waits behind the breaker that this opens.
         """
         if error is not None and (not isinstance(error, Exception) or policy.is_permanent_error(error)):
             return
@@ -97,7 +97,7 @@ class DependencyUse:
             )
         self._reports[dependency] = report
         was_closed = dependency not in self._probed
-        # Within a transaction of the processor's own it would be told when that ends, or never: then at the end.
+        # Within a transaction of the processor the report would be committed late or never, so it waits for the end.
         if dependency in self._probed and not connection.in_atomic_block:
             self._probed.remove(dependency)
             started = self._started
@@ -107,7 +107,7 @@ class DependencyUse:
             raise Interrupted(Cause.DEPENDENCY.value) from error
 
     def settlement_of(self, cause: str) -> Settlement | None:
-        """How an execution ends that was stopped for this cause."""
+        """Return the settlement of an execution that was stopped for this cause."""
         if cause != Cause.DEPENDENCY or self._refusal is None:
             return policy.interruption_of(cause, self._started)
         started, refusal, needed = self._started, self._refusal, self._refusal.dependency
@@ -130,12 +130,12 @@ class DependencyUse:
         )
 
     def _given_up(self, dependency: Dependency, answer: str) -> Settlement:
-        """A dead letter; it says nothing against the dependency, which others get through to."""
+        """Return a dead letter's settlement; it does not count against the dependency, which other jobs reach."""
         self._reports[dependency] = DependencyReport(dependency.name, dependency.is_shared)
         message = f"{dependency.name} refused this job {MAX_REFUSALS} times. Its last answer: {answer}"
         error = PermanentError(message, code=REFUSED)
         return policy.failure_of(error, self._started, RetryPolicy(max_retries=0), is_permanent=True)
 
     def told_by(self, settlement: Settlement) -> Settlement:
-        """The settlement with what was named."""
+        """Return the settlement with the reports on the dependencies used."""
         return replace(settlement, dependencies=tuple(self._reports.values())) if self._reports else settlement

@@ -1,4 +1,4 @@
-"""Leases: an execution is its worker's as long as the worker's heartbeat names it."""
+"""Leases: an execution belongs to its worker as long as the worker's heartbeats name it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BEAT = load_sql(__file__)["heartbeat"]
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """An execution that is ours for another LEASE_SECONDS, and what is wanted of it."""
+    """An execution that is ours for another LEASE_SECONDS, with the requests to it."""
 
     execution_id: UUID
     is_cancel_requested: bool
@@ -31,7 +31,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The answer to a heartbeat; an execution that is not among ``leases`` is not ours any more."""
+    """The answer to a heartbeat; an execution that is not among ``leases`` is lost."""
 
     is_worker_known: bool
     is_draining: bool
@@ -47,9 +47,10 @@ def heartbeat(
     canary_age_seconds: float | None = None,
     queues: Sequence[str] | None = None,
 ) -> Beat:
-    """Say that the worker lives, and renew the leases of ``fences`` (execution id → fence) in one statement.
+    """Record that the worker is alive, and renew the leases of ``fences`` (execution id → fence) in one statement.
 
-    ``canary_age_seconds`` is how long ago one of its children last answered a canary, ``queues`` what it reads.
+    ``canary_age_seconds`` is the time since one of its children last answered a canary, ``queues`` the queues that it
+    consumes.
     """
     values = {
         "worker_id": worker_id,

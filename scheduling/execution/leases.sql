@@ -1,7 +1,7 @@
 -- name: heartbeat
 -- Record that a worker is alive, and renew the leases of its executions.
 WITH beat AS (
-    -- A drain that was requested outlives the worker's own status online.
+    -- A requested drain outlives the worker's own status online.
     UPDATE scheduling_worker SET heartbeat_at = now(), stopped_at = NULL,
         status = CASE WHEN status = 'draining' AND %(status)s = 'online' THEN status ELSE %(status)s END,
         queues = coalesce(%(queues)s::jsonb, queues),
@@ -9,7 +9,7 @@ WITH beat AS (
         canary_at = coalesce(now() - make_interval(secs => %(canary_age)s), canary_at)
     WHERE id = %(worker_id)s RETURNING status, pool_id
 ), held AS (
-    -- An execution that is being settled is not renewed: its lock may be held for long, and all others would wait.
+    -- Executions that are being settled are not renewed: one long lock would delay all the others.
     SELECT l.id FROM scheduling_execution_live l
         JOIN unnest(%(execution_ids)s::uuid[], %(fences)s::bigint[]) AS held(id, fence) USING (id, fence)
     WHERE l.started_at IS NOT NULL ORDER BY l.id FOR NO KEY UPDATE OF l SKIP LOCKED

@@ -1,4 +1,4 @@
-"""Ending the database sessions of lost workers: what such a worker has locked is free at once."""
+"""Termination of lost workers' database sessions, which frees their locks at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.database.platform_settings import platform_settings
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# A worker that was lost longer ago has no session left that would matter.
+# A worker that was lost longer ago has no relevant session left.
 LOOK_BACK_SECONDS = 600.0
 _SQL = load_sql(__file__)
 _LOST_WORKERS = _SQL["find_lost_workers"]
@@ -20,14 +20,14 @@ _END = _SQL["end_sessions"]
 
 
 def session_name(worker_id: UUID) -> str:
-    """Return what a worker's sessions are called (`application_name`)."""
+    """Return the `application_name` of a worker's sessions."""
     return f"worker {worker_id}"
 
 
 def end_lost_sessions() -> int:
-    """End the sessions of workers whose lease ran out that are inside a transaction; return how many.
+    """End the sessions inside a transaction of workers whose lease expired; return how many.
 
-    Such a worker is cut off or stands still: its executions are lost, and nothing that it still writes would count.
+    Such a worker is disconnected or stalled: its executions are lost, and its further writes would not count.
     """
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(
@@ -36,7 +36,7 @@ def end_lost_sessions() -> int:
         names = [session_name(worker_id) for worker_id in cursor.fetchall()]
     if not names:
         return 0
-    # As the login itself: the role behind the door is not that of the sessions.
+    # Under the login role: the cross-tenant role does not own the sessions.
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_END, {"names": names})
         ended = [row.application_name for row in cursor.fetchall() if row.is_ended]

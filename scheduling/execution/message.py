@@ -1,7 +1,6 @@
-"""A message in a child: claim → start → its executions, one after another → settle → announce.
+"""The processing of one message in a child: claim → start → run its executions one by one → settle → announce.
 
-Charging is part of the statement that settles, and what is announced (telemetry, the
-dispatcher's wake-up) is sent when that transaction has committed.
+The settling statement also charges. Announcements (telemetry, the dispatcher's wake-up) are sent after its commit.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ from scheduling.worker.registration import LocalWorker
 
 logger = logging.getLogger(__name__)
 
-# A start that the database does not take in this time is left to be published again.
+# A start that the database does not accept within this time is left to be published again.
 START_PATIENCE_SECONDS = 5.0
 EXIT_SPOILED = 1
 NO_SLOT = "the slot that it was started for did not come free"
-# What is shorter costs about as much as the tick that an announcement asks for, and travels in company if it may.
+# A shorter job costs about as much as the tick that an announcement triggers, and shares a message if it may.
 SMALL_SECONDS = MERGE_BELOW_US / 1e6
-# Small jobs tell it when so much of their message is left, by the measure of those that have run.
+# Small jobs announce the end when this much of their message is left, by the times of those that have run.
 ANNOUNCED_EARLY_SECONDS = 0.025
 
 
 @dataclass(slots=True)
 class SlotUse:
-    """A message's hold on a slot, which ends with its work, so that the next one begins while it is settled."""
+    """A message's hold on a slot; it ends with the work, so that the next message starts during the settlement."""
 
     worker: LocalWorker
     child_index: int
@@ -55,15 +54,15 @@ class SlotUse:
     _announced_after: float = -math.inf
 
     def begin(self) -> float | None:
-        """Wait for the slot; for how many seconds, None where it does not come free in time."""
+        """Wait for the slot; return the seconds waited, or None if it does not come free in time."""
         asked = time.monotonic()
         return time.monotonic() - asked if self.worker.permits.acquire(self.child_index) else None
 
     def announce_end(self, *, after_seconds: float, left_seconds: float = 0.0) -> None:
-        """Tell the dispatcher and our own parent who is to look for the next one, unless it was so little work, or
-        nobody comes here any more.
+        """Announce the end of the work to the dispatcher and to our parent.
 
-        It is told once; and again where what was left took longer than it was to.
+        Skip it if the work was too little or the worker is stopping. Announce once, and again if the rest took longer
+        than announced.
         """
         if after_seconds + left_seconds < SMALL_SECONDS or self.worker.block.is_stopping:
             return
@@ -73,7 +72,7 @@ class SlotUse:
             self._announced_after = after_seconds
 
     def end(self, *, after_seconds: float) -> None:
-        """The work is done, and takes a moment to be settled."""
+        """Release the slot: the work is done and is about to be settled."""
         self.announce_end(after_seconds=after_seconds)
         self.worker.permits.release(self.child_index)
 
@@ -81,22 +80,22 @@ class SlotUse:
 def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, worker: LocalWorker) -> None:
     """Run the executions of a message to their settlement; stale or unknown ones are a logged no-op.
 
-    Raises SystemExit, so that the child is replaced, when a job has spoiled it, and when a message failed in it for
-    another reason than the database's absence.
+    Raise SystemExit, so that the child is replaced, if a job has spoiled the process, or if a message failed in it for
+    another reason than an unavailable database.
     """
     check_connection()
     seat = worker.block.take_seat(child_index, execution_ids)
     try:
         is_spoiled = run(worker, execution_ids, token, child_index, seat)
     except Exception as error:
-        # Nobody runs these any more: their lease must not be renewed.
+        # These no longer run: their lease must not be renewed.
         seat.release()
         if leftovers.has_failed(error):
             raise SystemExit(EXIT_SPOILED) from error
         raise
     finally:
         worker.permits.finish(child_index)
-    # Not in a `finally`: when this process is being ended, the parent must still find the slot held.
+    # Not in a `finally`: while this process is being ended, the parent must still find the slot held.
     seat.release()
     if is_spoiled or leftovers.is_exhausted():
         logger.warning("child.replaced")
@@ -104,7 +103,7 @@ def execute(*, execution_ids: Sequence[UUID], token: UUID, child_index: int, wor
 
 
 def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_index: int, seat: Seat) -> bool:
-    """Start and run what is to be had of a message; whether a job has spoiled this process."""
+    """Start and run the available executions of a message; return whether a job has spoiled this process."""
     started = start(worker, execution_ids, token)
     if len(started) < len(execution_ids):
         logger.info("execution.not_started", extra={"executions": len(execution_ids) - len(started)})
@@ -122,7 +121,7 @@ def run(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID, child_i
 
 
 def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> list[StartedExecution]:
-    """Make the executions ours that are to be had."""
+    """Start the available executions, retrying for START_PATIENCE_SECONDS."""
     return persistently(
         lambda: start_executions(execution_ids=execution_ids, token=token, worker_id=worker.registration.worker_id),
         give_up_after_seconds=START_PATIENCE_SECONDS,
@@ -130,40 +129,42 @@ def start(worker: LocalWorker, execution_ids: Sequence[UUID], token: UUID) -> li
 
 
 def hand_back(started: Sequence[StartedExecution], seat: Seat) -> None:
-    """The slot that was to come free did not: whoever has one begins them anew."""
+    """Return executions whose slot did not come free, to be dispatched again."""
     returned = [verdicts.returned(one.execution_id, one.fence, cause=NO_SLOT) for one in started]
-    # Jobs of a queue with a rate travel alone.
+    # Jobs of a queue with a rate have a message of their own.
     is_alone = len(started) == 1
     settle_together(returned, before=partial(give_back_token, queue=started[0].queue) if is_alone else None)
     seat.note_settled([one.execution_id for one in started])
 
 
 def run_alone(started: StartedExecution, seat: Seat, use: SlotUse, *, waited_seconds: float) -> bool:
-    """The message is one execution; whether it has spoiled this process."""
+    """Run a message of one execution; return whether it has spoiled this process."""
     began = time.monotonic()
     announce_starts([Begun.of(started, after_seconds=waited_seconds)])
     with observed(started) as span:
         work = see_through(started, seat, span, log_of(started))
-        # What effects take, nobody knows: they keep the slot until they are settled.
+        # Effects may take any time: they keep the slot until they are settled.
         if work.verdict.settlement is not None and work.verdict.effects is None and not work.is_spoiled:
             use.end(after_seconds=time.monotonic() - began)
         measured_us = measure_alone(work, elapsed_seconds=time.monotonic() - began)
         settle(work.settled_as(began_us=int(waited_seconds * 1e6), measured_us=measured_us), started)
-        # What the effects of the settlement logged, or what a database that was away did not take.
+        # Lines of the settlement's effects, or those that an unavailable database did not accept.
         work.log.flush()
     return work.is_spoiled
 
 
 def measure_alone(work: Work, *, elapsed_seconds: float) -> int:
-    """Return the slot time of a job that was alone, in microseconds: one that is small enough for company is measured
-    as in company, or it would seem too long for any from now on; others pay for what this worker does for them alone.
+    """Return the slot time in microseconds of a job that had a message of its own.
+
+    A job small enough to share a message is measured as if it had, or it would seem too long to share from now on.
+    Others also pay for what this worker does for them alone.
     """
     is_small = work.seconds < SMALL_SECONDS and registry.is_mergeable(work.started.kind)
     return int((work.seconds if is_small else elapsed_seconds) * 1e6)
 
 
 def run_merged(turns: Turns, use: SlotUse) -> bool:
-    """Small jobs, one after another; whether one has spoiled this process, which ends the message."""
+    """Run small jobs one after another; return whether one has spoiled this process, which ends the message."""
     is_spoiled = False
     try:
         while not is_spoiled and (started := turns.begin_next()) is not None:
@@ -172,11 +173,11 @@ def run_merged(turns: Turns, use: SlotUse) -> bool:
                 work = see_through(started, turns.seat, span, turns.log)
             turns.end(work)
             is_spoiled = work.is_spoiled
-            # Between two turns, so that it is no part of any.
+            # Between two turns, so that it is measured in none.
             if not is_spoiled and turns.seconds_left <= ANNOUNCED_EARLY_SECONDS:
                 use.announce_end(after_seconds=turns.elapsed_seconds, left_seconds=turns.seconds_left)
     except BaseException:
-        # A processor ends the process: the parent settles that one alone, and no other pays for it.
+        # A processor ends the process: the parent settles only that execution, and no other one is charged.
         drop_open_transaction()
         turns.finish()
         raise
@@ -188,7 +189,7 @@ def run_merged(turns: Turns, use: SlotUse) -> bool:
 
 @contextmanager
 def observed(started: StartedExecution) -> Iterator[tracing.Span]:
-    """Logs and traces of what is done inside bear the execution's names."""
+    """Bind the execution's ids to the logs and traces of the block."""
     ids = {
         "tenant_id": str(started.tenant_id),
         "job_id": str(started.job_id),

@@ -1,7 +1,7 @@
-"""Hand-outs of jobs to workers, and the append-only history and ledger behind them.
+"""Dispatches of jobs to workers, with their append-only history and ledger.
 
-``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and carry no
-foreign keys: they cost a quarter of the throughput, and the check ``ledger`` finds orphans.
+``JobEvent``, ``Charge`` and ``Execution`` are partitioned by their UUIDv7 id and have no foreign keys: these cost a
+quarter of the throughput, and the check ``ledger`` finds orphans.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class HistoryRow(TenantModel):
 
 
 class LiveExecution(TenantModel):
-    """An execution in flight: handed to the broker, perhaps begun, not yet settled.
+    """An execution in flight: sent to the broker, perhaps started, not yet settled.
 
-    Its job is there, of the same tenant, for which a foreign key stands, and so are the tenant and the queue of that
-    job: a key of its own to each would be three look-ups and three locks more for every hand-out.
+    One composite foreign key ensures that its job exists and has the same tenant, and with it the tenant and the queue
+    of the job. A key to each would add three look-ups and three locks to every dispatch.
     """
 
     class Phase(models.TextChoices):
@@ -54,7 +54,7 @@ class LiveExecution(TenantModel):
     )
     kind = models.CharField(_("kind"), max_length=64)
     number = models.PositiveIntegerField(_("number"), help_text=_("Which hand-out of the job this is, from 1."))
-    # One that says nothing is a message of its own.
+    # Without a value it is a message of its own.
     message_id = models.UUIDField(
         _("message id"),
         db_default=RandomUUID(),
@@ -99,17 +99,17 @@ class LiveExecution(TenantModel):
 
     @property
     def phase(self) -> str:
-        """``dispatched`` until a worker begins it, then ``executing``."""
+        """Return ``dispatched`` until a worker starts it, then ``executing``."""
         return self.Phase.EXECUTING if self.started_at else self.Phase.DISPATCHED
 
     @property
     def expected_us(self) -> int:
-        """The slot time that it is predicted to take, in microseconds."""
+        """Return its predicted slot time in microseconds."""
         return self.predicted_us if self.whole_us is None else self.whole_us
 
 
 class Execution(HistoryRow):
-    """An ended execution, with what it cost."""
+    """An ended execution, with its cost."""
 
     class Outcome(models.TextChoices):
         COMPLETED = "completed", _("Completed")
@@ -160,11 +160,11 @@ class Execution(HistoryRow):
 
 
 class JobEvent(HistoryRow):
-    """One change of one job: what happened, when by the database's clock, by whom.
+    """One change of one job: event, time by the database's clock, actor.
 
-    ``at`` is when its statement began, not its transaction: a tick may begin, wait for a lock, and hand out a job that
-    was submitted meanwhile. Events of a job are ordered by ``position``, which the table takes from a sequence while
-    the job is locked, and not by a clock.
+    ``at`` is when the statement began, not the transaction: a tick may begin, wait for a lock, and dispatch a job that
+    was submitted meanwhile. Events of a job are ordered by ``position``, which comes from a sequence while the job is
+    locked, and not by a clock.
     """
 
     execution_id = models.UUIDField(_("execution id"), null=True)
@@ -185,7 +185,7 @@ class JobEvent(HistoryRow):
 
 
 class Charge(HistoryRow):
-    """One entry of the ledger in integer microseconds of slot time."""
+    """One entry of the ledger, in integer microseconds of slot time."""
 
     class Reason(models.TextChoices):
         PREDICTED = "predicted", _("predicted at dispatch")
@@ -193,7 +193,7 @@ class Charge(HistoryRow):
         CORRECTED = "corrected", _("corrected to the measured time")
         CLOSING = "closing", _("closing of rows that were pruned")
 
-    # A closing row is no job's: it stands for charges and executions that are gone.
+    # A closing row stands for pruned charges and executions, and belongs to no job.
     job = models.ForeignKey(  # type: ignore[assignment] # the base says that every row has one
         Job,
         models.DO_NOTHING,
@@ -224,18 +224,18 @@ class FoldedRow(models.Model):
     """Append-only news for the dispatcher: no index, emptied by each tick of its queue's pool."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_constraint=False)
-    entity_id = models.BigIntegerField(primary_key=True)  # for Django's sake; not unique, not a key
+    entity_id = models.BigIntegerField(primary_key=True)  # required by Django; neither unique nor a key
     queue_id = models.BigIntegerField()
 
     objects = TenantManager()
 
     class Meta:
         abstract = True
-        managed = False  # the migration makes these tables without a primary key
+        managed = False  # the migration creates these tables without a primary key
 
 
 class Wake(FoldedRow):
-    """Something about the entity changed; look at it anew before the next pick.
+    """A change of an entity, which the next tick must read before it picks.
 
     ``waiting_delta`` is the change to the entity's waiting jobs.
     """
@@ -249,7 +249,7 @@ class Wake(FoldedRow):
 
 
 class Settled(FoldedRow):
-    """An execution ended: its entity's virtual time wants correcting, and its slot is free once its message is over."""
+    """The end of an execution: corrects its entity's virtual time, and frees its slot once its message is over."""
 
     message_id = models.UUIDField(null=True, help_text="Empty: its place is free already; only its time is folded.")
     kind = models.CharField(max_length=64)

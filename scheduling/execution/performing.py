@@ -1,4 +1,4 @@
-"""The turn of one execution: the kind's processor does the work, and every way in which that ends is a verdict."""
+"""The run of one execution: its processor works, and every way in which that ends gives a verdict."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How the execution ends, and the processor's effects that belong into the same transaction."""
+    """The settlement of an execution, and the processor's effects of the same transaction."""
 
     settlement: Settlement | None
     effects: Callable[[], None] | None = None
@@ -43,9 +43,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An execution that has done its work, for so many ``seconds``, and is not settled yet; ``is_spoiled``: its
-    processor left a transaction open or has used up its process, which no other job shall run in. ``peak_memory_kib``
-    is the most memory that it had, None where nobody knows.
+    """An execution that ran for ``seconds`` and is not settled yet.
+
+    ``is_spoiled``: its processor left a transaction open or exhausted the process, so that no other job may run there.
+    ``peak_memory_kib`` is its peak memory, None if unknown.
     """
 
     started: StartedExecution
@@ -56,7 +57,7 @@ class Work:
     peak_memory_kib: int | None = None
 
     def settled_as(self, *, began_us: int | None = None, measured_us: int | None = None) -> Verdict:
-        """Its verdict with what it has cost."""
+        """Return the verdict with the execution's cost."""
         if self.verdict.settlement is not None:
             self.verdict.settlement.bill(
                 peak_memory_kib=self.peak_memory_kib, began_us=began_us, measured_us=measured_us
@@ -65,7 +66,7 @@ class Work:
 
 
 def log_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWriter:
-    """Where it logs; ``is_shared``: with others that are settled together."""
+    """Return the execution's log writer; ``is_shared``: it is written with those of other executions."""
     return JobLogWriter(
         tenant_id=started.tenant_id,
         job_id=started.job_id,
@@ -76,18 +77,18 @@ def log_of(started: StartedExecution, *, is_shared: bool = False) -> JobLogWrite
 
 
 def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: JobLogWriter) -> Work:
-    """Perform a started execution up to its verdict."""
+    """Run a started execution and return its work, to be settled."""
     began = time.monotonic()
     is_peak_known = memory.reset_peak()
     try:
-        # In a copy of the context: what a processor sets in context variables ends with its job.
+        # In a copy of the context, so that context variables that a processor sets end with its job.
         verdict = copy_context().run(perform, started, seat, log)
         peak_kib = memory.read_peak_kib() if is_peak_known else None
         leftovers.end_processes_of_job(log)
         is_spoiled = _is_spoiled()
     finally:
         seconds = time.monotonic() - began
-        # Whoever sees the job ended finds its log whole.
+        # A reader that sees the job ended finds its log complete.
         log.end()
     if verdict.settlement is not None and verdict.settlement.error_type:
         span.fail(verdict.settlement.error_type)
@@ -96,14 +97,14 @@ def see_through(started: StartedExecution, seat: Seat, span: tracing.Span, log: 
 
 def _is_spoiled() -> bool:
     if drop_open_transaction():
-        # Whatever holds that transaction may still act on the connection of a later job, another tenant's.
+        # Code that holds that transaction may still use the connection during a later job, even of another tenant.
         logger.error("processor.left_transaction_open")
         return True
     return leftovers.is_exhausted()
 
 
 def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict:
-    """Let the kind's processor do the work; every way in which that may end is a verdict."""
+    """Run the kind's processor; return the verdict of every way in which that may end."""
     if started.is_expired:
         return Verdict(verdicts.expired(started.execution_id, started.fence))
     if started.unreadable is not None:
@@ -112,7 +113,7 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
     try:
         kind = registry.get(started.kind)
     except KindUnknownError:
-        # Another worker of the pool may have it; without one, the dispatcher holds the job back.
+        # Another worker of the pool may have it; otherwise the dispatcher holds the job back.
         logger.warning("execution.kind_unknown", extra={"kind": started.kind, "job": str(started.job_id)})
         return Verdict(policy.kind_unknown_of(started))
     retries = policy.retry_policy(started, kind)
@@ -138,7 +139,7 @@ def perform(started: StartedExecution, seat: Seat, log: JobLogWriter) -> Verdict
 
 
 def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
-    """Another verdict on the same execution, with what it has cost and what it has named."""
+    """Return another verdict on the same execution, with the costs and dependencies of the first."""
     return replace(
         after,
         peak_memory_kib=before.peak_memory_kib,
@@ -150,11 +151,11 @@ def with_costs_of(before: Settlement, after: Settlement) -> Settlement:
 
 
 def _settings(kind: type[TaskProcessor], started: StartedExecution) -> Mapping[str, Any]:
-    """The settings that the kind asks for, as they are now; a kind that asks for none costs no statement."""
+    """Return the current settings that the kind declares; without any, run no statement."""
     if not kind.settings:
         return {}
     values = settings_of(started.tenant_id)
-    # Its own: those that are kept are others' too.
+    # Copies: the cached values are shared.
     return {key: deepcopy(values[key]) for key in kind.settings if key in values}
 
 
@@ -182,7 +183,7 @@ def _answer(
     started: StartedExecution,
     retries: RetryPolicy,
 ) -> Settlement:
-    """Ask the processor, and ask it again about its own error."""
+    """Run the processor, and let it handle its own error."""
     reuse = Reuse(type(processor), context) if processor.result_kept_seconds else None
     try:
         with session_errors(connection):
@@ -190,9 +191,9 @@ def _answer(
             settlement = policy.settlement_of(answer, started, retries)
             return settlement if reuse is None else reuse.kept(settlement)
     except (Interrupted, SystemExit, KeyboardInterrupt):
-        # The last two end the process; the parent settles it as a crash.
+        # The last two end the process; the parent settles the execution as a crash.
         raise
-    except BaseException as error:  # noqa: BLE001 - whatever a plug-in raises is its attempt's error
+    except BaseException as error:  # noqa: BLE001 - any error of a plug-in is its attempt's error
         if (returned := verdict_on_lost_session(started, error)) is not None:
             return returned
         return _answer_to_error(processor, context, error, started, retries)

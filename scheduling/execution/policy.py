@@ -1,4 +1,4 @@
-"""Policy of settlement: from what a processor answered or raised, or a lost database session, to the verdict."""
+"""Settlement policy: from a processor's answer or error, or a lost database session, to the verdict."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ from tenants.database.platform_settings import platform_settings
 from tenants.exceptions import DomainError
 from tenants.transactions import ConnectionLostError
 
-# A job that waits longer than this has been forgotten.
+# The longest wait of a job, in seconds; a longer one would be forgotten.
 MAX_WAIT_SECONDS = 366 * 86_400.0
-# Until a key that is missing is looked for again: twice as long each time, up to the greatest.
+# Seconds until a missing key is looked up again, doubled each time up to the maximum.
 KEY_WAIT_SECONDS, MAX_KEY_WAIT_SECONDS = 60.0, 600.0
-# Before a job whose kind this worker lacks is handed out again, perhaps to a worker that has it.
+# Before a job whose kind this worker lacks is dispatched again, perhaps to a worker that has it.
 KIND_UNKNOWN_WAIT_SECONDS = 1.0
 
 
 class AnswerInvalidError(PermanentError):
-    """A processor answered with something that is no outcome."""
+    """The error for an answer that is not an outcome."""
 
 
 def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> RetryPolicy:
-    """How often a job may be tried again, as was settled when it was submitted; when, as its plan says now."""
+    """Return the retry policy: the count as fixed at submission, the delays as the plan has them now."""
     of_plan = started.plan_retry_delays_seconds
     return RetryPolicy(
         max_retries=started.max_retries,
@@ -64,9 +64,9 @@ def retry_policy(started: StartedExecution, processor: type[TaskProcessor]) -> R
 def settlement_of(
     answer: Outcome | Mapping[str, Any] | None, started: StartedExecution, policy: RetryPolicy
 ) -> Settlement:
-    """The settlement that an answer asks for; a mapping or None is a result.
+    """Return the settlement for an answer; a mapping or None is a result.
 
-    Raises PermanentError for a result or state that cannot be stored.
+    Raise PermanentError for a result or state that cannot be stored.
     """
     execution_id, fence = started.execution_id, started.fence
     match answer:
@@ -88,7 +88,7 @@ def settlement_of(
 
 
 def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: StartedExecution) -> Settlement:
-    """The settlement of a job that goes on later, from the state that it leaves."""
+    """Return the settlement of a job that continues later, from its state."""
     state = storable_json(answer.state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
     execution_id, fence, owner = started.execution_id, started.fence, started.owner
     match answer:
@@ -103,7 +103,10 @@ def _pause_of(answer: Yielded | Snoozed | Suspended | AwaitChildren, started: St
 
 
 def _wait_of(seconds: float) -> float:
-    """A processor's wait as it is stored: neither negative, nor for ever."""
+    """Return a processor's wait in seconds as it is stored: not negative, and bounded.
+
+    Raise AnswerInvalidError if infinite.
+    """
     if not math.isfinite(seconds):
         raise AnswerInvalidError("A job waits for a finite time.", code="answer_invalid")
     return min(max(0.0, seconds), MAX_WAIT_SECONDS)
@@ -118,7 +121,7 @@ def failure_of(
     after_seconds: float | None = None,
     message: str = "",
 ) -> Settlement:
-    """The settlement of an attempt that ended in ``error``."""
+    """Return the settlement of an attempt that ended in ``error``."""
     failure = Failure.of(
         error,
         is_permanent=is_permanent_error(error) if is_permanent is None else is_permanent,
@@ -130,9 +133,9 @@ def failure_of(
 
 
 def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
-    """The settlement of a job that cannot be opened: without its key it waits, and what was changed is given up.
+    """Return the settlement of a job that cannot be decrypted: it waits for its key, and fails if data was changed.
 
-    It waits for as long as DATA_KEY_MISSING_HOURS says, from the first time on; 0: without an end.
+    It waits for DATA_KEY_MISSING_HOURS from the first time on; 0: for ever.
     """
     if error.category != "unavailable":
         return failure_of(error, started, RetryPolicy(started.max_retries), is_permanent=True)
@@ -149,13 +152,13 @@ def unreadable_of(started: StartedExecution, error: DomainError) -> Settlement:
 
 
 def kind_unknown_of(started: StartedExecution) -> Settlement:
-    """Return the settlement of a job whose kind this worker lacks: it waits for another one of the pool."""
+    """Return the settlement of a job whose kind this worker lacks: it waits for another worker of the pool."""
     cause = f"The worker does not have the kind {started.kind!r}."
     return verdicts.not_begun(started.execution_id, started.fence, cause=cause, seconds=KIND_UNKNOWN_WAIT_SECONDS)
 
 
 def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
-    """The settlement of a job that stopped at a safe point; None where it is not ours to settle."""
+    """Return the settlement of a job that stopped at a safe point; None if it is not ours to settle."""
     match cause:
         case Cause.CANCEL:
             return verdicts.cancelled(started.execution_id, started.fence)
@@ -167,35 +170,35 @@ def interruption_of(cause: str, started: StartedExecution) -> Settlement | None:
 
 
 def is_permanent_error(error: BaseException) -> bool:
-    """Whether trying again cannot help. Unknown exceptions are given the benefit of the doubt."""
+    """Return whether a retry cannot help. Unknown exceptions are retried."""
     if isinstance(error, DomainError):
         return error.category != "unavailable" and error.retry_after_seconds is None
     return isinstance(error, PermanentError | ValidationError)
 
 
 def wait_asked_for(error: BaseException) -> float | None:
-    """The wait that the error asks for, by itself or by the HTTP response that it carries or is."""
+    """Return the wait in seconds that the error requests, or the HTTP response that it carries or is."""
     own = getattr(error, "retry_after_seconds", None)
     if isinstance(own, int | float):
         return float(own)
-    # A response whose status is an error may be as good as false.
+    # A response with an error status may be falsy.
     response = getattr(error, "response", None)
     headers = getattr(error if response is None else response, "headers", None)
     header = headers.get("Retry-After") if isinstance(headers, Mapping | Message) else None
     return retry_after_seconds(header, datetime.now(UTC)) if isinstance(header, str) else None
 
 
-# A job that ends its session itself, or its server, or keeps its transaction open for too long, would run for ever
-# without a count.
+# A job that always ends its own session or the server, or keeps its transaction open for too long, would otherwise be
+# repeated for ever without counting an attempt.
 MOST_UNCOUNTED = 20
 
 
 def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> Settlement | None:
-    """Return the job to its queue without counting an attempt; None if the error is the job's own.
+    """Return the settlement that requeues the job without counting an attempt; None if the error is the job's own.
 
-    A job's row that another session has locked at a checkpoint is no error of its own either. So is a session that
-    timed out in a transaction: a step of the server's clock ends transactions that have just begun. So is a server
-    whose disk is full. The error is the job's own once it was returned MOST_UNCOUNTED times before.
+    That covers a lost session, a job row that another session has locked at a checkpoint, and a full disk of the
+    server. It covers a session that timed out in a transaction too: a step of the server's clock ends transactions that
+    have just begun. The error is the job's own after MOST_UNCOUNTED such returns.
     """
     is_of_server = isinstance(error, (ConnectionLostError, JobLockedError)) or isinstance(error.__cause__, DiskFull)
     if not is_of_server:
@@ -206,7 +209,7 @@ def verdict_on_lost_session(started: StartedExecution, error: BaseException) -> 
 
 
 def count_returns(started: StartedExecution) -> int:
-    """Count the executions of the job that ended without an attempt; 0 while the database does not answer."""
+    """Return the number of the job's executions that ended without an attempt; 0 while the database is unavailable."""
     try:
         with tenant_context(started.tenant_id):
             return Execution.objects.filter(job_id=started.job_id, outcome=Execution.Outcome.SHUTDOWN).count()

@@ -1,4 +1,4 @@
-"""The rescue sweep: what a dead worker left behind, what nobody began, what is too late."""
+"""The rescue sweep: executions of dead workers, unstarted messages, and expired jobs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LATE = _SQL["lock_late"]
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What a sweep found; ``was_led`` is False when another dispatcher was sweeping."""
+    """The result of a sweep; ``was_led`` is False if another dispatcher was sweeping."""
 
     was_led: bool
     rescued: int = 0
@@ -44,9 +44,9 @@ class SweepResult:
 
 
 def run_sweep() -> SweepResult:
-    """Rescue executions whose lease ran out, republish lost hints, discard what is too late, wake what waited.
+    """Rescue executions with expired leases, republish lost messages, discard expired jobs, and wake due ones.
 
-    Each of these has a transaction of its own, so that one that fails undoes no other.
+    Each part has its own transaction, so that a failing one undoes no other.
     """
     end_lost_sessions()
     rescued = _lead_and(rescue_lost)
@@ -61,13 +61,16 @@ def run_sweep() -> SweepResult:
 
 
 def _lead_and(act: Callable[[], int]) -> int | None:
-    """Do one part of the sweep in a transaction of its own; None if another dispatcher is sweeping."""
+    """Run one part of the sweep in its own transaction; return None if another dispatcher is sweeping."""
     with all_tenants():
         return act() if lead(LockClass.SWEEP) else None
 
 
 def rescue_lost() -> int:
-    """Settle executions whose lease ran out as crashes of their workers; how many. Behind the door."""
+    """Settle executions whose lease expired as crashes of their workers; return how many.
+
+    Requires ``all_tenants()``.
+    """
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_LOST, {"limit": STAGE_ROWS})
         lost = cursor.fetchall()
@@ -94,7 +97,7 @@ def rescue_lost() -> int:
 
 
 def _discard_expired() -> int:
-    """Discard waiting jobs whose deadline passed; those in flight end by their own worker."""
+    """Discard waiting jobs whose deadline passed; executions in flight are ended by their worker."""
     with prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LATE, {"limit": STAGE_ROWS})
         late = cursor.fetchall()

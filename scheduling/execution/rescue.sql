@@ -1,7 +1,7 @@
 -- name: lock_lost
--- Lock executions whose lease has expired. Jobs and tenants are read by their keys: joined, the planner may read all
--- jobs to find that none is lost. What the settlement would wait for is left for the next sweep, or one locked row
--- would keep every lost execution waiting.
+-- Lock executions whose lease has expired. Jobs and tenants are read by key: in a join the planner may read all jobs to
+-- find that none is lost. Rows that the settlement would have to wait for are left to the next sweep, or one locked row
+-- would delay every lost execution.
 WITH lost AS (
     SELECT l.id, l.fence, l.tenant_id, l.job_id, l.worker_id, l.message_id, l.kind
     FROM scheduling_execution_live l

@@ -1,4 +1,4 @@
-"""What a running job may ask of its worker."""
+"""The services of a worker for its running job."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 from scheduling.worker.control_block import Cause, Seat
 from tenants.context import tenant_context
 
-# No report waits longer than this to be seen.
+# The longest time until a progress report is visible.
 PROGRESS_SECONDS = 1.0
-# How long the log's thread waits for the job's row before it tries again a second later.
+# The log's thread waits this long for the job's row before it retries a second later.
 LATE_PATIENCE_MS = 200
 
 
@@ -56,13 +56,13 @@ class ExecutionRuntime:
         self._children: list[JobRequest] = []
         self._unsaved_progress: Progress | None = None
         self._progress_due_at = time.monotonic() + PROGRESS_SECONDS
-        # The log's thread writes a report after which nothing came.
+        # The log's thread writes a report that no other one follows.
         self._progress_guard = threading.Lock()
         self._progress_writing = threading.Lock()
         log.also_write(self._write_progress_late)
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
-        """Store the state with its effects; then stop here if the platform wants the job back."""
+        """Store the state with its effects; then raise Interrupted if the platform wants the job back."""
         clean = storable_json(state, what="checkpoint", max_bytes=MAX_PAYLOAD_BYTES)
         self._under_fence(
             lambda: save_checkpoint(
@@ -81,11 +81,11 @@ class ExecutionRuntime:
         self._effects.append(effects)
 
     def report_progress(self, current: int, total: int, message: str) -> None:
-        """Keep the progress, to be written once a second; what is left at the end belongs to the settlement."""
+        """Keep the progress, to be written once a second; the settlement writes the last report."""
         progress = Progress.of(current, total, message)
         with self._progress_guard:
             self._unsaved_progress = progress
-        # What a transaction of the job's own writes nobody sees, and is gone if that is rolled back.
+        # A write in a transaction of the job is invisible, and lost if that is rolled back.
         if time.monotonic() >= self._progress_due_at and not connection.in_atomic_block:
             self._under_fence(self._write_progress)
         else:
@@ -93,17 +93,20 @@ class ExecutionRuntime:
         self._log.flush_if_due()
 
     def should_yield(self) -> bool:
-        """Whether the slice is used and another waits; stop here if the platform wants the job back for good."""
+        """Return whether the slice is used and another job waits.
+
+        Raise Interrupted if the platform wants the job back.
+        """
         self._log.flush_if_due()
         self._stop_if_asked()
         return self._seat.is_yield_requested
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
-        """Keep a line for the job's log."""
+        """Add a line to the job's log."""
         self._log.add(message, level, fields)
 
     def enter_dependency(self, dependency: Dependency) -> None:
-        """Go on to what is needed, or stop here while it is down."""
+        """Let the job use a dependency, or raise Interrupted while it is down."""
         if self._dependencies is None:
             # Two threads of the job may name their first at once.
             with self._progress_guard:
@@ -111,7 +114,7 @@ class ExecutionRuntime:
         self._dependencies.enter(dependency)
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
-        """Note how it answered."""
+        """Record how the dependency answered."""
         if self._dependencies is not None:
             self._dependencies.leave(dependency, error)
 
@@ -122,7 +125,7 @@ class ExecutionRuntime:
         self._children.append(JobRequest(**asdict(child)))
 
     def children(self) -> Sequence[ChildJob]:
-        """What became of those that the job has last waited for."""
+        """Return the children that the job last waited for, with their results."""
         with tenant_context(self._started.tenant_id):
             return [
                 ChildJob(job.pk, job.kind, job.state, job.result, job.error_type, job.error_message)
@@ -145,7 +148,7 @@ class ExecutionRuntime:
         return settlement if progress is None else replace(settlement, progress=progress)
 
     def settlement_effects(self, settlement: Settlement) -> Callable[[], None] | None:
-        """All that belongs into the transaction of this settlement as one, or None."""
+        """Return all effects of this settlement's transaction as one function, or None."""
         is_completed = settlement.outcome == verdicts.Outcome.COMPLETED
         kept = list(self._effects) if is_completed else []
         goes_on = settlement.outcome in {verdicts.Outcome.YIELDED, verdicts.Outcome.PUT_OFF}
@@ -168,9 +171,9 @@ class ExecutionRuntime:
         return progress
 
     def _write_progress(self, *, patience_ms: int | None = None) -> bool:
-        """Whether there was something to write."""
-        # One at a time, so that none overtakes the one before. Nobody waits for the other thread: that may wait for the
-        # job's row, which a transaction of this one may hold.
+        """Write the last report; return whether there was one."""
+        # One at a time, so that reports stay in order. Do not wait for the other thread: it may wait for the job's row,
+        # which a transaction of this one may hold.
         if not self._progress_writing.acquire(blocking=False):
             return True
         try:
@@ -199,7 +202,7 @@ class ExecutionRuntime:
         try:
             return self._write_progress(patience_ms=LATE_PATIENCE_MS)
         except FenceLostError:
-            # The job's own thread learns at its next safe point that the job is not its own any more.
+            # The job's own thread raises this at its next safe point.
             return False
 
     def _stop_if_asked(self) -> None:

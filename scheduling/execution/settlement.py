@@ -1,7 +1,7 @@
-"""Settlement: what becomes of a job when an execution of it ends, in one statement.
+"""Settlement: the end of an execution and its effects on the job, in one statement.
 
-A settlement takes hold only while its execution is live under its own fence. Whoever comes
-late, a worker believed dead or a second verdict, finds no row and changes nothing.
+A settlement succeeds only while its execution is live under its fence. A late one, of a worker believed dead or a
+second verdict, finds no row and changes nothing.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _MOST_PROGRESS = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class DependencyReport:
-    """A dependency that an execution has named, and how it answered: well, with an error, or None for neither.
+    """A dependency that an execution has used; ``is_up`` is its last answer, or None without one.
 
-    ``is_own_timeout``: the job waited less than is usual. Then the error counts for the tenant's own breaker alone.
+    ``is_own_timeout``: the job waited less than usual, so the error counts for the tenant's own breaker only.
     """
 
     name: str
@@ -58,7 +58,7 @@ class DependencyReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job is: ``current`` of ``total``, in units of its own."""
+    """A job's progress: ``current`` of ``total``, in units of its own."""
 
     current: int
     total: int
@@ -66,7 +66,7 @@ class Progress:
 
     @classmethod
     def of(cls, current: int, total: int, message: str) -> Progress:
-        """What a processor reports, fit to be stored. Raises ValueError for what is no number of 64 bits."""
+        """Return a processor's report, fit to be stored. Raise ValueError for numbers beyond 64 bits."""
         numbers = int(current), int(total)
         if not all(-_MOST_PROGRESS - 1 <= number <= _MOST_PROGRESS for number in numbers):
             raise ValueError(f"Progress is reported in numbers of 64 bits, not as {current} of {total}.")
@@ -75,22 +75,20 @@ class Progress:
 
 @dataclass(slots=True)
 class Settlement:
-    """How one execution ended and where its job goes.
+    """The end of one execution and the next state of its job.
 
-    ``due_in_seconds`` belongs to ``retryable`` and ``scheduled``, and may to ``suspended``. ``is_sample`` says whether
-    the measured time teaches the predictor; ``is_lost`` that time is measured up to the worker's
-    last heartbeat, since nobody knows when it ended. ``event_data`` goes into the event;
-    ``peak_memory_kib`` is the most resident memory that was seen, if anybody looked.
+    ``due_in_seconds`` belongs to ``retryable`` and ``scheduled``, and may to ``suspended``. ``is_sample``: the measured
+    time trains the predictor. ``is_lost``: the end is unknown, so time counts up to the worker's last heartbeat.
+    ``event_data`` goes into the event. ``peak_memory_kib`` is the peak resident memory, or None.
 
-    ``measured_us`` is the slot time by the steady clock of its worker, from ``began_us`` after the start that it may
-    share with others of its message; ``began_us`` is None if its turn never came. Only where no worker has measured
-    is the time read from the clock of the database. Either is at most ``most_us``, which is `longest_us` unless given.
-    ``travels_alone`` says that the job is merged with no other from now on.
+    ``measured_us`` is the slot time by the worker's steady clock, from ``began_us`` after the start, which members of a
+    message share. ``began_us`` is None if the execution's turn never came. Without ``measured_us`` the database's clock
+    measures. Either is at most ``most_us``, by default `longest_us`. ``travels_alone``: the job shares no message from
+    now on.
 
-    ``dependencies`` are those that it has named; an error of one of them is not the kind's own.
-    ``retry_after_seconds`` is for how long the other side wants to be left alone. ``progress`` is the last report, if
-    nobody has written it. ``owner`` is the tenant and the job, for whom its result is sealed; who leaves it out has it
-    looked up.
+    ``dependencies`` are those that it used; an error of one of them does not count against the kind.
+    ``retry_after_seconds`` is the wait that the dependency requested. ``progress`` is the last report, if it is not
+    written yet. ``owner`` is (tenant, job), for which the result is encrypted; None: look it up.
     """
 
     execution_id: UUID
@@ -122,14 +120,14 @@ class Settlement:
     owner: tuple[UUID, UUID] | None = None
 
     def bill(self, *, peak_memory_kib: int | None, began_us: int | None = None, measured_us: int | None = None) -> None:
-        """Say what the execution has cost, which is known when it is over. ValueError for time that began at none."""
+        """Set the execution's cost when it is over. Raise ValueError for measured time without a begin."""
         if measured_us and began_us is None:
             raise ValueError("What was measured has begun somewhere.")
         self.peak_memory_kib, self.began_us, self.measured_us = peak_memory_kib, began_us, measured_us
 
     @property
     def sealed_values(self) -> dict[str, Any]:
-        """What of it is not to be read in the database; what says nothing is left as it is."""
+        """Return the values to encrypt; empty ones stay as they are."""
         return {name: value for name in _SEALED if (value := getattr(self, name))}
 
 
@@ -146,7 +144,7 @@ _SEALED = {name: sealed_field(Job, name) for name in ("result", "checkpoint")}
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """An execution whose settlement took hold."""
+    """A settled execution."""
 
     execution_id: UUID
     job_id: UUID
@@ -160,7 +158,7 @@ class Settled:
 
     @property
     def seconds(self) -> float:
-        """Slot time that it has used."""
+        """Return the slot time used, in seconds."""
         return self.measured_us / 1_000_000
 
 
@@ -171,15 +169,15 @@ def settle(
     before: Callable[[], object] | None = None,
     effects: Callable[[], object] | None = None,
 ) -> list[Settled]:
-    """Settle executions in one transaction; those that took hold. ``before`` is written in it first, behind the door.
+    """Settle executions in one transaction; return those that were still ours. ``before`` runs first in it.
 
-    ``effects`` run as the restricted role with the job's tenant set, in the same
-    transaction; they belong to exactly one settlement. Raises FenceLostError when that one
-    did not take hold, so that nothing of it remains.
+    ``before`` runs across tenants. ``effects`` run in the same transaction, as the restricted role in the scope of the
+    job's tenant; they belong to exactly one settlement. Raise FenceLostError if that one is not ours any more, so that
+    nothing of it remains.
     """
     if not settlements:
         return []
-    # What others' code asks is planned as ever.
+    # Queries of foreign code use the default planner settings.
     with all_tenants(None if effects else BY_INDEX):
         if before is not None:
             before()
@@ -193,9 +191,9 @@ def settle(
 
 
 def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settled]:
-    """The same within the caller's transaction and scope."""
+    """Settle as `settle` does, within the caller's transaction and scope."""
     owners = _owners_of(settlements) if is_sealing() else {}
-    # Ids come from here: PostgreSQL before 18 has no UUIDv7 of its own.
+    # PostgreSQL before 18 has no UUIDv7, so ids are created here.
     ids = (new.hex for new in uuid7s(sum(len(_ids_of(settlement)) for settlement in settlements)))
     rows = [_row(settlement, owners.get(settlement.execution_id), ids) for settlement in settlements]
     with prepared_cursor(class_row(Settled)) as cursor:
@@ -204,13 +202,13 @@ def settle_here(settlements: Sequence[Settlement], *, actor: str) -> list[Settle
         settled: list[Settled] = cursor.fetchall()
     wake_on_commit({one.queue for one in settled})
     if settled:
-        # It is settled, whatever an observer makes of it.
+        # A failing observer must not undo the settlement.
         transaction.on_commit(lambda: signals.executions_ended.send(None, executions=settled), robust=True)
     return settled
 
 
 def _statement_for(settlements: Sequence[Settlement]) -> str:
-    """Return the statement; executions that have named no dependency do not pay for any."""
+    """Return the statement; executions without dependencies do not pay for them."""
     is_one = len(settlements) == 1
     if any(settlement.dependencies for settlement in settlements):
         return _SETTLE_ONE_NAMING if is_one else _SETTLE_MANY_NAMING
@@ -218,12 +216,12 @@ def _statement_for(settlements: Sequence[Settlement]) -> str:
 
 
 def longest_us(kind: str = "") -> int:
-    """Return the most slot time that an execution of ``kind`` can have used, in microseconds: its limit and a lease."""
+    """Return the most slot time that an execution of ``kind`` can use, in microseconds: its limit and a lease."""
     return int(1_000_000 * (registry.timeout_seconds(kind) + platform_settings.LEASE_SECONDS))
 
 
 def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID]]:
-    """The tenant and the job of each settlement that has something to seal and still is to be had; keys at hand."""
+    """Return (tenant, job) of each live settlement with values to encrypt, and load the tenants' keys."""
     sealing = [settlement for settlement in settlements if settlement.sealed_values]
     owners = {settlement.execution_id: settlement.owner for settlement in sealing if settlement.owner is not None}
     strays = [settlement.execution_id for settlement in sealing if settlement.owner is None]
@@ -235,7 +233,7 @@ def _owners_of(settlements: Sequence[Settlement]) -> dict[UUID, tuple[UUID, UUID
 
 
 def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None, ids: Iterator[str]) -> dict[str, Any]:
-    # What is as ever, the statement knows by itself: most jobs end well, and say little.
+    # The statement has the defaults: most jobs succeed, and report little.
     row = {
         name: value for name, value, usual in zip(_NAMES, _VALUES(settlement), _USUAL, strict=True) if value != usual
     }
@@ -249,7 +247,8 @@ def _row(settlement: Settlement, owner: tuple[UUID, UUID] | None, ids: Iterator[
             tenant_id, job_id = owner
             row[name] = _SEALED[name].stored(value, tenant_id=tenant_id, row_id=job_id)
         else:
-            # Nothing is sealed; or nothing is settled either, for the execution is not live any more.
+            # Without encryption, store the value as it is. Otherwise the execution is not live any more, and nothing is
+            # settled.
             row[name] = None if is_sealing() else quote(value)
     for name in _TEXTS & row.keys():
         row[name] = storable_text(row[name])
@@ -272,5 +271,5 @@ def _dependency_row(report: DependencyReport) -> dict[str, Any]:
 
 
 def storable_text(text: str) -> str:
-    """``text`` without what PostgreSQL cannot store: NUL characters and lone surrogates."""
+    """Return ``text`` without what PostgreSQL cannot store: NUL characters and lone surrogates."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

@@ -1,7 +1,7 @@
--- The statements that settle executions. Waiting rows come before job rows in every statement that locks both.
+-- The statements that settle executions. Statements that lock both lock waiting rows before job rows.
 
 -- name: settle_one
--- Settle one execution that has named no dependency.
+-- Settle one execution without dependencies.
 WITH
 -- include: verdict
 , gone AS (
@@ -24,14 +24,14 @@ WITH
 ;
 
 -- name: settle_many
--- Settle the executions of a message, none of which has named a dependency.
+-- Settle the executions of a message, all without dependencies.
 WITH
 -- include: verdict
 ,
 -- include: locked
 , gone AS (
-    -- What is in flight is few or many from one second to the next, and no statistics tell it: by a list it is found
-    -- whatever they say, where a join may read all of it for each of many.
+    -- The number of live rows changes within seconds and statistics lag: a list is found by key whatever they say,
+    -- where a join may read all rows for each of many.
     DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
 ), ended AS (
     SELECT
@@ -50,7 +50,7 @@ WITH
 ;
 
 -- name: settle_one_naming
--- Settle one execution that has named dependencies.
+-- Settle one execution with dependencies.
 WITH
 -- include: verdict
 , gone AS (
@@ -76,14 +76,14 @@ WITH
 ;
 
 -- name: settle_many_naming
--- Settle the executions of a message, some of which have named dependencies.
+-- Settle the executions of a message, some with dependencies.
 WITH
 -- include: verdict
 ,
 -- include: locked
 , gone AS (
-    -- What is in flight is few or many from one second to the next, and no statistics tell it: by a list it is found
-    -- whatever they say, where a join may read all of it for each of many.
+    -- The number of live rows changes within seconds and statistics lag: a list is found by key whatever they say,
+    -- where a join may read all rows for each of many.
     DELETE FROM scheduling_execution_live l WHERE l.id = ANY(ARRAY(SELECT execution_id FROM locked)) RETURNING l.*
 ), ended AS (
     SELECT
@@ -106,7 +106,7 @@ WITH
 
 -- fragment: verdict
 verdict AS (
-    -- What a row leaves out has the default of `Settlement`.
+    -- Omitted values have the defaults of `Settlement`.
     SELECT execution_id, fence, outcome, state, event,
         coalesce(attempt_delta, 0) AS attempt_delta, coalesce(crash_delta, 0) AS crash_delta,
         result, checkpoint, due_in_seconds,
@@ -141,14 +141,14 @@ locked AS (
     l.id, l.tenant_id, l.job_id, l.entity_id, l.queue_id, l.message_id, l.kind, l.number, l.fence,
         l.worker_id, l.predicted_us, l.whole_us, l.weight_milli, l.queue_weight_milli, l.dispatched_at,
         v.outcome, v.event, l.started_at AS message_started_at,
-        -- It began when its turn came in a merged message or its slot came free, or never.
+        -- It began when its turn came in a merged message, when its slot came free, or never.
         CASE WHEN v.measured_us IS NULL AND v.began_us IS NULL THEN l.started_at
             ELSE l.started_at + v.began_us * interval '1 microsecond' END AS started_at,
-        -- A job whose cancellation was requested does not go back to work. A retry that could begin only after the
-        -- deadline is none: the job is given up now.
+        -- A job whose cancellation was requested is not dispatched again. A retry that could begin only after the
+        -- deadline discards the job now.
         CASE WHEN l.cancel_requested_at IS NOT NULL AND v.state IN ('available', 'retryable', 'scheduled', 'suspended')
                 THEN 'cancelled'
-            -- What it was about to wait for has come already.
+            -- The event that it was about to wait for has come already.
             WHEN l.wake_requested_at IS NOT NULL AND v.state = 'suspended' AND v.outcome = 'put_off'
                 THEN 'available'
             WHEN v.state = 'retryable' AND EXISTS (SELECT FROM scheduling_job_deadline d WHERE d.job_id = l.job_id
@@ -159,8 +159,8 @@ locked AS (
         v.traceback, v.dead_letter_reason, v.is_sample, v.event_data,
         v.peak_memory_kib, v.charge_id, v.event_id, v.dead_letter_id, v.error_id,
         v.travels_alone, v.dependencies, v.is_blamed, v.retry_after_seconds, v.progress,
-        -- What no worker has measured by its own clock is lost: it is charged up to the last heartbeat of its worker,
-        -- in equal parts to those that shared the slot. This clock may have been set meanwhile: hence the bounds.
+        -- Without a worker's measurement the execution is charged up to the last heartbeat of its worker, in equal
+        -- parts with those that shared the slot. This clock may have been set meanwhile, hence the bounds.
         CASE WHEN l.started_at IS NULL THEN 0 ELSE least(coalesce(v.most_us, %(most_us)s), greatest(0,
             coalesce(v.measured_us, (round(1000000 * extract(epoch FROM
                 CASE WHEN v.is_lost THEN coalesce(
@@ -176,7 +176,7 @@ locked AS (
         crash_count = j.crash_count + e.crash_delta,
         yield_count = j.yield_count + (e.outcome = 'yielded')::int,
         travels_alone = j.travels_alone OR e.travels_alone,
-        -- A job that was handed back before its turn has not started yet.
+        -- A job that was returned before its turn has not started yet.
         started_at = CASE WHEN e.started_at IS NULL AND j.started_at = e.message_started_at THEN NULL
             ELSE j.started_at END,
         checkpoint = coalesce(e.checkpoint, j.checkpoint),
@@ -189,8 +189,8 @@ locked AS (
             WHEN e.error_type <> '' THEN e.error_message ELSE j.error_message END,
         error_fingerprint = CASE WHEN e.state = 'completed' THEN ''
             WHEN e.error_type <> '' THEN e.error_fingerprint ELSE j.error_fingerprint END,
-        -- Slot time counts as used by what is kept: the whole of a job that is over, else what led to a checkpoint.
-        -- Without one the next execution begins from the start.
+        -- Slot time counts as used if its work is kept: the whole of a finished job, else what led to a checkpoint.
+        -- Without a checkpoint the next execution starts over.
         used_us = CASE WHEN e.state
         -- include: in_terminal_states
                 OR e.outcome = 'yielded' OR coalesce(e.checkpoint, j.checkpoint) <> '{}'
@@ -200,7 +200,7 @@ locked AS (
         THEN now() END
 
 -- fragment: remember_dependencies
--- So that no further start of the job is needed to find out that it has to wait. What has ended needs nothing.
+-- Lets the gate hold the job before a further start. A finished job needs nothing.
         dependencies = CASE WHEN e.dependencies IS NULL
                 OR e.state NOT IN ('available', 'retryable', 'scheduled', 'suspended') THEN j.dependencies
             ELSE ARRAY(SELECT n ->> 'name' FROM jsonb_array_elements(e.dependencies) n) END,
@@ -217,11 +217,11 @@ locked AS (
         j.started_at = e.message_started_at AS is_first_start
 
 -- fragment: ended_at
--- When the slot time ended: what was folded and what is counted again agree by the minute and by the month.
+-- The end of the slot time, so that folded rows and recounts agree by minute and month.
 coalesce(started_at + measured_us * interval '1 microsecond', now())
 
 -- fragment: effects
--- What follows from ``ended`` and ``job``: history, charges, news for ticks, and where the jobs wait.
+-- The effects of ``ended`` and ``job``: history, charges, news for ticks, and the rows of waiting jobs.
 execution AS (
     INSERT INTO scheduling_execution (id, tenant_id, job_id, queue_id, kind, number, fence, worker_id, outcome,
         predicted_us, measured_us, peak_memory_kib, dispatched_at, started_at, ended_at, error_type, error_message,
@@ -241,8 +241,8 @@ execution AS (
             THEN jsonb_build_object('cause', 'retry_past_deadline') ELSE event_data END
     FROM ended
 ), joined AS (
-    -- Joined once for all that need both. Every job is one of an execution that ended: FULL only forbids a loop of all
-    -- by all, which a plan for lists of any length would be.
+    -- Joined once for all uses. Every job belongs to an ended execution: FULL only excludes a nested loop over all
+    -- pairs, which a generic plan would choose.
     SELECT e.*, j.job_id IS NOT NULL AS is_known, j.batch_id, j.rank, j.run_at, j.payload_bytes, j.used_us,
         j.travels_alone AS goes_alone, j.is_first_start
     FROM ended e FULL JOIN job j USING (job_id)
@@ -251,7 +251,7 @@ execution AS (
         measured_us, weight_milli, queue_weight_milli, is_sample, payload_bytes, used_us, peak_memory_kib, ended_at)
     SELECT tenant_id, entity_id, queue_id, message_id, kind, predicted_us, whole_us, measured_us, weight_milli,
         queue_weight_milli,
-        -- A failure that came sooner than the work was predicted to take says nothing about the work.
+        -- A failure earlier than the predicted time does not measure the work.
         is_known AND is_sample AND (outcome = 'completed' OR measured_us >= coalesce(whole_us, predicted_us)),
         coalesce(payload_bytes, 0), coalesce(used_us, 0), peak_memory_kib,
         -- include: ended_at
@@ -304,7 +304,7 @@ execution AS (
 )
 
 -- fragment: news_of_kinds
-    -- Errors that time may heal move a breaker; a success only one that counts already.
+    -- Transient errors move a breaker; a success only moves one that already counts.
     INSERT INTO scheduling_circuit_news (tenant_id, kind, dependency, is_shared, job_id, fingerprint, error_type,
         error_message, retry_after_seconds, at)
     SELECT e.tenant_id, e.kind, '', false, e.job_id,
@@ -320,7 +320,7 @@ execution AS (
                 WHERE n.tenant_id = e.tenant_id AND n.kind = e.kind AND n.dependency = '')))
 
 -- fragment: news_of_dependencies
--- OFFSET keeps each of these a probe of an index, whatever the planner assumes how many there are.
+-- OFFSET keeps each of these an index probe, whatever row counts the planner assumes.
     UNION ALL
     SELECT e.tenant_id, e.kind, n.name, n.is_shared AND NOT n.is_own_timeout, e.job_id, n.fingerprint, n.error_type,
         n.error_message, n.retry_after_seconds, clock_timestamp()

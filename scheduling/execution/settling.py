@@ -1,4 +1,4 @@
-"""Verdicts come true: one with its effects, or those of a whole message in one statement."""
+"""Settlement of verdicts: one with its effects, or a whole message in one statement."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tenants.transactions import is_session_timeout
 
 logger = logging.getLogger(__name__)
 
-# Work that is done waits this long for a database that is away; then the lease decides.
+# Finished work waits this long for an unavailable database; then the lease decides.
 SETTLE_PATIENCE_SECONDS = 60.0
 
 
 def settle(verdict: Verdict, started: StartedExecution) -> None:
-    """Make the verdict true, with its effects or not at all."""
+    """Settle a verdict together with its effects, or not at all."""
     if verdict.settlement is None:
         logger.warning("execution.superseded", extra={"execution_id": str(started.execution_id)})
         return
@@ -45,7 +45,7 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
             return
         if verdict.effects is None:
             raise
-        # The effects are the processor's own code: their failure is the attempt's.
+        # The effects are the processor's code: their failure fails the attempt.
         retries = policy.retry_policy(started, registry.get(started.kind))
         failure = policy.failure_of(error, started, retries)
         settle(Verdict(with_costs_of(settlement, failure)), started)
@@ -55,15 +55,16 @@ def settle(verdict: Verdict, started: StartedExecution) -> None:
 
 
 def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer]) -> None:
-    """Settle what travelled in one message together with what it has logged, or one after the other where that fails:
-    whoever sees a job ended finds its log whole.
+    """Settle the executions of a message together with their log lines.
+
+    If that fails, write and settle separately. A reader that sees a job ended finds its log complete.
     """
     if settlements and not connection.in_atomic_block and any(log.waiting_since for log in logs):
         try:
             with taken(logs, wait_seconds=END_SECONDS) as write:
                 settled = settle_executions(settlements, before=write)
         except Exception:
-            # One of the two spoils it for the other, or the database is away: they are told apart below.
+            # One of the two spoils the transaction, or the database is unavailable: the code below separates them.
             logger.warning("message.not_settled_with_its_logs", exc_info=True)
         else:
             _note_superseded(settlements, settled)
@@ -73,9 +74,9 @@ def settle_with_logs(settlements: Sequence[Settlement], logs: Sequence[LogBuffer
 
 
 def settle_together(settlements: Sequence[Settlement], *, before: Callable[[], object] | None = None) -> None:
-    """Settle what travelled in one message: one statement, or one each where one of them spoils it for the others.
+    """Settle the executions of a message in one statement, or one each if one of them fails it for the others.
 
-    What is done ``before`` belongs to the transaction.
+    ``before`` runs in the same transaction.
     """
     try:
         settled = persistently(

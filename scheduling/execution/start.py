@@ -1,4 +1,4 @@
-"""The start of executions: from a hint to the jobs themselves, each under a new fence."""
+"""Starts of executions: from a message to its jobs, each under a new fence."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _START_ONE, _START_MANY = _SQL["start_one"], _SQL["start_many"]
 
 @dataclass(frozen=True, slots=True)
 class StartedExecution:
-    """A job in the hands of this worker; ``attempt`` is the one that begins, from 1.
+    """A job that this worker is running; ``attempt`` is the current one, from 1.
 
-    ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` that since it might run, at its first start.
-    Both, and ``is_expired``, are as of ``started_at``, which all members of a message have in common.
-    ``plan_retry_delays_seconds`` None: the kind's own count. ``unreadable`` says why what it was given cannot be opened
-    here, or what it answers not be sealed.
+    ``pickup_seconds`` is the time since its dispatch; ``wait_seconds`` the time since it could run, at its first start.
+    Both, and ``is_expired``, are as of ``started_at``, which all members of a message share.
+    ``plan_retry_delays_seconds`` None: the kind's own delays apply. ``unreadable`` is the reason why its payload cannot
+    be decrypted here, or its result not encrypted.
     """
 
     execution_id: UUID
@@ -63,17 +63,17 @@ class StartedExecution:
 
     @property
     def idempotency_key(self) -> str:
-        """The same for every start of the job, for systems outside that recognise repeats."""
+        """Return a key that is equal for every start of the job, for external systems that detect repeats."""
         return str(self.job_id)
 
     @property
     def owner(self) -> tuple[UUID, UUID] | None:
-        """Whose the result will be, where results are sealed: the tenant and the job."""
+        """Return (tenant, job) if results are encrypted, else None."""
         return (self.tenant_id, self.job_id) if is_sealing() else None
 
 
 class Begun(NamedTuple):
-    """An execution whose turn has come, as observers are told."""
+    """An execution that begins its turn, for observers."""
 
     tenant_id: UUID
     job_id: UUID
@@ -86,7 +86,7 @@ class Begun(NamedTuple):
 
     @classmethod
     def of(cls, started: StartedExecution, *, after_seconds: float = 0.0) -> Begun:
-        """Its turn came so long after its message was begun."""
+        """Return the event of an execution that begins so many seconds after its message was started."""
         return cls(
             started.tenant_id,
             started.job_id,
@@ -105,9 +105,9 @@ _JSON = ("payload", "checkpoint", "plan_retry_delays_seconds")
 
 
 def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> StartedExecution | None:
-    """Begin one execution if ``token`` is its latest and nobody else has begun it.
+    """Start one execution if ``token`` is its latest and it has not been started.
 
-    None is the normal answer to a message that came twice, late, or from a stranger.
+    Return None for a repeated, late or unknown message.
     """
     started = start_executions(execution_ids=[execution_id], token=token, worker_id=worker_id)
     if not started:
@@ -117,18 +117,18 @@ def start_execution(*, execution_id: UUID, token: UUID, worker_id: UUID) -> Star
 
 
 def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[StartedExecution]:
-    """Begin the executions of a message that carry ``token`` and that nobody has begun; those, in its order.
+    """Start the unstarted executions of a message that have ``token``; return them in its order.
 
     One statement, whatever their number.
     """
     with all_tenants(BY_INDEX):
         rows = _start(execution_ids, token, worker_id)
-        # A live execution that its job does not agree with: the half that did match must not stay.
+        # A live execution that does not match its job: the half that did match must not stay.
         astray = {row["execution_id"] for row in rows if row["fence"] is None}
         if astray:
             transaction.set_rollback(True)
         else:
-            # While it can still be undone: keys may have to be read.
+            # While a rollback is still possible: keys may have to be read.
             started = _read_rows(rows)
     if astray:
         others = [execution_id for execution_id in execution_ids if execution_id not in astray]
@@ -137,12 +137,12 @@ def start_executions(*, execution_ids: Sequence[UUID], token: UUID, worker_id: U
 
 
 def announce_starts(begun: Sequence[Begun]) -> None:
-    """Tell the observers whose turn has come."""
+    """Notify the observers of executions that begin their turns."""
     signals.executions_started.send(None, executions=begun)
 
 
 def _start(execution_ids: Sequence[UUID], token: UUID, worker_id: UUID) -> list[dict[str, Any]]:
-    # A message may name one twice: nothing in a message is trusted.
+    # Messages are not trusted: one may name an execution twice.
     named = list(dict.fromkeys(execution_ids))
     values: dict[str, Any] = {
         "execution_ids": named,

@@ -64,8 +64,8 @@ job AS (
     RETURNING j.id, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at,
         j.fence, j.run_at, j.started_at, j.traceparent
 ), joined AS (
-    -- Joined once for all that need them. The smaller sets are among the larger: FULL only forbids a loop of all by
-    -- all, which a plan for lists of any length would be.
+    -- Joined once for all uses. The smaller sets are subsets of the larger: FULL only excludes a nested loop over all
+    -- pairs, which a generic plan would choose.
     SELECT b.id, b.job_id, b.tenant_id, b.queue_id, b.message_id, b.kind, b.number, b.dispatched_at, n.event_id,
         n.position, j.fence, j.payload, j.attempt, j.crash_count, j.max_retries, j.checkpoint, j.deadline_at, j.run_at,
         j.started_at, j.traceparent
@@ -84,7 +84,7 @@ SELECT b.id AS execution_id, b.job_id, b.tenant_id, b.kind, b.number, b.fence, b
         AS wait_seconds,
     q.name AS queue, coalesce(p.tier_id, '') AS tier, extract(epoch FROM statement_timestamp())::float8 AS started_at,
     b.traceparent,
-    -- What the plan says of the kind by name comes before what it says of every kind.
+    -- The plan's rule for the kind precedes its rule for every kind.
     coalesce(p.retry_rules -> b.kind -> 'delays_seconds', p.retry_rules -> '*' -> 'delays_seconds')
         AS plan_retry_delays_seconds
 FROM joined b JOIN scheduling_queue q ON q.id = b.queue_id

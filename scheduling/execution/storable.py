@@ -1,4 +1,4 @@
-"""Values that processors hand over, made fit to be stored: JSON of bounded size, without what PostgreSQL refuses."""
+"""Conversion of processors' values to what can be stored: bounded JSON without what PostgreSQL refuses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _text_of(value: bytes) -> str:
         return base64.b64encode(value).decode()
 
 
-# What Celery's JSON serializer takes beside JSON, as the string that stands for it.
+# The types that Celery's JSON serializer accepts beside JSON, with the functions that convert them to strings.
 _STRINGS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
     (Promise, str),
     (datetime, datetime.isoformat),
@@ -38,19 +38,19 @@ _STRINGS: Final[tuple[tuple[type, Callable[[Any], str]], ...]] = (
 )
 
 
-# A place in what was handed over: where it lies, and the mark and name that lead on. A text of each place would cost as
-# much as its depth.
+# A place in a value: its parent, and the mark and name below it. Building a text for each place would cost as much as
+# its depth.
 type _Path = tuple[_Path | None, str, object]
 
 
 class _CannotStoreError(Exception):
-    """A value inside what was handed over that has no place in JSON or in PostgreSQL."""
+    """The error for a nested value that JSON or PostgreSQL cannot hold."""
 
 
 def storable_json(value: Any, *, what: str, max_bytes: int) -> Any:
-    """Return ``value`` as plain JSON, NUL and lone surrogates replaced.
+    """Return ``value`` as plain JSON, with NUL and lone surrogates replaced.
 
-    Raises PermanentError with the code ``<what>_invalid``, which names the path and type of what cannot be stored, or
+    Raise PermanentError with the code ``<what>_invalid``, with the path and type of what cannot be stored, or
     ``<what>_too_large``.
     """
     return _checked(lambda: _plain(value, (None, "", what), _cleaned), what, max_bytes)
@@ -59,8 +59,8 @@ def storable_json(value: Any, *, what: str, max_bytes: int) -> Any:
 def storable_result(value: Any, *, max_bytes: int) -> Any:
     """Return a result as plain JSON: datetimes, Decimals, UUIDs, bytes and the like as strings.
 
-    Raises PermanentError as `storable_json` does, and for a text that PostgreSQL cannot hold: a result is stored as it
-    is or not at all.
+    Raise PermanentError as `storable_json` does, and for text that PostgreSQL cannot hold: a result is stored unchanged
+    or not at all.
     """
     return _checked(lambda: _plain(value, (None, "", "result"), _whole, _string_of), "result", max_bytes)
 
@@ -100,7 +100,7 @@ def _plain(
 
 
 def _string_of(value: Any) -> Any:
-    """Return what stands for a value that Celery's serializer takes; None for any other."""
+    """Return the string for a value that Celery's serializer accepts; None for any other."""
     if (reduce := getattr(value, "__json__", None)) is not None:
         return reduce()
     return next((write(value) for kind, write in _STRINGS if isinstance(value, kind)), None)
@@ -110,7 +110,7 @@ def _key(key: Any, path: _Path, text: Callable[[str, _Path], str]) -> Any:
     if isinstance(key, str):
         return text(key, path)
     if key is None or isinstance(key, int | float):
-        return key  # as JSON writes them: strings
+        return key  # JSON writes them as strings
     raise _CannotStoreError(f"{_cut(path)}: a key of type {type(key).__qualname__} cannot be stored.")
 
 

@@ -1,9 +1,8 @@
-"""The turns of small jobs that travel in one message.
+"""The turns of small jobs that share a message.
 
-Each is performed as if it were alone; what they share is the slot, the statement that starts them, the one that
-writes what they have logged and the one that settles them. Two hundred milliseconds after the start a thread settles
-what is done and hands back those whose turn has not come: a job that takes longer than it was predicted to holds up
-nobody but itself.
+Each runs as if it had a message of its own. They share the slot and the statements that start them, write their log
+lines and settle them. MESSAGE_SECONDS after the start a thread settles the finished ones and returns the waiting ones:
+a job that takes longer than predicted delays only itself.
 """
 
 from __future__ import annotations
@@ -36,21 +35,21 @@ CUT_SHORT = "the message was cut short"
 
 
 class Turns:
-    """Who of a message is done, whose turn it is and who waits for it."""
+    """The finished, current and waiting executions of a message."""
 
     def __init__(self, members: Sequence[StartedExecution], seat: Seat, *, waited_seconds: float = 0.0) -> None:
         self.seat = seat
-        # Between their start and the first turn nobody had the slot.
+        # The message held no slot between its start and the first turn.
         self._waited_seconds = waited_seconds
         self._began = time.monotonic()
         self._turn_began = self._began
         self._waiting = deque(members)
-        # That have begun; and whether one of them was settled with effects of its own.
+        # The number of turns begun, and whether one was settled with effects of its own.
         self._turns = 0
         self._has_effects = False
         self._begun: list[Begun] = []
         self._done: list[Settlement] = []
-        # Of the turns that are over and have logged something, how much that was, and of the turn at hand.
+        # The log buffers of finished turns with their number of lines, and the log of the current turn.
         self._logs: list[LogBuffer] = []
         self._lines = 0
         self._log: JobLogWriter | None = None
@@ -61,22 +60,22 @@ class Turns:
         try:
             self._timer.start()
         except RuntimeError:
-            # No thread is to be had: the time is looked at between two turns all the same.
+            # No thread is available: the time is still checked between two turns.
             logger.warning("message.no_thread", exc_info=True)
 
     @property
     def elapsed_seconds(self) -> float:
-        """Time since the message was begun."""
+        """Return the seconds since the message was started."""
         return time.monotonic() - self._began
 
     @property
     def _turn_began_after(self) -> float:
-        """Seconds from the message's start in the database to the turn at hand."""
+        """Return the seconds from the message's start in the database to the current turn."""
         return self._turn_began - self._began + self._waited_seconds
 
     @property
     def seconds_left(self) -> float:
-        """What those who wait take if they are as long as those before; what effects take nobody knows."""
+        """Return the expected seconds of the waiting turns; infinite after effects, whose time is unknown."""
         if not self._waiting:
             return 0.0
         if not self._turns or self._has_effects:
@@ -85,12 +84,12 @@ class Turns:
 
     @property
     def log(self) -> JobLogWriter:
-        """Of the turn at hand."""
+        """Return the log of the current turn."""
         assert self._log is not None
         return self._log
 
     def begin_next(self) -> StartedExecution | None:
-        """The execution whose turn comes; None when all had theirs, the time is up or the worker stops."""
+        """Return the next execution; None if there is none, the time is up or the worker stops."""
         with self._guard:
             is_stopping = self.seat.interruption() is Cause.SHUTDOWN
             if self._is_over or is_stopping or not self._waiting or self.elapsed_seconds > MESSAGE_SECONDS:
@@ -107,7 +106,7 @@ class Turns:
         return replace(started, is_expired=started.deadline_at <= now)
 
     def end(self, work: Work) -> None:
-        """Its turn is over. What has effects is settled with them at once, so that a failing one harms no other."""
+        """End a turn. Effects are settled at once with their execution, so that a failing one harms no other."""
         with self._guard:
             self.seat.end_turn()
             verdict = work.settled_as(
@@ -130,7 +129,7 @@ class Turns:
                     self._write_logs()
 
     def finish(self) -> None:
-        """Settle what is done and hand back who waits."""
+        """Settle the finished executions and return the waiting ones."""
         self._timer.cancel()
         with self._guard:
             self._settle(CUT_SHORT if self.elapsed_seconds < MESSAGE_SECONDS else TIME_IS_UP)
@@ -138,19 +137,19 @@ class Turns:
     def _end_in_time(self) -> None:
         try:
             with self._guard:
-                # First, since settling may fail or take long: the turn at hand may go on for hours.
+                # First, because settling may fail or take long, and the current turn may last for hours.
                 if self._log is not None:
                     self._log.write_alone()
                 if not self._is_over:
                     self._settle(TIME_IS_UP)
         except Exception:
-            # What is left in the lists is settled when the turn at hand is over.
+            # The end of the current turn settles what is left in the lists.
             logger.exception("message.not_ended_in_time")
         finally:
             connection.close()
 
     def _announce(self) -> None:
-        """Tell of the turns that have begun: together, since each telling costs as much as a turn."""
+        """Announce the turns begun so far together, since each announcement costs as much as a turn."""
         if self._begun:
             announce_starts(self._begun)
             self._begun = []
@@ -160,7 +159,7 @@ class Turns:
         self._lines = 0
 
     def _all_logs(self) -> Sequence[LogBuffer]:
-        """Of all turns, that at hand included: it may be the last one of this process."""
+        """Return the buffers of all turns, including the current one: it may be the last of this process."""
         own = self._log.buffer if self._log is not None else None
         return self._logs if own is None or own in self._logs else [*self._logs, own]
 
@@ -175,7 +174,7 @@ class Turns:
         settle_with_logs(settlements, self._all_logs())
         self._lines = 0
         self.seat.note_settled({settlement.execution_id for settlement in settlements})
-        # What a database that was away did not take before.
+        # Lines that an unavailable database did not accept before.
         write_buffers(self._logs)
         self._waiting.clear()
         self._done.clear()

@@ -1,4 +1,4 @@
-"""From how an execution ended to what is settled: the policy of retries, crashes and deadlines."""
+"""Verdicts: the settlement of each end of an execution, with the rules for retries, crashes and deadlines."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ type Owner = tuple[UUID, UUID]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as it is stored; ``fingerprint`` groups errors that differ in details only."""
+    """An error as it is stored; ``fingerprint`` groups errors that differ only in details."""
 
     type: str
     message: str
@@ -35,12 +35,12 @@ class Failure:
 
     @property
     def fingerprint(self) -> str:
-        """What the error shares with those of its cause, over the texts as they are stored."""
+        """Return the fingerprint that errors of one cause share, computed over the stored texts."""
         return fingerprint_of(storable_text(self.type), storable_text(self.message))
 
     @classmethod
     def of(cls, error: BaseException, *, is_permanent: bool, retry_after_seconds: float | None = None) -> Failure:
-        """The failure that ``error`` is; its ``code``, if it has one, is its type."""
+        """Return the failure of ``error``; its type is the error's ``code``, if it has one."""
         return cls(
             type=str(getattr(error, "code", "") or type(error).__name__)[:100],
             message=str(error)[:MAX_ERROR_CHARACTERS],
@@ -54,7 +54,7 @@ DEADLINE_PASSED = Failure("deadline_passed", "The deadline passed before the job
 
 
 def completed(execution_id: UUID, fence: int, result: Any, *, owner: Owner | None = None) -> Settlement:
-    """The job is done."""
+    """Return the settlement of a completed job."""
     return Settlement(
         execution_id,
         fence,
@@ -77,9 +77,9 @@ def failed(
     outcome: str = Outcome.FAILED,
     uniform: Callable[[float, float], float] = random.uniform,
 ) -> Settlement:
-    """An error of the job's own; ``failed_attempts`` counts this one.
+    """Return the settlement of a job's own error; ``failed_attempts`` includes this one.
 
-    Transient errors are retried while attempts are left; the rest become dead letters.
+    Transient errors are retried while attempts are left; others become dead letters.
     """
     delay = None
     if not failure.is_permanent:
@@ -112,7 +112,7 @@ def failed(
 
 
 def yielded(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
-    """The job gave its slot back at a safe point and goes on from ``checkpoint``."""
+    """Return the settlement of a job that yielded at a safe point and continues from ``checkpoint``."""
     return Settlement(
         execution_id,
         fence,
@@ -125,7 +125,7 @@ def yielded(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | N
 
 
 def awaits_children(execution_id: UUID, fence: int, checkpoint: Any, *, owner: Owner | None = None) -> Settlement:
-    """The job gave its slot back until its children have ended, and goes on from ``checkpoint``."""
+    """Return the settlement of a job that waits for its children and continues from ``checkpoint``."""
     return Settlement(
         execution_id,
         fence,
@@ -138,7 +138,7 @@ def awaits_children(execution_id: UUID, fence: int, checkpoint: Any, *, owner: O
 
 
 def shut_down(execution_id: UUID, fence: int) -> Settlement:
-    """The worker stops; the job goes back and burns no attempt."""
+    """Return the settlement of a job that goes back because the worker stops; it uses no attempt."""
     return Settlement(
         execution_id,
         fence,
@@ -151,7 +151,7 @@ def shut_down(execution_id: UUID, fence: int) -> Settlement:
 def snoozed(
     execution_id: UUID, fence: int, *, until: datetime | None, seconds: float | None, **said: str | bool
 ) -> Settlement:
-    """What the job needs is down: it goes back, after ``seconds`` if given, and burns no attempt."""
+    """Return the settlement of a job whose dependency is down: requeued after any ``seconds``, no attempt used."""
     return Settlement(
         execution_id,
         fence,
@@ -166,7 +166,7 @@ def snoozed(
 def put_off(
     execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float, cause: str = "", owner: Owner | None = None
 ) -> Settlement:
-    """The job gave its slot back by itself, and goes on from ``checkpoint`` after some time; ``cause`` says why."""
+    """Return the settlement of a job that snoozed: it continues from ``checkpoint`` later; ``cause`` is the reason."""
     return Settlement(
         execution_id,
         fence,
@@ -183,7 +183,7 @@ def put_off(
 def not_begun(
     execution_id: UUID, fence: int, *, cause: str, seconds: float, facts: Mapping[str, str] | None = None
 ) -> Settlement:
-    """The worker lacks what the job needs, its key or its kind: the job waits, and burns no attempt.
+    """Return the settlement of a job that could not begin for lack of its key or kind: it waits and uses no attempt.
 
     ``facts`` go into the event beside the cause.
     """
@@ -201,7 +201,7 @@ def not_begun(
 def suspended(
     execution_id: UUID, fence: int, checkpoint: Any, *, seconds: float | None, owner: Owner | None = None
 ) -> Settlement:
-    """The job gave its slot back by itself, and goes on from ``checkpoint`` once somebody wakes it."""
+    """Return the settlement of a job that suspended itself: it continues from ``checkpoint`` when it is woken."""
     return Settlement(
         execution_id,
         fence,
@@ -216,7 +216,7 @@ def suspended(
 
 
 def cancelled(execution_id: UUID, fence: int, *, reason: str = "") -> Settlement:
-    """Somebody cancelled the job, whether or not it had begun."""
+    """Return the settlement of a cancelled job, started or not."""
     return Settlement(
         execution_id,
         fence,
@@ -228,7 +228,7 @@ def cancelled(execution_id: UUID, fence: int, *, reason: str = "") -> Settlement
 
 
 def expired(execution_id: UUID, fence: int) -> Settlement:
-    """The job's deadline passed."""
+    """Return the settlement of a job whose deadline passed."""
     return Settlement(
         execution_id,
         fence,
@@ -243,7 +243,7 @@ def expired(execution_id: UUID, fence: int) -> Settlement:
 
 
 def returned(execution_id: UUID, fence: int, *, cause: str) -> Settlement:
-    """The job's turn did not come in the message that it travelled in: it goes back as if it had never left."""
+    """Return the settlement of a job that got no turn in its message: it goes back as if never dispatched."""
     return Settlement(
         execution_id,
         fence,
@@ -265,10 +265,10 @@ def crashed(
     is_lost: bool,
     was_merged: bool = False,
 ) -> Settlement:
-    """The worker under the job died; ``crash_count`` counts earlier crashes of the job alone.
+    """Return the settlement of a job whose worker died; ``crash_count`` counts its earlier crashes without other jobs.
 
-    Only a job that was alone in its worker is to blame for it. The third lone crash
-    quarantines the job. A merged message leaves open who it was, so that its members travel alone from now on.
+    A job is only blamed if it ran without others in its worker; the third such crash quarantines it. In a merged
+    message the culprit is unknown, so its members get messages of their own from now on.
     """
     blamed = 1 if was_alone else 0
     quarantined = is_quarantined(crash_count + blamed)
@@ -290,7 +290,7 @@ def crashed(
 
 
 def unpublished(execution_id: UUID, fence: int) -> Settlement:
-    """The broker did not take the message: the claim is undone."""
+    """Return the settlement of a job whose message the broker refused: the claim is undone."""
     return Settlement(
         execution_id,
         fence,

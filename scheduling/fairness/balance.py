@@ -1,6 +1,6 @@
-"""Spreading a rule's jobs over several queues: by weights, or to whoever has the least to do. Pure.
+"""Distribution of a rule's jobs over several queues: by weight, or to the least loaded one. Pure.
 
-No chance is involved: the same batch with the same seed and the same loads is spread the same way.
+It is deterministic: the same batch with the same seed and loads is distributed the same way.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-# Multiples of the golden ratio fill an interval evenly from whatever point they begin: n jobs are split by the
-# weights to within a job or two, and one job at a time, each with a seed of its own, by chance.
+# Multiples of the golden ratio fill an interval evenly from any start: n jobs are split by the weights to within a job
+# or two. Single jobs, each with a seed of its own, are split by chance.
 _GOLDEN = 0.618033988749894848
 
 
@@ -24,7 +24,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What waits for a queue's pool in microseconds of work, and the slots of live workers that read the queue."""
+    """The work waiting for a queue's pool in microseconds, and the slots of live workers that consume the queue."""
 
     work_us: int = 0
     slots: int = 0
@@ -40,7 +40,7 @@ class Spread:
     _chosen: int = 0
 
     def by_weight(self, targets: Sequence[Target]) -> int:
-        """The queue of the next job by the weights of the queues that are read."""
+        """Return the queue of the next job, by the weights of the queues with live slots."""
         alive = self._alive(targets)
         self._chosen += 1
         point = (self.seed + self._chosen * _GOLDEN) % 1.0 * sum(target.weight for target in alive)
@@ -51,13 +51,13 @@ class Spread:
         return alive[-1].queue_id
 
     def by_load(self, targets: Sequence[Target]) -> int:
-        """The queue with the least waiting work for each live slot, what was sent to it meanwhile included."""
+        """Return the queue with the least waiting work per live slot, including work sent to it meanwhile."""
         best = min(self._alive(targets), key=lambda target: (self._per_slot(target), target.queue_id))
         self.sent_us[best.queue_id] = self.sent_us.get(best.queue_id, 0) + best.expected_us
         return best.queue_id
 
     def _alive(self, targets: Sequence[Target]) -> Sequence[Target]:
-        """Those with a live slot; all of them while none has one, for then every queue has to wait."""
+        """Return the queues with a live slot; all of them if none has one."""
         alive = [target for target in targets if self._load(target.queue_id).slots > 0]
         return alive or targets
 

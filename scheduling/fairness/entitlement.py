@@ -1,6 +1,6 @@
 """Entitlement: the slots that the tree's weights give each tenant, by water-filling.
 
-One function for the console's panel, the demo and the benchmarks.
+The console's panel, the demo and the benchmarks use the same function.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-# Below this many slots a remainder is rounding, not something to share again.
+# A remainder below this many slots is rounding, and is not shared again.
 EPSILON = 1e-9
 
 
@@ -23,7 +23,7 @@ class TenantDemand[Id: Hashable]:
 
 @dataclass(frozen=True, slots=True)
 class QueueDemand[Id: Hashable]:
-    """A queue with the tenants that want service there; ``cap`` is the queue's own."""
+    """A queue with the tenants that have work there; ``cap`` is the queue's own."""
 
     queue_id: int
     weight: float
@@ -32,7 +32,7 @@ class QueueDemand[Id: Hashable]:
 
 
 def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -> list[float]:
-    """Split ``amount`` by ``weights``; what a cap cuts off is shared again by the others."""
+    """Return ``amount`` split by ``weights``; the others share again what a cap cuts off."""
     shares = [0.0] * len(weights)
     open_indexes = {index for index, cap in enumerate(caps) if cap > 0 and weights[index] > 0}
     left = amount
@@ -50,15 +50,15 @@ def water_fill(amount: float, weights: Sequence[float], caps: Sequence[float]) -
 
 
 def entitlements[Id: Hashable](slots: float, queues: Sequence[QueueDemand[Id]]) -> dict[tuple[int, Id], float]:
-    """Slots of a pool that each (queue, tenant) is entitled to, over those that want service.
+    """Return the slots of a pool that each (queue, tenant) with work is entitled to.
 
-    A tenant in several queues shares its one cap among them in the proportion that the tree
-    gives it there, so that its sum stays within the cap.
+    A tenant in several queues shares its one cap among them in the proportion that the tree gives it there, so that its
+    sum stays within the cap.
     """
     caps = {(queue.queue_id, tenant.tenant_id): tenant.cap for queue in queues for tenant in queue.tenants}
     shares: dict[tuple[int, Id], float] = {}
-    # Each round cuts the tenants that came out above their cap; two queues a tenant settle
-    # in two rounds, and no tenant is in more queues than there are.
+    # Each round cuts the tenants above their cap; two queues a tenant settle in two rounds, and no tenant is in more
+    # queues than there are.
     for _ in range(len(queues) + 1):
         shares = _fill_tree(slots, queues, caps)
         if not _cut_to_caps(shares, queues, caps):
@@ -93,7 +93,7 @@ def _cut_to_caps[Id: Hashable](
     queues: Sequence[QueueDemand[Id]],
     caps: dict[tuple[int, Id], float],
 ) -> bool:
-    """Lower the caps of tenants whose sum passes their one cap; whether any was lowered."""
+    """Lower the caps of tenants whose sum exceeds their one cap; return whether any was lowered."""
     totals: dict[Id, float] = {}
     for (_, tenant_id), share in shares.items():
         totals[tenant_id] = totals.get(tenant_id, 0.0) + share
@@ -109,7 +109,7 @@ def _cut_to_caps[Id: Hashable](
 
 
 def jain_index(values: Sequence[float]) -> float:
-    """Jain's index of equality, 1.0 for perfectly even; values are shares over entitlements.
+    """Return Jain's index of equality, 1.0 for perfectly even; values are shares over entitlements.
 
     R. Jain, D. Chiu, W. Hawe, DEC-TR-301 (1984).
     """

@@ -1,9 +1,9 @@
-"""When a waiting job will start: the fair order as a fluid.
+"""Start estimates of waiting jobs: the fair order as a fluid.
 
-Jobs are put together to backlogs of predicted slot time, which flow into the slots that the tree's weights give them.
-Whenever a backlog runs dry or a running job ends, what is there is shared anew, by the same water-filling as the
-entitlement. So a competitor with two jobs holds nobody up for long, a capped one leaves the rest to others, and the
-cost of an answer depends on the number of backlogs, never on the number of jobs.
+Jobs are combined into backlogs of predicted slot time, which flow into the slots that the tree's weights give them.
+Whenever a backlog runs dry or a running job ends, the slots are shared again, by the water-filling of the entitlement.
+So a competitor with two jobs delays others only briefly, and a capped one leaves the rest to others. The cost depends
+on the number of backlogs, never on the number of jobs.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from math import exp, inf, sqrt
 
 from scheduling.fairness.entitlement import EPSILON, water_fill
 
-# Shortest time that is told apart, in microseconds.
+# The shortest distinguishable time, in microseconds.
 LEAST_US = 1.0
-# After so many changes the shares are taken to stay as they are.
+# After this many changes the shares are assumed constant.
 MOST_ROUNDS = 400
-# What the fluid leaves out, as a deviation of the logarithm; a mean of few jobs of unknown length adds its own.
+# The deviation of the logarithm that the fluid model leaves out; a mean of few jobs of unknown length adds its own.
 MODEL_DEVIATION = 0.3
-# Of the band, in deviations to either side: four starts in five lie within, if logarithms were normal.
+# Half the band, in deviations: four starts in five lie within, if logarithms were normal.
 BAND = 1.28
 
 
@@ -28,7 +28,7 @@ BAND = 1.28
 class Backlog:
     """Waiting work of one tenant, or of several of a queue that will be done at about the same time.
 
-    ``cap`` is how many slots it may hold at once, ``work_us`` the predicted slot time of its ``jobs``.
+    ``cap`` is the most slots that it may hold at once, ``work_us`` the predicted slot time of its ``jobs``.
     """
 
     weight: float
@@ -48,11 +48,11 @@ class QueueBacklogs:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What lies before a job.
+    """The work before a job.
 
     ``own`` is its tenant's work before it in the queue ``queues[0]``, which lists the others' backlogs like the rest.
-    ``running_us`` is how long each job in flight will still hold its slot; ``own_running_us`` those of them that are
-    its tenant's, which use up its cap.
+    ``running_us`` is how long each job in flight will still hold its slot; ``own_running_us`` are those of its tenant,
+    which use up its cap.
     """
 
     slots: int
@@ -73,9 +73,9 @@ class Estimate:
 
 
 def estimate_start(outlook: Outlook, *, deviation: float = 1.0) -> Estimate | None:
-    """When the job starts if nothing more arrives; None: never, as things stand.
+    """Return when the job starts if no more jobs arrive; None: never, as things stand.
 
-    ``deviation`` is that of a job's length over its mean: it widens the band where few jobs lie ahead.
+    ``deviation`` is that of a job's length over its mean: it widens the band if few jobs lie ahead.
     """
     flow = _Flow(outlook)
     wait_us = flow.run()
@@ -94,13 +94,13 @@ class _Flow:
         self.queues = [
             [backlog for backlog in queue.backlogs if backlog.work_us >= LEAST_US] for queue in outlook.queues
         ]
-        # One that has nothing before it waits for its slot all the same.
+        # A job with no work before it still waits for its slot.
         self.queues[0].insert(0, replace(outlook.own, work_us=max(outlook.own.work_us, LEAST_US)))
         self.left = [[backlog.work_us for backlog in backlogs] for backlogs in self.queues]
         self.others_jobs = 0.0
 
     def run(self) -> float | None:
-        """Let everything flow until the own backlog is gone; the time that it took."""
+        """Run until the own backlog is empty; return the time it took, or None."""
         now = 0.0
         ends = sorted({*self.outlook.running_us})
         for _ in range(MOST_ROUNDS):
@@ -117,14 +117,14 @@ class _Flow:
             self._flow(rates, step)
             # Not now + step, which rounding could leave short of the end for ever.
             now = next_end if step == next_end - now else now + step
-            # Gone together with another, but for a rounding.
+            # Emptied together with another backlog, up to rounding.
             if self.left[0][0] <= EPSILON:
                 return now
         rates = self._rates(now)
         return now + self.left[0][0] / rates[0][0] if rates[0][0] > EPSILON else None
 
     def _rates(self, now: float) -> list[list[float]]:
-        """Slots that each backlog has at this moment, of those that no running job holds."""
+        """Return the slots of each backlog at this moment, without those that running jobs hold."""
         running = sum(1 for end in self.outlook.running_us if end > now)
         own_running = sum(1 for end in self.outlook.own_running_us if end > now)
         caps = [
@@ -143,7 +143,7 @@ class _Flow:
         ]
 
     def _step(self, rates: Sequence[Sequence[float]]) -> float:
-        """Until the first backlog is empty."""
+        """Return the time until the first backlog is empty."""
         return min(
             (
                 left / rate

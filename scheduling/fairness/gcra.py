@@ -1,8 +1,8 @@
 """The generic cell rate algorithm: a rate with bursts, kept as one number.
 
-That number is the theoretical arrival time (TAT): when the bucket will be full again. Each token moves it on by
-one interval; it may lie at most ``burst`` intervals ahead of now. Whatever is asked, in any window of length t no
-more than ``burst + t / interval`` tokens are granted. Times are integers, microseconds of any one clock.
+That number is the theoretical arrival time (TAT): when the bucket will be full again. Each token advances it by one
+interval; it lies at most ``burst`` intervals ahead of now. In any window of length t at most ``burst + t / interval``
+tokens are granted. Times are integer microseconds of any one clock.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Rate:
 
     @classmethod
     def per_minute(cls, tokens: int, burst: int) -> Rate | None:
-        """So many tokens a minute, rounded so that it is never more; None where none are granted at all."""
+        """Return the rate for so many tokens a minute, rounded down; None if no tokens are granted at all."""
         return cls(-(-MINUTE_US // tokens), burst) if tokens > 0 and burst > 0 else None
 
     @classmethod
     def of_queue(cls, per_minute: int, burst: int | None) -> Rate:
-        """A queue's rate, both at least 1; a burst that nobody named is what a second brings, and at least two.
+        """Return a queue's rate, both numbers at least 1; the default burst is one second's tokens, and at least two.
 
         A tick may come a quarter of a second late, which a burst of one would not make up for.
         """
@@ -34,30 +34,30 @@ class Rate:
 
     @property
     def horizon_us(self) -> int:
-        """How far the arrival time may lie ahead: an empty bucket is full again after this."""
+        """Return how far the arrival time may lie ahead: an empty bucket is full again after this."""
         return self.interval_us * self.burst
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """The answer to a wish for tokens. ``backlog_us`` is how far the arrival time lies ahead after it."""
+    """The answer to a request for tokens; ``backlog_us`` is how far the arrival time lies ahead after it."""
 
     granted: int
     backlog_us: int
 
     def remaining(self, rate: Rate) -> int:
-        """Tokens that would be granted now."""
+        """Return the tokens that would be granted now."""
         return (rate.horizon_us - self.backlog_us) // rate.interval_us
 
     def wait_us(self, rate: Rate, nth: int = 1) -> int:
-        """Until the ``nth`` token from now is to be had; 0 for one that is."""
+        """Return the microseconds until the ``nth`` token from now is available; 0 if it is."""
         return max(0, self.backlog_us + nth * rate.interval_us - rate.horizon_us)
 
 
 def take(tat_us: int, now_us: int, rate: Rate, wanted: int) -> Grant:
-    """As many of ``wanted`` tokens as there are; the new arrival time is now plus the grant's backlog.
+    """Grant as many of ``wanted`` tokens as are available; the new arrival time is now plus the grant's backlog.
 
-    An arrival time beyond the horizon, left by a rate that has changed or by a clock set back, is cut to it.
+    An arrival time beyond the horizon, from a changed rate or a clock set back, is cut to it.
     """
     backlog = min(max(0, tat_us - now_us), rate.horizon_us)
     granted = min(max(0, wanted), (rate.horizon_us - backlog) // rate.interval_us)

@@ -1,8 +1,8 @@
 """Lag: how far a backlogged tenant is behind or ahead of the ideal share of its queue.
 
-The ideal server gives each backlogged tenant its weight's part at every instant; all of them would then stand at
-one virtual time, the mean of theirs weighted by their weights. What a tenant lacks of it, times its weight, is its
-lag (I. Stoica, H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). Lags of a queue add up to nothing.
+The ideal server gives each backlogged tenant its weight's part at every instant; all would then stand at one virtual
+time, the mean of theirs weighted by their weights. What a tenant lacks of it, times its weight, is its lag (I. Stoica,
+H. Abdel-Wahab, "Earliest eligible virtual deadline first", 1995). The lags of a queue add up to zero.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class Standing:
 
 
 def lags_us(standings: Iterable[Standing]) -> Mapping[UUID, int]:
-    """Microseconds of slot time that each tenant of one queue is behind (positive) or ahead (negative)."""
+    """Return the microseconds of slot time that each tenant of one queue is behind (positive) or ahead (negative)."""
     all_of_them = list(standings)
     weights = sum(standing.weight_milli for standing in all_of_them)
     served = sum(standing.weight_milli * standing.vruntime for standing in all_of_them)
-    # Virtual times are integers of 64 bits: the mean is kept as a fraction, a float would lose microseconds.
+    # Virtual times are 64-bit integers: the mean stays a fraction, because a float would lose microseconds.
     return {
         standing.tenant_id: standing.weight_milli
         * (served - standing.vruntime * weights)

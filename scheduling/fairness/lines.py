@@ -14,23 +14,23 @@ from scheduling.fairness.shares import ReadyJob
 
 UNITS_PER_MICROSECOND = 1_000
 MILLI = 1_000
-# Stands for a job that exists but was not read: to decide past it would be a guess.
+# Stands for a job that exists but was not read: picking past it would be a guess.
 UNREAD = ReadyJob(job_id=None, rank=0, kind="", cost_us=0)
 KEY_WEIGHT_MILLI = 1_000
 
 
 def virtual_service(cost_us: int, weight_milli: int) -> int:
-    """Virtual time that ``cost_us`` of slot time adds at weight ``weight_milli`` / 1000."""
+    """Return the virtual time that ``cost_us`` of slot time adds at weight ``weight_milli`` / 1000."""
     return cost_us * UNITS_PER_MICROSECOND * MILLI // weight_milli
 
 
 def corrected(vruntime: int, *, predicted_us: int, measured_us: int, weight_milli: int) -> int:
-    """``vruntime`` after its charge at dispatch is replaced by the measured one."""
+    """Return ``vruntime`` with its charge at dispatch replaced by the measured one."""
     return vruntime - virtual_service(predicted_us, weight_milli) + virtual_service(measured_us, weight_milli)
 
 
 def rejoined(vruntime: int, parent_virtual_time: int) -> int:
-    """Start of one who returns to eligibility: time spent away earns no credit."""
+    """Return the start of a child that becomes eligible again: time spent away earns no credit."""
     return max(vruntime, parent_virtual_time)
 
 
@@ -39,7 +39,7 @@ type Turn = tuple[int, int, int, int]
 
 
 class Line:
-    """Jobs in the order in which they start: ``head`` is next, None for none, and ``rest`` are those behind it."""
+    """Jobs in the order in which they start: ``head`` is next, or None, and ``rest`` are those behind it."""
 
     __slots__ = ("entity_id", "head", "in_flight", "place", "rank", "rest", "taken", "vruntime")
 
@@ -56,14 +56,14 @@ class Line:
         self.advance()
 
     def advance(self) -> None:
-        """Look at the next job; of one that was not read the rank is at least the last."""
+        """Move to the next job; an unread job has at least the last rank."""
         self.head = head = next(self.rest, None)
         if head is not None and head is not UNREAD:
             self.rank = head.rank
 
 
 class OpenLine(Line):
-    """A line to which jobs come while time passes."""
+    """A line to which jobs are added over time."""
 
     __slots__ = ("behind",)
 
@@ -77,14 +77,14 @@ class OpenLine(Line):
             yield behind.popleft() if behind else None
 
     def append(self, job: ReadyJob) -> None:
-        """A job comes last."""
+        """Append a job at the end."""
         if self.head is None:
             self.head, self.rank = job, job.rank
         else:
             self.behind.append(job)
 
     def put_first(self, job: ReadyJob) -> None:
-        """A job comes back before all others."""
+        """Put a job back before all others."""
         if self.head is not None:
             self.behind.appendleft(self.head)
         self.head, self.rank = job, job.rank
@@ -100,7 +100,7 @@ class Lines:
         self.virtual_time = virtual_time
         self.ready = sum(line.head is not None for line in lines)
         self._is_fifo = is_fifo
-        # With one line there is nothing to choose, and no heap.
+        # One line needs no choice, and no heap.
         self._only = lines[0] if len(lines) == 1 else None
         ready = [] if self._only else [line for line in lines if line.head is not None]
         self._heap = [self._stand(line) for line in ready]
@@ -109,7 +109,7 @@ class Lines:
         heapify(self._ranks)
 
     def next(self) -> Line:
-        """The line whose turn it is, where any is ready."""
+        """Return the next line in order; requires that one is ready."""
         if self._only is not None:
             return self._only
         heap = self._heap
@@ -118,14 +118,17 @@ class Lines:
         return place[4]
 
     def tag_after_next(self) -> int | None:
-        """The start tag of the line after the one whose turn it is; None for none, or where ranks order them.
+        """Return the start tag of the line after the next one; None without one, or in order of rank.
 
-        Only where no place is stale.
+        Requires that no place is stale.
         """
         return None if self._is_fifo else min((place[0] for place in self._heap[1:3]), default=None)
 
     def least_rank(self) -> int:
-        """The rank of the job that has waited longest, where any is ready. What is stale is mended as it comes up."""
+        """Return the rank of the longest waiting job; requires that a line is ready.
+
+        Correct stale entries on the way.
+        """
         if self._only is not None:
             return self._only.rank
         ranks = self._ranks
@@ -139,7 +142,7 @@ class Lines:
                 return rank
 
     def charge(self, line: Line, service: int, *, messages: int) -> None:
-        """Move the clocks on by the job that ``line``, whose turn it was, gave in so many new messages."""
+        """Advance the clocks for the job taken from ``line``, the next in order, and its number of new messages."""
         if line.vruntime > self.virtual_time:  # noqa: PLR1730 - `max` costs more than the rest
             self.virtual_time = line.vruntime
         line.vruntime += service
@@ -155,7 +158,7 @@ class Lines:
             heapreplace(self._heap, self._stand(line))
 
     def append(self, line: OpenLine, job: ReadyJob) -> bool:
-        """A job comes last in its line; True if it is the line's first one, and so may change the tenant's place."""
+        """Append a job to its line; return whether it is the line's first, so that the tenant's place may change."""
         is_first = line.head is None
         line.append(job)
         if is_first:
@@ -163,7 +166,7 @@ class Lines:
         return is_first
 
     def put_first(self, line: OpenLine, job: ReadyJob) -> None:
-        """A job comes back before the others of its line."""
+        """Put a job back before the others of its line."""
         was_empty = line.head is None
         line.put_first(job)
         if was_empty:
@@ -173,22 +176,22 @@ class Lines:
             heappush(self._ranks, (line.rank, line.entity_id, line))
 
     def restand(self, line: Line) -> None:
-        """The line's numbers have changed: give it the place that they mean."""
+        """Give the line a new place after its numbers changed."""
         if self._only is None and line.head is not None:
             heappush(self._heap, self._stand(line))
 
     def advance_clock(self, vruntime: int) -> None:
-        """A line was served at ``vruntime`` out of its turn: the clock follows, but past no line that has jobs."""
+        """Advance the clock after a line was served at ``vruntime`` out of order, but past no line that has jobs."""
         ready = (line.vruntime for line in self.all if line.head is not None)
         self.virtual_time = max(self.virtual_time, min([vruntime, *ready]))
 
     def hold_back(self, line: Line) -> None:
-        """The clock never stands before a line that has jobs."""
+        """Keep the clock from exceeding a line that has jobs."""
         if line.head is not None and line.vruntime < self.virtual_time:
             self.virtual_time = line.vruntime
 
     def _return(self, line: Line) -> None:
-        """Time spent without jobs earns no credit."""
+        """Make a line ready again: time without jobs earns no credit."""
         self.ready += 1
         line.vruntime = rejoined(line.vruntime, self.virtual_time)
         if self._only is None:

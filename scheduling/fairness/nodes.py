@@ -13,12 +13,12 @@ from uuid import UUID
 from scheduling.fairness.lines import Lines, Turn
 from scheduling.fairness.shares import MergeRule, ReadyJob
 
-# A turn with whose it is. Two places of one tenant may be equal; those of two tenants differ in the id.
+# A turn with its tenant. Two places of one tenant may be equal; those of two tenants differ in the id.
 type Place = tuple[int, int, int, int, TenantNode]
 
 
 class Capacity:
-    """How many more messages a tenant may have in flight over all queues, and its nodes there."""
+    """The number of further messages that a tenant may have in flight over all queues, and its nodes there."""
 
     __slots__ = ("nodes", "room", "tenant_id")
 
@@ -29,7 +29,7 @@ class Capacity:
 
 
 class TenantNode:
-    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is where it stands, None while it does not."""
+    """A tenant in a queue. Its ``lines`` hold its jobs; ``place`` is its place in the heap, or None."""
 
     __slots__ = (
         "capacity",
@@ -65,14 +65,14 @@ class TenantNode:
         self.vruntime = vruntime
         self.in_flight = in_flight
         self.entitled_slots = entitled_slots
-        # Set where its longest waiting job is of a key that was not read: older than all that were.
+        # Set if its longest waiting job has a key that was not read: older than all that were.
         self.longest_rank = longest_rank
         self.place: Place | None = None
         capacity.nodes.append(self)
         queue.tenants.append(self)
 
     def stand(self) -> Place:
-        """Its new place among the tenants of its queue: it has waited as long as its line that waits longest."""
+        """Return and store its new place among the tenants of its queue; its rank is the least of its lines."""
         rank = self.lines.least_rank() if self.longest_rank is None else self.longest_rank
         order = rank if self.queue.is_fifo else self.vruntime
         self.place = place = (order, self.in_flight, rank, self.entity_id, self)
@@ -80,7 +80,7 @@ class TenantNode:
 
 
 class QueueNode:
-    """A queue with the tenants that wait in it; ``room`` is how many more messages its cap allows."""
+    """A queue with its waiting tenants; ``room`` is the number of further messages that its cap allows."""
 
     __slots__ = (
         "has_more",
@@ -118,14 +118,14 @@ class QueueNode:
         self.virtual_time = virtual_time
         self.in_flight = in_flight
         self.is_backlogged = is_backlogged
-        # Whether more tenants wait than are here.
+        # Whether more tenants wait than were read.
         self.has_more = has_more
         self.tenants: list[TenantNode] = []
         self.heap: list[Place] = []
         self.is_reserve = False
 
     def line_up(self, *, is_reserve: bool = False) -> None:
-        """Let all tenants take turns, or those alone that are below their entitlement."""
+        """Fill the heap with all tenants, or with those below their entitlement."""
         self.is_reserve = is_reserve
         self.heap = [tenant.stand() for tenant in self.tenants if self.may_go_on(tenant)]
         heapify(self.heap)
@@ -134,17 +134,17 @@ class QueueNode:
         return tenant.lines.ready > 0 and (not self.is_reserve or tenant.in_flight < tenant.entitled_slots)
 
     def turn(self) -> Turn:
-        """Its place among its siblings, where it has one."""
+        """Return its place among its siblings; requires a waiting tenant."""
         return (self.vruntime, self.in_flight, self.heap[0][2], self.queue_id)
 
     def runner_up(self) -> Turn | None:
-        """The turn of whoever would be next, were the first not there. Only where no place is stale."""
+        """Return the turn of the tenant after the first, or None; requires that no place is stale."""
         heap = self.heap
         return min(heap[1:3])[:4] if len(heap) > 1 else None
 
 
 class Message:
-    """A message that takes more jobs: small ones of one queue and kind, of the ``tenants`` and their ``lines``."""
+    """An open message: small jobs of one queue and kind, with their ``tenants`` and ``lines``."""
 
     __slots__ = ("cost_us", "jobs", "lines", "number", "tenants")
 
@@ -163,7 +163,7 @@ class Message:
 
 
 class OpenMessages:
-    """The messages of one tick: how many there are, and the one of each queue and kind that still takes jobs."""
+    """The messages of one tick: their number, and the open one of each queue and kind."""
 
     __slots__ = ("_open", "_rule", "count")
 
@@ -178,7 +178,7 @@ class OpenMessages:
         self.count = 0
 
     def joined_by(self, queue_id: int, job: ReadyJob | None) -> Message | None:
-        """The message that the job would join; None if it would need one of its own."""
+        """Return the message that the job would join; None if it needs one of its own."""
         if self._rule is None or job is None or not job.may_merge:
             return None
         message = self._open.get((queue_id, job.kind))
@@ -187,7 +187,7 @@ class OpenMessages:
         return message
 
     def may_take(self, queue_id: int, tenant_id: UUID | None) -> bool:
-        """Whether a job that nobody has read might join a message: one of its queue, and with its tenant if named."""
+        """Return whether an unread job might join a message of its queue, with a job of its tenant if named."""
         return any(
             message.jobs < self._rule.jobs and (tenant_id is None or tenant_id in message.tenants)
             for (of_queue, _), message in self._open.items()
@@ -195,7 +195,7 @@ class OpenMessages:
         )
 
     def place(self, message: Message | None, queue_id: int, tenant_id: UUID, line_id: int, job: ReadyJob) -> int:
-        """Put a picked job into the message that it joins, else into one of its own; the message's number."""
+        """Put a picked job into the message that it joins, or into a new one; return the message's number."""
         if message is None:
             number = self.count
             self.count += 1

@@ -1,8 +1,8 @@
-"""What a job will cost: a line through what jobs of its tenant and kind have cost, by the size of their payload.
+"""Cost prediction: a regression line through the costs of a tenant's jobs of a kind, by payload size.
 
-The past is kept as a handful of sums that weigh at most ``MEMORY`` samples: older ones fade as new ones come, so a
-prediction follows what a kind costs now, in constant space and in any order. Microseconds of slot time in and out;
-the fragments ``predicted_us`` and ``fold_samples`` are the same arithmetic in SQL, and a test compares the two.
+The past is kept as a few sums that weigh at most ``MEMORY`` samples: older ones fade as new ones come, so a prediction
+follows a kind's current cost, in constant space and in any order. Inputs and outputs are microseconds of slot time. The
+fragments ``predicted_us`` and ``fold_samples`` are the same arithmetic in SQL; a test compares the two.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-# So many samples weigh as much as all that came before them.
+# This many samples weigh as much as all earlier ones.
 MEMORY = 50.0
-# With fewer samples a slope is chance. So is one by which the size explains less of the variance than this.
+# With fewer samples, or if the size explains less of the variance, a slope is chance.
 LINE_SAMPLES = 8.0
 LINE_EXPLAINS = 0.3
 # Sizes that differ by less than rounding have no slope.
 LEAST_SPREAD = 1e-9
-# One sample counts for at most so many times what was predicted: a lone outlier moves the mean by a seventh of
-# itself at worst, a true change is followed within a few jobs. Nothing is cut before a kind is known a little.
+# One sample counts for at most this multiple of its prediction: a single outlier moves the mean by a seventh of itself
+# at worst, a true change is followed within a few jobs. Nothing is cut for a kind with fewer known samples.
 OUTLIER = 8
 KNOWN_SAMPLES = 5
-# A job that resumes costs what is left of the whole, and never less than this part of it: whoever has used up his
-# prediction was predicted badly.
+# The least part of the whole that a resumed job costs: a job that has used up its prediction was predicted badly.
 LEAST_REMAINDER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A whole job that is over: the size of its payload, and the slot time of all its slices."""
+    """A finished job: its payload size, and the slot time of all its slices."""
 
     size: int
     cost_us: int
@@ -54,7 +53,7 @@ class CostSums:
 
 
 def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
-    """``past`` with more samples, at least one; those of one call weigh the same."""
+    """Return ``past`` with at least one further sample; those of one call weigh the same."""
     costs = [float(sample.cost_us) for sample in samples]
     sizes = [float(sample.size) for sample in samples]
     fresh = CostSums(
@@ -70,7 +69,7 @@ def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
     if past is None:
         return fresh
     kept = min(1.0, MEMORY / past.n)
-    # The observed range closes in on the mean as the sums fade, so that one extreme does not stay for ever.
+    # The observed range shrinks towards the mean as the sums fade, so that an extreme does not stay for ever.
     closed = min(1.0, fresh.n / MEMORY)
     return CostSums(
         n=past.n * kept + fresh.n,
@@ -85,12 +84,12 @@ def fold(past: CostSums | None, samples: Sequence[Sample]) -> CostSums:
 
 
 def cut_outlier(cost_us: int, predicted_us: int, known_samples: int) -> int:
-    """What one sample counts for, given what was predicted and how many samples of its kind there were."""
+    """Return the weight in microseconds of a sample, given its prediction and the number of samples of its kind."""
     return cost_us if known_samples < KNOWN_SAMPLES else min(cost_us, OUTLIER * predicted_us)
 
 
 def whole_cost_us(sums: CostSums, size: int) -> float:
-    """The line at ``size`` where the size explains the cost, else the mean; within the observed range."""
+    """Return the line's value at ``size`` if the size explains the cost, else the mean; within the observed range."""
     spread = sums.n * sums.xx - sums.x * sums.x
     covariance = sums.n * sums.xy - sums.x * sums.y
     variance = sums.n * sums.yy - sums.y * sums.y
@@ -105,10 +104,10 @@ def whole_cost_us(sums: CostSums, size: int) -> float:
 
 
 def predict(*known: CostSums | None, expected_us: int, size: int, used_us: int = 0) -> int:
-    """Slot time that a job will still need, at least 1 µs.
+    """Return the slot time that a job still needs, at least 1 µs.
 
-    ``known`` are the sums to ask, best first: the tenant's for the kind, then the kind's; ``expected_us`` is what
-    its queue expects of a kind that nobody has seen. ``used_us`` is what slices before have used of the whole.
+    ``known`` are the sums to use, best first: the tenant's for the kind, then the kind's; ``expected_us`` is the
+    queue's default for an unknown kind. ``used_us`` is what earlier slices have used of the whole.
     """
     guesses = chain((whole_cost_us(sums, size) for sums in known if sums is not None), [float(expected_us)])
     whole = next(guesses)

@@ -1,7 +1,7 @@
 """One tick's pick: start-time fair queueing over the tree pool → queue → tenant → fair key.
 
-Values at the boundary are frozen; inside, the tree does the work (frozen values replaced at each
-step were six times slower).
+Values at the boundary are frozen; inside, a mutable tree does the work (frozen values replaced at each step were six
+times slower).
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from scheduling.fairness.tree import FairTree
 
 
 class Supply(Protocol):
-    """Where the jobs of a tenant, or of one of its keys, come from."""
+    """The source of the jobs of a tenant, or of one of its keys."""
 
     def jobs_of(self, line: TenantShare | KeyShare) -> Iterator[ReadyJob]:
-        """The line's jobs in order; UNREAD in the place of those that exist but were not read."""
+        """Return the line's jobs in order, with UNREAD for those that exist but were not read."""
         ...
 
 
 class EstimatedSupply:
-    """As many jobs as wait, each at the estimate: tells how many rows to read."""
+    """A supply of as many jobs as wait, each at the estimate, to count the rows to read."""
 
     def __init__(self, merging: MergeRule | None = None) -> None:
         self._merge_below_us = merging.below_us if merging else 0
@@ -48,7 +48,7 @@ class EstimatedSupply:
 
 
 class ReadSupply:
-    """The rows that were read, with their own predicted costs."""
+    """A supply of the rows that were read, with their predicted costs."""
 
     def __init__(self, rows: Mapping[int, ReadRows]) -> None:
         self._rows = rows
@@ -61,9 +61,9 @@ class ReadSupply:
 
 
 def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
-    """Fill the pool's room in fair order; stops early where an unread job would be next.
+    """Fill the pool's room in fair order; stop early if an unread job would be next.
 
-    Without a free slot it goes on as long as the next in order needs none, because it joins an open message.
+    Without a free slot, continue as long as the next job in order joins an open message, which needs none.
     """
     tree = _grow(pool, supply)
     picks: list[Pick] = []
@@ -82,7 +82,7 @@ def pick_fair(pool: PoolShare, supply: Supply) -> PickResult:
 
 
 def _grow(pool: PoolShare, supply: Supply) -> FairTree:
-    """The tree of what a tick has read."""
+    """Return the tree of what a tick has read."""
     capacities = {tenant_id: Capacity(tenant_id, room) for tenant_id, room in pool.tenant_room.items()}
     queues = []
     for share in pool.queues:
@@ -125,13 +125,13 @@ def _plant(share: TenantShare, queue: QueueNode, capacity: Capacity, supply: Sup
         vruntime=share.vruntime,
         in_flight=share.in_flight,
         entitled_slots=share.entitled_slots,
-        # Older than all that were read: the longest waiting job is of a key that was not.
+        # Lower than all that were read: the longest waiting job has a key that was not.
         longest_rank=share.head_rank if ranks and share.head_rank < min(ranks) else None,
     )
 
 
 def _tags(tenants: Iterable[TenantNode]) -> Iterator[tuple[int, TenantTags]]:
-    """The clocks of those that were picked."""
+    """Yield the clocks of the picked tenants."""
     for tenant in tenants:
         if keys := {line.entity_id: line.vruntime for line in tenant.lines.all if line.taken}:
             yield tenant.entity_id, TenantTags(tenant.vruntime, tenant.lines.virtual_time, keys)
@@ -140,7 +140,7 @@ def _tags(tenants: Iterable[TenantNode]) -> Iterator[tuple[int, TenantTags]]:
 def _hand_out[T](
     tree: FairTree, pool: PoolShare, take: Callable[[FairTree, QueueNode], T | None], out: list[T]
 ) -> bool:
-    """Fill the pool's room, what is reserved last; False where the next job was not read, or too many were."""
+    """Fill the pool's room, reserved slots last; return False if the next job was not read, or the limit is reached."""
     tree.open_tick()
     limit = pool.room if pool.limit is None else pool.limit
     may_go_on = _fill(tree, take, out, pool.room - pool.reserved, limit)
@@ -154,7 +154,7 @@ def _hand_out[T](
 def _fill[T](
     tree: FairTree, take: Callable[[FairTree, QueueNode], T | None], out: list[T], slots: int, limit: int
 ) -> bool:
-    """Take until ``slots`` are used or nobody may start; False where the next job was not read, or too many were."""
+    """Take jobs until ``slots`` are used or none may start; return False if the next was not read, or at the limit."""
     while True:
         queue = tree.next_queue()
         if queue is None or (tree.messages.count >= slots and not tree.joins(queue)):
@@ -165,7 +165,7 @@ def _fill[T](
 
 
 def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
-    """Hand out the queue's next job, with the numbers that made it the next; None if it was not read."""
+    """Take the queue's next job, with the numbers that decided the pick; return None if it was not read."""
     order, in_flight, rank, id_, tenant = queue.heap[0]
     line = tenant.lines.next()
     job = line.head
@@ -191,7 +191,7 @@ def _take(tree: FairTree, queue: QueueNode) -> Pick | None:
 
 
 def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
-    """Hand out the queue's next job, and say only from whose line."""
+    """Take the queue's next job; return its line's entity, or None if it was not read."""
     line = queue.heap[0][4].lines.next()
     if line.head is None or line.head is UNREAD:
         return None
@@ -200,17 +200,17 @@ def _take_from(tree: FairTree, queue: QueueNode) -> int | None:
 
 
 def _count_by_estimates(pool: PoolShare) -> Counter[int]:
-    """How many jobs would be picked of each line if each cost what its line's jobs are estimated to."""
+    """Return how many jobs would be picked of each line if each cost its line's estimate."""
     taken: list[int] = []
     _hand_out(_grow(pool, EstimatedSupply(pool.merging)), pool, _take_from, taken)
     return Counter(taken)
 
 
 def rows_to_read(pool: PoolShare) -> dict[int, int]:
-    """How many ready rows of each line of jobs the pick needs: one more than estimates would take.
+    """Return how many ready rows of each line the pick needs: one more than estimates would take.
 
-    In order of arrival estimates tell little, and a job that was not read might be as old as the last one that was: so
-    there at least two.
+    In order of arrival estimates predict little, and an unread job might be as old as the last one read: then at least
+    two.
     """
     taken = _count_by_estimates(pool)
     return {
@@ -222,7 +222,7 @@ def rows_to_read(pool: PoolShare) -> dict[int, int]:
 
 
 def keys_to_read(pool: PoolShare, keyed: Collection[int]) -> dict[int, int]:
-    """How many keys of each of the ``keyed`` tenants the pick needs: one more than it would take jobs of it.
+    """Return how many keys of each of the ``keyed`` tenants the pick needs: one more than its jobs by estimates.
 
     The k least start tags belong to the k keys of least virtual time, so nothing is lost.
     """

@@ -1,6 +1,6 @@
 """The frozen values at the boundary of the fair order.
 
-Those made once a pick are named tuples, which cost a third of a frozen dataclass.
+Those created once a pick are named tuples, which cost a third of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class KeyShare:
-    """The jobs of one fair key of a tenant in a queue, beside those of its other keys.
+    """The jobs of one fair key of a tenant in a queue.
 
-    ``head_rank`` is the rank of its first ready job, ``waiting`` an upper bound of its ready
-    jobs, ``estimate_us`` the predicted cost of its next job. The entity of the tenant itself
-    stands for its jobs without a key.
+    ``head_rank`` is the rank of its first ready job, ``waiting`` an upper bound of its ready jobs, ``estimate_us`` the
+    predicted cost of its next job. The tenant's own entity holds its jobs without a key.
     """
 
     entity_id: int
@@ -31,11 +30,10 @@ class KeyShare:
 
 @dataclass(frozen=True, slots=True)
 class TenantShare:
-    """An eligible tenant in a queue: ``in_flight``, ``head_rank`` and ``waiting`` of all its jobs there.
+    """An eligible tenant in a queue, with ``in_flight``, ``head_rank`` and ``waiting`` over all its jobs there.
 
-    Without ``keys`` it has one line of jobs, whose virtual time is ``own_vruntime``.
-    ``virtual_time`` is the clock that its keys share. ``entitled_slots`` matters only where
-    slots are reserved.
+    Without ``keys`` it has one line of jobs, whose virtual time is ``own_vruntime``. ``virtual_time`` is the clock that
+    its keys share. ``entitled_slots`` matters only with reserved slots.
     """
 
     entity_id: int
@@ -53,15 +51,15 @@ class TenantShare:
 
     @property
     def lines(self) -> Sequence[TenantShare | KeyShare]:
-        """Where its jobs wait: its keys, or the one line of a tenant that has none."""
+        """Return its keys, or itself as its only line without keys."""
         return self.keys or (self,)
 
 
 @dataclass(frozen=True, slots=True)
 class QueueShare:
-    """A queue with its eligible tenants; ``room`` is how many more messages its cap allows, whatever the pool has.
+    """A queue with its eligible tenants; ``room`` is the number of further messages that its cap allows.
 
-    ``has_more`` says that others may be eligible who were not read, behind those who were.
+    ``has_more``: unread tenants may be eligible, behind those that were read.
     """
 
     queue_id: int
@@ -89,11 +87,11 @@ class MergeRule:
 class PoolShare:
     """A pool with its free slots and the queues that may be served.
 
-    ``room`` counts messages, of which each has a slot; ``tenant_room`` says how many more of them each tenant may
-    have over all pools. ``limit`` is the most jobs to pick: as many tenants were read of a queue of which so many may
-    be, and those hold its least start tags. Without ``merging`` every job is a message of its own, and ``room`` is the
-    limit.
-    The last ``reserved`` of the slots are for tenants below their entitlement, as long as there are any.
+    ``room`` counts messages, one slot each; ``tenant_room`` is the number of further messages of each tenant over all
+    pools. ``limit`` is the most jobs to pick; as many tenants of a queue were read, those with its least start tags.
+    Without ``merging`` every job is a message of its own, and ``room`` is the limit.
+
+    The last ``reserved`` slots are for tenants below their entitlement, as long as there are any.
     """
 
     virtual_time: int
@@ -106,10 +104,10 @@ class PoolShare:
 
 
 class ReadyJob(NamedTuple):
-    """A job that may start, and what its hand-out is charged, in microseconds of slot time.
+    """A job that may start, and the charge of its dispatch, in microseconds of slot time.
 
-    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is what it is
-    predicted to cost, where that is not what it is charged.
+    ``may_merge``: it is small, its kind allows it and nothing is held against it. ``predicted_us`` is the predicted
+    cost if it differs from the charge.
     """
 
     job_id: UUID | None
@@ -121,7 +119,7 @@ class ReadyJob(NamedTuple):
 
     @property
     def whole_us(self) -> int:
-        """What it is predicted to cost."""
+        """Return the predicted cost."""
         return self.cost_us if self.predicted_us is None else self.predicted_us
 
 
@@ -134,7 +132,7 @@ class ReadRows:
 
 
 class Level(StrEnum):
-    """Where in the tree there was somebody else to choose."""
+    """The level of the tree with an alternative to the pick."""
 
     QUEUE = "queue"
     TENANT = "tenant"
@@ -142,7 +140,7 @@ class Level(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why one child went before the others of its level."""
+    """The reason why one child preceded the others of its level."""
 
     LEAST_VIRTUAL_TIME = "least_virtual_time"
     ARRIVAL_ORDER = "arrival_order"
@@ -154,14 +152,13 @@ class Reason(StrEnum):
 
 
 class Pick(NamedTuple):
-    """One decision: this job next, with the numbers that made it so.
+    """One decision: the next job, with the numbers that decided it.
 
-    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job
-    without a key. ``turn`` and ``runner_up`` are the places of the tenant and of the next
-    among its siblings; where ``is_fifo``, their first number is the rank, and likewise for
-    keys. ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue of the
-    pool and of the next key of the tenant, None where there is none or the order is that of
-    arrival. Picks of one ``message`` share a slot.
+    ``entity_id`` is the key's entity, or the tenant's own, ``tenant_entity_id``, for a job without a key. ``turn`` and
+    ``runner_up`` are the places of the tenant and of the next among its siblings; with ``is_fifo``, their first number
+    is the rank, and likewise for keys. ``queue_runner_up`` and ``key_runner_up`` are the start tags of the next queue
+    of the pool and of the next key of the tenant, or None without one or in order of arrival. Picks of one ``message``
+    share a slot.
     """
 
     queue_id: int
@@ -182,7 +179,7 @@ class Pick(NamedTuple):
 
     @property
     def level(self) -> Level | None:
-        """The level that decided: that of its tenant, or else of its queue, or else of its key; None for no choice."""
+        """Return the level that decided: its tenant's, else its queue's, else its key's; None without a choice."""
         if self.runner_up is not None:
             return Level.TENANT
         if self.queue_runner_up is not None:
@@ -191,7 +188,7 @@ class Pick(NamedTuple):
 
     @property
     def reason(self) -> Reason:
-        """Why it was next at the level that decided."""
+        """Return why it was next at the level that decided."""
         if self.is_reserved:
             return Reason.RESERVED
         match self.level:
@@ -206,7 +203,7 @@ class Pick(NamedTuple):
         return Reason.TIE if is_tie else Reason.LEAST_VIRTUAL_TIME
 
     def _reason_of_tenant(self) -> Reason:
-        """The first number in which the tenant and its runner-up differ; the id settles what is left."""
+        """Return the first number in which the tenant and its runner-up differ; the id settles the rest."""
         assert self.runner_up is not None
         if self.turn[0] != self.runner_up[0]:
             return Reason.ARRIVAL_ORDER if self.is_fifo else Reason.LEAST_VIRTUAL_TIME
@@ -235,10 +232,9 @@ class TenantTags:
 
 @dataclass(frozen=True, slots=True)
 class PickResult:
-    """All picks of a tick in order, with the clocks they leave behind.
+    """All picks of a tick in order, with the resulting clocks.
 
-    ``tenants`` has those that were picked, by their entity. ``is_cut_short`` says that room
-    was left when a job would have been next that was not read.
+    ``tenants`` has the picked ones, by entity. ``is_cut_short``: room was left when the next job in order was not read.
     """
 
     picks: Sequence[Pick]
@@ -249,5 +245,5 @@ class PickResult:
 
     @property
     def vruntimes(self) -> Mapping[int, int]:
-        """The new virtual time of each picked tenant, by its entity."""
+        """Return the new virtual time of each picked tenant, by entity."""
         return {entity_id: tags.vruntime for entity_id, tags in self.tenants.items()}

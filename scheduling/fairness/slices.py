@@ -1,9 +1,8 @@
-"""Time slices: whose slot goes to somebody else, once its slice is used.
+"""Time slices: the choice of jobs that yield their slot once their slice is used.
 
-The question is answered by the pick itself: if every used slice were given back now, charged for what it
-has run, to whom would the fair order hand the slots? Whoever would get its own again goes on; only for a
-slot that would go to one who waits is its holder asked. So nobody is asked while nobody waits, and whoever
-yields does not get its slot straight back.
+The pick itself decides: if every used slice were returned now, charged for its run time, which jobs would the fair
+order give the slots to? A job that would get its slot again continues; only if a waiting job would get it is a yield
+requested. So no yield is requested while no job waits, and a job that yields does not get its slot straight back.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from scheduling.fairness.shares import KeyShare, PickResult, PoolShare, QueueSha
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """An execution that holds a slot, as it stands now; ``rank`` is its job's, the weights are its dispatch's.
+    """An execution that holds a slot; ``rank`` is its job's, the weights are its dispatch's.
 
-    ``is_used`` says that it has run for its whole slice, ``is_asked`` that it was asked for its slot already.
-    ``owner`` is its tenant in the queue, ``line`` its fair key there (without one the tenant's own), both by the
-    stored clocks, which know of what it was charged alone.
+    ``is_used``: it has run for its whole slice. ``is_asked``: it was already asked to yield. ``owner`` is its tenant in
+    the queue, ``line`` its fair key there (or the tenant's own line), both by the stored clocks, which only contain its
+    charge.
     """
 
     owner: TenantShare
@@ -41,18 +40,18 @@ class Running:
     is_asked: bool
 
     def charge(self, vruntime: int, weight_milli: int) -> int:
-        """``vruntime`` with what it has cost by now in the place of what was charged; computed, never stored.
+        """Return ``vruntime`` with its cost by now in place of its charge; computed, never stored.
 
-        One that gives its slice back is charged what it ran; one that runs on, at least its charge.
+        A job that returns its slice is charged its run time; one that continues, at least its charge.
         """
         cost_us = self.elapsed_us if self.is_used else max(self.elapsed_us, self.charged_us)
         return corrected(vruntime, predicted_us=self.charged_us, measured_us=cost_us, weight_milli=weight_milli)
 
 
 class _ReturnedSupply:
-    """What a line would run next: first what it was made to give back, then what waits, as far as it was read.
+    """A supply of returned jobs first, then of the waiting jobs that were read.
 
-    To go on costs what is left of its charge, so that in the end it is charged as one that was never asked.
+    Continuing costs what is left of the charge, so that in the end it is charged as if never asked.
     """
 
     def __init__(self, given: Sequence[Running], waiting: Supply) -> None:
@@ -68,10 +67,10 @@ class _ReturnedSupply:
 
 
 def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], *, free: int) -> list[UUID]:
-    """The executions to ask for their slots, the one furthest ahead first.
+    """Return the executions to ask for their slots, the furthest ahead first.
 
-    ``pool`` and ``waiting`` say whom a slot could be given to, ``free`` how many slots nobody holds. Never more
-    are asked than slots would be taken by jobs that wait now and find none free.
+    ``pool`` and ``waiting`` are the candidates for a slot, ``free`` is the number of free slots. Never are more asked
+    than slots would be taken by jobs that wait now and find none free.
     """
     queue_ids = {queue.queue_id for queue in pool.queues}
     running = [one if one.queue_id in queue_ids else replace(one, is_used=False) for one in running]
@@ -83,14 +82,14 @@ def choose_yields(pool: PoolShare, waiting: Supply, running: Sequence[Running], 
         if not keeps:
             wanted = max(0, starts - max(0, free))
             return [one.execution_id for one in _furthest_ahead_first(given, back, result)[:wanted]]
-        # Whoever goes on keeps its charge, so the others are looked at once more.
+        # A job that continues keeps its charge, so decide again about the others.
         running = [replace(one, is_used=one.is_used and one.execution_id not in keeps) for one in running]
 
 
 def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UUID]]:
-    """How many slots would go to those that wait, and who gets its own again.
+    """Return how many slots would go to waiting jobs, and which executions would get their own again.
 
-    One that was asked already stays asked, in the place of another, if all who would start come before it.
+    One that was already asked stays asked, in place of another, if all starting jobs precede it.
     """
     by_id: dict[UUID | None, Running] = {one.execution_id: one for one in given}
     turns = [by_id.get(pick.job.job_id) for pick in result.picks]
@@ -102,11 +101,11 @@ def _sort_out(result: PickResult, given: Sequence[Running]) -> tuple[int, set[UU
 
 
 def _given_back(pool: PoolShare, running: Sequence[Running], given: Sequence[Running], *, free: int) -> PoolShare:
-    """The pool as if every used slice had ended now and its job waited again."""
+    """Return the pool as if every used slice had ended now and its job waited again."""
     by_queue: dict[int, list[Running]] = defaultdict(list)
     for one in running:
         by_queue[one.queue_id].append(one)
-    # What ran within a cap may run on within it, even if the cap was lowered since.
+    # Jobs that run within a cap may continue, even if the cap was lowered since.
     tenant_room = Counter({tenant_id: max(0, left) for tenant_id, left in pool.tenant_room.items()})
     tenant_room.update(one.owner.tenant_id for one in given)
     return replace(
@@ -159,7 +158,7 @@ def _tenant_given_back(tenant: TenantShare, running: Sequence[Running]) -> Tenan
 
 
 def own_line(tenant: TenantShare) -> KeyShare:
-    """The jobs of a tenant that has no keys."""
+    """Return the line of a tenant without keys."""
     return KeyShare(
         entity_id=tenant.entity_id,
         vruntime=tenant.own_vruntime,
@@ -171,8 +170,9 @@ def own_line(tenant: TenantShare) -> KeyShare:
 
 
 def _furthest_ahead_first(given_up: Sequence[Running], back: PoolShare, result: PickResult) -> list[Running]:
-    """Those asked already, so that they stay asked; then by how far queue and tenant are ahead; of one tenant's jobs
-    the last.
+    """Return the executions already asked, which stay asked, then those furthest ahead.
+
+    Order by how far queue and tenant are ahead; of one tenant the last job comes first.
     """
     vruntimes = {tenant.entity_id: tenant.vruntime for queue in back.queues for tenant in queue.tenants}
     vruntimes.update(result.vruntimes)

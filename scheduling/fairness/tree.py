@@ -1,12 +1,12 @@
-"""The tree pool → queue → tenant → fair key: whose turn it is, and what a hand-out and its end do to the clocks.
+"""The tree pool → queue → tenant → fair key: the next job, and the effect of dispatch and end on the clocks.
 
-At each level the next is the eligible child of least virtual start time; ties go to whoever has fewest in flight,
-then to whoever waits longest, then to the lower id. A hand-out charges the job's predicted cost, divided by the
-weight, at every level on its way; its end corrects that to what was measured. Keys weigh the same.
+At each level the next is the eligible child of least virtual start time. Ties go to the child with fewest in flight,
+then to the one that waits longest, then to the lower id. A dispatch charges the job's predicted cost, divided by the
+weight, at every level on its way; its end corrects that to the measured cost. Keys weigh the same.
 
-A tick grows the tree from what it has read and picks once; a simulation keeps it while time passes. Whoever waits
-stands in a heap of its parent's. Where its place changes it gets a new one, and the old is passed over when it comes
-up, so that every change costs the logarithm of its siblings.
+A tick builds the tree from what it has read and picks once; a simulation keeps it over time. A waiting child is in a
+heap of its parent. If its place changes it gets a new entry, and the old one is skipped when it comes up, so that every
+change costs the logarithm of its siblings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from scheduling.fairness.shares import MergeRule, ReadyJob
 
 
 class FairTree:
-    """A pool's tree. ``cost_of`` tells what the hand-out of a job is charged, by default what is predicted."""
+    """A pool's tree. ``cost_of`` returns the charge of a job's dispatch, by default its predicted cost."""
 
     def __init__(
         self,
@@ -40,14 +40,14 @@ class FairTree:
         self._corrected: list[tuple[TenantNode, Line]] = []
 
     def open_tick(self) -> None:
-        """Slots are to be given. A queue that comes back does so where the others are."""
+        """Begin a tick; a queue that becomes backlogged again starts at the pool's level."""
         self.messages.clear()
         for queue in self.queues:
             if not queue.is_backlogged and queue.vruntime < self.virtual_time:
                 queue.vruntime = rejoined(queue.vruntime, self.virtual_time)
 
     def close_tick(self) -> None:
-        """Who could still take a slot is backlogged; whoever is at its cap waits in no queue."""
+        """End a tick: mark queues that could use another slot as backlogged, and remove tenants at their cap."""
         for queue in self.queues:
             queue.is_backlogged = (queue.has_more and queue.room > 0) or (bool(queue.heap) and self._may_start(queue))
         while self._full:
@@ -55,14 +55,14 @@ class FairTree:
                 tenant.place = None
 
     def has_any(self) -> bool:
-        """Whether anybody may be waiting below its cap."""
+        """Return whether any tenant may be waiting below its cap."""
         for queue in self.queues:  # noqa: SIM110 - `any` takes three times as long
             if queue.heap:
                 return True
         return False
 
     def next_queue(self) -> QueueNode | None:
-        """The queue whose turn it is; None when nobody may start."""
+        """Return the next queue in order; None if no job may start."""
         least: QueueNode | None = None
         # A pool has a handful of queues, so a scan beats a heap that changes at both ends.
         for queue in self.queues:
@@ -75,14 +75,14 @@ class FairTree:
         return least
 
     def tag_after(self, queue: QueueNode) -> int | None:
-        """The start tag of the queue that would be next without ``queue``; None for none."""
+        """Return the start tag of the queue after ``queue``; None without one."""
         others = (other.vruntime for other in self.queues if other is not queue and self._may_start(other))
         return min(others, default=None)
 
     def _may_start(self, queue: QueueNode) -> bool:
-        """Whether the queue can start anything. Whoever is at its cap leaves.
+        """Return whether the queue can start a job; remove tenants at their cap.
 
-        A cap counts messages: a tenant that is in the message which its next job joins needs no more room, nor does
+        A cap counts messages: a tenant with a job in the message that its next job joins needs no more room, nor does
         the queue.
         """
         heap = queue.heap
@@ -110,11 +110,11 @@ class FairTree:
         return False
 
     def joins(self, queue: QueueNode) -> bool:
-        """Whether the queue's next job joins an open message, and so needs no slot."""
+        """Return whether the queue's next job joins an open message, and so needs no slot."""
         return self.messages.joined_by(queue.queue_id, queue.heap[0][4].lines.next().head) is not None
 
     def take(self, queue: QueueNode) -> tuple[ReadyJob, int]:
-        """Hand out the queue's next job, and charge it at every level; the job, and the number of its message."""
+        """Take the queue's next job, and charge it at every level; return the job, and the number of its message."""
         heap = queue.heap
         tenant = heap[0][4]
         line, capacity = tenant.lines.next(), tenant.capacity
@@ -150,20 +150,20 @@ class FairTree:
             tenant.place = None
         return job, number
 
-    # While time passes.
+    # For simulations over time.
 
     def arrive(self, tenant: TenantNode, line: OpenLine, job: ReadyJob) -> None:
-        """A job waits behind the others of its line."""
+        """Append a job to its line."""
         if tenant.lines.append(line, job):
             self._restand(tenant)
 
     def give_back(self, tenant: TenantNode, line: OpenLine, job: ReadyJob) -> None:
-        """A job waits again, before the others of its line."""
+        """Put a job back before the others of its line."""
         tenant.lines.put_first(line, job)
         self._restand(tenant)
 
     def occupy(self, tenant: TenantNode, line: Line, *, sign: int = 1) -> None:
-        """A message of one job has a place at every level, or with ``sign`` -1 has it no longer. Charges nothing."""
+        """Count a message of one job at every level, or with ``sign`` -1 remove it; charge nothing."""
         queue, capacity = tenant.queue, tenant.capacity
         line.in_flight += sign
         tenant.in_flight += sign
@@ -172,7 +172,7 @@ class FairTree:
         capacity.room -= sign
 
     def end(self, tenant: TenantNode, line: Line, *, charged_us: int, measured_us: int) -> None:
-        """A hand-out is over: its place is free, and what it was charged becomes what it has cost."""
+        """End a dispatch: free its place, and replace its charge by the measured cost."""
         self.occupy(tenant, line, sign=-1)
         if tenant.capacity.room == 1:
             self._freed.append(tenant.capacity)
@@ -187,9 +187,9 @@ class FairTree:
             heappush(tenant.queue.heap, tenant.stand())
 
     def charge_on(self, tenant: TenantNode, line: Line, cost_us: int) -> None:
-        """A hand-out goes on beyond what it was charged: charged like another one that begins now.
+        """Charge a dispatch that runs beyond its charge, as if another one began now.
 
-        It keeps its slot, whoever's turn it is, so no clock goes past a child that waits.
+        It keeps its slot out of order, so no clock passes a waiting child.
         """
         queue = tenant.queue
         while queue.heap and queue.heap[0][4].place is not queue.heap[0]:
@@ -207,10 +207,10 @@ class FairTree:
             heappush(queue.heap, tenant.stand())
 
     def fold(self) -> None:
-        """Everything that ended at this moment has ended: let in whoever came below its cap.
+        """Apply all ends of this moment, and let tenants in that came below their cap.
 
-        A clock never stands before an eligible child: whom a correction brings below it takes it along, or those who
-        return would wait for service that was only predicted.
+        A clock never exceeds an eligible child: one that a correction moves below it lowers it, or returning tenants
+        would wait for service that was only predicted.
         """
         while self._corrected:
             tenant, line = self._corrected.pop()
@@ -226,7 +226,7 @@ class FairTree:
                     self._restand(tenant)
 
     def _restand(self, tenant: TenantNode) -> None:
-        """Give a tenant with jobs its place, where it is below its cap. Time spent away earns no credit."""
+        """Give a tenant with jobs its place if it is below its cap. Time spent away earns no credit."""
         if tenant.place is None:
             if tenant.capacity.room <= 0:
                 return

@@ -1,7 +1,7 @@
-"""How long each tenant waits, now and after a change of what waits: the fair order as a fluid, until it has run dry.
+"""Projected waits of each tenant, now and after a change of waiting work: the fair order as a fluid.
 
-`eta` follows one job; here all backlogs of a pool flow off by the same water-filling, and it is noted when each is
-gone: so long waits what its tenant submits now, if nothing more arrives.
+`eta` follows one job; here all backlogs of a pool flow off by the same water-filling. The time at which a backlog is
+empty is the wait of a job that its tenant submits now, if no more jobs arrive.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Literal
 from scheduling.fairness.entitlement import EPSILON, water_fill
 from scheduling.fairness.eta import LEAST_US, MOST_ROUNDS, Backlog, QueueBacklogs
 
-# Running jobs that end at about the same time are taken to end together: at so many times at most.
+# Running jobs that end at about the same time are grouped, into at most this many ends.
 MOST_ENDS = 24
-# Of a backlog, what rounding may leave.
+# The part of a backlog that rounding may leave.
 REMAINDER = 1e-9
 
 
@@ -24,7 +24,7 @@ REMAINDER = 1e-9
 class TenantWork[Id: Hashable]:
     """Predicted slot time that waits for a tenant in a queue, now and after the change.
 
-    Without a ``tenant`` it is that of several who will be done at about the same time, and is not told of.
+    With ``tenant`` None it belongs to several tenants that will be done at about the same time, and is not reported.
     """
 
     tenant: Id | None
@@ -45,7 +45,7 @@ class QueueWork[Id: Hashable]:
 
 @dataclass(frozen=True, slots=True)
 class WaitChange[Id: Hashable]:
-    """A tenant's wait in a pool: where it is in several queues, in the one where it is longest. ``inf``: for ever."""
+    """A tenant's wait in a pool, the longest of its queues. ``inf``: for ever."""
 
     tenant: Id
     now_us: float
@@ -53,17 +53,17 @@ class WaitChange[Id: Hashable]:
 
     @property
     def longer_us(self) -> float:
-        """By how much it waits longer; less than nothing where it waits less long."""
+        """Return by how much it waits longer; negative if its wait is shorter."""
         return 0.0 if self.now_us == self.after_us else self.after_us - self.now_us
 
 
 def project_waits[Id: Hashable](
     slots: int, queues: Sequence[QueueWork[Id]], running_us: Sequence[float] = (), *, is_fifo: bool = False
 ) -> list[WaitChange[Id]]:
-    """The waits of every named tenant: who waits longer first, by how much; then who waits less long, likewise.
+    """Return the waits of every named tenant: longer ones first, then shorter ones, each by the greatest change.
 
-    ``running_us`` is how long each job in flight will still hold its slot. ``is_fifo``: in each queue everybody waits
-    behind all that is there.
+    ``running_us`` is how long each job in flight will still hold its slot. ``is_fifo``: in each queue a new job waits
+    behind all others.
     """
     now = _waits(slots, queues, running_us, "now_us", is_fifo=is_fifo)
     after = _waits(slots, queues, running_us, "after_us", is_fifo=is_fifo)
@@ -72,7 +72,7 @@ def project_waits[Id: Hashable](
 
 
 def run_dry(slots: int, queues: Sequence[QueueBacklogs], running_us: Sequence[float] = ()) -> list[list[float]]:
-    """When each backlog is worked off, in microseconds from now; inf: never, as things stand."""
+    """Return when each backlog is empty, in microseconds from now; inf: never, as things stand."""
     left = [[backlog.work_us for backlog in queue.backlogs] for queue in queues]
     gone = [[inf if rest > 0 else 0.0 for rest in lefts] for lefts in left]
     now, ends = 0.0, list(_ends(running_us))
@@ -82,14 +82,14 @@ def run_dry(slots: int, queues: Sequence[QueueBacklogs], running_us: Sequence[fl
         step = min((left[i][j] / rate for i, j, rate in _flowing(rates, left)), default=inf)
         if step == inf and next_end == inf:
             return gone
-        # Not now + step where a job ends: rounding could leave that short of the end for ever.
+        # Not now + step at the end of a job: rounding could leave that short of the end for ever.
         then = min(now + step, next_end)
         for i, j, rate in _flowing(rates, left):
             left[i][j] -= rate * (then - now)
             if left[i][j] <= max(LEAST_US / 2, REMAINDER * queues[i].backlogs[j].work_us):
                 left[i][j], gone[i][j] = 0.0, then
         now = then
-    # After so many changes the shares are taken to stay as they are.
+    # After this many changes the shares are assumed constant.
     for i, j, rate in _flowing(_rates(slots, queues, left), left):
         gone[i][j] = now + left[i][j] / rate
     return gone
@@ -103,7 +103,7 @@ def _waits[Id: Hashable](
     *,
     is_fifo: bool,
 ) -> Mapping[Id, float]:
-    # Who has nothing before it waits for its slot all the same.
+    # A tenant with no work before it still waits for its slot.
     work = [[max(LEAST_US, getattr(tenant, side)) for tenant in queue.tenants] for queue in queues]
     backlogs = [
         [Backlog(1.0, sum(works))]
@@ -125,7 +125,7 @@ def _waits[Id: Hashable](
 
 
 def _rates(slots: int, queues: Sequence[QueueBacklogs], left: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Slots that each backlog has while those are there that have something left."""
+    """Return the slots of each backlog, shared among those with work left."""
     caps = [
         [backlog.cap if rest > 0 else 0.0 for backlog, rest in zip(queue.backlogs, lefts, strict=True)]
         for queue, lefts in zip(queues, left, strict=True)
@@ -142,7 +142,7 @@ def _rates(slots: int, queues: Sequence[QueueBacklogs], left: Sequence[Sequence[
 
 
 def _flowing(rates: Sequence[Sequence[float]], left: Sequence[Sequence[float]]) -> Iterator[tuple[int, int, float]]:
-    """Queue, place and rate of what is worked off."""
+    """Yield queue, place and rate of each backlog that flows off."""
     for i, row in enumerate(rates):
         for j, rate in enumerate(row):
             if rate > EPSILON and left[i][j] > 0:
@@ -150,7 +150,7 @@ def _flowing(rates: Sequence[Sequence[float]], left: Sequence[Sequence[float]]) 
 
 
 def _ends(running_us: Iterable[float]) -> Iterator[tuple[float, int]]:
-    """When slots come free, and how many then."""
+    """Yield the times at which slots come free, and how many then."""
     ends = sorted(end for end in running_us if end > 0)
     size = max(1, -(-len(ends) // MOST_ENDS))
     for start in range(0, len(ends), size):

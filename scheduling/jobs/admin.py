@@ -1,4 +1,4 @@
-"""Jobs in the console: a list by key, a page of its own for each, and acts that POST. Nobody edits or deletes one."""
+"""Console pages of jobs: a keyset-paged list, a page for each job, and POST actions; jobs are not edited or deleted."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ RETRIABLE_STATES = REPLAYABLE_STATES | {JobState.RETRYABLE}
 
 @admin.register(Job, site=console_site)
 class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
-    """The jobs of the scope of the moment, newest first."""
+    """The jobs of the current scope, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     action_permissions = {"retry_selected": Permission.JOBS_RETRY, "cancel_selected": Permission.JOBS_CANCEL}
@@ -87,7 +87,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The job's own page in place of a form."""
+        """Show the job's page instead of a form."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         if not self.has_view_permission(request):
@@ -108,14 +108,14 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
         return TemplateResponse(request, "scheduling/dashboards/job_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """Answer the part of the page that changes while the job does; the page stops polling once it has ended."""
+        """Render the part of the page that changes with the job; polling stops once the job has ended."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = self._job(request, str(object_id))
         return answer_part(request, self._body(request, job), status=STOP_POLLING if job.is_terminal else 200)
 
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
-        """What is drawn of a job beside the list."""
+        """Return the template context of a job beside the list."""
         job = self._job(request, str(job_id))
         return {"peek_job": job, "peek_body": self._body(request, job)}
 
@@ -132,7 +132,7 @@ class JobAdmin(JobListPages, JobLogPages, JobReplayPages):
 
     @post_action(label=gettext_lazy("Reveal payload"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, job: Job, reason: str) -> HttpResponse:
-        """The payload in the answer to this POST alone: in no URL, no cache and no message."""
+        """Show the payload in the answer to this POST only: in no URL, no cache and no message."""
         context = {
             **self.admin_site.each_context(request),
             "title": _("Payload of job %(id)s") % {"id": job.pk},

@@ -39,7 +39,7 @@ RATE_HEADERS = [
 
 
 class JobSubmissionSerializer(StrictSerializer):
-    """One job as asked for."""
+    """One requested job."""
 
     kind = NameField(max_length=64)
     payload = serializers.DictField(default=dict, help_text="By the kind's own schema; at most 256 KiB as JSON.")
@@ -61,7 +61,7 @@ class JobSubmissionSerializer(StrictSerializer):
 
 
 def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
-    """One job of a request's body. What it refuses is told by a serializer of its own, which knows how."""
+    """Return the job request in a body; a separate serializer builds the errors of an invalid one."""
     try:
         values = _kept_serializer().run_validation(body)
     except serializers.ValidationError:
@@ -72,36 +72,36 @@ def read_request(body: Any, idempotency_key: str | None) -> JobRequest:
 
 @cache
 def _kept_serializer() -> JobSubmissionSerializer:
-    """One for all requests: a new one copies its fields, which takes longer than to read a job."""
+    """Return one serializer for all requests: a new one copies its fields, which takes longer than parsing a job."""
     return JobSubmissionSerializer()
 
 
 def to_request(values: dict[str, Any], idempotency_key: str | None = None) -> JobRequest:
-    """Values that `JobSubmissionSerializer` has validated, as the service takes them."""
+    """Return the service's request for values that `JobSubmissionSerializer` has validated."""
     return JobRequest(**values | {"tags": tuple(dict.fromkeys(values["tags"]))}, idempotency_key=idempotency_key)
 
 
 class AddedJobsSerializer(StrictSerializer):
-    """Many jobs; each is checked for itself, so that one fault refuses one job."""
+    """Many jobs; each is checked separately, so that one fault refuses one job."""
 
     jobs = JobSubmissionSerializer(many=True, help_text=f"At most {MAX_BULK_JOBS}.")
 
 
 class BulkSubmissionSerializer(AddedJobsSerializer):
-    """Many jobs, of an open batch if they are to be."""
+    """Many jobs, optionally for an open batch."""
 
     batch = serializers.UUIDField(required=False, help_text="An open batch that they join.")
 
 
 class AcceptedJobSerializer(serializers.Serializer[Any]):
-    """A job of a bulk submission that was accepted, by its place in the request."""
+    """An accepted job of a bulk submission, by its index in the request."""
 
     index = serializers.IntegerField()
     id = serializers.UUIDField()
 
 
 class RejectedJobSerializer(serializers.Serializer[Any]):
-    """A job of a bulk submission that was refused, and why."""
+    """A refused job of a bulk submission, with the reason."""
 
     index = serializers.IntegerField()
     code = serializers.CharField()
@@ -111,14 +111,17 @@ class RejectedJobSerializer(serializers.Serializer[Any]):
 
 
 class BulkSubmissionResultSerializer(serializers.Serializer[Any]):
-    """What became of each job of a bulk submission."""
+    """The results of the jobs of a bulk submission."""
 
     accepted = AcceptedJobSerializer(many=True)
     rejected = RejectedJobSerializer(many=True)
 
 
 def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
-    """The jobs of a bulk request, each as yet unchecked; ``others`` are fields that may stand beside them."""
+    """Return the unchecked jobs of a bulk request; ``others`` are fields allowed beside them.
+
+    Raise FieldInvalidError.
+    """
     if not isinstance(body, Mapping) or set(body) - others != {"jobs"} or not isinstance(body["jobs"], list):
         raise FieldInvalidError('The body must be an object with the one field "jobs", a list.')
     jobs = body["jobs"]
@@ -133,7 +136,7 @@ def parse_bulk(body: Any, *, others: frozenset[str] = frozenset()) -> list[Any]:
 
 
 def parse_batch(body: Mapping[str, Any]) -> UUID | None:
-    """The batch that a bulk request names."""
+    """Return the batch of a bulk request, or None. Raise FieldInvalidError."""
     if "batch" not in body:
         return None
     try:
@@ -144,7 +147,7 @@ def parse_batch(body: Mapping[str, Any]) -> UUID | None:
 
 
 def parse_idempotency_key(header: str | None) -> str | None:
-    """The Idempotency-Key header: 1 to 200 printable ASCII characters."""
+    """Return the Idempotency-Key header, 1 to 200 printable ASCII characters, or None. Raise FieldInvalidError."""
     if header is None:
         return None
     key = header.strip()

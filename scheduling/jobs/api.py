@@ -1,4 +1,4 @@
-"""`jobs/`: submit, look, cancel, retry."""
+"""`jobs/`: submit, read, cancel and retry jobs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ from tenants.limits.declared import LIST, NOTHING
 from tenants.requests.waits import Wait, has_waited, wait_for_news
 from tenants.tenancy.serializers import NoBodySerializer
 
-# What a list does not show need not be read.
+# Columns that lists do not show.
 UNLISTED = ("payload", "payload_hash", "checkpoint", "result", "error_message")
 IDEMPOTENCY_HEADER = OpenApiParameter(
     "Idempotency-Key",
@@ -77,7 +77,7 @@ IDEMPOTENCY_HEADER = OpenApiParameter(
 
 
 class JobViewSet(TenantViewSet):
-    """What a tenant asked for: one unit of work each."""
+    """Jobs of a tenant: one unit of work each."""
 
     model = Job
     serializer_class = JobSerializer
@@ -120,7 +120,7 @@ class JobViewSet(TenantViewSet):
         has_waiting = includes_waiting(request)
         key = parse_idempotency_key(request.headers.get("Idempotency-Key"))
         asked = read_request(request.data, key)
-        # What is refused takes the request's transaction back, in which there is nothing else.
+        # A refused submission rolls the request's transaction back, which contains nothing else.
         submission = submit_job(tenant=self.tenant, request=asked, is_rated=True, has_savepoint=False)
         answer = submission_response(request, submission.job, created=submission.created, has_waiting=has_waiting)
         return with_rate(with_new_jobs(answer, int(submission.created)), submission.rate)
@@ -133,8 +133,8 @@ class JobViewSet(TenantViewSet):
     def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
         """Show one job; its result for callers with `jobs.results`, its payload for those with `jobs.reveal`.
 
-        What an admin of the platform reads so is audited.
-        With `wait` the answer comes once the job has changed or ended, or the seconds are over.
+        Reads by a platform admin are audited. With `wait` the answer comes once the job has changed or ended, or the
+        time is over.
         """
         seconds = JobWaitQuerySerializer.parse(request.query_params).validated_data["wait"]
         if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
@@ -153,7 +153,7 @@ class JobViewSet(TenantViewSet):
     @extend_schema(operation_id="jobs_wait", parameters=[JobEndQuerySerializer], responses=JobSerializer)
     @action(detail=True)
     def wait(self, request: Request, pk: str) -> HttpResponseBase:
-        """Show one job once it has ended, or as it is when the time is over."""
+        """Show one job once it has ended, or its current state when the time is over."""
         seconds = JobEndQuerySerializer.parse(request.query_params).validated_data["timeout"]
         if (ended := find_answer(self.access, UUID(pk), reveals=reveals_of(self.access))) is not None:
             return self._answer(ended)
@@ -189,7 +189,7 @@ class JobViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Cancel a job: at once where it waits, at its next safe point where it runs."""
+        """Cancel a job: a waiting one at once, a running one at its next safe point."""
         has_waiting = includes_waiting(request)
         body = CancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -208,7 +208,7 @@ class JobViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Run a job again: one that waits for its back-off now, one that ended as a new job."""
+        """Run a job again: a backed-off one now, an ended one as a new job."""
         has_waiting = includes_waiting(request)
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         with masked_faults(self.access):
@@ -222,7 +222,7 @@ class JobViewSet(TenantViewSet):
     )
     @action(detail=True, pagination_class=OldestFirstPagination)
     def events(self, request: Request, pk: str) -> Response:
-        """List everything that happened to a job, oldest first."""
+        """List all events of a job, oldest first."""
         NoQuerySerializer.parse(request.query_params)
         return page_response(self, events_of(get_job(UUID(pk))), JobEventSerializer)
 
@@ -231,7 +231,7 @@ class JobViewSet(TenantViewSet):
     )
     @action(detail=True)
     def executions(self, request: Request, pk: str) -> Response:
-        """List a job's executions, newest first; one in flight stands before the first page."""
+        """List a job's executions, newest first; one in flight precedes the first page."""
         NoQuerySerializer.parse(request.query_params)
         job = get_job(UUID(pk))
         live = None if "cursor" in request.query_params else live_execution_of(job)

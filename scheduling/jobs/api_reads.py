@@ -1,4 +1,4 @@
-"""HTTP reads of one job: answers about ended jobs from memory, entity tags, and how long a read waits for a change."""
+"""HTTP reads of one job: cached answers about ended jobs, entity tags, and long polling for changes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tenants.context import tenant_context
 
 MAX_PAYLOAD_BYTES: Final = 4 * 1024
 MAX_ANSWER_CHARACTERS: Final = 16 * 1024
-# A job that upkeep has pruned may be answered for so long.
+# The longest time in seconds that an answer about a pruned job may be served.
 KEPT_SECONDS: Final = 60.0
 
 _kept: BoundedCache[tuple[UUID, UUID, Reveals], JobAnswer] = BoundedCache(most=500, seconds=KEPT_SECONDS)
@@ -43,15 +43,15 @@ class JobAnswer:
 
 
 def find_answer(access: Access, job_id: UUID, *, reveals: Reveals) -> JobAnswer | None:
-    """Return the kept answer about a job of the caller's own tenant; None if none is kept."""
+    """Return the cached answer about a job of the caller's own tenant, or None."""
     tenant_id = access.own_tenant_id
     return None if tenant_id is None else _kept.get((tenant_id, job_id, reveals))
 
 
 def keep_answer(access: Access, job: Job, answer: JobAnswer, *, reveals: Reveals) -> None:
-    """Keep the answer about a small ended job of the caller's own tenant.
+    """Cache the answer about a small ended job of the caller's own tenant.
 
-    The name of a schedule can change, so a job of a schedule is not kept.
+    A schedule's name can change, so jobs of schedules are not cached.
     """
     tenant_id = access.own_tenant_id
     if tenant_id is None or tenant_id != job.tenant_id or not job.is_terminal or answer.shown["schedule"] is not None:
@@ -62,16 +62,16 @@ def keep_answer(access: Access, job: Job, answer: JobAnswer, *, reveals: Reveals
 
 
 def clear() -> None:
-    """Remove every kept answer; for tests."""
+    """Remove every cached answer; for tests."""
     _kept.clear()
 
 
-# Below the time after which proxies give an answer up.
+# In seconds, below the time-outs of proxies.
 MAX_TIMEOUT_SECONDS, DEFAULT_TIMEOUT_SECONDS = 60, 30
 
 
 class JobWaitQuerySerializer(QuerySerializer):
-    """How long to wait."""
+    """The longest wait for a change."""
 
     wait = QueryNumberField(
         min_value=0,
@@ -83,7 +83,7 @@ class JobWaitQuerySerializer(QuerySerializer):
 
 
 class JobEndQuerySerializer(QuerySerializer):
-    """How long to wait for the end of a job."""
+    """The longest wait for a job's end."""
 
     timeout = QueryNumberField(
         min_value=0,
@@ -99,12 +99,12 @@ IF_NONE_MATCH = OpenApiParameter(
 
 
 def tag_of_job(job: Job, *, reveals: Reveals) -> str:
-    """A weak tag: two answers with the same one differ in nothing but the outlook of a job that waits."""
+    """Return a weak tag: answers with the same one may differ only in the outlook of a waiting job."""
     return f"W/{tag_of(f'{job.mark}:{reveals}')}"
 
 
 def is_same_tag(request: Request, tag: str) -> bool | None:
-    """Whether the caller knows what has this tag; None where it does not say what it knows."""
+    """Return whether the caller's copy has this tag; None if it did not send one."""
     given = parse_etags(request.headers.get("If-None-Match", ""))
     if not given:
         return None
@@ -112,7 +112,7 @@ def is_same_tag(request: Request, tag: str) -> bool | None:
 
 
 def has_changed(request: HttpRequest, job: Job) -> bool:
-    """Whether there is something to tell: the job is different, is gone, or the caller may ask no more."""
+    """Return whether to answer: the job has changed or is gone, or the caller lost its permission."""
     if not still_may(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):
@@ -123,7 +123,7 @@ def has_changed(request: HttpRequest, job: Job) -> bool:
 
 
 def has_ended(request: HttpRequest, job: Job) -> bool:
-    """Whether there is something to tell: the job has ended, is gone, or the caller may ask no more."""
+    """Return whether to answer: the job has ended or is gone, or the caller lost its permission."""
     if not still_may(request, Permission.JOBS_VIEW):
         return True
     with tenant_context(job.tenant_id):

@@ -35,7 +35,7 @@ from tenants.requests.bodies import MAX_TEXT_BYTES
 
 
 class BulkSubmissionViewSet(TenantViewSet):
-    """Many jobs at once."""
+    """Submission of many jobs at once."""
 
     model = Job
     serializer_class = BulkSubmissionSerializer
@@ -52,7 +52,7 @@ class BulkSubmissionViewSet(TenantViewSet):
         },
     )
     def create(self, request: Request) -> Response:
-        """Submit up to 1,000 jobs; each is accepted or rejected for itself."""
+        """Submit up to 1,000 jobs; each is accepted or rejected separately."""
         jobs = parse_bulk(request.data, others=frozenset({"batch"}))
         batch_id = parse_batch(request.data)
         check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
@@ -67,7 +67,7 @@ class BulkSubmissionViewSet(TenantViewSet):
 
 
 def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[tuple[int, DomainError]]) -> Response:
-    """What became of each, by its place in the body: ``indices`` are those of what reached the service."""
+    """Return each job's result by its index in the body; ``indices`` are those of the jobs that the service got."""
     rejected = [*refused, *((indices[place], error) for place, error in bulk.rejected)]
     answer = {
         "accepted": [{"index": indices[place], "id": str(done.job.id)} for place, done in bulk.accepted],
@@ -89,10 +89,10 @@ def answer_bulk(bulk: BulkSubmission, indices: Sequence[int], refused: Sequence[
 
 
 def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[int, DomainError]]]:
-    """The well-formed ones by their index, and why the others are not."""
+    """Return the well-formed requests by index, and the errors of the others."""
     requests: dict[int, JobRequest] = {}
     refused: list[tuple[int, DomainError]] = []
-    # One for all: each new serializer copies its fields, which takes longer than all else that is done for a job.
+    # One for all: creating a serializer copies its fields, which takes longer than everything else done for a job.
     body = JobSubmissionSerializer()
     for index, job in enumerate(jobs):
         try:
@@ -103,15 +103,15 @@ def read_requests(jobs: list[Any]) -> tuple[dict[int, JobRequest], list[tuple[in
 
 
 def describe_faults(error: ValidationError) -> str:
-    """The first faults of one job in a sentence."""
-    # What is null is refused as a whole, and REST framework then says so of no field.
+    """Return the first faults of one job as a sentence."""
+    # REST framework reports a null job as a whole, without naming a field.
     detail = error.detail if isinstance(error.detail, dict) else {"non_field_errors": error.detail}
     faults = [f"{field}: {_first(messages)}" for field, messages in detail.items()]
     return "; ".join(faults[:3])
 
 
 def _first(messages: Any) -> str:
-    """The first message of REST framework's nested details."""
+    """Return the first message of REST framework's nested details."""
     while isinstance(messages, (list, dict)):
         messages = next(iter(messages.values() if isinstance(messages, dict) else messages))
     return str(messages)

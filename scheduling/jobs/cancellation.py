@@ -1,4 +1,4 @@
-"""Cancelling: at once where a job waits, at its next safe point where it runs."""
+"""Cancellation of jobs: a waiting job at once, a running one at its next safe point."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class _InFlight:
 
 @transaction.atomic
 def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Cancel one job of the current scope.
+    """Cancel one job of the current scope, and return it.
 
-    A job that runs is asked to stop and stays ``executing`` until it does. Raises
-    JobNotFoundError, and InvalidTransitionError for a job that has ended.
+    A running job is asked to stop and stays ``executing`` until it does. Raise JobNotFoundError, and
+    InvalidTransitionError for a job that has ended.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is None:
         raise JobNotFoundError
     before = job.state
     is_cancelled = not job.is_terminal and bool(cancel_here([job_id], reason=reason))
-    job = Job.objects.get(pk=job_id)  # anew, and not refreshed: that would open what is sealed
+    job = Job.objects.get(pk=job_id)  # read again, not refreshed: a refresh would decrypt
     if not is_cancelled:
         if job.is_terminal:
             raise InvalidTransitionError(
@@ -72,7 +72,7 @@ def cancel_job(*, job_id: UUID, reason: str = "") -> Job:
 
 @transaction.atomic
 def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
-    """Cancel many jobs of the current scope with one audit entry for each tenant; those it could cancel."""
+    """Cancel many jobs of the current scope with one audit entry for each tenant; return the cancelled ones."""
     cancelled = cancel_here(job_ids, reason=reason)
     if cancelled:
         by_tenant = Counter(Job.objects.filter(pk__in=cancelled).values_list("tenant_id", flat=True))
@@ -83,9 +83,9 @@ def cancel_jobs(*, job_ids: Sequence[UUID], reason: str = "") -> set[UUID]:
 
 
 def cancel_here(job_ids: Sequence[UUID], *, reason: str) -> set[UUID]:
-    """Cancel jobs in the caller's transaction; the audit entry is the caller's.
+    """Cancel jobs in the caller's transaction, which also writes the audit entry; return the cancelled ones.
 
-    Three set statements, whatever the number of jobs, and again for those that changed hands meanwhile.
+    Three set statements, whatever the number of jobs, repeated for those that changed state meanwhile.
     """
     cancelled = look_again(lambda ids: _cancel_found(ids, reason), job_ids, states=_OPEN_STATES)
     wake_on_commit()

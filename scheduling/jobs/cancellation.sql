@@ -1,5 +1,5 @@
 -- name: request_cancel
--- Request the cancellation of what is in flight. Executions are locked in one order everywhere, so that two
+-- Request the cancellation of executions in flight. Executions are locked in one order everywhere, so that two
 -- transactions that lock several do not deadlock.
 WITH ids AS (
     SELECT l.id, ids.event_id FROM scheduling_execution_live l

@@ -1,4 +1,4 @@
-"""How a job's life is drawn: its attempts on one axis, the states it went through, a traceback with our frames open."""
+"""Drawing of a job's life: its attempts on a time axis, its states, and its folded traceback."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from django.utils.translation import ngettext
 from scheduling.console.wording import duration_words, mark_of
 from scheduling.jobs.history import ExecutionRecord
 
-# The axis has so many units, whole numbers in any language.
+# The axis has integer units, which every language formats alike.
 AXIS_UNITS = 10_000
-# Shorter is not seen.
+# A shorter bar would be invisible.
 LEAST_WIDTH = 20
 _FRAME = re.compile(r'^ +File "(?P<path>[^"]+)", line \d+', re.ASCII)
-# Where what is installed lies, and Python itself.
+# The paths of installed packages and of Python itself.
 _LIBRARIES = re.compile(r"/(site|dist)-packages/|/lib/python3[.\d]*/|^<frozen ")
 
 
@@ -34,7 +34,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class GanttRow:
-    """One attempt: what the first one waited in its queue, handed out, run, and the pause until the next may begin."""
+    """One attempt: the first one's time in its queue, from dispatch to start, the run, and the pause until the next."""
 
     attempt: ExecutionRecord
     worker: str
@@ -48,7 +48,7 @@ class GanttRow:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A time that a job was in one state; `is_open`: it still is."""
+    """The time that a job spent in one state; `is_open`: it is still in it."""
 
     state: str
     seconds: float
@@ -57,7 +57,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """Lines of a traceback that stand together: of our code, or of what it uses."""
+    """Consecutive lines of a traceback, of our code or of libraries."""
 
     is_ours: bool
     text: str
@@ -73,7 +73,7 @@ def draw_attempts(
     now: datetime,
     next_at: datetime | None,
 ) -> list[GanttRow]:
-    """The attempts, newest first, on an axis between two moments; `next_at`: when the next may begin, if any."""
+    """Return the attempts, newest first, on an axis between two moments; `next_at`: when the next may begin, if any."""
     span = max((ends - begins).total_seconds(), 0.001)
 
     def offset(moment: datetime) -> int:
@@ -107,7 +107,7 @@ def draw_attempts(
 
 
 def trace_states(changes: Iterable[tuple[datetime, str]], *, now: datetime, is_over: bool) -> list[Stretch]:
-    """The states that a job went through, from its events, oldest first; changes within a state are one stretch."""
+    """Return the states of a job from its events, oldest first; changes within a state are one stretch."""
     moved = [next(group) for _state, group in groupby(changes, key=lambda change: change[1])]
     stretches = []
     for index, (since, state) in enumerate(moved):
@@ -119,7 +119,7 @@ def trace_states(changes: Iterable[tuple[datetime, str]], *, now: datetime, is_o
 
 
 def fold_traceback(text: str) -> list[Frames]:
-    """A traceback in parts: frames of libraries together, so that they can be folded away; the rest as it is."""
+    """Return a traceback in parts: consecutive library frames together, to be folded; the rest as it is."""
     parts: list[Frames] = []
     for is_library, group in groupby(_frames(text), key=lambda frame: frame[0]):
         found = [frame for _is_library, frame in group]
@@ -128,12 +128,12 @@ def fold_traceback(text: str) -> list[Frames]:
 
 
 def _frames(text: str) -> Iterator[tuple[bool, str]]:
-    """Each frame with its source lines, and each other line of its own: whether it is a library's, and its text."""
+    """Yield each frame with its source lines, and each other line; whether it is a library's, and its text."""
     lines: list[str] = []
     is_library = False
     for line in text.splitlines():
         match = _FRAME.match(line)
-        # A frame's own lines are further in than its head; what is not begins something else.
+        # A frame's source lines are indented further than its head; any other line starts a new part.
         goes_on = bool(lines) and match is None and line.startswith("    ")
         if not goes_on and lines:
             yield is_library, "\n".join(lines)
@@ -160,5 +160,5 @@ def _words(attempt: ExecutionRecord, begins: datetime, now: datetime, following:
 
 
 def folded_words(frames: Frames) -> str:
-    """What stands in the place of folded frames."""
+    """Return the text that stands for folded frames."""
     return ngettext("%d frame of libraries", "%d frames of libraries", frames.count) % frames.count

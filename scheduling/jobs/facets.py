@@ -1,4 +1,4 @@
-"""What a filter's jobs are by state, queue and kind, and how many came since: counted among so many rows, never all."""
+"""Facets of a filter's jobs by state, queue and kind, and the count of newer ones, from a bounded number of rows."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from scheduling.jobs.queries import COUNT_LIMIT, CappedCount
 from scheduling.jobs.querysets import JobQuerySet
 from scheduling.models import Job
 
-# The newest rows among which a facet is counted: some 50 ms of the database's time.
+# The newest rows over which a facet is counted: some 50 ms of the database's time.
 FACET_ROWS = 20_000
-# More new jobs than this are "100+": the list begins anew in any case.
+# More new jobs than this are "100+": the list restarts anyway.
 NEWS_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """The jobs by one field, under all conditions but those on the field itself; cut where not all were looked at."""
+    """The jobs by one field, under all conditions but those on that field; cut if not all rows were read."""
 
     counts: Mapping[str, int]
     is_cut: bool
 
     def count_of(self, value: str) -> CappedCount:
-        """How many have the value, or how many at least."""
+        """Return the number of jobs with the value, or a lower bound."""
         found = self.counts.get(value, 0)
         return CappedCount(min(found, COUNT_LIMIT), self.is_cut or found > COUNT_LIMIT)
 
 
 def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
-    """The facets of a filter by field, from two bounded reads."""
+    """Return the facets of a filter by field, from two bounded reads."""
     frozen = job_filter.frozen(now)
     by_state, states_are_cut = _looked_at(frozen.less("state"), now)
     states = dict(by_state.values_list("state").annotate(n=Count("id")))
@@ -58,7 +58,7 @@ def read_facets(job_filter: JobFilter, *, now: datetime) -> dict[str, Facet]:
 
 
 def count_newer(job_filter: JobFilter, since: UUID, *, now: datetime) -> CappedCount:
-    """How many matching jobs were submitted after one, among the next rows after it."""
+    """Return how many matching jobs were submitted after one, among a bounded number of rows."""
     newer = Job.objects.filter(id__gt=since)
     end = newer.order_by("id").values_list("id", flat=True)[FACET_ROWS : FACET_ROWS + 1].first()
     matching = job_filter.apply(newer if end is None else newer.filter(id__lt=end), now=now)
@@ -67,7 +67,7 @@ def count_newer(job_filter: JobFilter, since: UUID, *, now: datetime) -> CappedC
 
 
 def _looked_at(job_filter: JobFilter, now: datetime) -> tuple[JobQuerySet, bool]:
-    """The matching jobs among the newest rows, and whether there are more rows."""
+    """Return the matching jobs among the newest rows, and whether there are more rows."""
     matching = job_filter.apply(Job.objects.order_by(), now=now)
     if job_filter.is_keyed:
         ids = list(matching.values_list("id", flat=True)[: FACET_ROWS + 1])

@@ -1,4 +1,4 @@
-"""Reads of what happened to a job: its events, and its executions ended and in flight."""
+"""Reads of a job's history: its events, and its executions ended and in flight."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from django.db.models import QuerySet
 from scheduling.exceptions import ExecutionNotFoundError
 from scheduling.models import Execution, Job, JobEvent, LiveExecution
 
-# Where an execution is, or how it ended.
+# The phase of an execution, or its outcome.
 EXECUTION_STATES = [*LiveExecution.Phase.choices, *Execution.Outcome.choices]
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionRecord:
-    """One hand-out of a job, ended or not.
+    """One dispatch of a job, ended or not.
 
-    ``state`` is ``dispatched`` or ``executing``, or how it ended. ``seconds`` is measured slot
-    time, None while it runs; ``predicted_seconds`` is what was charged at its dispatch.
+    ``state`` is ``dispatched`` or ``executing``, or the outcome. ``seconds`` is measured slot time, None while it runs;
+    ``predicted_seconds`` is the prediction at its dispatch.
     """
 
     id: UUID
@@ -43,7 +43,7 @@ class ExecutionRecord:
 
     @classmethod
     def of_ended(cls, row: Execution) -> ExecutionRecord:
-        """The record of an execution that is over."""
+        """Return the record of an ended execution."""
         return cls(
             id=row.id,
             job_id=row.job_id,
@@ -58,14 +58,14 @@ class ExecutionRecord:
             predicted_seconds=row.predicted_us / 1_000_000,
             error_type=row.error_type,
             error_message=row.error_message,
-            # Where it was left out, nobody wants it.
+            # A deferred traceback is not needed.
             traceback="" if "traceback" in row.get_deferred_fields() else row.traceback,
             peak_memory_kib=row.peak_memory_kib,
         )
 
     @classmethod
     def of_live(cls, row: LiveExecution) -> ExecutionRecord:
-        """The record of an execution in flight."""
+        """Return the record of an execution in flight."""
         return cls(
             id=row.id,
             job_id=row.job_id,
@@ -85,39 +85,39 @@ class ExecutionRecord:
         )
 
 
-# What an event may tell of; the scheduler's own numbers (start tags, predictions) would speak of others' load.
+# The event data shown to tenants; the scheduler's numbers (start tags, predictions) would reveal others' load.
 _TOLD_DATA = frozenset({"cause", "number", "reason", "retry_in_seconds"})
 
 
 def told_data(event: JobEvent) -> dict[str, Any]:
-    """What a tenant is told of an event's data."""
-    # Why a job was next says whether others competed: that is told at `fairness/decisions/`, and not to a tenant.
+    """Return the part of an event's data that a tenant may see."""
+    # The reason of a pick reveals whether others competed: `fairness/decisions/` has it, and not tenants.
     told = _TOLD_DATA - {"reason"} if event.name == "job.dispatched" else _TOLD_DATA
     return {name: value for name, value in event.data.items() if name in told}
 
 
 def events_of(job: Job) -> QuerySet[JobEvent]:
-    """Everything that happened to the job, oldest first."""
+    """Return all events of the job, oldest first."""
     return JobEvent.objects.filter(job_id=job.id).order_by("id")
 
 
 def ended_executions_of(job: Job) -> QuerySet[Execution]:
-    """The job's executions that are over, newest first."""
+    """Return the job's ended executions, newest first."""
     return Execution.objects.filter(job_id=job.id).order_by("-id")
 
 
 def live_execution_of(job: Job) -> ExecutionRecord | None:
-    """The job's execution in flight, if it has one."""
+    """Return the job's execution in flight, or None."""
     row = LiveExecution.objects.filter(job_id=job.id).first()
     return None if row is None else ExecutionRecord.of_live(row)
 
 
 def get_execution(execution_id: UUID) -> ExecutionRecord:
-    """One execution of the scope of the moment; `ExecutionNotFoundError` for another tenant's."""
+    """Return one execution of the current scope; raise `ExecutionNotFoundError`, also for another tenant's."""
     live = LiveExecution.objects.filter(id=execution_id).first()
     if live is not None:
         return ExecutionRecord.of_live(live)
-    # It may have ended between the two looks, never the other way round.
+    # It may have ended between the two reads; the reverse is impossible.
     ended = Execution.objects.filter(id=execution_id).first()
     if ended is None:
         raise ExecutionNotFoundError

@@ -1,4 +1,4 @@
-"""Reads that go along an index alone, where the planner would rather read a whole table to find a part of it."""
+"""Reads restricted to index scans, where the planner would rather read a whole table to find a part of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _AS_BEFORE = "RESET enable_bitmapscan; RESET enable_seqscan; RESET enable_sort"
 
 @contextmanager
 def by_index_alone() -> Iterator[None]:
-    """For the statements inside, within the transaction of the scope."""
+    """Restrict the statements of the block to index scans, within the transaction of the scope."""
     with connection.cursor() as cursor:
         cursor.execute(_ALONE)
     yield
-    # Not after an error, which ends the transaction, and with it what was set.
+    # Not after an error, which ends the transaction, and with it the settings.
     with connection.cursor() as cursor:
         cursor.execute(_AS_BEFORE)

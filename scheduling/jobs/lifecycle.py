@@ -1,4 +1,4 @@
-"""The states of a job and the only transitions between them, as data."""
+"""The states of a job and their allowed transitions, as data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is; docs/concepts/job_lifecycle.md draws the same table."""
+    """The states of a job; docs/concepts/job_lifecycle.md draws the same table."""
 
     SCHEDULED = "scheduled"
     AVAILABLE = "available"
@@ -29,10 +29,10 @@ WAITING_STATES = frozenset({JobState.SCHEDULED, JobState.AVAILABLE, JobState.RET
 ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.SCHEDULED: frozenset({JobState.AVAILABLE, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
     JobState.AVAILABLE: frozenset({JobState.DISPATCHED, JobState.SUSPENDED, JobState.CANCELLED, JobState.DISCARDED}),
-    # Back to available: publishing failed, or the message's worker never began it.
+    # Back to available: publishing failed, or no worker started the message.
     JobState.DISPATCHED: frozenset({JobState.EXECUTING, JobState.AVAILABLE, JobState.CANCELLED, JobState.DISCARDED}),
-    # Back to available: yielded, shut down, handed back before its turn in a message, or rescued after a crash.
-    # Scheduled and suspended: it waits by its own wish, for a time or for somebody.
+    # Back to available: yielded, shut down, returned before its turn in a message, or rescued after a crash. Scheduled
+    # and suspended: it snoozed, or suspended itself.
     JobState.EXECUTING: frozenset(
         {
             JobState.COMPLETED,
@@ -55,10 +55,10 @@ ALLOWED_TRANSITIONS: dict[JobState, frozenset[JobState]] = {
 
 
 def is_allowed(before: JobState, after: JobState) -> bool:
-    """Whether a job may go from ``before`` to ``after`` in one step."""
+    """Return whether a job may change from ``before`` to ``after`` in one step."""
     return after in ALLOWED_TRANSITIONS[before]
 
 
 def sources_of(after: JobState) -> tuple[str, ...]:
-    """The states from which ``after`` may be reached, sorted; the guard of compare-and-sets."""
+    """Return the states from which ``after`` may be reached, sorted; the guard of compare-and-set updates."""
     return tuple(sorted(state for state in JobState if is_allowed(state, after)))

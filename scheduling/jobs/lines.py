@@ -1,7 +1,7 @@
-"""The lines in which a tenant's jobs wait: in each queue one for those without a fair key, and one for each key.
+"""The lines in which a tenant's jobs wait: in each queue one for jobs without a fair key, and one for each key.
 
-A key's line is made with its first job and removed by upkeep when it has long been empty. A transaction that puts jobs
-into one shares a lock on the tenant's lines with others that do, so that upkeep does not remove it meanwhile.
+A key's line is created with its first job and removed by upkeep after a long time without jobs. A transaction that adds
+jobs takes a shared lock on the tenant's lines, so that upkeep does not remove them meanwhile.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
-# Empty lines of keys that are ahead of their siblings: so many of one tenant in one queue stay.
+# The most empty lines of keys ahead of their siblings that one tenant keeps in one queue.
 KEPT_IDLE_KEYS = 1_000
 
 type Line = tuple[int, str]
 
 _SQL = load_sql(__file__)
-# Lock first, by a statement of its own: the next one sees what was removed until then.
+# Lock first, in a separate statement: the next one then sees what was removed until then.
 _OPEN_OF_JOBS = (_SQL["hold_lines_of_jobs"], _SQL["open_lines_of_jobs"])
 _OPEN_NAMED = (_SQL["hold_named_lines"], _SQL["open_named_lines"])
 _OWN, _LOCK_IDLE, _REMOVE = _SQL["read_own_lines"], _SQL["lock_idle_lines"], _SQL["remove_idle_lines"]
 
 
 def line_ids(tenant: Tenant, lines: Collection[Line]) -> dict[Line, int]:
-    """Return the entity of each of the tenant's lines, made where it is missing.
+    """Return the entity of each of the tenant's lines, created if missing.
 
-    Lock the tenant's lines of keys against removal until this transaction ends, before they are read.
+    Before they are read, lock the tenant's lines of keys against removal until this transaction ends.
     """
     ids = {(queue_id, ""): entity_id for queue_id, entity_id in _own_ids(tenant, {q for q, _ in lines}).items()}
     if keyed := sorted({line for line in lines if line[1]}):
@@ -53,7 +53,7 @@ def open_key_lines(job_ids: Collection[UUID]) -> None:
 
 
 def remove_idle_lines(limit: int) -> int:
-    """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; how many."""
+    """Remove the lines of keys that are empty and not ahead of their siblings, at most ``limit``; return how many."""
     parameters = {"kept": KEPT_IDLE_KEYS, "limit": limit, "lines_lock": LockClass.LINES.value}
     with all_tenants(), prepared_cursor(scalar_row) as cursor:
         cursor.execute(_LOCK_IDLE, parameters)

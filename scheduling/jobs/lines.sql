@@ -1,5 +1,5 @@
 -- name: hold_lines_of_jobs
--- Share the locks on the lines of the keys of given jobs.
+-- Take the shared locks on the lines of the keys of given jobs.
 SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
 FROM (SELECT DISTINCT tenant_id FROM (
     -- include: lines_of_jobs
@@ -19,7 +19,7 @@ ORDER BY e.tenant_id, e.queue_id, wanted.fair_key
 ON CONFLICT (tenant_id, queue_id, fair_key) DO NOTHING;
 
 -- name: hold_named_lines
--- Share the lock on the lines of a tenant.
+-- Take the shared lock on the lines of a tenant.
 SELECT pg_advisory_xact_lock_shared(%(lines_lock)s::int, hashtext(tenant_id::text))
 FROM (SELECT DISTINCT tenant_id FROM (
     -- include: named_lines
@@ -59,8 +59,8 @@ SELECT tenant_id FROM (SELECT DISTINCT tenant_id FROM (
 WHERE pg_try_advisory_xact_lock(%(lines_lock)s::int, hashtext(tenant_id::text));
 
 -- name: remove_idle_lines
--- Delete the idle lines of locked tenants. They are chosen again under the lock, by a statement of its own: what was
--- committed before is then seen.
+-- Delete the idle lines of locked tenants. They are chosen again under the lock, in a separate statement, which sees
+-- what was committed before.
 DELETE FROM scheduling_schedulingentity k USING (
     -- include: idle_lines
 ) AS idle
@@ -68,8 +68,8 @@ WHERE k.id = idle.id AND k.tenant_id = ANY(%(tenants)s::uuid[])
     AND k.in_flight = 0 AND k.waiting = 0 AND NOT k.is_runnable;
 
 -- fragment: idle_lines
--- A key that returns starts at the virtual time of its siblings, so a key that is not ahead of it loses nothing. None
--- is ahead of others when the tenant has nothing to do at all. Keys that are ahead are kept, up to a number.
+-- A key that returns starts at the virtual time of its siblings, so a key that is not ahead of it loses nothing. If the
+-- tenant has no work at all, no key is ahead of others. Keys that are ahead are kept, up to a number.
 SELECT id, tenant_id FROM (
     SELECT k.id, k.tenant_id,
         k.vruntime <= e.virtual_time OR e.waiting + e.keys_waiting + e.in_flight + e.keys_in_flight = 0 AS is_level,

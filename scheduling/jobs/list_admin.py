@@ -1,4 +1,4 @@
-"""The list of jobs: one query box over the grammar of filters, what it means, facets and news that come after."""
+"""The console's list of jobs: one query box for filters, their description, facets, and news of later jobs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NEWS_TEMPLATE = "scheduling/dashboards/parts/job_news.html"
 
 
 class JobChangeList(KeysetChangeList):
-    """Jobs, and where there are none, why and what to do."""
+    """The rows of jobs; for an empty list, the reason and what to do."""
 
     empty_title = ""
     empty_text = ""
@@ -57,10 +57,10 @@ class JobChangeList(KeysetChangeList):
 
 
 class JobListPages(SavedViewPages):
-    """What the admin of jobs takes from here: how the list is narrowed, and the parts that come after it."""
+    """A mixin for the admin of jobs: filtering of the list, and the parts that are loaded after it."""
 
     change_list_template = "scheduling/dashboards/job_list.html"
-    # Without any the shell draws no search, and asks for no results of one.
+    # Without any, the shell draws no search box and requests no results.
     search_fields = ("id",)
     view_parameters = frozenset({PEEK})
 
@@ -93,7 +93,7 @@ class JobListPages(SavedViewPages):
         return asked.apply(queryset, now=timezone.now()), False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        request.GET = folded(request.GET)  # type: ignore[assignment] # read alone from here on
+        request.GET = folded(request.GET)  # type: ignore[assignment] # only read from here on
         frame = frame_context(request.GET.get(QUERY, ""), asked_of(request)) | self.views_context(request)
         shown = {**(extra_context or {}), "title": _("Jobs"), **frame}
         shown["is_newest_page"] = not (request.GET.get(BEFORE) or request.GET.get(AFTER))
@@ -103,14 +103,14 @@ class JobListPages(SavedViewPages):
         return response
 
     def facets_view(self, request: HttpRequest) -> HttpResponseBase:
-        """States, queues and kinds of the filter's jobs, counted among the newest."""
+        """Render the states, queues and kinds of the filter's jobs, counted among the newest."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         context = facet_context(_readable(request), timezone.now())
         return answer_part(request, render_to_string(FACETS_TEMPLATE, context, request))
 
     def news_view(self, request: HttpRequest) -> HttpResponseBase:
-        """How many of the filter's jobs came since the newest that the list shows."""
+        """Render how many of the filter's jobs came after the newest that the list shows."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         given = request.GET.get(SINCE)
@@ -122,11 +122,11 @@ class JobListPages(SavedViewPages):
 
     @abstractmethod
     def peek_context(self, request: HttpRequest, job_id: UUID) -> dict[str, Any]:
-        """What is drawn of a job beside the list."""
+        """Return the template context of a job beside the list."""
 
 
 def asked_of(request: HttpRequest) -> JobFilter | FilterSyntaxError:
-    """The filter that the URL holds, or why it holds none."""
+    """Return the filter in the URL, or the error of an unreadable one."""
     try:
         return parse(request.GET.get(QUERY, ""))
     except FilterSyntaxError as error:
@@ -134,7 +134,7 @@ def asked_of(request: HttpRequest) -> JobFilter | FilterSyntaxError:
 
 
 def folded(parameters: QueryDict) -> QueryDict:
-    """The URL's parameters with those that are named like a field, such as `state=discarded`, inside the filter."""
+    """Return the URL's parameters, with those named like a field, such as `state=discarded`, moved into the filter."""
     given = [name for name in FIELDS if name in parameters]
     if not given:
         return parameters

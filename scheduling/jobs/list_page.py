@@ -1,4 +1,4 @@
-"""What the list of jobs shows around its rows: the filter as chips and words, its facets, and what is new."""
+"""Context around the rows of the job list: the filter as chips and words, its facets, and news."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from scheduling.topology.queries import queue_ids
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A value of a facet: where a click leads, and how many jobs have it, once that is known."""
+    """A value of a facet: the URL of a click, and the number of jobs once it is known."""
 
     value: str
     address: str
@@ -33,12 +33,12 @@ class Choice:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no job has it for certain."""
+        """Return whether certainly no job has it."""
         return self.count is not None and not self.count.value and not self.count.is_capped
 
 
 def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, object]:
-    """What the page shows of the filter before anything is counted."""
+    """Return the context of the filter, before anything is counted."""
     shared = {"filter_text": text, "fields": FIELDS.values(), "whole_address": address_of(JobFilter())}
     if isinstance(asked, FilterSyntaxError):
         return {**shared, "fault": asked, "mended_address": _mended_address(text, asked)}
@@ -55,25 +55,25 @@ def frame_context(text: str, asked: JobFilter | FilterSyntaxError) -> dict[str, 
 
 
 def facet_context(asked: JobFilter, now: datetime) -> dict[str, object]:
-    """The facets with their counts."""
+    """Return the facets with their counts."""
     counted = read_facets(asked, now=now)
     is_cut = any(facet.is_cut for facet in counted.values())
     return {"facets": _facets(asked, counted), "is_counted": True, "looked_at": FACET_ROWS if is_cut else None}
 
 
 def news_context(asked: JobFilter, since: UUID | None, now: datetime) -> dict[str, object]:
-    """What came since the newest job of the list; of a list without jobs nothing is new."""
+    """Return the count of jobs newer than the newest of the list; an empty list has no news."""
     return {"count": since and count_newer(asked, since, now=now), "address": address_of(asked)}
 
 
 def address_of(job_filter: JobFilter) -> str:
-    """The list under a filter: the URL holds all of the view."""
+    """Return the URL of the list under a filter: it contains the whole view."""
     return address_of_text(job_filter.text)
 
 
 def address_of_text(text: str) -> str:
-    """The list under a filter that is text already, readable or not."""
-    # Each facet has a dozen of them: the path is asked for once.
+    """Return the URL of the list under a filter text, readable or not."""
+    # Each facet has a dozen of them: the path is resolved once.
     return _with_query(_list_path(), urlencode({"q": text}) if text else "")
 
 
@@ -87,7 +87,7 @@ def _with_query(address: str, query: str) -> str:
 
 
 def _mended_address(text: str, fault: FilterSyntaxError) -> str | None:
-    """The list under the filter as it was probably meant."""
+    """Return the URL of the list under the suggested filter, or None."""
     if fault.suggestion is None:
         return None
     end = fault.position + len(fault.word)
@@ -103,7 +103,7 @@ def _facets(asked: JobFilter, counted: Mapping[str, Facet]) -> list[dict[str, ob
 
 
 def _choices(asked: JobFilter, field: str, known: Sequence[Value], counted: Mapping[str, Facet]) -> Iterator[Choice]:
-    """The known values, and those that are asked for or were found although nobody knows them."""
+    """Yield the known values, and those that are requested or were found although unknown."""
     facet = counted.get(field)
     chosen = asked.values_of(field)
     for value in dict.fromkeys([*known, *chosen, *(facet.counts if facet else ())]):

@@ -1,4 +1,4 @@
-"""What is said of a payload to whoever does not see it: its size, its uppermost keys, a fingerprint."""
+"""Summaries of payloads for readers without the right to see them: size, top-level keys, a fingerprint."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _FINGERPRINT_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A value by its outside. Equal values have equal fingerprints, and without the platform's key none can be tried
-    out against guesses."""
+    """A summary of a value.
+
+    Equal values have equal fingerprints, and without the platform's key guesses cannot be tested against them.
+    """
 
     size_bytes: int
     keys: tuple[str, ...]
@@ -30,7 +32,7 @@ class Summary:
 
 
 def summarize(value: Any) -> Summary:
-    """The summary of a JSON value."""
+    """Return the summary of a JSON value."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     keys = sorted(value) if isinstance(value, dict) else []
     return Summary(
@@ -42,7 +44,10 @@ def summarize(value: Any) -> Summary:
 
 
 def summarize_stored(row: Model, name: str) -> Summary:
-    """The summary of a row's value; of one that cannot be opened here, why not: its page is still wanted."""
+    """Return the summary of a row's value.
+
+    If the value cannot be decrypted, the summary has the reason instead, so that its page still renders.
+    """
     try:
         return summarize(getattr(row, name))
     except (DataKeyUnavailableError, SealedValueBrokenError) as error:

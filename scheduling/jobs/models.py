@@ -1,7 +1,7 @@
-"""Jobs and the small tables that say where a waiting job waits.
+"""Jobs and the small tables that hold the places of waiting jobs.
 
-No index on ``Job`` names state, fence, attempts or times: each such update then stays on its
-page (HOT). What must be found by state has a table of its own: ready, due, held, suspended, deadline.
+No index on ``Job`` contains state, fence, attempts or times: each update of these then stays on its page (HOT). States
+that must be found have tables of their own: ready, due, held, suspended, deadline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ STATE_CHOICES = [(state.value, _(state.value)) for state in JobState]
 
 
 class Job(TenantModel):
-    """What was asked for: one unit of work of one tenant."""
+    """One unit of work of one tenant, as submitted."""
 
     kind = models.CharField(_("kind"), max_length=64)
     queue = models.ForeignKey("scheduling.Queue", models.PROTECT, verbose_name=_("queue"), db_index=False)
@@ -101,7 +101,7 @@ class Job(TenantModel):
         verbose_name=_("parent"),
         null=True,
         blank=True,
-        db_constraint=False,  # the composite key (tenant, parent) stands in the migration
+        db_constraint=False,  # the composite key (tenant, parent) is in the migration
         db_index=False,
         related_name="children",
     )
@@ -139,16 +139,16 @@ class Job(TenantModel):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether no transition leads out of the job's state."""
+        """Return whether the job's state is final."""
         return JobState(self.state) in TERMINAL_STATES
 
     @property
     def mark(self) -> str:
-        """Differs when anything that is told of the job does; the outlook of one that waits is no part of it."""
+        """Return a text that differs if any shown field does; the outlook of a waiting job is not included."""
         return ":".join(str(getattr(self, name)) for name in MARK_FIELDS)
 
 
-# What changes of a job once it is there, less what changes together with one of these.
+# The columns that change, except those that only change together with one of these.
 MARK_FIELDS = (
     "id",
     "state",
@@ -173,13 +173,13 @@ MARK_FIELDS = (
 
 
 class WaitingRow(models.Model):
-    """A job's place in one of the waiting tables; gone when the job moves on."""
+    """A job's row in one of the waiting tables; deleted when the job moves on."""
 
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     entity_id = models.BigIntegerField()
     kind = models.CharField(max_length=64)
     rank = models.BigIntegerField()
-    # What its cost is predicted from.
+    # The inputs of its cost prediction.
     payload_bytes = models.IntegerField(db_default=0)
     used_us = models.BigIntegerField(db_default=0)
 
@@ -201,7 +201,7 @@ class JobReady(WaitingRow):
 
 
 class JobDue(WaitingRow):
-    """A job that becomes available at ``due_at``: scheduled ones and back-offs."""
+    """A job that becomes available at ``due_at``: scheduled or backing off."""
 
     job_id = models.UUIDField(primary_key=True)
     due_at = models.DateTimeField()
@@ -212,11 +212,11 @@ class JobDue(WaitingRow):
 
 
 class JobHeld(WaitingRow):
-    """A job that is available but may not start, and is set aside so that it hides nobody.
+    """A job that is available but may not start, set aside so that it hides no other.
 
-    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of a breaker
-    that is open, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a
-    pool of which no live worker announces its kind.
+    ``gate`` is what held it when a tick met it: ``kind`` (its kind is paused), ``circuit`` with the id of an open
+    breaker, ``memory`` with the id of a pool whose children are too small for it, or ``unknown`` with the id of a pool
+    of which no live worker announces its kind.
     """
 
     job_id = models.UUIDField(primary_key=True)
@@ -228,7 +228,7 @@ class JobHeld(WaitingRow):
         indexes = [
             models.Index(fields=["kind", "rank"], name="job_held_kind_rank"),
             models.Index(fields=["gate", "kind", "rank"], name="job_held_gate"),
-            # One tenant's after another's: a shared breaker lets each try in its turn.
+            # Ordered by tenant: a shared breaker lets tenants probe in turn.
             models.Index(
                 fields=["gate", "tenant", "rank"],
                 condition=Q(gate__gte="circuit", gate__lt="kind"),
@@ -238,10 +238,10 @@ class JobHeld(WaitingRow):
 
 
 class JobSuspended(models.Model):
-    """A suspended job: so that they are counted, which no index of the jobs could do.
+    """A suspended job, listed here to be counted, which no index of the jobs allows.
 
-    ``is_own``: it waits by its own wish, and may be woken; otherwise a person has suspended it, or it waits for its
-    children. ``wake_at`` is when it goes on in any case.
+    ``is_own``: it suspended itself, and may be woken; otherwise a person suspended it, or it waits for its children.
+    ``wake_at`` is when it continues at the latest.
     """
 
     job_id = models.UUIDField(primary_key=True)

@@ -1,4 +1,4 @@
-"""A job's own page: its attempts on one axis, its history, its error, where it comes from."""
+"""A job's page: its attempts on a time axis, its history, its error, its origin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BODY_TEMPLATE = "scheduling/dashboards/job_body.html"
 
 
 def job_page_context(job: Job) -> dict[str, Any]:
-    """What the page's template draws."""
+    """Return the context of the page's template."""
     rows = read_job_page(job)
     now = timezone.now()
     return {
@@ -45,12 +45,12 @@ def job_page_context(job: Job) -> dict[str, Any]:
 
 
 def _has(job: Job, name: str) -> bool:
-    """Whether there is a value, which need not be opened for that: what is sealed says something."""
+    """Return whether there is a value, without decrypting it."""
     return job.__dict__.get(name) not in (None, {})
 
 
 def _rows(rows: JobPageRows, now: datetime) -> list[GanttRow]:
-    """The attempts on an axis from the job's submission to its end or now."""
+    """Return the attempts on an axis from the job's submission to its end or now."""
     job, attempts = rows.job, rows.attempts
     moments = [job.finished_at or now, *(attempt.ended_at for attempt in attempts if attempt.ended_at)]
     is_paused = job.state in {JobState.RETRYABLE, JobState.SCHEDULED}

@@ -1,4 +1,4 @@
-"""The reads of a job's own page: bounded, whatever the job has been through."""
+"""Reads for a job's page, bounded whatever the job's history."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AUDIT_LIMIT = 20
 
 @dataclass(frozen=True, slots=True)
 class JobPageRows:
-    """Everything the page shows of one job. Lists are cut at their limits, the newest kept; events oldest first."""
+    """The rows shown on a job's page; lists are cut at their limits and keep the newest; events are oldest first."""
 
     job: Job
     attempts: list[ExecutionRecord]
@@ -34,7 +34,7 @@ class JobPageRows:
     replayed_letter: DeadLetter | None
     origin: ScheduleFire | None
     audit: list[AuditLogEntry]
-    # The newest there is.
+    # The newest one.
     traceback: str
     has_more_attempts: bool
 
@@ -44,9 +44,9 @@ class JobPageRows:
 
 
 def read_job_page(job: Job) -> JobPageRows:
-    """At most twenty statements, each cut at its limit."""
+    """Return the rows of the page; at most twenty statements, each bounded."""
     live = live_execution_of(job)
-    # Tracebacks are long, and one of them is shown.
+    # Tracebacks are long, and only one is shown.
     ended = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])
     attempts = [ExecutionRecord.of_ended(row) for row in ended[:ATTEMPT_LIMIT]]
     if live is not None:
@@ -83,7 +83,7 @@ def _newest_traceback(job: Job) -> str:
 
 
 def _replayed_letter(job: Job) -> DeadLetter | None:
-    """The dead letter that this job does over again."""
+    """Return the dead letter that this job replays, or None."""
     if job.parent_id is None:
         return None
     return DeadLetter.objects.filter(job_id=job.parent_id, requeued_job_id=job.id).first()

@@ -1,4 +1,4 @@
-"""A job that has ended runs again with another payload: its payload in a form, in the answer to a POST alone."""
+"""Replays of ended jobs with an edited payload; the payload's form is only in the answer to a POST."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEMPLATE = "scheduling/dashboards/payload_edit.html"
 
 
 class PayloadObjectField(StrictJSONField):
-    """A JSON object as text, perhaps one without members."""
+    """A JSON object as text, possibly empty."""
 
     empty_values = (None, "")
     widget = UnfoldAdminTextareaWidget
@@ -40,7 +40,7 @@ class PayloadObjectField(StrictJSONField):
 
 
 class EditedPayloadForm(forms.Form):
-    """The payload with which a job runs again."""
+    """The payload of a replay."""
 
     payload = PayloadObjectField(
         label=gettext_lazy("Payload"), help_text=gettext_lazy("By the kind's own schema, at most 256 KiB.")
@@ -56,7 +56,7 @@ class EditedPayloadForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """Whose payload is edited, where the form is sent, and the page to go back to."""
+    """The job whose payload is edited, the form's target, and the page to return to."""
 
     job_id: UUID
     kind: str
@@ -65,17 +65,17 @@ class Edited:
 
 
 class PayloadEditor(ConsoleAdmin):
-    """What the admins of jobs and of dead letters take from here: the form, and what is done with it."""
+    """A mixin for the admins of jobs and dead letters: the payload form and its submission."""
 
     def open_editor(self, request: HttpRequest, edited: Edited, reason: str) -> HttpResponse:
-        """The payload in a form; that it was shown stands in the audit log."""
+        """Show the payload in a form; the audit log records that."""
         revealed = reveal_payload(job_id=edited.job_id, reason=reason)
         return self._answer(request, edited, EditedPayloadForm(initial={"payload": revealed.payload, "reason": reason}))
 
     def submit_edited(
         self, request: HttpRequest, edited: Edited, run: Callable[[dict[str, Any], str], Job]
     ) -> HttpResponse:
-        """Run the job anew with what stands in the form; a fault is said beside what was typed."""
+        """Run the job again with the submitted payload; show a fault beside the form."""
         form = EditedPayloadForm(request.POST)
         if form.is_valid():
             try:

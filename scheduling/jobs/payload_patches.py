@@ -1,4 +1,4 @@
-"""Payloads that differ from another in a few places: JSON merge patch, RFC 7396."""
+"""Payload edits as JSON merge patches, RFC 7396."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from scheduling.jobs.requests import check_depth
 
 
 def patched_payload(payload: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """``payload`` with the members of ``patch`` in place of its own, and without those that are null there.
+    """Return ``payload`` with the members of ``patch`` replaced, and without those that are null there.
 
-    Objects are merged member by member, everything else is replaced. Raises PayloadInvalidError for a patch that is
+    Objects are merged member by member, everything else is replaced. Raise PayloadInvalidError for a patch that is
     nested deeper than a payload may be.
     """
     check_depth(patch)

@@ -1,7 +1,7 @@
 """Reads of jobs for the API, the console and the commands: one filter, one list, one detail.
 
-Every list runs along the primary order of UUIDv7 ids, newest first, and nothing here counts
-without a bound: a tenant may have a million jobs.
+Every list follows the primary order of UUIDv7 ids, newest first. Every count is bounded: a tenant may have a million
+jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERY_JOB = JobFilter()
 
 @dataclass(frozen=True, slots=True)
 class CappedCount:
-    """A count that stops at a limit; ``is_capped`` says that there may be more."""
+    """A count that stops at a limit; ``is_capped``: there may be more."""
 
     value: int
     is_capped: bool
@@ -38,12 +38,12 @@ def find_jobs(job_filter: JobFilter = EVERY_JOB) -> JobQuerySet:
 
 
 def walked_jobs(job_filter: JobFilter) -> JobQuerySet | None:
-    """Return the jobs among which a list looks for those of the filter one by one; None if an index finds them."""
+    """Return the jobs that a list scans for those of the filter; None if an index finds them."""
     return find_jobs(job_filter.bounds).select_related(None) if job_filter.is_walked else None
 
 
 def get_job(job_id: UUID) -> Job:
-    """One job with its queue, tenant and plan; `JobNotFoundError` for another tenant's as for none."""
+    """Return one job with its queue, tenant and plan; raise `JobNotFoundError`, also for another tenant's."""
     try:
         return Job.objects.select_related("queue", "tenant__plan").get(id=job_id)
     except Job.DoesNotExist:
@@ -51,7 +51,7 @@ def get_job(job_id: UUID) -> Job:
 
 
 def read_mark(job_id: UUID) -> str:
-    """What tells whether a job has changed, and nothing else of it: for whoever looks again and again."""
+    """Return the job's mark, which differs if the job has changed, for polling. Raise JobNotFoundError."""
     job = Job.objects.filter(id=job_id).only(*MARK_FIELDS).first()
     if job is None:
         raise JobNotFoundError

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class JobQuerySet(TenantQuerySet["Job"]):
-    """Filters that read as the console's words do."""
+    """Filters named like the console's words."""
 
     def waiting(self) -> Self:
         return self.filter(state__in=sorted(WAITING_STATES))
@@ -24,7 +24,7 @@ class JobQuerySet(TenantQuerySet["Job"]):
         return self.filter(state__in=sorted(TERMINAL_STATES))
 
     def newest_first(self) -> Self:
-        """By UUIDv7 id, which is by time of submission, along the tenant's own index."""
+        """Order by UUIDv7 id, which is the time of submission, along the tenant's own index."""
         return self.order_by("-id")
 
 

@@ -1,4 +1,4 @@
-"""What a client asks for, and whether the platform can take it as it stands."""
+"""Job requests, and their validation."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ from tenants.tenancy.pausing import LATEST
 MAX_KEY_CHARACTERS = 200
 MAX_TAG_CHARACTERS = 64
 MAX_FAIR_KEY_CHARACTERS = 100
-# A payload with thousands of faults needs no list of them all.
+# The most faults of a payload that are listed.
 MAX_REPORTED_ERRORS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One job as asked for; ``run_at`` and ``deadline`` are aware datetimes.
+    """One requested job; ``run_at`` and ``deadline`` are aware datetimes.
 
-    Without a ``priority`` the tenant's default counts. ``queue`` names a queue only where the
-    routing rule lets the tenant choose; ``max_retries`` may lower what kind and plan allow.
-    ``is_internal`` is set by the platform's own code alone: without it internal kinds are refused.
+    Without a ``priority`` the tenant's default applies. ``queue`` names a queue only where the routing rule lets the
+    tenant choose; ``max_retries`` may lower what kind and plan allow. ``is_internal`` is only set by the platform's
+    code: otherwise internal kinds are refused.
     """
 
     kind: str
@@ -63,13 +63,13 @@ class JobRequest:
 
     @property
     def payload_bytes(self) -> int:
-        """The size of the payload as JSON, a feature of what the job will cost."""
+        """Return the size of the payload as JSON, an input of the cost prediction."""
         return len(json.dumps(self.payload, ensure_ascii=False, default=str).encode("utf-8", "replace"))
 
     def fingerprint(self) -> bytes:
-        """SHA-256 over all that was asked for, by which a repeated request is recognised."""
+        """Return the SHA-256 of the request, by which a repeated request is recognised."""
         check_depth(self.payload)
-        # No priority and the plainest one are the same request, whatever the tenant's default becomes.
+        # No priority and 0 are the same request, whatever the tenant's default becomes.
         asked = {name: getattr(self, name) for name in _FINGERPRINTED} | {"priority": self.priority or 0}
         text = json.dumps(asked, sort_keys=True, default=str, separators=(",", ":"))
         return hashlib.sha256(text.encode()).digest()
@@ -79,7 +79,7 @@ _FINGERPRINTED = tuple(item.name for item in fields(JobRequest) if item.name not
 
 
 def check_depth(payload: object) -> None:
-    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; never recurses."""
+    """Raise PayloadInvalidError for a payload nested deeper than MAX_PAYLOAD_DEPTH; never recurse."""
     level: list[object] = [payload]
     for _ in range(MAX_PAYLOAD_DEPTH):
         level = [
@@ -95,13 +95,13 @@ def check_depth(payload: object) -> None:
 
 
 def retry_policy_on(plan: Plan, processor: type[TaskProcessor]) -> RetryPolicy:
-    """How often and when jobs of a kind are tried again on a plan."""
+    """Return how often and when jobs of a kind are retried on a plan."""
     own = RetryPolicy(max_retries=processor.max_retries, delays_seconds=processor.retry_delays_seconds)
     return policy_on_plan(own, plan.retry_rules, processor.kind)
 
 
 def check_request(request: JobRequest, *, now: datetime, plan: Plan) -> type[TaskProcessor]:
-    """The kind's processor if the request can be taken; otherwise the error that names why."""
+    """Return the kind's processor if the request is valid; otherwise raise the DomainError with the reason."""
     processor = registry.get(request.kind)
     if processor.is_internal and not request.is_internal:
         raise KindInternalError(
@@ -153,7 +153,7 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
         raise PayloadTooLargeError(
             "%(size)s bytes; at most %(limit)s are taken.", {"size": size, "limit": MAX_PAYLOAD_BYTES}
         )
-    # PostgreSQL stores no NUL; two backslashes are one that was written, not the beginning of an escape.
+    # PostgreSQL stores no NUL; two backslashes are an escaped backslash, not the start of an escape.
     if "\\u0000" in text.replace("\\\\", ""):
         raise PayloadInvalidError("The payload contains a NUL character.")
     faults = list(_validator(processor).iter_errors(payload))[:MAX_REPORTED_ERRORS]
@@ -169,9 +169,9 @@ def _check_payload(payload: Mapping[str, Any], processor: type[TaskProcessor]) -
 
 
 def _check_secrets(payload: Mapping[str, Any], processor: type[TaskProcessor]) -> None:
-    """Refuse references to secrets where the kind resolves none, and all of them to who may not use secrets.
+    """Refuse secret references in fields that the kind does not resolve, and all of them without the right to use them.
 
-    What the platform submits by itself, such as the news of a job, may quote them: nothing there resolves them.
+    Payloads that the platform itself submits, such as news of a job, may quote them: nothing resolves them there.
     """
     if current_actor().kind == "system" or not has_references(payload):
         return

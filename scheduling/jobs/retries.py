@@ -1,4 +1,4 @@
-"""Trying again: sooner, where a job backs off; as a new job, where it has ended."""
+"""Retries of jobs: a backed-off job runs now, an ended job runs as a new one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOTE_REQUEUED = load_sql(__file__)["note_requeued"]
 
 @dataclass(frozen=True, slots=True)
 class RetryResult:
-    """The job that runs; ``is_new`` where it is a new job linked to the one that ended."""
+    """The job that runs; ``is_new``: it is a new job linked to the ended one."""
 
     job: Job
     is_new: bool
@@ -42,9 +42,9 @@ class RetryResult:
 
 @dataclass(slots=True)
 class BulkRetry:
-    """What became of each job: waits no longer, was replayed as another, or why not.
+    """The result for each job: its back-off ended, its replay, or the refusal.
 
-    ``rate`` is how the tenant's rate of submissions stands, where it was charged.
+    ``rate`` is the state of the tenant's submission rate, if it was charged.
     """
 
     hastened: set[UUID] = field(default_factory=set)
@@ -55,10 +55,10 @@ class BulkRetry:
 
 @transaction.atomic
 def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
-    """Try one job of the current scope again.
+    """Retry one job of the current scope.
 
-    Raises JobNotFoundError, InvalidTransitionError for a job that neither backs off nor
-    ended without success, and whatever submission refuses.
+    Raise JobNotFoundError, InvalidTransitionError for a job that neither backs off nor ended without success, and any
+    error of a refused submission.
     """
     bulk = retry_jobs(job_ids=[job_id], reason=reason)
     if job_id in bulk.refused:
@@ -70,10 +70,10 @@ def retry_job(*, job_id: UUID, reason: str = "") -> RetryResult:
 
 @transaction.atomic
 def replay_job(*, job_id: UUID, payload: Mapping[str, Any], reason: str = "") -> Job:
-    """Run an ended job's work anew with another payload, as a new job linked to it.
+    """Run an ended job again with another payload, as a new job linked to it.
 
-    Raises JobNotFoundError, InvalidTransitionError for a job that has not ended or did succeed, and whatever
-    submission refuses.
+    Raise JobNotFoundError, InvalidTransitionError for a job that has not ended or has succeeded, and any error of a
+    refused submission.
     """
     job = Job.objects.filter(pk=job_id).first()
     if job is not None and job.state not in REPLAYABLE_STATES:
@@ -94,14 +94,14 @@ def retry_jobs(
     payloads: Mapping[UUID, Mapping[str, Any]] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> BulkRetry:
-    """Try many jobs of the current scope again, with one audit entry for each tenant.
+    """Retry many jobs of the current scope, with one audit entry for each tenant.
 
-    Each new job costs a token of its tenant's rate where the tenant's own people or keys ask for it; of many the first
-    ones in the order of ``job_ids`` get one. ``payloads`` are those of replays that are not to have the old job's own;
-    ``facts`` are told in the audit entry too.
+    Each new job costs a token of its tenant's rate if the tenant's own people or keys request it; the first ones in the
+    order of ``job_ids`` get one. ``payloads`` replace those of the replayed jobs; ``facts`` are added to the audit
+    entry.
     """
     bulk = BulkRetry()
-    # What a job has left behind is no part of its next run.
+    # The old job's outcome is not part of its next run.
     found = Job.objects.defer("checkpoint", "result", "error_message").in_bulk(job_ids)
     jobs = {job_id: found[job_id] for job_id in job_ids if job_id in found}
     for job_id in job_ids:
@@ -131,13 +131,13 @@ def retry_jobs(
 
 
 def _tell(jobs: Sequence[Job], bulk: BulkRetry) -> dict[str, Any]:
-    """What became of a tenant's jobs, and which are new; masking bounds a long list."""
+    """Return the results of a tenant's jobs for the audit entry; masking bounds a long list."""
     new = [str(bulk.replayed[job.pk].pk) for job in jobs if job.pk in bulk.replayed]
     return {"hastened": len(jobs) - len(new), "replayed": len(new), **({"jobs": new} if new else {})}
 
 
 def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
-    """End the back-off of jobs: they are available now."""
+    """End the back-off of jobs, which are available now; return those whose back-off ended."""
     if not jobs:
         return set()
     data, states = {"reason": reason} if reason else {}, [JobState.RETRYABLE]
@@ -151,7 +151,7 @@ def _hasten(jobs: Sequence[Job], reason: str) -> set[UUID]:
 
 
 def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mapping[str, Any]]) -> None:
-    """Submit each ended job anew, linked to the old one; a dead letter is requeued once."""
+    """Submit each ended job again, linked to the old one; a dead letter is requeued once."""
     letters = _lock_letters(jobs)
     fresh = []
     for job in jobs:
@@ -174,14 +174,15 @@ def _replay(jobs: Sequence[Job], bulk: BulkRetry, payloads: Mapping[UUID, Mappin
 
 
 def refusal_of_replay(kind: str) -> DomainError | None:
-    """Return why the caller may not replay jobs of an internal kind, or None; with what they had, they act anew.
+    """Return why the caller may not replay jobs of an internal kind, or None.
 
-    People and keys of a tenant replay deliveries with `webhooks.manage`, and no other internal kind.
+    A replay repeats the effects of the old payload. People and keys of a tenant may replay webhook deliveries with
+    `webhooks.manage`, and no other internal kind.
     """
     try:
         is_internal = registry.get(kind).is_internal
     except KindUnknownError:
-        return None  # submission refuses it in its own words
+        return None  # the submission refuses it with its own message
     actor = current_actor()
     if not is_internal or not actor.is_of_tenant or (kind == WEBHOOK_KIND and actor.may_manage_webhooks):
         return None
@@ -189,9 +190,9 @@ def refusal_of_replay(kind: str) -> DomainError | None:
 
 
 def _lock_letters(jobs: Sequence[Job]) -> dict[UUID, DeadLetter]:
-    """The dead letters of these jobs.
+    """Lock and return the dead letters of these jobs.
 
-    In one order everywhere: whoever requeues the same ones waits, and finds them requeued.
+    They are locked in one order everywhere: a concurrent requeue of the same letters waits, and finds them requeued.
     """
     locked = (
         DeadLetter.objects.select_for_update(no_key=True).filter(job_id__in=[job.pk for job in jobs]).order_by("pk")
@@ -210,11 +211,11 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
                 tenant=tenant,
                 requests=requests,
                 parents=jobs,
-                # A new job is a new job: else a tenant would cancel and retry its way around its rate.
+                # A replay counts as a new job: otherwise a tenant could cancel and retry its way around its rate.
                 is_rated=current_actor().is_of_tenant,
             )
     except (TenantSuspendedError, DataKeyUnavailableError) as refusal:
-        # The jobs of other tenants in the same act are not its affair.
+        # Jobs of other tenants in the same call are not affected.
         bulk.refused |= {job.pk: refusal for job in jobs}
         return
     bulk.rate = result.rate
@@ -225,7 +226,7 @@ def _submit_anew(tenant_id: UUID, jobs: list[Job], bulk: BulkRetry, payloads: Ma
 def _requests_anew(
     jobs: Sequence[Job], payloads: Mapping[UUID, Mapping[str, Any]], plan: Plan, bulk: BulkRetry
 ) -> tuple[list[JobRequest], list[Job]]:
-    """Return the requests of replays with their jobs; a job whose payload cannot be opened is refused alone."""
+    """Return the requests of replays with their jobs; a job whose payload cannot be decrypted is refused alone."""
     requests: list[JobRequest] = []
     readable: list[Job] = []
     for job in jobs:
@@ -239,7 +240,7 @@ def _requests_anew(
 
 
 def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> JobRequest:
-    """Return the request of a replay; an internal kind is taken with the payload that it had, with no other."""
+    """Return the request of a replay; an internal kind is accepted only with its own payload."""
     return JobRequest(
         kind=job.kind,
         payload=job.payload if payload is None else payload,
@@ -252,9 +253,9 @@ def _request_anew(job: Job, payload: Mapping[str, Any] | None, plan: Plan) -> Jo
 
 
 def _retries_of_replay(job: Job, plan: Plan) -> int | None:
-    """As many as the old job had, within what kind and plan allow by now."""
+    """Return the old job's max_retries, within what kind and plan allow now."""
     try:
         kind = registry.get(job.kind)
     except KindUnknownError:
-        return None  # submission refuses it in its own words
+        return None  # the submission refuses it with its own message
     return min(job.max_retries, retry_policy_on(plan, kind).max_retries)

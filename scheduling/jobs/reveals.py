@@ -1,4 +1,4 @@
-"""Payloads and results in the clear: looking at them is an act, and audited."""
+"""Reveals of payloads and results in clear text; each is audited."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.exceptions import ReasonRequiredError
 
 @dataclass(frozen=True, slots=True)
 class RevealedJob:
-    """What a job was given, what it has kept, and what came out."""
+    """A job with its payload, its checkpoint and its result in clear text."""
 
     job: Job
     payload: Any
@@ -23,7 +23,7 @@ class RevealedJob:
 
 
 def reveal_payload(*, job_id: UUID, reason: str) -> RevealedJob:
-    """A job's payload, checkpoint and result, for somebody who says why; `ReasonRequiredError` else."""
+    """Return a job's payload, checkpoint and result, and audit it; raise `ReasonRequiredError` without a reason."""
     if not reason.strip():
         raise ReasonRequiredError("Say why you look at the payload.")
     job = get_job(job_id)

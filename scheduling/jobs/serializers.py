@@ -1,4 +1,4 @@
-"""Jobs as they are answered; list and detail read a state through the same fields."""
+"""Representations of jobs; list and detail share their fields."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from scheduling.schedules.queries import origin_of
 from scheduling.tracing import trace_id_of
 from tenants.api.input import MomentField, NameField, StrictSerializer
 
-# What an answer tells of a job beside its state: nothing, its result, or its payload too.
+# What an answer contains of a job beside its state: nothing, its result, or also its payload.
 type Reveals = Literal["nothing", "result", "everything"]
 
 
 class ProgressSerializer(serializers.Serializer[Job]):
-    """How far a job is, in units of its own; total 0: it has not said."""
+    """The progress of a job, in units of its own; total 0: not reported."""
 
     current = serializers.IntegerField(source="progress_current")
     total = serializers.IntegerField(source="progress_total")
@@ -46,7 +46,7 @@ class ErrorSerializer(serializers.Serializer[Any]):
 
 
 class WaitingReasonSerializer(serializers.Serializer[Any]):
-    """One thing that keeps a job from starting."""
+    """One reason that keeps a job from starting."""
 
     code = serializers.CharField()
     detail = serializers.CharField()
@@ -54,14 +54,14 @@ class WaitingReasonSerializer(serializers.Serializer[Any]):
 
 
 class EtaBandSerializer(serializers.Serializer[StartTime]):
-    """Between which times a job starts, in four cases of five."""
+    """The band of times within which a job starts, in four cases of five."""
 
     low_seconds = serializers.FloatField()
     high_seconds = serializers.FloatField()
 
 
 class WaitingSerializer(serializers.Serializer[Explanation]):
-    """Why a job waits; position and ETA are null while they are not known."""
+    """The reasons why a job waits; position and ETA are null if unknown."""
 
     reasons = WaitingReasonSerializer(many=True)
     position = serializers.IntegerField(allow_null=True, help_text="Among the tenant's own ready jobs, from 1.")
@@ -113,7 +113,7 @@ class JobSummarySerializer(serializers.Serializer[Job]):
 
 
 class JobOriginSerializer(serializers.Serializer[ScheduleFire]):
-    """The schedule that a job came from."""
+    """The schedule that submitted a job."""
 
     id = serializers.UUIDField(source="schedule_id")
     name = serializers.CharField(source="schedule.name")
@@ -176,8 +176,8 @@ class JobAnswerQuerySerializer(QuerySerializer):
 def show_job(job: Job, *, reveals: Reveals, is_submitted: bool = False, has_waiting: bool = True) -> dict[str, Any]:
     """Return the representation of a job, with payload and result as far as ``reveals`` allows.
 
-    ``is_submitted``: this request has submitted the job, so that no schedule has. ``has_waiting``: explain its wait,
-    which takes 10 to 15 statements.
+    ``is_submitted``: this request submitted the job, so it has no schedule. ``has_waiting``: explain its wait, which
+    takes 10 to 15 statements.
     """
     shown: dict[str, Any] = _kept_serializer(reveals, is_submitted, has_waiting).to_representation(job)
     return shown
@@ -189,7 +189,7 @@ def _kept_serializer(
     is_submitted: bool,  # noqa: FBT001 - the keys of a cache
     has_waiting: bool,  # noqa: FBT001 - the keys of a cache
 ) -> StoredJobSerializer:
-    """Return the serializer that all such answers share: a new one copies its fields at each use."""
+    """Return the serializer shared by all such answers: a new one copies its fields at each use."""
     serializer = JobSerializer if has_waiting else StoredJobSerializer
     return serializer(context={"reveals": reveals, "is_submitted": is_submitted})
 
@@ -211,6 +211,6 @@ class JobEventSerializer(serializers.Serializer[JobEvent]):
 
 
 class CancellationSerializer(StrictSerializer):
-    """Why a job is cancelled, if there is something to say."""
+    """The reason for cancelling a job, optional."""
 
     reason = NameField(default="", allow_blank=True, max_length=200)

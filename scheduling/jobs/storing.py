@@ -1,7 +1,7 @@
-"""New jobs as rows: one statement stores 1 to 1,000 jobs of one tenant.
+"""Inserts of new jobs: one statement stores 1 to 1,000 jobs of one tenant.
 
-It writes the jobs, where they wait, their deadlines and first events, the news for the dispatcher and the audit entry.
-With a statement for each table, the round trips to the server are most of the work.
+It writes the jobs, their waiting rows, their deadlines and first events, the wakes for the dispatcher and the audit
+entry. With a statement for each table, the round trips to the server would be most of the work.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def actor_label(actor: Actor) -> str:
     return SYSTEM_ACTOR if actor.kind == "system" else f"{actor.kind}:{actor.label or actor.id}"[:200]
 
 
-# The columns of a job that its submission decides; the others are as every new job has them.
+# The columns of a job that its submission sets; the others have their defaults.
 _DECIDED: Final = (
     "id",
     "tenant_id",
@@ -80,19 +80,19 @@ _WAKE = """
     INSERT INTO scheduling_wake (tenant_id, entity_id, queue_id, waiting_delta)
     SELECT tenant_id, entity_id, queue_id, count(*) FROM given GROUP BY 1, 2, 3
 """
-# Columns whose values are made for the driver.
+# Columns whose values are converted for the driver.
 _MADE: Final = frozenset({"state", "tags", "payload"})
-# Parts of the statement beside the jobs and the news; each stands in it only if there is something to write.
+# Optional parts of the statement beside the jobs and the wakes.
 _PARTS: Final = {"ready": _READY, "due": _DUE, "deadline": _DEADLINE, "event": _EVENT, "entry": INSERT_ENTRY}
 # Texts differ by which columns are shared by all jobs.
 _MOST_TEXTS: Final = 256
 
 
 def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) -> None:
-    """Store new jobs of one tenant, with an event and an audit entry of that name, and the news of them.
+    """Store new jobs of one tenant with their wakes, and an event and an audit entry named ``event``.
 
-    ``lines`` holds the entity of each line that the jobs wait in. A single job is stored with the transaction's COMMIT,
-    or before the next statement; an error of the database is raised there.
+    ``lines`` holds the entity of each line that the jobs wait in. A single job is sent with the transaction's COMMIT,
+    or before the next statement, and database errors are raised there.
     """
     scope = require_scope()
     for job in jobs:
@@ -118,11 +118,11 @@ def store_jobs(jobs: Sequence[Job], *, lines: Mapping[Line, int], event: str) ->
 
 
 def _columns(jobs: Sequence[Job], lines: Mapping[Line, int]) -> dict[str, list[Any]]:
-    """Return the values of each column of ``given``, in the order of the jobs, as the driver takes them."""
+    """Return the values of each column of ``given``, in the order of the jobs, converted for the driver."""
     columns = {name: [job.__dict__[attribute] for job in jobs] for name, attribute in _attributes().items()}
     payload = sealed_field(Job, "payload")
     sealed = [payload.pre_save(job, add=True) for job in jobs]
-    # Equal payloads may differ in what JSON keeps apart, such as 1 and true: only one and the same object is shared.
+    # Equal payloads may differ in JSON, such as 1 and true: only the same object is shared.
     distinct = {id(value): value for value in sealed}
     written = {key: payload.get_db_prep_save(value, connection) for key, value in distinct.items()}
     return columns | {
@@ -173,7 +173,7 @@ def _given(arrays: frozenset[str]) -> str:
 
 
 def _job_statement() -> str:
-    """Insert the jobs: what all new jobs have in common stands in the text, and defaults are left to the table."""
+    """Return the insert of the jobs: common values are constants in the text, defaults are left to the table."""
     decided = {name: name for name in _DECIDED} | {"tags": "tags::text[]"}
     constants = {
         str(field.column): sql.Literal(field.get_db_prep_save(field.get_default(), connection)).as_string()
@@ -186,7 +186,7 @@ def _job_statement() -> str:
 
 @cache
 def _attributes() -> Mapping[str, str]:
-    """Return the attribute of a job that holds each decided column as it is written."""
+    """Return the attribute of a job for each column that is written unchanged."""
     plain = set(_DECIDED) - _MADE
     return {str(field.column): field.attname for field in Job._meta.local_concrete_fields if field.column in plain}
 
@@ -195,14 +195,14 @@ def _attributes() -> Mapping[str, str]:
 def _types() -> Mapping[str, str]:
     """Return the type of each column of ``given``, without its length.
 
-    A cast to a length would cut a longer text silently, where storing it is refused.
+    A cast to a length would silently cut a longer text, where storing it raises an error.
     """
     types = {
         str(field.column): str(field.db_type(connection)).partition("(")[0]
         for field in Job._meta.local_concrete_fields
         if field.column in _DECIDED
     }
-    # Arrays of arrays would have to be of one length: tags travel as texts.
+    # Arrays of arrays must have one length, so tags are passed as text.
     return types | {"tags": "text", "entity_id": "bigint", "event_id": "uuid"}
 
 

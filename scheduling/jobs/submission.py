@@ -1,4 +1,4 @@
-"""Submission: from a request to a row that will not be lost."""
+"""Submission: from a request to a durable row."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _LOCK_KEYS, _FIND_REPEATED = _SQL["lock_keys"], _SQL["find_repeated"]
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The answer to one request; ``created`` is False where an idempotency key was repeated."""
+    """The answer to one request; ``created`` is False for a repeated idempotency key."""
 
     job: Job
     created: bool
@@ -54,7 +54,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True)
 class BulkSubmission:
-    """The answer to many: each request's index with its job or with why it was refused."""
+    """The answer to many requests: each one's index with its job or its refusal."""
 
     accepted: Sequence[tuple[int, Submission]]
     rejected: Sequence[tuple[int, DomainError]]
@@ -62,7 +62,7 @@ class BulkSubmission:
 
 
 def create_batch(*, tenant: Tenant, label: str, kind: str, total: int) -> Batch:
-    """A closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
+    """Create a closed batch for ``total`` jobs of one kind, which the caller's transaction submits."""
     with tenant_context(tenant):
         return Batch.objects.create(tenant=tenant, label=label, kind=kind, total=total, closed_at=TransactionNow())
 
@@ -76,9 +76,9 @@ def submit_job(
     is_rated: bool = False,
     has_savepoint: bool = True,
 ) -> Submission:
-    """Accept one job or raise the DomainError that says why not.
+    """Submit one job, or raise the DomainError of its refusal.
 
-    Without a savepoint whoever is refused takes the caller's transaction back.
+    Without a savepoint a refusal rolls the caller's transaction back.
     """
     bulk = submit_jobs(
         tenant=tenant,
@@ -102,11 +102,11 @@ def submit_jobs(
     is_whole: bool = False,
     has_savepoint: bool = True,
 ) -> BulkSubmission:
-    """Accept what can be accepted in one transaction; each refusal is told by its index.
+    """Submit jobs in one transaction; return the accepted ones and the refusals by index.
 
-    ``parents`` names for each request the job that it follows. ``is_rated``: a tenant asks, so each new job costs
-    a token of its rate; what the platform and its operators submit costs none. ``is_whole``: the first refusal is
-    raised and nothing is accepted.
+    ``parents`` has for each request the job that it follows. ``is_rated``: a tenant submits, so each new job costs a
+    token of its rate; jobs of the platform and its operators cost none. ``is_whole``: raise the first refusal and
+    accept nothing.
     """
     with (
         tracing.span("job.submit", jobs=len(requests), tenant=tenant.slug),
@@ -132,7 +132,7 @@ def submit_jobs(
 
 @dataclass(slots=True)
 class _Intake:
-    """One submission while it is decided: validate → recognise → route → admit → take tokens → store."""
+    """One submission in progress: validate → recognise → route → admit → take tokens → store."""
 
     tenant: Tenant
     batch: Batch | None
@@ -165,7 +165,7 @@ class _Intake:
         with prepared_cursor(scalar_row) as cursor:
             cursor.execute(_LOCK_KEYS, values)
             self.busy_keys = set(cursor.fetchall())
-            # A statement of its own: it sees what was committed before the locks were taken.
+            # In a separate statement, which sees what was committed before the locks were taken.
             cursor.execute(_FIND_REPEATED, values)
             ids = cursor.fetchall()
         for job in Job.objects.filter(id__in=ids) if ids else ():
@@ -258,7 +258,7 @@ class _Intake:
             raise self.rejected[0][1]
 
     def _default_priority(self) -> int:
-        """The tenant's own default, within what its plan allows by now; asked for once."""
+        """Return the tenant's default priority, within what its plan allows now; read once."""
         if self.default_priority is None:
             most = self.tenant.plan.max_priority
             self.default_priority = max(-most, min(most, int(tenant_setting(self.tenant, DEFAULT_PRIORITY.key))))
@@ -276,7 +276,7 @@ class _Intake:
         transaction.on_commit(lambda: _tell_submitted(tenant_id, tier, told))
 
     def _lines(self) -> Mapping[Line, int]:
-        """Return the entities of the lines that the new jobs wait in: the tenant's own ones are known already."""
+        """Return the entities of the new jobs' lines; the tenant's own ones are already known."""
         wanted = {(job.queue_id, job.fair_key) for job in self.new}
         known = {(queue_id, ""): entity_id for queue_id, entity_id in self.allowance.standing.lines.items()}
         return known if wanted <= known.keys() else line_ids(self.tenant, wanted)

@@ -1,4 +1,4 @@
-"""Suspending one waiting job, letting it go on, and waking jobs that wait by their own wish.
+"""Suspension and resumption of one waiting job, and wakes of jobs that suspended themselves.
 
 Queues, kinds and pools have `pauses`, tenants their own app.
 """
@@ -27,7 +27,7 @@ _REQUEST_WAKE = load_sql(__file__)["request_wake"]
 
 @transaction.atomic
 def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Keep a waiting job of the current scope from running until a person resumes it."""
+    """Suspend a waiting job of the current scope until a person resumes it. Raise InvalidTransitionError."""
     job = _find(job_id)
     data = {"reason": reason}
     if not _is_done(lambda: take_out([job_id], state=JobState.SUSPENDED, event="job.suspended", data=data)):
@@ -39,7 +39,7 @@ def suspend_job(*, job_id: UUID, reason: str = "") -> Job:
 
 @transaction.atomic
 def resume_job(*, job_id: UUID, reason: str = "") -> Job:
-    """Make a suspended job of the current scope available."""
+    """Make a suspended job of the current scope available. Raise InvalidTransitionError."""
     job = _find(job_id)
     states, data = [JobState.SUSPENDED], {"reason": reason}
     if not _is_done(lambda: make_ready([job_id], from_states=states, event="job.resumed", data=data)):
@@ -51,14 +51,14 @@ def resume_job(*, job_id: UUID, reason: str = "") -> Job:
 
 
 def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
-    """Let jobs of the current scope go on that have suspended themselves, in the caller's transaction; those that do.
+    """Wake jobs of the current scope that suspended themselves, in the caller's transaction; return those.
 
-    One that still runs is told, so that it is not suspended afterwards. What a person has suspended stays so. Nothing
-    of this is audited: whoever wakes them says why.
+    A job that still runs is marked, so that it is not suspended afterwards. Jobs that a person suspended stay so.
+    Nothing is audited here: the caller records the reason.
     """
     with prepared_cursor() as cursor:
         cursor.execute(_REQUEST_WAKE, {"job_ids": list(job_ids)})
-    # After it: who was settled meanwhile stands where it waits by now.
+    # Afterwards: a job that was settled meanwhile is suspended by now.
     own = JobSuspended.objects.filter(job_id__in=job_ids, is_own=True).order_by("job_id").select_for_update(no_key=True)
     woken = make_ready(list(own.values_list("job_id", flat=True)), from_states=[JobState.SUSPENDED], event=WOKEN)
     wake_on_commit()
@@ -66,7 +66,7 @@ def wake_jobs(*, job_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def wake_due(limit: int) -> int:
-    """Let jobs of all tenants go on whose time to wait is over; how many. Within the sweep, which nobody else runs."""
+    """Wake jobs of all tenants whose wait is over; return how many. For the sweep, which one process runs at a time."""
     due = JobSuspended.objects.filter(is_own=True, wake_at__lte=Now()).order_by("wake_at")
     ids = list(due.select_for_update(no_key=True, skip_locked=True).values_list("job_id", flat=True)[:limit])
     woken = make_ready(ids, from_states=[JobState.SUSPENDED], event=WOKEN, data={"reason": "time"})
@@ -76,7 +76,7 @@ def wake_due(limit: int) -> int:
 
 
 def _is_done(act: Callable[[], set[UUID]]) -> bool:
-    """Whether one of a few tries did it: a job that changes its place between two statements is found on the next."""
+    """Return whether one of a few attempts succeeded: a job that moves between two statements is found on the next."""
     return any(act() for _ in range(LOOKS))
 
 
@@ -89,6 +89,6 @@ def _find(job_id: UUID) -> Job:
 
 def _audited(job: Job, action: str, reason: str) -> Job:
     before = job.state
-    job = Job.objects.get(pk=job.pk)  # anew, and not refreshed: that would open what is sealed
+    job = Job.objects.get(pk=job.pk)  # read again, not refreshed: a refresh would decrypt
     record_audit(action=action, target=job, before={"state": before}, after={"state": job.state}, reason=reason)
     return job

@@ -1,4 +1,4 @@
-"""A tenant's jobs of one kind, seen as the queue that is the tenant's alone."""
+"""A tenant's jobs of one kind, viewed as a queue of that tenant."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class TenantIsolatedTaskQueue:
         return submit_job(tenant=self.tenant, request=JobRequest(self.kind, payload, **options))
 
     def pull_tasks(self, count: int) -> int:
-        """Dispatch up to ``count`` of these jobs now, ahead of other tenants; how many went out.
+        """Dispatch up to ``count`` of these jobs now, ahead of other tenants; return how many.
 
-        The dispatcher's own claim, restricted: caps, pauses and free slots hold, every job is
-        charged, so the tenant pays for its advance with its later turns.
+        A restricted claim of the dispatcher: caps, pauses and free slots apply and every job is charged, so the tenant
+        pays for the advance with its later turns.
         """
         with tenant_context(self.tenant):
             lines = SchedulingEntity.objects.filter(pk__in=JobReady.objects.filter(kind=self.kind).values("entity_id"))
@@ -41,7 +41,7 @@ class TenantIsolatedTaskQueue:
         pulled = 0
         for pool_id in sorted({pool_id for pool_id, _, _ in found}):
             restriction = Restriction(
-                # A key is reached by way of its tenant.
+                # A key is reached through its tenant.
                 entity_ids={id_ for pool, *path in found if pool == pool_id for id_ in path if id_ is not None},
                 kind=self.kind,
                 limit=count - pulled,
@@ -50,17 +50,17 @@ class TenantIsolatedTaskQueue:
                 result = run_tick(pool_id, only=restriction)
                 pulled += result.dispatched
                 if result.has_more or result.has_woken_others:
-                    # This tick saw some jobs alone, and may have kept a dispatcher from seeing others.
+                    # This tick read some jobs only, and may have kept a dispatcher from reading others.
                     broker.wake_dispatcher()
         return pulled
 
     def depth(self) -> int:
-        """How many of these jobs could be dispatched now."""
+        """Return how many of these jobs could be dispatched now."""
         with tenant_context(self.tenant):
             return JobReady.objects.filter(kind=self.kind).count()
 
     def oldest_age(self) -> timedelta | None:
-        """How long the job that is first in order has waited; None when nothing waits."""
+        """Return how long the first job in order has waited; None if no job waits."""
         first = self.peek(1)
         if not first:
             return None
@@ -72,7 +72,7 @@ class TenantIsolatedTaskQueue:
         return age
 
     def peek(self, count: int = 10) -> Sequence[Job]:
-        """The next jobs in the tenant's own order, left where they are."""
+        """Return the next jobs in the tenant's own order, without removing them."""
         with tenant_context(self.tenant):
             ranked = JobReady.objects.filter(kind=self.kind).order_by("rank", "job_id")
             ids = list(ranked.values_list("job_id", flat=True)[:count])

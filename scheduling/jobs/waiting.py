@@ -1,7 +1,7 @@
-"""Moving waiting jobs: out of where they wait, or to where they can be picked.
+"""Moves of waiting jobs: out of their waiting rows, or into the ready table.
 
-Every statement here locks a job's waiting row before the job's own row, as the dispatcher
-does, so that the two never wait for each other in a ring.
+Every statement locks a job's waiting row before the job's own row, as the dispatcher does, so that the two do not
+deadlock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tenants.database.ids import uuid7s
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# A job that changes its place or hands between two statements is found on the next look.
+# The most tries for a job that moves between two statements.
 LOOKS = 5
 
 _SQL = load_sql(__file__)
@@ -44,9 +44,9 @@ def take_out(
     error_fingerprint: str = "",
     dead_letter_reason: str = "",
 ) -> set[UUID]:
-    """Move waiting jobs of the scope to ``state``, one statement; those that were waiting.
+    """Move waiting jobs of the scope to ``state`` in one statement; return those that were waiting.
 
-    ``state`` is ``suspended`` or terminal; a dead one comes with its dead letter's reason.
+    ``state`` is ``suspended`` or terminal; a dead one requires the dead letter's reason. Raise ValueError otherwise.
     """
     if (state in DEAD_STATES) is not bool(dead_letter_reason):
         raise ValueError("A dead state and its dead letter's reason go together.")
@@ -70,7 +70,7 @@ def take_out(
 def make_ready(
     job_ids: Sequence[UUID], *, from_states: Sequence[JobState], event: str, data: Mapping[str, Any] | None = None
 ) -> set[UUID]:
-    """Make jobs of the scope available now that back off or are suspended; those that were."""
+    """Make backed-off or suspended jobs of the scope available now; return those that were."""
     open_key_lines(job_ids)
     return _run(_MAKE_READY, job_ids, event=event, data=data, from_states=[state.value for state in from_states])
 
@@ -78,9 +78,9 @@ def make_ready(
 def look_again(
     act: Callable[[Sequence[UUID]], set[UUID]], job_ids: Sequence[UUID], *, states: Collection[JobState]
 ) -> set[UUID]:
-    """Act on the jobs, and on those that it missed though they are in ``states``; those that it was done to.
+    """Act on the jobs, and again on those that it missed though they are in ``states``; return the affected ones.
 
-    A move of the backlog, a tick or a person may have had them in hand. Rarely more than one look.
+    A move of the backlog, a tick or a person may have had them locked. Rarely more than one try.
     """
     done: set[UUID] = set()
     left: Sequence[UUID] = job_ids

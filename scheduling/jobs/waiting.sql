@@ -1,7 +1,7 @@
 -- name: take_out
 -- Move waiting and suspended jobs to another state. A suspended job waits in no line, and the line of its key may have
--- been removed. A job that was resumed while this waited for its row waits in a line again: it is left for the next
--- look, or its row there would stay.
+-- been removed. A job that was resumed while this statement waited for its row is in a line again: it is left for the
+-- next try, or its row there would stay.
 WITH wanted AS (
     SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
         j.state = 'suspended' AS is_suspended
@@ -67,7 +67,7 @@ WITH wanted AS (
 SELECT id FROM job;
 
 -- name: make_ready
--- Make jobs that back off or are suspended available.
+-- Make backed-off or suspended jobs available.
 WITH wanted AS (
     SELECT ids.n, j.id AS job_id, j.rank, j.tenant_id, j.queue_id, j.kind, e.id AS entity_id,
         j.state = 'suspended' AS is_suspended

@@ -1,1 +1,1 @@
-"""Kit of job kinds: all that a workload imports to run as jobs."""
+"""The kit of job kinds: all that a workload imports to run as jobs."""

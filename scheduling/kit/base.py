@@ -1,8 +1,8 @@
-"""The kit for job kinds: everything a plug-in may import from the platform's core.
+"""The kit for job kinds: everything that a plug-in may import from the platform's core.
 
-A kind is one class. Its ``process`` gets a frozen `JobContext` and answers with an
-outcome; its ``handle_error`` may turn an exception into another outcome. Nothing here knows
-Django, Celery or the database, so a processor is testable with plain values.
+A kind is one class. Its ``process`` gets a frozen `JobContext` and returns an outcome; its ``handle_error`` may turn an
+exception into another outcome. The kit does not depend on Django, Celery or the database, so a processor can be tested
+with plain values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scheduling.kit.children import MAX_CHILDREN, AwaitChildren, Child, ChildJob
 from scheduling.kit.dependencies import MAX_DEPENDENCY_CHARACTERS, Dependency
 from scheduling.kit.outcomes import Complete, Discard, Json, Outcome, Retry, Snoozed, Suspended, Yielded
 
-# Part of the kit: a processor that speaks HTTP reads the header of an answer with it.
+# Part of the kit: processors that use HTTP parse response headers with it.
 from scheduling.kit.retry import DEFAULT_DELAYS_SECONDS, retry_after_seconds
 
 __all__ = [
@@ -52,7 +52,8 @@ __all__ = [
     "retry_after_seconds",
 ]
 
-# The names in `__all__` and their signatures: the first number rises when one changes, the second when one is added.
+# The version of the names in `__all__` and their signatures: the first number rises with a change, the second with an
+# addition.
 KIT_VERSION: Final = (1, 4)
 
 type Effects = Callable[[], object]
@@ -63,7 +64,10 @@ type LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class PermanentError(Exception):
-    """The job can never succeed as it is: it becomes a dead letter at once."""
+    """The error for a job that can never succeed as it is: it becomes a dead letter at once.
+
+    ``code`` is the stable error type that is stored with the job.
+    """
 
     def __init__(self, message: str, *, code: str = "permanent_error") -> None:
         super().__init__(message)
@@ -71,11 +75,12 @@ class PermanentError(Exception):
 
 
 class TransientError(Exception):
-    """The job may succeed later: it is retried after a back-off while attempts are left.
+    """The error for a job that may succeed later: it is retried after a back-off while attempts are left.
 
-    ``retry_after_seconds`` overrides the kind's own back-off, as an HTTP ``Retry-After`` asks for; the function of
-    the same name reads one. More than a day counts as a day. ``is_own_timeout``: the job waited less than is usual for
-    what it depends on, so that this failure says nothing to other tenants that share it.
+    ``code`` is the stable error type that is stored with the job. ``retry_after_seconds`` overrides the kind's
+    back-off, as an HTTP ``Retry-After`` does; the function of the same name parses that header. More than a day counts
+    as a day. ``is_own_timeout``: the job waited less than usual for its dependency, so the failure does not count for
+    other tenants that share it.
     """
 
     def __init__(
@@ -93,10 +98,10 @@ class TransientError(Exception):
 
 
 class DependencyRefusedError(TransientError):
-    """A dependency refuses every request, such as for a wrong key or a quota that is used up.
+    """The error for a dependency that refuses every request, as for a wrong key or an exhausted quota.
 
-    Raised within ``context.dependency``, it opens the tenant's breaker at once and the job waits; no attempt is
-    counted. Elsewhere it is a TransientError.
+    Raised within ``context.dependency``, it opens the tenant's breaker at once, and the job waits without using an
+    attempt. Elsewhere it is a TransientError. ``retry_after_seconds`` is the wait that the dependency requested.
     """
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
@@ -104,10 +109,10 @@ class DependencyRefusedError(TransientError):
 
 
 class Interrupted(BaseException):
-    """The platform takes the job back at a safe point: cancelled, shut down or fenced off.
+    """The exception by which the platform takes a job back at a safe point.
 
-    It derives from ``BaseException`` so that a processor's ``except Exception`` lets it pass.
-    ``cause`` is one of ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``, ``dependency``.
+    It derives from ``BaseException``, so a processor's ``except Exception`` does not catch it. ``cause`` is one of
+    ``cancel``, ``shutdown``, ``deadline``, ``fence_lost``, ``dependency``.
     """
 
     def __init__(self, cause: str) -> None:
@@ -116,7 +121,7 @@ class Interrupted(BaseException):
 
 
 class JobRuntime(Protocol):
-    """What the worker lends a context; processors use the context's methods instead."""
+    """The worker's side of a context; processors use the context's methods instead."""
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None: ...
 
@@ -141,10 +146,10 @@ class JobRuntime(Protocol):
 class JobContext:
     """One execution of one job, as its processor sees it.
 
-    ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start.
-    ``fencing_token`` rises with each start of the job: hand it to systems outside that can
-    refuse an older one. ``idempotency_key`` is the same for all starts of the job. ``settings``
-    are the tenant's, as they were at the start: those that the kind declares.
+    ``attempt`` counts from 1. ``state`` is the last checkpoint, empty at the first start. ``fencing_token`` rises with
+    each start: pass it to external systems that can refuse an older one. ``idempotency_key`` is equal for all starts.
+    ``deadline_at`` is an aware datetime or None. ``settings`` are the tenant's values at the start, of those that the
+    kind declares.
     """
 
     tenant_id: UUID
@@ -161,10 +166,11 @@ class JobContext:
     settings: Json = field(default_factory=dict, repr=False)
 
     def checkpoint(self, state: Json, effects: Effects | None = None) -> None:
-        """Store ``state`` and run ``effects`` in one transaction under the fence.
+        """Store ``state``, a JSON object, and run ``effects`` in one transaction under the fence.
 
-        Effects run as the restricted role with the job's tenant set; they take hold exactly
-        once or not at all. Raises Interrupted when the job was taken away in the meantime.
+        Effects run as the restricted role in the scope of the job's tenant, exactly once or not at all. Raise
+        Interrupted if the platform wants the job back or has given it to another worker, and PermanentError for a state
+        that is not JSON or too large.
         """
         self.runtime.checkpoint(state, effects)
 
@@ -173,32 +179,36 @@ class JobContext:
         self.runtime.in_settlement(effects)
 
     def report_progress(self, current: int, total: int, message: str = "") -> None:
-        """Show how far the job is; cheap to call often, written at most once a second."""
+        """Report progress: ``current`` of ``total`` in any unit; cheap to call often, written at most once a second.
+
+        Raise ValueError for numbers beyond 64 bits, and Interrupted if the job now belongs to another worker.
+        """
         self.runtime.report_progress(current, total, message)
 
     def should_yield(self) -> bool:
-        """Whether to return ``Yielded`` at this safe point; cheap to ask often, it reads memory only.
+        """Return whether to return ``Yielded`` at this safe point; cheap to call often, it only reads memory.
 
-        True once the time slice is used and somebody whose turn comes first waits for the slot.
-        Raises Interrupted when the job was cancelled or its worker shuts down.
+        True if the time slice is used and a job that precedes it in fair order waits for the slot. Raise Interrupted if
+        the job was cancelled or its worker shuts down.
         """
         return self.runtime.should_yield()
 
     def log(self, message: str, *, level: LogLevel = "info", **fields: Any) -> None:
-        """Add a line to the job's log, which its tenant reads while the job runs.
+        """Add a line to the job's log, which its tenant can read while the job runs.
 
-        Never raises and never waits for the database. What cannot be stored as it is, is stored as
-        text; message and fields are cut at 4 KiB each, the log of a job at 1 MiB. The line stays
-        whatever becomes of the transaction around it.
+        It never raises and never waits for the database. Values that cannot be stored are stored as text. Message and
+        fields are cut at 4 KiB each, the log of a job at 1 MiB. The line stays even if a surrounding transaction is
+        rolled back.
         """
         self.runtime.log(message, level, fields)
 
     @contextmanager
     def dependency(self, dependency: Dependency | str) -> Iterator[None]:
-        """Around what needs something outside: ``with context.dependency(host): ...``; a string is the tenant's own.
+        """Wrap the use of an external dependency: ``with context.dependency(host): ...``.
 
-        An error that leaves the block counts against it, unless no time could heal it. While its breaker is open the
-        block is not entered: Interrupted is raised, no attempt is counted, and the job waits until it is back.
+        A string names a dependency of the tenant's own. An error that leaves the block counts against it, unless the
+        error is permanent. While its breaker is open the block is not entered: Interrupted is raised, no attempt is
+        counted, and the job waits until the breaker closes.
         """
         named = Dependency(dependency) if isinstance(dependency, str) else dependency
         self.runtime.enter_dependency(named)
@@ -212,17 +222,21 @@ class JobContext:
     def submit_child(self, kind: str, payload: Json | None = None, **options: Any) -> None:
         """Submit a job of the same tenant when this execution ends well; ``options`` are those of `Child`.
 
-        All of them become jobs in the transaction that completes the job, yields, or waits for them by
-        ``AwaitChildren``; an execution that ends otherwise has submitted none. At most MAX_CHILDREN an execution.
+        The children become jobs in the transaction in which this job completes, yields, or waits for them with
+        ``AwaitChildren``. An execution that ends otherwise submits none. Raise PermanentError beyond MAX_CHILDREN an
+        execution.
         """
         self.runtime.submit_child(Child(kind, payload or {}, **options))
 
     def children(self) -> Sequence[ChildJob]:
-        """What became of the children that the job has last waited for, in the order of their submission."""
+        """Return the children that the job last waited for, in order of submission, with their results."""
         return self.runtime.children()
 
     def setting(self, key: str) -> Any:
-        """The tenant's value of a setting that the kind lists in ``settings``, else its default."""
+        """Return the tenant's value of a setting that the kind lists in ``settings``, or its default.
+
+        Raise LookupError for a setting that the kind does not list.
+        """
         try:
             return self.settings[key]
         except KeyError:
@@ -230,24 +244,26 @@ class JobContext:
 
 
 class TaskProcessor(ABC):
-    """A job kind. Subclasses set the class attributes and implement `process`.
+    """A job kind: a subclass sets the class attributes and implements `process`.
 
-    ``payload_schema`` is JSON Schema 2020-12; a payload that does not fit is refused at
-    submission. ``is_diagnostic`` kinds are refused unless the setting DIAGNOSTIC_KINDS is on. ``is_internal`` kinds are
-    submitted by the platform's own code (`JobRequest.is_internal`) and refused to every client.
-    ``settings`` are keys of tenant settings that ``context.setting`` is asked for. ``secret_fields`` are members of
-    the payload in whose texts `{{ secrets.name }}` may stand: those that ``process`` hands to
-    ``scheduling.kit.http.open_headers``; everywhere else such a text is refused at submission. What Python's
-    ``logging`` records under ``log_namespaces`` goes into the job's log too; None is the package
-    that the class stands in, an empty sequence turns this off. ``is_mergeable`` False: small jobs of the kind do not
-    travel with others, each has a message and a settlement of its own. ``memory_class`` is what a job may need: 256,
-    512 or 1,024 MiB; only pools whose children have as much are given it. ``has_circuit`` says whether failures in a
-    row make the tenant's other jobs of the kind wait. ``dependencies`` are those that every job of the kind needs:
-    while one of them is down none is started. Others are named by ``context.dependency`` alone. ``default_queue`` names
-    the queue of its jobs as long as no routing rule names the kind. ``result_kept_seconds`` is for how long the result
-    of a job answers the tenant's jobs with an equal payload, which then do no work; 0: each computes its own.
-    ``result_version`` is changed when the same payload has another result from now on.
-    ``description`` is shown to people beside ``title``; without one the class's docstring is.
+    - ``kind``: its name, unique over all plug-ins.
+    - ``title`` and ``description``: shown to people; without a description the class's docstring is.
+    - ``payload_schema``: JSON Schema 2020-12; submission refuses a payload that does not match.
+    - ``timeout_seconds``: the time limit of one execution.
+    - ``max_retries`` and ``retry_delays_seconds``: retries after the first attempt; the last delay repeats.
+    - ``is_diagnostic``: refused unless the setting DIAGNOSTIC_KINDS is on.
+    - ``is_internal``: only the platform's code submits it (`JobRequest.is_internal`); clients are refused.
+    - ``is_mergeable``: small jobs may share a message and a settlement.
+    - ``settings``: keys of the tenant settings that ``context.setting`` may read.
+    - ``secret_fields``: payload members whose texts may contain `{{ secrets.name }}`, which ``process`` passes to
+      ``scheduling.kit.http.open_headers``; in other members submission refuses such text.
+    - ``log_namespaces``: loggers whose records go into the job's log; None: the package of the class; empty: none.
+    - ``memory_class``: what a job may need, 256, 512 or 1,024 MiB; only pools whose children have as much run it.
+    - ``has_circuit``: failures in a row make the tenant's other jobs of the kind wait.
+    - ``dependencies``: those of every job; while one is down none starts. ``context.dependency`` names any others.
+    - ``default_queue``: the queue of its jobs unless a routing rule names the kind.
+    - ``result_kept_seconds``: for how long a result is reused for the tenant's jobs of an equal payload; 0: never.
+    - ``result_version``: to change if equal payloads have other results from now on.
     """
 
     kind: ClassVar[str]
@@ -272,12 +288,12 @@ class TaskProcessor(ABC):
 
     @abstractmethod
     def process(self, context: JobContext) -> Outcome | Json | None:
-        """Do the work. A mapping or None means ``Complete``; raise to fail the attempt."""
+        """Do the work and return an outcome; a mapping or None means ``Complete``. Raise to fail the attempt."""
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Turn an error into an outcome; None leaves it to the platform's policy."""
+        """Return the outcome for an error, or None to apply the platform's policy."""
         return None
 
     @classmethod  # noqa: B027 - an optional hook, not a forgotten abstract method
     def preload(cls) -> None:
-        """Load what all children share (models, tables) in the worker's parent, once."""
+        """Load what all children share (models, tables), once, in the worker's parent process."""

@@ -1,4 +1,4 @@
-"""The kit's part for jobs that submit jobs: what is asked for, waited for and found. `base` shows it to processors."""
+"""Kit types for jobs that submit jobs; `base` exports them to processors."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-# That one execution may submit.
+# The most children that one execution may submit.
 MAX_CHILDREN: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class AwaitChildren:
-    """The job gives its slot back until the children that it submitted have all ended, and resumes from ``state``.
+    """The outcome of a job that frees its slot until all of its children have ended, and resumes from ``state``.
 
-    However they ended: ``context.children()`` tells.
+    It resumes however they ended; ``context.children()`` returns their results. ``state`` is a JSON object.
     """
 
     state: Mapping[str, Any]
@@ -23,7 +23,7 @@ class AwaitChildren:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A job that a job asks for."""
+    """A child job to submit: kind, payload (a JSON object), and options as in a submission."""
 
     kind: str
     payload: Mapping[str, Any]
@@ -34,7 +34,11 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class ChildJob:
-    """What became of a child; ``state`` is a job's, and ``result`` is there where it is ``completed``."""
+    """An ended child.
+
+    ``state`` is the job's state; ``result`` is set if that is ``completed``, ``error_type`` and ``error_message`` if it
+    failed.
+    """
 
     job_id: UUID
     kind: str

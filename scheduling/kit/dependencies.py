@@ -1,4 +1,4 @@
-"""The kit's word for what jobs need outside. `base` shows it to processors."""
+"""Kit type for external dependencies of jobs; `base` exports it to processors."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ MAX_DEPENDENCY_CHARACTERS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """Something outside that a job needs, such as an API's host, by a name that says which.
+    """An external system that a job needs, such as an API's host, identified by name.
 
-    While it fails, jobs that need it wait. It is the tenant's own unless ``is_shared`` says that it is the
-    platform's, the same for all tenants and reached with the platform's credentials.
+    While it fails, jobs that need it wait. It is the tenant's own unless ``is_shared``: then it is the platform's,
+    equal for all tenants and accessed with the platform's credentials. Raise ValueError unless the name has 1 to 200
+    printable characters.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A package that brings a job kind, written from the templates beside this module."""
+"""Generator of a package with a job kind, from the templates beside this module."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 class NewProcessorError(Exception):
-    """The package cannot be written as it was asked for."""
+    """The error for a package that cannot be written as requested."""
 
 
 def write_processor(name: str, parent: Path) -> list[Path]:
-    """Write the package as a new folder of ``parent``; its files. Nothing that is there already is touched."""
+    """Write the package as a new folder of ``parent``; return its files. Existing files are not touched.
+
+    Raise NewProcessorError for an invalid name, a missing parent or an existing folder.
+    """
     check_name(name)
     if not parent.is_dir():
         raise NewProcessorError(f"There is no folder {parent}.")
@@ -47,7 +50,7 @@ def write_processor(name: str, parent: Path) -> list[Path]:
 
 
 def check_name(name: str) -> None:
-    """NewProcessorError for what is no name of a package, or is taken by a kind or by somebody's module."""
+    """Raise NewProcessorError for an invalid package name, or one that a kind or a Python module already has."""
     if not _NAME.fullmatch(name) or name.endswith("_") or "__" in name or keyword.iskeyword(name):
         raise NewProcessorError(
             f"{name!r} is no name for a kind: lower-case letters, digits and single underscores, a letter first, 40 at"

@@ -1,4 +1,4 @@
-"""How an execution may end, in a processor's own words. `base` shows them to processors."""
+"""Kit types for the end of an execution; `base` exports them to processors."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ type Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """The job is done; ``result`` is stored with it (at most 64 KiB as JSON)."""
+    """The outcome of a finished job; ``result`` is stored with it (at most 64 KiB as JSON)."""
 
     result: Json | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Yielded:
-    """The job gives its slot back and resumes from ``state`` when its turn comes again."""
+    """The outcome of a job that frees its slot and resumes from ``state``, a JSON object, when its turn comes again."""
 
     state: Json
 
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """The job gives its slot back and resumes from ``state`` after ``seconds``; that burns no attempt.
+    """The outcome of a job that frees its slot and resumes from ``state`` after ``seconds``; it uses no attempt.
 
-    ``reason`` is a stable code of what it waits for, which the job's history shows.
+    ``seconds`` is finite and capped at 366 days. ``reason`` is a stable code of what it waits for, which the job's
+    history shows.
     """
 
     state: Json
@@ -39,9 +40,10 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """The job gives its slot back and resumes from ``state`` once `scheduling.jobs.suspension.wake_jobs` wakes it.
+    """The outcome of a job that frees its slot and resumes from ``state`` when it is woken.
 
-    After ``seconds`` it is woken in any case; None: not by time. One that was woken while it still ran resumes at once.
+    `scheduling.jobs.suspension.wake_jobs` wakes it, and ``seconds`` (capped at 366 days) do at the latest; None: no
+    time-out. A job that was woken while it still ran resumes at once.
     """
 
     state: Json
@@ -50,7 +52,7 @@ class Suspended:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The attempt failed in a way that time may heal; None takes the kind's back-off."""
+    """The outcome of an attempt that failed transiently; ``after_seconds`` None: the kind's back-off applies."""
 
     error: BaseException
     after_seconds: float | None = None
@@ -58,7 +60,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Discard:
-    """The job can never succeed; it becomes a dead letter with this reason."""
+    """The outcome of a job that can never succeed; it becomes a dead letter with this reason."""
 
     reason: str
     error: BaseException | None = None

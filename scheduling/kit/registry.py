@@ -1,10 +1,9 @@
-"""Which kinds exist: from the entry points ``jobsplatform.processors`` and from installed apps.
+"""The registry of job kinds, from the entry points ``jobsplatform.processors`` and from installed apps.
 
-An entry point's name is its kind and its value the class. An app in place lists the dotted
-paths of its classes in ``processors`` of its AppConfig. Either may name a fair task, which
-has its class by itself. Nothing is imported before a kind is
-asked for, and processors import what is heavy in ``preload`` or ``process``, so a web process
-that only submits loads no models.
+An entry point's name is its kind and its value the class. An installed app lists the dotted paths of its classes in
+``processors`` of its AppConfig. Either may name a fair task, which has a class of its own. Nothing is imported before a
+kind is looked up, and processors import heavy modules in ``preload`` or ``process``, so a web process that only submits
+loads no models.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ ENTRY_POINT_GROUP = "jobsplatform.processors"
 
 
 class ProcessorInvalidError(Exception):
-    """A plug-in names a class that cannot be imported, is no TaskProcessor, or takes a kind that is taken."""
+    """The error for a plug-in class that cannot be imported, is no TaskProcessor, or has a kind that is taken."""
 
 
 def get(kind: str) -> type[TaskProcessor]:
-    """The class of a kind that may be used here; KindUnknownError for any other."""
+    """Return the class of a kind that may be used here; raise KindUnknownError for any other."""
     processor = _all().get(kind)
     if processor is None or not _is_allowed(processor):
         raise KindUnknownError("There is no job kind %(kind)r.", {"kind": kind})
@@ -38,43 +37,43 @@ def get(kind: str) -> type[TaskProcessor]:
 
 
 def kinds() -> list[str]:
-    """The kinds that may be used here, sorted."""
+    """Return the kinds that may be used here, sorted."""
     return sorted(kind for kind, processor in _all().items() if _is_allowed(processor))
 
 
 def is_mergeable(kind: str) -> bool:
-    """Whether small jobs of the kind may travel with others; no for a kind that is not known here."""
+    """Return whether small jobs of the kind may share a message; False for an unknown kind."""
     return kind in _mergeable_kinds()
 
 
 def memory_needs() -> dict[str, int]:
-    """The kinds that need more memory than the least class has, with their MiB."""
+    """Return the kinds that need more memory than the smallest class, with their MiB."""
     return {kind: MEMORY_MIB[name] for kind, name in _memory_classes().items() if name != "small"}
 
 
 def timeout_seconds(kind: str) -> float:
-    """Return the time limit of an execution of ``kind``; the longest of all for a kind that is not known here."""
+    """Return the time limit of an execution of ``kind`` in seconds; the longest of all kinds for an unknown one."""
     timeouts = _timeouts()
     return timeouts.get(kind, max(timeouts.values(), default=TaskProcessor.timeout_seconds))
 
 
 def is_needed_by_all(kind: str, dependency: str, *, is_shared: bool) -> bool:
-    """Whether every job of the kind needs this, so that none is to be started while it is down; '' is the kind."""
+    """Return whether every job of the kind needs this, so that none may start while it is down; '' is the kind."""
     return dependency == "" or (dependency, is_shared) in _declared_dependencies().get(kind, frozenset())
 
 
 def default_queue(kind: str) -> str:
-    """The queue that the kind names for itself; '' for none, and for a kind that is not known here."""
+    """Return the default queue of the kind; '' without one, and for an unknown kind."""
     return _default_queues().get(kind, "")
 
 
 def package_of(kind: str) -> tuple[str, str]:
-    """Name and version of the distribution whose entry point names the kind; empty for one of an app in place."""
+    """Return name and version of the distribution whose entry point names the kind; empty for a kind of an app."""
     return _packages().get(kind, ("", ""))
 
 
 def reset() -> None:
-    """Forget what was found, so that the next question looks anew; for tests that add a kind."""
+    """Clear the caches, so that the next look-up searches again; for tests that add a kind."""
     _all.cache_clear()
     _mergeable_kinds.cache_clear()
     _memory_classes.cache_clear()
@@ -93,7 +92,7 @@ def _mergeable_kinds() -> frozenset[str]:
     try:
         return frozenset(kind for kind, processor in _all().items() if processor.is_mergeable)
     except ProcessorInvalidError:
-        # A dispatcher runs no processor: that one is broken is no reason to hand nothing out.
+        # A dispatcher runs no processors: a broken one must not stop the dispatch.
         logger.exception("processors.not_merged")
         return frozenset()
 
@@ -118,7 +117,10 @@ def _timeouts() -> dict[str, float]:
 
 @cache
 def _declared_dependencies() -> dict[str, frozenset[tuple[str, bool]]]:
-    """By kind; a shared one is also each tenant's, whose own failures with it hold its own jobs back."""
+    """Return the declared dependencies by kind.
+
+    A shared one is also listed as the tenant's own: a tenant's own failures with it hold back its own jobs.
+    """
     try:
         return {
             kind: frozenset(
@@ -161,7 +163,7 @@ def _all() -> dict[str, type[TaskProcessor]]:
 
 
 def _paths() -> list[str]:
-    """Dotted paths of all processor classes, the apps' before the entry points'."""
+    """Return the dotted paths of all processor classes, the apps' before the entry points'."""
     in_place = [path for config in apps.get_app_configs() for path in getattr(config, "processors", ())]
     return in_place + [_path_of(point) for point in entry_points(group=ENTRY_POINT_GROUP)]
 

@@ -1,4 +1,4 @@
-"""When a failed attempt is tried again; pure arithmetic over the kind's policy."""
+"""Retry delays of failed attempts; pure arithmetic over the kind's policy."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 DEFAULT_DELAYS_SECONDS = (60.0, 120.0, 240.0)
 # A uniform factor keeps jobs that failed together from returning together.
 JITTER_RANGE = (0.9, 1.1)
-# Longer than any back-off that makes sense; a server's Retry-After cannot park a job for ever.
+# Longer than any sensible back-off; a server's Retry-After cannot delay a job for ever.
 MAX_RETRY_AFTER_SECONDS = 24 * 3600.0
 MAX_CRASHES = 3
-# No date is longer, and no number of seconds that makes sense.
+# Longer than any date, and any sensible number of seconds.
 _MAX_HEADER_CHARACTERS = 40
-# The name under which a plan says something of every kind.
+# The name of a plan's rule for every kind.
 EVERY_KIND = "*"
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """``max_retries`` retries follow the first attempt; the last delay repeats if it must."""
+    """A retry policy: ``max_retries`` retries follow the first attempt; the last delay repeats."""
 
     max_retries: int = 3
     delays_seconds: Sequence[float] = DEFAULT_DELAYS_SECONDS
 
 
 def policy_on_plan(policy: RetryPolicy, rules: Mapping[str, Any], kind: str) -> RetryPolicy:
-    """A kind's own policy as a plan's rules leave it.
+    """Return a kind's policy as changed by a plan's rules.
 
-    A rule of the kind's name comes before that of ``*``, one value at a time. ``max_retries`` is a ceiling: it never
-    raises the kind's own number; ``delays_seconds`` replaces the kind's.
+    A rule for the kind precedes that for ``*``, value by value. ``max_retries`` is a ceiling: it never raises the
+    kind's own number; ``delays_seconds`` replaces the kind's.
     """
     rule = {**rules.get(EVERY_KIND, {}), **rules.get(kind, {})}
     return RetryPolicy(
@@ -49,10 +49,10 @@ def retry_delay_seconds(
     uniform: Callable[[float, float], float],
     retry_after_seconds: float | None = None,
 ) -> float | None:
-    """Seconds until the next attempt after ``failed_attempts`` failures; None when spent.
+    """Return the seconds until the next attempt after ``failed_attempts`` failures; None if no retries are left.
 
-    A ``retry_after_seconds`` asked for by the other side replaces the policy's delay, is
-    never shortened by jitter, and is capped at a day.
+    A ``retry_after_seconds`` that the other side requested replaces the policy's delay, is never shortened by jitter,
+    and is capped at a day.
     """
     if failed_attempts > policy.max_retries:
         return None
@@ -62,15 +62,15 @@ def retry_delay_seconds(
 
 
 def plain_delay_seconds(policy: RetryPolicy, failed_attempts: int) -> float:
-    """The policy's own wait after so many failures, without jitter; nothing where it names none."""
+    """Return the policy's delay in seconds after so many failures, without jitter; 0.0 without delays."""
     delays = policy.delays_seconds or (0.0,)
     return delays[min(failed_attempts, len(delays)) - 1]
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float | None:
-    """The wait that an HTTP ``Retry-After`` asks for, from 0 to a day; None where it says nothing readable.
+    """Return the wait in seconds of an HTTP ``Retry-After``, from 0 to a day; None if it is missing or unreadable.
 
-    It is a whole number of seconds or an HTTP date in any of its three spellings; ``now`` is aware.
+    It is a whole number of seconds or an HTTP date in any of its three notations; ``now`` is aware.
     """
     text = (header or "").strip()
     if not text or len(text) > _MAX_HEADER_CHARACTERS or not text.isascii():
@@ -86,5 +86,5 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
 
 
 def is_quarantined(crash_count: int) -> bool:
-    """Whether a job that killed its worker ``crash_count`` times may not run again."""
+    """Return whether a job that killed its worker ``crash_count`` times may not run again."""
     return crash_count >= MAX_CRASHES

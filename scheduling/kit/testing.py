@@ -1,9 +1,9 @@
-"""The kit's other half: try a processor with plain values, without database, broker or worker.
+"""The kit's test tools: run a processor with plain values, without database, broker or worker.
 
     run = try_processor(WordCount, {"texts": ["to be"]})
     assert run.outcome == Complete({"words": 2})
 
-Part of the kit's stable names, for the tests of packages that bring a kind.
+They are part of the kit's stable names, for the tests of packages that provide a kind.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _EXECUTION: Final = UUID("00000000-0000-7000-8000-0000000000cc")
 
 @dataclass(slots=True)
 class RecordingRuntime:
-    """A worker's side of a context that runs effects at once and remembers what it was asked for.
+    """A context's runtime that runs effects at once and records its calls.
 
-    ``yields_after`` and ``interrupted_after`` count safe points, from 1: at that one the slot is asked back, or the
-    job is stopped for ``cause``. ``down`` are names of dependencies that are not entered, ``known_children`` what a
-    job that has waited finds.
+    ``yields_after`` and ``interrupted_after`` count safe points, from 1: at that one a yield is requested, or the job
+    is stopped for ``cause``. ``down`` are names of dependencies that are not entered, ``known_children`` the children
+    of a job that has waited.
     """
 
     yields_after: int | None = None
@@ -61,37 +61,45 @@ class RecordingRuntime:
     safe_points: int = 0
 
     def checkpoint(self, state: Json, effects: Effects | None) -> None:
-        # A checkpoint comes back as the JSON that it is stored as.
+        """Record the state as JSON, run the effects, and pass a safe point, which may raise Interrupted."""
+        # A checkpoint is read back as the JSON that it is stored as.
         self.states.append(json.loads(json.dumps(state)))
         if effects is not None:
             effects()
         self._pass_safe_point()
 
     def in_settlement(self, effects: Effects) -> None:
+        """Record the effects without running them."""
         self.in_settlement_effects.append(effects)
 
     def report_progress(self, current: int, total: int, message: str) -> None:
+        """Record the progress."""
         self.progress.append((current, total, message))
 
     def should_yield(self) -> bool:
+        """Pass a safe point, which may raise Interrupted; return whether it is the one of ``yields_after``."""
         self._pass_safe_point()
         return self.safe_points == self.yields_after
 
     def log(self, message: str, level: LogLevel, fields: Json) -> None:
+        """Record the line as (level, message, fields)."""
         self.lines.append((level, message, dict(fields)))
 
     def enter_dependency(self, dependency: Dependency) -> None:
+        """Record the dependency; raise Interrupted if it is ``down``."""
         if dependency.name in self.down:
             raise Interrupted("dependency")
         self.entered.append(dependency)
 
     def leave_dependency(self, dependency: Dependency, error: BaseException | None) -> None:
-        """Nothing counts failures here."""
+        """Ignore the result: this runtime counts no failures."""
 
     def submit_child(self, child: Child) -> None:
+        """Record the child."""
         self.submitted.append(child)
 
     def children(self) -> Sequence[ChildJob]:
+        """Return ``known_children``."""
         return self.known_children
 
     def _pass_safe_point(self) -> None:
@@ -102,7 +110,7 @@ class RecordingRuntime:
 
 @dataclass(frozen=True, slots=True)
 class TriedRun:
-    """How a processor ended, and what it told its runtime; exactly one of ``outcome`` and ``error`` is set."""
+    """The end of a tried processor, and its calls; exactly one of ``outcome`` and ``error`` is set."""
 
     outcome: Outcome | None
     error: BaseException | None
@@ -119,7 +127,10 @@ def make_context(
     deadline_at: datetime | None = None,
     runtime: RecordingRuntime | None = None,
 ) -> JobContext:
-    """The context of an execution; a payload that submission would refuse is refused here, by jsonschema's error."""
+    """Return the context of an execution.
+
+    Raise jsonschema's ValidationError for a payload that submission would refuse.
+    """
     schema = dict(processor.payload_schema)
     Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(payload)
     return JobContext(
@@ -139,15 +150,16 @@ def make_context(
 
 
 def try_processor(processor: type[TaskProcessor], payload: Json, **options: Any) -> TriedRun:
-    """Run a processor as a worker does: its own error is shown to ``handle_error`` first. For ``options`` see
-    `make_context`.
+    """Run a processor as a worker does, and return its end.
+
+    Its own error is passed to ``handle_error`` first. ``options`` are those of `make_context`.
     """
     runtime = options.pop("runtime", None) or RecordingRuntime()
     context = make_context(processor, payload, runtime=runtime, **options)
     instance = processor()
     try:
         return TriedRun(_outcome(instance.process(context)), None, runtime)
-    except (Exception, Interrupted) as error:  # noqa: BLE001 - what it raises is what is asked
+    except (Exception, Interrupted) as error:  # noqa: BLE001 - the raised error is the result
         answer = None if isinstance(error, Interrupted) else instance.handle_error(context, error)
         return TriedRun(_outcome(answer), None, runtime) if answer is not None else TriedRun(None, error, runtime)
 

@@ -1,4 +1,4 @@
-"""The rows that the tick keeps: virtual times and capacities, to look at."""
+"""Read-only console pages of the tick's rows: virtual times, capacities and predicted costs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tenants.console.site import console_site
 
 @admin.register(SchedulingEntity, site=console_site)
 class SchedulingEntityAdmin(ReadOnlyAdmin):
-    """A tenant in one queue, or one of its keys there; whoever is runnable with the least virtual time is next."""
+    """A tenant in one queue, or one of its keys there; the runnable one of least virtual time is next."""
 
     empty_text = gettext_lazy(
         "A tenant gets a row in a queue with the first job that is routed there, and one for each fair key."
@@ -67,7 +67,7 @@ class TenantCapacityAdmin(ReadOnlyAdmin):
 
 @admin.register(KindCost, site=console_site)
 class KindCostAdmin(ReadOnlyAdmin):
-    """What jobs of each kind cost, and how well that is predicted. The predictor follows the last samples."""
+    """The cost of jobs by kind, and the quality of its prediction. The predictor follows the last samples."""
 
     empty_title = gettext_lazy("Nothing has been learned yet")
     empty_text = gettext_lazy(

@@ -23,13 +23,13 @@ from tenants.limits.declared import LIST
 
 
 class QueuesQuerySerializer(QuerySerializer):
-    """Which queues are looked at; by default all."""
+    """The queues to include; by default all."""
 
     pool = QueryTextField(help_text="The queues of one pool.")
     queue = QueryTextField(help_text="One queue.")
 
     def to_queues(self) -> list[Queue] | None:
-        """The queues that are meant, None for all; `QueueNotFoundError` for none."""
+        """Return the queues, or None for all; raise `QueueNotFoundError` if none match."""
         pool, queue = self.validated_data["pool"], self.validated_data["queue"]
         if pool is None and queue is None:
             return None
@@ -43,7 +43,7 @@ class QueuesQuerySerializer(QuerySerializer):
 
 
 class FairnessQuerySerializer(QueuesQuerySerializer):
-    """How far back, and which queues."""
+    """The time span and the queues."""
 
     range = serializers.ChoiceField(choices=[span.value for span in Span], default=Span.HOUR.value)
 
@@ -53,7 +53,7 @@ class FairnessQuerySerializer(QueuesQuerySerializer):
 
 
 class ShareLineSerializer(serializers.Serializer[ShareLine]):
-    """One tenant. Lists have one number a bin; without the platform's rights only `used` is told."""
+    """One tenant. Lists have one number a bin; without the platform's rights only `used` is shown."""
 
     tenant = serializers.UUIDField(source="tenant_id")
     slug = serializers.CharField()
@@ -116,7 +116,7 @@ class ShareHistorySerializer(serializers.Serializer[ShareHistory]):
 
 
 class DecisionSerializer(serializers.Serializer[Decision]):
-    """One hand-out of a job, and what decided it."""
+    """One dispatch of a job, and the numbers that decided it."""
 
     execution = serializers.UUIDField(source="execution_id")
     job = serializers.UUIDField(source="job_id")
@@ -157,13 +157,13 @@ class DecisionSerializer(serializers.Serializer[Decision]):
 
 
 class DecisionsSerializer(serializers.Serializer[Any]):
-    """A tenant's last 50 hand-outs, newest first."""
+    """A tenant's last 50 dispatches, newest first."""
 
     results = DecisionSerializer(many=True)
 
 
 class FairnessViewSet(TenantViewSet):
-    """Who had what it was entitled to; a tenant sees its own use alone."""
+    """Shares of slots against entitlements; a tenant only sees its own use."""
 
     model = ShareMinute
     serializer_class = ShareHistorySerializer
@@ -179,7 +179,7 @@ class FairnessViewSet(TenantViewSet):
         operation_id="fairness_retrieve", parameters=[FairnessQuerySerializer], responses=ShareHistorySerializer
     )
     def list(self, request: Request) -> Response:
-        """Show slots had and entitled to over time, by tenant."""
+        """Show slots used and entitled to over time, by tenant."""
         query = FairnessQuerySerializer.parse(request.query_params)
         queues = query.to_queues()
         history = read_share_history(query.span, queues=queues)
@@ -189,7 +189,7 @@ class FairnessViewSet(TenantViewSet):
     @extend_schema(operation_id="fairness_decisions", parameters=[QueuesQuerySerializer], responses=DecisionsSerializer)
     @action(detail=False, methods=["get"])
     def decisions(self, request: Request) -> Response:
-        """List the tenant's last 50 hand-outs with the numbers that decided them."""
+        """List the tenant's last 50 dispatches with the numbers that decided them."""
         queues = QueuesQuerySerializer.parse(request.query_params).to_queues()
         found = read_decisions(self.tenant.pk, queues=queues)
         names = dict(Queue.objects.values_list("pk", "name"))

@@ -1,7 +1,7 @@
 """A tenant's last dispatch decisions, with the numbers that decided them.
 
-They are found by executions, which an index has by tenant: a walk through its events would pass by all else that
-happened to its jobs. The event of each is then one of its job's, in the partitions of that time alone.
+They are found by executions, which have an index by tenant; reading the tenant's events would pass all other events of
+its jobs. The dispatch event of each is then one of its job's, in the partitions of that time only.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tenants.database.ids import uuid7_floor
 from tenants.database.sql import load_sql
 
 SHOWN = 50
-# Those in the queues asked for are looked for among so many.
+# The executions read to find those of the requested queues.
 LOOKED_AT = 500
-# An event's id is made right after its execution's, by the same process.
+# The same process creates an event's id right after its execution's.
 EVENT_SLACK = timedelta(minutes=1)
 
 _SQL = load_sql(__file__)
@@ -34,11 +34,11 @@ _EXECUTIONS, _EVENTS = _SQL["find_executions"], _SQL["find_events"]
 
 @dataclass(frozen=True, slots=True)
 class DecisionFacts:
-    """What the pick knew: None if it was not recorded.
+    """The numbers of the pick; None if not recorded.
 
-    ``level`` is the one that decided: ``queue``, ``tenant``, ``key``, or none where nobody else could have been next.
-    ``runner_up_us`` is by how much the next tenant of the queue started later, in slot time at weight 1; so for the
-    next queue and the next key. Whether others compete is theirs: of all this a tenant is told its counts alone.
+    ``level`` is the one that decided: ``queue``, ``tenant``, ``key``, or empty without an alternative. ``runner_up_us``
+    is by how much the next tenant of the queue started later, in slot time at weight 1; likewise for the next queue and
+    the next key. Whether others compete is private to them: a tenant only sees its own counts.
     """
 
     level: str = ""
@@ -55,7 +55,7 @@ class DecisionFacts:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One hand-out of a job. ``waited`` is known of its first one; ``has_job`` is False once the job was pruned."""
+    """One dispatch of a job. ``waited`` is set for its first one; ``has_job`` is False once the job was pruned."""
 
     execution_id: UUID
     job_id: UUID
@@ -76,7 +76,7 @@ class Decision:
 
 
 def read_decisions(tenant_id: UUID, *, queues: Sequence[Queue] | None = None) -> list[Decision]:
-    """The tenant's last SHOWN hand-outs, newest first: three statements, whatever its history."""
+    """Return the tenant's last SHOWN dispatches, newest first, in three statements whatever its history."""
     tells_of_others = require_scope().is_all_tenants
     rows = fetch_rows(
         _EXECUTIONS,

@@ -1,5 +1,5 @@
 -- name: find_executions
--- Read a tenant's last executions, those in flight among them.
+-- Read a tenant's last executions, including those in flight.
 SELECT id AS execution_id, job_id, queue_id, kind, number, state, predicted_us, measured_us, dispatched_at FROM (
     (SELECT id, job_id, queue_id, kind, number, outcome AS state, predicted_us, measured_us, dispatched_at
      FROM scheduling_execution WHERE tenant_id = %(tenant)s ORDER BY id DESC LIMIT %(looked_at)s)

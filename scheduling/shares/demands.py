@@ -1,8 +1,8 @@
-"""Who wants service in each queue at this moment, and what the tree gives the greatest of them.
+"""The demand in each queue at this moment, and the greatest entitlements by the tree.
 
-Up to DEMAND_LIMIT tenants are reckoned one by one, at once. Of more, those that only wait are counted by weight and
-cap, a window of the table at a time, so that no step keeps the dispatcher from its ticks for long: equal ones are given
-equal parts, and a class of n stands for n.
+Up to DEMAND_LIMIT tenants are computed one by one, at once. Beyond it, tenants that only wait are counted by weight and
+cap, a window of the table at a time, so that no step delays the ticks for long. Equal ones get equal parts, and a class
+of n stands for n.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
 DEMAND_LIMIT = 5_000
-# Rows of the table that one step looks at.
+# Rows of the table that one step reads.
 WINDOW_ROWS = 10_000
 
 _SQL = load_sql(__file__)
@@ -33,7 +33,7 @@ _DEMANDS, _WINDOW = _SQL["read_demands"], _SQL["read_window"]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """``count`` equal tenants that want service in a queue; ``served`` sums weight times virtual time over them.
+    """``count`` equal tenants with demand in a queue; ``served`` sums weight times virtual time over them.
 
     ``members`` are the first of them, each with its virtual time.
     """
@@ -49,7 +49,7 @@ class Demand:
 
 @dataclass(slots=True)
 class _Class:
-    """Tenants of one queue, weight and cap, as they are counted."""
+    """Tenants of one queue, weight and cap, while they are counted."""
 
     members: list[tuple[UUID, int]]
     count: int = 0
@@ -62,7 +62,7 @@ class _Class:
             self.members.append((tenant_id, vruntime))
 
     def leave_out(self, tenant_ids: Collection[UUID]) -> None:
-        """Those that began to run after they were counted here."""
+        """Remove tenants that began to run after they were counted here."""
         for tenant_id, vruntime in self.members:
             if tenant_id in tenant_ids:
                 self.count -= 1
@@ -83,7 +83,7 @@ class _Class:
 
 @dataclass(frozen=True, slots=True)
 class Entitled:
-    """The slots that the tree gives a tenant in a queue, and how far it is from its ideal share while backlogged."""
+    """A tenant's entitled slots in a queue, and while backlogged its lag behind its ideal share."""
 
     queue_id: int
     tenant_id: UUID
@@ -101,7 +101,7 @@ class _Queue:
 
 
 class Census:
-    """The demands of this moment; of very many, the counts by class that grow window by window."""
+    """The demands of this moment; for very many tenants, counts by class that grow window by window."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -111,7 +111,7 @@ class Census:
         self.is_over = len(self._demands) <= DEMAND_LIMIT
 
     def count_on(self) -> None:
-        """Look at the next window."""
+        """Read the next window."""
         with prepared_cursor(namedtuple_row) as cursor:
             cursor.execute(_WINDOW, {"after": self._after, "limit": WINDOW_ROWS})
             rows = cursor.fetchall()
@@ -136,7 +136,7 @@ class Census:
                 self._demands.append(found.demand(*key))
 
     def greatest(self) -> list[Entitled]:
-        """The greatest entitlements of all pools, at most so many as were asked for; to be asked when it is over."""
+        """Return the greatest entitlements of all pools, up to the limit; requires that the census is over."""
         ideals = _ideals(self._demands)
         ranked = sorted(_share_out(self._demands), key=lambda row: (-row[1], row[0].queue_id, row[0].members[:1]))
         entitled = (
@@ -153,13 +153,13 @@ def _entitled(
     lag_us = None
     if demand.is_backlogged:
         served, weights = ideals[demand.queue_id]
-        # The mean is kept as a fraction of integers: a float would lose microseconds of a virtual time.
+        # The mean stays a fraction of integers: a float would lose microseconds of a virtual time.
         lag_us = demand.weight_milli * (served - vruntime * weights) // (weights * UNITS_PER_MICROSECOND * MILLI)
     return Entitled(demand.queue_id, tenant_id, slots, demand.is_backlogged, lag_us)
 
 
 def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
-    """By queue what its backlogged tenants were served, times their weights, and the sum of their weights."""
+    """Return, by queue, the sum of weight times virtual time of its backlogged tenants, and that of their weights."""
     ideals: dict[int, tuple[int, int]] = {}
     for demand in demands:
         if demand.is_backlogged:
@@ -169,15 +169,15 @@ def _ideals(demands: Iterable[Demand]) -> dict[int, tuple[int, int]]:
 
 
 def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
-    """The slots of each tenant of every demand, pool by pool."""
+    """Yield each demand with the slots of each of its tenants, pool by pool."""
     slots_by_pool, queues = _read_pools()
     wanting: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     by_key: dict[tuple[int, UUID], Demand] = {}
     for number, row in enumerate(demands):
-        # Of a class any id does, but that of somebody who is in another queue too must be the same in both.
+        # A class needs any unique id, but a tenant that is in several queues must have the same id in all.
         tenant_id = row.members[0][0] if row.count == len(row.members) == 1 else UUID(int=number)
         by_key[row.queue_id, tenant_id] = row
-        # Water that fills n equal vessels alike fills one that is n times as wide.
+        # Water-filling gives n equal vessels as much as one that is n times as wide.
         wanting[row.queue_id].append(TenantDemand(tenant_id, row.count * row.weight_milli / 1000, row.count * row.cap))
     for pool_id, slots in slots_by_pool.items():
         of_pool = [
@@ -190,7 +190,7 @@ def _share_out(demands: Sequence[Demand]) -> Iterator[tuple[Demand, float]]:
 
 
 def _read_tenants(limit: int) -> list[Demand]:
-    """Those that run, and of those that wait at most so many."""
+    """Return the tenants with running jobs, and at most so many of those that only wait."""
     with prepared_cursor(namedtuple_row) as cursor:
         cursor.execute(_DEMANDS, {"limit": limit})
         return [

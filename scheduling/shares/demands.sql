@@ -14,7 +14,7 @@ SELECT q.id AS queue_id, q.pool_id,
 FROM scheduling_queue q WHERE NOT q.is_paused;
 
 -- name: read_demands
--- Read the tenants that run, and at most so many of those that only wait.
+-- Read the tenants with running jobs, and at most so many of those that only wait.
 WITH wanted AS (
     (SELECT id FROM scheduling_schedulingentity WHERE is_runnable AND parent_id IS NULL LIMIT %(limit)s)
     UNION
@@ -28,8 +28,8 @@ FROM wanted JOIN scheduling_schedulingentity e USING (id)
     JOIN tenants_tenant t ON t.id = e.tenant_id JOIN tenants_plan p ON p.id = t.plan_id;
 
 -- name: read_window
--- Read the tenants that only wait in a window of the table, in the order of its key, so that no step depends on how
--- many wait or do not. Without a tenant there is one row with the last id, which is NULL at the end.
+-- Read the tenants that only wait in a window of the table, in key order, so that no step depends on the number of
+-- tenants. Without a tenant there is one row with the last id, which is NULL at the end.
 WITH running AS (
     -- include: running_tenants
 ), seen AS (
@@ -44,6 +44,6 @@ WITH running AS (
 SELECT last.id AS last_id, wanting.* FROM (SELECT max(id) AS id FROM seen) last LEFT JOIN wanting ON true;
 
 -- fragment: running_tenants
--- The lines of tenants with something in flight: held at its cap, a tenant is not runnable.
+-- The lines of tenants with jobs in flight: a tenant at its cap is not runnable.
 SELECT DISTINCT coalesce(line.parent_id, line.id) AS id
 FROM scheduling_execution_live l JOIN scheduling_schedulingentity line ON line.id = l.entity_id

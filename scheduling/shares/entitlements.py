@@ -1,4 +1,4 @@
-"""Share against entitlement: what each tenant had of the slots lately, beside what the weights give it now."""
+"""Share against entitlement: each tenant's recent use of slots, and its entitlement by current weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from tenants.models import Tenant
 
-# More tenants than this are not compared; the panel says so.
+# The most tenants that are compared; the panel shows if there are more.
 ENTITY_LIMIT = 5_000
 LINE_LIMIT = 20
 BELOW, ABOVE = 0.8, 1.2
@@ -31,7 +31,7 @@ _IN_FLIGHT = load_sql(__file__)["count_in_flight"]
 
 
 class Verdict(StrEnum):
-    """How a share stands to the entitlement; only who is backlogged can be short of it."""
+    """A share compared with its entitlement; only a backlogged tenant can be below it."""
 
     BELOW = "below"
     FAIR = "fair"
@@ -42,7 +42,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """What of one tenant is in flight in one queue: jobs, the slots that they hold, the slot time inside the window.
+    """The executions of one tenant in flight in one queue: jobs, slots held, slot time inside the window.
 
     Jobs that share a message hold equal parts of its slot.
     """
@@ -57,7 +57,7 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class TenantLine:
-    """One tenant. Shares are parts of one; ``entitled_*`` are None where only its own rows are seen."""
+    """One tenant. Shares are parts of one; ``entitled_*`` are None if only its own rows are visible."""
 
     tenant_id: UUID
     name: str
@@ -73,7 +73,7 @@ class TenantLine:
 
     @property
     def ratio(self) -> float | None:
-        """Share over entitlement; 1.0 is exactly fair."""
+        """Return share over entitlement; 1.0 is exactly fair."""
         if self.used_share is None or not self.entitled_share:
             return None
         return self.used_share / self.entitled_share
@@ -116,7 +116,7 @@ class _Entity:
 
 @dataclass(frozen=True, slots=True)
 class _Tenant:
-    """What is shown of a tenant. Rows and no models: the overview reads thousands."""
+    """The shown columns of a tenant; rows and not models, because the overview reads thousands."""
 
     id: UUID
     name: str
@@ -125,8 +125,11 @@ class _Tenant:
 
 
 def read_in_flight(now: datetime, since: datetime) -> list[InFlight]:
-    """What is in flight by queue and tenant, one statement; a tenant sees its own part of a message as the whole."""
-    require_scope()  # raw SQL passes the first wall by, so it is asked here
+    """Return the executions in flight by queue and tenant, in one statement.
+
+    A tenant sees its own part of a message as the whole.
+    """
+    require_scope()  # raw SQL bypasses the managers' check, so it is here
     with planned_cursor(class_row(InFlight)) as cursor:
         cursor.execute(_IN_FLIGHT, {"now": now, "since": since})
         return list(cursor.fetchall())
@@ -140,7 +143,7 @@ def read_fair_share(
     ended_by_tenant: Mapping[UUID, Ended],
     limit: int = LINE_LIMIT,
 ) -> FairShare:
-    """Four statements: the active plan, its tiers, the entities, their tenants."""
+    """Return the panel, in four statements: the active plan, its tiers, the entities, their tenants."""
     plan = CFSPlan.objects.filter(is_active=True).prefetch_related("tiers").first()
     entities = _demanding_entities()
     weights = effective_weights(queues, plan)
@@ -161,7 +164,7 @@ def read_fair_share(
 
 
 def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int, int]:
-    """The active plan's word on each queue, else the queue's own; as the dispatcher reads them."""
+    """Return the active plan's weight of each queue, or else the queue's own, as the dispatcher does."""
     by_plan: dict[int, int] = {}
     for row in plan.tiers.all() if plan else ():
         by_plan[row.queue_id] = max(row.weight, by_plan.get(row.queue_id, 0))
@@ -169,7 +172,7 @@ def effective_weights(queues: Iterable[Queue], plan: CFSPlan | None) -> dict[int
 
 
 def _demanding_entities() -> list[_Entity]:
-    """Entities that are backlogged or running; one more than the limit says it is cut."""
+    """Return backlogged or running entities; one beyond the limit shows that the list is cut."""
     has_demand = Q(is_runnable=True)
     for count in ("waiting", "keys_waiting", "in_flight", "keys_in_flight"):
         has_demand |= Q(**{f"{count}__gt": 0})
@@ -185,7 +188,7 @@ def _demanding_entities() -> list[_Entity]:
 
 
 def _read_tenants(tenant_ids: Iterable[UUID]) -> dict[UUID, _Tenant]:
-    """What is shown of tenants."""
+    """Return the shown columns of tenants."""
     cap = Coalesce("max_concurrency", "plan__max_concurrency")
     rows = Tenant.objects.filter(id__in=set(tenant_ids)).values_list("id", "name", "plan__name", cap)
     return {row[0]: _Tenant(*row) for row in rows}
@@ -199,13 +202,13 @@ def _entitled_slots(
     weights: Mapping[int, int],
     in_flight: Sequence[InFlight],
 ) -> dict[UUID, float] | None:
-    """Slots by tenant over all pools; None for a tenant, who sees no other's demand."""
+    """Return slots by tenant over all pools; None for a tenant, which cannot see others' demand."""
     if not require_scope().is_all_tenants:
         return None
     running = {(row.queue_id, row.tenant_id) for row in in_flight}
     by_queue: dict[int, list[TenantDemand[UUID]]] = defaultdict(list)
     for entity in entities:
-        # A tenant that is held at its cap is not runnable, yet what runs of it shows its demand.
+        # A tenant at its cap is not runnable, but its running jobs show its demand.
         if entity.is_runnable or (entity.queue_id, entity.tenant_id) in running:
             demand = TenantDemand(entity.tenant_id, entity.weight_milli / 1000, tenants[entity.tenant_id].cap)
             by_queue[entity.queue_id].append(demand)
@@ -271,7 +274,7 @@ def _line(
         cap=tenant.cap,
         waiting=sum(entity.waiting for entity in entities),
         in_flight=sum(entity.in_flight for entity in entities),
-        # Held at its cap, a tenant is not runnable, and is backlogged all the same.
+        # A tenant at its cap is not runnable, but is backlogged.
         is_backlogged=any(row.is_runnable or (row.waiting > 0 and row.in_flight > 0) for row in entities),
         used_seconds=used_seconds,
         used_share=used_seconds / used_total if used_total else None,

@@ -1,5 +1,5 @@
 -- name: count_in_flight
--- Count what is in flight by queue and tenant.
+-- Count executions in flight by queue and tenant.
 SELECT queue_id, tenant_id, count(*) FILTER (WHERE started_at IS NULL) AS dispatched,
     count(started_at) AS executing, sum(1.0 / size)::float8 AS slots,
     coalesce(sum(greatest(0, extract(epoch FROM %(now)s::timestamptz - greatest(started_at, %(since)s))) / size),

@@ -1,7 +1,7 @@
-"""Share against entitlement over time: slots that tenants had, beside those that the tree gave them at that time.
+"""Share against entitlement over time: slots that tenants used, and those that the tree gave them at that time.
 
-What they had comes from the rollups, what runs now is added to the minutes it ran in; entitlements come from the
-dispatcher's samples. However long the range, a page is a hundred bins of at most LINE_LIMIT tenants.
+Use comes from the rollups, plus running jobs in the minutes that they ran in; entitlements come from the dispatcher's
+samples. However long the range, a page has about a hundred bins of at most LINE_LIMIT tenants.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tenants.models import Tenant
 LINE_LIMIT = 12
 # The part of a bin in which a tenant must have been backlogged to be compared with others.
 MOSTLY = 0.5
-# A lag older than this says nothing about now, and without samples for so long nobody looks.
+# An older lag is not current; without samples for longer, no dispatcher samples.
 LAG_AGE = timedelta(minutes=2)
 SILENT_AFTER = timedelta(minutes=1)
 _MICROSECOND = timedelta(microseconds=1)
-# A bin that has just begun is not divided by nothing.
+# Keeps the division by the length of a bin that has just begun finite.
 _SHORTEST_US = 1_000_000.0
 
 _SQL = load_sql(__file__)
@@ -38,7 +38,7 @@ _ENTITLED, _LAGS, _USED, _RUNNING = _SQL["sum_entitled"], _SQL["sum_lags"], _SQL
 
 
 class Span(StrEnum):
-    """How far back a page looks; the first is what no choice means."""
+    """The time span of a page; the first one is the default."""
 
     HOUR = "hour"
     SIX_HOURS = "6h"
@@ -57,8 +57,8 @@ class Span(StrEnum):
 class ShareLine:
     """One tenant over the range, in slots by bin; ``backlogged`` is the part of each bin in which it was.
 
-    What a tenant is entitled to depends on all others, so a tenant itself is not told: for it ``entitled`` is empty
-    and ``lag_us``, the microseconds of slot time it is behind its ideal share, is None.
+    An entitlement depends on all tenants, so a tenant itself does not see it: ``entitled`` is then empty, and
+    ``lag_us``, the microseconds of slot time behind its ideal share, is None.
     """
 
     tenant_id: UUID
@@ -73,17 +73,17 @@ class ShareLine:
 
     @property
     def used_slots(self) -> float:
-        """On average over the bins in which it had or wanted any."""
+        """Return the mean over the bins in which it used or wanted any slots."""
         return self._mean(self.used)
 
     @property
     def entitled_slots(self) -> float | None:
-        """The same of what it was entitled to."""
+        """Return the mean entitlement over the same bins."""
         return self._mean(self.entitled) if self.entitled else None
 
     @property
     def ratio(self) -> float | None:
-        """Had over entitled while it was backlogged; 1.0 is exactly fair."""
+        """Return use over entitlement while it was backlogged; 1.0 is exactly fair."""
         bins = [index for index in range(len(self.used)) if self.is_compared_in(index)]
         entitled = sum(self.entitled[index] for index in bins)
         return sum(self.used[index] for index in bins) / entitled if entitled else None
@@ -102,15 +102,18 @@ class ShareLine:
         return sum(slots[index] for index in alive) / len(alive) if alive else 0.0
 
     def is_compared_in(self, index: int) -> bool:
-        """Whether it was short of slots in most of the bin: else it may have had little because it wanted little."""
+        """Return whether it was short of slots in most of the bin.
+
+        Otherwise it may have used little because it wanted little.
+        """
         return bool(self.entitled) and self.entitled[index] > 0 and self.backlogged[index] >= MOSTLY
 
 
 @dataclass(frozen=True, slots=True)
 class ShareHistory:
-    """The tenants of the greatest entitlements, and how even they were.
+    """The tenants of the greatest entitlements, and how even their shares were.
 
-    ``jain`` is None in bins in which nobody competed. ``sampled_at`` is when a dispatcher last looked.
+    ``jain`` is None in bins without competition. ``sampled_at`` is the time of a dispatcher's last sample.
     """
 
     now: datetime
@@ -128,7 +131,7 @@ class ShareHistory:
 
     @property
     def jain_now(self) -> float | None:
-        """Of the last whole bin that has one."""
+        """Return the index of the last complete bin that has one."""
         return next((value for value in reversed(self.jain[:-1]) if value is not None), None)
 
     @property
@@ -137,20 +140,20 @@ class ShareHistory:
 
     @property
     def is_stale(self) -> bool:
-        """Whether entitlements are not written down at present."""
+        """Return whether entitlements are currently not sampled."""
         return self.sampled_at is None or self.now - self.sampled_at > SILENT_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The bins of a range, the last one running; and when their parts end that are known of."""
+    """The bins of a range, the last one still running."""
 
     since: datetime
     length: timedelta
     bins: int
 
     def lengths_us(self, until: datetime) -> list[float]:
-        """How long each bin has lasted until then."""
+        """Return how long each bin had lasted at a time, in microseconds."""
         return [max(timedelta(), min(self.length, until - self.begin(n))) / _MICROSECOND for n in range(self.bins)]
 
     def begin(self, index: int) -> datetime:
@@ -161,14 +164,14 @@ class _Axis:
 
 
 def read_lags(tenant_ids: Sequence[UUID], now: datetime, *, queues: Sequence[Queue] | None = None) -> dict[UUID, int]:
-    """The microseconds of slot time that tenants are behind their ideal shares, as last sampled: one statement."""
+    """Return the microseconds of slot time that tenants are behind their ideal shares, as last sampled."""
     named = None if queues is None else [queue.pk for queue in queues]
     parameters = {"tenants": list(tenant_ids), "queues": named, "lag_since": now - LAG_AGE}
     return {row.tenant_id: row.lag_us for row in fetch_rows(_LAGS, parameters)}
 
 
 def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> ShareHistory:
-    """The range up to now; ``queues`` narrows it, None is all. At most seven statements."""
+    """Return the range up to now for ``queues``, None for all; at most seven statements."""
     now = read_clock()
     axis = _Axis(_floor(now, span.bin_length) - (span.bins - 1) * span.bin_length, span.bin_length, span.bins)
     parameters: dict[str, Any] = {
@@ -208,7 +211,7 @@ def read_share_history(span: Span, *, queues: Sequence[Queue] | None = None) -> 
 
 
 def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tuple[int, int]]]:
-    """(entitled, backlogged) microseconds by tenant and bin."""
+    """Return (entitled, backlogged) microseconds by tenant and bin."""
     found: dict[UUID, dict[int, tuple[int, int]]] = defaultdict(dict)
     for row in fetch_rows(_ENTITLED, parameters):
         found[row.tenant_id][axis.index(row.bin)] = (row.entitled_us, row.backlogged_us)
@@ -216,7 +219,7 @@ def _sampled(parameters: dict[str, Any], axis: _Axis) -> dict[UUID, dict[int, tu
 
 
 def _read_used(parameters: dict[str, Any], axis: _Axis, now: datetime) -> dict[tuple[UUID, int], float]:
-    """Microseconds of slot time by tenant and bin: what ended, and what runs now."""
+    """Return microseconds of slot time by tenant and bin, of ended and running jobs."""
     used: dict[tuple[UUID, int], float] = defaultdict(float)
     for row in fetch_rows(_USED, parameters):
         used[row.tenant_id, axis.index(row.bin)] += row.busy_us
@@ -243,7 +246,7 @@ def _line(tenant: Tenant, axis: _Axis, used: dict[tuple[UUID, int], float], now:
 def _with_entitlement(
     line: ShareLine, sampled: dict[int, tuple[int, int]], axis: _Axis, sampled_at: datetime, lag_us: int | None
 ) -> ShareLine:
-    # A sample is some seconds old: the running bin is as long as was looked at.
+    # A sample is some seconds old: the running bin ends at the last sample.
     lengths = [max(length, _SHORTEST_US) for length in axis.lengths_us(sampled_at)]
     numbers = [sampled.get(n, (0, 0)) for n in range(axis.bins)]
     return replace(

@@ -1,6 +1,6 @@
 -- name: sum_entitled
--- Read the entitled and backlogged time of the tenants with most of it, by bin. Backlogged in two queues at once is
--- backlogged once, hence the bin's length as the most.
+-- Read the entitled and backlogged time of the tenants with the most of it, by bin. A tenant backlogged in two queues
+-- counts once, hence the bin's length as the maximum.
 WITH sampled AS MATERIALIZED (
     SELECT tenant_id, date_bin(%(length)s::interval, minute, %(since)s) AS bin, sum(entitled_us)::bigint AS entitled_us,
         least(sum(backlogged_us), %(seconds)s::numeric * 1000000)::bigint AS backlogged_us
@@ -22,7 +22,7 @@ SELECT tenant_id, sum(lag_us)::bigint AS lag_us FROM (
 ) AS last GROUP BY 1;
 
 -- name: sum_used
--- Read the slot time that tenants had, by bin.
+-- Read the slot time that tenants used, by bin.
 SELECT tenant_id, date_bin(%(length)s::interval, minute, %(since)s) AS bin, sum(busy_us)::bigint AS busy_us
 FROM scheduling_tenant_minute
 WHERE tenant_id = ANY (%(tenants)s::uuid[]) AND minute >= %(since)s
@@ -30,7 +30,7 @@ WHERE tenant_id = ANY (%(tenants)s::uuid[]) AND minute >= %(since)s
 GROUP BY 1, 2;
 
 -- name: find_running
--- Read when what tenants have in flight began. Jobs that share a message share its slot.
+-- Read the start times of tenants' executions in flight. Jobs that share a message share its slot.
 SELECT tenant_id, started_at, size
 FROM (SELECT *, count(*) OVER (PARTITION BY message_id) AS size FROM scheduling_execution_live) AS live
 WHERE started_at IS NOT NULL AND tenant_id = ANY (%(tenants)s)

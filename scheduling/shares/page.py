@@ -1,4 +1,4 @@
-"""The fairness explorer: who had what it was entitled to, over time, and what decided each hand-out."""
+"""The fairness explorer: shares against entitlements over time, and the numbers that decided each dispatch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Chip:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the URL asks for; what it names that is not there is not asked for. ``tenant`` is whose decisions show."""
+    """The choices in the URL, without names that do not exist; ``tenant`` is the one whose decisions are shown."""
 
     span: Span
     queues: list[Queue]
@@ -50,25 +50,25 @@ class Choice:
 
     @property
     def chosen_queues(self) -> list[Queue] | None:
-        """The queues that are looked at; None where they are all."""
+        """Return the queues that are shown; None for all."""
         if not self.pool and not self.queue:
             return None
         return [row for row in self.queues if self.pool in ("", row.pool.name) and self.queue in ("", row.name)]
 
     @property
     def query(self) -> dict[str, str]:
-        """The choice as the URL holds it."""
+        """Return the choice as URL parameters."""
         tenant = self.tenant.slug if self.tenant and self.sees_all else ""
         view = "table" if self.is_table else ""
         values = {"range": self.span.value, "pool": self.pool, "queue": self.queue, "tenant": tenant, "view": view}
         return {name: value for name, value in values.items() if value}
 
     def link(self, **changed: str) -> str:
-        """The page's address with something else chosen."""
+        """Return the page's URL with some choices changed."""
         return "?" + urlencode({name: value for name, value in (self.query | changed).items() if value})
 
     def chips(self) -> dict[str, list[Chip]]:
-        """Range, and for those who see all of it pool and queue."""
+        """Return the choices of range, and for readers of all tenants of pool and queue."""
         ranges = [Chip(label, self.link(range=span.value), span == self.span) for span, label in SPANS.items()]
         if not self.sees_all:
             return {"ranges": ranges}
@@ -89,7 +89,7 @@ class Choice:
 
 @require_safe
 def fairness_page(request: HttpRequest) -> HttpResponse:
-    """The page, with its body drawn once."""
+    """Show the page, with its body rendered once."""
     choice = _choose(request)
     body = _render_body(request, choice)
     own = access_of(request).tenant
@@ -106,7 +106,7 @@ def fairness_page(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def fairness_fragment(request: HttpRequest) -> HttpResponseBase:
-    """The body alone; 304 when it is what the browser has already."""
+    """Render only the body; answer 304 if the browser's copy is current."""
     return answer_part(request, _render_body(request, _choose(request)))
 
 

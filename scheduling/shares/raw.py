@@ -1,4 +1,4 @@
-"""Statements that the ORM cannot say."""
+"""Execution of raw SQL that the ORM cannot express."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tree gives each tenant, written down every few seconds: entitlements of a time cannot be reckoned later."""
+"""Periodic samples of each tenant's entitlement, which cannot be computed for a past time."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tenants.database.sql import load_sql
 
 SAMPLE_SECONDS = 10.0
 STEP_SECONDS = 0.1
-# Another dispatcher that has sampled since this spares the others the work.
+# A sample of another dispatcher that is younger makes this one unnecessary.
 FRESH_SECONDS = 0.8 * SAMPLE_SECONDS
-# Time that nobody looked at is not made up.
+# The longest time that a sample may stand for; longer gaps are not filled.
 LONGEST_GAP = timedelta(minutes=1)
-# Of the greatest entitlements.
+# The number of greatest entitlements that are stored.
 KEPT = 50
 
 _SQL = load_sql(__file__)
@@ -31,33 +31,34 @@ _COLUMNS = ("tenant_ids", "minutes", "queue_ids", "entitled_us", "backlogged_us"
 
 
 class ShareSampler:
-    """The duty of a dispatcher: a sample every SAMPLE_SECONDS; where very many wait, in steps that ticks go between."""
+    """A dispatcher's duty: a sample every SAMPLE_SECONDS; for very many tenants in steps between ticks."""
 
     def __init__(self) -> None:
         self._sample: Iterator[int] | None = None
 
     def interval_seconds(self) -> float:
-        """Until the next step of a sample, or the next sample."""
+        """Return the seconds until the next step of a sample, or the next sample."""
         return SAMPLE_SECONDS if self._sample is None else STEP_SECONDS
 
     def take_turn(self) -> None:
-        """Go on with a sample, or begin one."""
+        """Continue a sample, or begin one."""
         sample = self._sample or _take_sample()
-        # A step that fails ends the sample: its time is a gap.
+        # A failing step ends the sample, which leaves a gap.
         self._sample = None
         if next(sample, None) is not None:
             self._sample = sample
 
 
 def sample_shares() -> int:
-    """Take a whole sample at once; how many rows were written."""
+    """Take a whole sample at once; return how many rows were written."""
     return sum(_take_sample())
 
 
 def _take_sample() -> Iterator[int]:
-    """Add the time since the last sample to the minutes it lies in, step by step: how many rows each has written.
+    """Add the time since the last sample to its minutes, step by step; yield the rows written by each step.
 
-    Nothing while another dispatcher samples, has just done so, or the active plan serves in order of arrival.
+    Yield nothing while another dispatcher samples or has just done so, or if the active plan serves in order of
+    arrival.
     """
     with all_tenants():
         span = _take_span()
@@ -77,7 +78,7 @@ def _take_sample() -> Iterator[int]:
 
 
 def _take_span() -> tuple[datetime, datetime] | None:
-    """The time that this sample stands for, if it is this dispatcher's turn and there is such time."""
+    """Return the time that this sample stands for; None if there is none, or it is another dispatcher's turn."""
     if not lead(LockClass.SHARE_SAMPLE):
         return None
     with prepared_cursor(namedtuple_row) as cursor:
@@ -98,7 +99,7 @@ def _rows(entitled: Sequence[Entitled], since: datetime, until: datetime) -> Ite
 
 
 def split_by_minute(since: datetime, until: datetime) -> Iterator[tuple[datetime, timedelta]]:
-    """The minutes that [since, until) touches, each with how long of it."""
+    """Yield the minutes that [since, until) overlaps, each with the length of the overlap."""
     minute = since.replace(second=0, microsecond=0)
     while minute < until:
         following = minute + timedelta(minutes=1)

@@ -1,4 +1,4 @@
-"""Virtual times by queue, relative to the queue's clock: who is next, and who is how far ahead."""
+"""Virtual times by queue, relative to the queue's clock: the next tenant, and the lead of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scheduling.shares.raw import fetch_rows
 from tenants.context import require_scope
 from tenants.database.sql import load_sql
 
-# Tenants a queue, those of least virtual time: whoever is farther is not served soon.
+# The tenants shown of a queue, those of least virtual time: others are not served soon.
 TENANT_LIMIT = 10
 
 _NEXT = load_sql(__file__)["find_next"]
@@ -41,7 +41,7 @@ class QueueTimes:
 
 
 def read_virtual_times(queues: Sequence[Queue]) -> list[QueueTimes]:
-    """The queues in which somebody is eligible; behind the door only, for each sees all others. One statement."""
+    """Return the queues with eligible tenants, in one statement; empty unless all tenants are visible."""
     if not require_scope().is_all_tenants:
         return []
     found: dict[int, list[VirtualTime]] = defaultdict(list)

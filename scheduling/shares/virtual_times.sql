@@ -1,6 +1,6 @@
 -- name: find_next
--- Read the eligible tenants of least virtual time of each queue. The floor keeps the scan clear of dead entries left
--- of the least virtual time.
+-- Read the eligible tenants of least virtual time of each queue. The floor keeps the scan clear of dead index entries
+-- below the least virtual time.
 SELECT q.id AS queue_id, c.virtual_time, e.tenant_id, t.slug, t.name, e.vruntime, e.weight_milli,
     e.in_flight + e.keys_in_flight AS in_flight, e.waiting + e.keys_waiting AS waiting
 FROM unnest(%(queues)s::bigint[]) AS q(id) JOIN scheduling_queue_clock c ON c.queue_id = q.id

@@ -1,1 +1,1 @@
-"""The worker: a Celery pool whose parent watches over the jobs that its children run."""
+"""The worker: a Celery pool whose parent supervises the jobs of its children."""

@@ -1,24 +1,24 @@
-"""Whether a worker still reads its queues: it sends itself canaries through the broker and waits for a child's answer.
+"""Canaries: messages that a worker sends itself through the broker, to detect that it no longer consumes.
 
-A half-open connection leaves a worker that beats and reads nothing; nobody else can tell it from an idle one. A
-worker whose children are all busy is not late, nor is one whose broker takes no canary either.
+A half-open connection leaves a worker that heartbeats and consumes nothing; from outside it looks idle. A worker whose
+children are all busy is not late, nor is one whose broker accepts no canary either.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# A look that comes later than this was not watching all the time: the process, or its machine, stood still.
+# A check that comes later was not observing all the time: the process or its machine stood still.
 LONGEST_LOOK_SECONDS = 1.0
 
 
 @dataclass(slots=True)
 class CanaryWatch:
-    """Judges by what is seen at each look; times are monotonic seconds.
+    """The verdict on a worker's canaries, from periodic checks; times are monotonic seconds.
 
     ``unread_seconds`` counts the time in which a canary was out while a child was free to read it. One canary may be
-    lost with the broker's memory, so two must have been sent before anybody is late. Before the first answer nobody
-    is late either: where canaries cannot work at all, no worker shall restart for ever.
+    lost with the broker's memory, so at least two must have been sent before a worker is late. Before the first answer
+    it is never late: where canaries cannot work at all, no worker shall restart for ever.
     """
 
     interval_seconds: float
@@ -30,23 +30,23 @@ class CanaryWatch:
     _looked_at: float | None = None
 
     def is_due(self, now: float, *, has_free_child: bool) -> bool:
-        """Whether to send a canary now; none is sent behind an unread one that no child could have read."""
+        """Return whether to send a canary now; none follows an unread one that no child could have read."""
         if self.unanswered and not has_free_child:
             return False
         return self._sent_at is None or now - self._sent_at >= self.interval_seconds
 
     def note_sent(self, now: float) -> None:
-        """The broker took a canary."""
+        """Record that the broker accepted a canary."""
         self._sent_at = now
         self.unanswered += 1
 
     def note_refused(self, now: float) -> None:
-        """The broker did not take it: it is away for everybody, and what was out may be lost."""
+        """Record that the broker refused it: it is unavailable, and canaries that were out may be lost."""
         self._sent_at = now
         self._forget()
 
     def note_answered(self) -> None:
-        """A child read the newest canary."""
+        """Record that a child read the newest canary."""
         self.is_armed = True
         self._forget()
 
@@ -55,7 +55,7 @@ class CanaryWatch:
         self.unread_seconds = 0.0
 
     def is_late(self, now: float, *, has_free_child: bool) -> bool:
-        """Look: whether canaries have been left unread for too long."""
+        """Check whether canaries have been unread for too long; return the verdict."""
         passed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
         self._looked_at = now
         if not self.is_armed or not self.unanswered or not has_free_child:

@@ -1,4 +1,4 @@
-"""Canaries of a worker: the queue that it alone reads, and its exit if it no longer reads."""
+"""Canaries of a worker: its private queue, and its exit if it no longer consumes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,18 @@ CANARY_KEPT_SECONDS = 600
 
 
 def canary_queue(worker_id: UUID) -> Queue:
-    """The queue that one worker alone reads. Without an exchange it needs no binding and leaves nothing behind."""
+    """Return the queue that only one worker consumes.
+
+    Without an exchange it needs no binding and leaves nothing behind.
+    """
     name = f"canary.{worker_id.hex}"
     return Queue(name, Exchange(""), routing_key=name)
 
 
 def publish_canary(queue: Queue, number: int) -> None:
-    """Send a canary on a connection of its own: what is asked is whether the worker's still reads.
+    """Send a canary on a separate connection, since the worker's own is what is tested.
 
-    Raises BrokerUnavailableError. The queue is gone by itself soon after its worker is.
+    Raise BrokerUnavailableError. The queue expires soon after its worker is gone.
     """
     try:
         with celery_app().connection_for_write() as connection, connection.Producer() as producer:
@@ -59,14 +62,14 @@ logger = logging.getLogger(__name__)
 
 CANARY_LATE = "canary_late"
 LOOK_SECONDS = 0.25
-# What the soft shutdown may take beyond its own time-out before the process is ended without it.
+# The time beyond the soft shutdown's time-out before the process is ended without it.
 HARD_EXIT_SECONDS = 10.0
 
 
 class CanarySender(threading.Thread):
-    """Sends canaries and looks for their answers four times a second.
+    """A thread that sends canaries and checks for their answers four times a second.
 
-    Apart from the heartbeat: a broker that does not answer must not keep leases from being renewed.
+    Separate from the heartbeat: an unresponsive broker must not stop the renewal of leases.
     """
 
     def __init__(self, worker: LocalWorker, *, pool_name: str, give_up: Callable[[], None] | None = None) -> None:
@@ -82,7 +85,7 @@ class CanarySender(threading.Thread):
         self.has_given_up = False
 
     def begin(self, **_: object) -> None:
-        """Start once the worker reads its queues; a Celery signal may be what calls."""
+        """Start once the worker consumes its queues; also callable as a Celery signal handler."""
         if platform_settings.CANARY_INTERVAL_SECONDS and not self.is_alive():
             self.start()
 
@@ -90,7 +93,7 @@ class CanarySender(threading.Thread):
         self._stopped.set()
 
     def run(self) -> None:
-        """Look until stopped or until the worker is given up."""
+        """Check until stopped or until the worker gives up."""
         while not self._stopped.wait(LOOK_SECONDS) and not self._block.is_stopping:
             if self.look(time.monotonic()):
                 self.has_given_up = True
@@ -99,7 +102,7 @@ class CanarySender(threading.Thread):
                 return
 
     def look(self, now: float) -> bool:
-        """Send what is due, note what came back; whether the worker is late."""
+        """Send a due canary, and record answers; return whether the worker is late."""
         self._block.forget_task_of(is_child_alive)
         answered = self._block.canary_answered
         if answered != self._answered:
@@ -126,7 +129,7 @@ class CanarySender(threading.Thread):
         )
 
     def _stop_process(self) -> None:
-        """Ask softly, as SIGTERM does; when the main thread hangs on the broker too, end without it."""
+        """Request a soft stop, as SIGTERM does; if the main thread hangs on the broker too, end the process."""
         os.kill(os.getpid(), signal.SIGTERM)
         if self._stopped.wait(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT + HARD_EXIT_SECONDS):
             return

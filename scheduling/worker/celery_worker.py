@@ -1,4 +1,4 @@
-"""A Celery worker under our heartbeat: started, stopped softly, and retired."""
+"""A Celery worker with the platform's heartbeat: its start, its soft stop, and its retirement."""
 
 from __future__ import annotations
 
@@ -57,28 +57,27 @@ logger = logging.getLogger(__name__)
 
 REMAP_VARIABLE = "REMAP_SIGTERM"
 POLL_SECONDS = 0.05
-# Where others want all processor time, who does upkeep has a tenth of what each of them has.
+# The niceness of children that run upkeep: they get a tenth of the processor time of each other process.
 UPKEEP_NICENESS = 10
-# How long what is unfinished may take to be returned once its child is killed.
+# The longest time to return unfinished jobs after their child is killed.
 RETURN_SECONDS = 5.0
-# How long a worker that stops waits for a database that is away; then its lease says that it has stopped.
+# The longest wait of a stopping worker for an unavailable database; then its lease shows that it stopped.
 RETIRE_SECONDS = 2.0
 
 
 def restart_with_soft_sigterm() -> None:
     """Make SIGTERM mean Celery's soft shutdown.
 
-    billiard reads the variable when it is imported, which has happened by now, so the process
-    replaces itself once.
+    billiard reads the variable when it is imported, which has already happened, so the process re-executes itself once.
     """
     if os.environ.get(REMAP_VARIABLE) != "SIGQUIT":
         os.environ[REMAP_VARIABLE] = "SIGQUIT"
         sys.stdout.flush()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves, once more
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - the same command again
 
 
 def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = False) -> int:
-    """Serve the queues of a pool until asked to stop, or drained if told so; the status to exit with."""
+    """Run a worker of a pool until it is stopped, or drained with ``exits_when_drained``; return the exit status."""
     hide_worker()
     registration = register_worker(
         pool_name=pool_name,
@@ -121,7 +120,7 @@ def run_worker(*, pool_name: str, concurrency: int, exits_when_drained: bool = F
 
 
 def report_stop(worker_id: UUID, *, reason: str) -> None:
-    """Report that the worker has stopped; without a database its lease says so."""
+    """Report that the worker has stopped; without a database its lease shows it."""
     try:
         persistently(lambda: retire_worker(worker_id=worker_id, reason=reason), give_up_after_seconds=RETIRE_SECONDS)
     except CONNECTION_ERRORS:
@@ -136,12 +135,12 @@ def _start_heartbeat(local: LocalWorker, watchdog: Watchdog) -> HeartbeatThread:
 
 
 def _spare_children(registration: Registration) -> int:
-    """None where there is upkeep alone, which has nothing to settle."""
+    """Return the number of spare children; 0 for upkeep only, which has no settlements."""
     return 0 if set(registration.queue_names) <= {UPKEEP_QUEUE} else int(platform_settings.WORKER_SPARE_CHILDREN)
 
 
 def _prepare_children(*, does_upkeep: bool) -> None:
-    """They must inherit no connection of this thread; each opens its own, and keeps it."""
+    """Prepare the forks: children inherit no connection of this thread; each opens and keeps its own."""
     keep_connections()
     adopt_orphans()
     worker_process_init.connect(hide_child)
@@ -154,12 +153,12 @@ def _prepare_children(*, does_upkeep: bool) -> None:
 
 
 def _stand_back(**_: Any) -> None:
-    """In a child that does upkeep: verification of a million rows must not be felt by whoever has a job or a page."""
+    """Lower the priority of a child that runs upkeep: checking a million rows must not slow down jobs or pages."""
     os.nice(UPKEEP_NICENESS)
 
 
 def _tell_busy_children(block: ControlBlock) -> None:
-    """Let every message that a child works on show in the control block, executions or not."""
+    """Record every message that a child processes in the control block, whether or not it contains executions."""
 
     def note_task(**_: Any) -> None:
         block.note_task(current_process().index)
@@ -172,9 +171,9 @@ def _tell_busy_children(block: ControlBlock) -> None:
 
 
 def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
-    # Django's LOGGING stands; Celery configures none of its own when somebody listens here.
+    # Django's LOGGING applies; Celery configures no logging if this signal has a receiver.
     setup_logging.connect(_leave_logging_alone)
-    # Two lines a message would drown what the observers say about each execution.
+    # Two lines a message would bury the observers' lines about each execution.
     for name in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(name).setLevel(logging.WARNING)
     app = celery_app()
@@ -190,7 +189,7 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
         concurrency=local.permits.children,
         pool=ChildTaskPool,
         quiet=True,
-        # Workers neither greet nor watch one another: rows and leases say who lives.
+        # Workers neither greet nor watch each other: rows and leases show which are alive.
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
@@ -202,26 +201,29 @@ def _celery_worker(local: LocalWorker, thread: HeartbeatThread) -> Worker:
 
 
 def _send_spans(**_: Any) -> None:
-    """Before a child ends."""
+    """Send the collected spans before a child ends."""
     tracing.flush()
 
 
 def _leave_logging_alone(**_: Any) -> None:
-    """Celery's sign that logging is set up."""
+    """Do nothing; with a receiver of this signal Celery does not configure logging."""
 
 
 class SoftlyStoppingWorker(Worker):
-    """Stops as soon as its jobs have stopped, and returns those that do not in time. Fetches what it has slots for."""
+    """A worker that stops as soon as its jobs have stopped, and returns those that do not in time.
+
+    It fetches only as many messages as it has slots for.
+    """
 
     heartbeat_thread: HeartbeatThread
     permits: Permits | None = None
 
     @property
     def max_concurrency(self) -> int | None:
-        """How many messages it may have: Celery asks each time that it may fetch one (``worker_disable_prefetch``).
+        """Return how many messages it may hold; Celery reads this before each fetch (``worker_disable_prefetch``).
 
-        While the broker has been asked for one, whoever would receive it is not counted out: Redis may have given it
-        already, and it would lie unread.
+        While a fetch is pending, all children count: Redis may already have delivered the message, which would stay
+        unread.
         """
         if self.permits is None:
             return None
@@ -229,7 +231,7 @@ class SoftlyStoppingWorker(Worker):
 
     @max_concurrency.setter
     def max_concurrency(self, value: int | None) -> None:
-        """Celery says how far its own autoscaler may go, which we have not."""
+        """Ignore the limit of Celery's autoscaler, which is not used."""
 
     @property
     def _has_asked_for_one(self) -> bool:
@@ -237,28 +239,28 @@ class SoftlyStoppingWorker(Worker):
         return tasks is not None and bool(getattr(tasks.channel, "_in_poll", False))
 
     def register_with_event_loop(self, hub: Hub) -> None:
-        """Have the loop look whether it may fetch as soon as a child's work ends; at each connection anew."""
+        """Let the event loop check whether it may fetch as soon as a child's work ends; repeated at each connection."""
         super().register_with_event_loop(hub)
         if self.permits is not None:
             hub.add_reader(self.permits.news, self.permits.hear)
 
     def install_platform_tweaks(self, worker: Worker) -> None:
-        """Let Ctrl-C mean what SIGTERM means."""
+        """Make Ctrl-C equivalent to SIGTERM."""
         super().install_platform_tweaks(worker)
         signal.signal(signal.SIGINT, signal.getsignal(signal.SIGTERM))
 
     def replace_children(self) -> None:
-        """Have the event loop reap and replace dead children now; callable from any thread."""
+        """Let the event loop reap and replace dead children now; callable from any thread."""
         if self.hub is not None and not self.heartbeat_thread.block.is_stopping:
             self.hub.call_soon(self.pool.maintain_pool)
 
     def adopted_children(self) -> Set[int]:
-        """Return the children that are none of the pool's; callable from any thread."""
+        """Return the children that do not belong to the pool; callable from any thread."""
         pool = getattr(self.pool, "_pool", None)
         return frozenset() if pool is None else pool.adopted_children()
 
     def wait_for_soft_shutdown(self) -> None:
-        """Called by Celery in the handler of SIGTERM, before it ends what still runs."""
+        """Stop softly; Celery calls this in its handler of SIGTERM, before it ends running tasks."""
         self.heartbeat_thread.begin_stopping()
         if not self._are_slots_free_within(settings.CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT):
             self.heartbeat_thread.take_back_unfinished()

@@ -1,4 +1,4 @@
-"""Exits of children: which jobs the parent ends, and their settlements."""
+"""Ends of children: the executions that the parent ends, and their settlements."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from scheduling.execution.verdicts import Failure
 from scheduling.kit.retry import RetryPolicy
 from scheduling.worker.control_block import Cause, HeldMember, HeldSlot
 
-# A child that ignores a request to stop for this long is killed.
+# A child that ignores a stop request for this long is killed.
 STOP_GRACE_SECONDS = 30.0
 _DEAD_STATES = {"Z", "X"}
 
 
 class Finding(StrEnum):
-    """Why the parent ends an execution itself."""
+    """The reason why the parent ends an execution."""
 
     CRASHED = "crashed"
     TIMED_OUT = "timed_out"
@@ -48,13 +48,13 @@ def find(
     asked_at_ns: Mapping[Cause, int],
     resident_kib: int | None = None,
 ) -> Finding | None:
-    """Why this execution must be ended now; None while it may go on.
+    """Return why this execution must be ended now; None if it may continue.
 
-    ``asked_at_ns`` says since when its child has been asked to stop, by cause; ``resident_kib`` how much memory
-    the child has, where that is known.
+    ``asked_at_ns`` has, by cause, since when its child has been asked to stop; ``resident_kib`` is the child's memory,
+    None if unknown.
     """
     if not is_alive:
-        # While the worker stops, Celery ends children that are still busy: no fault of their jobs.
+        # While the worker stops, Celery ends children that are still busy, which is not their jobs' fault.
         return Finding.SHUT_DOWN if is_stopping else Finding.CRASHED
     if held.timeout_ns and now_ns - held.began_ns > held.timeout_ns:
         return Finding.TIMED_OUT
@@ -67,12 +67,12 @@ def find(
 
 
 def is_child_alive(pid: int) -> bool:
-    """Whether ``pid`` is a living child of this process; a zombie is dead, though its pid still answers."""
+    """Return whether ``pid`` is a living child of this process; a zombie is dead, though its pid still exists."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    # pid (command, which may hold spaces and brackets) state parent …
+    # pid (command, which may contain spaces and brackets) state parent …
     state, parent = stat.rpartition(")")[2].split()[:2]
     return state not in _DEAD_STATES and int(parent) == os.getpid()
 
@@ -86,9 +86,9 @@ ENDED = "another job of the message had its process ended"
 def settlements_of(
     held: HeldSlot, members: Sequence[HeldMember], finding: Finding, *, resident_kib: int | None = None
 ) -> list[Settlement]:
-    """The settlements that a finding asks for; none where the lease or somebody else decides.
+    """Return the settlements for a finding; none if the lease or another process decides.
 
-    ``members`` are the executions of its message that are not settled yet.
+    ``members`` are the unsettled executions of its message.
     """
     if not held.is_merged and not held.has_begun:
         # It was started and waited for its slot.
@@ -122,7 +122,7 @@ def _of_member(
     if finding is Finding.SHUT_DOWN:
         return verdicts.shut_down(member.execution_id, member.fence)
     if finding is Finding.CRASHED:
-        # Which of them it was, nobody can tell; alone, the culprit will do it again.
+        # The culprit among them is unknown; in a message of its own, it would crash again.
         return verdicts.crashed(
             member.execution_id,
             member.fence,
@@ -132,7 +132,7 @@ def _of_member(
             is_lost=False,
             was_merged=True,
         )
-    # What was done and not yet settled is lost with the process.
+    # Finished work that is not settled yet is lost with the process.
     return verdicts.returned(member.execution_id, member.fence, cause=ENDED)
 
 

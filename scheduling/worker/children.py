@@ -1,4 +1,4 @@
-"""The pool of a worker's children, which outlives a broker that comes back while one of them is being replaced."""
+"""The pool of a worker's children, which survives a broker reconnect while a child is being replaced."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from scheduling.worker.leftovers import children_of_parent
 
 
 class ChildPool(AsynPool):
-    """Celery's pool of processes. Each time that the broker has come back it watches all its children anew.
+    """Celery's pool of processes; after each broker reconnect it watches all of its children again.
 
-    It knows which children of this process are its own.
+    It distinguishes its own children from adopted ones.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._making = threading.Lock()
-        # What preloaded code may have started.
+        # Processes that preloaded code may have started.
         self._before = children_of_parent()
         super().__init__(*args, **kwargs)
 
     def adopted_children(self) -> Set[int]:
-        """Return the children that came to this process as orphans; none while a child is made, whose pid is not known.
+        """Return the adopted children of this process; empty while a child is created, whose pid is not known yet.
 
         Callable from any thread.
         """
         if not self._making.acquire(blocking=False):
             return frozenset()
         try:
-            # Its own first: one that is reaped meanwhile is no child any more.
+            # The pool's own first: one that is reaped meanwhile is no child any more.
             own = {process.pid for process in list(self._pool)}
             return children_of_parent() - own - self._before
         finally:
@@ -43,12 +43,12 @@ class ChildPool(AsynPool):
             return super()._create_worker_process(i)
 
     def _track_child_process(self, proc: Any, hub: Any) -> None:
-        """Watch for a child's end, unless that was seen: Celery would look for what it has let go of, and end."""
+        """Watch for a child's end, unless it was already seen: Celery would read what it has released, and end."""
         if getattr(proc, "_sentinel_poll", hub) is not None:
             super()._track_child_process(proc, hub)
 
 
 class ChildTaskPool(TaskPool):
-    """Celery's prefork pool, of such children."""
+    """Celery's prefork pool, with such children."""
 
     Pool = ChildPool

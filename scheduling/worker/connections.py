@@ -1,4 +1,4 @@
-"""The one database connection that each child and the heartbeat keep, and what happens when it breaks."""
+"""The database connection that each child and the heartbeat keep, and its recovery."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ JITTER_SECONDS = 0.1
 
 
 def keep_connections() -> None:
-    """In a worker a connection ends when it breaks, not when it is old: reconnecting takes longer than a small job."""
-    # Every thread's connection, and every child's, reads this one dictionary.
+    """Keep each connection until it breaks, whatever its age: reconnecting takes longer than a small job."""
+    # The connections of all threads and children read this one dictionary.
     connections[APP_ALIAS].settings_dict["CONN_MAX_AGE"] = None
 
 
 def name_connections(worker_id: UUID) -> None:
-    """Give the sessions of this process and its children the worker's name, by which a dispatcher may end them."""
+    """Set the worker's name on the sessions of this process and its children, by which a dispatcher may end them."""
     settings = connections[APP_ALIAS].settings_dict
     settings["OPTIONS"] = {**settings["OPTIONS"], "application_name": session_name(worker_id)}
 
 
 def connect_early(**_: Any) -> None:
-    """In a new child: the first job need not wait for its connection. Without a database it is tried again there."""
+    """Connect in a new child, so that its first job need not. Without a database that job tries again."""
     with suppress(*CONNECTION_ERRORS):
         connection.ensure_connection()
 
 
 def check_connection() -> None:
-    """Before a job: drop a connection that an error left behind, so that the next query opens a new one."""
+    """Drop a connection that an error left behind, so that the next query opens a new one; called before a job."""
     connection.close_if_unusable_or_obsolete()
 
 
 def drop_open_transaction() -> bool:
-    """After a job: whether its processor had left a transaction open; that one is rolled back.
+    """Roll back a transaction that a processor left open, and return whether there was one; called after a job.
 
-    A connection that is gone has none. Django remembers the transaction even when its connection is closed, so a new
-    one takes its place at once; without a database it is tried again by the next query.
+    A closed connection has none. Django remembers the transaction even if its connection is closed, so a new connection
+    replaces it at once; without a database the next query tries again.
     """
-    # The thread's own, looked up once: `connection` looks for it at each name.
+    # This thread's connection, looked up once: `connection` looks it up at each access.
     ours = connections[APP_ALIAS]
     if not ours.in_atomic_block and (ours.connection is None or ours.get_autocommit()):
         return False
@@ -60,10 +60,10 @@ def drop_open_transaction() -> bool:
 
 
 def persistently[T](attempt: Callable[[], T], *, give_up_after_seconds: float) -> T:
-    """Return what ``attempt`` returns, and repeat it on a new connection after each database outage.
+    """Return the result of ``attempt``, and repeat it on a new connection after each database outage.
 
-    Back off exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over.
-    Repeat only compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
+    Back off exponentially up to 2 s, with jitter. Raise the last error once ``give_up_after_seconds`` are over. Only
+    repeat compare-and-set operations this way: repeating one whose commit succeeded changes nothing.
     """
     deadline = monotonic() + give_up_after_seconds
     backoff_seconds = FIRST_BACKOFF_SECONDS

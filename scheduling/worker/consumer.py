@@ -1,4 +1,4 @@
-"""Consumer of a worker: the queues that it reads, and its return to a broker that was away."""
+"""The consumer of a worker: its queues, kept in sync with the pool, and its reconnection to the broker."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scheduling.exceptions import BrokerUnavailableError
 
 logger = logging.getLogger(__name__)
 
-# A message that was on its way when fetching ended has begun by then.
+# A message in transit when fetching ended has started by then.
 IDLE_BEATS = 2
 
 
 class QueueFollower:
-    """Brings Celery's consumer in line with what the database says; called by the heartbeat's thread.
+    """Synchronisation of Celery's consumer with the database's state; called by the heartbeat thread.
 
-    A draining worker fetches nothing more, and leaves or waits once it runs nothing.
+    A draining worker fetches no more messages, and exits or waits once it is idle.
     """
 
     def __init__(self, worker: Worker, queue_names: Sequence[str], *, exits_when_drained: bool) -> None:
@@ -34,7 +34,7 @@ class QueueFollower:
         self.queue_names = tuple(queue_names)
 
     def follow(self, *, is_draining: bool, is_idle: bool, queue_names: Sequence[str]) -> None:
-        """Read new queues, stop or go on fetching, and leave when told to and nothing runs."""
+        """Consume new queues, pause or resume fetching, and exit when drained and idle."""
         fresh = [name for name in queue_names if name not in self.queue_names]
         if fresh and (self._is_draining or self._change(fresh, is_read=True)):
             self.queue_names += tuple(fresh)
@@ -44,11 +44,11 @@ class QueueFollower:
             logger.info("worker.draining" if is_draining else "worker.resumed")
         self._idle_beats = self._idle_beats + 1 if self._is_draining and is_idle else 0
         if self._exits_when_drained and self._idle_beats > IDLE_BEATS:
-            # Celery's loop looks at this between two events, and ends with this status.
+            # Celery's loop checks this between two events, and ends with this status.
             state.should_stop = 0
 
     def _change(self, queue_names: Sequence[str], *, is_read: bool) -> bool:
-        """Have the event loop do it; False while there is none yet. The worker's own queue, its canary's, stays."""
+        """Schedule the change in the event loop; return False if there is none yet. The canary queue stays."""
         consumer = self._worker.consumer
         if self._worker.hub is None or consumer is None or consumer.task_consumer is None:
             return False
@@ -58,16 +58,16 @@ class QueueFollower:
         return True
 
 
-# Celery's own pause grows by two seconds with each try, up to thirty: after a minute's absence it is sixteen seconds
-# until anybody reads, and the dispatchers publish all the while.
+# Celery's own pause grows by two seconds with each attempt, up to thirty: after an outage of a minute it would take
+# sixteen seconds to consume again, while the dispatchers publish.
 RETRY_SECONDS = 1.0
 
 
 class ReturningConsumer(Consumer):
-    """Celery's consumer with a pause between two tries that does not grow."""
+    """Celery's consumer with a constant pause between connection attempts."""
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        """Try until the broker answers, or the worker stops."""
+        """Retry until the broker answers, or the worker stops."""
         conn.ensure_connection = partial(
             conn.ensure_connection, interval_start=RETRY_SECONDS, interval_step=0, interval_max=RETRY_SECONDS
         )
@@ -75,6 +75,6 @@ class ReturningConsumer(Consumer):
         try:
             remove_wrong_types(self.app.amqp.queues.consume_from)
         except BrokerUnavailableError:
-            # The next command of Celery meets the same, and it connects again.
+            # Celery's next command meets the same error, and reconnects.
             logger.warning("worker.broker_not_repaired", exc_info=True)
         return connected

@@ -1,9 +1,9 @@
-"""Shared memory between a worker's parent and its children: who runs what, and who is asked to stop.
+"""Shared memory between a worker's parent and its children: current executions and requests to stop.
 
-It is made before the fork. Each child has the slot of its place in the pool, and in it the executions of the message
-that it works on, whose turns come one after another. A slot's generation is odd while a message holds it and rises
-with every turn, so that nothing meant for one execution reaches the next: a request names the generation it is for.
-Every field is one aligned machine word with a single writer; readers compare the generation before and after.
+It is created before the fork. Each child has the slot of its place in the pool, with the executions of its message,
+whose turns come one after another. A slot's generation is odd while a message holds it and rises with every turn; a
+request contains its generation, so that it cannot reach the next execution. Every field is one aligned machine word
+with a single writer; readers compare the generation before and after.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from uuid import UUID
 
 from scheduling.worker.slots import MAX_KIND_BYTES, Header, Slot, write_bytes
 
-# A child waits so long for its parent to settle a dead predecessor in its slot; the lease is the backstop.
+# The longest wait for the parent to settle a dead predecessor in the slot; the lease is the backstop.
 HANDOVER_SECONDS = 5.0
 HANDOVER_POLL_SECONDS = 0.01
 
 
 class Cause(StrEnum):
-    """Why a running job is asked to stop at its next safe point; the words of ``Interrupted``."""
+    """The reason why a running job is asked to stop at its next safe point; the values of ``Interrupted``."""
 
     CANCEL = "cancel"
     DEADLINE = "deadline"
@@ -36,9 +36,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HeldMember:
-    """An execution of a message in work. ``began_us`` counts from the message's start, None while it waits its turn;
-    ``measured_us`` is what it has used of the slot.
-    """
+    """An execution of a message in work, with its begin after the message's start (None: no turn yet) and slot time."""
 
     execution_id: UUID
     fence: int
@@ -48,10 +46,10 @@ class HeldMember:
 
 @dataclass(frozen=True, slots=True)
 class HeldSlot:
-    """What the parent sees of a slot in use: the execution whose turn it is. Times are of CLOCK_MONOTONIC.
+    """A slot in use as the parent reads it, with its current execution; times are of CLOCK_MONOTONIC.
 
-    ``fence`` is 0 until the execution has begun in the database; ``timeout_ns`` likewise. ``memory_limit_kib`` 0:
-    without limit. ``size`` is how many executions its message names; ``waited_us`` is the time before its work began.
+    ``fence`` and ``timeout_ns`` are 0 until the execution has begun in the database. ``memory_limit_kib`` 0: no limit.
+    ``size`` is the number of executions in its message; ``waited_us`` is the time before its work began.
     """
 
     index: int
@@ -72,12 +70,12 @@ class HeldSlot:
 
     @property
     def is_merged(self) -> bool:
-        """Whether others travel in the same message."""
+        """Return whether its message has several executions."""
         return self.size > 1
 
     @property
     def has_begun(self) -> bool:
-        """Whether the database knows that this execution runs here."""
+        """Return whether the database has this execution as running here."""
         return self.fence > 0
 
 
@@ -89,17 +87,17 @@ class Seat:
         self._header = header
         self._places = {execution_id: place for place, execution_id in enumerate(execution_ids)}
         self._generation = slot.generation
-        self._kind: str | None = None  # as it stands in the slot
+        self._kind: str | None = None  # as stored in the slot
 
     def note_started(self, fences: Mapping[UUID, int]) -> None:
-        """Tell the parent which executions the database gave us, so that it can settle them all."""
+        """Record which executions the database gave us, so that the parent can settle them all."""
         self._slot.message_began_ns = time.monotonic_ns()
         members = self._slot.members
         for execution_id, fence in fences.items():
             members[self._places[execution_id]].fence = fence
 
     def take_turn(self, execution_id: UUID) -> None:
-        """The next execution's turn has come; what was asked of the one before ends with its own."""
+        """Begin the next execution's turn; requests to the previous one end with its turn."""
         slot = self._slot
         position = self._places[execution_id]
         # `held_slots` reads these in the opposite order, so that it takes no execution for its predecessor.
@@ -110,11 +108,11 @@ class Seat:
         slot.members[position].began_ns = slot.began_ns = time.monotonic_ns()
 
     def end_turn(self) -> None:
-        """The execution is done, though not yet settled."""
+        """Record that the execution is done, though not yet settled."""
         self._slot.members[self._slot.position].ended_ns = time.monotonic_ns()
 
     def note_settled(self, execution_ids: Collection[UUID]) -> None:
-        """These executions of the message are ours no more."""
+        """Record that these executions of the message are settled."""
         members = self._slot.members
         for execution_id in execution_ids:
             members[self._places[execution_id]].fence = 0
@@ -131,11 +129,11 @@ class Seat:
         memory_limit_mib: int | None = None,
         retry_delay_seconds: float = 0.0,
     ) -> None:
-        """Tell the parent what it needs to settle this execution should the child die."""
+        """Record what the parent needs to settle this execution should the child die."""
         slot = self._slot
         slot.attempt, slot.crash_count = attempt, crash_count
         slot.max_retries, slot.retry_delay_ms = max_retries, int(retry_delay_seconds * 1_000)
-        if kind != self._kind:  # members of a message are of one
+        if kind != self._kind:  # all members of a message are of one kind
             self._kind = kind
             write_bytes(slot.kind, kind.encode()[:MAX_KIND_BYTES])
         slot.began_ns, slot.timeout_ns = time.monotonic_ns(), int(timeout_seconds * 1_000_000_000)
@@ -144,7 +142,7 @@ class Seat:
         slot.fence = fence
 
     def interruption(self) -> Cause | None:
-        """Why this execution should stop at its next safe point; reads memory only."""
+        """Return why this execution should stop at its next safe point; only reads memory."""
         slot = self._slot
         if slot.fence_lost_for == self._generation:
             return Cause.FENCE_LOST
@@ -156,11 +154,11 @@ class Seat:
 
     @property
     def is_yield_requested(self) -> bool:
-        """Whether the slot should go to somebody else at the next safe point; reads memory only."""
+        """Return whether the job should yield at the next safe point; only reads memory."""
         return bool(self._slot.yield_for == self._generation)
 
     def release(self) -> None:
-        """The execution is settled, or was never begun."""
+        """Release the slot: the execution is settled, or was never started."""
         if self._slot.generation == self._generation:
             self._slot.generation += 1
 
@@ -179,7 +177,7 @@ class ControlBlock:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether this worker takes no new jobs and wants its running ones back."""
+        """Return whether this worker accepts no new jobs and wants its running ones back."""
         return bool(self._header.is_stopping)
 
     def stop(self) -> None:
@@ -187,7 +185,7 @@ class ControlBlock:
         self._header.is_stopping = 1
 
     def take_seat(self, index: int, execution_ids: Sequence[UUID]) -> Seat:
-        """Hold slot ``index`` for the executions of a message, of which the first comes first."""
+        """Hold slot ``index`` for the executions of a message, in their order."""
         slot = self._slots[index]
         until = time.monotonic() + HANDOVER_SECONDS
         while slot.generation % 2 and slot.pid != os.getpid() and time.monotonic() < until:
@@ -202,7 +200,7 @@ class ControlBlock:
         return Seat(slot, self._header, execution_ids)
 
     def held_slots(self) -> Iterator[HeldSlot]:
-        """The slots in use at this moment, each read whole."""
+        """Yield the slots in use at this moment, each read consistently."""
         for index, slot in enumerate(self._slots):
             generation = slot.generation
             if generation % 2 == 0:
@@ -228,9 +226,9 @@ class ControlBlock:
                 yield held
 
     def members_of(self, held: HeldSlot) -> list[HeldMember]:
-        """The executions of its message that the database gave to the child and that it has not settled, in order.
+        """Return the started and unsettled executions of its message, in order.
 
-        Whoever asks holds the answer against the database's fences, so a message that has just ended does no harm.
+        Callers compare them with the database's fences, so a message that has just ended is harmless.
         """
         slot = self._slots[held.index]
         now_ns = time.monotonic_ns()
@@ -250,15 +248,15 @@ class ControlBlock:
         setattr(self._slots[held.index], f"{cause.value}_for", held.generation)
 
     def request_yield(self, held: HeldSlot, *, is_requested: bool) -> None:
-        """Ask one execution for its slot at its next safe point, or let it keep the slot after all."""
+        """Request a yield of one execution at its next safe point, or withdraw the request."""
         self._slots[held.index].yield_for = held.generation if is_requested else 0
 
     def note_task(self, index: int) -> None:
-        """The calling child has begun a message of whatever sort; upkeep holds no slot and yet keeps a child busy."""
+        """Record that the calling child processes a message of any kind, executions or upkeep."""
         self._slots[index].task_pid = os.getpid()
 
     def note_task_over(self, index: int) -> None:
-        """It has ended that message."""
+        """Record that the calling child has ended that message."""
         self._slots[index].task_pid = 0
 
     def has_free_child(self, at_once: int = 0) -> bool:
@@ -272,24 +270,24 @@ class ControlBlock:
                 slot.task_pid = 0
 
     def send_canary(self) -> int:
-        """The number of the next canary."""
+        """Return the number of the next canary."""
         self._header.canary_sent += 1
         return int(self._header.canary_sent)
 
     def answer_canary(self, number: int) -> None:
-        """A child has read canary ``number``; one that was never sent, or is answered already, says nothing."""
+        """Record that a child has read canary ``number``; ignore one that was never sent or is already answered."""
         if self._header.canary_answered < number <= self._header.canary_sent:
             self._header.canary_answered_ns = time.monotonic_ns()
             self._header.canary_answered = number
 
     @property
     def canary_answered(self) -> int:
-        """The newest canary that came back; 0 before the first."""
+        """Return the newest canary that was answered; 0 before the first."""
         return int(self._header.canary_answered)
 
     @property
     def canary_age_seconds(self) -> float | None:
-        """How long ago that was."""
+        """Return the seconds since that answer; None before the first."""
         at = self._header.canary_answered_ns
         return (time.monotonic_ns() - at) / 1e9 if at else None
 

@@ -1,7 +1,7 @@
-"""The parent's thread: it beats, renews leases, passes on requests to stop, and ends what must end.
+"""The heartbeat thread of a worker's parent: it renews leases, passes on requests, and ends executions.
 
-It has a database connection of its own, which children drop unused. No child is forked in the
-middle of one of its rounds, so that no lock is inherited locked.
+It has a database connection of its own, which children drop unused. No child is forked in the middle of one of its
+rounds, so that no lock is inherited locked.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
-# How often the slots are looked at. A dead child is settled, a timeout enforced, within this.
+# The interval of slot checks: a dead child is settled and a timeout enforced within it.
 WATCH_SECONDS = 0.1
-# A child of a stopping worker that has worked on nothing for so long will work on nothing more.
+# A child of a stopping worker that was idle for this long will not work again.
 IDLE_SECONDS = 2.0
 
 type Holder = tuple[int, int]
 
 
 class HeartbeatThread(threading.Thread):
-    """Watches the slots ten times a second and beats every HEARTBEAT_SECONDS."""
+    """A thread that checks the slots ten times a second and beats every HEARTBEAT_SECONDS."""
 
     def __init__(self, worker: LocalWorker, turn: Callable[[], None] = lambda: None) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -66,7 +66,7 @@ class HeartbeatThread(threading.Thread):
     # Called from the main thread -------------------------------------------------------------------
 
     def fork_between_rounds(self) -> None:
-        """Hold every fork of this process until the round at hand is over; children drop our socket."""
+        """Delay every fork of this process until the current round is over; children drop the parent's socket."""
         os.register_at_fork(
             before=self._round.acquire,
             after_in_parent=self._round.release,
@@ -74,30 +74,30 @@ class HeartbeatThread(threading.Thread):
         )
 
     def replace_children_with(self, replace: Callable[[], None]) -> None:
-        """Call ``replace``, from the thread, when a child has died: the pool may not notice for seconds."""
+        """Call ``replace`` from the thread when a child has died: the pool may not notice for seconds."""
         self._replace_children = replace
 
     def end_orphans_among(self, adopted_children: Callable[[], Set[int]]) -> None:
-        """End, from the thread, what dead children have left to this process, of which ``adopted_children`` tells."""
+        """End, from the thread, the processes that dead children left to this one; ``adopted_children`` lists them."""
         self._adopted_children = adopted_children
 
     def follow_queues_with(self, follower: QueueFollower) -> None:
-        """Tell ``follower``, from the thread, at each beat: the pool's queues, and whether the worker drains."""
+        """Call ``follower`` from the thread at each beat, with the pool's queues and whether the worker drains."""
         self._follower = follower
 
     def begin_stopping(self) -> None:
-        """Have the dispatcher told at once that this worker takes no more jobs."""
+        """Report at once to the dispatcher that this worker accepts no more jobs."""
         self.block.stop()
         self._next_beat = 0.0
         self._hurry.set()
 
     def take_back_unfinished(self) -> None:
-        """End what still runs and return its jobs to their queues."""
+        """End running executions and return their jobs to their queues."""
         self._take_back.set()
         self._hurry.set()
 
     def stop(self, *, timeout_seconds: float) -> None:
-        """End the thread after the round at hand."""
+        """End the thread after the current round."""
         self._stopped.set()
         self._hurry.set()
         self.join(timeout_seconds)
@@ -105,8 +105,8 @@ class HeartbeatThread(threading.Thread):
     # In the child ----------------------------------------------------------------------------------
 
     def _drop_socket(self) -> None:
-        # Closing the connection object would tell the server that the parent's session is over; the
-        # child closes its copy of the descriptor only.
+        # Closing the connection object would end the parent's session at the server; the child only closes its copy of
+        # the descriptor.
         if self._socket is not None:
             with suppress(OSError):
                 os.close(self._socket)
@@ -116,7 +116,7 @@ class HeartbeatThread(threading.Thread):
     # In the thread ---------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Rounds until stopped. A database that is away costs rounds, never the thread."""
+        """Run rounds until stopped. An unavailable database costs rounds, never the thread."""
         while not self._stopped.is_set():
             self._turn()
             with self._round:
@@ -129,7 +129,7 @@ class HeartbeatThread(threading.Thread):
                     connection.close()
                     self._next_beat = time.monotonic() + WATCH_SECONDS
                 except Exception:
-                    # A thread that ended would cost every lease of the worker; the error is in the log.
+                    # The end of this thread would cost every lease of the worker; the error is in the log.
                     logger.exception("heartbeat.round_failed")
                 self._socket = _socket_of_connection()
             self._hurry.wait(WATCH_SECONDS)
@@ -153,7 +153,7 @@ class HeartbeatThread(threading.Thread):
             is_idle = not any(self.block.held_slots())
             self._follower.follow(is_draining=beat.is_draining, is_idle=is_idle, queue_names=beat.queue_names)
         for held in held_slots:
-            # Those whose turn has not come, or is over, are asked nothing: their settlement will tell.
+            # Executions before or after their turn get no requests: their settlement decides.
             if not held.has_begun:
                 continue
             lease = beat.leases.get(held.execution_id)
@@ -191,8 +191,8 @@ class HeartbeatThread(threading.Thread):
     def _end_idle_children(self) -> None:
         """End the children once none has worked on anything for IDLE_SECONDS; the pool waits for them.
 
-        SIGTERM may come while the main thread writes a message to a child. The child waits for the rest of it,
-        which is never written; the broker still has the message.
+        SIGTERM may come while the main thread writes a message to a child. The child then waits for the rest, which is
+        never written; the broker still has the message.
         """
         now = time.monotonic()
         self.block.forget_task_of(is_child_alive)
@@ -234,7 +234,7 @@ class HeartbeatThread(threading.Thread):
                 )
             )
             self._settled.add(_holder(held))
-        # Whoever is started in its place waits for its slot by now, and not for the next round.
+        # The child started in its place is waiting for the slot by now, and not for the next round.
         self._worker.permits.take_back(is_child_alive)
         if not is_alive:
             self.block.vacate(held)

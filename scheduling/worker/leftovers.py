@@ -3,7 +3,7 @@
 Processes that outlive their job are ended and reaped, and no orphan of a dead child is left either.
 
 A pool's child adopts the orphans among its descendants, and the worker's parent those of a child that died. A daemon
-cannot leave: neither setsid(2) nor a double fork changes who adopts it.
+cannot escape: neither setsid(2) nor a double fork changes which process adopts it.
 
 A child that jobs have used up is replaced before another job begins in it.
 """
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# After SIGTERM a process has this time until SIGKILL; after the other it is no longer waited for.
+# The time from SIGTERM to SIGKILL, and the longest wait in all.
 TERM_SECONDS = 0.5
 END_SECONDS = 1.0
 _LOOK_SECONDS = 0.01
 _DEAD = frozenset("ZX")
 
-# The process that adopts: a copy of it that a job forks has none of its duties.
+# The adopting process: a copy of it that a job forks has none of its duties.
 _adopting_pid = 0
-# What a child of the pool may keep from its jobs: so many descriptors, or half of those that it may have.
+# The most descriptors that jobs may leave open in a child, or half of its limit.
 MAX_DESCRIPTORS = 512
 MAX_THREADS = 512
 # It has one link a thread, and these.
@@ -50,7 +50,7 @@ _OTHER_LINKS = 2
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process; ``command`` is the name of its program, without arguments, which may hold secrets."""
+    """A running process; ``command`` is the name of its program, without arguments, which may contain secrets."""
 
     pid: int
     parent: int
@@ -59,18 +59,18 @@ class Process:
 
 def adopt_orphans(**_: Any) -> None:
     """Become the parent of every descendant whose own parent ends."""
-    global _adopting_pid  # noqa: PLW0603 - the process's
+    global _adopting_pid  # noqa: PLW0603 - state of the process
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     _adopting_pid = os.getpid()
 
 
 def is_adopting() -> bool:
-    """Whether this process ends what jobs leave behind."""
+    """Return whether this process ends what jobs leave behind."""
     return _adopting_pid == os.getpid()
 
 
 def has_children() -> bool:
-    """Whether this process has a child, be it dead: one call to the kernel."""
+    """Return whether this process has a child, dead ones included; one system call."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -79,13 +79,13 @@ def has_children() -> bool:
 
 
 def end_processes_of_job(log: JobLogWriter) -> None:
-    """End what a job has left running, and say so in its log and in the worker's."""
+    """End the processes that a job has left running, and log that in its log and in the worker's."""
     if not is_adopting() or not has_children():
         return
     try:
         ended = end_descendants()
     except OSError:
-        # Without a descriptor /proc cannot be read. This process is replaced, and its parent ends them.
+        # Without a free descriptor /proc cannot be read. This process is replaced, and its parent ends them.
         logger.warning("job.processes_not_ended", exc_info=True)
         return
     for process in ended:
@@ -102,7 +102,7 @@ def end_descendants() -> list[Process]:
     own = _command_line(os.getpid())
     while not _reap_dead() and (now := time.monotonic()) < until:
         for process in descendants_of(os.getpid()):
-            # A copy of this process would unwind our stack at SIGTERM, and use our connections.
+            # A forked copy of this process would unwind our stack at SIGTERM, and use our connections.
             is_killed = now >= kill_at or _command_line(process.pid) == own
             if is_killed or process.pid not in found:
                 send(process.pid, signal.SIGKILL if is_killed else signal.SIGTERM)
@@ -112,7 +112,7 @@ def end_descendants() -> list[Process]:
 
 
 class OrphanSweep:
-    """Ends what dead children of the pool have left to their parent."""
+    """A sweep that ends the processes that dead children of the pool have left to their parent."""
 
     def __init__(self) -> None:
         self._told: Set[int] = frozenset()
@@ -134,17 +134,17 @@ class OrphanSweep:
 def descendants_of(pid: int) -> list[Process]:
     """Return the running descendants of a process, each after its parent."""
     children: defaultdict[int, list[Process]] = defaultdict(list)
-    for name in os.listdir("/proc"):  # noqa: PTH208 - the names alone
+    for name in os.listdir("/proc"):  # noqa: PTH208 - only the names
         if name.isdigit() and (process := _read(int(name))) is not None:
             children[process.parent].append(process)
     found = [*children[pid]]
-    for process in found:  # which grows meanwhile
+    for process in found:  # it grows meanwhile
         found.extend(children[process.pid])
     return found
 
 
 def children_of_parent() -> frozenset[int]:
-    """Return the children that this process has, also those that are dead and not reaped; by its first thread's."""
+    """Return the children of this process, including dead ones that are not reaped; all are of its first thread."""
     own = os.getpid()
     try:
         return frozenset(map(int, Path(f"/proc/{own}/task/{own}/children").read_text().split()))
@@ -153,7 +153,7 @@ def children_of_parent() -> frozenset[int]:
 
 
 def _reap_dead() -> bool:
-    """Reap the children that are dead; return whether none is left."""
+    """Reap the dead children; return whether no child is left."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -164,7 +164,7 @@ def _reap_dead() -> bool:
 
 def send(pid: int, number: signal.Signals) -> None:
     """Send a signal to a process, which may have ended."""
-    with suppress(ProcessLookupError, PermissionError):  # setuid: root's
+    with suppress(ProcessLookupError, PermissionError):  # setuid: owned by root
         os.kill(pid, number)
 
 
@@ -189,8 +189,8 @@ _most_descriptors = MAX_DESCRIPTORS
 
 
 def note_limits(**_: Any) -> None:
-    """In a new child: note how many descriptors it may have. Who lowers the limit of all later is no job."""
-    global _most_descriptors  # noqa: PLW0603 - the process's
+    """Record the descriptor limit of a new child: a job that lowers it later does not count."""
+    global _most_descriptors  # noqa: PLW0603 - state of the process
     soft_limit, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     _most_descriptors = (
         MAX_DESCRIPTORS if soft_limit == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, soft_limit // 2)
@@ -211,9 +211,9 @@ def is_exhausted() -> bool:
 
 
 def has_failed(error: Exception) -> bool:
-    """Return whether a message failed by the state of this child, so that each one which comes here might, and log it.
+    """Return whether a message failed because of this child's state, so that the next might too, and log it.
 
-    What a database that is away raises says nothing of the child, nor does a limit that stops the whole worker.
+    Errors of an unavailable database say nothing about the child, nor does a limit that affects the whole worker.
     """
     if not is_adopting() or isinstance(error, CONNECTION_ERRORS):
         return is_exhausted()
@@ -224,7 +224,7 @@ def has_failed(error: Exception) -> bool:
 
 
 def _count_descriptors() -> int:
-    """Return how many descriptors are open at least: those below the lowest that is free, which the kernel gives."""
+    """Return a lower bound of the open descriptors: those below the lowest free one, which the kernel returns."""
     try:
         lowest = os.dup(0)
     except OSError:

@@ -1,4 +1,4 @@
-"""What a pool's children share: loaded in the parent, once, before the fork."""
+"""Preloading of what a pool's children share: loaded once in the parent, before the fork."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def preload_kinds(pool_id: int) -> list[str]:
-    """Let every kind that may reach the pool load its models; the kinds that did.
+    """Let every kind that may reach the pool load its models; return the kinds that did.
 
-    A kind that cannot load is left to fail job by job, so that it takes no other down.
+    A kind that cannot load is left to fail job by job, so that it affects no other.
     """
     loaded = []
     for kind in kinds_served(pool_id):
@@ -30,7 +30,7 @@ def preload_kinds(pool_id: int) -> list[str]:
 
 
 def leave_to_children() -> None:
-    """Let the garbage collector never walk again what is there before the fork.
+    """Exclude the objects that exist before the fork from garbage collection.
 
     A full collection would touch, and so copy, each page that the children share, in the middle of some job.
     """
@@ -39,7 +39,7 @@ def leave_to_children() -> None:
 
 
 def kinds_served(pool_id: int) -> list[str]:
-    """The kinds that the routing rules may send to a queue of the pool."""
+    """Return the kinds that the routing rules may send to a queue of the pool."""
     with all_tenants():
         queues = set(Queue.objects.filter(pool_id=pool_id).values_list("pk", flat=True))
         names = dict(Queue.objects.values_list("name", "pk"))
@@ -49,7 +49,7 @@ def kinds_served(pool_id: int) -> list[str]:
 
 
 def _targets(kind: str, rules: Sequence[RoutingRule], tier_queues: set[int], queue_ids: Mapping[str, int]) -> set[int]:
-    """Ids of the queues that a job of the kind can be routed to, whatever its tier and payload."""
+    """Return the ids of the queues that a job of the kind can be routed to, whatever its tier and payload."""
     default = registry.default_queue(kind)
     targets: set[int] = set()
     for rule in rules:

@@ -1,4 +1,4 @@
-"""The worker that this process belongs to: made in the parent, inherited by the children."""
+"""The worker that this process belongs to: created in the parent, inherited by the children."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class NoWorkerError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class LocalWorker:
-    """This worker's row, and what its processes share."""
+    """This worker's row, and the memory that its processes share."""
 
     registration: Registration
     block: ControlBlock
@@ -26,7 +26,7 @@ class LocalWorker:
 
     @classmethod
     def of(cls, registration: Registration, *, spare_children: int = 0) -> LocalWorker:
-        """With as many children as slots, and the spare ones."""
+        """Return the worker with as many children as slots, plus the spare ones."""
         permits = Permits(registration.slots, spare_children=spare_children)
         return cls(registration, ControlBlock(permits.children, slots=permits.slots), permits)
 
@@ -35,8 +35,8 @@ _local: LocalWorker | None = None
 
 
 def become(worker: LocalWorker) -> None:
-    """Let this process, and the children forked from it, be ``worker``."""
-    global _local  # noqa: PLW0603 - set once before the fork; Celery hands tasks no object of ours
+    """Make ``worker`` the worker of this process and of the children forked from it."""
+    global _local  # noqa: PLW0603 - set once before the fork; Celery passes tasks no object of ours
     _local = worker
 
 
@@ -46,7 +46,7 @@ def is_worker() -> bool:
 
 
 def local_worker() -> LocalWorker:
-    """The worker that this process belongs to."""
+    """Return the worker that this process belongs to; raise NoWorkerError without one."""
     if _local is None:
         raise NoWorkerError
     return _local

@@ -22,14 +22,14 @@ from scheduling.conf import MAX_MESSAGE_JOBS
 
 MAX_KIND_BYTES = 64
 _ID_BYTES = 16
-# So long a message waits in a child for its slot; then it goes back to its queue, for whoever has one.
+# The longest wait of a message in a child for its slot; then it is returned to its queue.
 PATIENCE_SECONDS = 0.05
-# So long after it was told a near end lets one message more be fetched.
+# For this long after an announced end, one more message may be fetched.
 NEAR_SECONDS = 0.1
 
 
 class Member(ctypes.Structure):
-    """An execution of the message in a slot. ``fence`` is 0 where the database did not give it to us."""
+    """An execution of the message in a slot. ``fence`` is 0 if the database did not give it to us."""
 
     _fields_ = [
         ("execution_id", ctypes.c_uint8 * _ID_BYTES),
@@ -46,12 +46,12 @@ class Member(ctypes.Structure):
         return UUID(bytes=self.id_bytes)
 
 
-# What follows the id of a member that has no fence and no turn yet.
+# The bytes after the id of a member without fence and turn.
 _NOT_OURS = bytes(ctypes.sizeof(Member) - _ID_BYTES)
 
 
 class Slot(ctypes.Structure):
-    """What a child works on: the message's executions, and the state of the one whose turn it is."""
+    """The work of a child: the message's executions, and the state of the current one."""
 
     _fields_ = [
         ("generation", ctypes.c_uint64),
@@ -77,15 +77,15 @@ class Slot(ctypes.Structure):
     ]
 
     def seat_members(self, execution_ids: Sequence[UUID]) -> None:
-        """These are what the message names, in its order; none has been given to us yet."""
+        """Store the message's executions in order; none is started yet."""
         self.position, self.size = 0, len(execution_ids)
-        # One move for all of them: field by field this would be a part of a small job.
+        # One move for all of them: field by field it would take a noticeable part of a small job.
         block = b"".join([execution_id.bytes + _NOT_OURS for execution_id in execution_ids])
         ctypes.memmove(self.members, block, min(len(block), ctypes.sizeof(self.members)))
 
 
 class Header(ctypes.Structure):
-    """What concerns the worker as a whole."""
+    """The state of the worker as a whole."""
 
     _fields_ = [
         ("is_stopping", ctypes.c_uint64),
@@ -96,20 +96,20 @@ class Header(ctypes.Structure):
 
 
 def write_bytes(field: ctypes.Array[ctypes.c_uint8], value: bytes) -> None:
-    """Set a field of bytes, and what is left of it to zero."""
+    """Set a field of bytes, padded with zeros."""
     ctypes.memset(field, 0, len(field))
     ctypes.memmove(field, value, len(value))
 
 
 class Phase(IntEnum):
-    """What a child does with its message."""
+    """The phase of a child's message."""
 
     NONE = 0
     WORKING = 1
     ENDING = 2
-    """It works, and told that it will soon be done."""
+    """It works, and has announced its end."""
     SETTLING = 3
-    """Its work is done; it holds no permit any more."""
+    """Its work is done, and it no longer holds a permit."""
 
 
 class _Child(ctypes.Structure):
@@ -123,13 +123,13 @@ class _Child(ctypes.Structure):
         return self.phase in {Phase.WORKING, Phase.ENDING}
 
     def lets_fetch(self, now_ns: int) -> bool:
-        """Whether the next message may be fetched beside its own."""
+        """Return whether the next message may be fetched beside its own."""
         is_near = self.phase == Phase.ENDING and now_ns - self.told_ns < NEAR_SECONDS * 1e9
         return is_near or self.phase == Phase.SETTLING
 
 
 class Permits:
-    """Made before the fork; each child writes its own place, and the parent that of the dead."""
+    """The permits, created before the fork; each child writes its own place, and the parent those of dead children."""
 
     def __init__(self, slots: int, *, spare_children: int = 0) -> None:
         self.slots = slots
@@ -137,7 +137,7 @@ class Permits:
         self._memory = mmap.mmap(-1, self.children * ctypes.sizeof(_Child))
         self._places = (_Child * self.children).from_buffer(self._memory)
         self._free = get_context("fork").Semaphore(slots)
-        # The parent sleeps until something can be read; it learns here that it may fetch.
+        # The parent sleeps until something can be read; this pipe wakes it when it may fetch.
         self.news, self._news_in = os.pipe()
         for end in (self.news, self._news_in):
             os.set_blocking(end, False)
@@ -147,7 +147,7 @@ class Permits:
     # In the child ----------------------------------------------------------------------------------
 
     def acquire(self, index: int, *, patience_seconds: float = PATIENCE_SECONDS) -> bool:
-        """Wait for a permit; whether child ``index`` has one."""
+        """Wait for a permit; return whether child ``index`` has one."""
         if not self._free.acquire(timeout=patience_seconds):
             self._expect_no_end()
             return False
@@ -156,20 +156,20 @@ class Permits:
         return True
 
     def _expect_no_end(self) -> None:
-        """The end for which a message was fetched did not come: no other one is fetched for it."""
+        """Cancel the announced ends, since the expected one did not come: no further message is fetched for them."""
         for place in self._places:
             if place.phase == Phase.ENDING:
                 place.told_ns = 0
 
     def announce_end(self, index: int) -> None:
-        """Its work will be done in a moment: the next message may be fetched."""
+        """Announce that its work will be done soon, so that the next message may be fetched."""
         place = self._places[index]
         if place.holds_permit:
             place.told_ns, place.phase = time.monotonic_ns(), Phase.ENDING
             self._tell()
 
     def release(self, index: int) -> None:
-        """Its work is done, and what is left to do needs no slot."""
+        """Return the permit: its work is done, and the settlement needs no slot."""
         place = self._places[index]
         if place.holds_permit:
             place.phase = Phase.SETTLING
@@ -177,29 +177,29 @@ class Permits:
             self._tell()
 
     def finish(self, index: int) -> None:
-        """It is done with its message."""
+        """End its message."""
         self.release(index)
         self._places[index].phase = Phase.NONE
 
     def _tell(self) -> None:
-        with suppress(BlockingIOError):  # full of news that nobody has heard yet
+        with suppress(BlockingIOError):  # full of unread wake-ups
             os.write(self._news_in, b"!")
 
     # In the parent ---------------------------------------------------------------------------------
 
     @property
     def fetchable(self) -> int:
-        """How many messages the children may have at this moment, those included that they have."""
+        """Return how many messages the children may hold now, including those that they hold."""
         now_ns = time.monotonic_ns()
         return min(self.children, self.slots + sum(place.lets_fetch(now_ns) for place in self._places))
 
     def hear(self) -> None:
-        """Note that the news were heard."""
+        """Drain the wake-ups."""
         with suppress(BlockingIOError):
             os.read(self.news, mmap.PAGESIZE)
 
     def take_back(self, is_alive: Callable[[int], bool]) -> None:
-        """Take back the permits of the dead."""
+        """Reclaim the permits of dead children."""
         for place in self._places:
             if place.phase != Phase.NONE and not is_alive(place.pid):
                 was_held = place.holds_permit
@@ -208,13 +208,14 @@ class Permits:
                     self._free.release()
 
     def make_good(self) -> None:
-        """Called ten times a second: what is missing at two calls in turn is made good.
+        """Reconcile the number of permits; called ten times a second.
 
-        A child that died between taking a permit and noting it leaves one that nobody holds.
+        A child that died between taking a permit and recording it leaves one without holder. What is missing at two
+        consecutive calls is corrected.
         """
         free = self._free.get_value()
         held = sum(place.holds_permit for place in self._places)
-        # Where one is taken or given back at this moment, the two are of different moments.
+        # If a permit is taken or returned meanwhile, the two numbers do not belong together.
         missing = self.slots - held - free if self._free.get_value() == free else 0
         if missing and missing == self._missing:
             for _ in range(missing):

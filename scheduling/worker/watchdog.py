@@ -1,4 +1,4 @@
-"""Watchdog of a process: it exits if one of its loops stops; heartbeat files for probes of processes without HTTP."""
+"""A watchdog that exits the process if one of its loops stops, and heartbeat files for probes without HTTP."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from tenants.database.platform_settings import platform_settings
 
 logger = logging.getLogger(__name__)
 
-# Files of processes that were killed are removed after this time.
+# Files of killed processes are removed after this time.
 KEPT_SECONDS = 86_400.0
-# A time is written in whole milliseconds, so that it may seem to lie ahead.
+# Times are written in whole milliseconds, so one may seem to lie in the future.
 ROUNDING_SECONDS = 0.001
 
 
 class HeartbeatFile:
-    """The file of this process. It is written in place, so that a full disk does not end the heartbeat."""
+    """The heartbeat file of this process, written in place, so that a full disk does not end the heartbeat."""
 
     def __init__(self, role: str) -> None:
         self._role = role
@@ -37,7 +37,7 @@ class HeartbeatFile:
         self._is_failed = False
 
     def write(self, now: float) -> None:
-        """Write a heartbeat. An error is logged once: it is no reason to end the process."""
+        """Write a heartbeat. Log an error once: it does not end the process."""
         try:
             if self._file is None:
                 self._file = self._open()
@@ -77,28 +77,28 @@ def _directory() -> Path:
 
 
 def _ages_of(role: str) -> Iterator[tuple[Path, float]]:
-    """Yield the role's files with the seconds since their heartbeats; a file that was just opened holds none yet.
+    """Yield the role's files with the seconds since their heartbeats; a file that was just opened contains none yet.
 
-    On a shared machine the directory's name can be taken by others: only this user's files count.
+    On a shared machine other users can take the directory's name, so only this user's files count.
     """
     for path in _directory().glob(f"{role}.*"):
         with suppress(OSError, ValueError):
             if path.lstat().st_uid == os.getuid():
                 beat = float(path.read_text())
-                # The clock is read last: a heartbeat that is written while the probe reads does not lie ahead of it.
+                # The clock is read last, so that a heartbeat written during the probe is not in the future.
                 yield path, time.monotonic() - beat
 
 
 # EX_TEMPFAIL: start the process again.
 EXIT_STATUS = 75
 LOOK_SECONDS = 0.5
-# A log whose reader hangs delays the exit by no more than this.
+# A log with a hanging reader delays the exit by at most this.
 LOG_SECONDS = 2.0
 
 
 @dataclass(slots=True, eq=False)
 class Loop:
-    """A loop that marks its turns. A loop whose turns take longer than others' has ``patience`` times the limit."""
+    """A loop that counts its turns; one with longer turns than others has ``patience`` times the limit."""
 
     name: str
     patience: float = 1.0
@@ -107,11 +107,11 @@ class Loop:
     _seen_turns: int = 0
 
     def turn(self) -> None:
-        """Mark that the loop goes on."""
+        """Count a turn."""
         self.turns += 1
 
     def is_late(self, elapsed: float, limit_seconds: float) -> bool:
-        """Add the time since the last look if there was no turn in it; return whether that makes too much."""
+        """Add the time since the last check if there was no turn in it; return whether the loop is late."""
         if self.turns != self._seen_turns:
             self._seen_turns, self.still_seconds = self.turns, 0.0
         else:
@@ -120,7 +120,7 @@ class Loop:
 
 
 def end_process(reason: str) -> None:
-    """Exit at once with status 75, without the clean-up that a hung loop would hold up; children are killed first."""
+    """Exit at once with status 75, without the clean-up that a hung loop would block; kill the children first."""
     logging_thread = threading.Thread(target=_log_end, args=[reason], daemon=True)
     logging_thread.start()
     logging_thread.join(LOG_SECONDS)
@@ -133,7 +133,7 @@ def end_process(reason: str) -> None:
 class Watchdog:
     """The loops of this process and the thread that watches them; it writes the heartbeat file of ``role``, if given.
 
-    Time in which the process did not run, suspended or without a processor, is not counted against a loop.
+    Time in which the process did not run, suspended or without a processor, does not count against a loop.
     """
 
     def __init__(self, role: str = "", *, give_up: Callable[[str], None] = end_process) -> None:
@@ -165,7 +165,7 @@ class Watchdog:
             self._heartbeat.remove()
 
     def look(self, now: float) -> str:
-        """Return why the process should end; an empty text if all loops turn."""
+        """Return why the process should end; an empty text if no loop is late."""
         elapsed = 0.0 if self._looked_at is None else min(now - self._looked_at, LONGEST_LOOK_SECONDS)
         self._looked_at = now
         late = [loop for loop in list(self._loops) if loop.is_late(elapsed, platform_settings.WATCHDOG_SECONDS)]

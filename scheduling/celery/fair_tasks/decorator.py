@@ -1,4 +1,4 @@
-"""`@fair_task`: a Celery task that may also be submitted as a tenant's job."""
+"""The `@fair_task` decorator: a Celery task that may also be submitted as a tenant's job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scheduling.models import Job
     from tenants.models import Tenant
 
-# What a kind says of itself, as far as the task does not say it.
+# The kind's attributes that the decorator may set; the others come from the task.
 _ATTRIBUTES = frozenset(
     {"payload_schema", "timeout_seconds", "max_retries", "retry_delays_seconds", "is_mergeable", "settings"}
     | {"log_namespaces", "memory_class", "has_circuit", "dependencies"}
@@ -30,22 +30,23 @@ _ATTRIBUTES = frozenset(
 
 
 class FairTaskUnlistedError(LookupError):
-    """No app and no entry point names the task, so that dispatchers and workers would not know its kind."""
+    """The error for a task that no app and no entry point names: dispatchers and workers would not find its kind."""
 
 
 def fair_task(
     *, kind: str, queue: str = "", title: str = "", **attributes: Any
 ) -> Callable[[Task | Callable[..., Any]], FairTask]:
-    """Let a Celery task run as a tenant's job of this kind, too; a plain function becomes a shared task first.
+    """Return a decorator that lets a Celery task also run as a tenant's job of this kind.
 
-    ``queue`` is where its jobs go unless a routing rule names the kind. ``attributes`` are those of
-    `TaskProcessor`, such as ``timeout_seconds`` or ``max_retries``.
+    A plain function becomes a shared task first. ``queue`` is the queue of its jobs unless a routing rule names the
+    kind. ``attributes`` are those of `TaskProcessor`, such as ``timeout_seconds`` or ``max_retries``. Raise TypeError
+    for an unknown one.
     """
     if unknown := attributes.keys() - _ATTRIBUTES:
         raise TypeError(_unknown("fair_task", unknown, _ATTRIBUTES))
 
     def decorate(task: Task | Callable[..., Any]) -> FairTask:
-        # A shared task is a stand-in until Celery's application is complete: asked for its class it would look it up.
+        # A shared task is a proxy until Celery's application is complete; reading its class would resolve it.
         is_task = isinstance(task, Proxy | Task)
         return FairTask(
             task if is_task else shared_task(task),
@@ -56,9 +57,9 @@ def fair_task(
 
 
 class FairTask:
-    """A Celery task, in all that Celery knows of it, that `for_tenant` submits as a job.
+    """A Celery task with all of its attributes, which `for_tenant` submits as a job.
 
-    A call without a tenant raises TenantMissingError outside of a job, a signature raises CanvasUnsupportedError.
+    A call without a tenant raises TenantMissingError outside of a job; a signature raises CanvasUnsupportedError.
     """
 
     def __init__(self, task: Task, attributes: Mapping[str, Any]) -> None:
@@ -79,12 +80,12 @@ class FairTask:
 
     @property
     def kind(self) -> str:
-        """The kind of its jobs."""
+        """Return the kind of its jobs."""
         return str(self._attributes["kind"])
 
     @cached_property
     def kind_class(self) -> type[TaskProcessor]:
-        """The job kind, made when it is first asked for: a shared task exists only by then."""
+        """Return the job kind, created on first use because a shared task exists only by then."""
         run = self.task.run
         call = CallSignature.of(run)
         said = {
@@ -92,17 +93,17 @@ class FairTask:
             "max_retries": TaskProcessor.max_retries if self.task.max_retries is None else self.task.max_retries,
             "retry_delays_seconds": (self.task.default_retry_delay,),
             "timeout_seconds": self.task.time_limit or TaskProcessor.timeout_seconds,
-            # What a task does outside is settled before the next begins.
+            # A task's side effects are settled before the next one starts.
             "is_mergeable": False,
         }
         about = {"__module__": run.__module__, "__doc__": run.__doc__, "task": self.task, "call": call}
         return type(f"{self.kind}_job", (FairTaskProcessor,), said | dict(self._attributes) | about)
 
     def delay(self, *args: Any, **kwargs: Any) -> None:
-        """Submit a child of the running job, which calls the task with these arguments.
+        """Submit a child of the running job that calls the task with these arguments.
 
         The child is a job of the same tenant. It is submitted in the transaction in which the running job completes,
-        yields or waits, so once, and not at all by an attempt that fails. Raises TenantMissingError outside of a job.
+        yields or waits: exactly once, and not by a failed attempt. Raise TenantMissingError outside of a job.
         """
         self.apply_async(args, kwargs)
 
@@ -120,7 +121,7 @@ class FairTask:
         job.submit_child(self.kind, payload, **options)
 
     def signature(self, *args: Any, **kwargs: Any) -> Any:
-        """Raise CanvasUnsupportedError: there are no signatures of jobs."""
+        """Raise CanvasUnsupportedError: jobs have no signatures."""
         raise canvas_unsupported(self._name)
 
     s = si = subtask = map = starmap = chunks = signature
@@ -130,15 +131,16 @@ class FairTask:
         return str(self.task.name)
 
     def for_tenant(self, tenant: Tenant | str, **options: Any) -> TenantTask:
-        """The task as this tenant's, named by its slug or as it is; ``options`` are those of a job, such as ``run_at``.
+        """Return the task bound to a tenant, which may be given by its slug.
 
-        Submitting joins the caller's transaction: what is rolled back was never asked for.
+        ``options`` are those of a job, such as ``run_at``. Submitting joins the caller's transaction: a rollback takes
+        the job back.
         """
         return TenantTask(self, tenant, options)
 
 
 class TenantTask:
-    """A fair task on behalf of one tenant: calls of it are jobs."""
+    """A fair task bound to one tenant: its calls submit jobs."""
 
     def __init__(self, task: FairTask, tenant: Tenant | str, options: Mapping[str, Any]) -> None:
         from scheduling.jobs.requests import JobRequest
@@ -151,10 +153,10 @@ class TenantTask:
         self._options = options
 
     def delay(self, *args: Any, **kwargs: Any) -> Job:
-        """Submit a job that calls the task with these arguments; the job.
+        """Submit a job that calls the task with these arguments, and return it.
 
-        Raises TypeError for arguments that do not fit the signature, and the DomainError of whatever submission
-        refuses: PayloadInvalidError for a value that is no JSON or not of the annotated type.
+        Raise TypeError for arguments that do not fit the signature, or the DomainError of a refused submission:
+        PayloadInvalidError for a value that is not JSON or not of the annotated type.
         """
         return self._submit(self._request(args, kwargs))
 
@@ -167,7 +169,7 @@ class TenantTask:
         eta: datetime | None = None,
         expires: float | datetime | None = None,
     ) -> Job:
-        """The same in Celery's words: ``countdown`` and ``eta`` are its ``run_at``, ``expires`` its ``deadline``."""
+        """Submit as `delay` does. ``countdown`` and ``eta`` set the job's ``run_at``, ``expires`` its ``deadline``."""
         request = self._request(args, kwargs or {})
         starts = eta if countdown is None else _after(countdown)
         ends = _after(expires) if isinstance(expires, int | float) else expires

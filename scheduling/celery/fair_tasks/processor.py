@@ -1,7 +1,7 @@
-"""The kind of job that a Celery task is: its function runs under the platform's rules.
+"""The job kind of a Celery task: its function runs under the platform's rules.
 
-What Celery's own worker would do after a run, the platform does: a retry is an outcome and publishes nothing, and an
-error that the task does not retry is final, as it is in Celery.
+The platform replaces what Celery's worker does after a run: a retry is an outcome and publishes nothing, and an error
+that the task does not retry is final, as in Celery.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from scheduling.kit.base import (
 from tenants.exceptions import DomainError
 
 _job: ContextVar[JobContext | None] = ContextVar("fair_task_job", default=None)
-# These say themselves whether time may heal them.
+# These errors define themselves whether a retry may help.
 _PLATFORM_ERRORS = (PermanentError, TransientError, DomainError)
 
 
 def current_job() -> JobContext | None:
-    """The job that the running task is; None where Celery or a plain call runs it."""
+    """Return the job that the running task belongs to; None if Celery or a plain call runs it."""
     return _job.get()
 
 
 class FairTaskProcessor(TaskProcessor):
-    """Runs a Celery task's function as a job; `FairTask.kind_class` makes a subclass for each task."""
+    """A processor that runs a Celery task's function; `FairTask.kind_class` creates a subclass for each task."""
 
     task: ClassVar[Task]
     call: ClassVar[CallSignature]
@@ -49,12 +49,12 @@ class FairTaskProcessor(TaskProcessor):
         token = _job.set(context)
         self._push_request(context, args, kwargs)
         try:
-            # Not the task itself, which would begin a request of its own that knows of no retries.
+            # Calling the task itself would start a request of its own, without the retry count.
             answer = self.task.run(*args, **kwargs)
         finally:
             self.task.pop_request()
             _job.reset(token)
-        # `retry(throw=False)` answers with what it would raise.
+        # `retry(throw=False)` returns what it would raise.
         return self._retried(answer) if isinstance(answer, CeleryRetry) else completed(answer)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
@@ -70,7 +70,7 @@ class FairTaskProcessor(TaskProcessor):
             case _ if isinstance(error, _PLATFORM_ERRORS):
                 return None
             case _ if context.attempt > self.max_retries:
-                # Celery raises the last error itself once its retries are used up: so do ours end.
+                # Celery raises the last error once retries are used up; so does this.
                 return Retry(error)
         return Discard(str(error) or type(error).__name__, error)
 
@@ -85,7 +85,7 @@ class FairTaskProcessor(TaskProcessor):
             kwargs=dict(kwargs),
             retries=context.attempt - 1,
             called_directly=False,
-            # So that `retry` raises what it asks for, and sends no message.
+            # Makes `retry` raise instead of sending a message.
             is_eager=True,
             expires=context.deadline_at,
             job=context,
@@ -97,14 +97,14 @@ class FairTaskProcessor(TaskProcessor):
 
 
 def completed(answer: Any) -> Complete:
-    """The result of a task's answer: a mapping is one, what else is not None becomes its `value`."""
+    """Return a task's answer as a result: a mapping as it is, any other value but None as its `value`."""
     if answer is None or isinstance(answer, Mapping):
         return Complete(answer)
     return Complete({"value": answer})
 
 
 def seconds_until(when: float | datetime | None) -> float | None:
-    """A wait as Celery writes it; a time without a zone is UTC."""
+    """Return the delay in seconds of Celery's ``countdown`` or ``eta``; a time without a zone is UTC."""
     if isinstance(when, datetime):
         aware = when if when.tzinfo else when.replace(tzinfo=UTC)
         return max(0.0, (aware - datetime.now(UTC)).total_seconds())

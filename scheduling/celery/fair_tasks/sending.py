@@ -1,7 +1,7 @@
-"""Calls of fair tasks that would become plain Celery messages: refused before anything is sent.
+"""Guard that refuses plain Celery messages of fair tasks before anything is sent.
 
-The platform's workers run a fair task as a job only, so a plain message of it would be dropped. Every road of Celery's
-to a message ends in `Celery.send_task`: `delay`, `apply_async`, signatures, canvases, a retry and a call by name.
+Workers of the platform run a fair task only as a job, so a plain message would be dropped. Every path to a message ends
+in `Celery.send_task`: `delay`, `apply_async`, signatures, canvases, a retry and a call by name.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from celery.app.task import Task
 from celery.exceptions import NotRegistered
 from celery.local import Proxy
 
-# The options of a message that name tasks to be sent later.
+# Message options that name tasks to be sent later.
 _LATER = ("link", "link_error", "chain", "chord")
 _send_unguarded = Celery.send_task
 _unnamed: list[Task | Proxy] = []
@@ -24,11 +24,11 @@ _names: set[str] = set()
 
 
 class TenantMissingError(TypeError):
-    """A fair task was called outside of a job without a tenant, so that no job could be submitted."""
+    """The error for a call of a fair task outside of a job and without a tenant."""
 
 
 class CanvasUnsupportedError(NotImplementedError):
-    """A fair task was put into a chain, group, chord, map or callback, which jobs do not support."""
+    """The error for a fair task in a chain, group, chord, map or callback, which jobs do not support."""
 
 
 def tenant_missing(name: str) -> TenantMissingError:
@@ -58,7 +58,7 @@ def _send_task(app: Celery, name: str, args: Any = None, kwargs: Any = None, *re
     if name in _guarded_names():
         raise tenant_missing(name)
     later = [options.get(option) for option in _LATER]
-    if name.startswith("celery."):  # a map, a chord's end and the like have signatures for arguments
+    if name.startswith("celery."):  # a map, the end of a chord and the like have signatures as arguments
         later += [args, kwargs]
     if (found := next(_named_in(later, _names), None)) is not None:
         raise canvas_unsupported(found)
@@ -68,7 +68,7 @@ def _send_task(app: Celery, name: str, args: Any = None, kwargs: Any = None, *re
 def _guarded_names() -> set[str]:
     """Return the names of the fair tasks; a shared task has one only once an application has registered it."""
     for task in [*_unnamed]:
-        with suppress(NotRegistered, ValueError):  # another thread may have taken it
+        with suppress(NotRegistered, ValueError):  # another thread may have removed it
             _names.add(str(task.name))
             _unnamed.remove(task)
     return _names

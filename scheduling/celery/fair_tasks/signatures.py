@@ -1,6 +1,6 @@
-"""From a function's signature to a payload's schema, from a call to a payload, and back. Pure.
+"""Conversions between a function's signature, calls and payloads; pure.
 
-A payload holds the arguments by their names, so that clients of the API write what a caller in Python writes.
+A payload holds the arguments by name, so that API clients write what a Python caller writes.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from scheduling.kit.base import Json
 
-_KINDS = inspect._ParameterKind  # noqa: SLF001 - the only name that its type has
-# `True` is the schema that takes any value.
+_KINDS = inspect._ParameterKind  # noqa: SLF001 - the type has no public name
+# `True` is the schema that accepts any value.
 _PLAIN: Mapping[Any, Any] = {
     inspect.Parameter.empty: True,
     Any: True,
@@ -31,19 +31,19 @@ _OBJECTS = (dict, Mapping)
 
 
 class SignatureUnfitError(TypeError):
-    """A function takes what no JSON says, so that a job could not carry its arguments."""
+    """The error for a function with an argument that JSON cannot express."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallSignature:
-    """How a function is called, and the schema of payloads that are such calls."""
+    """A function's signature, and the schema of payloads that are calls of it."""
 
     signature: inspect.Signature
     schema: Json
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> Self:
-        """The signature of a function; SignatureUnfitError where an argument could not be JSON."""
+        """Return the call signature of a function; raise SignatureUnfitError for an argument that cannot be JSON."""
         signature = inspect.signature(function, eval_str=True)
         parameters = list(signature.parameters.values())
         named = [parameter for parameter in parameters if parameter.kind is not _KINDS.VAR_KEYWORD]
@@ -66,9 +66,9 @@ class CallSignature:
         return cls(signature, schema)
 
     def payload_of(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The payload of a call; TypeError, in Python's own words, for one that does not fit the signature.
+        """Return the payload of a call; raise Python's TypeError if it does not fit the signature.
 
-        What was left out stays out: the job takes the function's default of the time when it runs.
+        Omitted arguments stay omitted: the job uses the function's defaults at run time.
         """
         payload: dict[str, Any] = {}
         for name, value in self.signature.bind(*args, **kwargs).arguments.items():
@@ -82,7 +82,7 @@ class CallSignature:
         return payload
 
     def call_of(self, payload: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Positional and keyword arguments of a payload that fits the schema."""
+        """Return the positional and keyword arguments of a payload that fits the schema."""
         bound = inspect.BoundArguments(self.signature, {})
         rest = dict(payload)
         for parameter in self.signature.parameters.values():

@@ -1,1 +1,1 @@
-"""Logs of jobs: captured in a worker, stored in bounded lines, read by page."""
+"""Job logs: captured in a worker, stored in bounded lines, read in pages."""

@@ -1,4 +1,4 @@
-"""A job's log on its page: the newest lines, live while the job runs, and the whole as a file."""
+"""Console views of a job's log: its newest lines, live while the job runs, and the whole as a file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LOG_TEMPLATE = "scheduling/dashboards/parts/job_log.html"
 
 
 class JobLogPages(KeysetAdmin):
-    """What the admin of jobs takes from here: two addresses, and the panel of its page."""
+    """A mixin for the admin of jobs: two views of a job's log and the panel of its page."""
 
     def get_urls(self) -> list[URLPattern]:
         part = self.guard(self.log_view, Permission.LOGS_VIEW, cacheable=True)
@@ -39,7 +39,7 @@ class JobLogPages(KeysetAdmin):
         ]
 
     def log_context(self, request: HttpRequest, job: Job) -> dict[str, Any]:
-        """What the job's page needs to draw the panel; nothing for whoever may not read logs."""
+        """Return the template context of the log panel; empty without the right to read logs."""
         if not self.access(request).may(Permission.LOGS_VIEW):
             return {}
         part = self._log_part(request, job)
@@ -55,13 +55,13 @@ class JobLogPages(KeysetAdmin):
         }
 
     def log_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
-        """The panel's lines alone; 304 when they are what the browser has already."""
+        """Render only the panel's lines; answer 304 if the browser's copy is current."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return answer_part(request, self._log_part(request, _job(object_id)))
 
     def log_download_view(self, request: HttpRequest, object_id: UUID) -> HttpResponseBase:
-        """The whole log as text, read while it is sent."""
+        """Stream the whole log as text."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         job = _job(object_id)

@@ -1,4 +1,4 @@
-"""`jobs/{id}/logs/`: log of a job as it grows, and as a file."""
+"""`jobs/{id}/logs/`: a job's log as it grows, and as a file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_WAIT_SECONDS = 30
 
 
 class QueryNumberField(serializers.IntegerField):
-    """A whole number in a query parameter, in ASCII digits."""
+    """An integer query parameter in ASCII digits."""
 
     def to_internal_value(self, data: Any) -> int:
         if not (isinstance(data, str) and data.isascii() and data.isdigit()):
@@ -47,18 +47,18 @@ class QueryNumberField(serializers.IntegerField):
 
 
 class JobLogTextQuerySerializer(QuerySerializer):
-    """Which lines are downloaded."""
+    """The filter of downloaded lines."""
 
     level = serializers.ChoiceField(choices=list(LEVELS), default="debug", help_text="This level and those above it.")
 
     @property
     def least_level(self) -> int:
-        """The level as it is stored."""
+        """Return the level as it is stored."""
         return LEVELS[self.validated_data["level"]]
 
 
 class JobLogQuerySerializer(JobLogTextQuerySerializer):
-    """Which lines are answered, and how long to wait for the first of them."""
+    """The filter of returned lines, and the longest wait for the first of them."""
 
     after = serializers.UUIDField(default=None, help_text="The id of a line: those that follow it.")
     limit = QueryNumberField(min_value=1, max_value=MAX_LINES, default=MAX_LINES, help_text="Lines at most.")
@@ -71,7 +71,7 @@ class JobLogQuerySerializer(JobLogTextQuerySerializer):
 
     @classmethod
     def parse(cls, parameters: QueryDict) -> Self:
-        # `limit` is this list's own, with no cursor beside it.
+        # `limit` belongs to this list; there is no cursor.
         query = cls(data=dict(parameters.lists()))
         query.is_valid(raise_exception=True)
         return query
@@ -92,7 +92,7 @@ class JobLogLineSerializer(serializers.Serializer[JobLog]):
 # One object, though its action is called `list`.
 @extend_schema_serializer(many=False)
 class JobLogPageSerializer(serializers.Serializer[Any]):
-    """Lines of a job, oldest first."""
+    """A page of a job's lines, oldest first."""
 
     next = serializers.URLField(allow_null=True, help_text="Where the lines after these are; null: none yet.")
     results = JobLogLineSerializer(many=True)
@@ -105,7 +105,7 @@ _JOB_ID = OpenApiParameter("job_id", UUID, OpenApiParameter.PATH)
 
 
 class JobLogViewSet(TenantViewSet):
-    """The lines that jobs have logged."""
+    """The log lines of jobs."""
 
     model = JobLog
     serializer_class = JobLogPageSerializer
@@ -125,7 +125,7 @@ class JobLogViewSet(TenantViewSet):
         page = _read(job, query)
         has_answer = page.lines or job.is_terminal or not query.validated_data["wait"]
         if not has_answer:
-            # The wait is the stream's: this request's transaction ends before it begins.
+            # The wait happens in the stream: this request's transaction ends before it begins.
             headers = {"Retry-After": "1", "Cache-Control": "private, no-store"}
             return StreamingHttpResponse(_wait(job, query, request), headers=headers, content_type="application/json")
         tag = tag_of(f"{job.id}:{job.state}:{page.mark}")
@@ -144,7 +144,7 @@ class JobLogViewSet(TenantViewSet):
         """Download a job's whole log as text."""
         query = JobLogTextQuerySerializer.parse(request.query_params)
         job = get_job(UUID(job_id))
-        before_page = partial(require_still, request._request, Permission.LOGS_VIEW)  # noqa: SLF001 - Django's own
+        before_page = partial(require_still, request._request, Permission.LOGS_VIEW)  # noqa: SLF001 - Django's request
         lines = stream_log(job, level=query.least_level, before_page=before_page)
         headers = {
             "Content-Disposition": f'attachment; filename="job-{job.id}.log"',
@@ -178,7 +178,7 @@ def _answer(job: Job, page: LogPage, request: Request) -> dict[str, Any]:
 
 
 def _wait(job: Job, query: JobLogQuerySerializer, request: Request) -> Iterator[bytes]:
-    """The answer as one chunk, once there is something to tell or the time is over."""
+    """Yield the answer as one chunk, once there are lines, the job has ended, or the wait is over."""
     page = LogPage([], has_more=False, dropped_lines=0)
     if _waits.acquire(blocking=False):
         try:
@@ -189,7 +189,7 @@ def _wait(job: Job, query: JobLogQuerySerializer, request: Request) -> Iterator[
 
 
 def _watch(job: Job, query: JobLogQuerySerializer, request: Request) -> tuple[Job, LogPage]:
-    """Look again and again, each time in a transaction of its own, with no connection held in between."""
+    """Poll until there are lines, each time in a separate transaction; hold no connection in between."""
     give_up_at = time.monotonic() + query.validated_data["wait"]
     pause, page = FIRST_PAUSE_SECONDS, LogPage([], has_more=False, dropped_lines=0)
     plain = request._request  # noqa: SLF001 - the middleware wrote on it

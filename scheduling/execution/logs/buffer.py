@@ -1,4 +1,4 @@
-"""The lines of an execution that are not stored yet, bounded, and their way into the database: several in one write."""
+"""Bounded buffers of unwritten log lines, and their writes: the lines of several executions in one statement."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# Lines kept between two writes: the greatest rate of a job, and what an outage may pile up.
+# The most lines between two writes: bounds a job's rate, and what an outage may pile up.
 MAX_BUFFERED_LINES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was taken of a buffer to be written: ``overflow`` lines found it full, ``dropped`` ones the log."""
+    """Lines taken from a buffer for a write; ``overflow`` lines exceeded the buffer, ``dropped`` ones the log."""
 
     lines: Sequence[LogLine]
     overflow: int
@@ -34,10 +34,10 @@ class Taken:
 
 
 class LogBuffer:
-    """One execution's. ``room`` is what its log took when it was last written, None before that.
+    """The log buffer of one execution.
 
-    ``waiting_since`` is the time by the monotonic clock at which its first line came, 0.0 where there is none. Who
-    writes it holds ``writing``.
+    ``room`` is the log's room after the last write, None before the first. ``waiting_since`` is the monotonic time of
+    the first unwritten line, 0.0 without lines. A writer holds ``writing``.
     """
 
     def __init__(self, tenant_id: UUID, job_id: UUID, execution_id: UUID, attempt: int) -> None:
@@ -59,9 +59,9 @@ class LogBuffer:
         return len(self._lines)
 
     def keep(self, line: LogLine) -> None:
-        """Keep it for the next write, or count it where there is no room for it."""
+        """Buffer a line for the next write, or count it as dropped if there is no room."""
         full = self.room if self.room is not None and self.room.is_full else None
-        # A full log only counts; until then the statement knows best which levels are kept at the moment.
+        # A full log only counts. Until then the statement decides which levels are kept at the moment.
         if full is not None and line.level < full.level:
             return
         with self._guard:
@@ -74,14 +74,14 @@ class LogBuffer:
                 self._lines.append(line)
 
     def take(self) -> Taken:
-        """All of it."""
+        """Take all buffered lines."""
         with self._guard:
             taken = Taken(self._lines, self._overflow, self._dropped, self.waiting_since)
             self._lines, self._overflow, self._dropped, self.waiting_since = [], 0, 0, 0.0
         return taken
 
     def give_back(self, taken: Taken) -> None:
-        """It was not written: it comes before what has come meanwhile."""
+        """Return lines whose write failed; they precede lines buffered since."""
         with self._guard:
             kept = [*taken.lines, *self._lines]
             self._lines = kept[:MAX_BUFFERED_LINES]
@@ -90,16 +90,16 @@ class LogBuffer:
             self.waiting_since = taken.since or self.waiting_since
 
     def as_write(self, taken: Taken) -> LogWrite:
-        """What is told to the database."""
+        """Return the write for the taken lines, with a line about overflow if there was any."""
         lines = [*taken.lines, _overflow_line(taken.overflow)] if taken.overflow else taken.lines
         return LogWrite(lines=lines, dropped=taken.dropped, **self._ids)
 
 
 def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) -> None:
-    """Write what is there of all with one statement, unless a transaction is open. Never raises.
+    """Write all buffered lines with one statement, unless a transaction is open; never raise.
 
-    What somebody else writes for longer than ``wait_seconds`` is left to them, and what the database does not take now
-    is kept, up to the bound.
+    Skip buffers that another thread writes for longer than ``wait_seconds``. Keep lines that the database does not
+    accept now, up to the bound.
     """
     if connection.in_atomic_block:
         return
@@ -113,9 +113,10 @@ def write_buffers(buffers: Sequence[LogBuffer], *, wait_seconds: float = 0.0) ->
 
 @contextmanager
 def taken(buffers: Sequence[LogBuffer], *, wait_seconds: float) -> Iterator[Callable[[], None] | None]:
-    """For a transaction of the caller's own: what writes there all that there is; None where there is nothing.
+    """Yield a function that writes all buffered lines in the caller's transaction; None if there are none.
 
-    It is in the buffers again where the block fails. What somebody else writes is left to them, as in `write_buffers`.
+    If the block fails, the lines return to the buffers. Buffers that another thread writes are skipped, as in
+    `write_buffers`.
     """
     held = _held(buffers, wait_seconds)
     parts = [one.take() for one in held]
@@ -158,7 +159,7 @@ def _write(buffers: Sequence[LogBuffer]) -> None:
         if len(buffers) == 1:
             logger.exception("job_log.not_written", extra={"lines": len(parts[0].lines)})
             return
-        # One of them spoils it for the others.
+        # One buffer spoils the statement for the others.
         for one, part in zip(buffers, parts, strict=True):
             one.give_back(part)
             _write([one])
@@ -168,7 +169,7 @@ def _write(buffers: Sequence[LogBuffer]) -> None:
 
 
 def _overflow_line(count: int) -> LogLine:
-    """What stands for lines that found the buffer full."""
+    """Return the line that stands for the lines that exceeded the buffer."""
     message = f"{count:,} lines dropped: they came faster than they could be written"
     line = make_line(message, "warning", {})
     return LogLine(line.id, Level.WARNING, line.message, line.fields, line.at)

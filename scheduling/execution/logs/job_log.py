@@ -1,9 +1,9 @@
-"""The log of one execution in a child: a bounded buffer, written by whoever comes first.
+"""The log writer of one execution in a child process: a bounded buffer with two writers.
 
-The processor's own thread writes at safe points and at the end. A thread of the log's own writes
-what has waited for a second, on a connection of its own: a job that computes for an hour between
-two safe points, or inside a transaction, is read all the same. The logs of a message's small jobs are
-written together when these are settled, and have no thread as long as that is soon.
+The processor's thread writes at safe points and at the end. A separate thread with a separate connection writes lines
+that have waited for a second, so that the log of a job is visible that computes for an hour between safe points or
+inside a transaction. The logs of a message's small jobs are written together when these are settled, and need no thread
+as long as that is soon.
 
 Python's ``logging`` of a plug-in's own code leads here too. A record is taken when it comes from a namespace of the
 job's kind and from the context of its execution: the processor's thread, and threads that it gives a copy of its
@@ -32,21 +32,21 @@ from scheduling.worker.connections import CONNECTION_ERRORS
 
 logger = logging.getLogger(__name__)
 
-# No line waits longer than this to be seen.
+# The longest time until a line is visible.
 FLUSH_SECONDS = 1.0
-# What is this old is taken along at a safe point, which saves the thread its connection.
+# Lines of this age are written at a safe point, which saves the thread its connection.
 SAFE_POINT_SECONDS = 0.5
-# How long the end of an execution waits for a flush that hangs.
+# The longest that the end of an execution waits for a hanging flush.
 END_SECONDS = 5.0
-# On a record that has been taken: it comes by again where the namespaces of two kinds lie within one another.
+# Marks a captured record: it passes again if the namespaces of two kinds are nested.
 _TAKEN = "_taken_by_job_log"
 
 
 class JobLogWriter:
-    """Where ``context.log`` leads. Neither :meth:`add` nor :meth:`flush` ever raises.
+    """The target of ``context.log``. Neither :meth:`add` nor :meth:`flush` ever raises.
 
-    ``buffer`` is None until the first line comes: most jobs say nothing. With ``is_shared`` somebody writes it soon,
-    with others': no thread is begun, and its end writes nothing, unless :meth:`write_alone` was called.
+    ``buffer`` is None until the first line: most jobs log nothing. With ``is_shared`` the lines are written soon with
+    those of other executions: no thread is started, and the end writes nothing, unless :meth:`write_alone` was called.
     """
 
     def __init__(
@@ -58,31 +58,32 @@ class JobLogWriter:
         self._is_thread_wanted = False
         self._guard = threading.Lock()
         self._is_ended = False
-        # Both are made when they are needed.
+        # Both are created when they are needed.
         self._thread: threading.Thread | None = None
         self._end_asked: threading.Event | None = None
         self._also: Callable[[], bool] | None = None
 
     def also_write(self, write: Callable[[], bool]) -> None:
-        """Have the thread call ``write`` once a second too: it says whether there was something to write, and may raise
-        what a database that is away raises.
+        """Have the thread call ``write`` once a second too.
+
+        It returns whether it wrote, and may raise connection errors.
         """
         self._also = write
 
     def write_later(self) -> None:
-        """Something else has come that the thread should write."""
+        """Start the thread for other data that it should write."""
         with self._guard:
             self._start_thread()
 
     def write_alone(self) -> None:
-        """The others do not end soon: from now on it is written as if there were none."""
+        """Write separately from now on: the other executions of the message do not end soon."""
         with self._guard:
             self._is_shared = False
             if self._is_thread_wanted:
                 self._start_thread()
 
     def add(self, message: object, level: object, fields: Mapping[str, Any]) -> None:
-        """Keep one line for the next flush."""
+        """Buffer one line for the next flush."""
         try:
             line = make_line(message, level, fields)
         except Exception:  # noqa: BLE001 - logging never fails a job
@@ -94,25 +95,25 @@ class JobLogWriter:
             self._start_thread()
 
     def flush_if_due(self) -> None:
-        """At a safe point: write what has waited, unless a transaction of the job's own is open."""
+        """Write at a safe point what has waited, unless a transaction of the job is open."""
         since = self.buffer.waiting_since if self.buffer is not None else 0.0
         if since and time.monotonic() - since >= SAFE_POINT_SECONDS:
             self.flush()
 
     def flush(self, *, wait_seconds: float = 0.0) -> None:
-        """Write what is there with one statement; what the database does not take now is kept, up to the bound."""
+        """Write the buffered lines with one statement; keep what the database does not accept, up to the bound."""
         if self.buffer is not None:
             write_buffers([self.buffer], wait_seconds=wait_seconds)
 
     def end_thread(self) -> None:
-        """From now on nobody writes but who asks for it."""
+        """End the thread: from now on only explicit calls write."""
         self._is_ended = True
         if self._thread is not None and self._end_asked is not None:
             self._end_asked.set()
             self._thread.join(END_SECONDS)
 
     def end(self) -> None:
-        """The processor is done: stop the thread and write the rest, unless others' is about to be written too."""
+        """End the thread and write the remaining lines, unless those of others are about to be written with them."""
         self.end_thread()
         if not self._is_shared:
             self.flush(wait_seconds=END_SECONDS)
@@ -126,18 +127,18 @@ class JobLogWriter:
         try:
             thread.start()
         except RuntimeError:
-            # No thread is to be had: safe points and the end write all the same.
+            # No thread is available: safe points and the end still write.
             logger.warning("job_log.no_thread", exc_info=True)
         else:
             self._thread = thread
 
     def _write_each_second(self, end_asked: threading.Event) -> None:
         try:
-            # Looked at first: who ended it meanwhile may not have seen this thread.
+            # Checked first: a caller that ended the log meanwhile may not have seen this thread.
             while not self._is_ended and not end_asked.wait(FLUSH_SECONDS):
                 is_idle = self.buffer is None or not self.buffer.waiting_since
                 self.flush(wait_seconds=FLUSH_SECONDS)
-                # Afterwards: it may wait for the job's row.
+                # Afterwards, because it may wait for the job's row.
                 if not self._write_also() and is_idle:
                     connection.close()
         finally:
@@ -159,7 +160,7 @@ _current: ContextVar[_Capture | None] = ContextVar("job_log", default=None)
 
 
 class JobLogHandler(logging.Handler):
-    """Adds records to the log of the execution in whose context they are made."""
+    """A logging handler that adds records to the log of the execution in whose context they are made."""
 
     def emit(self, record: logging.LogRecord) -> None:
         current = _current.get()
@@ -173,7 +174,7 @@ class JobLogHandler(logging.Handler):
                 error = record.exc_info[1]
                 fields["error"] = f"{type(error).__name__}: {error}"
             writer.add(record.getMessage(), _level_of(record.levelno), fields)
-        except Exception:  # noqa: BLE001 - as every handler of the standard library
+        except Exception:  # noqa: BLE001 - as in every handler of the standard library
             self.handleError(record)
 
 
@@ -182,7 +183,7 @@ _handler = JobLogHandler()
 
 @contextmanager
 def capturing(kind: type[TaskProcessor], writer: JobLogWriter) -> Iterator[None]:
-    """Lead the records of the kind's namespaces into ``writer`` while its processor runs."""
+    """Capture the records of the kind's namespaces into ``writer`` while its processor runs."""
     namespaces, loggers = _named_by(kind)
     for each in loggers:
         if _handler not in each.handlers:
@@ -201,7 +202,7 @@ def _named_by(kind: type[TaskProcessor]) -> tuple[Sequence[str], Sequence[loggin
 
 
 def namespaces_of(kind: type[TaskProcessor]) -> Sequence[str]:
-    """The loggers that belong to the kind: as it says, else the package that its class stands in."""
+    """Return the logger namespaces of the kind: those that it declares, or else the package of its class."""
     if kind.log_namespaces is not None:
         return kind.log_namespaces
     package = kind.__module__.rpartition(".")[0]
@@ -209,7 +210,7 @@ def namespaces_of(kind: type[TaskProcessor]) -> Sequence[str]:
 
 
 def _is_within(name: str, namespaces: Sequence[str]) -> bool:
-    # The empty one is the root's: all there are.
+    # The empty namespace is the root logger's: every record.
     return any(not each or name == each or name.startswith(f"{each}.") for each in namespaces)
 
 

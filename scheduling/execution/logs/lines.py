@@ -1,4 +1,4 @@
-"""From whatever a processor logs to a line that can be stored. Nothing here raises for odd input."""
+"""Conversion of logged values to storable lines; it raises for no input."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ MAX_MESSAGE_BYTES = 4 * 1024
 MAX_FIELDS_BYTES = 4 * 1024
 MAX_DEPTH = 6
 MAX_ITEMS = 100
-# JSON readers keep whole numbers exactly up to here.
+# JSON readers keep integers exactly up to here.
 MAX_INTEGER = 2**63
 _CUT = "…"
 
 
 def make_line(message: object, level: object, fields: Mapping[str, Any]) -> LogLine:
-    """The line; an unknown level counts as info, an odd value as its text."""
+    """Return the line; an unknown level counts as info, an unusual value as its text."""
     return LogLine(
         id=uuid7(),
         level=LEVELS.get(level, Level.INFO) if isinstance(level, str) else Level.INFO,
@@ -33,7 +33,7 @@ def make_line(message: object, level: object, fields: Mapping[str, Any]) -> LogL
 
 
 def _fields_text(fields: Mapping[str, Any]) -> str:
-    """The fields as JSON of at most MAX_FIELDS_BYTES; those that fit no more are named in ``_cut``."""
+    """Return the fields as JSON of at most MAX_FIELDS_BYTES; ``_cut`` names those that do not fit."""
     kept: dict[str, str] = {}
     left_out: list[str] = []
     room = MAX_FIELDS_BYTES - 256
@@ -53,7 +53,7 @@ def _fields_text(fields: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any, depth: int) -> Any:
-    """``value`` made of what JSON and PostgreSQL know."""
+    """Return ``value`` reduced to types that JSON and PostgreSQL can store."""
     if value is None or isinstance(value, bool):
         return value
     if type(value) is int and -MAX_INTEGER < value < MAX_INTEGER:

@@ -1,4 +1,4 @@
-"""What jobs have logged and which errors they met: append-only history, and one counter a job."""
+"""Log lines and errors of jobs: append-only history, and one counter a job."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tenants.tenancy.bases import TenantManager
 
 
 class JobLog(HistoryRow):
-    """One line that a processor logged; its id orders it among its job's lines."""
+    """One line that a processor logged; lines of a job are ordered by id."""
 
     class Level(models.IntegerChoices):
         DEBUG = 10, "debug"
@@ -35,9 +35,9 @@ class JobLog(HistoryRow):
 
 
 class JobLogTally(models.Model):
-    """How much a job has logged over all its attempts, so that no flush counts anew.
+    """The size of a job's log over all its attempts, so that no flush counts again.
 
-    ``full_line_id`` is the line that says that the log is full, once it is.
+    ``full_line_id`` is the line about the full log, once it is full.
     """
 
     job_id = models.UUIDField(primary_key=True)

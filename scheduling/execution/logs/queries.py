@@ -1,4 +1,4 @@
-"""Reads of what a job has logged: by key, bounded, and with the line that counts what was not kept."""
+"""Reads of job logs: by key and bounded, with the line about dropped lines filled in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOWNLOAD_LINES = 500
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Lines of a job, oldest first; ``has_more``: there are others beyond the end that was asked for."""
+    """Lines of a job, oldest first; ``has_more``: there are others beyond the requested end."""
 
     lines: list[JobLog]
     has_more: bool
@@ -26,29 +26,29 @@ class LogPage:
 
     @property
     def mark(self) -> str:
-        """Differs when what is shown differs: lines are written once, and only the count of dropped ones moves."""
+        """Return a mark that differs if the page differs: lines never change, only the count of dropped ones does."""
         last = self.lines[-1].id if self.lines else ""
         return f"{last}:{len(self.lines)}:{self.has_more}:{self.dropped_lines}"
 
 
 def read_log(job: Job, *, after: UUID | None = None, level: int = 0, limit: int) -> LogPage:
-    """The lines after ``after``, or from the first on, at this level or above."""
+    """Return the lines after ``after``, or from the first on, at this level or above."""
     lines = _lines_of(job, level).order_by("id")
     rows = list((lines.filter(id__gt=after) if after else lines)[: limit + 1])
     return _page(job, rows[:limit], has_more=len(rows) > limit)
 
 
 def read_log_end(job: Job, *, before: UUID | None = None, level: int = 0, limit: int) -> LogPage:
-    """The newest lines, or those right before ``before``."""
+    """Return the newest lines, or those right before ``before``."""
     lines = _lines_of(job, level).order_by("-id")
     rows = list((lines.filter(id__lt=before) if before else lines)[: limit + 1])
     return _page(job, rows[:limit][::-1], has_more=len(rows) > limit)
 
 
 def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[JobLog]:
-    """All lines, in the tenant's own context and a short transaction for each few hundred: for streams.
+    """Yield all lines, in the tenant's scope and one short transaction per page; for streams.
 
-    ``before_page`` raises where the reader may no longer.
+    ``before_page`` raises if the reader has lost its permission.
     """
     after = None
     while True:
@@ -62,19 +62,19 @@ def iterate_log(job: Job, *, before_page: Callable[[], None], level: int = 0) ->
 
 
 def stream_log(job: Job, *, before_page: Callable[[], None], level: int = 0) -> Iterator[str]:
-    """The whole log as text, a line a line, read while it is sent: the request's own transaction is over by then."""
+    """Yield the whole log as text, one line each, read while it is sent after the request's transaction."""
     return (f"{format_line(line)}\n" for line in iterate_log(job, level=level, before_page=before_page))
 
 
 def format_line(line: JobLog) -> str:
-    """A line as plain text: time, level, attempt, message, fields."""
+    """Return a line as plain text: time, level, attempt, message, fields."""
     fields = "".join(f" {name}={value}" for name, value in line.fields.items())
     text = f"{line.message}{fields}".replace("\r", " ").replace("\n", "\n    ")
     return f"{line.at:%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z {line.get_level_display():<7} #{line.attempt} {text}"
 
 
 def _lines_of(job: Job, level: int) -> QuerySet[JobLog]:
-    # The job's age keeps away from the partitions of the days before it.
+    # The job's age excludes the partitions of the days before it.
     since = uuid7_floor(job.created_at - CLOCK_SLACK)
     lines: QuerySet[JobLog] = JobLog.objects.filter(tenant_id=job.tenant_id, job_id=job.id, id__gte=since)
     return lines.filter(level__gte=level) if level else lines

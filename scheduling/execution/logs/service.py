@@ -1,4 +1,4 @@
-"""Writing what jobs log: one statement a flush, of however many jobs, which counts, caps and stores."""
+"""Writes of job logs: one statement a flush, for any number of jobs, which counts, caps and stores."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tenants.database.sql import load_sql
 
 Level = JobLog.Level
 LEVELS: Mapping[str, int] = {level.label: level.value for level in Level}
-# What a line costs besides its texts, so that empty lines fill a log too.
+# The cost of a line besides its texts, so that empty lines fill a log too.
 LINE_OVERHEAD_BYTES = 64
 LOG_FULL = "log is full"
 
@@ -30,7 +30,7 @@ _APPEND = load_sql(__file__)["append_logs"]
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line that is fit to be stored; ``fields`` is JSON as text."""
+    """A storable line; ``fields`` is JSON as text."""
 
     id: UUID
     level: int
@@ -40,13 +40,13 @@ class LogLine:
 
     @property
     def size(self) -> int:
-        """What it counts towards the cap."""
+        """Return the bytes that it counts towards the cap."""
         return len(self.message.encode()) + len(self.fields.encode()) + LINE_OVERHEAD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class LogWrite:
-    """Lines of an execution in the order of their ids, and how many there were besides that nobody has."""
+    """Lines of an execution in the order of their ids, and the number of lines dropped before."""
 
     tenant_id: UUID
     job_id: UUID
@@ -58,16 +58,16 @@ class LogWrite:
 
 @dataclass(frozen=True, slots=True)
 class LogRoom:
-    """What a job's log still takes: lines of this level or above, or none once it is full."""
+    """What a job's log still accepts: lines of this level or above, or none once it is full."""
 
     level: int
     is_full: bool
 
 
 def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
-    """Store what fits of each, one of a job at most, and count the rest; what there is room for, in the same order.
+    """Store the lines that fit, at most one write a job, and count the others; return the rooms in the same order.
 
-    One statement, and as the tenant alone where all are of one.
+    One statement, in the tenant's scope if all writes are of one tenant.
     """
     tenant_ids = {write.tenant_id for write in writes}
     with tenant_context(*tenant_ids) if len(tenant_ids) == 1 else all_tenants():
@@ -75,7 +75,7 @@ def append_job_logs(writes: Sequence[LogWrite]) -> list[LogRoom]:
 
 
 def append_job_logs_here(writes: Sequence[LogWrite]) -> list[LogRoom]:
-    """The same within the caller's transaction and scope."""
+    """Append as `append_job_logs` does, within the caller's transaction and scope."""
     parameters: dict[str, Any] = {
         "writes": json.dumps([_row_of(write) for write in writes]),
         "lines": "[" + ",".join(_as_json(line, write.job_id) for write in writes for line in write.lines) + "]",

@@ -1,6 +1,6 @@
 -- name: append_logs
--- Store what fits of log lines, and count the rest. What was offered in all decides what fits, so a line that does not
--- fit keeps out every later one. Jobs are written in the order of their ids, so that two flushes of the same jobs do
+-- Store the log lines that fit, and count the others. All that was offered counts towards the cap, so a line that does
+-- not fit excludes every later one. Jobs are written in the order of their ids, so that two flushes of the same jobs do
 -- not deadlock.
 WITH given AS (
     SELECT w.*, coalesce((%(levels)s::jsonb ->> (
@@ -36,7 +36,7 @@ WITH given AS (
     SELECT l.id, o.tenant_id, o.job_id, o.execution_id, o.attempt, l.level, l.message, l.fields, l.at
     FROM line l JOIN tally t USING (job_id) JOIN offer o USING (job_id)
     WHERE t.offered_bytes - o.bytes + l.upto <= %(cap)s
-    -- A flush whose commit went through, though its answer was lost, comes again.
+    -- A flush whose commit succeeded although its answer was lost is repeated.
     ON CONFLICT DO NOTHING
 ), full_line AS (
     INSERT INTO scheduling_joblog (id, tenant_id, job_id, execution_id, attempt, level, message, fields, at)

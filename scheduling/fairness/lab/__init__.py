@@ -1,6 +1,6 @@
-"""The fair order while time passes: arrivals replayed on simulated slots by the dispatcher's own tree.
+"""Simulation of the fair order: arrivals replayed on simulated slots by the dispatcher's own tree.
 
-`replay` runs one policy. Workload files, what-if and the measures of `simulate_fairness` stand on it.
+`replay` runs one policy. Workload files, what-if and the measures of `simulate_fairness` build on it.
 """
 
 from scheduling.fairness.lab.replay import Arrival, SimulatedStart, SimulatedTenant, replay, simulate

@@ -1,4 +1,4 @@
-"""A pool with its terms and its work, and the same pool after a change: what a what-if compares."""
+"""A pool with its terms and its work, before and after a change, for a what-if."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECOND_US = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class PlanTerms:
-    """What the tenants of a plan have: weight and cap."""
+    """The weight and cap of a plan's tenants."""
 
     weight: float
     max_concurrency: int
@@ -22,7 +22,7 @@ class PlanTerms:
 
 @dataclass(frozen=True, slots=True)
 class TenantTerms:
-    """A tenant's plan and what it has beside it; ``max_concurrency`` None: the plan's."""
+    """A tenant's plan and its own factor and cap; ``max_concurrency`` None: the plan's."""
 
     slug: str
     plan: str
@@ -42,7 +42,7 @@ class QueueTerms:
 
 @dataclass(frozen=True, slots=True)
 class TierTerms:
-    """The queue and its weight that the CFS plan gives a tier."""
+    """The queue and weight that the CFS plan gives a tier."""
 
     queue: str
     weight: int
@@ -50,12 +50,12 @@ class TierTerms:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A pool and what it has to do. The first ``running`` arrivals hold slots when it begins.
+    """A pool and its work; the first ``running`` arrivals hold slots at the start.
 
-    ``places`` are (queue, tenant) by their numbers, as ``arrivals.entity`` counts them. Each arrival stands for
-    ``stands_for`` of the real ones, and costs as much as they. ``known`` says of whose jobs the scheduler knows the
-    cost; where it is empty, ``arrivals`` say what is predicted. ``turnaround_us`` is how long a real hand-out takes
-    to its start, of jobs that do not cost less than ``small_us``.
+    ``places`` are (queue, tenant) by number, as ``arrivals.entity`` counts them. Each arrival stands for ``stands_for``
+    real ones, and costs as much as they. ``known`` marks the places with exactly predicted costs; if empty,
+    ``arrivals`` has the predictions. ``turnaround_us`` is the time from dispatch to start of jobs that cost at least
+    ``small_us``.
     """
 
     pool: str
@@ -76,7 +76,7 @@ class Load:
     small_us: int = 0
 
     def shape(self) -> TreeShape:
-        """The tree under these terms."""
+        """Return the tree under these terms."""
         weights = [self.plans[tenant.plan].weight * tenant.factor for tenant in self.tenants]
         return TreeShape(
             queues=[self._queue_shape(queue) for queue in self.queues],
@@ -91,7 +91,7 @@ class Load:
         return QueueShape(weight_milli, inf if queue.cap is None else queue.cap, self._is_fifo)
 
     def rules(self) -> Rules:
-        """How the slots are shared under these terms. Caps hold under every strategy of the platform."""
+        """Return how the slots are shared under these terms; caps hold under every strategy of the platform."""
         policy = Policy.CFS if self._is_fifo else self.policy
         return Rules(
             slots=self.slots,
@@ -103,23 +103,23 @@ class Load:
         )
 
     def queue_weight(self, queue: QueueTerms) -> float:
-        """The plan's word on the queue, else its own."""
+        """Return the CFS plan's weight of the queue, or else its own."""
         by_plan = [tier.weight for tier in self.tiers.values() if tier.queue == queue.name]
         return max(by_plan, default=queue.weight)
 
     def cap_of(self, tenant: TenantTerms) -> int:
-        """Jobs of the tenant in flight at once."""
+        """Return the most jobs of the tenant in flight at once."""
         own = tenant.max_concurrency
         return self.plans[tenant.plan].max_concurrency if own is None else own
 
     @property
     def _is_fifo(self) -> bool:
-        """FIFO queues that share by weight, with caps: what the strategy `nop` means."""
+        """Return whether FIFO queues share by weight, with caps, as under the strategy `nop`."""
         return self.policy in {Policy.FIFO, Policy.CAP}
 
 
 class UnknownNameError(ValueError):
-    """A change names something that the load does not have."""
+    """The error for a change that names something that the load does not have."""
 
     def __init__(self, field_name: str, name: str) -> None:
         self.field = field_name
@@ -129,7 +129,7 @@ class UnknownNameError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What would be different; what is not named stays as it is. A cap of None means none of its own."""
+    """A change of terms; unnamed ones stay. A cap of None removes the own cap."""
 
     plan_weights: Mapping[str, float] = field(default_factory=dict)
     plan_caps: Mapping[str, int] = field(default_factory=dict)
@@ -144,7 +144,7 @@ class Change:
 
 
 def apply_change(load: Load, change: Change) -> Load:
-    """The same work under the changed terms. Raises UnknownNameError."""
+    """Return the same work under the changed terms. Raise UnknownNameError."""
     _check_names(load, change)
     return replace(
         load,

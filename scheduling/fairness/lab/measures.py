@@ -1,7 +1,7 @@
-"""What a simulation shows: shares against entitlement while backlogged, waits, and how busy the slots were.
+"""Measures of a simulation: shares against entitlement while backlogged, waits, and slot use.
 
-A share is compared with the entitlement over those parts of the time in which a tenant had jobs waiting throughout:
-only then does the scheduler decide what it gets. Whoever did not, takes part with what it used.
+A share is compared with the entitlement over those parts of the time in which a tenant had waiting jobs throughout:
+only then does the scheduler decide its share. In the other parts a tenant's demand is what it used.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from scheduling.fairness.lab.what_if import percentile_seconds
 from scheduling.fairness.lab.workload import SECOND_US, Workload
 from scheduling.fairness.lab.workload_costs import predictor_for
 
-# The time is looked at in so many parts; in fewer where there are very many tenants.
+# The time is divided into this many parts, and into fewer for very many tenants.
 PARTS, FEW_PARTS, MANY_TENANTS = 60, 12, 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class TenantMeasure:
-    """One tenant. Shares are parts of 1 of the busy time, waits (arrival to first start) of the jobs that began.
+    """The measures of one tenant.
 
-    ``ratio`` is service over entitlement while it was backlogged; None if it never was for a whole part of the time.
-    ``series`` holds (share, entitled share) of each part of the time.
+    Shares are parts of 1 of the busy time; waits are from arrival to first start, of the jobs that began. ``ratio`` is
+    service over entitlement while it was backlogged; None if it never was for a whole part of the time. ``series``
+    holds (share, entitled share) of each part of the time.
     """
 
     name: str
@@ -45,7 +46,7 @@ class TenantMeasure:
 
 @dataclass(frozen=True, slots=True)
 class PolicyMeasure:
-    """One policy. ``busy_while_wanted`` is of the slots while there are jobs for all of them that may run or do."""
+    """The measures of one policy; ``busy_while_wanted`` covers the time with enough runnable jobs for all slots."""
 
     policy: Policy
     seconds: float
@@ -61,7 +62,7 @@ class PolicyMeasure:
 def measure_workload(
     workload: Workload, *, policies: Sequence[Policy] = (), slots: int | None = None
 ) -> list[PolicyMeasure]:
-    """The same jobs under each policy (by default the workload's own)."""
+    """Return the measures of the same jobs under each policy, by default the workload's own."""
     arrivals = workload.draw_arrivals()
     return [_measure(workload, arrivals, policy, slots or workload.slots) for policy in policies or workload.policies]
 
@@ -124,7 +125,7 @@ class _Measurement:
                 self.moves[entity[job]].append((at, 1))
 
     def _spread(self, tenant: int, start: float, end: float) -> None:
-        """Add a slot's use to the parts of the time in which it lay."""
+        """Add the use of a slot to the parts of the time that it overlaps."""
         used, width = self.used[tenant], self.end_us / self.parts
         part = min(self.parts - 1, int(start / width))
         last = min(self.parts - 1, int(end / width))
@@ -135,7 +136,7 @@ class _Measurement:
         used[part] += end - start
 
     def _find_backlogged(self, moves: list[tuple[int, int]]) -> list[bool]:
-        """In which parts the tenant had jobs waiting from the first moment to the last."""
+        """Return, for each part, whether the tenant had waiting jobs throughout."""
         moves.sort(key=lambda move: (move[0], -move[1]))
         width, place, waiting = self.end_us / self.parts, 0, 0
         found: list[bool] = []
@@ -152,7 +153,7 @@ class _Measurement:
         return found
 
     def _share_out(self) -> list[list[float]]:
-        """What the weights give each tenant of what was used in each part, by water-filling."""
+        """Return each tenant's entitlement to the time used in each part, by water-filling."""
         due = [[0.0] * self.parts for _ in self.used]
         width = self.end_us / self.parts
         for part in range(self.parts):
@@ -173,7 +174,7 @@ class _Measurement:
         return due
 
     def conclude(self) -> PolicyMeasure:
-        """All numbers of the run."""
+        """Return all measures of the run."""
         whole = sum(sum(row) for row in self.used)
         tenants = [self._describe(tenant, whole or 1.0) for tenant in range(len(self.used))]
         ratios = [row.ratio for row in tenants if row.ratio is not None]
@@ -209,7 +210,7 @@ class _Measurement:
         )
 
     def _busy_while_wanted(self) -> float | None:
-        """Of the slots while there are jobs for all of them: in work, or waiting under no cap."""
+        """Return the busy part of the slots while enough jobs for all were running, or waiting below their caps."""
         caps = [math.inf] * len(self.shape.caps) if self.rules.policy is Policy.FIFO else self.shape.caps
         waiting, running = [0] * len(caps), [0] * len(caps)
         busy = busy_us = wanted_us = last = 0
@@ -228,7 +229,10 @@ class _Measurement:
         return busy_us / wanted_us if wanted_us else None
 
     def _all_moves(self) -> list[tuple[int, int, int, int]]:
-        """(time, tenant, change of waiting, change of running): at one time what ends goes first, what begins last."""
+        """Return (time, tenant, change of waiting, change of running), in order.
+
+        At equal times ends come first, starts last.
+        """
         entity = self.arrivals.entity
         moves = [(end, entity[job], 0, -1) for job, _, end in self.timeline.spans]
         moves += [(at, tenant, step, 0) for tenant, rows in enumerate(self.moves) for at, step in rows if step > 0]

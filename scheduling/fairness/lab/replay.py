@@ -1,4 +1,4 @@
-"""Arrivals replayed on simulated slots, under one of several policies, in the dispatcher's own fair order."""
+"""Replays of arrivals on simulated slots, under one of several policies, in the dispatcher's own fair order."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scheduling.fairness.lab.terms import (
 def replay(
     arrivals: Arrivals, shape: TreeShape, rules: Rules, *, predictor: Predictor | None = None, running: int = 0
 ) -> Timeline:
-    """What happens when ``arrivals`` meet the pool; the first ``running`` of them hold a slot when it begins."""
+    """Return the timeline of ``arrivals`` in the pool; the first ``running`` of them hold a slot at the start."""
     kind = SlicedSimulation if rules.policy is Policy.TIME_SLICE else Simulation
     return kind(arrivals, shape, rules, predictor=predictor, running=running).run()
 
@@ -39,7 +39,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedTenant:
-    """Weight and cap of a tenant, and the cost predicted for its jobs (None: known exactly)."""
+    """The weight and cap of a tenant, and the predicted cost of its jobs (None: known exactly)."""
 
     weight_milli: int
     cap: int
@@ -48,7 +48,7 @@ class SimulatedTenant:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedStart:
-    """When an arrival began; ``index`` points into the arrivals."""
+    """The start of an arrival; ``index`` points into the arrivals."""
 
     index: int
     tenant_id: UUID
@@ -64,7 +64,7 @@ def simulate(
     slots: int,
     policy: Policy,
 ) -> list[SimulatedStart]:
-    """Replay ``arrivals`` of tenants in one queue; the starts in order, with what each waited."""
+    """Replay ``arrivals`` of tenants in one queue; return the starts in order, with their waits."""
     numbers = {tenant_id: number for number, tenant_id in enumerate(tenants)}
     order = sorted(range(len(arrivals)), key=lambda index: (arrivals[index].at_us, index))
     columns = Arrivals(

@@ -1,4 +1,4 @@
-"""A simulation's numbers as plain values and as a table to read."""
+"""A simulation's measures as plain values and as a text table."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scheduling.fairness.lab.measures import PolicyMeasure, TenantMeasure
 from scheduling.fairness.lab.workload import Workload
 
 MOST_LINES = 20
-# Digits that say what a simulation can: more would only tell machines apart.
+# The precision of a simulation: further digits would only differ between machines.
 DIGITS = 6
 
 
 def describe(workload: Workload, measures: Sequence[PolicyMeasure], *, slots: int) -> dict[str, Any]:
-    """Everything but the series of the picture, rounded; waits in seconds."""
+    """Return all measures but the series of the picture, rounded; waits in seconds."""
     return {
         "title": workload.title,
         "target": workload.target,
@@ -39,7 +39,7 @@ def _rounded(value: Any) -> Any:
 
 
 def render_table(workload: Workload, measures: Sequence[PolicyMeasure], *, slots: int) -> Iterator[str]:
-    """Policies side by side, then each one's tenants, the greatest entitlements first."""
+    """Yield the lines of a table of policies, then of each one's tenants, the greatest entitlements first."""
     if workload.title:
         yield workload.title
     if workload.target:

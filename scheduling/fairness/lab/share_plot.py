@@ -1,4 +1,4 @@
-"""A picture of shares over time, one panel a policy: what each tenant got as a line, its entitlement dashed."""
+"""A plot of shares over time, one panel a policy: each tenant's share as a line, its entitlement dashed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from html import escape
 
 from scheduling.fairness.lab.measures import PolicyMeasure, TenantMeasure
 
-# Told apart by people who see few colours, too (Okabe and Ito), and by the number at the line's end.
+# Distinguishable with colour blindness (Okabe and Ito), and by the number at the line's end.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8a6d00", "#000000")
 MOST_LINES = len(COLOURS)
 ATTRIBUTES = 'aria-labelledby="title desc" font-family="sans-serif" font-size="12"'
@@ -15,7 +15,7 @@ WIDTH, PANEL, LEFT, RIGHT, TOP, BOTTOM = 900, 220, 60, 170, 34, 34
 
 
 def draw_shares(title: str, measures: Sequence[PolicyMeasure]) -> str:
-    """An SVG document, the same for the same numbers. The tenants of the greatest entitlements are drawn."""
+    """Return an SVG document, identical for identical measures, of the tenants with the greatest entitlements."""
     height = TOP + len(measures) * (PANEL + BOTTOM + TOP) + 10
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" {ATTRIBUTES}>',
@@ -34,7 +34,7 @@ def _chosen(measure: PolicyMeasure) -> list[TenantMeasure]:
 
 
 def _tell(measure: PolicyMeasure) -> str:
-    """The panel in words, for whoever hears it."""
+    """Return the panel as text, for screen readers."""
     parts = [f"{row.name} {row.share:.1%} of an entitled {row.entitled_share:.1%}" for row in _chosen(measure)]
     hidden = len(measure.tenants) - len(parts)
     more = f", and {hidden} tenants that are not drawn" if hidden > 0 else ""

@@ -1,4 +1,4 @@
-"""Time slices in a replay: whose slot goes to somebody else is decided as the dispatcher decides it."""
+"""Time slices in a replay, with the dispatcher's own decision on which jobs yield."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from scheduling.fairness.run_queue import ReadSupply
 from scheduling.fairness.shares import KeyShare, PoolShare, QueueShare, ReadRows, ReadyJob, TenantShare
 from scheduling.fairness.slices import Running, choose_yields
 
-# Jobs and tenants looked at in order to find who yields: with tiny slices on very many slots a replay would never end.
+# The most jobs and tenants read to choose yields: with tiny slices on very many slots a replay would never end.
 MOST_LOOKS = 200_000
 
 
 class SlicedSimulation(Simulation):
-    """Jobs that fit into a slice run as ever; of the others ``left`` is the work that is left, ``began`` when the
-    hand-out began, and ``used_up`` holds those whose slice is over.
+    """A simulation with time slices; jobs that fit into a slice run as without.
+
+    Of the others, ``left`` is the remaining work, ``began`` the start of the current dispatch, and ``used_up`` holds
+    those whose slice is used.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -45,13 +47,13 @@ class SlicedSimulation(Simulation):
             self._slice()
 
     def _slice(self) -> None:
-        """Let those yield whose slice is used and whose slot somebody else is due."""
+        """Have jobs yield whose slice is used and whose slot another job should have."""
         while self.used_up and not self.timeline.is_unsliced and self.tree.next_queue() is not None:
             asked = self._choose()
             self.timeline.is_unsliced = self.looks > MOST_LOOKS
             if not asked:
                 return
-            # Jobs ask at their next safe point, which is taken to be at once.
+            # Jobs check at their next safe point, which is assumed to be at once.
             for job in asked:
                 self._yield(job)
             self.tree.fold()
@@ -61,7 +63,7 @@ class SlicedSimulation(Simulation):
         charge_whole, granularity_us = super().choose_charge(), self.rules.granularity_us
 
         def charge(job: ReadyJob) -> int:
-            """What is left of it, as far as is believed, and at most a slice."""
+            """Return the believed rest of the job's cost, at most a slice."""
             cost_us = self.arrivals.cost_us[job.rank]
             if cost_us <= granularity_us:
                 return min(charge_whole(job), granularity_us)
@@ -86,7 +88,7 @@ class SlicedSimulation(Simulation):
         left, began = self.left[job], self.began[job]
         if began + left > self.now:
             self.used_up.add(job)
-            # It goes on, or so it seems: one more slice.
+            # It continues, or seems to: charge one more slice.
             self.charged[job] += self.rules.granularity_us
             heappush(self.in_slots, (began + min(left, max(self.rules.granularity_us, self.charged[job])), job))
             self.tree.charge_on(self.tenant_of[job], self.line_of[job], self.rules.granularity_us)
@@ -111,7 +113,7 @@ class SlicedSimulation(Simulation):
         self.tree.end(self.tenant_of[job], self.line_of[job], charged_us=charged_us, measured_us=used)
 
     def _choose(self) -> list[int]:
-        """Whom the dispatcher would ask for its slot now."""
+        """Return the jobs that the dispatcher would ask to yield now."""
         free = self.rules.slots - len(self.in_slots)
         turns = max(0, free) + len(self.used_up)
         first = {queue: _first(queue, turns) for queue in self.tree.queues}
@@ -151,7 +153,7 @@ class SlicedSimulation(Simulation):
 
 
 def _first(queue: QueueNode, count: int) -> list[TenantNode]:
-    """The tenants of the queue that the next ``count`` turns can be of."""
+    """Return the tenants of the queue that the next ``count`` turns may belong to."""
     return [place[4] for place in nsmallest(count, (place for place in queue.heap if place[4].place is place))]
 
 
@@ -170,7 +172,7 @@ def _queue_share(queue: QueueNode, tenants: list[TenantShare]) -> QueueShare:
 
 
 def _tenant_share(tenant: TenantNode, rows: dict[int, ReadRows], count: int) -> TenantShare:
-    """The tenant with the first ``count`` jobs of each line, which go to ``rows``."""
+    """Return the tenant; put the first ``count`` jobs of each of its lines into ``rows``."""
     lines = [cast("OpenLine", line) for line in tenant.lines.all]
     for line in lines if count else ():
         if line.head is not None:

@@ -1,4 +1,4 @@
-"""The slots of a simulated pool: who holds one until when, and what frees and fills them."""
+"""The slots of a simulated pool, and the events that free and fill them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from scheduling.fairness.tree import FairTree
 
 
 class Simulation:
-    """One run. Jobs that hold a slot are a heap by the time at which they give it back; a job's rank is its number.
+    """One run. Jobs that hold a slot form a heap by their end; a job's rank is its number.
 
-    The first ``running`` arrivals hold their slots when it begins.
+    The first ``running`` arrivals hold their slots at the start.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class Simulation:
         self.arrivals = arrivals
         self.rules = rules
         self.predictor = predictor
-        # Taking turns is the fair order where every job costs the same.
+        # Round robin is the fair order with equal costs.
         self.is_counting = rules.policy is Policy.ROUND_ROBIN
         self.charges = [0] * len(arrivals) if predictor is not None else arrivals.predicted_us or arrivals.cost_us
         self._plant(shape.under(rules.policy))
@@ -51,7 +51,7 @@ class Simulation:
             for number, row in enumerate(shape.queues)
         ]
         capacities = [Capacity(UUID(int=number), _room(cap)) for number, cap in enumerate(shape.caps)]
-        # Ids of lines: a tenant's own is the tenant's, its keys' come after those of all tenants.
+        # Ids of lines: a tenant's own line has the tenant's id, those of keys follow after all tenants.
         numbers, first_key = self.arrivals.entity, len(shape.entities)
         if self.arrivals.key is not None and self.rules.policy in FAIR:
             numbers = [first_key + key for key in self.arrivals.key]
@@ -74,7 +74,7 @@ class Simulation:
         self.tree = FairTree(queues, cost_of=self.choose_charge())
 
     def run(self) -> Timeline:
-        """Until no job is left, the time is over or enough jobs have begun."""
+        """Run until no job is left, the time is over or enough jobs have begun."""
         at_us, rules, in_slots, spans = self.arrivals.at_us, self.rules, self.in_slots, self.timeline.spans
         tree, ahead, count = self.tree, self.ahead, len(self.arrivals)
         while ahead < count or in_slots:
@@ -95,11 +95,11 @@ class Simulation:
         return self.timeline
 
     def waiting_job(self, job: int) -> ReadyJob:
-        """The job as the tree sees it; where a predictor learns, its cost is asked for at the hand-out."""
+        """Return the job for the tree; a learning predictor sets its cost at dispatch."""
         return ReadyJob(None, job, "", self.charges[job])
 
     def fill(self) -> None:
-        """Give every free slot to whose turn it is, as a tick does; none stays free while anybody may start."""
+        """Fill every free slot in fair order, as a tick does; none stays free while a job may start."""
         in_slots, slots, tree = self.in_slots, self.rules.slots, self.tree
         if len(in_slots) >= slots or not tree.has_any():
             return
@@ -110,7 +110,7 @@ class Simulation:
         tree.close_tick()
 
     def hold(self, job: int) -> None:
-        """A job gets a slot, and begins."""
+        """Start a job in a slot."""
         cost_us, rules = self.arrivals.cost_us[job], self.rules
         began = self.now + rules.turnaround_us if cost_us >= rules.small_us else self.now
         end_us = began + cost_us
@@ -118,7 +118,7 @@ class Simulation:
         heappush(self.in_slots, (end_us, job))
 
     def end(self, job: int) -> None:
-        """A job gives its slot back."""
+        """Free the slot of a job."""
         cost_us = self.arrivals.cost_us[job]
         charged_us = cost_us if self.is_counting else self.charges[job]
         self.tree.end(self.tenant_of[job], self.line_of[job], charged_us=charged_us, measured_us=cost_us)
@@ -126,13 +126,13 @@ class Simulation:
             self.predictor.learn(job, cost_us)
 
     def choose_charge(self) -> Callable[[ReadyJob], int]:
-        """What tells the cost that a hand-out is charged."""
+        """Return the function that gives the charged cost of a dispatch."""
         if self.is_counting:
             return lambda job: 1
         return attrgetter("cost_us") if self.predictor is None else self._predict
 
     def _predict(self, job: ReadyJob) -> int:
-        """At the hand-out, as a tick does: the predictor has learnt since the job came."""
+        """Return the cost predicted at dispatch, as in a tick: the predictor may have learned since the arrival."""
         assert self.predictor is not None
         assert isinstance(self.charges, list)
         self.charges[job.rank] = cost_us = self.predictor.predict(job.rank)

@@ -1,4 +1,4 @@
-"""What a replay is given, and what it answers: arrivals, the shape of the pool, the rules, the timeline."""
+"""Inputs and output of a replay: arrivals, the shape of the pool, the rules, the timeline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FOREVER = 1 << 62
 
 
 class Policy(StrEnum):
-    """Order in which waiting jobs get a free slot."""
+    """The order in which waiting jobs get a free slot."""
 
     FIFO = "fifo"
     ROUND_ROBIN = "round_robin"
@@ -26,10 +26,10 @@ FAIR = frozenset({Policy.CFS, Policy.TIME_SLICE})
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """Jobs in order of arrival, as columns: what arrives when, in which entity, and how long it holds a slot.
+    """Jobs in order of arrival, as columns: arrival time, entity, and time in the slot.
 
-    ``predicted_us`` is what the scheduler believes of each; None: it knows. ``key`` numbers the fair keys of all
-    entities together, ``size`` is the payload's in bytes; both may be left out.
+    ``predicted_us`` is the scheduler's prediction; None: exact. ``key`` numbers the fair keys of all entities together,
+    ``size`` is the payload's in bytes; both may be left out.
     """
 
     at_us: Sequence[int]
@@ -54,7 +54,7 @@ class QueueShape:
 
 @dataclass(frozen=True, slots=True)
 class EntityShape:
-    """A tenant in a queue, both by their number."""
+    """A tenant in a queue, both by number."""
 
     queue: int
     tenant: int
@@ -71,7 +71,7 @@ class TreeShape:
     entities: Sequence[EntityShape]
 
     def under(self, policy: Policy) -> TreeShape:
-        """The pool as a policy sees it: FIFO knows no caps, and only a fair order knows weights."""
+        """Return the pool under a policy: FIFO ignores caps, and only fair policies use weights."""
         if policy in FAIR:
             return self
         is_fifo, knows_caps = policy in {Policy.FIFO, Policy.CAP}, policy is not Policy.FIFO
@@ -83,7 +83,7 @@ class TreeShape:
 
 
 class Predictor(Protocol):
-    """What the scheduler believes that a job will cost, and how it learns."""
+    """The scheduler's predictions of job costs, and their training."""
 
     def predict(self, job: int) -> int: ...
 
@@ -92,10 +92,10 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """How the slots are shared. ``granularity_us`` is the time slice of the policy of that name.
+    """The rules for sharing the slots; ``granularity_us`` is the slice of the time-slice policy.
 
-    ``turnaround_us`` is how long a slot is held before its job begins: what hands it out takes that long. Jobs shorter
-    than ``small_us`` are spared it, since they share a message.
+    ``turnaround_us`` is how long a slot is held before its job begins: the dispatch takes that long. Jobs shorter than
+    ``small_us`` are exempt, since they share a message.
     """
 
     slots: int
@@ -109,9 +109,9 @@ class Rules:
 
 @dataclass(slots=True)
 class Timeline:
-    """What happened: hand-outs as (job, start, end) in order; ``end_us`` is when the simulation stopped.
+    """The dispatches as (job, start, end) in order; ``end_us`` is when the simulation stopped.
 
-    ``is_unsliced`` says that there were too many slices to play, and that from some time on nobody yielded.
+    ``is_unsliced``: there were too many slices to replay, and from some time on no job yielded.
     """
 
     spans: list[tuple[int, int, int]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What would happen: the same work replayed under the terms of now and under changed ones, side by side.
+"""What-if comparison: the same work replayed under the current terms and under changed ones.
 
 >>> result = what_if(load, Change(plan_weights={"sandbox": 3}))
 >>> [(line.name, line.now.share, line.after.share) for line in result.plans]
@@ -18,20 +18,20 @@ from scheduling.fairness.lab.load import SECOND_US, Change, Load, apply_change
 from scheduling.fairness.lab.workload_costs import predictor_for
 from tenants.translation import translate
 
-# The tenants that a change concerns most, shown one by one.
+# The most affected tenants shown one by one.
 MOST_AFFECTED = 10
-# Fewer starts than this say little about percentiles and shares.
+# Fewer starts than this give unreliable percentiles and shares.
 FEW_STARTS = 100
-# Less than these is noise of a simulation, not a loss.
+# Differences below these are noise of a simulation, not a loss.
 LOST_PART, LATER_PART, LATER_SECONDS = 0.01, 0.05, 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a plan or a tenant gets within the time. ``share`` is a part of 1 of the pool's busy time.
+    """What a plan or a tenant gets within the time; ``share`` is a part of 1 of the pool's busy time.
 
-    Waits are from when a job could run to its start; jobs that had not begun at the end count with what they had
-    waited by then, so a wait as long as the time means "longer". None without any job.
+    Waits are from when a job could run to its start. Jobs that had not begun count with their wait so far, so a wait as
+    long as the time means "longer". Waits are None without any job.
     """
 
     worker_seconds: float
@@ -44,7 +44,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A plan or a tenant (``plan`` is then its plan), under the terms of now and after the change."""
+    """A plan or a tenant (``plan`` is then its plan), under the current terms and after the change."""
 
     name: str
     plan: str
@@ -53,12 +53,12 @@ class Line:
 
     @property
     def lost_seconds(self) -> float:
-        """Worker time that the change costs it; negative: gains."""
+        """Return the worker time that the change costs it; negative: gains."""
         return self.now.worker_seconds - self.after.worker_seconds
 
     @property
     def later_seconds(self) -> float:
-        """By how much the wait of its slowest twentieth grows."""
+        """Return by how much the wait of its slowest twentieth grows."""
         return (self.after.wait_p95_seconds or 0.0) - (self.now.wait_p95_seconds or 0.0)
 
     @property
@@ -80,7 +80,7 @@ class Totals:
 
 
 class NoteCode(StrEnum):
-    """What to bear in mind when reading the result."""
+    """The reservations about a result."""
 
     NO_ARRIVALS = "no_arrivals"
     FEW_STARTS = "few_starts"
@@ -94,7 +94,7 @@ class NoteCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """One reservation, in words."""
+    """One reservation about the result, as a text."""
 
     code: NoteCode
     text: str
@@ -102,7 +102,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """The answer. ``losers`` come first to lose: the greatest loss of worker time, then of waiting, first.
+    """The comparison. ``losers`` are ordered by loss of worker time, then of waiting, greatest first.
 
     ``tenants`` are the ten most affected ones, ``picks`` the decisions simulated on both sides together.
     """
@@ -120,9 +120,9 @@ class WhatIf:
 
 
 def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side | None = None) -> WhatIf:
-    """Replay the load now and after the change. Raises UnknownNameError. Pure.
+    """Replay the load now and after the change; return the comparison. Raise UnknownNameError. Pure.
 
-    ``now`` is the load replayed as it is, by whoever has that from another question.
+    ``now`` is a replay of the unchanged load, if the caller has one.
     """
     changed = apply_change(load, change)
     now, after = now or Side(load), Side(changed)
@@ -153,7 +153,7 @@ def what_if(load: Load, change: Change, *, notes: Sequence[Note] = (), now: Side
 
 
 class Side:
-    """One replay, counted by tenant; nothing changes it afterwards."""
+    """One replay, counted by tenant; immutable afterwards."""
 
     def __init__(self, load: Load) -> None:
         self.load = load
@@ -193,7 +193,7 @@ class Side:
         return sum(self.started)
 
     def outcomes(self, names: Sequence[str]) -> dict[str, Outcome]:
-        """What the tenants got, together by name."""
+        """Return the outcomes of the tenants, grouped by name."""
         members: dict[str, list[int]] = defaultdict(list)
         for tenant, name in enumerate(names):
             members[name].append(tenant)
@@ -225,7 +225,7 @@ class Side:
         )
 
     def _jain(self) -> float:
-        """Over what the weights would give each tenant of the delivered time, given what it asked for."""
+        """Return Jain's index of delivered time over the entitlements to it, given the demand."""
         load = self.load
         asked_us: dict[tuple[int, int], int] = defaultdict(int)
         for place, at_us, cost_us in zip(load.arrivals.entity, load.arrivals.at_us, load.arrivals.cost_us, strict=True):
@@ -247,7 +247,7 @@ class Side:
 
 
 def percentile_seconds(ordered_us: Sequence[int], part: float) -> float | None:
-    """The smallest of ordered waits that at least ``part`` of them do not exceed; None without any."""
+    """Return the smallest of ordered waits that at least ``part`` of them do not exceed; None without any."""
     if not ordered_us:
         return None
     return ordered_us[max(0, math.ceil(part * len(ordered_us)) - 1)] / SECOND_US

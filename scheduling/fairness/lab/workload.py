@@ -1,4 +1,4 @@
-"""A workload: a pool with its queues and tenants, and the jobs that they submit, drawn from seeded streams."""
+"""Workloads: a pool with its queues and tenants, and their jobs, drawn from seeded streams."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from scheduling.fairness.lab.terms import Arrivals, EntityShape, Policy, QueueSh
 from scheduling.fairness.lines import MILLI
 
 SECOND_US = 1_000_000
-# More jobs than this fit into no memory that a simulation should need.
+# More jobs would need more memory than a simulation should.
 MOST_JOBS = 2_000_000
-# Costs are held below a century, whatever a heavy tail draws.
+# Costs are capped below a century, whatever a heavy tail draws.
 MOST_SECONDS = 3.0e9
 
 
 class TooManyJobsError(ValueError):
-    """The workload would make more jobs than can be simulated."""
+    """The error for a workload with more jobs than can be simulated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Numbers that are drawn, by name and parameters."""
+    """A random distribution, by name and parameters."""
 
     name: str
     parameters: Any
 
     def stream(self, chance: Random) -> Iterator[float]:
-        """Draws without end."""
+        """Return an endless stream of draws."""
         return _STREAMS[self.name](self.parameters, chance)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedJob:
-    """A job of a trace: when it arrives, what it costs, how large its payload is."""
+    """A job of a trace: arrival, cost and payload size."""
 
     at_seconds: float
     cost_seconds: float
@@ -46,7 +46,7 @@ class TracedJob:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalPattern:
-    """When jobs come; what is None comes not. ``bursts`` are (size, every), ``on_off`` (rate, on, off)."""
+    """The arrivals of jobs; None patterns are absent. ``bursts`` are (size, every), ``on_off`` (rate, on, off)."""
 
     backlog: int = 0
     poisson: float | None = None
@@ -61,7 +61,7 @@ class ArrivalPattern:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadQueue:
-    """A queue with its weight, its cap, and what a job is believed to take that nobody has seen the like of."""
+    """A queue with its weight, its cap, and the expected seconds of a job of an unknown kind."""
 
     name: str
     weight: float = 1.0
@@ -71,8 +71,9 @@ class WorkloadQueue:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadTenant:
-    """A tenant and its jobs. ``group`` names the entry of the file that it is one of, ``key_weights`` say how often
-    each of its fair keys is drawn.
+    """A tenant and its jobs.
+
+    ``group`` is the file's entry that it belongs to, ``key_weights`` the frequencies of its fair keys.
     """
 
     name: str
@@ -92,7 +93,7 @@ class WorkloadTenant:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """All that a simulation needs but the policy. It stops after ``seconds`` or ``jobs``, whichever comes first."""
+    """All inputs of a simulation but the policy; it stops after ``seconds`` or ``jobs``, whichever comes first."""
 
     slots: int
     tenants: Sequence[WorkloadTenant]
@@ -106,7 +107,7 @@ class Workload:
     target: str = ""
 
     def shape(self) -> TreeShape:
-        """The tree; each tenant is in one queue, so entities and tenants have the same numbers."""
+        """Return the tree; each tenant is in one queue, so entities and tenants have the same numbers."""
         return TreeShape(
             queues=[QueueShape(max(1, round(queue.weight * MILLI)), queue.cap) for queue in self.queues],
             caps=[tenant.cap for tenant in self.tenants],
@@ -117,7 +118,7 @@ class Workload:
         )
 
     def draw_arrivals(self) -> Arrivals:
-        """The jobs in order of arrival. A tenant's draws depend on the seed and its name, and on nobody else."""
+        """Return the jobs in order of arrival; a tenant's draws depend only on the seed and its name."""
         horizon = inf if self.seconds is None else self.seconds
         jobs: list[tuple[int, int, int, int, int]] = []
         first_key = 0
@@ -128,7 +129,7 @@ class Workload:
                     raise TooManyJobsError(f"more than {MOST_JOBS:,} jobs would arrive")
                 jobs.append((at, number, cost, size, first_key + key))
             first_key += max(1, len(tenant.key_weights))
-        # By time, then in the order of the tenants, of which each one's stay as they were drawn: the sort is stable.
+        # By time, then by tenant; the stable sort keeps the jobs of a tenant in the order in which they were drawn.
         jobs.sort(key=lambda job: job[0])
         has_keys = any(tenant.key_weights for tenant in self.tenants)
         columns = [[job[place] for job in jobs] for place in range(5)]
@@ -137,7 +138,7 @@ class Workload:
 
 
 def _draw(tenant: WorkloadTenant, seed: int, horizon: float) -> Iterator[tuple[int, int, int, int]]:
-    """(arrival, cost, size, key) of each job of a tenant; each aspect has a stream of its own."""
+    """Yield (arrival, cost, size, key) of each job of a tenant; each aspect has a separate seeded stream."""
     streams = {aspect: Random(f"{seed}/{tenant.name}/{aspect}") for aspect in ("times", "cost", "size", "key")}  # noqa: S311 - a simulation
     costs = tenant.cost.stream(streams["cost"])
     sizes = repeat(0.0) if tenant.size is None else tenant.size.stream(streams["size"])
@@ -152,7 +153,7 @@ def _draw(tenant: WorkloadTenant, seed: int, horizon: float) -> Iterator[tuple[i
 
 
 def _times(tenant: WorkloadTenant, chance: Random, end: float) -> Iterator[tuple[float, TracedJob | None]]:
-    """When the jobs of a tenant come, one pattern after the other."""
+    """Yield the arrival times of a tenant's jobs, one pattern after the other."""
     pattern, first = tenant.arrivals, tenant.from_seconds
     if first < end:
         yield from ((first, None) for _ in range(pattern.backlog))

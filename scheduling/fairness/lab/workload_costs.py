@@ -1,4 +1,4 @@
-"""What the platform's predictor believes of a workload's jobs, learning as they end."""
+"""The platform's predictor applied to a workload's jobs, trained as they end."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ SECOND_US = 1_000_000
 
 
 class WorkloadPredictor:
-    """By tenant, else by all of them, as the tick keeps it. Of entities in ``known`` it knows what jobs cost, of the
-    others the first are believed to take ``expected_seconds``.
+    """A predictor by tenant, or else over all tenants, as the tick keeps it.
+
+    The costs of entities in ``known`` are exact; of the others the first jobs are expected to take
+    ``expected_seconds``.
     """
 
     def __init__(self, arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]) -> None:
@@ -45,5 +47,5 @@ class WorkloadPredictor:
 def predictor_for(
     arrivals: Arrivals, known: Sequence[bool], expected_seconds: Sequence[float]
 ) -> WorkloadPredictor | None:
-    """By entities' numbers; None where the scheduler knows what every job costs."""
+    """Return a predictor for entities by number; None if every cost is known exactly."""
     return None if all(known) else WorkloadPredictor(arrivals, known, expected_seconds)

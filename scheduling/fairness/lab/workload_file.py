@@ -1,4 +1,4 @@
-"""Workload files: TOML, checked against a JSON Schema; every fault is told with its place."""
+"""Workload files: TOML, validated by a JSON Schema; every fault is reported with its place."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from scheduling.fairness.lab.workload import (
 
 SCHEMA_FILE = Path(__file__).with_name("workload.schema.json")
 MOST_BYTES = 20_000_000
-# A file with a hundred faults needs no list of them all.
+# The most faults that are listed.
 MOST_FAULTS = 20
 MOST_TENANTS = 100_000
 
 
 class WorkloadInvalidError(ValueError):
-    """A workload file is not as it must be; ``faults`` are lines such as "tenant 2 (acme).weight: …"."""
+    """The error for an invalid workload file; ``faults`` are lines such as "tenant 2 (acme).weight: …"."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = list(faults)
@@ -41,7 +41,7 @@ class WorkloadInvalidError(ValueError):
 
 
 def load_workload(path: Path) -> Workload:
-    """The workload in the file at ``path``. Raises WorkloadInvalidError."""
+    """Return the workload in the file at ``path``. Raise WorkloadInvalidError."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise WorkloadInvalidError([f"{path}: larger than {MOST_BYTES:,} bytes"])
@@ -54,7 +54,7 @@ def load_workload(path: Path) -> Workload:
 
 
 def parse_workload(text: str, *, folder: Path) -> Workload:
-    """The workload that ``text`` describes; traces are looked for in ``folder``. Raises WorkloadInvalidError."""
+    """Return the workload described by ``text``; traces are read from ``folder``. Raise WorkloadInvalidError."""
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
@@ -88,7 +88,7 @@ def _validator() -> Draft202012Validator:
 
 
 def _find_faults(document: Mapping[str, Any]) -> list[str]:
-    # TOML knows nan and inf, which compare as no schema expects.
+    # TOML has nan and inf, on which a schema's comparisons fail.
     faults = [f"{_place(document, path)}: not a finite number" for path in _find_infinite(document, ())]
     if faults:
         return faults
@@ -109,7 +109,7 @@ def _find_infinite(value: Any, path: tuple[str | int, ...]) -> Iterable[tuple[st
 
 
 def _place(document: Any, path: Iterable[str | int]) -> str:
-    """Where a fault is, such as `tenant 2 (acme).cost.pareto.alpha`; tables of a list are counted from 1."""
+    """Return the place of a fault, such as `tenant 2 (acme).cost.pareto.alpha`; tables of a list are counted from 1."""
     words, value = "", document
     for part in path:
         value = value[part]
@@ -181,7 +181,10 @@ def _key_weights(number: int, distribution: str) -> Sequence[float]:
 
 
 def _read_trace(where: str, path: Path) -> Sequence[TracedJob]:
-    """Lines `at seconds,cost seconds[,payload bytes]`, with a heading or without; in any order."""
+    """Return the jobs of a CSV file of `at seconds,cost seconds[,payload bytes]`, in any order.
+
+    A heading is optional.
+    """
     jobs: list[TracedJob] = []
     try:
         with path.open(encoding="utf-8", newline="") as file:
@@ -215,7 +218,7 @@ def _traced(numbers: Sequence[float]) -> TracedJob:
 def _find_contradictions(
     document: Mapping[str, Any], queues: Sequence[WorkloadQueue], tenants: Sequence[WorkloadTenant]
 ) -> list[str]:
-    """What each field allows and all together do not."""
+    """Return the faults that each field allows and all together do not."""
     faults = [f"queue: {name!r} appears more than once" for name in _find_repeated(queue.name for queue in queues)]
     faults += [f"tenant: {name!r} appears more than once" for name in _find_repeated(row.name for row in tenants)]
     if len(tenants) > MOST_TENANTS:

@@ -1,4 +1,4 @@
-"""From a workload file to a what-if's load, and from the platform's last hour to a workload file."""
+"""Conversions from a workload file to a what-if's load, and from the platform's last hour to a workload file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY_SECONDS = 86_400.0
 
 
 def load_of(workload: Workload) -> Load:
-    """The workload as a pool's load: each entry of the file is a plan, under its first policy."""
+    """Return the workload as a pool's load: each entry of the file is a plan, under its first policy."""
     arrivals = workload.draw_arrivals()
     last_us = max(arrivals.at_us, default=0)
     return Load(
@@ -42,7 +42,7 @@ def load_of(workload: Workload) -> Load:
 
 
 def write_workload(load: Load, *, with_names: bool) -> str:
-    """The load as a workload file. Tenants are numbered by their plans unless ``with_names``; payloads are in none."""
+    """Return the load as a workload file, without payloads; tenants are numbered by plan unless ``with_names``."""
     return "\n".join(_lines(load, with_names=with_names)) + "\n"
 
 
@@ -72,7 +72,7 @@ def _lines(load: Load, *, with_names: bool) -> Iterator[str]:
         queue_name = load.queues[queue_number].name
         yield ""
         yield "[[tenant]]"
-        # A tenant in several queues is one entry in each; its cap is then each entry's own.
+        # A tenant in several queues is one entry in each; the cap then applies to each entry.
         yield f"name = {json.dumps(f'{name} in {queue_name}')}"
         yield f"queue = {json.dumps(queue_name)}"
         yield f"weight = {max(0.001, load.plans[terms.plan].weight * terms.factor)}"

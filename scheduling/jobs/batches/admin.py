@@ -1,4 +1,4 @@
-"""Batches in the console: jobs that were asked for together, how far they are and what they failed by."""
+"""Console pages of batches: their progress, their jobs and their errors."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COUNTERS = ("total", "completed", "failed", "cancelled", "pruned")
 
 @admin.register(Batch, site=console_site)
 class BatchAdmin(KeysetAdmin):
-    """The batches of the scope of the moment, newest first."""
+    """The batches of the current scope, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("label", "state_badge", "kind", "progress", "failed", "created_at")

@@ -1,4 +1,4 @@
-"""`batches/`: jobs of one request, filled, closed, followed and cancelled as one."""
+"""`batches/`: jobs of one request, filled, closed, followed and cancelled together."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class CompletionJobSerializer(StrictSerializer):
 
 
 class CompletionSerializer(StrictSerializer):
-    """What is done when a batch has ended: a job, or the delivery of a webhook."""
+    """The action at the end of a batch: a job, or the delivery of a webhook."""
 
     job = CompletionJobSerializer(required=False)
     webhook = serializers.UUIDField(required=False, help_text="Of `webhooks/`: it is told of the batch's end.")
@@ -79,7 +79,7 @@ class CompletionSerializer(StrictSerializer):
 
 
 class BatchCreationSerializer(StrictSerializer):
-    """A batch with its first jobs, all of which are taken, or none."""
+    """A batch with its first jobs; all of them are accepted, or none."""
 
     label = NameField(max_length=MAX_BATCH_LABEL, help_text="What people call it.")
     jobs = JobSubmissionSerializer(many=True, default=list, max_length=MAX_BULK_JOBS)
@@ -89,12 +89,12 @@ class BatchCreationSerializer(StrictSerializer):
     on_completion = CompletionSerializer(default=None, allow_null=True)
 
     def to_requests(self) -> list[JobRequest]:
-        """Its jobs as the service takes them."""
+        """Return its jobs as the service's requests."""
         jobs = self.validated_data["jobs"]
         return [JobRequest(**job | {"tags": tuple(dict.fromkeys(job["tags"]))}) for job in jobs]
 
     def to_completion(self) -> CompletionJob | None:
-        """What is done at its end."""
+        """Return the action at its end, or None."""
         asked = self.validated_data["on_completion"]
         if asked is None:
             return None
@@ -106,25 +106,25 @@ class BatchCreationSerializer(StrictSerializer):
 
     @property
     def closes(self) -> bool:
-        """Whether it takes no more jobs."""
+        """Return whether the batch is closed at once."""
         closed = self.validated_data["closed"]
         return bool(self.validated_data["jobs"]) if closed is None else bool(closed)
 
 
 class BatchCancellationSerializer(StrictSerializer):
-    """Why a batch is cancelled, if there is something to say."""
+    """The reason for cancelling a batch, optional."""
 
     reason = NameField(default="", allow_blank=True, max_length=200)
 
 
 class BatchSerializer(serializers.Serializer[Batch]):
-    """Jobs that were asked for together."""
+    """Jobs that were submitted together."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
     label = serializers.CharField()
     kind = serializers.CharField(help_text="Of its jobs; empty where they are of several.")
-    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    # A string and no enumeration in the schema: other resources have fields of this name with other choices.
     state = serializers.CharField(
         help_text="`open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."
     )
@@ -140,7 +140,7 @@ class BatchSerializer(serializers.Serializer[Batch]):
 
 
 class BatchErrorSerializer(serializers.Serializer[BatchError]):
-    """What some of a batch's jobs have failed by."""
+    """An error that some of a batch's jobs have in common."""
 
     type = serializers.CharField(source="error_type")
     fingerprint = serializers.CharField()
@@ -149,7 +149,7 @@ class BatchErrorSerializer(serializers.Serializer[BatchError]):
 
 
 class BatchCompletionSerializer(serializers.Serializer[Batch]):
-    """What is done at a batch's end, and how far that is."""
+    """The action at a batch's end, and its progress."""
 
     kind = serializers.SerializerMethodField()
     only_if_completed = serializers.SerializerMethodField()
@@ -165,7 +165,7 @@ class BatchCompletionSerializer(serializers.Serializer[Batch]):
 
 
 class BatchDetailSerializer(BatchSerializer):
-    """A batch and how far its jobs are; the jobs themselves are at `batches/{id}/jobs/`."""
+    """A batch and the progress of its jobs; the jobs themselves are at `batches/{id}/jobs/`."""
 
     pruned = serializers.IntegerField(help_text="Ended jobs that are kept no longer.")
     cancel_reason = serializers.CharField()
@@ -190,7 +190,7 @@ class BatchDetailSerializer(BatchSerializer):
 
 
 class BatchViewSet(TenantViewSet):
-    """Jobs that were asked for together."""
+    """Batches of jobs that were submitted together."""
 
     model = Batch
     serializer_class = BatchDetailSerializer
@@ -220,7 +220,7 @@ class BatchViewSet(TenantViewSet):
         responses={201: OpenApiResponse(BatchDetailSerializer, description="Made, with all of its jobs.")},
     )
     def create(self, request: Request) -> Response:
-        """Make a batch with its first jobs: all of them, or the refusal of one and nothing."""
+        """Create a batch with its first jobs; if one is refused, none is created."""
         body = BatchCreationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         requests = body.to_requests()
@@ -239,7 +239,7 @@ class BatchViewSet(TenantViewSet):
 
     @extend_schema(operation_id="batches_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a batch, how many of its jobs are in each state, and what they have failed by."""
+        """Show a batch, the number of its jobs in each state, and their errors."""
         return Response(BatchDetailSerializer(get_batch(UUID(pk))).data)
 
     @extend_schema(
@@ -263,7 +263,7 @@ class BatchViewSet(TenantViewSet):
     )
     @jobs.mapping.post
     def add(self, request: Request, pk: str) -> Response:
-        """Submit up to 1,000 more jobs under an open batch; each is accepted or rejected for itself."""
+        """Submit up to 1,000 more jobs to an open batch; each is accepted or rejected separately."""
         jobs = parse_bulk(request.data)
         check_bulk_size(tenant_id=self.tenant.pk, jobs=len(jobs))
         requests, refused = read_requests(jobs)
@@ -273,7 +273,7 @@ class BatchViewSet(TenantViewSet):
     @extend_schema(operation_id="batches_close", request=NoBodySerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:
-        """Take no more jobs: the batch ends with the last of those that it has."""
+        """Close a batch: it accepts no more jobs, and ends with the last of them."""
         NoBodySerializer(data=request.data).is_valid(raise_exception=True)
         return Response(BatchDetailSerializer(close_batch(batch_id=UUID(pk))).data)
 
@@ -284,7 +284,7 @@ class BatchViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """Close a batch and cancel its jobs: what waits within seconds, what runs at its next safe point."""
+        """Close a batch and cancel its jobs: waiting ones within seconds, running ones at their next safe point."""
         body = BatchCancellationSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         batch = cancel_batch(batch_id=UUID(pk), reason=body.validated_data["reason"])

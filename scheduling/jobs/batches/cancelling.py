@@ -1,4 +1,4 @@
-"""Cancel a batch as a whole: it takes no more jobs, and a bulk operation cancels those that it has."""
+"""Cancellation of a whole batch: close it, and let a bulk operation cancel its jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tenants.database.sql import load_sql
 
 CANCEL_ACTOR = Actor(kind="system", id="batch", label="batch")
 REASON = "its batch was cancelled"
-# From the end of an operation that left jobs behind to the next one, and how many begin at a time.
+# The pause after an operation that left jobs behind, and how many operations start at a time.
 RETRY_SECONDS = 60
 MOST_STARTED = 100
 _OPEN_STATES = sorted(frozenset(JobState) - TERMINAL_STATES)
@@ -39,7 +39,7 @@ _LEFT_BEHIND = _SQL["find_unfinished"]
 def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
     """Cancel a batch of the current scope; its first thousand jobs at once, the others within seconds.
 
-    Raises BatchNotFoundError, and BatchEndedError when nothing of it is left to cancel.
+    Raise BatchNotFoundError, or BatchEndedError if nothing of it is left to cancel.
     """
     batch = lock_batch(batch_id)
     if batch.ended_at is not None:
@@ -57,7 +57,10 @@ def cancel_batch(*, batch_id: UUID, reason: str = "") -> Batch:
 
 
 def tend_cancellations() -> int:
-    """Start operations for batches whose waiting job has ended, and for cancelled ones with jobs left; how many."""
+    """Start operations for cancelled batches that have jobs left, and return their number.
+
+    This includes batches whose waiting job has ended.
+    """
     with acting_as(CANCEL_ACTOR), all_tenants():
         if not lead(LockClass.BATCHES_CANCELLED):
             return 0
@@ -72,8 +75,9 @@ def tend_cancellations() -> int:
 
 
 def _start(batch: Batch, reason: str) -> BulkOperation:
-    """Create the operation that cancels the jobs of a batch that takes no more."""
-    # A job's creation is the start of its transaction: the moment is later than that of each job of the locked batch.
+    """Create the operation that cancels the jobs of a closed batch."""
+    # A job's creation time is the start of its transaction, so this moment is later than that of each job of the locked
+    # batch.
     newest_id = Job.objects.filter(tenant_id=batch.tenant_id).order_by("-id").values_list("id", flat=True).first()
     jobs = FrozenJobs(JobFilter.of(batch=batch.pk), read_moment(), newest_id)
     return create_operation(

@@ -6,7 +6,7 @@ WHERE b.waiting_job_id IS NOT NULL AND b.ended_at IS NULL AND b.cancelled_at IS 
     AND j.id = b.waiting_job_id AND j.state = ANY (%(states)s::text[]);
 
 -- name: find_unfinished
--- Read cancelled batches without an operation, and those whose last one has failed or passed a job by.
+-- Read cancelled batches without an operation, and those whose last one failed or skipped a job.
 SELECT b.id FROM scheduling_batch b
 WHERE b.cancelled_at IS NOT NULL AND b.ended_at IS NULL
     AND NOT EXISTS (SELECT FROM scheduling_bulk_operation o WHERE o.batch_id = b.id

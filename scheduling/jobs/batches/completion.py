@@ -1,4 +1,4 @@
-"""The job that a batch submits when it has ended: how it is asked for, kept, and submitted with the batch's summary."""
+"""The completion job of a batch: its definition, its storage, and its request with the batch's summary."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ EXAMPLE_ID = UUID(int=0)
 class CompletionJob:
     """The job at a batch's end.
 
-    ``summary_as`` names the key of the payload that gets the batch's summary. ``only_if_completed``: it is not
-    submitted if any of the batch's jobs failed or was cancelled. ``is_internal``: it is the delivery to a webhook.
+    ``summary_as`` names the payload key for the batch's summary. ``only_if_completed``: do not submit it if any job of
+    the batch failed or was cancelled. ``is_internal``: it delivers to a webhook.
     """
 
     kind: str
@@ -34,16 +34,16 @@ class CompletionJob:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Self:
-        """As it was kept with its batch; what a later version keeps beside it is left alone."""
+        """Return the job stored with its batch; ignore fields of later versions."""
         names = cls.__dataclass_fields__
         return cls(**{name: value for name, value in stored.items() if name in names})
 
     def to_json(self) -> dict[str, Any]:
-        """As it is kept with its batch."""
+        """Return it as stored with its batch."""
         return asdict(self) | {"tags": list(self.tags), "payload": dict(self.payload)}
 
     def request(self, summary: Mapping[str, Any]) -> JobRequest:
-        """What is submitted for a batch of this summary."""
+        """Return the job request for a batch with this summary."""
         payload = dict(self.payload)
         if self.summary_as:
             payload[self.summary_as] = dict(summary)
@@ -60,7 +60,7 @@ class CompletionJob:
 
 
 def summarise(batch: Batch) -> dict[str, Any]:
-    """What a completion job is told of its batch."""
+    """Return the summary of a batch for its completion job."""
     return {
         "id": str(batch.pk),
         "label": batch.label,

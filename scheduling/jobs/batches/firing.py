@@ -1,7 +1,7 @@
-"""What is done at the end of a batch: its completion job is submitted, once, in the transaction that notes it.
+"""Submission of a batch's completion job: once, in the transaction that records it.
 
-Whoever dies in between leaves the batch as it was, and the next dispatcher submits it. What the tenant's limits refuse
-for now is tried again; what can never be submitted is written down for a person.
+A process that dies in between leaves the batch unchanged, and the next dispatcher submits it. What the tenant's limits
+refuse for now is retried; a permanent refusal is recorded for an operator.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_ERROR_CHARACTERS = 500
 
 
 def fire_batches(*, limit: int = FIRE_LIMIT) -> int:
-    """Submit the completion jobs that are due, at most ``limit``, each in a transaction of its own; how many."""
+    """Submit the due completion jobs, at most ``limit``, each in its own transaction; return how many."""
     with all_tenants():
         due = list(
             Batch.objects.filter(fire_at__lte=TransactionNow())
@@ -47,12 +47,12 @@ def _fire(tenant_id: UUID, batch_id: UUID) -> bool:
         if batch is None:
             return False
         try:
-            # A savepoint: what is refused leaves nothing but its reason.
+            # A savepoint: a refusal leaves nothing but its reason.
             with tenant_context(tenant_id):
                 request = CompletionJob.read(batch.on_completion or {}).request(summarise(batch))
                 job = submit_job(tenant=batch.tenant, request=request).job
         except (OperationalError, InterfaceError):
-            raise  # the database's affair: the next turn tries again
+            raise  # a database problem: the next turn retries
         except DomainError as refusal:
             _note_refusal(batch, str(refusal), wait_of(refusal))
             return False
@@ -65,7 +65,7 @@ def _fire(tenant_id: UUID, batch_id: UUID) -> bool:
 
 
 def wait_of(refusal: DomainError) -> float | None:
-    """After how many seconds a refusal may be another; None where it never is."""
+    """Return after how many seconds to retry a refusal; None if it is permanent."""
     if isinstance(refusal, TenantSuspendedError) or refusal.category in {"limited", "unavailable"}:
         return max(RETRY_SECONDS, refusal.retry_after_seconds or 0)
     return None

@@ -1,6 +1,7 @@
-"""Counting what has ended: news is folded into its batches, and a batch whose last job ended is over, once.
+"""Counting of ended jobs into their batches, and the end of a batch with its last job.
 
-One statement at a time, by one process. A batch whose row somebody holds, to add jobs to it, is left for the next.
+One statement at a time, by one process. A batch whose row is locked, because jobs are being added, is left for the
+next.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FOLD = load_sql(__file__)["fold_batches"]
 
 
 def fold_batches(*, limit: int = FOLD_ROWS) -> int:
-    """Count what has ended into its batches; those that are over let their waiting jobs go on. How much was news."""
+    """Count ended jobs into their batches and resume the jobs that wait for ended ones; return the number of news."""
     with all_tenants():
         if not lead(LockClass.BATCHES):
             return 0
@@ -31,7 +32,7 @@ def fold_batches(*, limit: int = FOLD_ROWS) -> int:
             cursor.execute(_FOLD, {"limit": limit})
             done = cursor.fetchone()
             if done.looked == limit and not done.folded:
-                # All of these are of locked batches: those behind them are not to wait for them.
+                # All of these belong to locked batches; the ones behind them must not wait for those.
                 cursor.execute(_FOLD, {"limit": None})
                 done = cursor.fetchone()
         if done.waiting:
@@ -40,6 +41,6 @@ def fold_batches(*, limit: int = FOLD_ROWS) -> int:
 
 
 def resume_parents(job_ids: list[UUID]) -> None:
-    """Let jobs go on that waited for their children; who is not suspended any more has gone on, or never will."""
+    """Resume jobs that waited for their children; skip those that are no longer suspended."""
     make_ready(job_ids, from_states=[JobState.SUSPENDED], event="job.children_ended")
     wake_on_commit()

@@ -1,7 +1,7 @@
 -- name: fold_batches
--- Count news in their batches, and end those whose last job has ended. The locked row is the present one: where it
--- changed since this statement began, PostgreSQL computes the update again from that row. So no job is added between
--- the total of a batch and its end. News of a batch whose row is locked are left.
+-- Count news in their batches, and end those whose last job has ended. The locked row is the current one: if it changed
+-- since this statement began, PostgreSQL computes the update again from that row. So no job is added between the total
+-- of a batch and its end. News of a batch whose row is locked are left.
 WITH looked AS MATERIALIZED (
     SELECT id, batch_id FROM scheduling_batch_news ORDER BY id LIMIT %(limit)s
 ), locked AS MATERIALIZED (
@@ -38,6 +38,6 @@ SELECT (SELECT count(*) FROM looked) AS looked, (SELECT count(*) FROM gone) AS f
     AS waiting;
 
 -- fragment: is_over
--- Whether a batch ``b`` takes no more jobs and the counts ``c`` are the last.
+-- Whether batch ``b`` is closed and the counts ``c`` complete it.
 b.ended_at IS NULL AND b.closed_at IS NOT NULL
 AND b.completed + c.completed + b.failed + c.failed + b.cancelled + c.cancelled >= b.total

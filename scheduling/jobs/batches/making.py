@@ -1,4 +1,4 @@
-"""Making batches and filling them: the batch's row is locked while it grows, so that closing it knows its last job."""
+"""Creation and filling of batches; the batch's row is locked while it grows, so that closing it sees its last job."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def open_batch(
     closes: bool = False,
     is_rated: bool = False,
 ) -> tuple[Batch, BulkSubmission]:
-    """Make a batch with its first jobs, all of them or none; ``closes``: it takes no others.
+    """Create a batch with its first jobs, all of them or none; ``closes``: it accepts no others.
 
-    Raises the DomainError of the first job that is refused, or of a completion job that would be.
+    Raise the DomainError of the first refused job, or of a completion job that would be refused.
     """
     with tenant_context(tenant):
         if on_completion is not None:
@@ -58,9 +58,9 @@ def open_batch(
 def add_jobs(
     *, tenant: Tenant, batch_id: UUID, requests: Sequence[JobRequest], is_rated: bool = False
 ) -> BulkSubmission:
-    """Submit more jobs under an open batch; each is accepted or refused for itself.
+    """Submit more jobs to an open batch; each is accepted or refused separately.
 
-    Whoever adds to the same batch at once waits. Raises BatchNotFoundError and BatchClosedError.
+    Concurrent calls for one batch wait for each other. Raise BatchNotFoundError and BatchClosedError.
     """
     with tenant_context(tenant):
         batch = lock_batch(batch_id)
@@ -72,7 +72,7 @@ def add_jobs(
 
 
 def close_batch(*, batch_id: UUID) -> Batch:
-    """Take no more jobs in a batch of the current scope, so that it ends with its last; once closed it stays so."""
+    """Close a batch of the current scope, which then ends with its last job; closing is final."""
     batch = lock_batch(batch_id)
     if batch.closed_at is None:
         mark_closed(batch)
@@ -84,8 +84,8 @@ def close_batch(*, batch_id: UUID) -> Batch:
 def submit_children(*, job_id: UUID, requests: Sequence[JobRequest], waits: bool) -> None:
     """Submit the children of a job of the current scope, in the transaction that ends its execution.
 
-    ``waits``: the job was suspended by that, and goes on when its children have all ended. If it was not, because
-    somebody has cancelled it meanwhile, there are none.
+    ``waits``: that suspended the job, which continues when all of its children have ended. If it was not suspended,
+    because it was cancelled meanwhile, submit none.
     """
     job = Job.objects.select_related("tenant__plan").get(pk=job_id)
     if waits and job.state != JobState.SUSPENDED:
@@ -108,6 +108,7 @@ def _check_completion(completion: CompletionJob, tenant: Tenant) -> None:
 
 
 def lock_batch(batch_id: UUID) -> Batch:
+    """Return a batch of the current scope, locked for this transaction; raise BatchNotFoundError."""
     batch: Batch | None = Batch.objects.select_for_update(no_key=True).filter(pk=batch_id).first()
     if batch is None:
         raise BatchNotFoundError
@@ -115,13 +116,13 @@ def lock_batch(batch_id: UUID) -> Batch:
 
 
 def mark_closed(batch: Batch) -> None:
-    """Its last job may have ended already: the news makes the next fold look at it."""
+    """Close the batch. Its last job may have ended already, so a news row makes the next fold check it."""
     Batch.objects.filter(pk=batch.pk).update(closed_at=TransactionNow())
     BatchNews.objects.create(tenant_id=batch.tenant_id, batch_id=batch.pk, state="")
 
 
 def _count_added(batch: Batch, bulk: BulkSubmission, *, known: int = 0) -> None:
-    """A repeated idempotency key adds no job, and its job belongs to no batch or another."""
+    """Add the accepted jobs to the total; a repeated idempotency key adds none: its job is not of this batch."""
     added = sum(submission.created for _, submission in bulk.accepted)
     if added != known:
         Batch.objects.filter(pk=batch.pk).update(total=F("total") + (added - known))

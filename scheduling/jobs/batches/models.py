@@ -1,4 +1,4 @@
-"""Batches: jobs that were asked for together, counted as they end."""
+"""Batches: jobs that were submitted together, counted as they end."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ MAX_BATCH_LABEL = 200
 
 
 class Batch(TenantModel):
-    """Jobs that were asked for together, such as the documents of one upload or the children of a job.
+    """Jobs that were submitted together, such as the documents of one upload or the children of a job.
 
-    An open batch takes more jobs; a closed one is over when all of its jobs have ended. What ended is counted by
-    folding `BatchNews`, so the counters may be a moment behind the jobs, and never before them.
+    An open batch accepts more jobs; a closed one ends when all of its jobs have ended. Ended jobs are counted by
+    folding `BatchNews`, so the counters may lag behind the jobs, and are never ahead of them.
     """
 
     label = models.CharField(_("label"), max_length=MAX_BATCH_LABEL)
@@ -73,12 +73,12 @@ class Batch(TenantModel):
 
     @property
     def ended(self) -> int:
-        """How many of its jobs have ended."""
+        """Return how many of its jobs have ended."""
         return self.completed + self.failed + self.cancelled
 
     @property
     def state(self) -> str:
-        """`open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."""
+        """Return `open`, `running` or `cancelling` until it has ended; then `completed`, `failed` or `cancelled`."""
         if self.ended_at is None:
             if self.cancelled_at is not None:
                 return "cancelling"
@@ -89,7 +89,7 @@ class Batch(TenantModel):
 
 
 class BatchNews(models.Model):
-    """A job of a batch has ended in ``state``; empty: the batch was closed, and is looked at. Emptied by folds."""
+    """The end of a batch's job in ``state``, or with an empty one the batch's closing; folds consume the rows."""
 
     id = models.BigAutoField(primary_key=True)
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)

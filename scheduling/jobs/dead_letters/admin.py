@@ -39,7 +39,7 @@ GROUPS_TEMPLATE = "scheduling/dashboards/dead_letter_groups.html"
 
 
 class DeadLetterPages(PayloadEditor, KeysetAdmin):
-    """What the admin of dead letters takes from here: two addresses, and the act that opens the editor."""
+    """A mixin for the admin of dead letters: two views, and the action that opens the payload editor."""
 
     def get_urls(self) -> list[URLPattern]:
         groups = self.guard(self.groups_view, Permission.JOBS_VIEW)
@@ -51,7 +51,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         ]
 
     def groups_view(self, request: HttpRequest) -> HttpResponse:
-        """The causes of what waits, most letters first."""
+        """Show the causes of the waiting letters, the most frequent first."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         found = group_dead_letters()
@@ -66,7 +66,7 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         return self._page(request, GROUPS_TEMPLATE, gettext("Dead letters by cause"), context)
 
     def requeue_all_url(self, request: HttpRequest, letters: JobFilter) -> str:
-        """Return where the letters of a filter are requeued, or nothing for a reader who may not."""
+        """Return the URL that requeues the letters of a filter, or "" if the reader may not."""
         access = self.access(request)
         if not (access.may(Permission.JOBS_RETRY) and access.may(Permission.JOBS_BULK)):
             return ""
@@ -80,11 +80,11 @@ class DeadLetterPages(PayloadEditor, KeysetAdmin):
         is_offered=lambda letter: letter.requeued_at is None,
     )
     def edit(self, request: HttpRequest, letter: DeadLetter, reason: str) -> HttpResponse:
-        """The payload in a form, in the answer to this POST alone; that it was shown stands in the audit log."""
+        """Show the payload in a form, in the answer to this POST only; the audit log records that."""
         return self.open_editor(request, _edited(letter), reason)
 
     def requeue_edited_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
-        """Run the letter's job anew with what stands in the form; a fault is said beside what was typed."""
+        """Requeue the letter's job with the submitted payload; show a fault beside the form."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not self.access(request).may(Permission.JOBS_RETRY):
@@ -124,7 +124,7 @@ def _edited(letter: DeadLetter) -> Edited:
 
 @admin.register(DeadLetter, site=console_site)
 class DeadLetterAdmin(DeadLetterPages):
-    """The dead letters of the scope of the moment, newest first."""
+    """The dead letters of the current scope, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     action_permissions = {"requeue_selected": Permission.JOBS_RETRY}

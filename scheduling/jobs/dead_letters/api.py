@@ -1,4 +1,4 @@
-"""`dead-letters/`: reads of jobs that were given up, alone and in groups, and requeues."""
+"""`dead-letters/`: lists, groups and requeues of jobs that were given up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tenants.limits.declared import LIST
 
 
 class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
-    """A job that will not run again by itself, and why."""
+    """A job that will not run again by itself, with the reason."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -61,7 +61,7 @@ class DeadLetterSerializer(serializers.Serializer[DeadLetter]):
 
 
 class AttemptErrorSerializer(serializers.Serializer[Attempt]):
-    """What an attempt died of."""
+    """The error that an attempt ended with."""
 
     type = serializers.CharField(source="execution.error_type")
     message = serializers.CharField(source="execution.error_message")
@@ -69,7 +69,7 @@ class AttemptErrorSerializer(serializers.Serializer[Attempt]):
 
 
 class AttemptSerializer(serializers.Serializer[Attempt]):
-    """One hand-out of the job; its traceback is at `executions/{id}/`."""
+    """One dispatch of the job; its traceback is at `executions/{id}/`."""
 
     execution = serializers.UUIDField(source="execution.id")
     number = serializers.IntegerField(source="execution.number")
@@ -87,7 +87,7 @@ class AttemptSerializer(serializers.Serializer[Attempt]):
 
 
 class DeadLetterDetailSerializer(DeadLetterSerializer):
-    """A dead letter with all that led to it; `context` has the `detail` and whether it `reveals` the payload."""
+    """A dead letter with its attempts; `context` has the `detail` and whether it `reveals` the payload."""
 
     attempt = serializers.SerializerMethodField(help_text="Starts that failed by themselves.")
     max_retries = serializers.SerializerMethodField()
@@ -123,14 +123,14 @@ class DeadLetterDetailSerializer(DeadLetterSerializer):
 
 
 class TenantShareSerializer(serializers.Serializer[Any]):
-    """How many letters of a group are one tenant's."""
+    """The number of a group's letters that belong to one tenant."""
 
     tenant = serializers.CharField(source="slug")
     count = serializers.IntegerField(source="count.value")
 
 
 class DeadLetterGroupSerializer(serializers.Serializer[DeadLetterGroup]):
-    """Letters of one kind and one cause that wait; `context["names_tenants"]` says whether whose they are is told."""
+    """Waiting letters of one kind and one cause; `context["names_tenants"]` includes the tenants."""
 
     kind = serializers.CharField()
     fingerprint = serializers.CharField()
@@ -151,14 +151,14 @@ class DeadLetterGroupSerializer(serializers.Serializer[DeadLetterGroup]):
 
 
 class DeadLetterGroupsSerializer(serializers.Serializer[Any]):
-    """The groups of what waits, most letters first."""
+    """The groups of waiting letters, the largest first."""
 
     results = DeadLetterGroupSerializer(many=True, source="groups")
     is_capped = serializers.BooleanField(help_text="There are more groups than are looked at: the first 200.")
 
 
 class RequeueSerializer(StrictSerializer):
-    """How one dead letter is requeued."""
+    """The parameters of a requeue."""
 
     payload = serializers.DictField(
         required=False, help_text="Instead of the old one; needs the right `jobs.reveal`. By the kind's own schema."
@@ -189,13 +189,16 @@ class DeadLetterViewSet(TenantViewSet):
     def list(self, request: Request) -> Response:
         """List dead letters, newest first."""
         letter_filter = DeadLetterQuerySerializer.parse(request.query_params).to_filter()
-        # Apart, since a planner that expects few letters joins the tenants before it sorts.
+        # Separate reads: a planner that expects few letters joins the tenants before it sorts.
         letters = find_dead_letters(letter_filter).prefetch_related("tenant")
         return page_response(self, letters, DeadLetterSerializer, walked=walked_dead_letters(letter_filter))
 
     @extend_schema(operation_id="dead_letters_retrieve", responses=DeadLetterDetailSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one dead letter and its attempts; its payload for callers with `jobs.reveal`, audited as a job's is."""
+        """Show one dead letter with its attempts.
+
+        Callers with `jobs.reveal` also get its payload, which is audited as a job's.
+        """
         detail = describe_dead_letter(get_dead_letter(UUID(pk)))
         reveals = self.access.may(Permission.JOBS_REVEAL)
         if reveals and self.access.platform_role is not None:
@@ -210,7 +213,7 @@ class DeadLetterViewSet(TenantViewSet):
     )
     @action(detail=False, pagination_class=None)
     def groups(self, request: Request) -> Response:
-        """List the causes of the letters that wait, by kind and error fingerprint, most letters first."""
+        """List the causes of waiting letters, by kind and error fingerprint, the most frequent first."""
         found = group_dead_letters(**DeadLetterGroupQuerySerializer.parse(request.query_params).to_span())
         context = {"names_tenants": self.access.platform_role is not None}
         return Response(DeadLetterGroupsSerializer(found, context=context).data)
@@ -223,7 +226,7 @@ class DeadLetterViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def requeue(self, request: Request, pk: str) -> Response:
-        """Submit the job anew, linked to the one that died, with the payload of this request if it has one."""
+        """Submit the job again, linked to the dead one, with the payload of this request if it has one."""
         has_waiting = includes_waiting(request)
         body = RequeueSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -234,7 +237,7 @@ class DeadLetterViewSet(TenantViewSet):
         return new_job_response(request, job, has_waiting=has_waiting)
 
     def _check_edit(self, payload: Mapping[str, Any] | None) -> None:
-        """Whoever may not see payloads writes none."""
+        """Raise PermissionDenied for a payload from a caller that may not read payloads."""
         if payload is not None and not self.access.may(Permission.JOBS_REVEAL):
             raise PermissionDenied(
                 gettext("Editing a payload needs the right %(needed)s.") % {"needed": Permission.JOBS_REVEAL}

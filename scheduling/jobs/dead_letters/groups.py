@@ -1,7 +1,7 @@
-"""Dead letters that wait, grouped by kind and error fingerprint.
+"""Waiting dead letters, grouped by kind and error fingerprint.
 
-Nothing reads the letters one after another: the groups are found by one probe each along the index
-``dead_letter_group``, their ends by two more, and their letters are counted in it up to a limit.
+No read scans the letters: the groups are found by one probe each along the index ``dead_letter_group``, their ends by
+two more, and their letters are counted in it up to a limit.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 
 MAX_GROUPS = 200
-# Groups of single tenants that are looked at; behind the door those of one cause become one.
+# The most groups of single tenants that are read; across tenants those of one cause are merged.
 MAX_PARTS = 2_000
-# Entries of the index that are counted in all, and of each part at least.
+# The index entries counted in all, and the least for each part.
 COUNT_BUDGET, LEAST_COUNT = 100_000, 100
 _LEAST_ID, _GREATEST_ID = UUID(int=0), UUID(int=2**128 - 1)
 
@@ -35,7 +35,7 @@ _PARTS, _DESCRIBED = _SQL["find_parts"], _SQL["describe_parts"]
 
 @dataclass(frozen=True, slots=True)
 class TenantShare:
-    """How many letters of a group are one tenant's."""
+    """The number of a group's letters that belong to one tenant."""
 
     slug: str
     count: CappedCount
@@ -43,9 +43,9 @@ class TenantShare:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroup:
-    """Letters of one kind and one cause; the last one's id, job, type and message stand for all.
+    """Letters of one kind and one cause, represented by the last one's id, job, type and message.
 
-    ``pattern`` is the message without what changes from one letter to the next. ``tenants`` has those with most first.
+    ``pattern`` is the message without its variable parts. ``tenants`` are ordered by their letters, most first.
     """
 
     kind: str
@@ -63,7 +63,7 @@ class DeadLetterGroup:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterGroups:
-    """The groups with most letters first; ``is_capped``: there are groups that were not looked at, or are not shown."""
+    """The groups, the largest first; ``is_capped``: further groups were not read, or are not shown."""
 
     groups: list[DeadLetterGroup]
     is_capped: bool
@@ -72,13 +72,13 @@ class DeadLetterGroups:
 def group_dead_letters(
     *, since: datetime | None = None, until: datetime | None = None, kinds: Sequence[str] = ()
 ) -> DeadLetterGroups:
-    """The dead letters of the scope of the moment that wait, grouped; of a span by the times in their ids."""
+    """Return the waiting dead letters of the current scope, grouped; a time span applies to the times in their ids."""
     with planned_cursor(namedtuple_row) as cursor:
         cursor.execute(_PARTS, {"tenant_id": require_scope().tenant_id, "parts": MAX_PARTS})
         found = cursor.fetchall()
         parts = [part for part in found if not kinds or part.kind in kinds]
         counted = count_limit(len(parts))
-        # To count a part of a cause that it believes to be small, the planner would read it whole, or every letter.
+        # The planner would read a part that it believes to be small as a whole, or every letter, to count it.
         with by_index_alone():
             cursor.execute(_DESCRIBED, {**_ranges(since, until), **_columns(parts), "counted": counted})
         rows = cursor.fetchall()
@@ -90,7 +90,7 @@ def group_dead_letters(
 
 
 def count_limit(parts: int) -> int:
-    """How far each part is counted, so that all of them together are not counted without end."""
+    """Return the most letters to count of each part, so that the total is bounded."""
     return max(LEAST_COUNT, min(COUNT_LIMIT, COUNT_BUDGET // max(1, parts)))
 
 
@@ -110,7 +110,7 @@ def _columns(parts: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def _merge(parts: Sequence[Any], counted: int) -> DeadLetterGroup:
-    """The parts that single tenants have in one cause, as one group."""
+    """Return the parts of one cause, one a tenant, as one group."""
     shares = sorted(
         (TenantShare(row.slug, CappedCount(min(row.count, counted), row.count > counted)) for row in parts),
         key=lambda share: (-share.count.value, share.slug),

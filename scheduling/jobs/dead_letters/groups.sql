@@ -1,5 +1,5 @@
 -- name: find_parts
--- Find the groups of single tenants by one probe of the index each.
+-- Find the groups of single tenants by one index probe each.
 WITH RECURSIVE part AS (
     (SELECT tenant_id, kind, error_fingerprint FROM scheduling_deadletter
     WHERE requeued_at IS NULL AND (%(tenant_id)s::uuid IS NULL OR tenant_id = %(tenant_id)s)
@@ -21,9 +21,9 @@ WITH RECURSIVE part AS (
 SELECT tenant_id, kind, error_fingerprint AS fingerprint FROM part LIMIT %(parts)s;
 
 -- fragment: ends_of_part
--- The letters of a part ``p`` of a span. Compared as rows within the tenant, a part's ends are found by that one index
--- alone, whatever the planner believes of how rare a cause is. An index begins where its first columns are equal: the
--- tenant may not stand in the row.
+-- The letters of part ``p`` in a span. Compared as rows within the tenant, a part's ends are found by that one index
+-- alone, however rare the planner believes a cause to be. The tenant is not part of the row, because an index scan
+-- starts where its first columns are equal.
 FROM scheduling_deadletter d
 WHERE d.requeued_at IS NULL AND d.tenant_id = p.tenant_id
     AND (d.kind, d.error_fingerprint, d.id) >= (p.kind, p.error_fingerprint, %(since)s)

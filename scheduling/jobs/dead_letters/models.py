@@ -39,7 +39,7 @@ class DeadLetter(TenantModel):
         constraints = [models.UniqueConstraint(fields=["tenant", "id"], name="dead_letter_tenant_id")]
         indexes = [
             models.Index(fields=["error_fingerprint", "tenant", "id"], name="dead_letter_by_fingerprint"),
-            # The groups of what waits are walked along it, one probe a group, however many letters a group has.
+            # The groups of waiting letters are read along it, one probe a group, however many letters a group has.
             models.Index(
                 fields=["tenant", "kind", "error_fingerprint", "id"],
                 name="dead_letter_group",

@@ -14,13 +14,13 @@ from scheduling.jobs.filters import JobFilter
 from scheduling.jobs.history import ExecutionRecord, ended_executions_of
 from scheduling.models import DeadLetter, Job, Worker
 
-# Attempts that a letter shows; a job that was handed out more often has them all on its own page.
+# The attempts shown with a letter; a job with more has them all on its own page.
 ATTEMPT_LIMIT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One hand-out of the job that died: when, by which worker, how it ended, of what."""
+    """One dispatch of the dead job, with its worker and the error's fingerprint."""
 
     execution: ExecutionRecord
     worker: str
@@ -43,13 +43,13 @@ def find_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter]:
 
 
 def walked_dead_letters(letter_filter: JobFilter) -> QuerySet[DeadLetter] | None:
-    """Return the letters among which a list looks for those of the filter one by one; None if an index finds them."""
+    """Return the letters that a list scans for those of the filter; None if an index finds them."""
     bounds = letter_filter.letter_bounds
     return None if letter_filter.is_keyed or bounds == letter_filter else find_dead_letters(bounds)
 
 
 def get_dead_letter(dead_letter_id: UUID) -> DeadLetter:
-    """One dead letter; `DeadLetterNotFoundError` for another tenant's as for none."""
+    """Return one dead letter; raise `DeadLetterNotFoundError`, also for another tenant's."""
     letter = DeadLetter.objects.filter(id=dead_letter_id).first()
     if letter is None:
         raise DeadLetterNotFoundError
@@ -57,7 +57,7 @@ def get_dead_letter(dead_letter_id: UUID) -> DeadLetter:
 
 
 def describe_dead_letter(letter: DeadLetter) -> DeadLetterDetail:
-    """The letter with what led to it, in three statements."""
+    """Return the letter with its job and attempts, in three statements."""
     job = Job.objects.select_related("queue", "tenant__plan").get(pk=letter.job_id)
     rows = list(ended_executions_of(job).defer("traceback")[: ATTEMPT_LIMIT + 1])
     names = {worker.pk: str(worker) for worker in Worker.objects.filter(pk__in={row.worker_id for row in rows})}

@@ -1,4 +1,4 @@
-"""Requeue one dead letter; many are requeued by a bulk operation."""
+"""Requeue of one dead letter; a bulk operation requeues many."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from scheduling.models import Job
 
 
 def requeue_dead_letter(*, dead_letter_id: UUID, reason: str = "", payload: Mapping[str, Any] | None = None) -> Job:
-    """Run the dead letter's job anew as a new job linked to it, with ``payload`` if it is given; once for each letter.
+    """Requeue the dead letter's job as a new job linked to it, with ``payload`` if given; once for each letter.
 
-    Raises DeadLetterNotFoundError, InvalidTransitionError when it was requeued already, and whatever submission
-    refuses.
+    Raise DeadLetterNotFoundError, InvalidTransitionError if it was already requeued, and any error of a refused
+    submission.
     """
     letter = get_dead_letter(dead_letter_id)
     payloads = {} if payload is None else {letter.job_id: payload}

@@ -1,6 +1,6 @@
-"""One grammar by which jobs are chosen, wherever they are: in lists, in commands, in saved views and in bulk acts.
+"""The filter grammar for jobs, used by lists, commands, saved views and bulk operations.
 
-``parse("state:discarded queue:pipeline age:>1h")`` gives a `JobFilter`; docs/reference/filters.md has the grammar.
+``parse("state:discarded queue:pipeline age:>1h")`` returns a `JobFilter`; docs/reference/filters.md has the grammar.
 """
 
 from scheduling.jobs.filters.fields import FIELDS

@@ -1,4 +1,4 @@
-"""The fields that a filter may name, and how the values of each are read."""
+"""The fields of the filter grammar, and the parsers of their values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from scheduling.jobs.filters.terms import UNIT_SECONDS, WORDS, Value
 from scheduling.jobs.lifecycle import JobState
 from tenants.translation import LocalizableText
 
-# What the columns can hold.
+# The range of the columns.
 _LEAST_SMALL, _GREATEST_SMALL = -32_768, 32_767
 # A hundred years: more than any job's age.
 _MAX_AGE_SECONDS = 100 * 365 * UNIT_SECONDS["d"]
 _DURATION = re.compile(r"(?:\d{1,9}[wdhms])+", re.ASCII)
 _DURATION_PART = re.compile(r"(\d{1,9}+)([wdhms])", re.ASCII)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
-# Wide enough for the oldest age, and so that no calendar ends within a day of them.
+# Wide enough for the oldest age, and a day within any calendar's limits.
 _FIRST_YEAR, _LAST_YEAR = 1900, 9900
 COMPARISONS = (">=", "<=", ">", "<")
 YES, NO = "yes", "no"
@@ -35,7 +35,7 @@ LETTER_REASONS = (
 
 
 class ValueUnreadableError(ValueError):
-    """A value does not fit its field; ``known`` are the words that do, where they can be told."""
+    """The error for a value that does not fit its field; ``known`` are the valid words, if they can be listed."""
 
     def __init__(self, detail: LocalizableText, known: tuple[str, ...] = ()) -> None:
         super().__init__(detail)
@@ -45,7 +45,7 @@ class ValueUnreadableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the grammar; ``ops`` are the relations that it may stand in, the empty one for equality."""
+    """A field of the grammar; ``ops`` are its allowed relations, the empty one for equality."""
 
     name: str
     read: Callable[[str], Value]
@@ -55,12 +55,12 @@ class Field:
 
 
 def read_text(text: str) -> str:
-    """Any text."""
+    """Return the text unchanged."""
     return text
 
 
 def read_state(text: str) -> JobState:
-    """A state of jobs, in whatever case."""
+    """Return a job state, in any case."""
     known = tuple(state.value for state in JobState)
     if text.lower() not in known:
         raise ValueUnreadableError(LocalizableText("There is no such state of jobs."), known)
@@ -68,7 +68,7 @@ def read_state(text: str) -> JobState:
 
 
 def read_letter_reason(text: str) -> str:
-    """Return a reason of dead letters, in whatever case."""
+    """Return a reason of dead letters, in any case."""
     return _read_known(text, LETTER_REASONS, LocalizableText("There is no such reason of dead letters."))
 
 
@@ -84,7 +84,7 @@ def _read_known(text: str, known: tuple[str, ...], detail: LocalizableText) -> s
 
 
 def read_uuid(text: str) -> UUID:
-    """An id."""
+    """Return a UUID."""
     try:
         return UUID(text)
     except ValueError:
@@ -92,7 +92,7 @@ def read_uuid(text: str) -> UUID:
 
 
 def read_small(text: str) -> int:
-    """A small number."""
+    """Return a small integer."""
     if re.fullmatch(r"-?\d{1,5}", text, re.ASCII) and _LEAST_SMALL <= int(text) <= _GREATEST_SMALL:
         return int(text)
     raise ValueUnreadableError(
@@ -104,7 +104,7 @@ def read_small(text: str) -> int:
 
 
 def read_duration(text: str) -> timedelta:
-    """A span of time such as ``90s``, ``1h30m`` or ``7d``."""
+    """Return a duration such as ``90s``, ``1h30m`` or ``7d``."""
     if not _DURATION.fullmatch(text.lower()):
         raise ValueUnreadableError(LocalizableText("A duration is written as 90s, 15m, 1h30m, 7d or 2w."))
     seconds = sum(int(count) * UNIT_SECONDS[unit] for count, unit in _DURATION_PART.findall(text.lower()))
@@ -114,7 +114,7 @@ def read_duration(text: str) -> timedelta:
 
 
 def read_moment(text: str) -> datetime:
-    """A day or a time, in UTC unless it names its offset."""
+    """Return a day or a time, in UTC unless it has an offset."""
     try:
         moment = datetime.fromisoformat(text) if _MOMENT.fullmatch(text) else None
     except ValueError:  # a month 13, an hour 25

@@ -1,4 +1,4 @@
-"""A filter of jobs as a value: read from text, written as text, said in words, applied to rows."""
+"""Job filters as values: parsed, written, described in words, applied to rows."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from scheduling.jobs.lifecycle import JobState
 from scheduling.models import DeadLetter, Job
 
 type Given = Value | list[Any] | tuple[Any, ...] | None
-# An age says how long ago, a creation says when: what is older was created before.
+# Older jobs were created before, so an age's relation is reversed for a creation time.
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
-# The names of parameters that bound a time end so; neighbouring ranges tile.
+# The suffixes of parameters that bound a time; adjacent ranges neither overlap nor leave a gap.
 _SIDES = {"after": ">=", "before": "<"}
 
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Conditions that a job must all meet; none at all mean every job."""
+    """Conditions that a job must all meet; without any, every job matches."""
 
     terms: tuple[Term, ...] = ()
 
     @classmethod
     def of(cls, **values: Given) -> JobFilter:
-        """Return the filter that parameters mean: None and an empty list are no condition.
+        """Return the filter for parameters; None and an empty list are no condition.
 
         Values of one field are alternatives, but a job must have each ``tag``. ``created_after`` and ``died_after`` are
         inclusive, ``created_before`` and ``died_before`` exclusive.
@@ -53,32 +53,32 @@ class JobFilter:
 
     @property
     def text(self) -> str:
-        """The canonical text: ``parse(text)`` gives this filter again."""
+        """Return the canonical text: ``parse(text)`` gives this filter again."""
         return " ".join(term.text for term in self.terms)
 
     @property
     def is_empty(self) -> bool:
-        """Whether it narrows nothing: every job is meant."""
+        """Return whether it matches every job."""
         return not self.terms
 
     @property
     def is_frozen(self) -> bool:
-        """Whether it means the same at any time: nothing in it counts from now."""
+        """Return whether it has the same meaning at any time: no term is relative to now."""
         return all(term.field != "age" for term in self.terms)
 
     @property
     def is_walked(self) -> bool:
-        """Whether no index finds its jobs: they are looked for one after another, so a page must bound its look."""
+        """Return whether no index finds its jobs: rows are scanned, so a page must bound the scan."""
         return not self.is_keyed and self.bounds != self
 
     @property
     def is_keyed(self) -> bool:
-        """Whether an id or a key leads to its few jobs at once."""
+        """Return whether an id or a key leads to its few jobs at once."""
         return is_keyed(self.terms)
 
     @property
     def states(self) -> frozenset[JobState]:
-        """Return the states that the filter leaves."""
+        """Return the states that the filter allows."""
         return states_of(self.terms)
 
     @property
@@ -88,9 +88,9 @@ class JobFilter:
 
     @property
     def bounds(self) -> JobFilter:
-        """What of it an index serves: among the jobs of this filter the others are looked for.
+        """Return the part that an index serves; the other conditions are checked row by row.
 
-        Row security keeps what is not leakproof, such as ``@>`` and ``LIKE``, from every index.
+        Row security excludes operators that are not leakproof, such as ``@>`` and ``LIKE``, from every index.
         """
         return JobFilter(bounds_of(self.terms))
 
@@ -100,36 +100,36 @@ class JobFilter:
         return JobFilter(letter_bounds_of(self.terms))
 
     def apply[Rows: QuerySet[Job]](self, queryset: Rows, *, now: datetime) -> Rows:
-        """Those of the jobs that meet the conditions; ages count back from ``now``."""
+        """Return the jobs that meet the conditions; ages count back from ``now``."""
         return queryset.filter(condition_of(self.frozen(now).terms)) if self.terms else queryset
 
     def apply_to_letters(self, queryset: QuerySet[DeadLetter], *, now: datetime) -> QuerySet[DeadLetter]:
-        """Return those of the dead letters that meet the conditions, with their jobs; ages count back from ``now``."""
+        """Return the dead letters that meet the conditions, with their jobs; ages count back from ``now``."""
         return queryset.filter(letter_condition_of(self.frozen(now).terms)) if self.terms else queryset
 
     def frozen(self, now: datetime) -> JobFilter:
-        """The same filter with its ages as times of creation, so that it goes on meaning what it means at ``now``."""
+        """Return the filter with ages as creation times, so that it keeps the meaning that it has at ``now``."""
         return self if self.is_frozen else JobFilter(tuple(dict.fromkeys(_freeze(term, now) for term in self.terms)))
 
     def in_words(self) -> str:
-        """The filter as a plain sentence in the reader's language."""
+        """Return the filter as a sentence in the reader's language."""
         return sentence_of(clause_of(term) for term in self.terms)
 
     def values_of(self, field: str) -> tuple[Value, ...]:
-        """The values that a field may have, of all terms that ask for some."""
+        """Return the values allowed for a field, over all of its terms that are not negated."""
         chosen = [term for term in self.terms if term.field == field and not term.is_negated]
         return tuple(dict.fromkeys(value for term in chosen for value in term.values))
 
     def without(self, term: Term) -> JobFilter:
-        """The filter less one condition."""
+        """Return the filter without one condition."""
         return JobFilter(tuple(other for other in self.terms if other != term))
 
     def less(self, *fields: str) -> JobFilter:
-        """The filter less all conditions on some fields."""
+        """Return the filter without the conditions on some fields."""
         return JobFilter(tuple(term for term in self.terms if term.field not in fields))
 
     def toggled(self, field: str, value: Value) -> JobFilter:
-        """The filter with one more alternative of a field, or one less; without the last the field is free."""
+        """Return the filter with an alternative of a field added or removed; removing the last one frees the field."""
         at = next((n for n, term in enumerate(self.terms) if _is_choice(term, field)), None)
         if at is None:
             return JobFilter((*self.terms, Term(field, (value,))))
@@ -141,7 +141,7 @@ class JobFilter:
 
 
 def parse(text: str) -> JobFilter:
-    """The filter that a text means; `FilterSyntaxError` says where it means none."""
+    """Return the filter that a text describes; raise `FilterSyntaxError` with the position of a fault."""
     return JobFilter(tuple(dict.fromkeys(read_terms(text))))
 
 

@@ -1,7 +1,7 @@
-"""A filter asked of one job that is at hand, without a statement: of what no longer changes when something is told.
+"""Evaluation of filters on one job in memory, by the fields that do not change after an event.
 
-A state, an age and a time of creation are no part of it: what happened says the first, and the others say when one
-looks. The fields that are judged mean here what they mean on rows.
+States, ages and creation times are excluded: the event itself gives the state, and the others depend on the time of
+reading. The supported fields have the same meaning as on rows.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tenants.exceptions import DomainError
 
 
 class FilterNotJudgedError(DomainError):
-    """The filter asks for what cannot be said of one job when something happens to it."""
+    """The error for a filter with a field that cannot be evaluated on one job."""
 
     code, category, title = "filter_not_judged", "invalid", gettext_noop("This cannot be asked of one job")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobTraits:
-    """What of a job a filter is asked about."""
+    """The fields of a job that a filter may be evaluated on."""
 
     kind: str
     queue: str
@@ -40,7 +40,7 @@ class JobTraits:
 
 
 def read_judged(text: str) -> JobFilter:
-    """The filter that a text means; `FilterNotJudgedError` where it names more than one job can be asked about."""
+    """Return the filter of a text; raise `FilterNotJudgedError` if it names unsupported fields."""
     job_filter = parse(text)
     others = sorted({term.field or "free words" for term in job_filter.terms if term.field not in _JUDGES})
     if others:
@@ -54,7 +54,7 @@ def read_judged(text: str) -> JobFilter:
 
 
 def meets(traits: JobTraits, job_filter: JobFilter) -> bool:
-    """Whether the job meets all conditions of a filter that `read_judged` has taken."""
+    """Return whether the job meets all conditions of a filter from `read_judged`."""
     return all(_JUDGES[term.field](traits, term) is not term.is_negated for term in job_filter.terms)
 
 

@@ -1,7 +1,7 @@
-"""From terms to conditions on rows, each along an index where there is one.
+"""Conditions on rows for filter terms, each along an index if there is one.
 
-No index on Job names its state, so that updates stay on their page; rare states are found through the small tables
-that know their jobs. What no index serves is looked for row by row, and whoever lists such jobs bounds the look.
+No index on Job contains its state, so that updates stay on their page; jobs in rare states are found through the small
+tables that list them. What no index serves is checked row by row, and a list of such jobs bounds the scan.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from scheduling.models import DeadLetter, Job, JobDue, LiveExecution
 from tenants.database.ids import uuid7_floor
 from tenants.models import Tenant
 
-# Ids are made by the clocks of the web servers, ``created_at`` by the database's: an id bound
-# keeps to the index, and this much slack keeps the bound from hiding a row that belongs.
+# Web servers' clocks create ids, the database's clock ``created_at``. An id bound uses the index, and this slack keeps
+# the bound from hiding a matching row.
 CLOCK_SLACK = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DUE_STATES = frozenset({JobState.SCHEDULED, JobState.RETRYABLE})
 _DAY = timedelta(days=1)
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
-# What leads to a range of the order of jobs, and what to few rows at once.
+# The fields that select a range of the jobs' order, and those that select few rows at once.
 _RANGED_FIELDS = frozenset({"created", "age", "tenant"})
 _KEYED_FIELDS = frozenset({"id", "batch", "parent", "key"})
 
 
-# Of the dead letter of a job. A job has at most one.
+# Fields of a job's dead letter; a job has at most one.
 _LETTER_FIELDS = frozenset({"dead_letter", "died", "fingerprint", "requeued"})
-# What jobs and letters both store: with a condition on the letter it leads along the letters' indexes.
+# Columns that jobs and letters share: with a condition on the letter they use the letters' indexes.
 _SHARED_FIELDS = frozenset({"kind", "tenant"})
 
 
@@ -74,7 +74,7 @@ def leads_to_letters(terms: Iterable[Term]) -> bool:
 
 
 def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
-    """The states that all terms together leave."""
+    """Return the states that all terms together allow."""
     left = frozenset(JobState)
     for term in terms:
         if term.field == "state":
@@ -84,7 +84,7 @@ def states_of(terms: Iterable[Term]) -> frozenset[JobState]:
 
 
 def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
-    """Those of the terms that an index serves, while it gives the rows in their order."""
+    """Return the terms that an index serves while it returns the rows in order."""
     states_are_found = has_own_table(states_of(terms))
     of_letters = _letter_terms(terms)
     narrowing = frozenset({"kind"}) if of_letters else frozenset()
@@ -98,26 +98,26 @@ def bounds_of(terms: Collection[Term]) -> tuple[Term, ...]:
 
 
 def letter_bounds_of(terms: Iterable[Term]) -> tuple[Term, ...]:
-    """Return those of the terms that an index of dead letters serves, while it gives them in their order."""
+    """Return the terms that an index of dead letters serves while it returns them in order."""
     served = ("died", "fingerprint", "tenant")
     return tuple(term for term in terms if term.field in served and not term.is_negated and len(term.values) == 1)
 
 
 def is_keyed(terms: Iterable[Term]) -> bool:
-    """Whether one of the terms leads to few rows at once."""
+    """Return whether one of the terms leads to few rows at once."""
     return any(_is_key(term) for term in terms)
 
 
 def has_own_table(states: Collection[JobState]) -> bool:
-    """Whether jobs in these states are found through a small table that knows them, or there are none at all."""
+    """Return whether a small table lists the jobs in these states, or there are no states."""
     wanted = frozenset(states)
     return any(wanted <= known for known in (IN_FLIGHT_STATES, DEAD_STATES, _DUE_STATES))
 
 
 def in_states(states: Collection[JobState]) -> Q:
-    """The states, and for rare ones the small table that knows their jobs.
+    """Return the condition for the states; for rare ones with the small table that lists their jobs.
 
-    Without it a handful of dead jobs would be looked for among a million completed ones.
+    Without it a handful of dead jobs would be searched for among a million completed ones.
     """
     wanted = frozenset(states)
     match = Q(state__in=sorted(wanted))
@@ -131,7 +131,7 @@ def in_states(states: Collection[JobState]) -> Q:
 
 
 def made_between(after: datetime | None, before: datetime | None) -> Q:
-    """Rows made in a span of time, the end exclusive, found along their ids."""
+    """Return the condition for rows created in a time span, exclusive of its end, along their ids."""
     match = Q()
     if after is not None:
         match &= Q(created_at__gte=after) & _ids_from(after)
@@ -141,7 +141,7 @@ def made_between(after: datetime | None, before: datetime | None) -> Q:
 
 
 def as_uuid(text: str) -> UUID | None:
-    """The UUID that a word is, or None."""
+    """Return the UUID in a word, or None."""
     try:
         return UUID(text)
     except ValueError:
@@ -159,7 +159,7 @@ def _is_key(term: Term) -> bool:
 
 
 def _letter_terms(terms: Iterable[Term]) -> list[Term]:
-    """Return the terms of the letter that one subquery answers: none if each of them only rules jobs out."""
+    """Return the terms of the letter that one subquery answers; empty if all of them are negated."""
     chosen = list(terms)
     return [term for term in chosen if term.field in _LETTER_FIELDS] if leads_to_letters(chosen) else []
 
@@ -211,7 +211,7 @@ def _ids_until(moment: datetime) -> Q:
 
 def _tenant(term: Term) -> Q:
     tenants = Tenant.objects.filter(slug__in=term.values).values("pk")
-    # One tenant by its key leads along an index; joined, all of its rows would be sorted.
+    # A subquery for one tenant uses an index; a join would sort all of its rows.
     return Q(tenant_id=Subquery(tenants[:1])) if len(term.values) == 1 else Q(tenant_id__in=tenants)
 
 
@@ -232,7 +232,10 @@ def _requeued(term: Term) -> Q:
 
 
 def _word(term: Term) -> Q:
-    """A word is an id, or stands in what a person has named: never in payloads, results and messages."""
+    """Return the condition for a free word: an id, or part of a name.
+
+    Payloads, results and messages are not searched.
+    """
     word = str(term.values[0])
     wanted = as_uuid(word)
     if wanted is not None:

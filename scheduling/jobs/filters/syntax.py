@@ -1,4 +1,4 @@
-"""From text to terms: fields with values, words that stand alone, and a named error that points at the fault."""
+"""Parser of the filter grammar: fields with values, free words, and errors with their position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tenants.translation import LocalizableText, gettext_noop
 MAX_TERMS = 30
 MAX_VALUES = 50
 MAX_VALUE_CHARACTERS = 200
-# More than the longest text that the other bounds allow, so that whatever was read once can be read again.
+# More than the longest canonical text that the other bounds allow, so that any parsed filter can be parsed again.
 MAX_CHARACTERS = 1_000_000
 _SHOWN_CHARACTERS = 100
 _SPACE = re.compile(r"\s*")
@@ -27,7 +27,7 @@ _BARE_WORD = re.compile(r'[^\s"]*')
 
 
 class FilterSyntaxError(DomainError):
-    """The filter cannot be read; ``position`` counts characters from 0, ``known`` are the words that fit there."""
+    """The error for an unreadable filter; ``position`` counts characters from 0, ``known`` are words that fit there."""
 
     code, category, title = "filter_syntax", "malformed", gettext_noop("The filter cannot be read")
 
@@ -61,7 +61,7 @@ class FilterSyntaxError(DomainError):
 
 
 def read_terms(text: str) -> Iterator[Term]:
-    """The terms of a filter one after another; `FilterSyntaxError` at the first fault."""
+    """Yield the terms of a filter; raise `FilterSyntaxError` at the first fault."""
     if len(text) > MAX_CHARACTERS:
         raise FilterSyntaxError(
             LocalizableText("A filter has at most %(limit)s characters.", {"limit": f"{MAX_CHARACTERS:,}"}),
@@ -80,19 +80,19 @@ def read_terms(text: str) -> Iterator[Term]:
 
 
 class _Reader:
-    """A text and how far it was read."""
+    """A text and the position in it."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.position = 0
 
     def is_at_end(self) -> bool:
-        """Whether only space is left, which is passed over."""
+        """Skip whitespace; return whether the text is used up."""
         self._take(_SPACE)
         return self.position >= len(self.text)
 
     def term(self) -> Term:
-        """The condition that begins here."""
+        """Return the condition that begins here."""
         start = self.position
         is_negated = self.text.startswith("-", start)
         self.position += is_negated

@@ -1,4 +1,4 @@
-"""What a filter is made of: a field, the values that it may have, and how they are written."""
+"""The terms of a filter: a field with its values, and their notation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from uuid import UUID
 
 type Value = str | int | UUID | timedelta | datetime
 
-# The name of the field of free words: they are written without one.
+# The field name of free words, which are written without one.
 WORDS = ""
-# Words that other languages join conditions with. Read as words to look for, they would find nothing, silently.
+# Words that join conditions in other languages. As search words they would silently find nothing.
 JOINING_WORDS = frozenset({"AND", "OR", "NOT"})
 _BARE_VALUE = re.compile(r'[^\s",\\<>=][^\s",\\]*')
 _BARE_WORD = re.compile(r'[^\s",\\:-][^\s",\\:]*')
@@ -19,7 +19,7 @@ _BARE_WORD = re.compile(r'[^\s",\\:-][^\s",\\:]*')
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One condition: the field has one of the values, or stands in the relation ``op`` to the only one."""
+    """One condition: the field has one of the values, or the relation ``op`` to the only one."""
 
     field: str
     values: tuple[Value, ...]
@@ -28,7 +28,7 @@ class Term:
 
     @property
     def text(self) -> str:
-        """As it is written in a filter: the same for all ways to write the same condition."""
+        """Return its canonical text: equal for all notations of the same condition."""
         sign = "-" if self.is_negated else ""
         if self.field == WORDS:
             return sign + write_word(str(self.values[0]))
@@ -36,7 +36,7 @@ class Term:
 
 
 def write_value(value: Value) -> str:
-    """One value of a field."""
+    """Return one value of a field as it is written."""
     if isinstance(value, datetime):
         return write_moment(value)
     if isinstance(value, timedelta):
@@ -46,24 +46,24 @@ def write_value(value: Value) -> str:
 
 
 def write_word(word: str) -> str:
-    """One word that stands by itself."""
+    """Return one free word as it is written."""
     return word if _BARE_WORD.fullmatch(word) and word not in JOINING_WORDS else quote(word)
 
 
 def quote(text: str) -> str:
-    """The text between quotation marks."""
+    """Return the text in quotation marks."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
 def write_moment(moment: datetime) -> str:
-    """A moment in UTC; a midnight is written as its day."""
+    """Return a moment in UTC; midnight is written as its day."""
     text = moment.replace(tzinfo=None).isoformat()
     return text.removesuffix("T00:00:00") if text.endswith("T00:00:00") else f"{text}Z"
 
 
 def write_duration(duration: timedelta) -> str:
-    """Whole seconds in the largest units: ``1d12h``."""
+    """Return whole seconds in the largest units: ``1d12h``."""
     seconds, parts = int(duration.total_seconds()), ""
     for unit, size in UNIT_SECONDS.items():
         count, seconds = divmod(seconds, size)

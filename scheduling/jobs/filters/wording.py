@@ -1,4 +1,4 @@
-"""A filter in the reader's language: a clause a condition."""
+"""Filters in the reader's language: one clause a condition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop, pgettext
 
 from scheduling.jobs.filters.terms import WORDS, Term, write_value
 
-# By field: what is asked for, and what is ruled out.
+# By field: the clause, and its negation.
 _CLAUSES = {
     WORDS: (gettext_noop("that name “%(values)s”"), gettext_noop("that do not name “%(values)s”")),
     "state": (gettext_noop("whose state is %(values)s"), gettext_noop("whose state is not %(values)s")),
@@ -66,7 +66,7 @@ _IN_TIME = {
 
 
 def clause_of(term: Term) -> str:
-    """One condition in words."""
+    """Return one condition in words."""
     asked, ruled_out = _CLAUSES[term.field]
     written = [_value_in_words(term, index) for index in range(len(term.values))]
     values = pgettext("between alternatives", " or ").join(written)
@@ -74,7 +74,7 @@ def clause_of(term: Term) -> str:
 
 
 def sentence_of(clauses: Iterable[str]) -> str:
-    """All conditions in one sentence."""
+    """Return all conditions as one sentence."""
     joined = pgettext("between conditions", ", ").join(clauses)
     return _("Jobs %(conditions)s.") % {"conditions": joined} if joined else _("All jobs.")
 

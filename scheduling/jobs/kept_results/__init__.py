@@ -1,1 +1,1 @@
-"""Results that answer equal jobs of the same tenant."""
+"""Results that are reused for equal jobs of the same tenant."""

@@ -1,4 +1,4 @@
-"""Which job has computed a result already."""
+"""The index of reusable results."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tenants.tenancy.bases import TenantManager
 
 
 class KeptResult(models.Model):
-    """A job whose result answers equal jobs of its tenant until ``expires_at``.
+    """A job whose result is reused for equal jobs of its tenant until ``expires_at``.
 
     The id is a hash of the tenant, the kind with its ``result_version``, the payload and the settings that the kind
-    asks for. The result itself stays where it is, with the job.
+    declares. The result itself stays with the job.
     """
 
     id = models.UUIDField(primary_key=True)
-    # No constraint and no index: it is found by its id alone, and goes with the tenant by its erasure.
+    # No constraint and no index: it is found by id only, and the tenant's erasure deletes it.
     tenant = models.ForeignKey("tenants.Tenant", models.DO_NOTHING, db_index=False, db_constraint=False)
     kind = models.CharField(max_length=64)
     job_id = models.UUIDField()

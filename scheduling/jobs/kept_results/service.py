@@ -1,4 +1,4 @@
-"""Results that answer equal jobs of the same tenant: kept, found, and reused in place of a run."""
+"""Reuse of results for equal jobs of the same tenant, instead of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CACHE = "results"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A result, and the job that has computed it."""
+    """A result, and the job that computed it."""
 
     job_id: UUID
     result: Any
@@ -39,7 +39,7 @@ class Found:
 def key_of(
     kind: type[TaskProcessor], *, tenant_id: UUID, payload: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> UUID:
-    """Equal for jobs that have the same result."""
+    """Return a key that is equal for jobs with the same result."""
     about = [str(tenant_id), kind.kind, kind.result_version, payload, settings]
     text = json.dumps(about, sort_keys=True, separators=(",", ":"), default=str)
     plain = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
@@ -47,7 +47,7 @@ def key_of(
 
 
 def find_result(*, tenant_id: UUID, key: UUID) -> Found | None:
-    """What a job of the tenant has computed, as long as that is kept."""
+    """Return the unexpired result of an equal job of the tenant, or None."""
     with tenant_context(tenant_id):
         kept = KeptResult.objects.filter(pk=key, expires_at__gt=Now()).values_list("job_id", flat=True)
         row = Job.objects.filter(pk__in=kept, state=JobState.COMPLETED).values_list("pk", "result").first()
@@ -58,13 +58,13 @@ def find_result(*, tenant_id: UUID, key: UUID) -> Found | None:
         try:
             return Found(job_id, sealed_field(Job, "result").open(result, tenant_id=tenant_id, row_id=job_id))
         except SealedValueBrokenError:
-            # What somebody has changed answers nobody: it is computed again.
+            # A result that was tampered with is not reused: compute it again.
             logger.exception("kept_result.broken", extra={"job_id": str(job_id)})
             return None
 
 
 def keep_result(kind: type[TaskProcessor], *, key: UUID, job_id: UUID) -> None:
-    """Effect of a settlement: from now on the job's result answers equal jobs."""
+    """Make the job's result reusable by equal jobs; an effect of its settlement."""
     row = KeptResult(
         id=key,
         tenant_id=require_tenant_id(),
@@ -86,10 +86,10 @@ class Reuse:
         self._key: UUID | None = None
 
     def find(self) -> Complete | None:
-        """What an equal job has answered; None where this one has to work."""
+        """Return the result of an equal job; None if this one has to run."""
         context = self._context
         self._key = key_of(self._kind, tenant_id=context.tenant_id, payload=context.payload, settings=context.settings)
-        # Who has begun goes on: what it has stored so far may be of a part of its work.
+        # A job that has begun continues: its state may be of a part of its work.
         found = None if context.state else find_result(tenant_id=context.tenant_id, key=self._key)
         if found is None:
             return None
@@ -98,7 +98,7 @@ class Reuse:
         return Complete(found.result)
 
     def kept(self, settlement: Settlement) -> Settlement:
-        """The settlement of the job's own answer, which from then on answers others if it completes the job."""
+        """Return the settlement, whose result is reusable afterwards if it completes the job."""
         if self._key is not None:
             self._context.in_settlement(partial(keep_result, self._kind, key=self._key, job_id=self._context.job_id))
         return settlement

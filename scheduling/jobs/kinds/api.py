@@ -1,4 +1,4 @@
-"""`job-kinds/`: kinds that may be submitted, with their schemas."""
+"""`job-kinds/`: the kinds that may be submitted, with their schemas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tenants.cache.bounded_cache import BoundedCache
 
 
 class JobKindSerializer(serializers.Serializer[JobKind]):
-    """A kind of job: what it does, takes and needs."""
+    """A kind of job: description, payload schema and requirements."""
 
     kind = serializers.CharField(help_text="What `jobs/` takes as `kind`.")
     title = serializers.CharField()
@@ -29,7 +29,7 @@ class JobKindSerializer(serializers.Serializer[JobKind]):
     timeout_seconds = serializers.FloatField(help_text="Of one execution.")
     max_retries = serializers.IntegerField(help_text="At most; the plan may allow fewer.")
     retry_delays_seconds = serializers.ListField(child=serializers.FloatField())
-    # A string and no enumeration in the schema: other resources have fields of this name with choices of their own.
+    # A string and no enumeration in the schema: other resources have fields of this name with other choices.
     memory_class = serializers.CharField(help_text="`small`, `medium` or `large`: 256, 512 or 1,024 MiB.")
     settings = serializers.ListField(child=serializers.CharField(), help_text="The tenant's settings that it reads.")
     dependencies = serializers.ListField(child=serializers.CharField(), help_text="What each of its jobs needs.")
@@ -44,12 +44,12 @@ class JobKindSerializer(serializers.Serializer[JobKind]):
     package_version = serializers.CharField()
 
 
-# By tier and language: the kinds, and their representation as long as they are the same list.
+# By tier and language: the kinds, and their representation while the list is the same object.
 _shown: BoundedCache[tuple[str, str], tuple[Sequence[JobKind], Any]] = BoundedCache(most=100, seconds=60.0)
 
 
 class JobKindViewSet(TenantViewSet):
-    """The kinds of job that are installed."""
+    """The installed kinds of jobs."""
 
     model = Job
     serializer_class = JobKindSerializer
@@ -63,7 +63,7 @@ class JobKindViewSet(TenantViewSet):
 
     @extend_schema(operation_id="job_kinds_list", responses=JobKindSerializer(many=True))
     def list(self, request: Request) -> Response:
-        """List the kinds with the schemas of their payloads."""
+        """List the kinds with their payload schemas."""
         NoQuerySerializer.parse(request.query_params)
         kinds = list_job_kinds(tenant=self.access.tenant)
         return Response({"next": None, "previous": None, "results": self._show(kinds)})

@@ -1,4 +1,4 @@
-"""The console's page of job kinds: each with its words, its schema and a request to begin with."""
+"""The console's page of job kinds: each with its description, its schema and an example request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEMPLATE = "scheduling/dashboards/job_kinds.html"
 
 @require_safe
 def job_kinds_page(request: HttpRequest) -> HttpResponse:
-    """What is installed, as the tenant of the moment meets it."""
+    """Show the installed kinds, with the queues of the current tenant."""
     kinds = list_job_kinds(tenant=access_of(request).tenant)
     context = console_site.each_context(request) | {
         "title": gettext("Job kinds"),
@@ -30,7 +30,7 @@ def job_kinds_page(request: HttpRequest) -> HttpResponse:
 
 
 def _told(kind: JobKind) -> JobKind:
-    """In the reader's words, where a processor of the platform declares them."""
+    """Return the kind translated, if a processor of the platform declares it."""
     description = gettext(kind.description) if kind.description else ""
     memory = gettext(MEMORY_WORDS.get(kind.memory_class, kind.memory_class))
     return replace(kind, title=gettext(kind.title), description=description, memory_class=memory)

@@ -1,6 +1,6 @@
-"""Which kinds of job may be submitted, as people read it: what each does, takes and needs, and where it goes.
+"""Descriptions of the job kinds that may be submitted: what each does, accepts and needs, and its queues.
 
-The list of a tier is kept as long as the routing rules are the same object, so a change of a rule shows as soon as the
+The list of a tier is cached while the routing rules are the same object, so a change of a rule shows as soon as the
 rules are read again.
 """
 
@@ -21,14 +21,14 @@ from tenants.models import Tenant
 
 type _Processors = tuple[type[TaskProcessor], ...]
 
-# Tiers are few; a list of another set of processors is one of tests.
+# Tiers are few; lists of other processor sets only occur in tests.
 _MOST_LISTS: Final = 100
 _KEPT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
-    """One kind. ``package`` is the distribution that brings it, empty where the platform does itself."""
+    """One kind. ``package`` is the distribution that provides it, empty for the platform itself."""
 
     kind: str
     title: str
@@ -61,7 +61,7 @@ def list_job_kinds(*, tenant: Tenant | None) -> Sequence[JobKind]:
     if kept is not None and kept[0] is known:
         return kept[1]
     kinds = _described([Routes.of(known, tier_id)])
-    # Whether the queue exists that a kind names for itself is no part of the routes.
+    # Whether a kind's default queue exists is not part of the routes.
     if not any(registry.default_queue(kind.kind) for kind in kinds):
         _kept.put(key, (known, kinds))
     return kinds
@@ -88,7 +88,7 @@ def _described(routes: Sequence[Routes]) -> tuple[JobKind, ...]:
 
 @cache
 def _describe(kind: str, processor: type[TaskProcessor], package: str, version: str) -> JobKind:
-    """Return what the class says of itself, without the queues."""
+    """Return the description that the class declares, without the queues."""
     return JobKind(
         kind=kind,
         title=processor.title or kind.replace("_", " ").capitalize(),
@@ -108,5 +108,5 @@ def _describe(kind: str, processor: type[TaskProcessor], package: str, version: 
 
 
 def _description_of(processor: type[TaskProcessor]) -> str:
-    """Return the description, else the docstring of the class itself, never that of a base."""
+    """Return the description, or else the docstring of the class itself, never that of a base."""
     return processor.description or inspect.cleandoc(processor.__dict__.get("__doc__") or "")

@@ -1,4 +1,4 @@
-"""Routing rules in the console: (kind, tier, payload conditions) → a queue, or one of several; the first match wins."""
+"""Console pages of routing rules: (kind, tier, payload conditions) → a queue or several; the first match wins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tenants.exceptions import FieldInvalidError
 
 
 class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Says beside the field what submission could not evaluate."""
+    """A form that rejects conditions which submission could not evaluate."""
 
     class Meta:
         model = RoutingRule
@@ -40,7 +40,7 @@ class RoutingRuleForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class RoutingTargetInline(OfItsPage, TabularInline):
-    """The queues that a balancing rule spreads its jobs over."""
+    """The queues that a balancing rule distributes its jobs over."""
 
     model = RoutingTarget
     fields = ("queue", "weight")
@@ -56,7 +56,7 @@ class RoutingTargetInline(OfItsPage, TabularInline):
 
 @admin.register(RoutingRule, site=console_site)
 class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
-    """Asked from the lowest position up, at submission; what waits already stays until it is moved."""
+    """The routing rules by position, as evaluated at submission; waiting jobs stay until they are moved."""
 
     empty_title = gettext_lazy("No rule")
     empty_text = gettext_lazy("Rules say which queue a job goes to when it is submitted. Add one above.")
@@ -77,7 +77,7 @@ class RoutingRuleAdmin(HelpfulMixin, PlatformStaffAdmin):
         return super().get_queryset(request).prefetch_related("targets__queue")
 
     def save_model(self, request: HttpRequest, obj: RoutingRule, form: Any, change: bool) -> None:
-        """Nothing yet: `save_related` knows the queues too."""
+        """Skip: `save_related` saves rule and queues together."""
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         rows = [row.cleaned_data for formset in formsets for row in formset.forms if row.cleaned_data]

@@ -28,7 +28,7 @@ class RouteQuestionSerializer(StrictSerializer):
 
 
 class RuleVerdictSerializer(serializers.Serializer[object]):
-    """What a rule says of the job."""
+    """The verdict of a rule on the job."""
 
     position = serializers.IntegerField(source="rule.position")
     rule = serializers.CharField(help_text="Kind → queue.")
@@ -37,7 +37,7 @@ class RuleVerdictSerializer(serializers.Serializer[object]):
 
 
 class RouteAnswerSerializer(serializers.Serializer[object]):
-    """Where the job would go, and what each rule said that was asked."""
+    """The queue of the job, and the verdict of each evaluated rule."""
 
     queue = serializers.CharField(allow_null=True, help_text="Null where it would be refused.")
     refusal = serializers.CharField(help_text="The code of the refusal; empty without one.")
@@ -49,7 +49,7 @@ class RouteAnswerSerializer(serializers.Serializer[object]):
 
 
 class RoutingTrialViewSet(StaffViewSet):
-    """The rules as they are now, asked about a job that is not there."""
+    """The current rules, evaluated for a hypothetical job."""
 
     model = RoutingRule
     serializer_class = RouteAnswerSerializer
@@ -59,7 +59,7 @@ class RoutingTrialViewSet(StaffViewSet):
 
     @extend_schema(operation_id="routing_rules_test", request=RouteQuestionSerializer)
     def test(self, request: Request) -> Response:
-        """Say which rule would match and which queue it gives, and why the earlier rules do not. Nothing is stored."""
+        """Return the matching rule and its queue, and why the earlier rules do not match; nothing is stored."""
         body = RouteQuestionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         given = body.validated_data

@@ -1,6 +1,6 @@
-"""The language of a routing rule's conditions: checked when a rule is saved, evaluated at submission. No Django.
+"""The condition language of routing rules: checked when a rule is saved, evaluated at submission. No Django.
 
-A condition is ``{"field": "source.pages", "op": "gt", "value": 100}``; a list of them holds where all hold.
+A condition is ``{"field": "source.pages", "op": "gt", "value": 100}``; a list of conditions requires all of them.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ MAX_CHOICES = 200
 
 
 def conditions_of(condition: Any) -> Sequence[Mapping[str, Any]]:
-    """The conditions of a rule, all of which must hold; none: it holds always."""
+    """Return the conditions of a rule, all of which must hold; without any it always matches."""
     if not condition:
         return ()
     return (condition,) if isinstance(condition, Mapping) else tuple(condition)
 
 
 def failing_condition(condition: Any, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The first condition that does not hold for the payload; None if all do."""
+    """Return the first condition that does not hold for the payload; None if all do."""
     return next((part for part in conditions_of(condition) if not _holds(part, payload)), None)
 
 
 def describe_condition(condition: Mapping[str, Any]) -> str:
-    """A condition as people read it."""
+    """Return a condition as text."""
     return f"{condition['field']} {condition['op']} {condition['value']!r}"
 
 
 def check_condition(condition: Any) -> None:
-    """A `FieldInvalidError` unless the condition is one that submission can evaluate."""
+    """Raise FieldInvalidError unless submission can evaluate the condition."""
     if condition is None:
         return
     if not isinstance(condition, (Mapping, list)) or not condition:
@@ -61,7 +61,7 @@ def check_condition(condition: Any) -> None:
 
 
 def _holds(condition: Mapping[str, Any], payload: Mapping[str, Any]) -> bool:
-    """A field that is missing, or of a type that does not compare, fulfils nothing but ``exists: false`` and ``ne``."""
+    """Return whether a condition holds; a missing or incomparable field only satisfies ``exists: false`` and ``ne``."""
     value: Any = payload
     for name in str(condition["field"]).split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

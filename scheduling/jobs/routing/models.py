@@ -1,4 +1,4 @@
-"""Which queues the jobs of a kind go to: rules in their order, and the queues that a rule balances over."""
+"""Routing rules in their order, and the queues that a rule balances over."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class RoutingRule(models.Model):
 
 
 class RoutingTarget(models.Model):
-    """One of the queues that a balancing rule spreads its jobs over."""
+    """One of the queues that a balancing rule distributes its jobs over."""
 
     rule = models.ForeignKey(
         RoutingRule, models.CASCADE, verbose_name=_("rule"), related_name="targets", db_index=False

@@ -31,9 +31,9 @@ _ROUTES = load_sql(__file__)["read_routes"]
 
 @dataclass(frozen=True, slots=True)
 class KnownRoutes:
-    """Rules in their order, the targets of those that balance, and by tier the queue that ``by_tier`` means.
+    """Rules in their order, the targets of balancing ones, and the ``by_tier`` queue of each tier.
 
-    Rows that nobody may change: others have them too.
+    The rows are shared and must not be changed.
     """
 
     rules: Sequence[RoutingRule]
@@ -42,12 +42,12 @@ class KnownRoutes:
 
 
 def read_routes() -> KnownRoutes:
-    """As they are now, by one statement."""
+    """Return the current rules, by one statement."""
     return _routes_of(_read())
 
 
 def kept_routes() -> KnownRoutes:
-    """Less than a second old."""
+    """Return the cached rules, at most a second old."""
     return _kept.get("all", _read)
 
 
@@ -79,7 +79,7 @@ _kept = SharedCache("routes", _routes_of)
 
 @dataclass(frozen=True, slots=True)
 class RuleVerdict:
-    """What a rule says of a job; ``because`` is empty where it matches."""
+    """The verdict of a rule on a job; ``because`` is empty if it matches."""
 
     rule: RoutingRule
     because: str
@@ -91,29 +91,29 @@ class RuleVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """The routing rules as they are now, for the tenants of one tier and one batch of jobs."""
+    """The current routing rules, for the tenants of one tier and one batch of jobs."""
 
     tier_id: str
     rules: Sequence[RoutingRule]
     tier_queue: Queue | None
     targets: Mapping[int, Sequence[RoutingTarget]]
     spread: Spread = field(default_factory=Spread)
-    # Queues that kinds name for themselves, as far as they were asked for.
+    # Default queues of kinds, as far as they were looked up.
     defaults: dict[str, Queue | None] = field(default_factory=dict)
 
     @classmethod
     def load(cls, tier_id: str) -> Self:
-        """The rules and the tier's queue under the active CFS plan, less than a second old; loads as they are now."""
+        """Return the rules and the tier's queue under the active CFS plan, at most a second old, with current loads."""
         return cls.of(kept_routes(), tier_id)
 
     @classmethod
     def of(cls, known: KnownRoutes, tier_id: str) -> Self:
-        """Return the routes of one tier by these rules, with the loads of now."""
+        """Return the routes of one tier by these rules, with current loads."""
         return cls(tier_id, known.rules, known.tier_queues.get(tier_id), known.targets, _new_spread(known.rules))
 
     @classmethod
     def load_all(cls) -> Mapping[str, Self]:
-        """The routes of every tier that the active CFS plan names."""
+        """Return the routes of every tier that the active CFS plan names."""
         known = read_routes()
         spread = _new_spread(known.rules)
         return {
@@ -122,7 +122,10 @@ class Routes:
         }
 
     def queue_for(self, kind: str, payload: Mapping[str, Any], requested: str | None) -> Queue:
-        """The queue for a job; ``requested`` is honoured only where the rule allows it."""
+        """Return the queue for a job; ``requested`` is used only if the rule allows it.
+
+        Raise QueueNotAllowedError otherwise.
+        """
         rule = self._first_match(kind, payload)
         if requested is None:
             return self._balanced(rule, kind)
@@ -134,7 +137,7 @@ class Routes:
         return (own | choices)[requested]
 
     def better_queue(self, kind: str, payload: Mapping[str, Any], queue_id: int) -> Queue | None:
-        """Where a job of this queue belongs by now; None where it may stay."""
+        """Return the queue to which a job of this queue should move now; None if it may stay."""
         try:
             rule = self._first_match(kind, payload)
             allowed = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
@@ -143,7 +146,7 @@ class Routes:
         return None if any(queue.pk == queue_id for queue in allowed) else self._balanced(rule, kind)
 
     def choices(self, kind: str, payload: Mapping[str, Any]) -> list[str]:
-        """The names of the queues that such a job may go to, by the balance or because the tenant names one."""
+        """Return the names of the queues of such a job, by the balance or by the tenant's choice."""
         try:
             rule = self._first_match(kind, payload)
             queues = [*self._targets_for(rule, kind), *(self._queues_of(kind) if rule.allows_queue_choice else ())]
@@ -152,7 +155,7 @@ class Routes:
         return sorted({queue.name for queue in queues})
 
     def trace(self, kind: str, payload: Mapping[str, Any]) -> list[RuleVerdict]:
-        """What each rule says, up to and including the first that matches."""
+        """Return the verdict of each rule, up to and including the first match."""
         verdicts = []
         for rule in self.rules:
             verdicts.append(RuleVerdict(rule, self._objection(rule, kind, payload)))
@@ -161,7 +164,7 @@ class Routes:
         return verdicts
 
     def depends_on_payload(self, kind: str) -> bool:
-        """Whether any rule that may be asked about the kind looks at payloads."""
+        """Return whether any rule for the kind depends on payloads."""
         return any(rule.condition and rule.kind in ("", kind) for rule in self.rules)
 
     def _first_match(self, kind: str, payload: Mapping[str, Any]) -> RoutingRule:
@@ -171,7 +174,7 @@ class Routes:
         raise RouteMissingError("No active routing rule matches %(kind)s.", {"kind": kind})
 
     def _matches(self, rule: RoutingRule, kind: str, payload: Mapping[str, Any]) -> bool:
-        """Whether there is no objection, without putting one into words."""
+        """Return whether the rule matches, without describing an objection."""
         return (
             rule.kind in ("", kind)
             and rule.tier_id in (None, self.tier_id)
@@ -191,7 +194,7 @@ class Routes:
         )
 
     def _targets_for(self, rule: RoutingRule, kind: str) -> Sequence[Queue]:
-        """The rule's queues, or the kind's own where the rule is not about the kind."""
+        """Return the rule's queues, or the kind's default queue if the rule is not about the kind."""
         name = "" if rule.kind else registry.default_queue(kind)
         if not name:
             return self._targets(rule)
@@ -240,12 +243,12 @@ def _new_spread(rules: Sequence[RoutingRule]) -> Spread:
     if not any(rule.balance for rule in rules):
         return Spread()
     loads = read_loads()
-    # A seed a batch: those of one job each spread by chance, those of many evenly.
+    # One seed a batch: single jobs are distributed by chance, those of a batch evenly.
     return Spread(seed=uuid7().int % 2**32 / 2**32, loads=loads.by_queue, sent_us=loads.sent_us)
 
 
 def refuse_too_large(kind: str, queue: Queue) -> None:
-    """Raise MemoryClassError where the queue's pool could never hold a job of the kind: it would wait for ever."""
+    """Raise MemoryClassError if the queue's pool could never hold a job of the kind, which would wait for ever."""
     need = registry.memory_needs().get(kind, 0)
     if need and need > queue.pool.memory_mib:
         raise MemoryClassError(
@@ -256,5 +259,5 @@ def refuse_too_large(kind: str, queue: Queue) -> None:
 
 
 def kinds_beyond(pool: WorkerPool) -> list[str]:
-    """The kinds of which the pool is handed nothing, sorted."""
+    """Return the kinds that need more memory than the pool has, sorted."""
     return [kind for kind, need in registry.memory_needs().items() if need > pool.memory_mib]

@@ -1,5 +1,5 @@
 -- name: read_routes
--- Read the rules and the tiers' queues as one document that PostgreSQL writes: each process reads it each half second.
+-- Read the rules and the tiers' queues as one JSON document: each process reads it each half second.
 WITH rules AS (
     SELECT * FROM scheduling_routingrule WHERE is_active
 ), targets AS (

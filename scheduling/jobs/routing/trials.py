@@ -1,4 +1,4 @@
-"""Trying the routing rules on a job that is not there: which matches, and why the earlier ones do not."""
+"""Trials of the routing rules with a hypothetical job: the match, and why the earlier rules do not match."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenants.models import Tier
 
 @dataclass(frozen=True, slots=True)
 class RouteTrial:
-    """The answer: a queue or a refusal, what it might be, and what the rules said that were asked."""
+    """The result of a trial: a queue or a refusal, the possible queues, and the verdicts of the evaluated rules."""
 
     queue: str | None
     refusal: str
@@ -24,7 +24,7 @@ class RouteTrial:
 
 
 def try_route(*, kind: str, tier: str, payload: Mapping[str, Any], queue: str | None = None) -> RouteTrial:
-    """Ask the rules as a submission would. Raises TierNotFoundError."""
+    """Evaluate the rules as a submission would. Raise TierNotFoundError."""
     if not Tier.objects.filter(pk=tier).exists():
         raise TierNotFoundError("There is no tier %(tier)r.", {"tier": tier})
     routes = Routes.load(tier)

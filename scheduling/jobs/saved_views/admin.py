@@ -1,4 +1,4 @@
-"""Named filters on the Jobs page: saved, renamed and forgotten by POST."""
+"""Saved views on the Jobs page: created, renamed and deleted by POST."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from tenants.access.permissions import Permission
 from tenants.console.keyset import KeysetAdmin
 from tenants.exceptions import DomainError
 
-# Looking is for all who see jobs; what is saved is seen by others, or stays: that is for those who act.
+# All who see jobs may use views. Saving one requires a right to act, since views persist and others see them.
 SAVING = Permission.JOBS_SUBMIT
 
 
 class SavedViewPages(KeysetAdmin):
-    """What the admin of jobs takes from here: three addresses, and the list of views."""
+    """A mixin for the admin of jobs: three views, and the list of saved views."""
 
     def get_urls(self) -> list[URLPattern]:
         save = self.guard(self.save_view, SAVING)
@@ -40,14 +40,14 @@ class SavedViewPages(KeysetAdmin):
         ]
 
     def views_context(self, request: HttpRequest) -> dict[str, Any]:
-        """The views that may be chosen; none for whoever has no scope."""
+        """Return the context of the views to choose from; empty without a scope."""
         if not self.has_view_permission(request):
             return {}
         views = [{"view": view, "address": address_of_text(view.query)} for view in list_views(_person(request))]
         return {"saved_views": views, "may_save_views": self.access(request).may(SAVING)}
 
     def save_view(self, request: HttpRequest) -> HttpResponse:
-        """Give the filter of the page a name."""
+        """Save the filter of the page under a name."""
         text = request.POST.get("q", "")
 
         def act() -> str:
@@ -62,7 +62,7 @@ class SavedViewPages(KeysetAdmin):
         return _done(request, act, address_of_text(text))
 
     def rename_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
-        """Give a view another name."""
+        """Rename a view."""
 
         def act() -> str:
             rename_view(view_id=view_id, user=_person(request), name=request.POST.get("name", ""))
@@ -71,7 +71,7 @@ class SavedViewPages(KeysetAdmin):
         return _done(request, act, address_of(JobFilter()))
 
     def forget_view(self, request: HttpRequest, view_id: UUID) -> HttpResponse:
-        """Forget a view."""
+        """Delete a view."""
 
         def act() -> str:
             delete_view(view_id=view_id, user=_person(request))
@@ -81,13 +81,13 @@ class SavedViewPages(KeysetAdmin):
 
 
 def _person(request: HttpRequest) -> AbstractBaseUser:
-    """Who asks; the guard before each view lets nobody else through."""
+    """Return the user; the guard before each view excludes all others."""
     assert isinstance(request.user, AbstractBaseUser)
     return request.user
 
 
 def _done(request: HttpRequest, act: Callable[[], str], address: str) -> HttpResponse:
-    """Do it on POST, say what became of it, and lead back to the list."""
+    """Run the action on POST, show its message, and redirect to the list."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     try:

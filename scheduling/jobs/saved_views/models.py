@@ -1,4 +1,4 @@
-"""Filters of jobs that somebody has given a name."""
+"""Saved views: named filters of jobs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tenants.tenancy.bases import TenantManager, claim_for_scope
 
 
 class SavedView(models.Model):
-    """A named filter of the Jobs page: its owner's own, or shared with all who look at the same jobs.
+    """A named filter of the Jobs page: its owner's own, or shared with all who see the same jobs.
 
-    `tenant` is empty for views of the platform's people, who see the jobs of all tenants; no tenant sees those.
+    `tenant` is None for views of the platform's people, who see the jobs of all tenants; no tenant sees those.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -1,4 +1,4 @@
-"""Reads of named filters: one's own, and those that others share in the same scope."""
+"""Reads of saved views: a user's own, and shared ones in the same scope."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scheduling.exceptions import SavedViewNotFoundError
 from scheduling.models import SavedView
 from tenants.context import require_scope
 
-# More than a person reads through; the services let nobody have more of their own.
+# The most views that are listed; the services limit a user's own to fewer.
 SHOWN_VIEWS = 100
 
 
 def list_views(user: AbstractBaseUser) -> list[SavedView]:
-    """What a user may choose from here: with all tenants in sight, the platform's own."""
+    """Return the views that a user may choose from; across tenants only the platform's own."""
     views = _visible(user)
     if require_scope().is_all_tenants:
         views = views.filter(tenant=None)
@@ -24,7 +24,7 @@ def list_views(user: AbstractBaseUser) -> list[SavedView]:
 
 
 def get_view(view_id: UUID, user: AbstractBaseUser) -> SavedView:
-    """A view that the user may see; `SavedViewNotFoundError` for others' own as for none."""
+    """Return a view that the user may see; raise `SavedViewNotFoundError`, also for others' own."""
     view = _visible(user).filter(pk=view_id).first()
     if view is None:
         raise SavedViewNotFoundError

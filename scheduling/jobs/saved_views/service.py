@@ -1,4 +1,4 @@
-"""Filters of jobs are given names, other names, and are forgotten."""
+"""Creation, renaming and deletion of saved views."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_VIEWS = 50
 
 
 def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool) -> SavedView:
-    """Name a filter in the scope of the moment; `FilterSyntaxError` and the errors of views where that cannot be."""
+    """Save a filter under a name in the current scope; raise `FilterSyntaxError` and the errors of saved views."""
     query = parse(text).text
     if not query:
         raise SavedViewInvalidError("The filter is empty: it shows all jobs without a name, too.")
@@ -41,7 +41,7 @@ def save_view(*, owner: AbstractBaseUser, name: str, text: str, is_shared: bool)
 
 
 def rename_view(*, view_id: UUID, user: AbstractBaseUser, name: str) -> SavedView:
-    """Give a view another name: one's own, or one that is shared."""
+    """Rename a view, the user's own or a shared one."""
     wanted = _read(name)
     with transaction.atomic():
         view = get_view(view_id, user)
@@ -53,7 +53,7 @@ def rename_view(*, view_id: UUID, user: AbstractBaseUser, name: str) -> SavedVie
 
 
 def delete_view(*, view_id: UUID, user: AbstractBaseUser) -> None:
-    """Forget a view: one's own, or one that is shared."""
+    """Delete a view, the user's own or a shared one."""
     with transaction.atomic():
         view = get_view(view_id, user)
         record_audit(action="saved_view.deleted", target=view, before=_facts(view))

@@ -1,4 +1,4 @@
-"""Jobs that wait for a data key of their tenant that is not at hand: since when, and how many."""
+"""Jobs that wait for a missing data key of their tenant: since when, and how many."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tenants.database.clock import read_clock
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# The cause of a wait, in the job's events, and the code of the reason.
+# The cause of a wait in the job's events, and the code of the reason.
 DATA_KEY_MISSING: Final = "data_key_missing"
-# Jobs with a time that are looked at, the soonest first: one that waits for a key is looked at within ten minutes.
+# The jobs read, the soonest due first: one that waits for a key is due within ten minutes.
 MOST_JOBS = 5_000
-# Events of one job that are looked at, the newest first.
+# The events of one job read, the newest first.
 _MOST_EVENTS = 1_000
 
-# How an execution ends that has opened its job.
+# The ends of executions that have decrypted their job.
 _OPENED = frozenset(
     f"execution.{what}" for what in ("put_off", "yielded", "suspended", "awaits_children", "failed", "timed_out")
 )
@@ -33,7 +33,7 @@ _WAITING = load_sql(__file__)["find_missing_keys"]
 
 @dataclass(frozen=True, slots=True)
 class KeyWait:
-    """How often a job has met that its key is missing, since it could last be opened, and for how long."""
+    """How often and for how long a job has missed its key, since it was last decrypted."""
 
     times: int = 0
     since: datetime | None = None
@@ -42,7 +42,7 @@ class KeyWait:
 
 @dataclass(frozen=True, slots=True)
 class MissingKey:
-    """A key for which jobs of a tenant wait."""
+    """A key that jobs of a tenant wait for."""
 
     tenant: str
     key_id: str
@@ -50,7 +50,7 @@ class MissingKey:
 
 
 def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
-    """Return the wait of one job. It ends at an event that only a job that was opened can have."""
+    """Return the wait of one job; it ends at an event that requires a decrypted job."""
     with tenant_context(tenant_id):
         events = JobEvent.objects.filter(job_id=job_id).order_by("-id").values_list("name", "data", "at")
         found: list[datetime] = []
@@ -66,7 +66,7 @@ def read_key_wait(*, tenant_id: UUID, job_id: UUID) -> KeyWait:
 
 
 def find_missing_keys() -> Sequence[MissingKey]:
-    """Return the keys for which jobs of the scope wait, of the MOST_JOBS that are due the soonest."""
+    """Return the keys that jobs of the scope wait for, of the MOST_JOBS that are due the soonest."""
     with prepared_cursor(class_row(MissingKey)) as cursor:
         cursor.execute(_WAITING, {"jobs": MOST_JOBS, "cause": DATA_KEY_MISSING})
         return list(cursor.fetchall())

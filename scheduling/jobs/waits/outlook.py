@@ -1,7 +1,7 @@
-"""Where a waiting job stands: what is before it in its tenant's own order, and when it will start.
+"""The position of a waiting job in its tenant's order, and the estimate of its start.
 
-Every read is bounded: jobs are counted up to a limit, tenants are added up in the database into backlogs that will be
-done at about the same time, and what is in flight is never more than there are slots.
+Every read is bounded: jobs are counted up to a limit, the database groups tenants into backlogs that will be done at
+about the same time, and there are never more executions in flight than slots.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tenants.context import all_tenants
 from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 
-# Jobs that are counted one by one; beyond it the number is "more than".
+# The most jobs that are counted; beyond it the number is "more than".
 COUNT_LIMIT = 10_000
 
 _SQL = load_sql(__file__)
@@ -37,7 +37,7 @@ _OWN = _SQL["read_own"]
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """The tenant's own jobs before this one, and their predicted slot time; ``is_more`` says that there are more.
+    """The tenant's own jobs before this one, and their predicted slot time; ``is_more``: there are more.
 
     ``deviation`` is that of their lengths, over the mean.
     """
@@ -50,9 +50,9 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class StartTime:
-    """When a job will start, in seconds from now, with the band in which four starts of five lie.
+    """The estimated start of a job in seconds from now, with the band that contains four starts of five.
 
-    ``pool_position`` is about how many jobs of all tenants start before it, and itself.
+    ``pool_position`` is about how many jobs of all tenants start before it, plus one.
     """
 
     eta_seconds: float
@@ -62,7 +62,7 @@ class StartTime:
 
 
 def read_ahead(job: Job) -> Ahead:
-    """What the tenant's own order has before the job: one statement, two where it is too much to count."""
+    """Return the jobs before this one in its tenant's order; one statement, or two if there are too many to count."""
     values = _values(job)
     rows = _fetch(_AHEAD, values)
     jobs, work_us = sum(row.jobs for row in rows), sum(row.jobs * row.mean_us for row in rows)
@@ -70,7 +70,7 @@ def read_ahead(job: Job) -> Ahead:
     if jobs <= COUNT_LIMIT:
         return Ahead(jobs, work_us, is_more=False, deviation=deviation)
     line = _fetch(_BEHIND, values)[0]
-    # Counted from the end that is near; in the middle of a long line, from the middle.
+    # Counted from the near end; in the middle of a long line, estimated from both ends.
     least, others = jobs - 1, line.waiting - line.behind
     estimated = others - 1 if line.behind <= COUNT_LIMIT else (least + others) // 2
     estimated = max(least, estimated)
@@ -80,12 +80,12 @@ def read_ahead(job: Job) -> Ahead:
 def read_start(
     job: Job, ahead: Ahead, standing: Standing, *, opens_at: datetime | None, is_time: bool
 ) -> StartTime | None:
-    """When the job starts if nothing more arrives; None where nothing that is there could ever serve it.
+    """Return when the job starts if no more jobs arrive; None if the existing slots could never serve it.
 
-    ``opens_at`` is when what stops it ends. Where only ``is_time`` stops it, those before it go on meanwhile;
-    where its tenant or queue is stopped, its turn comes only then.
+    ``opens_at`` is when its stop ends. If only ``is_time`` stops it, the jobs before it continue meanwhile; if its
+    tenant or queue is stopped, its turn comes only then.
     """
-    # Everybody's work decides when the turn comes; nothing of it but the time is told.
+    # The work of all tenants decides the start; only the time is shown.
     with all_tenants(has_savepoint=False):
         estimate = estimate_start(_outlook(job, ahead, standing), deviation=ahead.deviation)
     if estimate is None:
@@ -130,7 +130,7 @@ def _outlook(job: Job, ahead: Ahead, standing: Standing) -> Outlook:
 
 
 def _own_backlog(values: Mapping[str, Any], ahead: Ahead, standing: Standing, mean: float | None) -> Backlog:
-    """The tenant's work before the job, with what it has had ahead of the others in its queue."""
+    """Return the tenant's work before the job, plus its lead over the others in its queue."""
     rows = _fetch(_OWN, values)
     weight, vruntime = (rows[0].weight, rows[0].vruntime) if rows else (1.0, 0)
     lead_us = 0.0 if mean is None else max(0.0, (vruntime - mean) / 1_000 * float(weight))
@@ -138,7 +138,7 @@ def _own_backlog(values: Mapping[str, Any], ahead: Ahead, standing: Standing, me
 
 
 def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], dict[int, float]]:
-    """The others' backlogs by queue, and the mean of their virtual times, by weight."""
+    """Return the others' backlogs by queue, and the weighted mean of their virtual times."""
     backlogs: dict[int, list[Backlog]] = defaultdict(list)
     weighted: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for row in _fetch(_BACKLOGS, values):
@@ -150,7 +150,7 @@ def _backlogs(values: Mapping[str, Any]) -> tuple[dict[int, Sequence[Backlog]], 
 
 
 def _queue_cap(queue: Queue, backlogs: Sequence[Backlog], own: Backlog) -> float:
-    """The slots that a queue's cap, and its rate at the mean cost of its jobs, let it have."""
+    """Return the slots that a queue's cap, and its rate at the mean cost of its jobs, allow."""
     cap = inf if queue.cap is None else float(queue.cap)
     if queue.dispatches_per_minute is None:
         return cap

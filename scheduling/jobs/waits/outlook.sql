@@ -1,5 +1,5 @@
 -- name: count_ahead
--- Count the jobs of a line from its head to a job by kind, with what each kind is predicted to cost.
+-- Count the jobs of a line from its head to a job by kind, with the predicted cost of each kind.
 WITH line AS (
     SELECT id FROM scheduling_schedulingentity
     WHERE tenant_id = %(tenant_id)s AND queue_id = %(queue_id)s AND fair_key = %(fair_key)s
@@ -17,7 +17,7 @@ FROM ahead a JOIN scheduling_queue q ON q.id = %(queue_id)s
     LEFT JOIN scheduling_kind_cost kc ON kc.kind = a.kind;
 
 -- name: count_behind
--- Where more jobs are ahead than are counted: count those behind, beside all that the line has.
+-- Count the jobs behind and those of the whole line, if more are ahead than are counted.
 SELECT e.waiting, (SELECT count(*) FROM (
     SELECT FROM scheduling_job_ready r
     WHERE r.entity_id = e.id AND (r.rank, r.job_id) > (%(rank)s, %(job_id)s) LIMIT %(limit)s + 1) AS counted) AS behind
@@ -25,7 +25,7 @@ FROM scheduling_schedulingentity e
 WHERE e.tenant_id = %(tenant_id)s AND e.queue_id = %(queue_id)s AND e.fair_key = %(fair_key)s;
 
 -- name: count_queue_ahead
--- In the order of arrival: sum up the jobs of all tenants of a queue that came before.
+-- Sum up the earlier jobs of all tenants of a queue, in order of arrival.
 SELECT count(*) AS jobs, coalesce(sum(estimate_us), 0)::float8 AS work_us FROM (
     SELECT e.estimate_us FROM scheduling_schedulingentity e
         JOIN scheduling_job_ready r ON r.entity_id = e.id AND (r.rank, r.job_id) < (%(rank)s, %(job_id)s)
@@ -33,7 +33,8 @@ SELECT count(*) AS jobs, coalesce(sum(estimate_us), 0)::float8 AS work_us FROM (
 ) AS ahead;
 
 -- name: read_running
--- Estimate how long each message in flight will still hold its slot. One that is over its time goes on as long again.
+-- Estimate how long each message in flight will still hold its slot. One beyond its prediction is assumed to take as
+-- long again.
 SELECT m.tenant_ids, greatest(m.predicted_us - m.us, m.us - m.predicted_us, m.predicted_us / 10.0)::float8
     AS left_us
 FROM (

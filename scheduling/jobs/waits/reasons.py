@@ -1,7 +1,7 @@
-"""Why a job waits, how many are before it and when it will start: one answer for console, API and commands.
+"""Explanations of waits: reasons, position and estimated start, for console, API and commands.
 
-A tenant is told its own position and times, and never a number that is another's, nor why the platform stops its
-machines. The times are made of everybody's work all the same: that is what they are worth.
+A tenant sees its own position and times, but no number of another tenant, and not why the platform stops its machines.
+The times depend on all tenants' work.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from tenants.limits.declared import format_moment, month_end
 
 @dataclass(frozen=True, slots=True)
 class WaitingReason:
-    """One thing that keeps a job from starting: a stable code and a sentence; ``until`` where it ends by itself.
+    """One reason that keeps a job from starting: a stable code and a sentence; ``until`` if it ends by itself.
 
-    ``is_stop``: nothing that the platform works off ends it, only ``until`` or a person.
+    ``is_stop``: work in progress does not end it, only ``until`` or a person.
     """
 
     code: str
@@ -37,9 +37,9 @@ class WaitingReason:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a job waits. ``ahead`` is what its tenant's own order has before it, None where it has no place there.
+    """The explanation of a job's wait; ``ahead`` is the work before it in its tenant's order, or None.
 
-    ``start`` is None where nobody knows; ``no_start_because`` then says why.
+    ``start`` is None if unknown; ``no_start_because`` is then the reason.
     """
 
     reasons: list[WaitingReason]
@@ -49,14 +49,14 @@ class Explanation:
 
     @property
     def position(self) -> int | None:
-        """Its place among the tenant's own ready jobs, from 1; the least it can be where they were too many."""
+        """Return its position among the tenant's own ready jobs, from 1; a lower bound if they were too many."""
         return None if self.ahead is None else self.ahead.jobs + 1
 
 
 def why_waiting(job: Job) -> Explanation | None:
-    """Everything that keeps the job waiting, at least one reason; None when it runs or has ended.
+    """Return all reasons that keep the job waiting, at least one; None if it runs or has ended.
 
-    About ten statements, none of which reads more for more waiting jobs beyond a limit.
+    About ten statements, all bounded whatever the number of waiting jobs.
     """
     state = JobState(job.state)
     if state in TERMINAL_STATES or state is JobState.EXECUTING:
@@ -68,7 +68,7 @@ def why_waiting(job: Job) -> Explanation | None:
         reason = _suspension(job)
         return Explanation([reason], no_start_because=reason.detail)
     is_staff = require_scope().is_all_tenants
-    with all_tenants(has_savepoint=False):  # once for all that is read behind it
+    with all_tenants(has_savepoint=False):  # once for all reads across tenants
         return _explain_waiting(job, state, is_staff=is_staff)
 
 
@@ -90,7 +90,7 @@ def _explain_waiting(job: Job, state: JobState, *, is_staff: bool) -> Explanatio
 
 
 def _suspension(job: Job) -> WaitingReason:
-    """A job may wait by its own wish, such as for a person's answer, or for its children."""
+    """Return why the job is suspended: by itself, such as for a person's answer, for its children, or by a person."""
     if (batch := awaited_batch(job.pk)) is not None:
         values = {"ended": batch.ended, "total": batch.total}
         detail = gettext("Waits for its children: %(ended)s of %(total)s have ended.") % values
@@ -107,7 +107,7 @@ def _suspension(job: Job) -> WaitingReason:
 
 
 def _opens_at(reasons: list[WaitingReason]) -> datetime | None:
-    """When the last stop is over."""
+    """Return when the last stop is over."""
     return max((reason.until for reason in reasons if reason.is_stop and reason.until), default=None)
 
 
@@ -133,7 +133,7 @@ def _key_missing(job: Job, moment: datetime) -> WaitingReason:
     detail = gettext(
         "The data key that it is sealed with has been missing since %(since)s; it is looked for again at %(moment)s."
     ) % {"since": _moment(wait.since or moment), "moment": _moment(moment)}
-    # Its time alone starts nothing: the key must be there.
+    # The time alone does not start it: the key must exist.
     return WaitingReason(DATA_KEY_MISSING, detail)
 
 
@@ -172,11 +172,11 @@ def _tenant(standing: Standing) -> Iterator[WaitingReason]:
 
 
 def _job(job: Job, standing: Standing) -> Iterator[WaitingReason]:
-    """What concerns jobs of its kind alone."""
+    """Yield the reasons that concern jobs of its kind only."""
     yield from _stopped("kind_paused", gettext("Jobs of this kind are paused"), standing.kind_pause)
     if standing.circuit.is_on:
         yield _circuit_open(standing.circuit)
-    # Without a worker the reason is that there is none.
+    # Without any worker, the reason is the missing worker.
     if standing.slots and not standing.is_kind_announced:
         detail = gettext(
             "No live worker of its queue has the kind %(kind)s. It starts when a worker that has it is started."
@@ -253,7 +253,7 @@ def _stopped(code: str, what: str, stop: Stop) -> Iterator[WaitingReason]:
 
 
 def _with_end(what: str, until: datetime | None, reason: str) -> str:
-    """A stop as a sentence, and what somebody said of it."""
+    """Return a stop as a sentence, followed by its reason."""
     values = {"what": what, "until": _moment(until) if until else ""}
     sentence = gettext("%(what)s until %(until)s.") % values if until else gettext("%(what)s.") % values
     return f"{sentence} {reason}".strip()

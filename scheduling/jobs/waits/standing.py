@@ -1,4 +1,4 @@
-"""Everything that may keep one waiting job from starting, read in a statement or three, whatever waits beside it."""
+"""Reads of everything that may keep one waiting job from starting, in two or three bounded statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tenants.database.prepared import prepared_cursor
 from tenants.database.sql import load_sql
 from tenants.limits.usage import allowed_for
 
-# A pool that nobody has ticked for so long is dispatched by nobody; what nobody has said for so long is over.
+# A pool that was not ticked for longer has no dispatcher; older records of a pool are void.
 TICK_AGE = timedelta(seconds=10)
 
 _READ_STANDING = load_sql(__file__)["read_standing"]
@@ -30,7 +30,7 @@ _READ_STANDING = load_sql(__file__)["read_standing"]
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A pause, suspension or drain, if it is one."""
+    """A pause, suspension or drain, if it is on."""
 
     is_on: bool
     reason: str
@@ -39,7 +39,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class CircuitStop(Stop):
-    """A breaker, if one stands; ``dependency`` is empty where it is the kind itself that fails."""
+    """A breaker, if one is open; ``dependency`` is empty if the kind itself fails."""
 
     dependency: str
     is_shared: bool
@@ -48,7 +48,7 @@ class CircuitStop(Stop):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How everything stands that a job's start depends on. Numbers are over all tenants: they are not for tenants."""
+    """All state that a job's start depends on; numbers cover all tenants and are not for tenants."""
 
     now: datetime
     due_at: datetime | None
@@ -76,17 +76,17 @@ class Standing:
     has_worker_time: bool
 
     def for_tenants(self) -> Standing:
-        """Without why the platform stops its machines, which is its staff's affair, and without others' errors."""
+        """Return it without the reasons of platform stops, which are internal, and without others' errors."""
         pause, drain = replace(self.pool_pause, reason=""), replace(self.pool_drain, reason="")
         circuit = self.circuit
-        if circuit.is_shared and not circuit.is_forced:  # an error that is perhaps another tenant's
+        if circuit.is_shared and not circuit.is_forced:  # the error may be another tenant's
             circuit = replace(circuit, reason="")
         return replace(self, pool_pause=pause, pool_drain=drain, circuit=circuit)
 
 
 def read_standing(job: Job) -> Standing:
-    """Two statements, none of which reads more for more waiting jobs."""
-    with all_tenants(has_savepoint=False):  # what the pool has in flight is of all tenants
+    """Return the standing of a job, in two statements whose cost does not depend on the number of waiting jobs."""
+    with all_tenants(has_savepoint=False):  # the pool's executions in flight are of all tenants
         with prepared_cursor(namedtuple_row) as cursor:
             values: dict[str, Any] = {"job_id": job.pk, "tenant_id": job.tenant_id, "queue_id": job.queue_id}
             values |= {"kind": job.kind, "lease_seconds": platform_settings.LEASE_SECONDS, "usage": WORKER_SECONDS.key}
@@ -122,18 +122,18 @@ def read_standing(job: Job) -> Standing:
 
 
 def is_recent(moment: datetime | None, now: datetime) -> bool:
-    """Whether what a dispatcher wrote of a pool at ``moment`` still says how it stands."""
+    """Return whether a dispatcher's record of a pool at ``moment`` is still valid."""
     return moment is not None and now - moment < TICK_AGE
 
 
 def _parsed(value: Mapping[str, Any] | str | None) -> Mapping[str, Any] | None:
-    """Return a JSON column as an object, which a cursor of Django's gives as text."""
+    """Return a JSON column as an object; Django's cursors give text."""
     parsed: Mapping[str, Any] | None = json.loads(value) if isinstance(value, str) else value
     return parsed
 
 
 def _rate_opens_at(now: datetime, per_minute: int | None, burst: int | None, arrival_us: int) -> datetime | None:
-    """When the queue's rate grants the next job; None where it grants one now, or there is no rate."""
+    """Return when the queue's rate grants the next job; None if it grants one now, or there is no rate."""
     if per_minute is None:
         return None
     rate, now_us = Rate.of_queue(per_minute, burst), int(now.timestamp() * 1_000_000)
@@ -148,7 +148,7 @@ def _circuit(row: Any) -> CircuitStop:
     return CircuitStop(
         is_on=True,
         reason=row.circuit_forced_reason if is_forced else row.circuit_error_type,
-        # While a probe runs, it is unknown until when the others wait.
+        # While a probe runs, the end is unknown.
         until=None if row.circuit_state == CircuitState.HALF_OPEN else row.circuit_until,
         dependency=row.circuit_dependency,
         is_shared=row.is_circuit_shared,

@@ -1,5 +1,5 @@
 -- name: read_standing
--- Read everything that the start of a waiting job depends on. It reads no more for more waiting jobs.
+-- Read everything that the start of a waiting job depends on. The cost does not depend on the number of waiting jobs.
 SELECT clock_timestamp() AS now, d.due_at,
     t.status = 'suspended' AS is_suspended, t.status_reason AS suspension_reason, t.suspended_until,
     t.is_paused AS is_tenant_paused, t.pause_reason AS tenant_pause_reason, t.paused_until AS tenant_paused_until,

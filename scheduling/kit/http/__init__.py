@@ -1,8 +1,8 @@
-"""HTTP to the world outside: the one way out for URLs that tenants, plug-ins and operators give.
+"""Outgoing HTTP: the only way out for URLs that tenants, plug-ins and operators provide.
 
-`send` reads the URL once, refuses what leads inside, connects to the address that it has checked, and bounds
-redirects, sizes and times; `send_async` and `open_stream` are the same on an event loop. ADR 0020 says why it stands
-here; docs/reference/outgoing_http.md what it refuses.
+`send` parses the URL once, refuses targets inside the network, connects to the address that it has checked, and bounds
+redirects, sizes and times; `send_async` and `open_stream` do the same on an event loop. ADR 0020 has the reasons;
+docs/reference/outgoing_http.md lists what is refused.
 """
 
 from __future__ import annotations

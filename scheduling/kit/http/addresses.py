@@ -1,7 +1,7 @@
-"""Which IP addresses may be spoken to for somebody else: the public ones, and no others. Pure.
+"""The IP addresses that may be called on behalf of others: public ones only. Pure.
 
-`ipaddress.is_global` and `is_private` change from one Python to the next and say nothing of addresses that carry
-another one inside, so the networks stand here by name (IANA's special-purpose registries, and what is tunnelled).
+`ipaddress.is_global` and `is_private` differ between Python versions and do not cover addresses that embed another one.
+So the networks are listed here (IANA's special-purpose registries, and tunnelled ranges).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ PRIVATE: Final = "private"
 LOOPBACK: Final = "loopback"
 UNIQUE_LOCAL: Final = "unique local"
 SHARED: Final = "shared (CGNAT)"
-# What an operator may open for a host by name. The rest, such as link-local addresses, where clouds keep their
-# machines' credentials, stays closed whatever is configured.
+# The classes that an operator may open for a host by name. The others, such as link-local addresses, where clouds serve
+# their machines' credentials, stay closed whatever is configured.
 OPENABLE: Final = frozenset({PRIVATE, LOOPBACK, UNIQUE_LOCAL, SHARED})
 
-# The first network that holds an address names it.
+# The first network that contains an address names its class.
 _IPV4: Final[Sequence[tuple[IPv4Network, str]]] = tuple(
     (IPv4Network(network), name)
     for network, name in (
@@ -66,7 +66,7 @@ _IPV6: Final[Sequence[tuple[IPv6Network, str]]] = tuple(
         ("fe80::/10", "link-local"),
         ("fec0::/10", "site-local"),
         ("ff00::/8", "multicast"),
-        # Addresses are given out below 2000::/3 alone: whatever lies outside and has no name yet is nobody's.
+        # Addresses are only allocated below 2000::/3: everything else without a class is unassigned.
         ("::/3", "reserved"),
         ("4000::/2", "reserved"),
         ("8000::/1", "reserved"),
@@ -77,7 +77,7 @@ _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 
 def refused_class_of(address: Address) -> str | None:
-    """What an address is that is not public, such as "loopback"; None for a public one."""
+    """Return the class of an address that is not public, such as "loopback"; None for a public one."""
     if isinstance(address, IPv4Address):
         return next((name for network, name in _IPV4 if address in network), None)
     if (int(address) >> 32) & 0xFFFF_FFFF in _ISATAP:

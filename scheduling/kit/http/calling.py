@@ -1,7 +1,7 @@
-"""One call over HTTP, with all that keeps it harmless: `send`.
+"""One safe HTTP call: `send`.
 
-No proxies, cookies or passwords from the environment are used, nothing is unpacked, and each redirect is a new call
-that is read and checked like the first.
+It uses no proxies, cookies or passwords from the environment and decompresses nothing. Each redirect is a new call that
+is parsed and checked like the first.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ type Headers = Sequence[tuple[str, str]]
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 USER_AGENT: Final = "jobsplatform"
-# They say how the message travels, which is decided here.
+# Headers that control the transport, which is decided here.
 RESERVED_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect"}
     | {"accept-encoding", "proxy-authorization", "proxy-authenticate", "proxy-connection"}
 )
-# What another origin is told of the caller's headers: nothing that could be a secret.
+# The caller's headers that another origin receives: none that could be a secret.
 _HARMLESS_HEADERS: Final = frozenset({"accept", "accept-language", "content-type", "user-agent", "idempotency-key"})
 FOLLOWED: Final = frozenset({301, 302, 303, 307, 308})
 _READING: Final = frozenset({"GET", "HEAD"})
@@ -42,7 +42,11 @@ _HEADER_VALUE = re.compile(r"[!-~](?:[ -~\t]{0,8190}[!-~])?|")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a call may take. An answer is cut at ``body_bytes``; with 0 ``redirects`` none is followed."""
+    """The limits of a call.
+
+    ``connect_seconds`` bounds the connection, ``read_seconds`` each read or write, ``total_seconds`` the whole call. An
+    answer is cut at ``body_bytes``; with 0 ``redirects`` none is followed.
+    """
 
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
@@ -53,7 +57,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; header names are in lower case. ``url`` is where it came from, without its query."""
+    """The answer to a call.
+
+    Header names are in lower case. ``is_cut``: the body was longer than the limit. ``url`` is the answering URL without
+    its query, ``redirects`` the number of redirects followed.
+    """
 
     status: int
     headers: Headers
@@ -63,18 +71,18 @@ class Answer:
     redirects: int = 0
 
     def header(self, name: str) -> str:
-        """The first header of this name, or an empty text."""
+        """Return the first header of this name, or an empty text."""
         return next((value for held, value in self.headers if held == name.lower()), "")
 
     @property
     def retry_after_seconds(self) -> float | None:
-        """How long the other side asks to be left alone, in seconds from now."""
+        """Return the wait that the other side requests, in seconds from now; None without one."""
         return retry_after_seconds(self.header("retry-after"), datetime.now(UTC))
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent to one target; secrets in its headers are resolved when it is written."""
+    """A request to one target; secrets in its headers are resolved when it is written."""
 
     method: str
     target: Target
@@ -93,12 +101,12 @@ def send(
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> Answer:
-    """Call a URL that anybody may have written, and answer with whatever status came back.
+    """Call a URL from any source, and return the answer with whatever status it has.
 
-    Raises the PermanentErrors of this package for what is refused, and `NoAnswerError` where the network or the other
-    side failed. What an answer repeats of secrets in the headers is masked. ``at_safe_point`` is called several times
-    a second and may raise. ``is_url_by_operator`` lets the URL's own host lie inside: for endpoints from the settings,
-    never for what a tenant has written.
+    Raise the PermanentErrors of this package for what is refused, and `NoAnswerError` if the network or the other side
+    failed. Secrets of the headers that an answer repeats are masked. ``at_safe_point`` is called several times a second
+    and may raise. ``is_url_by_operator`` lets the URL's own host be inside the network: for endpoints from the
+    settings, never for URLs that a tenant has written. ``look_up`` resolves names.
     """
     clock = Clock(
         total_seconds=limits.total_seconds,
@@ -121,7 +129,7 @@ def send(
 
 
 def masked(answer: Answer, mask: Mask) -> Answer:
-    """Return the answer without the values of the secrets that it was asked for with."""
+    """Return the answer with the secrets of its request masked."""
     if not mask.values:
         return answer
     headers = [(mask.text(name), mask.text(value)) for name, value in answer.headers]
@@ -130,7 +138,7 @@ def masked(answer: Answer, mask: Mask) -> Answer:
 
 
 def too_many_redirects(request: Request, limits: Limits, mask: Mask) -> RedirectRefusedError:
-    """Return the error of a call that was sent on more often than it may be."""
+    """Return the error of a call with more redirects than allowed."""
     shown = mask.text(request.target.shown)
     return RedirectRefusedError(f"More than {limits.redirects} redirects, the last one to {shown}.")
 
@@ -149,14 +157,17 @@ def check_request(request: Request) -> None:
 
 
 def follow(request: Request, answer: Answer, mask: Mask) -> Request:
-    """The next request, to where the answer sends us; without secrets where that is another origin."""
+    """Return the request to the redirect's target; without secrets if that is another origin.
+
+    Raise `RedirectRefusedError` for a redirect that is not followed.
+    """
     target = read_location(request.target, answer.header("location"))
     method, body, headers = request.method, request.body, request.headers
     if answer.status == 303 and method != "HEAD":
         method, body = "GET", b""
         headers = [(name, value) for name, value in headers if not name.lower().startswith("content-")]
     elif answer.status in (301, 302) and method not in _READING:
-        # Browsers make a GET of it, and nobody would notice that nothing was sent.
+        # Browsers turn it into a GET, and it would go unnoticed that nothing was sent.
         raise RedirectRefusedError(
             f"A {method} is not sent on by a {answer.status}: call {mask.text(target.shown)} itself."
         )
@@ -169,7 +180,7 @@ def follow(request: Request, answer: Answer, mask: Mask) -> Request:
 
 
 def _exchange(request: Request, policy: Policy, clock: Clock, limits: Limits, look_up: Resolve) -> Answer:
-    """One request and its answer on a connection of their own."""
+    """Send one request and return its answer, on a separate connection."""
     policy.check_target(request.target)
     where, headers = request.target.authority, sent_headers(request, policy)
     try:
@@ -201,12 +212,12 @@ def _speak(pool: httpcore.ConnectionPool, request: Request, sent: Headers, limit
 
 
 def sent_headers(request: Request, policy: Policy) -> list[tuple[str, str]]:
-    """The request's headers with those that are the platform's to set, and with secrets as the target may have them."""
+    """Return the request's headers with the platform's own, and with secrets as far as the target may receive them."""
     own = {name.lower() for name, _ in request.headers}
     headers = [("Host", request.target.authority)]
     for name, value in request.headers:
         headers.append((name, value.resolve(request.target, policy) if isinstance(value, SecretText) else value))
-    # Unpacking is left to nobody: a small answer could be a large one.
+    # No compression: a small answer could decompress to a large one.
     headers += [("Accept-Encoding", "identity"), ("Connection", "close")]
     defaults = (("User-Agent", USER_AGENT), ("Accept", "*/*"))
     headers += [(name, value) for name, value in defaults if name.lower() not in own]
@@ -217,5 +228,5 @@ def sent_headers(request: Request, policy: Policy) -> list[tuple[str, str]]:
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """Certificates are checked, by the system's authorities (or SSL_CERT_FILE's) and those that come along."""
+    """Return the TLS context; the authorities are the system's (or SSL_CERT_FILE's) and certifi's."""
     return httpcore.default_ssl_context()

@@ -1,7 +1,7 @@
-"""Connections to checked addresses only, within a call's time, that let go at the job's safe points.
+"""Connections to checked addresses only, within a call's time limits, interruptible at the job's safe points.
 
-The name is looked up once, every address that it has is checked, and the address that was checked is the one that is
-connected to: no second look-up could answer otherwise. TLS still asks for a certificate of the name.
+The name is resolved once, every address of it is checked, and the connection uses a checked address: no second look-up
+could return another one. TLS still requires a certificate for the name.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from scheduling.kit.http.errors import NoAnswerError
 from scheduling.kit.http.policy import Policy
 
 SAFE_POINT_SECONDS = 0.25
-# What is handed to the socket at a time, so that a reader who takes a byte now and then cannot hold a call.
+# Bytes written to the socket at a time, so that a slow reader cannot hold a call beyond its limits.
 _WRITE_BYTES = 16 * 1024
 
 type Resolve = Callable[[str, int], Sequence[str]]
 
 
 class Clock:
-    """How long a call may still take, in all and at the step that it is at."""
+    """The remaining time of a call, in total and for the current step."""
 
     def __init__(
         self, *, total_seconds: float, connect_seconds: float, read_seconds: float, at_safe_point: Callable[[], object]
@@ -40,16 +40,16 @@ class Clock:
         self._ends_at = time.monotonic() + total_seconds
 
     def until_connected(self) -> float:
-        """The moment by which a connection that is begun now must stand."""
+        """Return the time by which a connection that starts now must be established."""
         return min(self._ends_at, time.monotonic() + self._connect_seconds)
 
     def until_read(self) -> float:
-        """The moment by which something must have come or gone."""
+        """Return the time by which the next bytes must be read or written."""
         return min(self._ends_at, time.monotonic() + self._read_seconds)
 
 
 class CheckedBackend(httpcore.NetworkBackend):
-    """Looks up, checks and connects, for one call."""
+    """A network backend that resolves, checks and connects, for one call."""
 
     def __init__(self, policy: Policy, clock: Clock, resolve: Resolve) -> None:
         self._policy = policy
@@ -80,7 +80,7 @@ class CheckedBackend(httpcore.NetworkBackend):
         raise failure or httpcore.ConnectError("The name has no address.")
 
     def _checked_addresses(self, host: str, port: int, ends_at: float) -> list[Address]:
-        # A name of the world is looked up as it is, without the search list by which it could be one of the inside.
+        # Public names are resolved as absolute names, so that a search list cannot turn them into internal ones.
         is_inside = self._policy.is_allowed(host, port)
         name = host if is_inside or is_literal(host) else f"{host}."
         addresses = [ip_address(text) for text in _look_up(self._resolve, name, port, _left(ends_at))]
@@ -90,24 +90,24 @@ class CheckedBackend(httpcore.NetworkBackend):
 
 
 class WatchedStream(httpcore.NetworkStream):
-    """A stream that waits in short turns, looks up between them, and ends with the call's time."""
+    """A stream that waits in short steps, checks the safe point between them, and ends with the call's time."""
 
     def __init__(self, stream: httpcore.NetworkStream, clock: Clock) -> None:
         self._stream = stream
         self._clock = clock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What has come, as soon as anything has."""
+        """Return the bytes that have arrived, as soon as there are any."""
         ends_at = self._clock.until_read()
         while True:
             self._clock.at_safe_point()
             try:
                 return self._stream.read(max_bytes, timeout=min(SAFE_POINT_SECONDS, _left(ends_at)))
             except httpcore.ReadTimeout:
-                continue  # `_left` raises it when the time is over
+                continue  # `_left` raises when the time is over
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send all of it."""
+        """Send the whole buffer."""
         ends_at = self._clock.until_read()
         for start in range(0, len(buffer), _WRITE_BYTES):
             self._clock.at_safe_point()
@@ -116,7 +116,7 @@ class WatchedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        """The same stream inside TLS."""
+        """Return the same stream inside TLS."""
         left = _left(self._clock.until_connected())
         try:
             inner = self._stream.start_tls(ssl_context, server_hostname, timeout=left)
@@ -125,32 +125,32 @@ class WatchedStream(httpcore.NetworkStream):
         return WatchedStream(inner, self._clock)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the connection."""
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
-        """What httpcore asks of its own streams."""
+        """Return what httpcore reads of its own streams."""
         return self._stream.get_extra_info(info)
 
 
 class TimeIsOverError(Exception):
-    """A step of the call took all the time that it had."""
+    """The error for a step that used up its time."""
 
 
 def resolve(name: str, port: int) -> Sequence[str]:
-    """The addresses of a name, in the order in which the system prefers them."""
+    """Return the addresses of a name, in the system's order of preference."""
     found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return list(dict.fromkeys(str(answer[4][0]) for answer in found))
 
 
 def _look_up(ask: Resolve, name: str, port: int, seconds: float) -> Sequence[str]:
-    """Ask in a thread of its own: the system's resolver takes its time and knows no limit."""
+    """Resolve in a separate thread: the system's resolver has no time-out."""
     answers: SimpleQueue[Sequence[str] | Exception] = SimpleQueue()
 
     def put_answer() -> None:
         try:
             answers.put(ask(name, port))
-        except Exception as error:  # noqa: BLE001 - it is raised again below, in the caller's thread
+        except Exception as error:  # noqa: BLE001 - raised again below, in the caller's thread
             answers.put(error)
 
     threading.Thread(target=put_answer, name="outgoing-look-up", daemon=True).start()
@@ -166,7 +166,7 @@ def _look_up(ask: Resolve, name: str, port: int, seconds: float) -> Sequence[str
 
 
 def _left(ends_at: float) -> float:
-    """Seconds until a moment; `TimeIsOverError` once it has come."""
+    """Return the seconds until a time; raise `TimeIsOverError` if it has passed."""
     left = ends_at - time.monotonic()
     if left <= 0:
         raise TimeIsOverError
@@ -174,7 +174,7 @@ def _left(ends_at: float) -> float:
 
 
 def tls_fault(error: BaseException | None) -> str:
-    """Why no TLS connection came about, in words."""
+    """Return why no TLS connection was established, as text."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {error.verify_message}."
     reason = error.reason if isinstance(error, ssl.SSLError) else error
@@ -182,7 +182,7 @@ def tls_fault(error: BaseException | None) -> str:
 
 
 def is_literal(host: str) -> bool:
-    """Whether the host is an address and no name."""
+    """Return whether the host is an address and not a name."""
     try:
         ip_address(host)
     except ValueError:

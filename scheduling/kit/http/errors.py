@@ -1,4 +1,4 @@
-"""Why a call was not made, or brought no answer: for ever or for now, as job kinds tell them apart."""
+"""Errors of calls that were refused or not answered; permanent or transient, as job kinds distinguish them."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ from scheduling.kit.base import PermanentError, TransientError
 
 
 class UrlRefusedError(PermanentError):
-    """A URL that is written so that nobody calls it: another scheme, a password, an address in disguise."""
+    """The error for a URL whose notation is refused: another scheme, a password, a disguised address."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="url_refused")
 
 
 class AddressRefusedError(PermanentError):
-    """The host is inside, or its port is none that is called."""
+    """The error for a host inside the network, or a port that may not be called."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="address_refused")
 
 
 class RedirectRefusedError(PermanentError):
-    """The answer sends the caller on in a way that is not followed."""
+    """The error for a redirect that is not followed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="redirect_refused")
 
 
 class RequestRefusedError(PermanentError):
-    """A header or method that a caller may not set. The message never holds the value."""
+    """The error for a header or method that a caller may not set. The message never contains the value."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="request_refused")
 
 
 class SecretRefusedError(PermanentError):
-    """A stored secret that is not there, or may not be sent to where the request goes."""
+    """The error for a stored secret that is missing, or may not be sent to the request's target."""
 
 
 class NoAnswerError(TransientError):
-    """The network, the name service or the other side failed before there was a whole answer."""
+    """The error for a failure of the network, the name service or the other side before a complete answer."""
 
     def __init__(self, message: str, *, code: str = "no_answer") -> None:
         super().__init__(message, code=code)

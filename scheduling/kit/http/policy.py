@@ -1,4 +1,4 @@
-"""What the operator lets the platform call: public addresses at some ports, and hosts inside by name."""
+"""The operator's policy for calls: public addresses at some ports, and named hosts inside the network."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from tenants.translation import translate
 
 
 class AllowedHostInvalidError(ValueError):
-    """An entry of OUTGOING_HTTP_ALLOWED_HOSTS is not written as host:port."""
+    """The error for an entry of OUTGOING_HTTP_ALLOWED_HOSTS that is not host:port."""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Ports that anybody may be called at, and hosts with a port that may be inside."""
+    """The ports that may be called on public hosts, and the (host, port) pairs that may be inside the network."""
 
     ports: frozenset[int]
     allowed_hosts: frozenset[tuple[str, int]] = frozenset()
 
     def opened_for(self, target: Target) -> Policy:
-        """The policy for a target that the operator, and nobody else, has named."""
+        """Return the policy for a target that only the operator can set."""
         return replace(self, allowed_hosts=self.allowed_hosts | {(target.host, target.port)})
 
     def is_allowed(self, host: str, port: int) -> bool:
-        """Whether the operator has named this host with this port."""
+        """Return whether the operator has named this host with this port."""
         return (host, port) in self.allowed_hosts
 
     def check_target(self, target: Target) -> None:
-        """Raise `AddressRefusedError` for what need not be looked up to be refused."""
+        """Raise `AddressRefusedError` for a target that is refused without a look-up."""
         if self.is_allowed(target.host, target.port):
             return
         if target.port not in self.ports:
@@ -51,7 +51,7 @@ class Policy:
     def check_address(self, host: str, port: int, address: Address) -> None:
         """Raise `AddressRefusedError` unless the host's address may be connected to.
 
-        The message tells the class and not the address: where names inside lead is nobody's business.
+        The message has the class and not the address, which would reveal the internal network.
         """
         refused = refused_class_of(address)
         if refused is None or (refused in OPENABLE and self.is_allowed(host, port)):
@@ -64,7 +64,7 @@ class Policy:
 
 
 def current_policy() -> Policy:
-    """The policy of the settings as they are now."""
+    """Return the policy of the current settings."""
     return _policy_of(
         tuple(platform_settings.OUTGOING_HTTP_PORTS), tuple(platform_settings.OUTGOING_HTTP_ALLOWED_HOSTS)
     )
@@ -76,7 +76,7 @@ def _policy_of(ports: tuple[int, ...], allowed: tuple[str, ...]) -> Policy:
 
 
 def read_allowed_hosts(entries: Sequence[str]) -> frozenset[tuple[str, int]]:
-    """Hosts with their ports from the setting; `AllowedHostInvalidError` for what is none."""
+    """Return the hosts with their ports from the setting; raise `AllowedHostInvalidError` for an invalid entry."""
     return frozenset(_read_entry(entry) for entry in entries)
 
 

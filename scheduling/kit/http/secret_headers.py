@@ -1,8 +1,7 @@
-"""Headers with stored secrets: opened for the host of a URL, written into a request to that host alone.
+"""Headers with stored secrets: opened for the host of a URL, written only into requests to that host.
 
-A header's text with references becomes a `SecretText`. It is resolved by `calling` and `streaming` for the target
-that is about to be called, and a redirect to another origin drops it. What comes back is masked: a value that the
-other side repeats literally is not handed on.
+A header text with references becomes a `SecretText`. `calling` and `streaming` resolve it for the target of each call;
+a redirect to another origin drops it. Answers are masked: a value that the other side repeats literally is removed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from tenants.secrets.references import SecretReference, split_references
 from tenants.translation import translate
 
 MASK: Final = "[secret]"
-# The end of an answer that was cut off may be the beginning of a value; shorter ones tell nothing.
+# The end of a cut answer may be the beginning of a value; shorter ones reveal nothing.
 _SHORTEST_BEGINNING: Final = 4
 
 type Pieces = Sequence[str | SecretReference]
@@ -32,22 +31,25 @@ type Pieces = Sequence[str | SecretReference]
 
 @dataclass(frozen=True, slots=True)
 class SecretText:
-    """The value of a header with opened secrets in it; `repr` shows their names alone."""
+    """A header value with opened secrets; `repr` only shows their names."""
 
     pieces: tuple[str | OpenSecret, ...]
 
     @property
     def sample(self) -> str:
-        """The text with a letter in the place of each secret, to be checked as any other header."""
+        """Return the text with a letter for each secret, for the checks of any other header."""
         return "".join(piece if isinstance(piece, str) else "x" for piece in self.pieces)
 
     @property
     def values(self) -> list[str]:
-        """The values that no answer may repeat."""
+        """Return the values that no answer may repeat."""
         return [piece.value for piece in self.pieces if isinstance(piece, OpenSecret)]
 
     def resolve(self, target: Target, policy: Policy) -> str:
-        """Return the header for a request to the target; raise `SecretRefusedError` for one that may not have it."""
+        """Return the header for a request to the target.
+
+        Raise `SecretRefusedError` if the target may not receive it.
+        """
         if target.scheme != "https" and not policy.is_allowed(target.host, target.port):
             raise SecretRefusedError(
                 translate("A secret is sent over https alone, not to %(url)s.", {"url": f"http://{target.authority}"}),
@@ -63,21 +65,24 @@ type HeaderValue = str | SecretText
 
 
 def open_header(tenant_id: UUID, url: str, text: str) -> HeaderValue:
-    """Return a header's text with the tenant's secrets that it refers to opened for the host of the URL.
+    """Return a header's text with the tenant's secrets in it opened for the host of the URL.
 
-    Raise `SecretRefusedError` for a secret that is not there or is bound to other hosts, `TransientError` while the
-    tenant's keys are not at hand.
+    Raise `SecretRefusedError` for a secret that is missing or bound to other hosts, and `TransientError` while the
+    tenant's keys are unavailable.
     """
     return open_pieces(tenant_id, url, split_references(text))
 
 
 def open_headers(tenant_id: UUID, url: str, headers: Iterable[tuple[str, str]]) -> list[tuple[str, HeaderValue]]:
-    """Return headers as `send` takes them, with the secrets that they refer to opened as by `open_header`."""
+    """Return headers for `send`, with their secrets opened as by `open_header`."""
     return [(name, open_header(tenant_id, url, text)) for name, text in headers]
 
 
 def open_pieces(tenant_id: UUID, url: str, pieces: Pieces) -> HeaderValue:
-    """Return a header from its pieces; a literal piece is never read as a reference, whatever it says."""
+    """Return a header from its pieces; a literal piece is never parsed as a reference.
+
+    Raise the errors of `open_header`.
+    """
     names = [piece.name for piece in pieces if isinstance(piece, SecretReference)]
     if not names:
         return "".join(str(piece) for piece in pieces)
@@ -92,7 +97,7 @@ def open_pieces(tenant_id: UUID, url: str, pieces: Pieces) -> HeaderValue:
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What is taken out of an answer: the values of the secrets that its request was sent with."""
+    """The secrets to remove from an answer: those of its request."""
 
     values: tuple[str, ...] = field(default=(), repr=False)
 
@@ -100,18 +105,18 @@ class Mask:
     def of(cls, headers: Iterable[tuple[str, HeaderValue]]) -> Mask:
         """Return the mask for a request with these headers; longer values are masked first."""
         found = {value for _, text in headers if isinstance(text, SecretText) for value in text.values}
-        # As they stand in JSON too.
+        # Also as they are written in JSON.
         found |= {json.dumps(value)[1:-1] for value in found}
         return cls(tuple(sorted(found, key=len, reverse=True)))
 
     def text(self, text: str) -> str:
-        """Return the text with a mark in the place of each value."""
+        """Return the text with each value replaced by a mark."""
         for value in self.values:
             text = text.replace(value, MASK)
         return text
 
     def body(self, data: bytes, *, is_cut: bool) -> bytes:
-        """Return the bytes likewise; of an answer that was cut off also without the beginning of a value at its end."""
+        """Return the bytes likewise; of a cut answer also without the beginning of a value at its end."""
         for value in self.values:
             data = data.replace(value.encode(), MASK.encode())
             if is_cut:

@@ -1,6 +1,6 @@
-"""Calls that wait on an event loop: the same checks, limits and refusals as `send`, many at a time in one thread.
+"""Calls on an event loop: the checks, limits and refusals of `send`, many at a time in one thread.
 
-Whoever cancels the task that awaits a call lets go of its connection at once.
+Cancelling the task that awaits a call closes its connection at once.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Stream:
-    """An answer whose body is still coming."""
+    """An answer whose body is still arriving."""
 
     def __init__(self, response: httpcore.Response, target: Target, limits: Limits) -> None:
         self._response = response
@@ -50,9 +50,9 @@ class Stream:
         self.mask = Mask()
 
     async def parts(self) -> AsyncIterator[bytes]:
-        """The body as it comes, up to the limit's bytes; `is_cut` says afterwards that there was more.
+        """Yield the body as it arrives, up to the limit's bytes; `is_cut` is True afterwards if there was more.
 
-        Nothing is masked, because a value may come in two parts: put texts that are kept through `mask`.
+        Nothing is masked, because a value may arrive in two parts: pass texts that are kept through `mask`.
         """
         left = self._limits.body_bytes
         async for part in self._response.aiter_stream():
@@ -64,7 +64,7 @@ class Stream:
             yield part
 
     async def read(self) -> Answer:
-        """The answer with its whole body, masked."""
+        """Return the answer with its whole body, masked."""
         body = b"".join([part async for part in self.parts()])
         return masked(replace(self.answer, body=body, is_cut=self.is_cut), self.mask)
 
@@ -80,7 +80,7 @@ async def open_stream(
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> AsyncIterator[Stream]:
-    """Call a URL and hand out its answer while it comes; no redirect is followed. Raises what `send` raises."""
+    """Call a URL and yield its answer while it arrives; no redirect is followed. Raise the errors of `send`."""
     request = Request(method, read_target(url), tuple(headers), body)
     check_request(request)
     async with _exchange(request, _policy_for(request.target, is_url_by_operator), limits, look_up) as stream:
@@ -99,7 +99,7 @@ async def send_async(
     is_url_by_operator: bool = False,
     look_up: Resolve = resolve,
 ) -> Answer:
-    """As `send`, on the event loop; its time is the limits' in all, redirects included."""
+    """Call a URL as `send` does, on the event loop; the total time includes redirects."""
     request = Request(method, read_target(url), tuple(headers), body)
     check_request(request)
     policy = _policy_for(request.target, is_url_by_operator)
@@ -114,14 +114,14 @@ async def send_async(
     raise too_many_redirects(request, limits, mask)
 
 
-def _policy_for(target: Target, is_url_by_operator: bool) -> Policy:  # noqa: FBT001 - handed on as it came
+def _policy_for(target: Target, is_url_by_operator: bool) -> Policy:  # noqa: FBT001 - passed on as received
     policy = current_policy()
     return policy.opened_for(target) if is_url_by_operator else policy
 
 
 @asynccontextmanager
 async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: Resolve) -> AsyncIterator[Stream]:
-    """One request and its answer on a connection of their own."""
+    """Send one request and yield its answer, on a separate connection."""
     policy.check_target(request.target)
     target, where = request.target, request.target.authority
     url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
@@ -142,7 +142,7 @@ async def _exchange(request: Request, policy: Policy, limits: Limits, look_up: R
 
 
 class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
-    """Looks up, checks and connects, for one call."""
+    """A network backend that resolves, checks and connects, for one call."""
 
     def __init__(self, policy: Policy, limits: Limits, resolve_name: Resolve) -> None:
         self._policy = policy
@@ -173,12 +173,12 @@ class CheckedAsyncBackend(httpcore.AsyncNetworkBackend):
         raise failure or httpcore.ConnectError("The name has no address.")
 
     async def sleep(self, seconds: float) -> None:
-        """As httpcore asks for between two tries."""
+        """Sleep between two attempts, as httpcore requires."""
         await asyncio.sleep(seconds)
 
     async def _checked_addresses(self, host: str, port: int, until: float) -> list[Address]:
         is_inside = self._policy.is_allowed(host, port)
-        # A name of the world is looked up as it is, without the search list by which it could be one of the inside.
+        # Public names are resolved as absolute names, so that a search list cannot turn them into internal ones.
         name = host if is_inside or is_literal(host) else f"{host}."
         addresses = [ip_address(text) for text in await self._look_up(name, port, until)]
         for address in addresses:

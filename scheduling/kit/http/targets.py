@@ -1,7 +1,7 @@
-"""From a URL to what is called, or a refusal: one reading, which is also the one that is connected to. Pure.
+"""Parsing of a URL into the target of a call, or a refusal: the parsed parts are what is connected to. Pure.
 
-Two readers that take a URL differently are how checks are walked around. So this one takes few spellings, and hands
-scheme, host, port and path on as parts that nobody reads again.
+Two parsers that disagree about a URL are how checks are circumvented. So this one accepts few notations, and passes
+scheme, host, port and path on as parts that are not parsed again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _AUTHORITY = re.compile(r"(?:\[([^\[\]]*)\]|([^\[\]:]*))(?::([0-9]{1,5}))?")
 _LABEL = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAX_NAME_CHARACTERS = 253
-# What some reader or other takes for a number: 127.1, 2130706433, 0177.0.0.1, 0x7f.1.
+# What some parser accepts as a number: 127.1, 2130706433, 0177.0.0.1, 0x7f.1.
 _NUMBER_LAST = re.compile(r"(?:[0-9]+|0x[0-9a-f]*)")
 _KEPT_IN_PATHS = ascii_letters + digits + punctuation
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a URL leads to. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
+    """The target of a URL. ``host`` is in lower case and ASCII, an IPv6 address without brackets."""
 
     scheme: str
     host: str
@@ -42,28 +42,28 @@ class Target:
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """Whom one speaks to: what was meant for one origin is not told to another."""
+        """Return the origin: data for one origin must not be sent to another."""
         return self.scheme, self.host, self.port
 
     @property
     def authority(self) -> str:
-        """Host and port as in a URL and in the header Host."""
+        """Return host and port as in a URL and in the header Host."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     @property
     def shown(self) -> str:
-        """The URL for logs and messages: without its query, which may hold a secret."""
+        """Return the URL for logs and messages: without its query, which may hold a secret."""
         return f"{self.scheme}://{self.authority}{self.path.partition('?')[0]}"
 
     @property
     def literal(self) -> Address | None:
-        """The address, where the host is one and no name."""
+        """Return the address if the host is one, else None."""
         return IPv6Address(self.host) if ":" in self.host else _ipv4_of(self.host)
 
 
 def read_target(url: str) -> Target:
-    """What the URL leads to; `UrlRefusedError` for any spelling that is not plain."""
+    """Return the target of the URL; raise `UrlRefusedError` for any notation that is not plain."""
     _require_plain(url)
     parts = _URL.fullmatch(url)
     if parts is None:
@@ -80,7 +80,7 @@ def read_target(url: str) -> Target:
 
 
 def read_location(base: Target, location: str) -> Target:
-    """What a ``Location`` leads to from ``base``; it may be relative."""
+    """Return the target of a ``Location`` header, which may be relative to ``base``. Raise `UrlRefusedError`."""
     _require_plain(location)
     try:
         url = urljoin(f"{base.scheme}://{base.authority}{base.path}", location)
@@ -92,7 +92,7 @@ def read_location(base: Target, location: str) -> Target:
 def _require_plain(url: str) -> None:
     if len(url) > MAX_URL_CHARACTERS:
         raise UrlRefusedError(translate("A URL may be %(limit)s characters long.", {"limit": MAX_URL_CHARACTERS}))
-    # Blanks, control, bidi and zero-width characters are dropped by some readers; a backslash is a slash to others.
+    # Some parsers drop blanks, control, bidi and zero-width characters; others read a backslash as a slash.
     if not url.isprintable() or " " in url or "\\" in url:
         raise UrlRefusedError(translate("The URL contains a blank, a backslash or a character that does not print."))
 
@@ -142,7 +142,7 @@ def _to_ascii(name: str) -> str:
 
 
 def _ipv4_of(host: str) -> IPv4Address | None:
-    """The address, if it is written the one plain way."""
+    """Return the address if it is written in the plain notation, else None."""
     try:
         return IPv4Address(host)
     except AddressValueError:
