@@ -143,7 +143,7 @@ LINES: dict[str, tuple[str, ...]] = {
         f"{LOGGING}::test_a_long_text_is_cut_before_secrets_are_looked_for",
         f"{LOGGING}::test_a_long_path_is_cut_in_the_log_of_requests",
     ),
-    "documents that exhaust whoever reads them": (
+    "documents that exhaust their reader": (
         "tests/unit/workloads/documents/extraction/test_sniffing.py::test_a_file_is_told_by_its_content",
         f"{EXTRACTOR}::test_python_without_memory_is_too_complex",
         f"{EXTRACTOR}::test_a_file_that_takes_too_much_processor_time_is_stopped",

@@ -49,7 +49,7 @@ def test_paths_in_contributing_exist() -> None:
 
 def test_tables_of_packages_name_every_folder() -> None:
     page = (DOCS / "concepts" / "architecture.md").read_text()
-    table = page[page.index("## Packages") : page.index("## Who holds the truth")]
+    table = page[page.index("## Packages") : page.index("## Source of truth")]
     folders = {path.parent.name for path in (BASE_DIR / "scheduling").glob("*/__init__.py")}
     assert sorted(name for name in folders - {"management", "migrations"} if f"`{name}/`" not in table) == []
 
