@@ -1,6 +1,6 @@
-"""How the job of a plug-in's row ended, for a job can end where none of its kind's code runs: cancelled, crashed.
+"""State of the job behind a row: a job can end without running its kind's code (cancelled, crashed).
 
-Read from the job at each query, so that it is never out of date.
+It is read from the job in each query, so it is never out of date.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CANCELLED: Final = "cancelled"
 SUSPENDED: Final = "suspended"
 FAILED_STATES: Final = ("discarded", "quarantined")
 DEAD_STATES: Final = (CANCELLED, *FAILED_STATES)
-# What is shown of a job that ended without a message.
+# Message for a job that ended without one.
 _REASONS: Final = {
     "cancelled": "The job was cancelled.",
     "discarded": "The job failed.",
@@ -25,7 +25,7 @@ _REASONS: Final = {
 
 def with_job(rows: QuerySet[Any], *, job: str = "job_id", prefix: str = "") -> QuerySet[Any]:
     """Annotate rows with ``job_state``, ``job_error_type`` and ``job_error_message`` of the job that ``job`` names."""
-    # By name, for a plug-in imports no models of the scheduler.
+    # By name: a plug-in imports no models of the scheduler.
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=OuterRef(job))
     names = ("state", "error_type", "error_message")
     annotated: QuerySet[Any] = rows.annotate(
@@ -35,7 +35,7 @@ def with_job(rows: QuerySet[Any], *, job: str = "job_id", prefix: str = "") -> Q
 
 
 def error_code(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
-    """Return the error type of the job, or its state, where ``is_dead``; else the row's ``error_code``.
+    """Return the error type of the job, or its state, if ``is_dead``; else the row's ``error_code``.
 
     ``of`` is the path from the row to the one that has the error, ``prefix`` that of :func:`with_job`.
     """
@@ -44,7 +44,7 @@ def error_code(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
 
 
 def error_message(is_dead: Q, *, prefix: str = "", of: str = "") -> Case:
-    """Return the message of the job, or a sentence for its state, where ``is_dead``; else the ``error_message``."""
+    """Return the message of the job, or a sentence for its state, if ``is_dead``; else the ``error_message``."""
     reasons = [When(**{f"{prefix}job_state": state}, then=Value(reason)) for state, reason in _REASONS.items()]
     reason = Case(*reasons, default=Value(""), output_field=CharField())
     message = Coalesce(NullIf(f"{prefix}job_error_message", Value("")), reason)

@@ -1,4 +1,4 @@
-"""The diagnostic kinds as an app in place."""
+"""App of the diagnostic job kinds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class DiagnosticsConfig(AppConfig):
-    """Kinds that show the platform at work; those that misbehave need DIAGNOSTIC_KINDS."""
+    """Diagnostic job kinds; those that misbehave need DIAGNOSTIC_KINDS."""
 
     name = "workloads.diagnostics"
     label = "diagnostics"

@@ -1,7 +1,7 @@
-"""Kinds that do nothing useful, or something harmful, on purpose.
+"""Job kinds that do nothing, or do harm on purpose.
 
-``noop`` and ``sleep`` are for anybody. The others prove how the platform meets a job that
-kills its worker, fails, never reaches a safe point or eats memory.
+``noop`` and ``sleep`` are always safe. The others show how the platform handles a job that kills its worker, fails,
+never reaches a safe point or exhausts memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from scheduling.kit.base import (
 )
 
 SAFE_POINT_SECONDS = 0.05
-# Beyond an hour Celery's own limit ends every job.
+# Celery's own limit ends every job after an hour.
 MAX_SLEEP_SECONDS = 3_000
 _SECONDS_SCHEMA = {"type": "number", "minimum": 0, "maximum": MAX_SLEEP_SECONDS}
 
@@ -85,7 +85,7 @@ class CrashProcessor(TaskProcessor):
     }
 
     def process(self, context: JobContext) -> Json | None:
-        # The fence rises with each start, also with those that ended in a crash.
+        # The fencing token rises with each start, also after a crash.
         if context.fencing_token > int(context.payload.get("times", context.fencing_token)):
             return {"survived_start": context.fencing_token}
         context.log("about to kill this process", level="warning")

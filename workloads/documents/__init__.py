@@ -1,1 +1,1 @@
-"""Datasets, documents and chunks: cleaning, splitting, embedding and search. An app in place, no plug-in."""
+"""App of datasets, documents and chunks: cleaning, splitting, embedding and search. It has no job kinds."""

@@ -1,4 +1,4 @@
-"""Datasets and chunks in the console, and a page on which retrieval is tried out."""
+"""Admin of datasets and chunks, with a page to try out search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _EXCERPT_WORDS = 20
 
 
 class SearchForm(forms.Form):
-    """A question to a dataset."""
+    """Form of a search in a dataset."""
 
     query = forms.CharField(label=gettext_lazy("Query"), max_length=MAX_QUERY_LENGTH)
     mode = forms.ChoiceField(
@@ -43,7 +43,7 @@ class SearchForm(forms.Form):
 
 @admin.register(Dataset, site=console_site)
 class DatasetAdmin(TenantScopedAdmin):
-    """Datasets with their settings; documents are uploaded on the documents' own page."""
+    """Admin of datasets and their settings; files are uploaded on the page of documents."""
 
     empty_title = gettext_lazy("No dataset yet")
     empty_text = gettext_lazy(
@@ -91,7 +91,7 @@ class DatasetAdmin(TenantScopedAdmin):
 
     @costs(SEARCH)
     def search_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask the dataset a question and see which chunks answer; changes nothing, so the question is in the URL."""
+        """Search the dataset and show the matching chunks. Changes nothing, so the query is in the URL."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         dataset = self.get_object(request, object_id)
@@ -126,7 +126,7 @@ class DatasetAdmin(TenantScopedAdmin):
 
 @admin.register(Chunk, site=console_site)
 class ChunkAdmin(ReadOnlyAdmin):
-    """Chunks, to look at."""
+    """Read-only admin of chunks."""
 
     empty_title = gettext_lazy("No chunk yet")
     empty_text = gettext_lazy("Documents are cut into chunks while they are indexed. Upload one to a dataset.")

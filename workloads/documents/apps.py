@@ -1,4 +1,4 @@
-"""The app of datasets, documents and chunks."""
+"""App of datasets, documents and chunks."""
 
 from __future__ import annotations
 

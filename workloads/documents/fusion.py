@@ -1,19 +1,19 @@
-"""Reciprocal rank fusion: one order out of several, by places and not by scores that do not compare."""
+"""Reciprocal rank fusion: several rankings merged by rank, since their scores are not comparable."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
-# Cormack, Clarke, Büttcher (2009): flat enough that two good places beat one first place.
+# Cormack, Clarke, Büttcher (2009): flat enough that two good ranks beat one first rank.
 RANK_CONSTANT = 60
 
 
 def fuse_rankings[Item: Hashable](
     rankings: Sequence[Sequence[Item]], *, limit: int, constant: int = RANK_CONSTANT
 ) -> list[tuple[Item, float]]:
-    """The best ``limit`` items by the sum of 1 / (constant + place) over the rankings, best first.
+    """Return the best ``limit`` items by the sum of 1 / (constant + rank) over the rankings, best first.
 
-    Places count from 1. Equal sums keep the order in which the rankings first name the items.
+    Ranks count from 1. Equal sums keep the order in which the rankings first list the items.
     """
     scores: dict[Item, float] = {}
     for ranking in rankings:

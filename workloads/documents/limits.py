@@ -1,4 +1,4 @@
-"""What retrieval limits: files of a batch, chunks."""
+"""Limits of the app: files per batch, chunks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILES_PER_BATCH: Final = Limit(
     counts=gettext_noop("Files of one upload."),
     span=Span.EACH,
     enforced_at="upload",
-    # As many as the smallest plan that the platform begins with.
+    # Equal to the smallest of the initial plans.
     default=5,
 )
 VECTOR_CHUNKS: Final = Limit(

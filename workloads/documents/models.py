@@ -1,4 +1,4 @@
-"""What a tenant has given to be searched: datasets of documents, documents of chunks."""
+"""Models of search: datasets of documents, documents of chunks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_URL_LENGTH = 2_000
 
 
 class DocumentStatus(models.TextChoices):
-    """The phases of a document, in their order."""
+    """Phases of a document, in order."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     PARSING = gettext_noop("parsing"), _("Parsing")
@@ -39,7 +39,7 @@ class DocumentStatus(models.TextChoices):
 
 
 class Dataset(NamedModel, TenantModel):
-    """Documents that are searched together, cut by the same settings and embedded by the same model."""
+    """Documents that are searched together, with one set of splitting settings and one embedding model."""
 
     name = models.CharField(_("name"), max_length=100)
     description = models.CharField(_("description"), max_length=1_000, blank=True)
@@ -76,28 +76,27 @@ class Dataset(NamedModel, TenantModel):
 
     @property
     def split_settings(self) -> SplitSettings:
-        """How its documents are cut."""
+        """Settings by which its documents are split."""
         return SplitSettings(chunk_size=self.chunk_size, overlap=self.chunk_overlap)
 
     @property
     def settings_key(self) -> str:
-        """Equal for two indexings whose chunks of the same content would be the same."""
+        """Key that is equal for two indexings if they make equal chunks of equal content."""
         text = f"{self.chunk_size}:{self.chunk_overlap}:{self.embedding_model}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class Document(TenantModel):
-    """One file, text or page of a dataset, and how far its indexing is.
+    """One file, text or page of a dataset, and the progress of its indexing.
 
-    ``status`` is what its job wrote last; how the job itself stands (cancelled, suspended, dead) is asked of the
-    job. ``passages_digest`` and ``chunks_done`` say where an interrupted indexing goes on. ``kept_chunks``: it has
-    been indexed before, and so many chunks answer searches until the indexing that is under way is whole; 0 where
-    what is indexed answers as it comes. ``served_model`` made the vectors of the chunks that answer.
-
-    What comes from a ``source_url`` has no content until its job has fetched it.
+    ``status`` is what its job wrote last; cancelled, suspended and dead are read from the job. ``passages_digest`` and
+    ``chunks_done`` are where an interrupted indexing resumes. ``kept_chunks`` counts chunks of an earlier indexing that
+    serve searches until the current one is complete; 0 if new chunks are served as they are stored. ``served_model``
+    made the vectors of the chunks that are served. A document with a ``source_url`` has no content until its job has
+    fetched it.
     """
 
-    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    # Rows refer to each other by (tenant, id); the constraints are in the migration.
     dataset = models.ForeignKey(
         Dataset,
         models.CASCADE,
@@ -160,9 +159,9 @@ class Document(TenantModel):
 
 
 class Chunk(TenantModel):
-    """A passage of a document with what finds it: its vector and its terms.
+    """A passage of a document with its vector and its terms.
 
-    What is not served waits for the rest of its document, whose chunks of before answer until then.
+    A chunk that is not served waits for the rest of its document, whose earlier chunks serve searches until then.
     """
 
     dataset = models.ForeignKey(
@@ -177,7 +176,7 @@ class Chunk(TenantModel):
     embedding = VectorField(verbose_name=_("embedding"), dimensions=DIMENSIONS)
     search = SearchVectorField(verbose_name=_("search"))
     is_served = models.BooleanField(_("is served"), db_default=True)
-    # Of the text and the model that made the vector; equal for those of a tenant that have the same vector.
+    # Of the text and the model that made the vector; equal for equal vectors of a tenant.
     vector_digest = models.UUIDField(_("vector digest"), null=True, blank=True)
 
     class Meta:
@@ -195,5 +194,5 @@ class Chunk(TenantModel):
         return f"{self.document_id}#{self.position}"
 
 
-# Who of them refers to stored files.
+# Columns that refer to stored files.
 FILE_REFERENCES = ((Document, "storage_key"),)

@@ -1,4 +1,4 @@
-"""Finding datasets, and counting the chunks of documents."""
+"""Queries of datasets, and counts of their documents' chunks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.translation import LocalizableText
 from workloads.documents.exceptions import DatasetNotFoundError
 from workloads.documents.models import Dataset
 
-# Annotations of a document: chunks that answer searches, and those that wait for the rest.
+# Annotations of a document: chunks that serve searches, and those that wait for the rest.
 FOUND_CHUNKS: Mapping[str, Count] = {
     "found_served": Count("chunks", filter=Q(chunks__is_served=True)),
     "found_waiting": Count("chunks", filter=Q(chunks__is_served=False)),
@@ -20,7 +20,7 @@ FOUND_CHUNKS: Mapping[str, Count] = {
 
 
 def get_dataset(dataset_id: UUID) -> Dataset:
-    """One dataset of the current scope, else DatasetNotFoundError."""
+    """Return one dataset of the current scope; raise DatasetNotFoundError if there is none."""
     dataset: Dataset | None = Dataset.objects.filter(pk=dataset_id).first()
     if dataset is None:
         raise DatasetNotFoundError
@@ -28,7 +28,7 @@ def get_dataset(dataset_id: UUID) -> Dataset:
 
 
 def tell_chunks(document: Any) -> LocalizableText | None:
-    """What a document with FOUND_CHUNKS says of its chunks that is not so; None where it all is."""
+    """Return how the counts of a document with FOUND_CHUNKS differ from its chunks; None if they agree."""
     done, kept = document.chunks_done, document.kept_chunks
     said = (kept, done) if kept else (done, 0)
     found = (document.found_served, document.found_waiting)

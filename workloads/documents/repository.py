@@ -1,7 +1,7 @@
-"""What a processor reads and writes of documents. Reads enter the tenant's context; effects run in the job's own.
+"""A processor's reads and writes of documents. Reads enter the tenant's context; effects run in the job's own.
 
-Each effect names what it expects to find, so that one that comes too late changes nothing and raises
-DocumentGoneError, and the transaction around it rolls back.
+Each effect names the state that it expects: a late one changes nothing and raises DocumentGoneError, which rolls its
+transaction back.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _APPEND_CHUNKS = load_sql(__file__)["append_chunks"]
 
 @dataclass(frozen=True, slots=True)
 class DocumentSource:
-    """What indexing needs to know of a document; ``job_id`` is the job that asks."""
+    """What indexing reads of a document; ``job_id`` is the job that indexes it."""
 
     id: UUID
     job_id: UUID
@@ -62,7 +62,7 @@ class DocumentSource:
 
 
 def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> DocumentSource:
-    """The document as a job needs it; DocumentGoneError when it was deleted."""
+    """Return the document as a job needs it; raise DocumentGoneError if it was deleted."""
     with tenant_context(tenant_id):
         document = Document.objects.select_related("dataset").filter(pk=document_id).first()
     if document is None:
@@ -71,7 +71,7 @@ def read_source(tenant_id: UUID, document_id: UUID, *, job_id: UUID) -> Document
 
 
 def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
-    """What a job needs to know of a document that has been read."""
+    """Return the source for a document that has been read."""
     return DocumentSource(
         id=document.pk,
         job_id=job_id,
@@ -94,35 +94,35 @@ def source_of(document: Document, *, job_id: UUID) -> DocumentSource:
 
 
 def check_batch(tenant_id: UUID, batch_id: UUID) -> None:
-    """Raise BatchTooLargeError when the batch holds more documents than the plan allows by now."""
+    """Raise BatchTooLargeError if the batch holds more documents than the plan allows now."""
     with tenant_context(tenant_id):
         tenant = Tenant.objects.get(pk=tenant_id)
         check_batch_limit(tenant, Document.objects.filter(batch_id=batch_id).count())
 
 
 def take_over(source: DocumentSource) -> None:
-    """Effect: the document is this job's from now on.
+    """Effect: assign the document to this job.
 
-    A dead letter that is requeued is a new job for the same document. Should two live at once, the one that
-    started last goes on from where the other is, and the other's next effect finds nothing.
+    A requeued dead letter is a new job for the same document. If two run at once, the later one continues at the
+    other's mark, and the next effect of the earlier one raises.
     """
     if not Document.objects.filter(pk=source.id).update(job_id=source.job_id):
         raise DocumentGoneError(f"The document {source.id} was deleted.")
 
 
 def enter_phases(source: DocumentSource, phases: Sequence[tuple[DocumentStatus, float]]) -> None:
-    """Effect: the document has entered these phases, each so many seconds ago, and is in the last one.
+    """Effect: enter these phases, each so many seconds ago, the last of which is current.
 
-    What an earlier attempt said of errors is over.
+    Clears the error of an earlier attempt.
     """
     times = {f"{status.value}_at": Now() - timedelta(seconds=seconds) for status, seconds in phases}
     _update(source, status=phases[-1][0], error_code="", error_message="", error_at=None, **times)
 
 
 def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
-    """Effect: the passages are known, none is stored; chunks of other passages go, but those that are kept.
+    """Effect: store the number of passages and delete chunks of other passages, except those that are kept.
 
-    Raises SpaceExceededError where the tenant has no room for so many beside those that are kept.
+    Raise SpaceExceededError if the tenant has no room for so many beside those that are kept.
     """
     document = _lock(source)
     take_chunks(document, total)
@@ -140,7 +140,7 @@ def begin_chunks(source: DocumentSource, *, digest: str, total: int) -> None:
 
 
 def resume_chunks(source: DocumentSource) -> None:
-    """Effect: the same passages go on where they stopped."""
+    """Effect: resume the same passages at the mark."""
     _update(
         source,
         status=DocumentStatus.INDEXING,
@@ -152,9 +152,9 @@ def resume_chunks(source: DocumentSource) -> None:
 
 
 def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: Vectors) -> bool:
-    """Effect: store the next passages, which begin exactly where the document's mark stands.
+    """Effect: store the next passages, which begin exactly at the document's mark.
 
-    Whether somebody has asked meanwhile that the document pauses.
+    Return True if a pause of the document was requested meanwhile.
     """
     parameters: dict[str, Any] = {
         "document_id": source.id,
@@ -178,7 +178,7 @@ def append_chunks(source: DocumentSource, passages: Sequence[Passage], vectors: 
 
 
 def complete(source: DocumentSource) -> None:
-    """Effect: every chunk is stored; from now on they answer searches, and those that were kept go."""
+    """Effect: mark the document completed, serve its chunks to searches, and delete the kept ones."""
     document = _lock(source)
     if document.kept_chunks:
         Chunk.objects.filter(document_id=source.id, is_served=True).delete()
@@ -194,7 +194,7 @@ def complete(source: DocumentSource) -> None:
 
 
 def take_content(source: DocumentSource, content: StoredContent, *, content_type: str) -> None:
-    """Effect: this is what the document's address led to; what it led to before goes."""
+    """Effect: store what was fetched from the document's address, in place of earlier content."""
     document = _lock(source)
     if document.storage_key and document.storage_key != content.key:
         discard_on_commit(document.tenant_id, document.storage_key)
@@ -209,7 +209,7 @@ def take_content(source: DocumentSource, content: StoredContent, *, content_type
 
 
 def fail(source: DocumentSource, *, code: str, message: str) -> None:
-    """Effect: the document cannot be indexed."""
+    """Effect: mark the document as failed."""
     _update(
         source,
         status=DocumentStatus.ERROR,
@@ -220,7 +220,7 @@ def fail(source: DocumentSource, *, code: str, message: str) -> None:
 
 
 def await_retry(source: DocumentSource, *, code: str, message: str) -> None:
-    """Effect: the attempt failed; the document waits for the next one, with the reason shown."""
+    """Effect: record a failed attempt; the document waits for the next one, with the reason shown."""
     _update(
         source,
         status=DocumentStatus.WAITING,

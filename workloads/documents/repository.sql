@@ -1,6 +1,6 @@
 -- name: append_chunks
 -- Store the next chunks of a document. The first statement moves the mark only from where these chunks begin: a batch
--- counts once or not at all.
+-- is stored once or not at all.
 WITH document AS (
     UPDATE retrieval_document SET chunks_done = chunks_done + %(count)s
     WHERE id = %(document_id)s AND job_id = %(job_id)s AND chunks_done = %(first)s

@@ -25,9 +25,9 @@ from workloads.documents.vector_index import has_vector_index, widen_search
 
 MAX_TOP_K = 50
 MAX_QUERY_LENGTH = 1_000
-# Each ranking gives this many times what is asked for, so that a chunk in the middle of both can win.
+# Each ranking has this many times the requested results, so that a chunk in the middle of both can win.
 _DEPTH_FACTOR, _MIN_DEPTH = 4, 50
-# Rarer terms weigh more; beyond this many a query is a page, and the rest adds only time.
+# Rarer terms weigh more; a query with more terms than this is a page, and the rest only costs time.
 _MAX_TERMS = 64
 
 _SQL = load_sql(__file__)
@@ -37,7 +37,7 @@ type Ranking = list[tuple[UUID, float]]
 
 
 class SearchMode(StrEnum):
-    """By what chunks are found."""
+    """How chunks are found."""
 
     HYBRID = "hybrid"
     VECTOR = "vector"
@@ -46,7 +46,7 @@ class SearchMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A chunk that was found, with its document; scores compare within one answer only."""
+    """A chunk that matched, with its document; scores are comparable within one result only."""
 
     chunk: Chunk
     score: float
@@ -54,13 +54,13 @@ class Hit:
 
 @dataclass(slots=True)
 class Timings:
-    """How long the parts of a search took, in milliseconds."""
+    """Duration of the parts of a search, in milliseconds."""
 
     parts: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Measure what is done inside."""
+        """Measure the duration of the block."""
         began = time.perf_counter()
         yield
         self.parts[name] = round((time.perf_counter() - began) * 1_000, 1)
@@ -74,9 +74,9 @@ def search_dataset(
     mode: SearchMode = SearchMode.HYBRID,
     timings: Timings | None = None,
 ) -> list[Hit]:
-    """The best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first.
+    """Return the best ``top_k`` (at most 50) chunks of a dataset of the current tenant, best first.
 
-    Into ``timings`` it writes how long its parts took.
+    Writes the duration of its parts into ``timings``.
     """
     timings = timings or Timings()
     limit = max(1, min(top_k, MAX_TOP_K))
@@ -97,7 +97,7 @@ def search_dataset(
 
 
 def rank_by_vector(dataset: Dataset, query: str, limit: int) -> Ranking:
-    """Chunk ids by their cosine with the query's vector."""
+    """Return chunk ids by their cosine with the query's vector."""
     if dataset.embedding_model != current_model_name():
         raise EmbeddingModelMismatchError(
             "The dataset was embedded by %(model)s; %(current)s is in use. Search by text, or index the dataset anew.",
@@ -127,13 +127,15 @@ def _vector_of(query: str) -> Any:
 
 
 def _documents_of_other_models(dataset: Dataset) -> list[UUID]:
-    """Documents whose vectors do not compare: they wait for the dataset's new model, and are found by words alone."""
+    """Return documents whose vectors cannot be compared: they wait for the dataset's new model, and are found by words
+    only.
+    """
     others = Document.objects.filter(dataset=dataset).exclude(served_model__in=["", dataset.embedding_model])
     return list(others.values_list("pk", flat=True))
 
 
 def rank_by_text(dataset: Dataset, query: str, limit: int) -> Ranking:
-    """Chunk ids by the query's words that they hold, rare words first."""
+    """Return chunk ids by the words that they share with the query, rare words first."""
     terms = to_tsqueries(query_terms(query)[:_MAX_TERMS])
     if not terms:
         return []
@@ -141,7 +143,7 @@ def rank_by_text(dataset: Dataset, query: str, limit: int) -> Ranking:
 
 
 def _scope_of(dataset: Dataset) -> dict[str, Any]:
-    # Row-level security would do without the tenant; with it, the index on (tenant, dataset) serves.
+    # Row-level security needs no tenant here; the index on (tenant, dataset) does.
     return {"tenant_id": dataset.tenant_id, "dataset_id": dataset.pk}
 
 
@@ -158,5 +160,5 @@ def _read_hits(best: Sequence[tuple[UUID, float]]) -> list[Hit]:
         .defer("embedding", "search")
         .in_bulk()
     )
-    # One that was deleted between the two reads is left out.
+    # A chunk that was deleted between the two reads is left out.
     return [Hit(chunks[chunk_id], score) for chunk_id, score in best if chunk_id in chunks]

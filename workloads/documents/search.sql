@@ -1,7 +1,7 @@
 -- name: rank_exactly
--- Rank the chunks of a dataset by all their distances. `+ 0` makes of the distance an expression that no index orders:
--- whatever indexes there are, the planner computes every distance within the dataset. With an index of its own, the
--- dataset is ordered by that.
+-- Rank the chunks of a dataset by all their distances. `+ 0` makes the distance an expression that no index orders:
+-- whatever indexes exist, the planner computes every distance within the dataset. A dataset with its own index uses
+-- `rank_by_index`.
 SELECT id, -(embedding <#> %(vector)s::vector) AS score FROM retrieval_chunk
 WHERE tenant_id = %(tenant_id)s AND dataset_id = %(dataset_id)s AND is_served
     AND document_id <> ALL(%(others)s::uuid[])
@@ -17,9 +17,9 @@ ORDER BY embedding <#> %(vector)s::vector LIMIT %(limit)s;
 -- name: rank_by_text
 -- Rank the chunks of a dataset by words. Any term may match; each weighs by its rarity in the dataset. The weights are
 -- those of D (text) to A (heading). No index on `search`: `@@` is not leakproof, so under row-level security the
--- tenant's rows come first in any case. OFFSET 0 keeps the scan of the chunks outside, so that they are read once and
--- not once a term; each step is materialized, for the planner knows too little of its size to be trusted with the
--- order.
+-- tenant's rows are filtered first in any case. OFFSET 0 keeps the scan of the chunks outside, so that they are read
+-- once and not once per term. Each step is materialized, since the planner's estimates of their sizes are too poor to
+-- choose the order.
 WITH hit AS MATERIALIZED (
     SELECT chunk.id, term.number, ts_rank('{0.5, 0.5, 0.5, 0.8}', chunk.search, term.query) AS rank
     FROM retrieval_chunk chunk CROSS JOIN LATERAL (

@@ -25,9 +25,9 @@ def create_dataset(
     chunk_size: int | None = None,
     chunk_overlap: int | None = None,
 ) -> Dataset:
-    """Make an empty dataset, to be embedded by the model in use.
+    """Create an empty dataset for the current embedding model.
 
-    What is not said is the tenant's own default; small chunks overlap by half at most.
+    Missing settings take the tenant's defaults; the overlap of small chunks is at most half.
     """
     defaults = settings_of(tenant)
     if chunk_size is None:
@@ -48,7 +48,7 @@ def create_dataset(
 
 
 def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
-    """Change name, description or settings; new settings count for the documents that are indexed from now on."""
+    """Change name, description or settings. New settings apply to documents that are indexed from then on."""
     unknown = changes.keys() - set(_SETTABLE)
     if unknown:
         raise TypeError(gettext("A dataset has no settings %(names)s.") % {"names": ", ".join(sorted(unknown))})
@@ -63,9 +63,9 @@ def update_dataset(*, dataset: Dataset, **changes: str | int) -> Dataset:
 
 
 def delete_dataset(*, dataset: Dataset) -> None:
-    """Delete a dataset without documents; DatasetInUseError while it has some."""
+    """Delete a dataset without documents; raise DatasetInUseError if it has some."""
     with transaction.atomic():
-        # The lock keeps an upload out: a new document refers to the dataset's row.
+        # The lock blocks uploads: a new document refers to the dataset's row.
         locked: Dataset = Dataset.objects.select_for_update().get(pk=dataset.pk)
         if Document.objects.filter(dataset=locked).exists():
             raise DatasetInUseError
@@ -75,7 +75,7 @@ def delete_dataset(*, dataset: Dataset) -> None:
 
 def _save(dataset: Dataset) -> None:
     try:
-        # Uniqueness is left to the database, which decides it also between two requests at once.
+        # The database checks uniqueness, also between two concurrent requests.
         dataset.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         errors = [

@@ -1,4 +1,4 @@
-"""From blocks to passages: what is embedded, searched and shown."""
+"""Splitting of blocks into passages: what is embedded, searched and shown."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from workloads.documents.terms import UNSPACED
 
 MIN_CHUNK_SIZE, DEFAULT_CHUNK_SIZE, MAX_CHUNK_SIZE = 20, 200, 1_000
 DEFAULT_OVERLAP = 20
-# Letters of a spaced script that make about one token of the embedding's vocabulary.
+# Letters of a spaced script per token of the embedding's vocabulary, about.
 _LETTERS_A_TOKEN = 4
-# Tokens that one character of an unspaced script makes: its words are one or two characters long.
+# Tokens per character of an unspaced script, whose words are one or two characters long.
 _TOKENS_AN_UNSPACED_CHARACTER = 0.75
 # The splitter breaks at the longest run of newlines that it finds: at headings first, then at paragraphs.
 _BEFORE_HEADING, _BEFORE_PARAGRAPH = "\n\n\n", "\n\n"
 
-# The headings above a place, each with its level.
+# Headings above a place, each with its level.
 type _Path = tuple[tuple[int, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SplitSettings:
-    """How long a passage may be, and how much of it the next one repeats; both in estimated tokens."""
+    """Maximum length of a passage and overlap of the next one, both in estimated tokens."""
 
     chunk_size: int = DEFAULT_CHUNK_SIZE
     overlap: int = DEFAULT_OVERLAP
@@ -36,10 +36,10 @@ class SplitSettings:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One chunk to be: its place in the document, its text, and where it stands.
+    """One future chunk: its position in the document, its text, and its location.
 
-    ``location`` holds ``heading`` (the path of headings above it) and ``page``, ``line``, ``row`` or
-    ``paragraph`` of its beginning; ``page_end`` when it ends on a later page.
+    ``location`` holds ``heading`` (the path of headings above it) and ``page``, ``line``, ``row`` or ``paragraph`` of
+    its beginning; ``page_end`` if it ends on a later page.
     """
 
     position: int
@@ -48,23 +48,26 @@ class Passage:
 
     @property
     def heading(self) -> str:
-        """The path of headings as one line."""
+        """Path of headings as one line."""
         return " › ".join(self.location.get("heading", ()))
 
 
 def estimate_tokens(text: str) -> int:
-    """About how many tokens of the embedding's vocabulary the text makes."""
+    """Return the estimated number of tokens of the embedding's vocabulary."""
     unspaced = len(UNSPACED.findall(text))
     return round(unspaced * _TOKENS_AN_UNSPACED_CHARACTER + (len(text) - unspaced) / _LETTERS_A_TOKEN)
 
 
 def split_blocks(blocks: Iterable[Block], settings: SplitSettings) -> list[Passage]:
-    """Cut the document into passages. Deterministic: the same blocks and settings give the same passages."""
+    """Split the document into passages. Deterministic: equal blocks and settings give equal passages."""
     return list(_split(blocks, settings))
 
 
 def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: int) -> list[Passage]:
-    """The same, and no passage reaches over a heading of ``level`` or above; one right under another opens nothing."""
+    """Split as `split_blocks`, but let no passage cross a heading of ``level`` or above.
+
+    A heading directly under another begins no section.
+    """
     passages: list[Passage] = []
     for path, section in _sections(blocks, level):
         passages.extend(_split(section, settings, path=path, first=len(passages)))
@@ -72,7 +75,7 @@ def split_sections(blocks: Iterable[Block], settings: SplitSettings, *, level: i
 
 
 def passages_digest(passages: Sequence[Passage]) -> str:
-    """SHA-256 over texts and locations: equal digests mean that a resumed job may go on where it stopped."""
+    """Return the SHA-256 of texts and locations: with an equal digest a resumed job may continue where it stopped."""
     digest = hashlib.sha256()
     for passage in passages:
         digest.update(f"{passage.text}\0{sorted(passage.location.items())}\0".encode())
@@ -80,7 +83,7 @@ def passages_digest(passages: Sequence[Passage]) -> str:
 
 
 def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = (), first: int = 0) -> Iterator[Passage]:
-    """The passages of blocks that stand under the headings of ``path``, numbered from ``first``."""
+    """Yield the passages of blocks under the headings of ``path``, numbered from ``first``."""
     text, offsets, places = _assemble(blocks, path)
     if not text:
         return
@@ -92,7 +95,7 @@ def _split(blocks: Iterable[Block], settings: SplitSettings, *, path: _Path = ()
 
 
 def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list[Block]]]:
-    """The blocks from one heading of ``level`` or above to the next, each with the headings above its first."""
+    """Yield the blocks from one heading of ``level`` or above to the next, each with the headings above its first."""
     path: _Path = ()
     above: _Path = ()
     section: list[Block] = []
@@ -109,7 +112,7 @@ def _sections(blocks: Iterable[Block], level: int) -> Iterator[tuple[_Path, list
 
 
 def _path_after(path: _Path, block: Block) -> _Path:
-    """The headings above what follows the block."""
+    """Return the headings above what follows the block."""
     if not block.level:
         return path
     kept = tuple(heading for heading in path if heading[0] < block.level)
@@ -117,7 +120,7 @@ def _path_after(path: _Path, block: Block) -> _Path:
 
 
 def _assemble(blocks: Iterable[Block], path: _Path) -> tuple[str, list[int], list[dict[str, Any]]]:
-    """The document as one text, with the offset and the place of each block in it."""
+    """Return the document as one text, with the offset and the location of each block."""
     parts: list[str] = []
     offsets: list[int] = []
     places: list[dict[str, Any]] = []
@@ -126,7 +129,7 @@ def _assemble(blocks: Iterable[Block], path: _Path) -> tuple[str, list[int], lis
     for block in blocks:
         path = _path_after(path, block)
         if parts:
-            # A heading right under another stays with it.
+            # A heading directly under another stays with it.
             gap = _BEFORE_HEADING if block.level and not previous_level else _BEFORE_PARAGRAPH
             gap = "\n" if previous_level or "row" in block.location else gap
             parts.append(gap)

@@ -44,12 +44,12 @@ _ORPHANS = _SQL["find_orphans"]
 
 
 def look_at_jobs(piece: Piece) -> Look:
-    """Documents whose jobs are gone before they ended."""
+    """Find documents whose jobs were deleted before they ended."""
     return Table("retrieval_document").look(_JOBS, piece)
 
 
 def look_at_chunks(piece: Piece) -> Look:
-    """Find documents with other numbers of chunks than they store."""
+    """Find documents whose numbers of chunks differ from those stored."""
     with all_tenants():
         rows, look = _documents(piece, CHUNK_ROWS)
         counted = Document.objects.filter(pk__in=[row.pk for row in rows]).annotate(**FOUND_CHUNKS)
@@ -64,12 +64,12 @@ def _chunk_fault(document: Document, difference: LocalizableText) -> Fault:
 
 
 def look_at_orphans(piece: Piece) -> Look:
-    """Chunks that are found by searches and lead to no document of their dataset."""
+    """Find chunks that searches return but that belong to no document of their dataset."""
     return Table("retrieval_chunk").look(_ORPHANS, piece)
 
 
 def repair_orphans(order: RepairOrder) -> None:
-    """Delete those that still are."""
+    """Delete those that still have the fault."""
     assert order.tenant_id is not None  # every chunk has one
     documents = Document.objects.filter(
         pk=OuterRef("document_id"), tenant_id=OuterRef("tenant_id"), dataset_id=OuterRef("dataset_id")
@@ -78,7 +78,7 @@ def repair_orphans(order: RepairOrder) -> None:
 
 
 def look_at_space(piece: Piece) -> Look:
-    """Counters of chunks, against the documents."""
+    """Compare counters of chunks with the documents."""
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in CHUNK_COUNTER.verify_page(page):
@@ -92,13 +92,13 @@ def look_at_space(piece: Piece) -> Look:
 
 
 def repair_space(order: RepairOrder) -> None:
-    """Write what the documents add up to."""
+    """Set the counter to the sum over the documents."""
     assert order.tenant_id is not None  # every counter has one
     CHUNK_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
 def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
-    """The documents of a piece, and the look at it without its faults."""
+    """Return the documents of a piece, and the look at it without its faults."""
     documents: QuerySet[Document] = Document.objects.order_by("pk")
     if piece.tenant_id is not None:
         documents = documents.filter(tenant_id=piece.tenant_id)
@@ -113,7 +113,7 @@ def _documents(piece: Piece, rows: int) -> tuple[list[Any], Look]:
 
 CHECKS = (
     StateCheck("document_jobs", (NO_JOB,), look_at_jobs),
-    # Before the count, which is right again without them.
+    # Before the count, which is correct again without them.
     StateCheck("orphan_chunks", (ORPHAN,), look_at_orphans, repair_orphans),
     StateCheck(
         "chunks",

@@ -1,5 +1,5 @@
 -- name: find_without_job
--- Find documents whose jobs are gone before they ended.
+-- Find documents whose jobs were deleted before they ended.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM retrieval_document WHERE
     -- include: piece_by_id

@@ -1,4 +1,4 @@
-"""The settings of a tenant that say how its documents are cut."""
+"""Tenant settings of splitting documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CHUNK_OVERLAP_TOKENS = Setting(
 
 
 def check_overlap(values: Mapping[str, Any]) -> Mapping[str, str]:
-    """A chunk repeats at most half of itself."""
+    """Return an error if a chunk repeats more than half of itself."""
     if 2 * values[CHUNK_OVERLAP_TOKENS.key] > values[CHUNK_TOKENS.key]:
         return {CHUNK_OVERLAP_TOKENS.key: gettext("At most half of %(key)s.") % {"key": CHUNK_TOKENS.key}}
     return {}

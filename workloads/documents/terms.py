@@ -1,8 +1,8 @@
-"""The words that full text search goes by, in any script, computed here and not by PostgreSQL's parser.
+"""Terms of full text search in any script, computed here and not by PostgreSQL's parser.
 
-PostgreSQL's ``simple`` configuration makes one token of a whole Chinese sentence, and where its parser ends a
-word depends on the server's locale. So the lexemes are made in Python, for chunks and queries alike: folded
-words of spaced scripts, overlapping pairs of characters of unspaced ones.
+PostgreSQL's ``simple`` configuration makes one token of a whole Chinese sentence, and where its parser ends a word
+depends on the server's locale. So the lexemes are made in Python, for chunks and queries alike: folded words of spaced
+scripts, overlapping pairs of characters of unspaced ones.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-# Scripts without spaces between words, and Hangul, whose particles cling to them: Thai, Lao, Myanmar, Khmer,
-# Hangul, kana, bopomofo, ideographs (with the supplementary planes).
+# Scripts without spaces between words, and Hangul, whose particles are attached: Thai, Lao, Myanmar, Khmer, Hangul,
+# kana, bopomofo, ideographs (with the supplementary planes).
 _UNSPACED_RANGES = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1100-\u11ff\uac00-\ud7af\u3005-\u3007\u3040-\u312f"
     "\u31a0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -26,7 +26,7 @@ _MAX_TERM_LENGTH = 64
 # PostgreSQL's own bound on a position within a tsvector.
 _MAX_POSITION = 16_383
 
-# Words that nearly every English chunk holds: in a query they only cost.
+# Words that nearly every English chunk contains: in a query they only cost time.
 _STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -38,13 +38,15 @@ _STOP_WORDS = frozenset(
 
 
 def fold(text: str) -> str:
-    """One spelling for all: compatibility forms composed, case folded, accents of Latin, Greek, Cyrillic dropped."""
+    """Return one spelling for all: compatibility forms composed, case folded, accents of Latin, Greek and Cyrillic
+    dropped.
+    """
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
     return unicodedata.normalize("NFC", _ACCENTS.sub("", decomposed))
 
 
 def iterate_terms(text: str) -> Iterator[str]:
-    """The terms of a text in their order: words, and the bigrams of unspaced runs (a lone character as itself)."""
+    """Yield the terms of a text in order: words, and the bigrams of unspaced runs (a single character as itself)."""
     for match in _RUN.finditer(fold(text)):
         run = match.group()
         if match["unspaced"] is None:
@@ -56,13 +58,13 @@ def iterate_terms(text: str) -> Iterator[str]:
 
 
 def query_terms(query: str) -> list[str]:
-    """The distinct terms to look for; stop words only if there is nothing else."""
+    """Return the distinct terms to search for; stop words only if there are no others."""
     terms = list(dict.fromkeys(iterate_terms(query)))
     return [term for term in terms if term not in _STOP_WORDS] or terms
 
 
 def to_tsvector(text: str, *, heading: str = "") -> str:
-    """The chunk as the text form of a tsvector: the heading's terms weigh A, the text's own D."""
+    """Return the chunk as the text form of a tsvector: the heading's terms weigh A, the text's own D."""
     positions: dict[str, list[str]] = {}
     position = 0
     for weight, part in (("A", heading), ("", text)):
@@ -73,11 +75,11 @@ def to_tsvector(text: str, *, heading: str = "") -> str:
 
 
 def to_tsqueries(terms: Iterable[str]) -> list[str]:
-    """Each term as the text form of a tsquery."""
+    """Return each term as the text form of a tsquery."""
     return [quote_lexeme(term) for term in terms]
 
 
 def quote_lexeme(term: str) -> str:
-    """The term between quotes, as PostgreSQL reads lexemes."""
+    """Return the term in quotes, as PostgreSQL reads lexemes."""
     escaped = term.replace("\\", "\\\\").replace("'", "''")
     return f"'{escaped}'"

@@ -1,7 +1,7 @@
-"""An approximate index for one large dataset, and for it alone.
+"""Approximate index for one large dataset.
 
-There is no HNSW index over all tenants: filtered by tenant, it returns the neighbours of others and few or none
-of one's own, and the planner chooses it silently. A partial index of one dataset has only its rows.
+There is no HNSW index over all tenants: filtered by tenant, it returns neighbours of other tenants and few or none of
+the tenant's own, and the planner chooses it silently. A partial index of one dataset has only its rows.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ from tenants.database.sql import load_sql
 
 _SQL = load_sql(__file__)
 _IS_VALID = _SQL["is_index_valid"]
-# What the search keeps in view, as a multiple of what it returns; pgvector's bounds are 1 and 1,000.
+# Size of the candidate list as a multiple of the results; pgvector's bounds are 1 and 1,000.
 _VIEW_FACTOR, _MIN_VIEW, _MAX_VIEW = 4, 200, 1_000
 _PREFIX = "retrieval_chunk_hnsw_"
 _OWN_INDEXES = _SQL["find_indexes"]
 
 
 def index_name(dataset_id: UUID) -> str:
-    """The name of the dataset's index, if it has one."""
+    """Return the name that the dataset's index has."""
     return f"{_PREFIX}{dataset_id.hex}"
 
 
 def has_vector_index(dataset_id: UUID) -> bool:
-    """Whether the dataset has an index that is whole; one that is being built, or failed to be, does not count."""
+    """Return True if the dataset has a valid index; one that is being built, or failed, does not count."""
     with connection.cursor() as cursor:
         cursor.execute(_IS_VALID, {"name": f"public.{index_name(dataset_id)}"})
         return bool(cursor.fetchone() == (True,))
 
 
 def widen_search(limit: int) -> None:
-    """Let an approximate search of this transaction look at enough neighbours, and go on until it has ``limit``."""
+    """Let an approximate search of this transaction examine enough neighbours, and continue until it has ``limit``."""
     view = max(_MIN_VIEW, min(_VIEW_FACTOR * limit, _MAX_VIEW))
     with connection.cursor() as cursor:
         cursor.execute(*set_config({"hnsw.ef_search": str(view), "hnsw.iterative_scan": "strict_order"}))
 
 
 def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
-    """Build the dataset's index while others read and write; outside a transaction, as the owner."""
+    """Build the dataset's index without blocking reads and writes; call it outside a transaction, as the owner."""
     statement = sql.SQL(
         "CREATE INDEX CONCURRENTLY {name} ON public.retrieval_chunk USING hnsw (embedding vector_ip_ops)"
         " WHERE dataset_id = {dataset}"
@@ -52,12 +52,12 @@ def create_index(cursor: CursorWrapper, dataset_id: UUID) -> None:
 
 
 def drop_index(cursor: CursorWrapper, name: str) -> None:
-    """Drop an index of one dataset by its name while others read and write; outside a transaction, as the owner."""
+    """Drop an index of one dataset without blocking reads and writes; call it outside a transaction, as the owner."""
     statement = sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS public.{}").format(sql.Identifier(name))
     cursor.execute(statement.as_string(cursor.connection))
 
 
 def list_indexes(cursor: CursorWrapper) -> set[str]:
-    """The names of all datasets' indexes, whole or not."""
+    """Return the names of all datasets' indexes, valid or not."""
     cursor.execute(_OWN_INDEXES, {})
     return {name for (name,) in cursor.fetchall()}

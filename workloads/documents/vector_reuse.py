@@ -1,7 +1,7 @@
-"""Vectors that a tenant has already: an equal text is not embedded twice by the same model.
+"""Reuse of a tenant's vectors: an equal text is not embedded twice by the same model.
 
-The chunks themselves are the cache, so there is nothing beside them that could be stale, grow or be forgotten at an
-erasure; and what one tenant has embedded never answers another.
+The chunks themselves are the cache, so nothing else can be stale, grow or survive an erasure. Vectors are never shared
+between tenants.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ CACHE = "embeddings"
 
 
 def digest_of_text(model: str, text: str) -> UUID:
-    """Equal for texts that have the same vector."""
+    """Return a digest that is equal for texts with the same vector."""
     return UUID(bytes=hashlib.sha256(f"{model}\x00{text}".encode("utf-8", "surrogatepass")).digest()[:16])
 
 
 def known_vectors(tenant_id: UUID, texts: Sequence[str], *, model: str) -> dict[UUID, Any]:
-    """Return those vectors of texts that chunks of the tenant have, by the digests of the texts."""
+    """Return the vectors that chunks of the tenant have for these texts, by the digests of the texts."""
     digests = {digest_of_text(model, text) for text in texts}
     with tenant_context(tenant_id):
         rows = Chunk.objects.filter(vector_digest__in=digests)
@@ -39,9 +39,9 @@ def known_vectors(tenant_id: UUID, texts: Sequence[str], *, model: str) -> dict[
 def combine(
     texts: Sequence[str], known: Mapping[UUID, Any], *, model: str, embed: Callable[[Sequence[str]], Vectors]
 ) -> tuple[Vectors, int]:
-    """Return one vector a text, in their order, and how many of them were known.
+    """Return one vector per text, in order, and how many of them were known.
 
-    ``embed`` is called once at most, with each text that is not known once. Reads no table.
+    ``embed`` is called at most once, with the distinct texts that are not known. Reads no table.
     """
     digests = [digest_of_text(model, text) for text in texts]
     reused = sum(digest in known for digest in digests)

@@ -1,1 +1,1 @@
-"""What tenants keep in the file storage: one copy of each content, kept as long as somebody refers to it."""
+"""Tenants' files in the storage: one copy of each content, kept as long as a row refers to it."""

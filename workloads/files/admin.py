@@ -1,4 +1,4 @@
-"""Uploaded files in the console: upload, look, download, delete."""
+"""Admin of uploaded files: upload, view, download, delete."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NOTE = gettext_lazy("All files are taken or none. A content that is stored alre
 
 
 class UploadForm(forms.Form):
-    """Which files; of which tenant, where somebody of the platform uploads them."""
+    """Form of an upload: files, and their tenant if a user of the platform uploads them."""
 
     def __init__(self, *args: Any, own: Tenant | None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,16 +36,16 @@ class UploadForm(forms.Form):
                 label=gettext("Tenant"), queryset=Tenant.objects.order_by("slug")
             )
         else:
-            # Whoever has one needs not say it, and may say no other.
+            # A user of a tenant cannot choose another one.
             mine = Tenant.objects.filter(pk=own.pk)
             self.fields["tenant"] = forms.ModelChoiceField(queryset=mine, required=False, widget=forms.HiddenInput)
-        # Here and not above, for there `files` is what a form calls the files that it was given.
+        # Set here, since in the class `files` is a form's attribute of uploaded files.
         self.fields["files"] = ManyFilesField(help_text=gettext("Of any type; at most 50 MiB each."))
 
 
 @admin.register(UploadedFile, site=console_site)
 class UploadedFileAdmin(ReadOnlyAdmin):
-    """Files that tenants have uploaded; every change is an act."""
+    """Admin of files that tenants have uploaded; every change is an action."""
 
     empty_title = gettext_lazy("No file yet")
     empty_text = gettext_lazy("Upload one above, or with POST /api/v1/files/; jobs and documents name it by its id.")
@@ -77,7 +77,7 @@ class UploadedFileAdmin(ReadOnlyAdmin):
         return [path("upload/", upload, name="files_uploadedfile_upload"), *super().get_urls()]
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Take files: all of them, or none with the reasons."""
+        """Store files: all of them, or none with the reasons."""
         own = self.access(request).tenant
         if request.method == "POST":
             files = {"files": request.FILES.getlist("files")}

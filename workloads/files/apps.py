@@ -1,4 +1,4 @@
-"""The app of stored contents and uploaded files."""
+"""App of stored contents and uploaded files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.files.limits import LIMITS
 
 
 class FilesConfig(AppConfig):
-    """Contents by their hash, who refers to them, their upkeep, and files that tenants upload."""
+    """Contents by their hash, their references and upkeep, and files that tenants upload."""
 
     name = "workloads.files"
     label = "files"

@@ -1,4 +1,4 @@
-"""Answering a link with its file."""
+"""Download of a file by a link."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from workloads.files.links import open_link
 
 @require_GET
 def download(request: HttpRequest) -> HttpResponseBase:
-    """The file as an attachment: no browser shows what somebody has uploaded as a page of this host.
+    """Return the file as an attachment: no browser shows an uploaded file as a page of this host.
 
-    The link's token stands in the query, which no log of the platform's holds.
+    The link's token is in the query, which no log of the platform stores.
     """
     try:
         found = open_link(request.GET.get("link", ""))

@@ -1,4 +1,4 @@
-"""The files of a tenant that is erased; what refers to them are rows, which go with the others."""
+"""Erasure of a tenant's files. Their references are rows, which other erasers delete."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tenants.erasure.erasers import Erased, Eraser
 
 
 def erase(tenant_id: UUID, most: int) -> Erased:
-    """Delete up to `most` of the tenant's files, whether somebody still refers to them or not."""
+    """Delete up to `most` of the tenant's files, referred to or not."""
     keys = list(islice(_files(str(tenant_id)), most))
     for key in keys:
         default_storage.delete(key)
@@ -20,7 +20,7 @@ def erase(tenant_id: UUID, most: int) -> Erased:
 
 
 def count(tenant_id: UUID) -> Mapping[str, int]:
-    """The tenant's files in the storage."""
+    """Return the number of the tenant's files in the storage."""
     return {"files": sum(1 for _ in _files(str(tenant_id)))}
 
 

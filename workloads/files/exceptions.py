@@ -1,4 +1,4 @@
-"""What files refuse."""
+"""Errors of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tenants.exceptions import DomainError
 
 
 class UploadRefusedError(DomainError):
-    """None of the files was taken; ``errors`` says why, by file."""
+    """Refused upload: no file was stored; ``errors`` has the reasons by file."""
 
     code = "upload_refused"
     category = "invalid"
@@ -24,7 +24,7 @@ class FileNotFoundInTenantError(DomainError):
 
 
 class LinkInvalidError(DomainError):
-    """The link was not made here, was changed, or is over; which of them is nobody's business."""
+    """Link that was not made here, was changed, or has expired; the answer does not reveal which."""
 
     code = "not_found"
     category = "not_found"
@@ -38,6 +38,6 @@ class FileUnreadableError(DomainError):
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """Return what a storage raises for an unreadable file: OSError, and boto3's errors where a storage uses it."""
+    """Return the errors that a storage raises for an unreadable file: OSError, and boto3's if a storage uses it."""
     botocore = sys.modules.get("botocore.exceptions")
     return (OSError,) if botocore is None else (OSError, botocore.BotoCoreError, botocore.ClientError)

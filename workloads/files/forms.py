@@ -1,4 +1,4 @@
-"""The console's field for several files at once."""
+"""Form field for several files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.utils.translation import gettext
 
 
 class ManyFilesInput(forms.FileInput):
-    """Django's file input, for several files at once."""
+    """Django's file input, for several files."""
 
     allow_multiple_selected = True
 
 
 class ManyFilesField(forms.FileField):
-    """The files of one input; what is wrong with each is the upload's to say."""
+    """The files of one input; the upload validates each."""
 
     widget = ManyFilesInput
 

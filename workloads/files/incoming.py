@@ -1,4 +1,4 @@
-"""Looking at the files of an upload before any is taken."""
+"""Validation of the files of an upload before any is stored."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MAX_NAME_LENGTH = 255
 UNKNOWN_TYPE = "application/octet-stream"
 _HASHED_BYTES = 1024 * 1024
 
-# The media type of a file by its name and content; None where it is none that is taken.
+# Finds the media type of a file by its name and content; None if it is not accepted.
 type TypeFinder = Callable[[str, File[bytes]], str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingFile:
-    """A file that may be taken."""
+    """A file that passed validation."""
 
     name: str
     content_type: str
@@ -36,7 +36,7 @@ class IncomingFile:
 
 
 def guess_type(name: str, file: File[bytes]) -> str:
-    """By the name alone: it is told to whoever downloads the file, and nothing here is decided by it."""
+    """Return the type by the name alone. It is sent with downloads; nothing here depends on it."""
     del file
     return mimetypes.guess_type(name)[0] or UNKNOWN_TYPE
 
@@ -44,9 +44,9 @@ def guess_type(name: str, file: File[bytes]) -> str:
 def inspect_files(
     files: Sequence[File[bytes]], *, find_type: TypeFinder = guess_type, wanted: str = ""
 ) -> list[IncomingFile]:
-    """All files with their type and hash, or UploadRefusedError with what is wrong with each that is not fit.
+    """Return all files with their type and hash; raise UploadRefusedError with an error for each bad file.
 
-    ``wanted`` says which types ``find_type`` finds.
+    ``wanted`` describes the types that ``find_type`` accepts.
     """
     if not files:
         raise UploadRefusedError(
@@ -71,13 +71,13 @@ def inspect_files(
 
 
 def name_of(file: File[bytes]) -> str:
-    """The file's name without the folders that it came with, in one form for what looks alike."""
+    """Return the file's name without folders, in Unicode form NFC."""
     name = (file.name or "").replace("\\", "/").rsplit("/", 1)[-1]
     return unicodedata.normalize("NFC", name).strip()
 
 
 def _faults_of(index: int, file: File[bytes]) -> Iterator[dict[str, Any]]:
-    """What size and name tell, without a look inside."""
+    """Yield the faults of size and name, without reading the content."""
     name = name_of(file)
     if not name or len(name) > MAX_NAME_LENGTH or find_invisible_character(name) is not None:
         yield _fault(

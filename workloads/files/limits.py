@@ -1,4 +1,4 @@
-"""What files limit: the bytes that a tenant keeps."""
+"""Limit of the app: bytes that a tenant stores."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Links that let whoever has one download one file, until their time is over.
+"""Links that allow the download of one file until they expire.
 
-A link is signed and names its tenant, its file and its end; nothing of it is stored, so what ends it earlier is that
-the file is deleted, or its tenant erased.
+A link is signed and names its tenant, its file and its end. Nothing of it is stored: only the deletion of the file or
+the erasure of its tenant ends it earlier.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SALT = "files.download"
 
 @dataclass(frozen=True, slots=True)
 class DownloadLink:
-    """Where a file can be downloaded from, without its host, and until when."""
+    """Path of a download, without its host, and the time at which it expires."""
 
     path: str
     expires_at: datetime
@@ -36,7 +36,7 @@ class DownloadLink:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A file that a link led to. The content is a private copy, verified by its hash."""
+    """File of a link. The content is a private copy, verified by its hash."""
 
     name: str
     content_type: str
@@ -45,7 +45,10 @@ class Download:
 
 
 def make_link(*, file: UploadedFile, seconds: int = DEFAULT_SECONDS, reason: str = "") -> DownloadLink:
-    """A link to the file for so long; who made it stands in the audit log, for whoever has it can read the file."""
+    """Return a link to the file that is valid for ``seconds``.
+
+    The audit log records its creator, since the link allows anyone to read the file.
+    """
     expires_at = (timezone.now() + timedelta(seconds=seconds)).replace(microsecond=0)
     token = signing.dumps([file.tenant_id.hex, file.pk.hex, int(expires_at.timestamp())], salt=_SALT)
     record_audit(
@@ -58,7 +61,7 @@ def make_link(*, file: UploadedFile, seconds: int = DEFAULT_SECONDS, reason: str
 
 
 def open_link(token: str) -> Download:
-    """The file of a link; LinkInvalidError for what is none, or none any more."""
+    """Return the file of a link; raise LinkInvalidError for an invalid or expired one."""
     try:
         tenant, file, expires = signing.loads(token, salt=_SALT)
         tenant_id, file_id, end = UUID(hex=tenant), UUID(hex=file), datetime.fromtimestamp(expires, UTC)

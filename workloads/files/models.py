@@ -1,4 +1,4 @@
-"""Which contents the storage keeps for whom."""
+"""Models of stored contents and uploaded files."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tenants.tenancy.bases import TenantModel
 class Content(TenantModel):
     """One copy of some bytes in the storage, of one tenant.
 
-    Who refers to it does so by its ``key``. ``held_until``: whoever stored it will refer to it by then, so that it is
-    not taken for unused before.
+    Rows refer to it by its ``key``. Until ``held_until`` it counts as used, since a row that refers to it may still be
+    committed.
     """
 
     key = models.CharField(max_length=200)
@@ -30,7 +30,7 @@ class Content(TenantModel):
 
 
 class UploadedFile(TenantModel):
-    """A file that somebody of the tenant has uploaded, to be referred to by its id; ``key`` is its content's."""
+    """A file uploaded by a user of the tenant and referred to by its id; ``key`` is its content's."""
 
     name = models.CharField(_("name"), max_length=255)
     content_type = models.CharField(_("content type"), max_length=100)
@@ -49,5 +49,5 @@ class UploadedFile(TenantModel):
         return self.name
 
 
-# Who of them refers to contents.
+# Columns that refer to contents.
 FILE_REFERENCES = ((UploadedFile, "key"),)

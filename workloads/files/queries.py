@@ -1,4 +1,4 @@
-"""Finding uploaded files."""
+"""Queries of uploaded files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.files.models import UploadedFile
 
 
 def get_file(file_id: UUID) -> UploadedFile:
-    """One uploaded file of the current scope, else FileNotFoundInTenantError."""
+    """Return one uploaded file of the current scope; raise FileNotFoundInTenantError if there is none."""
     file: UploadedFile | None = UploadedFile.objects.filter(pk=file_id).first()
     if file is None:
         raise FileNotFoundInTenantError

@@ -1,7 +1,7 @@
-"""Who refers to stored contents: an app says so under the dotted path in ``file_references`` of its AppConfig.
+"""References to stored contents, which an app declares by the dotted path in ``file_references`` of its AppConfig.
 
 The path leads to a sequence of pairs: a tenant's model, and the name of its field that holds the key of a content. The
-field needs an index that begins with the tenant, for it is asked at every clean-up.
+field needs an index that begins with the tenant, since every clean-up queries it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ type FileReference = tuple[type[TenantModel], str]
 
 
 class FileReferencesInvalidError(Exception):
-    """An app's ``file_references`` cannot be imported, or names a field that its model does not have."""
+    """Value of ``file_references`` that cannot be imported, or names a field that its model does not have."""
 
 
 def file_references() -> Sequence[FileReference]:
-    """All fields that hold keys of contents, in the order in which the apps list them."""
+    """Return all fields that hold keys of contents, in the order in which the apps list them."""
     return _all()
 
 
 def used_keys(keys: Collection[str]) -> set[str]:
-    """Those of the keys that some row of the current scope refers to: one statement a field."""
+    """Return those of the keys that a row of the current scope refers to: one statement per field."""
     used: set[str] = set()
     # A key begins with its tenant, and so does the index.
     tenants = {key.split("/", 1)[0] for key in keys}
@@ -40,7 +40,7 @@ def used_keys(keys: Collection[str]) -> set[str]:
 
 
 def reset() -> None:
-    """Forget what was found, so that the next question looks anew; for tests that add a reference."""
+    """Clear the cache of references; for tests that add one."""
     _all.cache_clear()
 
 

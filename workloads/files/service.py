@@ -14,14 +14,14 @@ from workloads.files.incoming import inspect_files
 from workloads.files.models import UploadedFile
 from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
 
-# Names that an audit entry tells; the rest of a large upload is counted.
+# Names in an audit entry; the rest of a large upload is counted.
 _TOLD_NAMES = 20
 
 
 def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[UploadedFile]:
-    """Take files: all of them or none. The same content twice is two files and one copy.
+    """Store files: all of them or none. The same content twice is two files and one copy.
 
-    Raises UploadRefusedError or SpaceExceededError; then nothing was taken.
+    Raise UploadRefusedError or SpaceExceededError; then nothing was stored.
     """
     with taking_back(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_files(files)
@@ -53,7 +53,7 @@ def upload_files(*, tenant: Tenant, files: Sequence[File[bytes]]) -> list[Upload
 
 @transaction.atomic
 def delete_file(*, file: UploadedFile, reason: str = "") -> None:
-    """Delete an uploaded file; its content goes with the last that refers to it. What runs with it fails."""
+    """Delete an uploaded file. Its content is deleted with the last reference; work that still needs it fails."""
     before = {"name": file.name, "bytes": file.size_bytes, "sha256": file.sha256}
     record_audit(action="file.deleted", target=file, before=before, reason=reason)
     discard_on_commit(file.tenant_id, file.key)

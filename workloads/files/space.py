@@ -1,4 +1,4 @@
-"""The counter of the bytes that a tenant's contents take up."""
+"""Counter of the bytes of a tenant's contents."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from workloads.files.models import Content
 from workloads.files.references import file_references, used_keys
 from workloads.files.space import STORAGE_COUNTER
 
-# Each asks the storage, which may be remote.
+# Each is a request to the storage, which may be remote.
 FILE_ROWS = 200
 ROWS = 1_000
 UNUSED_AFTER = timedelta(days=1)
@@ -36,7 +36,7 @@ BYTES = FaultKind(
 
 
 def look_at_files(piece: Piece) -> Look:
-    """Contents whose files the storage does not have."""
+    """Find contents whose files are not in the storage."""
     with all_tenants():
         rows, look = _walk(Content.objects.all(), piece, FILE_ROWS)
     missing = [row for row in rows if not default_storage.exists(row.key)]
@@ -44,7 +44,7 @@ def look_at_files(piece: Piece) -> Look:
 
 
 def look_at_use(piece: Piece) -> Look:
-    """Contents that clean-up, which is hourly, has left behind."""
+    """Find contents that the hourly clean-up has left behind."""
     with all_tenants():
         rows, look = _walk(Content.objects.filter(held_until__lte=Now() - UNUSED_AFTER), piece, ROWS)
         used = used_keys([row.key for row in rows])
@@ -53,7 +53,7 @@ def look_at_use(piece: Piece) -> Look:
 
 
 def look_at_references(piece: Piece) -> Look:
-    """Rows of one field after the other whose contents are not kept."""
+    """Find rows whose contents are not stored, one field after the other."""
     number = int(str(piece.after.get("field", 0)))
     references = file_references()
     if number >= len(references):
@@ -77,7 +77,7 @@ def look_at_references(piece: Piece) -> Look:
 
 
 def look_at_bytes(piece: Piece) -> Look:
-    """Counters of bytes, against the contents."""
+    """Compare counters of bytes with the contents."""
 
     def find(page: TenantPage) -> Iterable[Fault]:
         for row in STORAGE_COUNTER.verify_page(page):
@@ -91,13 +91,13 @@ def look_at_bytes(piece: Piece) -> Look:
 
 
 def repair_bytes(order: RepairOrder) -> None:
-    """Write what the contents add up to."""
+    """Set the counter to the sum over the contents."""
     assert order.tenant_id is not None  # every counter has one
     STORAGE_COUNTER.verify_page(page_of_one(order.tenant_id), repair=True)
 
 
 def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tuple[list[Row], Look]:
-    """The rows of a piece in the order of their ids, and the look at it without its faults."""
+    """Return the rows of a piece in the order of their ids, and the look at it without its faults."""
     rows = rows.order_by("pk")
     if piece.tenant_id is not None:
         rows = rows.filter(tenant_id=piece.tenant_id)
@@ -111,7 +111,7 @@ def _walk[Row: TenantModel](rows: QuerySet[Row], piece: Piece, most: int) -> tup
 
 
 CHECKS = (
-    # The upkeep task of orphan files looks for these.
+    # The upkeep task of orphan files checks these.
     StateCheck("content_files", (NO_FILE,), look_at_files, interval=NEVER),
     StateCheck("file_references", (NO_CONTENT,), look_at_references),
     StateCheck("unused_contents", (UNUSED,), look_at_use),

@@ -1,10 +1,9 @@
-"""Files by their content: one copy a tenant, kept as long as somebody refers to it.
+"""Storage of files by content: one copy per tenant, kept as long as a row refers to it.
 
-Who stores and who deletes hold the same lock on the content until their transaction ends, so a file is never deleted
-under somebody who stores the same bytes. What is stored before the row that will refer to it is held for an hour.
-
-The tenant's counter of bytes is taken last, after the file was written, so that those who store at the same time do
-not wait for one another's writing.
+Storing and deleting hold the same lock on the content until their transaction ends, so a file is never deleted while
+the same bytes are being stored. A content stored before the row that refers to it is held for an hour. The tenant's
+counter of bytes is locked last, after the file was written, so that concurrent uploads do not wait for one another's
+writing.
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from workloads.files.limits import STORAGE_BYTES
 from workloads.files.models import Content
 from workloads.files.references import used_keys
 
-# Within it, whoever stored a content ahead has to have committed the row that refers to it.
+# Time within which the row that refers to a content stored ahead must be committed.
 HOLD: Final = timedelta(hours=1)
 _PART_BYTES = 1024 * 1024
 _LOCK_CONTENTS = load_sql(__file__)["lock_contents"]
 
 
 class StoredFileError(TransientError):
-    """The file is not in the storage as it was stored; a storage that comes back may heal that."""
+    """File that is missing from the storage or differs from what was stored; a storage that recovers may fix it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="file_not_stored")
@@ -50,7 +49,7 @@ class StoredFileError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """A content by which somebody refers to it, in a row of the same tenant."""
+    """A content as a row of the same tenant refers to it."""
 
     key: str
     sha256: str
@@ -59,7 +58,7 @@ class StoredContent:
 
 @dataclass(frozen=True, slots=True)
 class NewContent:
-    """Bytes that are to be stored, with what they are known by. ``file`` can be sought."""
+    """Bytes to store, with their hash and size. ``file`` is seekable."""
 
     sha256: str
     size_bytes: int
@@ -67,15 +66,15 @@ class NewContent:
 
 
 def store_bytes(tenant_id: UUID, data: bytes) -> StoredContent:
-    """Store bytes ahead of the row that will refer to them, which has an hour to come.
+    """Store bytes ahead of the row that refers to them, which must be committed within an hour.
 
-    Raises SpaceExceededError where the tenant has no room for them.
+    Raise SpaceExceededError if the tenant has no room for them.
     """
     return _store_ahead(tenant_id, NewContent(hashlib.sha256(data).hexdigest(), len(data), io.BytesIO(data)))
 
 
 def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
-    """The same for a file that can be sought, in parts: it may be larger than the memory."""
+    """Store a seekable file like `store_bytes`, in parts: it may be larger than the memory."""
     digest, size = hashlib.sha256(), 0
     file.seek(0)
     while part := file.read(_PART_BYTES):
@@ -85,9 +84,9 @@ def store_file(tenant_id: UUID, file: IO[bytes]) -> StoredContent:
 
 
 def fetch(key: str, sha256: str) -> IO[bytes]:
-    """A private copy on local disk, verified by its hash; it vanishes when it is closed.
+    """Return a private copy on local disk, verified by its hash and deleted when it is closed.
 
-    ``key`` comes from a row of the tenant, never from outside: it is not asked here whose it is.
+    ``key`` comes from a row of the tenant, never from outside: its owner is not checked here.
     """
     copy: IO[Any] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
     digest = hashlib.sha256()
@@ -108,22 +107,22 @@ def fetch(key: str, sha256: str) -> IO[bytes]:
 
 
 def read_bytes(key: str, sha256: str) -> bytes:
-    """A content as a whole, verified by its hash."""
+    """Return a whole content, verified by its hash."""
     with fetch(key, sha256) as copy:
         return copy.read()
 
 
 def discard_on_commit(tenant_id: UUID, *keys: str) -> None:
-    """Delete these contents after this transaction if nobody refers to them any more.
+    """Delete these contents after this transaction if no row refers to them any more.
 
-    A storage that is away delays that to the next upkeep, and is logged.
+    If the storage is unavailable, that is logged and the next upkeep deletes them.
     """
     for key in keys:
         transaction.on_commit(partial(discard_unused, tenant_id, key), robust=True)
 
 
 def discard_unused(tenant_id: UUID, key: str) -> bool:
-    """Delete the content unless a row of the tenant refers to it or it is held; whether it was deleted."""
+    """Delete the content unless a row of the tenant refers to it or it is held; return True if it was deleted."""
     with tenant_context(tenant_id):
         lock_contents([key])
         if used_keys([key]):
@@ -139,12 +138,12 @@ def discard_unused(tenant_id: UUID, key: str) -> bool:
 
 @contextmanager
 def taking_back(tenant_id: UUID) -> Iterator[list[str]]:
-    """Around a transaction that stores: what it appends to the list goes again when the transaction fails."""
+    """Wrap a transaction that stores: delete the contents appended to the list if it fails."""
     written: list[str] = []
     try:
         yield written
     except BaseException:
-        # The rows went with the transaction; a stored file would stay behind it.
+        # The rows were rolled back; the stored files would remain.
         for key in written:
             discard_unused(tenant_id, key)
         raise
@@ -153,9 +152,9 @@ def taking_back(tenant_id: UUID) -> Iterator[list[str]]:
 def store_contents(
     tenant_id: UUID, contents: Collection[NewContent], *, written: list[str], hold: timedelta = timedelta(0)
 ) -> None:
-    """Store contents in the transaction of the rows that refer to them; those that are there already count no more.
+    """Store contents in the transaction of the rows that refer to them; those already stored do not count again.
 
-    ``written`` is :func:`taking_back`'s. Raises SpaceExceededError where the tenant has no room for them.
+    ``written`` is :func:`taking_back`'s. Raise SpaceExceededError if the tenant has no room for them.
     """
     by_key = {storage_key(tenant_id, content.sha256): content for content in contents}
     lock_contents(by_key)
@@ -183,12 +182,12 @@ def store_contents(
 
 
 def storage_key(tenant_id: UUID, sha256: str) -> str:
-    """Where the storage keeps a content of the tenant."""
+    """Return the key under which a content of the tenant is stored."""
     return f"{tenant_id}/{sha256[:2]}/{sha256}"
 
 
 def lock_contents(keys: Iterable[str]) -> None:
-    """Keep others from storing or deleting these contents until the transaction ends; in one order for all."""
+    """Lock these contents against storing and deleting until the transaction ends, always in one order."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_CONTENTS, {"keys": sorted(set(keys)), "content_lock": LockClass.FILE_CONTENT.value})
 
@@ -200,7 +199,7 @@ def _store_ahead(tenant_id: UUID, content: NewContent) -> StoredContent:
 
 
 def _write(key: str, content: IO[bytes]) -> bool:
-    """Stream a content into the storage unless it is there; whether it was written. Needs its lock."""
+    """Stream a content into the storage unless it is there; return True if it was written. Needs its lock."""
     if default_storage.exists(key):
         return False
     content.seek(0)

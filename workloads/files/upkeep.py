@@ -1,4 +1,4 @@
-"""Upkeep of files: what is kept for nobody goes, what is missing is told."""
+"""Upkeep of files: deletes contents without references and reports missing files."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from workloads.files.models import Content
 from workloads.files.references import used_keys
 from workloads.files.store import discard_unused
 
-# A file is written before its row is committed; nothing this young is looked at.
+# A file is written before its row is committed; younger files are skipped.
 GRACE = timedelta(hours=24)
-# Contents whose files are asked for in one step: on a remote storage each is a request.
+# Contents whose files are checked in one step: on a remote storage each is a request.
 FILES_PER_STEP = 200
 HOURLY, DAILY = timedelta(hours=1), timedelta(days=1)
 
 
 def sweep_contents(budget: Budget) -> Step:
-    """Contents that nobody refers to and that nobody holds any more, some a step."""
+    """Delete contents without references whose hold is over, a batch per step."""
     after = str(budget.cursor.get("content", ""))
     with all_tenants():
         rows = list(_contents(after).filter(held_until__lte=Now())[: budget.batch_rows])
@@ -38,7 +38,7 @@ def sweep_contents(budget: Budget) -> Step:
 
 
 def sweep_files(budget: Budget) -> Step:
-    """First one folder of the storage a step, then some contents a step."""
+    """Sweep one folder of the storage per step, then check contents in batches."""
     if "content" in budget.cursor:
         return _find_missing_files(str(budget.cursor["content"]))
     folder = _next_folder(str(budget.cursor.get("folder", "")))
@@ -48,9 +48,9 @@ def sweep_files(budget: Budget) -> Step:
 
 
 def _next_folder(after: str) -> str | None:
-    """The next ``tenant/xx`` of the storage in order, None behind the last."""
+    """Return the next ``tenant/xx`` of the storage in order; None after the last."""
     for tenant in sorted(_folders("")):
-        # A tenant's folders lie between its name and its name with the last of all shards.
+        # A tenant's folders sort between its name and its name with the last of all shards.
         if after and tenant < after.split("/", 1)[0]:
             continue
         for shard in sorted(_folders(tenant)):
@@ -68,12 +68,12 @@ def _folders(path: str) -> list[str]:
 
 
 def _sweep_folder(folder: str) -> dict[str, int]:
-    """Remove the files that no content stands for; those of contents are the other task's."""
+    """Delete files without a content; files of contents belong to the other task."""
     tenant = folder.split("/", 1)[0]
     try:
         tenant_id = UUID(tenant)
     except ValueError:
-        return {"foreign_folders": 1}  # not ours: left alone, and told
+        return {"foreign_folders": 1}  # not one of a tenant: left alone and reported
     keys = [f"{folder}/{name}" for name in default_storage.listdir(folder)[1]]
     with tenant_context(tenant_id):
         known = set(Content.objects.filter(key__in=keys).values_list("key", flat=True))
@@ -86,7 +86,7 @@ def _is_old(key: str) -> bool:
     try:
         stored_at: datetime = default_storage.get_modified_time(key)
     except FileNotFoundError:
-        return False  # somebody else has just deleted it
+        return False  # deleted concurrently
     return timezone.now() - stored_at > GRACE
 
 

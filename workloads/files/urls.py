@@ -1,4 +1,4 @@
-"""Where the links of files lead: beside API and console, for whoever has one."""
+"""URL of file downloads, outside API and console: it needs no login."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kind `http_call` as an app in place."""
+"""App of the kind `http_call`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class HttpCallConfig(AppConfig):
-    """Calls a URL on behalf of a tenant."""
+    """The kind `http_call`, which calls a URL for a tenant."""
 
     name = "workloads.http_call"
     label = "http_call"

@@ -1,4 +1,4 @@
-"""What a call is asked for with: its schema, and the request that a payload is."""
+"""Schema of a call's payload, and the request that it describes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_TIMEOUT_SECONDS: Final = 30.0
 MAX_TIMEOUT_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 5.0
 DEFAULT_IDEMPOTENCY_HEADER: Final = "Idempotency-Key"
-# Of an answer no more is read; what is kept of it is less.
+# No more of a response is read; less of it is stored.
 MAX_ANSWER_BYTES: Final = 1024 * 1024
 
 _RESERVED = "|".join(sorted(RESERVED_HEADERS))
@@ -48,7 +48,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
         "idempotency_header": {"anyOf": [_HEADER_NAME, {"type": "null"}]},
     },
     "required": ["url"],
-    # One body or the other.
+    # Either `json` or `body`.
     "dependentSchemas": {"json": {"not": {"required": ["body"]}}},
     "additionalProperties": False,
 }
@@ -56,7 +56,7 @@ SCHEMA: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, and what counts as its success."""
+    """One request, and the statuses that count as its success."""
 
     method: str
     url: str
@@ -66,12 +66,12 @@ class Call:
     expected: frozenset[int]
 
     def is_expected(self, status: int) -> bool:
-        """Whether an answer with this status completes the job."""
+        """Return True if a response with this status completes the job."""
         return status in self.expected if self.expected else 200 <= status < 300
 
 
 def read_call(payload: Mapping[str, Any], *, idempotency_key: str) -> Call:
-    """The request that a payload which fits the schema asks for."""
+    """Return the request that a valid payload describes."""
     headers = dict(payload.get("headers", {}))
     method = payload.get("method") or ("POST" if {"json", "body"} & payload.keys() else "GET")
     body = str(payload.get("body", "")).encode()

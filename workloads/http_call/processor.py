@@ -1,7 +1,7 @@
-"""One HTTP request, and its answer as the job's result.
+"""One HTTP request, whose response is the job's result.
 
-What the answer says of itself decides: an expected status completes the job; a client's error, which comes again
-however often one asks, is permanent; a server's error, too many requests and the network are given time.
+An expected status completes the job. A client error, which a retry would repeat, is permanent. Server errors, too many
+requests and network failures are retried.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from scheduling.kit.http import Answer, open_headers, read_target, send
 from tenants.audit.service import mask_document
 from workloads.http_call.payload import MAX_TIMEOUT_SECONDS, SCHEMA, Call, read_call
 
-# As JSON at most six bytes each: with the headers it stays below what a result may have.
+# As JSON at most six bytes each: with the headers it stays below the limit of a result.
 MAX_PREVIEW_CHARACTERS = 8_000
 MAX_HEADERS = 100
 _PREVIEW_BYTES = 4 * MAX_PREVIEW_CHARACTERS
-# Python knows more, and some of them are no texts, or take their time.
+# Python supports more, some of which are not text or are slow.
 _CHARSETS = frozenset(
     {"utf-8", "utf8", "us-ascii", "ascii", "utf-16", "iso-8859-1", "latin-1", "latin1", "iso-8859-15"}
     | {"windows-1252", "windows-1251", "koi8-r", "gbk", "gb2312", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"}
 )
-# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+# Client errors that may succeed later: Request Timeout, Too Early, Too Many Requests.
 _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
@@ -44,11 +44,11 @@ class HttpCall(TaskProcessor):
     description = gettext_noop("Calls a URL once an attempt; a repeated call carries the same idempotency key.")
     payload_schema = SCHEMA
     secret_fields = ("headers",)
-    # Beyond the longest call by what looking up and connecting may add.
+    # Longer than the longest call, since name resolution and connecting come on top.
     timeout_seconds = MAX_TIMEOUT_SECONDS + 30.0
-    # A call is an effect outside: it is settled before the next begins.
+    # A call has effects outside: it is settled before the next begins.
     is_mergeable = False
-    # What fails is a host, not the kind: calls to others go on.
+    # A host fails, not the kind: calls to others continue.
     has_circuit = False
 
     def process(self, context: JobContext) -> Complete:
@@ -68,7 +68,7 @@ class HttpCall(TaskProcessor):
 
 
 def conclude(call: Call, answer: Answer) -> Complete:
-    """The result of an answer that was asked for; else the error that it is."""
+    """Return the result if the response is expected; raise its error otherwise."""
     if call.is_expected(answer.status):
         return Complete(result_of(answer))
     message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
@@ -78,7 +78,7 @@ def conclude(call: Call, answer: Answer) -> Complete:
 
 
 def result_of(answer: Answer) -> Json:
-    """What is kept of an answer: never a cookie or a token, and of the body its beginning."""
+    """Return what is stored of a response: never a cookie or a token, and the beginning of the body."""
     text = text_of(answer)
     return {
         "status": answer.status,
@@ -92,7 +92,7 @@ def result_of(answer: Answer) -> Json:
 
 
 def text_of(answer: Answer) -> str | None:
-    """The beginning of the body as text; None for bytes that are none, such as a picture."""
+    """Return the beginning of the body as text; None if the bytes are not text, such as a picture."""
     charset = "utf-8"
     for part in answer.header("content-type").split(";")[1:]:
         name, _, value = part.partition("=")
@@ -102,7 +102,7 @@ def text_of(answer: Answer) -> str | None:
         return None
     decoder = codecs.getincrementaldecoder(charset)()
     try:
-        # Not to the end: the last character may be cut in half.
+        # Not final: the last character may be cut in half.
         # A result holds no NUL.
         return decoder.decode(answer.body[:_PREVIEW_BYTES]).replace("\0", "\ufffd")
     except UnicodeError:

@@ -1,1 +1,1 @@
-"""Endpoints of models that speak OpenAI's API: no plug-in, but what any job kind may ask."""
+"""Clients of model endpoints with OpenAI's API, usable by any job kind. It has no kinds of its own."""

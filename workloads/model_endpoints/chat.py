@@ -1,4 +1,4 @@
-"""A chat with a model: `POST …/chat/completions`, read as it streams in, its tokens counted."""
+"""Chat with a model: `POST …/chat/completions`, read as a stream, with its tokens counted."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from workloads.model_endpoints.refusals import EndpointName, body_has_error, err
 # A model may think before its first word.
 CHAT_LIMITS = Limits(connect_seconds=5.0, read_seconds=60.0, total_seconds=120.0, body_bytes=8 * 1024 * 1024)
 MAX_ANSWER_CHARACTERS = 1_000_000
-# Where the endpoint does not say how many tokens there were: about what its texts have in English.
+# Estimate if the endpoint reports no tokens: about the ratio of English text.
 CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What is asked. ``options`` go along as they are, such as ``temperature`` and ``max_tokens``."""
+    """A request to a model. ``options`` are sent unchanged, such as ``temperature`` and ``max_tokens``."""
 
     messages: Sequence[Mapping[str, str]]
     model: str
@@ -30,7 +30,7 @@ class Chat:
 
 @dataclass(frozen=True, slots=True)
 class ChatAnswer:
-    """What the model said. ``is_estimated``: the endpoint counted no tokens, so they were estimated."""
+    """Answer of a model. ``is_estimated``: the endpoint reported no tokens, so they were estimated."""
 
     text: str
     model: str
@@ -41,7 +41,7 @@ class ChatAnswer:
 
     @property
     def total_tokens(self) -> int:
-        """Of the question and the answer."""
+        """Tokens of the prompt and the answer."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -52,10 +52,10 @@ async def chat(
     limits: Limits = CHAT_LIMITS,
     on_text: Callable[[str], object] = lambda text: None,
 ) -> ChatAnswer:
-    """Ask a model; ``on_text`` is told each part of the answer as it comes, unmasked.
+    """Return a model's answer; call ``on_text`` with each part as it arrives, unmasked.
 
-    Raises TransientError for what time may heal (429, 5xx, an answer that broke off), with the wait that the endpoint
-    asks for, and PermanentError for the rest.
+    Raise TransientError for errors that may pass (429, 5xx, an answer that broke off), with the delay that the endpoint
+    names, and PermanentError for the rest.
     """
     body = {
         **asked.options,
@@ -80,13 +80,13 @@ async def chat(
             async for event in _events(stream):
                 reading.take_event(event)
         else:
-            # Some endpoints do not stream, whatever they are asked.
+            # Some endpoints do not stream, whatever the request says.
             reading.take_whole((await stream.read()).body)
     return reading.conclude()
 
 
 class _Reading:
-    """An answer that is put together from its parts."""
+    """An answer assembled from its parts."""
 
     def __init__(self, asked: Chat, on_text: Callable[[str], object], endpoint: EndpointName) -> None:
         self._asked = asked
@@ -101,7 +101,7 @@ class _Reading:
         self._is_ended = False
 
     def take_event(self, data: str) -> None:
-        """One event of a stream."""
+        """Add one event of a stream."""
         if data == "[DONE]":
             self._is_ended = True
             return
@@ -117,7 +117,7 @@ class _Reading:
             self._finish_reason = choice.get("finish_reason") or self._finish_reason
 
     def take_whole(self, data: bytes) -> None:
-        """An answer in one piece."""
+        """Read an answer in one piece."""
         content = _read_json(data)
         if body_has_error(content):
             raise error_of(self._endpoint, 200, content)
@@ -131,7 +131,7 @@ class _Reading:
         self._is_ended = True
 
     def conclude(self) -> ChatAnswer:
-        """The whole answer; TransientError for one that has no end."""
+        """Return the whole answer; raise TransientError if it has no end."""
         if not self._is_ended and not self._finish_reason:
             raise TransientError("The model's answer broke off.", code="model_broke_off")
         text = self._mask("".join(self._parts))
@@ -181,7 +181,7 @@ async def _refuse_errors(stream: Stream, endpoint: EndpointName) -> None:
 
 
 async def _events(stream: Stream) -> AsyncIterator[str]:
-    """The data of each server-sent event."""
+    """Yield the data of each server-sent event."""
     rest = b""
     async for part in stream.parts():
         *lines, rest = (rest + part).split(b"\n")

@@ -1,4 +1,4 @@
-"""Where a model is found: the operator's endpoint, which all tenants share, or one of a tenant's own."""
+"""Endpoints of models: the operator's, shared by all tenants, or one of a tenant's own."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tenants.database.platform_settings import platform_settings
 
 @dataclass(frozen=True, slots=True)
 class ModelEndpoint:
-    """A base URL with its key, which is a stored secret where it is a tenant's.
+    """A base URL with its key, which is a stored secret if it is a tenant's.
 
-    ``is_shared``: it is the operator's, so it may lie inside the operator's network.
+    ``is_shared``: it is the operator's, so it may be inside the operator's network.
     """
 
     url: str
@@ -24,7 +24,7 @@ class ModelEndpoint:
 
     @property
     def headers(self) -> Sequence[tuple[str, HeaderValue]]:
-        """What each request carries."""
+        """Headers of each request."""
         named: list[tuple[str, HeaderValue]] = [("Content-Type", "application/json")]
         if not self.key:
             return named
@@ -34,14 +34,14 @@ class ModelEndpoint:
 
     @property
     def dependency(self) -> Dependency:
-        """What fails when it does."""
+        """Dependency that fails with the endpoint."""
         if self.is_shared:
             return Dependency("llm", is_shared=True)
         return Dependency(read_target(self.url).authority[:MAX_DEPENDENCY_CHARACTERS])
 
 
 def chat_endpoint(*, url: str = "", key: HeaderValue = "", model: str = "") -> ModelEndpoint:
-    """The tenant's own endpoint where it names one, else the operator's; PermanentError where there is none."""
+    """Return the tenant's own endpoint if it names one, else the operator's; raise PermanentError if there is none."""
     if url:
         return ModelEndpoint(url.rstrip("/"), key, model)
     if not platform_settings.LLM_API_URL:

@@ -1,6 +1,6 @@
-"""The one event loop of a process, in a thread of its own: where calls wait that a processor makes side by side.
+"""The one event loop of a process, in its own thread, for calls that a processor makes concurrently.
 
-A worker's child makes it at its first use, so that no fork inherits a loop whose thread is not there.
+A worker's child creates it at first use, so that no fork inherits a loop without its thread.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _running: list[_Running] = []
 
 
 def submit[T](work: Coroutine[Any, Any, T]) -> Future[T]:
-    """Begin ``work`` on the loop; cancelling the future cancels it where it waits."""
+    """Start ``work`` on the loop; cancelling the future cancels it at its next await."""
     return asyncio.run_coroutine_threadsafe(work, _loop())
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """Do ``work`` on the loop while this thread waits for it."""
+    """Run ``work`` on the loop and block this thread until it ends."""
     return submit(work).result()
 
 

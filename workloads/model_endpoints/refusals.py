@@ -1,4 +1,4 @@
-"""What an error of a model endpoint means: the endpoint refuses every request, is down, or refuses this one."""
+"""Classification of a model endpoint's error: it refuses every request, is down, or refuses this request."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tenants.audit.service import mask_text
 MAX_ERROR_CHARACTERS = 300
 # Unauthorized, Payment Required, Forbidden: the key or the account, never the document.
 REFUSED_STATUSES = frozenset({401, 402, 403})
-# Statuses that time may heal: Request Timeout, Conflict, Too Early, Too Many Requests.
+# Statuses that may succeed later: Request Timeout, Conflict, Too Early, Too Many Requests.
 HEALING_STATUSES = frozenset({408, 409, 425, 429})
 _REFUSED_NAMES = frozenset(
     {"insufficient_quota", "invalid_api_key", "billing_hard_limit_reached", "authentication_error"}
@@ -23,7 +23,7 @@ _REQUEST_NAMES = frozenset({"invalid_request_error", "context_length_exceeded", 
 
 @dataclass(frozen=True, slots=True)
 class EndpointName:
-    """How errors call an endpoint, the prefix of their codes, the key that they must not quote, and what masks more."""
+    """Name of an endpoint in errors, the prefix of their codes, its key, which they must not quote, and a mask."""
 
     title: str
     code: str
@@ -32,14 +32,14 @@ class EndpointName:
 
 
 def body_has_error(content: Any) -> bool:
-    """Return whether a body that came with the status 200 is an error all the same."""
+    """Return True if a body that came with the status 200 is an error."""
     return isinstance(content, Mapping) and bool(content.get("error")) and "choices" not in content
 
 
 def error_of(
     endpoint: EndpointName, status: int, body: bytes | Mapping[str, Any], *, retry_after_seconds: float | None = None
 ) -> Exception:
-    """Return the error for an answer that is none, with the provider's message, masked.
+    """Return the error for a failed response, with the provider's message, masked.
 
     An error body with the status 200 counts by the status that it names; one that names none counts as a refusal of
     every request.
@@ -70,7 +70,7 @@ def _message(endpoint: EndpointName, status: int, said: str) -> str:
     said = endpoint.mask(said)
     if endpoint.key:
         said = said.replace(endpoint.key, "•••")
-    # Cut first: masking looks at short texts alone.
+    # Cut first: masking handles short texts only.
     said = mask_text(said[:MAX_ERROR_CHARACTERS])
     what = "an error" if status == 200 else str(status)
     return f"The {endpoint.title} answered {what}{f': {said}' if said else ''}."

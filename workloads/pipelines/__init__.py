@@ -1,1 +1,1 @@
-"""Pipelines: from files, pages and texts to searchable chunks, by a definition that tenants edit."""
+"""Pipelines: files, pages and texts become searchable chunks, by a definition that tenants edit."""

@@ -1,7 +1,8 @@
-"""Threads that compute for a run: each step in a copy of the giver's context, each thread with a connection of its own.
+"""Threads that compute steps for a run: each step in a copy of the caller's context, each thread with its own
+connection.
 
-They commit nothing. What a step returns, or raises, is handed over to whoever gave it, who alone stands under the
-job's fence.
+They commit nothing. A step's result or error is returned to the calling thread, which alone holds the job's fencing
+token.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from uuid import UUID
 
 from django.db import connections
 
-# How long the end of a run waits for threads that are within a call. What is still there then computes for nobody.
+# How long the end of a run waits for threads that are within a call. The result of a later one is dropped.
 LEAVE_SECONDS = 5.0
 
 
 class StoppedError(Exception):
-    """The run is over for now; the step is given again when it goes on."""
+    """Interruption of a step because its run stops; the step is repeated when the run resumes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a thread is to compute for an entity, and since when."""
+    """A step for a thread to compute for an entity, and its start time."""
 
     entity_id: UUID
     name: str
@@ -39,7 +40,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a step: a value or an error."""
+    """Result of a step: a value or an error."""
 
     step: Step
     value: Any = None
@@ -47,7 +48,7 @@ class Outcome:
 
 
 class Crew:
-    """As many threads as there are steps under way at once."""
+    """A pool with as many threads as there are steps at once."""
 
     def __init__(self) -> None:
         self._tasks: SimpleQueue[tuple[Context, Step] | None] = SimpleQueue()
@@ -68,23 +69,23 @@ class Crew:
             thread.join(max(0.0, ends_at - time.monotonic()))
 
     def check_running(self) -> None:
-        """For steps, several times a second: raises StoppedError once the run is over for now."""
+        """Raise StoppedError if the run stops; steps call it several times a second."""
         if self._is_stopped.is_set():
             raise StoppedError
 
     def give(self, step: Step) -> None:
-        """Have a step computed; by a new thread where all are busy."""
+        """Queue a step; start a new thread if all are busy."""
         self.busy += 1
         if self.busy > len(self._threads):
             name = f"pipeline-{len(self._threads)}"
-            # A daemon, so that a call that hangs does not keep the process.
+            # A daemon, so that a hanging call does not keep the process alive.
             thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
         self._tasks.put((copy_context(), step))
 
     def take(self, *, timeout_seconds: float) -> list[Outcome]:
-        """The outcomes that are there, waiting for the first no longer than that."""
+        """Return the available outcomes; wait for the first up to the timeout."""
         taken: list[Outcome] = []
         with suppress(Empty):
             taken.append(self._outcomes.get(timeout=timeout_seconds))
@@ -101,7 +102,7 @@ class Crew:
                     return
                 self._outcomes.put(context.run(_outcome_of, step))
         finally:
-            # This thread's own; nobody else would.
+            # These are the thread's own connections; nothing else closes them.
             connections.close_all()
 
 

@@ -1,6 +1,6 @@
-"""What a pipeline's definition says: its schema, what is wrong with one and where, and the values that a run reads.
+"""Schema of a pipeline's definition, its validation with places, and the values that a run reads.
 
-Pure: whether datasets and files that it names exist is asked where it is saved.
+Pure: whether its datasets and files exist is checked when it is saved.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ DEFAULT_CHARACTERS, MAX_CHARACTERS = 1_000_000, 2_000_000
 DEFAULT_HEADING_LEVEL: Final = 2
 DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE = 32, 128
 PARSER_BYTES: Final = 512 * MIB
-# A character takes up to six bytes as JSON, and a block some more for where it stands.
+# A character takes up to six bytes as JSON, and a block some more for its location.
 _JSON_BYTES_A_CHARACTER: Final = 8
-# A definition with thousands of faults needs no list of them all.
+# Faults listed at most.
 MAX_FAULTS: Final = 20
 UUID_PATTERN: Final = "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 
@@ -186,19 +186,19 @@ SCHEMA: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that is wrong with a definition, and where."""
+    """A fault in a definition, and its place."""
 
     field: str
     detail: str
     code: str = "definition_invalid"
 
     def as_json(self) -> dict[str, str]:
-        """The fault as problems list it."""
+        """Return the fault as problem details list it."""
         return {"field": self.field, "code": self.code, "detail": self.detail}
 
 
 def find_faults(definition: object) -> list[Fault]:
-    """Everything that is wrong with a definition, each with its place; none for one that can be saved."""
+    """Return all faults of a definition, each with its place; an empty list if it can be saved."""
     faults = _schema_faults(SCHEMA, definition, "$")
     if faults or not isinstance(definition, Mapping):
         return faults
@@ -210,19 +210,19 @@ def find_faults(definition: object) -> list[Fault]:
 
 
 def find_source_faults(sources: object, place: str = "$.sources") -> list[Fault]:
-    """What is wrong with the sources that a run was asked for with."""
+    """Return the faults of a run's requested sources."""
     faults = _schema_faults(SOURCES_SCHEMA, sources, place)
     return faults or _source_faults(sources, place)  # type: ignore[arg-type] # the schema has said so
 
 
 def sources_of(definition: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """The sources of a valid definition."""
+    """Return the sources of a valid definition."""
     sources: Sequence[Mapping[str, Any]] = definition.get("datasource", {}).get("sources", ())
     return sources
 
 
 def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
-    """Return the indexing settings of a valid definition, with the defaults of what it leaves out."""
+    """Return the indexing settings of a valid definition, with defaults for missing ones."""
     extract, clean, split, embed = (definition.get(key, {}) for key in ("extract", "clean", "split", "embed"))
     size = int(split.get("chunk_size", DEFAULT_CHUNK_SIZE))
     most = int(extract.get("max_characters", DEFAULT_CHARACTERS))
@@ -239,7 +239,7 @@ def read_settings(definition: Mapping[str, Any]) -> IndexingSettings:
 
 
 def settings_key(settings: IndexingSettings, embedding_model: str) -> str:
-    """Return a key that is equal for settings by which equal content makes equal chunks; never a dataset's own."""
+    """Return a key that is equal for settings with which equal content makes equal chunks; never a dataset's own."""
     parts = (
         "pipeline",
         settings.remove_urls,
@@ -268,7 +268,7 @@ def _validator(is_whole: bool) -> Any:  # noqa: FBT001 - a key of the cache
 
 
 def _source_faults(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
-    """What no schema can say: URLs that are not called, names that are not what they seem."""
+    """Return the faults that no schema can express: refused URLs and invisible characters in names."""
     faults = []
     for index, source in enumerate(sources):
         if find_invisible_character(source.get("name", "")) is not None:

@@ -1,4 +1,4 @@
-"""How runs and entities end, whoever ends them: the processor, or upkeep for a job that ended without its code."""
+"""Ending of runs and entities, by the processor, or by upkeep for a job that ended without running its code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_RUNS = load_sql(__file__)["end_runs"]
 
 
 def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, message: str) -> int:
-    """End those of the entities that are open; how many they were."""
+    """End the open ones of the entities; return how many they were."""
     ended: int = entities.filter(state__in=OPEN_ENTITIES).update(
         state=state, ended_at=Now(), error_code=code[:64], error_message=message
     )
@@ -27,9 +27,9 @@ def close_entities(entities: QuerySet[Any], *, state: EntityState, code: str, me
 
 
 def end_runs(run_ids: Collection[UUID]) -> int:
-    """End those runs that have no open entity, and let go of what their steps left in the file storage.
+    """End those runs that have no open entity, and release what their steps left in the file storage.
 
-    Their rows are locked first: of two jobs that end the last entities of a run, the second sees what the first did.
+    Their rows are locked first: of two jobs that end the last entities of a run, the second reads what the first wrote.
     """
     runs = list(run_ids)
     list(PipelineRun.objects.select_for_update(no_key=True).filter(pk__in=runs).order_by("pk").values_list("pk"))
@@ -42,9 +42,9 @@ def end_runs(run_ids: Collection[UUID]) -> int:
 
 
 def _let_go(entities: QuerySet[Any]) -> None:
-    """Refer no more to passages, and to no content that can be had again: a retried page is fetched anew.
+    """Drop references to passages, and to content that can be fetched again.
 
-    An uploaded file stays until its entity is completed, for the upload itself may be deleted.
+    An uploaded file stays until its entity is completed, since the upload itself may be deleted.
     """
     spent = Q(state=EntityState.COMPLETED) | ~Q(source__type="file")
     let_go = set(entities.exclude(passages_key="").values_list("tenant_id", "passages_key"))

@@ -1,5 +1,5 @@
 -- name: end_runs
--- End runs that have no open entity. A run of which something was cancelled was cancelled, whatever else became of it.
+-- End runs that have no open entity. A run with a cancelled entity is cancelled, whatever the others' states.
 UPDATE rag_pipeline_pipelinerun AS run SET
     entities_completed = counted.completed, entities_error = counted.error, entities_cancelled = counted.cancelled,
     state = CASE WHEN counted.cancelled > 0 THEN 'cancelled' WHEN counted.error = 0 THEN 'completed'

@@ -1,4 +1,4 @@
-"""What pipelines, runs and entities refuse."""
+"""Errors of pipelines, runs and entities."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class PipelineInUseError(DomainError):
 
 
 class DefinitionInvalidError(DomainError):
-    """``errors`` says what is wrong, each with its place as a JSON path."""
+    """Invalid definition; ``errors`` has each fault with its place as a JSON path."""
 
     code = "definition_invalid"
     category = "invalid"
@@ -58,7 +58,7 @@ class DefinitionInvalidError(DomainError):
 
 
 class SourcesInvalidError(DomainError):
-    """``errors`` says what is wrong, each with its place as a JSON path."""
+    """Invalid sources; ``errors`` has each fault with its place as a JSON path."""
 
     code = "sources_invalid"
     category = "invalid"

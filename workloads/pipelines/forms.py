@@ -1,4 +1,4 @@
-"""The form of a pipeline: its definition as JSON, every fault beside it with its place."""
+"""Form of a pipeline: its definition as JSON, each fault shown with its place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXAMPLE = {
 
 
 class PipelineForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A pipeline with the definition that is its latest version."""
+    """Form of a pipeline with the definition of its latest version."""
 
     own_tenant: ClassVar[Tenant | None] = None
 

@@ -1,4 +1,4 @@
-"""Pipelines, their versions, their runs, and the entities that a run is made of."""
+"""Models of pipelines, their versions, their runs, and the entities of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.tenancy.bases import NamedModel, TenantModel
 
 
 class RunState(models.TextChoices):
-    """How a run stands; the last four are final, until one of its entities is tried again."""
+    """State of a run; the last four are final, until one of its entities is retried."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     RUNNING = gettext_noop("running"), _("Running")
@@ -22,7 +22,7 @@ class RunState(models.TextChoices):
 
 
 class EntityState(models.TextChoices):
-    """How one entity of a run stands; the last three are final, until it is tried again."""
+    """State of one entity of a run; the last three are final, until it is retried."""
 
     WAITING = gettext_noop("waiting"), _("Waiting")
     RUNNING = gettext_noop("running"), _("Running")
@@ -56,9 +56,9 @@ class Pipeline(NamedModel, TenantModel):
 
 
 class PipelineVersion(TenantModel):
-    """A definition as it was saved; it never changes. ``dataset_id`` is what its ``load`` named at that time."""
+    """A saved definition, which never changes. ``dataset_id`` is what its ``load`` named at that time."""
 
-    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    # Rows refer to each other by (tenant, id); the constraints are in the migration.
     pipeline = models.ForeignKey(
         Pipeline,
         models.CASCADE,
@@ -87,7 +87,7 @@ class PipelineVersion(TenantModel):
 
 
 class PipelineRun(TenantModel):
-    """One run of one version. ``job_id`` is the whole run's job; an entity that is tried again has a job of its own."""
+    """One run of one version. ``job_id`` is the whole run's job; an entity that is retried has a job of its own."""
 
     pipeline = models.ForeignKey(
         Pipeline, models.CASCADE, verbose_name=_("pipeline"), db_constraint=False, db_index=False, related_name="runs"
@@ -133,8 +133,8 @@ class PipelineRun(TenantModel):
 class PipelineEntity(TenantModel):
     """One source of a run on its way to a document: a file, a page, a text.
 
-    ``job_id`` is the job that may write it. ``content_key`` and ``passages_key`` are where the file storage keeps what
-    one step left for the next; ``document_id`` is the document that its chunks are loaded into.
+    ``job_id`` is the job that may write it. ``content_key`` and ``passages_key`` locate in the file storage what one
+    step left for the next; ``document_id`` is the document that its chunks are loaded into.
     """
 
     run = models.ForeignKey(
@@ -184,5 +184,5 @@ class PipelineEntity(TenantModel):
         return self.name
 
 
-# Whose contents the file storage keeps.
+# Columns that refer to contents.
 FILE_REFERENCES = ((PipelineEntity, "content_key"), (PipelineEntity, "passages_key"))

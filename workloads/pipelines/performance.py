@@ -1,4 +1,4 @@
-"""One start of a run: hand steps to the threads and store what they computed, as long as there is work and time."""
+"""One start of a run: pass steps to the threads and store their results, as long as there is work and time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workloads.pipelines.steps import next_step, thread_context
 from workloads.pipelines.storing import Result, Stored, store_results
 
 MEMORY_CLASS: MemoryClass = "medium"
-# How long the processor waits for its threads before it looks up: for a cancel, a slice, an entity's back-off.
+# How long the processor waits for its threads before it checks for a cancel, a slice, an entity's backoff.
 LOOK_SECONDS = 0.2
 # Before an entity's second, third and fourth attempt; an endpoint's own Retry-After counts up to the last of them.
 BACK_OFF_SECONDS = (1.0, 5.0, 20.0)
@@ -34,7 +34,7 @@ MAX_WAIT_SECONDS = 60.0
 
 @dataclass(slots=True)
 class Work:
-    """An entity while it is worked on, with the item that its steps have left in memory."""
+    """An entity in progress, with the item that its steps have left in memory."""
 
     entity: Entity
     item: IndexingItem
@@ -44,7 +44,7 @@ class Work:
 
 
 class Performance:
-    """The entities of a job, and how far they are in this start."""
+    """Entities of a job and their progress in this start."""
 
     def __init__(
         self,
@@ -71,11 +71,11 @@ class Performance:
 
     @property
     def has_work(self) -> bool:
-        """Whether an entity is open."""
+        """True if an entity is open."""
         return bool(self._works)
 
     def go_on(self) -> None:
-        """Hand out what there is room for, and store what has come back."""
+        """Start as many steps as there is room for, and store the results that have arrived."""
         self._pace.fit(used_mib=resident_mib(), allowed_mib=MEMORY_MIB[MEMORY_CLASS])
         self._hand_out()
         outcomes = self._crew.take(timeout_seconds=LOOK_SECONDS)
@@ -102,7 +102,7 @@ class Performance:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether nothing is under way and nothing is due."""
+        """True if no step is running and none is due."""
         return not self._crew.busy and not any(self._choose(self._clock()))
 
     def _hand_out(self) -> None:
@@ -118,8 +118,8 @@ class Performance:
             self._crew.give(self._next_step(work, now))
 
     def _choose(self, now: float) -> Iterator[Work]:
-        """Whose next step is due: first those that are begun, whose passages are in memory; then as many new ones as
-        the pace allows.
+        """Yield entities whose next step is due: first those begun, whose passages are in memory, then new ones as the
+        pace allows.
         """
         room = self._pace.width - self._crew.busy
         begun = [work for work in self._works.values() if work.is_begun]
@@ -141,7 +141,7 @@ class Performance:
         return work.resumes_at <= now and (work.item.source is None or self._embedding_resumes_at <= now)
 
     def _next_step(self, work: Work, now: float) -> Step:
-        # Threads open no connection for it.
+        # The threads open no connection for it.
         known = storing.read_known_vectors(work.item) if work.item.source is not None else {}
         name, compute = next_step(work.entity, work.item, self._step_context, known)
         return Step(work.entity.id, name, compute, now)
@@ -158,7 +158,7 @@ class Performance:
         try:
             self._context.checkpoint({}, lambda: stored.update(store_results(self._plan, results)))
         finally:
-            # It raises when the job is to stop, after it has committed. What was only read again is no step ahead: a
+            # It raises when the job is to stop, after it has committed. A step that only read again is no progress: a
             # start that ended with it would be followed by one that reads it again.
             is_ahead = any(outcome.step.name != "reload" or outcome.error is not None for outcome in outcomes)
             self.has_stored = self.has_stored or (bool(stored) and is_ahead)
@@ -167,7 +167,7 @@ class Performance:
         self._context.report_progress(self._ended, self._total, f"{self._ended} of {self._total} entities")
 
     def _take_in(self, outcome: Outcome, stored: Stored) -> None:
-        """Take over how the entity stands now, and what the step says about the pace."""
+        """Take over the entity's new state, and adjust the pace."""
         work = self._works[outcome.step.entity_id]
         work.entity, work.item = stored.entity, stored.item
         if stored.error is not None:
@@ -195,13 +195,13 @@ class Performance:
 
 
 def _wait_asked(error: BaseException, *, otherwise: float) -> float:
-    """How long an endpoint asks to be left alone, within bounds."""
+    """Return the delay that an endpoint asks for, within bounds."""
     asked = getattr(error, "retry_after_seconds", None)
     return min(otherwise if asked is None else float(asked), MAX_WAIT_SECONDS)
 
 
 def is_push_back(error: BaseException) -> bool:
-    """Whether an endpoint says that it is asked too much."""
+    """Return True if an endpoint limits its rate."""
     if not isinstance(error, TransientError):
         return False
     return error.retry_after_seconds is not None or error.code in {"http_429", "embedding_unavailable"}
@@ -217,6 +217,6 @@ def resident_mib() -> float:
 
 
 def _is_for_the_run(error: BaseException | None) -> bool:
-    """Whether an error says nothing about its entity: the platform takes the job back, or the host lacks something."""
+    """Return True if an error is not the entity's: the platform takes the job back, or the host lacks something."""
     of_host = StoppedError | DatabaseError | SandboxUnavailableError
     return isinstance(error, Interrupted | of_host | SystemExit | KeyboardInterrupt)

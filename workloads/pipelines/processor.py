@@ -1,7 +1,7 @@
-"""A run of a pipeline: many entities at once, each on its way from its source to the chunks of a document.
+"""Processor of a pipeline's run: many entities at once, each from its source to the chunks of a document.
 
-Threads compute and the processor's own thread stores, under the fence and in batches; so whatever stops a run, it goes
-on from what was committed, and nothing of that is done again. docs/how-to/pipelines.md tells the whole.
+Threads compute; the processor's own thread stores, under the fencing token and in batches. Whatever stops a run, it
+resumes from what was committed and repeats nothing of that. See docs/how-to/pipelines.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from workloads.pipelines.performance import MEMORY_CLASS, Performance
 from workloads.pipelines.repository import Plan, RunGoneError
 
 _UUID = {"type": "string", "format": "uuid", "maxLength": 36}
-# A run that takes longer gives its slot back and goes on at its next turn, far from the time-out.
+# A longer run gives its slot back and continues in its next slice, long before the timeout.
 TURN_SECONDS = 600.0
 
 
@@ -44,7 +44,7 @@ class RagPipeline(TaskProcessor):
     }
     timeout_seconds = 1_800.0
     is_mergeable = False
-    # What fails is a host or an entity, which has its own attempts.
+    # A host or an entity fails, which has its own attempts.
     has_circuit = False
 
     @classmethod
@@ -66,14 +66,14 @@ class RagPipeline(TaskProcessor):
             while performance.has_work:
                 performance.go_on()
                 is_turn_over = context.should_yield() or time.monotonic() > ends_at
-                # Each start stores something, so that a slice that is too short for a step ends some time.
+                # Each start stores something, so that a slice that is too short for a step still makes progress.
                 if is_turn_over and performance.has_work and (performance.has_stored or performance.is_waiting):
                     return Yielded({})
         context.checkpoint({}, lambda: repository.finish(plan))
         return Complete(repository.read_result(plan))
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Show with the run why it cannot go on; whether the job is retried is left to the platform's policy."""
+        """Store with the run why it cannot continue; the platform's policy decides about a retry."""
         if isinstance(error, SandboxUnavailableError):
             return error.wait_from({})
         if not isinstance(error, PermanentError) or isinstance(error, RunGoneError):

@@ -1,4 +1,4 @@
-"""Pipelines, runs and entities as their readers see them: what was written, and how the jobs behind them stand."""
+"""Queries of pipelines, runs and entities, combined with the state of their jobs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RETRYABLE_STATES = (EntityState.ERROR.value, EntityState.CANCELLED.value)
 
 
 def get_pipeline(pipeline_id: UUID) -> Pipeline:
-    """One pipeline of the current scope, else PipelineNotFoundError."""
+    """Return one pipeline of the current scope; raise PipelineNotFoundError if there is none."""
     pipeline: Pipeline | None = Pipeline.objects.filter(pk=pipeline_id).first()
     if pipeline is None:
         raise PipelineNotFoundError
@@ -41,13 +41,13 @@ def get_pipeline(pipeline_id: UUID) -> Pipeline:
 
 
 def find_versions(pipeline_id: UUID) -> QuerySet[PipelineVersion]:
-    """The versions of a pipeline of the current scope, else PipelineNotFoundError."""
+    """Return the versions of a pipeline of the current scope; raise PipelineNotFoundError if there is none."""
     versions: QuerySet[PipelineVersion] = PipelineVersion.objects.filter(pipeline=get_pipeline(pipeline_id))
     return versions
 
 
 def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
-    """One version of a pipeline, else VersionNotFoundError."""
+    """Return one version of a pipeline; raise VersionNotFoundError if there is none."""
     version = find_versions(pipeline_id).filter(number=number).first()
     if version is None:
         raise VersionNotFoundError
@@ -55,10 +55,10 @@ def get_version(pipeline_id: UUID, number: int) -> PipelineVersion:
 
 
 def find_runs() -> QuerySet[Any]:
-    """The runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``.
+    """Return the runs of the current scope with ``shown_state``, ``shown_error_code`` and ``shown_error_message``.
 
-    A job can end where none of its code runs (cancelled, crashed, out of time): its run is over then, whatever the row
-    says until upkeep closes it. Asked of the job at each read, this can never be out of date.
+    A job can end without running its code (cancelled, crashed, timed out): its run is then over, whatever the row
+    stores until upkeep closes it. The job's state is read each time, so this is never out of date.
     """
     runs: QuerySet[Any] = PipelineRun.objects.select_related("version", "pipeline")
     is_open = Q(state__in=OPEN_RUNS)
@@ -78,7 +78,7 @@ def find_runs() -> QuerySet[Any]:
 
 
 def get_run(run_id: UUID) -> Any:
-    """One run of the current scope as :func:`find_runs` gives it, else RunNotFoundError."""
+    """Return one run of the current scope as :func:`find_runs` does; raise RunNotFoundError if there is none."""
     run = find_runs().filter(pk=run_id).first()
     if run is None:
         raise RunNotFoundError
@@ -86,7 +86,7 @@ def get_run(run_id: UUID) -> Any:
 
 
 def find_entities() -> QuerySet[Any]:
-    """The entities of the current scope, likewise; their sources, which may be whole texts, are left out."""
+    """Return the entities of the current scope like `find_runs`, without their sources, which may be whole texts."""
     entities: QuerySet[Any] = PipelineEntity.objects.defer("source")
     is_open = Q(state__in=OPEN_ENTITIES)
     is_dead = is_open & Q(job_state__in=DEAD_STATES)
@@ -105,7 +105,7 @@ def find_entities() -> QuerySet[Any]:
 
 
 def get_entity(entity_id: UUID) -> Any:
-    """One entity of the current scope as :func:`find_entities` gives it, else EntityNotFoundError."""
+    """Return one entity of the current scope as :func:`find_entities` does; raise EntityNotFoundError if none."""
     entity = find_entities().filter(pk=entity_id).first()
     if entity is None:
         raise EntityNotFoundError

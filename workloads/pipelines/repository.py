@@ -1,6 +1,6 @@
-"""What the processor reads and writes of runs and entities. Reads enter the tenant's context; effects run in the job's.
+"""The processor's reads and writes of runs and entities. Reads enter the tenant's context; effects run in the job's.
 
-Each effect names the job that may write the entity, so that one that comes too late changes nothing.
+Each effect names the job that may write the entity, so that a late one changes nothing.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _MAX_ERROR_LENGTH = 1_000
 
 
 class RunGoneError(PermanentError):
-    """The run was deleted."""
+    """Run that was deleted."""
 
     def __init__(self, run_id: object) -> None:
         super().__init__(f"There is no run {run_id}.", code="run_gone")
 
 
 class EntityGoneError(Exception):
-    """The entity was deleted, or another job has taken it over."""
+    """Entity that was deleted, or that another job has taken over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a job is to do: which run, or which entity of it alone, by what settings, into what dataset."""
+    """Work of a job: a run, or one entity of it, with its settings and dataset."""
 
     tenant_id: UUID
     job_id: UUID
@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """An entity as its job finds it."""
+    """An entity as its job reads it."""
 
     id: UUID
     position: int
@@ -68,7 +68,7 @@ class Entity:
 
 
 def read_plan(context: JobContext) -> Plan:
-    """The run of a job; RunGoneError, or a PermanentError where its dataset is gone."""
+    """Return the run of a job; raise RunGoneError, or PermanentError if its dataset was deleted."""
     run_id = UUID(context.payload["run_id"])
     entity_id = context.payload.get("entity_id")
     with tenant_context(context.tenant_id):
@@ -93,13 +93,13 @@ def read_plan(context: JobContext) -> Plan:
 
 
 def check_batch(plan: Plan) -> None:
-    """Raise BatchTooLargeError when the run has more entities than the plan allows by now."""
+    """Raise BatchTooLargeError if the run has more entities than the plan allows now."""
     with tenant_context(plan.tenant_id):
         check_batch_limit(Tenant.objects.get(pk=plan.tenant_id), plan.entities_total)
 
 
 def read_entities(plan: Plan) -> list[Entity]:
-    """The job's open entities in their order."""
+    """Return the job's open entities in order."""
     own = ("id", "position", "name", "source", "state", "attempt")
     with tenant_context(plan.tenant_id):
         rows = _own(plan).filter(state__in=OPEN_ENTITIES).order_by("position").values(*own, *STATE_FIELDS)
@@ -107,11 +107,11 @@ def read_entities(plan: Plan) -> list[Entity]:
 
 
 def item_of(plan: Plan, entity: Entity) -> IndexingItem:
-    """Return the entity as indexing steps take it, with nothing of it in memory yet."""
+    """Return the entity as an item for indexing steps, with no content in memory yet."""
     return IndexingItem(
         tenant_id=plan.tenant_id,
         name=entity.name,
-        # The name of an uploaded file tells what a text is, whatever the entity is called.
+        # The name of an uploaded file decides the type of a text, whatever the entity's name.
         file_name=entity.source.get("file_name", entity.name),
         settings=plan.settings,
         embedding_model=plan.embedding_model,
@@ -120,16 +120,16 @@ def item_of(plan: Plan, entity: Entity) -> IndexingItem:
 
 
 def count_ended(plan: Plan) -> int:
-    """How many of the job's entities have ended."""
+    """Return how many of the job's entities have ended."""
     with tenant_context(plan.tenant_id):
         return int(_own(plan).exclude(state__in=OPEN_ENTITIES).count())
 
 
 def take_over(plan: Plan) -> None:
-    """Effect: the run's open entities are this job's from now on, and the run goes on.
+    """Effect: assign the run's open entities to this job and mark the run running.
 
-    A job that is run again is a new job for the same run: what the old one has not completed is taken up again. An
-    entity that is retried alone, by a job of its own, stays that job's.
+    A job that is run again is a new job for the same run: it takes up what the old one has not completed. An entity
+    that is retried alone, by a job of its own, stays with that job.
     """
     run = PipelineRun.objects.select_for_update(no_key=True).filter(pk=plan.run_id).first()
     if run is None:
@@ -148,32 +148,32 @@ def take_over(plan: Plan) -> None:
 
 
 def begin(plan: Plan, entity_ids: Sequence[UUID]) -> None:
-    """Effect: these entities are worked on."""
+    """Effect: mark these entities as running."""
     _own(plan).filter(pk__in=entity_ids).update(
         state=EntityState.RUNNING, attempt=F("attempt") + 1, started_at=Coalesce(F("started_at"), Now())
     )
 
 
 def change(plan: Plan, entity_id: UUID, **changes: Any) -> None:
-    """Effect: something of an open entity is so now; EntityGoneError where it is not this job's."""
+    """Effect: change an open entity; raise EntityGoneError if it is not this job's."""
     if not _own(plan).filter(pk=entity_id, state__in=OPEN_ENTITIES).update(**changes):
         raise EntityGoneError(f"The entity {entity_id} was deleted or is another job's.")
 
 
 def complete(plan: Plan, entity_id: UUID, **changes: Any) -> None:
-    """Effect: every chunk of the entity is stored."""
+    """Effect: mark the entity completed, since every chunk is stored."""
     done = {"state": EntityState.COMPLETED, "ended_at": Now(), "error_code": "", "error_message": ""}
     change(plan, entity_id, **done, **changes)
 
 
 def fail(plan: Plan, entity_id: UUID, *, code: str, message: str, is_final: bool, **changes: Any) -> None:
-    """Effect: the entity is in error, or waits for its next attempt with the reason shown."""
+    """Effect: mark the entity as failed, or as waiting for its next attempt with the reason shown."""
     ending = {"state": EntityState.ERROR, "ended_at": Now()} if is_final else {"state": EntityState.WAITING}
     change(plan, entity_id, error_code=code[:64], error_message=message[:_MAX_ERROR_LENGTH], **ending, **changes)
 
 
 def fail_all(context: JobContext, *, code: str, message: str) -> None:
-    """Effect: the job cannot go on, so none of its open entities can, and the run is over unless others work on it."""
+    """Effect: fail all open entities of a job that cannot continue; the run ends unless other jobs work on it."""
     run_id, message = UUID(context.payload["run_id"]), message[:_MAX_ERROR_LENGTH]
     runs = PipelineRun.objects.filter(pk=run_id)
     runs.filter(job_id=context.job_id).update(error_code=code[:64], error_message=message)
@@ -183,12 +183,12 @@ def fail_all(context: JobContext, *, code: str, message: str) -> None:
 
 
 def finish(plan: Plan) -> None:
-    """Effect: the job has no open entity left; the run is over unless another job works on one."""
+    """Effect: end the run unless another job works on one of its entities; this job has none left."""
     end_runs([plan.run_id])
 
 
 def read_result(plan: Plan) -> dict[str, Any]:
-    """What became of the job's entities."""
+    """Return how the job's entities ended."""
     with tenant_context(plan.tenant_id):
         rows = _own(plan).values("state").annotate(entities=Count("pk"), chunks=Sum("chunks_done"))
         states = {row["state"]: row for row in rows}
@@ -198,7 +198,7 @@ def read_result(plan: Plan) -> dict[str, Any]:
 
 
 def count_states(plan: Plan) -> None:
-    """Effect: the run's counters are what its entities say."""
+    """Effect: set the run's counters to the counts of its entities."""
     with connection.cursor() as cursor:
         cursor.execute(_COUNT_STATES, {"run_id": plan.run_id})
 

@@ -1,5 +1,5 @@
 -- name: count_states
--- Write into a run what its entities say.
+-- Set a run's counters to the counts of its entities.
 UPDATE rag_pipeline_pipelinerun AS run SET
     entities_completed = counted.completed, entities_error = counted.error, entities_cancelled = counted.cancelled
 FROM (

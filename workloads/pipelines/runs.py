@@ -1,4 +1,4 @@
-"""Starting a run, and trying one of its entities again."""
+"""Starting of runs, and retrying of single entities."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def start_run(
     has_priority: bool = False,
     is_rated: bool = False,
 ) -> PipelineRun:
-    """Run a version of a pipeline, the latest unless it is named, over its own sources or those given.
+    """Run a version of a pipeline, the latest if ``number`` is None, over its own sources or the given ones.
 
-    Raises what is wrong with the sources, BatchTooLargeError or SpaceExceededError where the plan has no room, or what
-    submission refuses; then nothing was begun.
+    Raise the faults of the sources, BatchTooLargeError or SpaceExceededError if the plan has no room, or what
+    submission raises; then nothing was begun.
     """
     with tenant_context(tenant):
         version = _find_version(pipeline_id, number)
@@ -70,21 +70,21 @@ def start_run(
 
 @transaction.atomic
 def retry_entity(*, entity_id: UUID, reason: str = "", is_rated: bool = False) -> PipelineEntity:
-    """Try one entity again that is in error or was cancelled, by a job of its own that follows the one before.
+    """Retry one entity that is in error or was cancelled, by a new job that follows its last one.
 
-    The run goes on with it and ends again; its other entities are not touched.
+    The run continues and ends again; its other entities are not changed.
     """
     found = find_entities().filter(pk=entity_id).values_list("run_id", "tenant_id").first()
     if found is None:
         raise EntityNotFoundError
     run_id, tenant_id = found
-    # The run first, as those do who end it.
+    # The run first, in the lock order of the code that ends it.
     run = PipelineRun.objects.select_for_update(no_key=True).get(pk=run_id)
     entity: Any = find_entities().select_for_update(no_key=True, of=("self",)).get(pk=entity_id)
     if entity.shown_state not in RETRYABLE_STATES:
         raise EntityNotRetryableError("The entity is %(state)s.", {"state": LocalizableText(entity.shown_state)})
     tenant = Tenant.objects.select_related("plan").get(pk=tenant_id)
-    # By name, for a plug-in imports no models of the scheduler.
+    # By name: a plug-in imports no models of the scheduler.
     before = apps.get_model("scheduling", "Job").objects.filter(pk=entity.job_id).first()
     payload = {"run_id": str(run_id), "entity_id": str(entity_id)}
     with part_of_act():

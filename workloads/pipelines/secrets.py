@@ -1,4 +1,4 @@
-"""References to stored secrets in definitions and sources: in the headers of a page's source, and nowhere else."""
+"""References to stored secrets in definitions and sources, allowed only in the headers of a page's source."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workloads.pipelines.definition import Fault
 
 
 def find_secret_faults(document: Any, place: str = "$") -> list[Fault]:
-    """Return what is wrong with the references of a valid definition, or of valid sources."""
+    """Return the faults of the references in a valid definition or in valid sources."""
     found = faults_of_references(document, lambda path: len(path) > 2 and path[-2] == "headers")
     return [Fault(place + fault.json_path[1:], fault.detail, fault.code) for fault in found]
 
 
 def check_use_of_secrets(document: Any) -> None:
-    """Raise `SecretUseDeniedError` for one that refers to secrets, where who acts may not use any."""
+    """Raise `SecretUseDeniedError` if the document refers to secrets and the actor may not use them."""
     if has_references(document):
         require_use_of_secrets()

@@ -1,4 +1,4 @@
-"""Changes of pipelines: each in one transaction with its audit entry. A saved definition is a version, and stays."""
+"""Changes of pipelines: each in one transaction with its audit entry. A saved definition is a permanent version."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ _SETTABLE = ("name", "description")
 def create_pipeline(
     *, tenant: Tenant, name: str, definition: object, description: str = "", note: str = ""
 ) -> Pipeline:
-    """Make a pipeline whose first version is this definition; DefinitionInvalidError says what is wrong where."""
+    """Create a pipeline with this definition as its first version; raise DefinitionInvalidError with each fault and its
+    place.
+    """
     with tenant_context(tenant):
         dataset_id = check_definition(definition)
         pipeline = Pipeline(tenant=tenant, name=name, description=description, latest_number=1)
@@ -62,15 +64,15 @@ def update_pipeline(*, pipeline_id: UUID, **changes: str) -> Pipeline:
 def save_version(
     *, pipeline_id: UUID, definition: object, note: str = "", expected_version: int | None = None
 ) -> PipelineVersion:
-    """Save a definition as the pipeline's next version, which runs take from now on; runs that go on keep theirs.
+    """Save a definition as the pipeline's next version, which later runs use; open runs keep theirs.
 
-    Raises PipelineChangedError where another version than ``expected_version`` is the latest.
+    Raise PipelineChangedError if the latest version is not ``expected_version``.
     """
     with transaction.atomic():
         pipeline = _lock(pipeline_id)
         if expected_version not in (None, pipeline.latest_number):
             raise PipelineChangedError("Version %(number)s is the latest by now.", {"number": pipeline.latest_number})
-        # Behind the door, datasets and files are looked for among the pipeline's own tenant's all the same.
+        # Also in a scope of all tenants, only datasets and files of the pipeline's own tenant are valid.
         with tenant_context(pipeline.tenant_id):
             dataset_id = check_definition(definition)
         before = {"version": pipeline.latest_number}
@@ -93,12 +95,12 @@ def delete_pipeline(*, pipeline_id: UUID, reason: str = "") -> None:
         if find_runs().filter(pipeline=pipeline, shown_state__in=[*OPEN_RUNS, "paused"]).exists():
             raise PipelineInUseError
         record_audit(action="pipeline.deleted", target=pipeline, before=_facts(pipeline), reason=reason)
-        # Contents that the entities of its runs still refer to are found unused by the upkeep of files.
+        # The upkeep of files finds contents that its runs' entities referred to.
         pipeline.delete()
 
 
 def check_definition(definition: object) -> UUID:
-    """The id of the dataset that a definition loads into; DefinitionInvalidError for one that cannot be saved."""
+    """Return the id of the dataset that a definition loads into; raise DefinitionInvalidError if it cannot be saved."""
     faults = find_faults(definition) or find_secret_faults(definition)
     if not faults:
         check_use_of_secrets(definition)
@@ -113,7 +115,7 @@ def check_definition(definition: object) -> UUID:
 
 
 def _find_dataset(named: str) -> Dataset | None:
-    """By id or by name; an id that is also a name is an id."""
+    """Return a dataset by id or by name; an id takes precedence over an equal name."""
     try:
         by_id: Dataset | None = Dataset.objects.filter(pk=UUID(named)).first()
     except ValueError:
@@ -137,7 +139,7 @@ def _add_version(pipeline: Pipeline, definition: Any, dataset_id: UUID, note: st
 
 def _save(pipeline: Pipeline) -> None:
     try:
-        # Uniqueness is left to the database, which decides it also between two requests at once.
+        # The database checks uniqueness, also between two concurrent requests.
         pipeline.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         raise FieldInvalidError(" ".join(error.messages)) from error

@@ -1,4 +1,4 @@
-"""From the sources that a run is given to its entities; uploaded files are asked whether they are the tenant's."""
+"""Conversion of a run's sources to its entities, with a check that uploaded files are the tenant's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAX_NAME_LENGTH = 255
 
 
 def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list[Fault]:
-    """Where sources name files that the current scope does not have, such as another tenant's."""
+    """Return a fault for each source whose file is not in the current scope, such as another tenant's."""
     files = _find_files(sources)
     return [
         Fault(f"{place}[{index}].file", gettext("There is no such file."), "not_found")
@@ -31,14 +31,14 @@ def find_missing_files(sources: Sequence[Mapping[str, Any]], place: str) -> list
 
 
 def hold_files(sources: Sequence[Mapping[str, Any]]) -> None:
-    """Keep the contents of the sources' files from being deleted until the transaction ends, which refers to them."""
+    """Lock the contents of the sources' files against deletion until the transaction, which refers to them, ends."""
     lock_contents(file.key for file in _find_files(sources).values())
 
 
 def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iterator[PipelineEntity]:
-    """An entity for each source, in their order; a file's refers to its content from now on.
+    """Yield an entity for each source, in order; a file's entity refers to its content from then on.
 
-    The files are held and there: :func:`hold_files` and then :func:`find_missing_files` have been asked.
+    Call :func:`hold_files` and :func:`find_missing_files` first: the files must be locked and exist.
     """
     files = _find_files(sources)
     for position, source in enumerate(sources):
@@ -53,21 +53,21 @@ def new_entities(run: PipelineRun, sources: Sequence[Mapping[str, Any]]) -> Iter
         if source["type"] == "file":
             file = files[UUID(source["file"])]
             entity.name = entity.name or file.name
-            # Its own name's ending tells what a text is, whatever the entity is called.
+            # The suffix of the file's own name decides the type of a text, whatever the entity's name.
             entity.source = {**source, "file_name": file.name}
             entity.content_key, entity.content_sha256, entity.size_bytes = file.key, file.sha256, file.size_bytes
         yield entity
 
 
 def _find_files(sources: Sequence[Mapping[str, Any]]) -> dict[UUID, UploadedFile]:
-    """The uploaded files that the sources name, by their ids."""
+    """Return the uploaded files that the sources name, by their ids."""
     ids = {UUID(source["file"]) for source in sources if source["type"] == "file"}
     files: dict[UUID, UploadedFile] = UploadedFile.objects.in_bulk(ids) if ids else {}
     return files
 
 
 def _name_of(source: Mapping[str, Any]) -> str:
-    """As the source says, or for a page the last part of its address."""
+    """Return the source's name, or for a page the last part of its address."""
     if named := source.get("name"):
         return str(named)
     if source["type"] != "url":

@@ -1,4 +1,4 @@
-"""Pipelines as checks of the state: the jobs that runs wait for, the counters of runs, the documents of entities."""
+"""Consistency checks of pipelines: the jobs that runs wait for, the counters of runs, the documents of entities."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _JOBS, _COUNTS, _CHUNKS = _SQL["find_without_job"], _SQL["find_wrong_counts"], _
 
 
 def look_at_jobs(piece: Piece) -> Look:
-    """Open entities whose jobs are gone."""
+    """Find open entities whose jobs were deleted."""
     return Table("rag_pipeline_pipelineentity").look(_JOBS, piece)
 
 
 def look_at_counts(piece: Piece) -> Look:
-    """Ended runs with other counts than their entities make."""
+    """Find ended runs whose counters differ from their entities."""
     return Table("rag_pipeline_pipelinerun").look(_COUNTS, piece, rows=500)
 
 
 def look_at_chunks(piece: Piece) -> Look:
-    """Completed entities whose documents have other chunks, or are not complete."""
+    """Find completed entities whose documents have other chunks, or are not completed."""
     return Table("rag_pipeline_pipelineentity").look(_CHUNKS, piece)
 
 

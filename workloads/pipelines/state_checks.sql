@@ -1,5 +1,5 @@
 -- name: find_without_job
--- Find open entities whose jobs are gone.
+-- Find open entities whose jobs were deleted.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM rag_pipeline_pipelineentity WHERE
     -- include: piece_by_id
@@ -9,7 +9,7 @@ SELECT 'pipeline_entity_without_job' AS code, p.tenant_id, p.id::text AS subject
 WHERE NOT EXISTS (SELECT FROM scheduling_job j WHERE j.id = p.job_id AND j.tenant_id = p.tenant_id);
 
 -- name: find_wrong_counts
--- Find ended runs that count other entities than they have.
+-- Find ended runs whose counters differ from their entities.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, state, entities_total, entities_completed, entities_error, entities_cancelled
     FROM rag_pipeline_pipelinerun WHERE
@@ -24,8 +24,8 @@ WHERE (p.entities_total, p.entities_completed, p.entities_error, p.entities_canc
 );
 
 -- name: find_wrong_chunks
--- Find completed entities whose documents have other chunks, or are not complete. Documents that were deleted or are
--- indexed again are left out.
+-- Find completed entities whose documents have other chunks, or are not completed. Documents that were deleted or are
+-- being re-indexed are left out.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, document_id, chunks_total FROM rag_pipeline_pipelineentity WHERE
     -- include: piece_by_id

@@ -1,4 +1,4 @@
-"""The steps of a run's entities, by the indexing steps that all kinds share, for threads of one run."""
+"""Steps of a run's entities, for the threads of one run, made of the indexing steps that all kinds share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from workloads.pipelines.repository import Entity
 
 PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=60.0, body_bytes=10 * MIB, redirects=5)
-# Parsing processes of one worker's child at once: each may take as much memory again.
+# Parsing processes per child of a worker: each may use as much memory again.
 MAX_PARSERS = 2
 
 type Computed = IndexingItem | EmbeddedBatch
@@ -47,7 +47,7 @@ def thread_context(context: JobContext, check_running: Callable[[], object]) -> 
 
     @contextmanager
     def dependency(needed: Dependency) -> Iterator[None]:
-        """Enter and leave the job context's own, which is not thread-safe, by one thread at a time."""
+        """Enter and leave the job context's own manager, which is not thread-safe, in one thread at a time."""
         scope = context.dependency(needed)
         with lock:
             scope.__enter__()
@@ -77,7 +77,7 @@ def next_step(
 
 
 def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -> IndexingItem:
-    """Return the item with the content of a text or of a page; headers are opened here and kept nowhere."""
+    """Return the item with the content of a text or of a page; opened headers are not stored."""
     if source["type"] == "text":
         return steps.fetch_text(item, source["text"])
     url = source["url"]
@@ -87,6 +87,6 @@ def fetch(source: Mapping[str, Any], item: IndexingItem, context: StepContext) -
     except Interrupted as interruption:
         if interruption.cause != "dependency":
             raise
-        # One host that is down is no reason for the whole run to wait.
+        # The whole run does not wait for one host that is down.
         host = read_target(url).authority
         raise TransientError(f"{host} has failed too often; it is left alone for now.", code="host_down") from None

@@ -1,4 +1,4 @@
-"""Storage of results that threads have computed: each takes effect once or not at all, in a checkpoint."""
+"""Storing of results that threads have computed: each takes effect once or not at all, in a checkpoint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ORDER: Final = {"fetch": 0, "prepare": 1, "reload": 2, "embed": 3}
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a step has computed from an entity's item: an item, a batch, or the error that it raised."""
+    """Result of a step on an entity's item: an item, a batch, or the error that it raised."""
 
     entity: Entity
     item: IndexingItem
@@ -40,7 +40,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An entity and its item after a result was stored; ``error`` is what it was refused for, or failed of."""
+    """An entity and its item after a result was stored; ``error`` is the reason of a refusal or failure."""
 
     entity: Entity
     item: IndexingItem
@@ -49,10 +49,10 @@ class Stored:
 
 
 def store_results(plan: Plan, results: Sequence[Result]) -> dict[UUID, Stored]:
-    """Effect: store the results, each in a savepoint, so that what refuses one leaves the others.
+    """Effect: store the results, each in a savepoint, so that a refusal of one does not affect the others.
 
-    There are as many as threads have ended since the last time, each with statements of its own tables. Those that
-    take room come in one order, so that two runs of a tenant do not each wait for the other.
+    There are as many as threads have ended since the last call, each with statements on its own tables. Those that take
+    room run in one order, so that two runs of a tenant do not deadlock.
     """
     in_order = sorted(results, key=lambda result: _ORDER[result.step])
     stored = {result.entity.id: _store_or_refuse(plan, result) for result in in_order}
@@ -107,7 +107,7 @@ def _save(plan: Plan, entity: Entity, item: IndexingItem, *, is_duplicate: bool 
 
 
 def _note(plan: Plan, result: Result, error: BaseException) -> Stored:
-    """Store an error with its entity, which is tried again unless it is permanent or the last attempt."""
+    """Store an error with its entity, which is retried unless the error is permanent or the attempt the last."""
     entity = result.entity
     code = str(getattr(error, "code", type(error).__name__))
     is_final = isinstance(error, PermanentError) or entity.attempt >= MAX_ATTEMPTS

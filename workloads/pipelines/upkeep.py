@@ -1,4 +1,4 @@
-"""Upkeep of pipelines: runs whose jobs ended without their code are closed, old ones go."""
+"""Upkeep of pipelines: closes runs whose jobs ended without running their code, and prunes old ones."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BEFORE_ALL = "00000000-0000-0000-0000-000000000000"
 
 
 def close_runs(budget: Budget) -> Step:
-    """First entities whose jobs have ended, some a step; then the runs that have no open one left."""
+    """Close entities whose jobs have ended, a batch per step; then the runs that have no open entity left."""
     if "entity" in budget.cursor or not budget.cursor:
         return _close_entities(str(budget.cursor.get("entity", _BEFORE_ALL)), budget.batch_rows)
     with all_tenants():
@@ -48,7 +48,7 @@ def _close_entities(after: str, rows: int) -> Step:
 
 
 def prune_runs(budget: Budget) -> Step:
-    """Delete ended runs with their entities when their time is over; documents stay."""
+    """Delete ended runs with their entities after the retention period; documents stay."""
     with all_tenants():
         old = PipelineRun.objects.exclude(state__in=OPEN_RUNS).filter(
             ended_at__lt=Now() - timedelta(days=platform_settings.PIPELINE_RUN_DAYS)

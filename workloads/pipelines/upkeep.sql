@@ -1,6 +1,6 @@
 -- name: close_entities
--- End the open entities of jobs that have ended. A job that is not there was pruned, hence had ended. One that is
--- young may not be seen yet.
+-- End the open entities of jobs that have ended. A missing job was pruned, hence had ended. A young one may not be
+-- visible yet.
 UPDATE rag_pipeline_pipelineentity AS entity SET
     state = CASE WHEN dead.state IN ('discarded', 'quarantined') THEN 'error' ELSE 'cancelled' END,
     error_code = left(coalesce(nullif(dead.error_type, ''), dead.state, 'job_gone'), 64),

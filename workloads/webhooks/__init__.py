@@ -1,1 +1,1 @@
-"""Webhooks: telling somebody outside, signed, and until they have heard."""
+"""Webhooks: signed notifications of external services, retried until delivered."""

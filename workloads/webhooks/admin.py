@@ -1,4 +1,4 @@
-"""Webhooks and the attempts to deliver to them in the console."""
+"""Admin of webhooks and their delivery attempts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.webhooks.service import (
 
 @admin.register(Webhook, site=console_site)
 class WebhookAdmin(TenantScopedAdmin):
-    """Where a tenant is told what happened; the secret is shown once, in the answer to its making."""
+    """Admin of webhooks; the secret is shown once, in the response to its creation."""
 
     view_permission = Permission.TENANT_VIEW
     add_permission = change_permission = Permission.WEBHOOKS_MANAGE
@@ -105,7 +105,7 @@ class WebhookAdmin(TenantScopedAdmin):
 
 @admin.register(Delivery, site=console_site)
 class DeliveryAdmin(KeysetAdmin):
-    """Attempts to deliver, newest first."""
+    """Admin of delivery attempts, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("event", "webhook", "attempt", "status", "error", "seconds", "created_at")

@@ -1,4 +1,4 @@
-"""The kind `webhook_delivery` and its endpoints as an app in place."""
+"""App of the kind `webhook_delivery` and its endpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy
 
 
 class WebhooksConfig(AppConfig):
-    """Where tenants are told what happened, and what became of each telling."""
+    """Webhooks of tenants and the results of their deliveries."""
 
     name = "workloads.webhooks"
     label = "webhooks"

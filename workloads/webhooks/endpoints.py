@@ -1,4 +1,4 @@
-"""What a delivery reads of its webhook, and where each attempt is written down."""
+"""Reads of a delivery's webhook, and the record of its attempts."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from workloads.webhooks.models import MAX_ANSWER, MAX_ERROR, Delivery, Webhook
 from workloads.webhooks.signing import unseal
 
 KIND = "webhook_delivery"
-# So long the secret before signs too, so that whoever verifies has time to take the new one.
+# Time for which the previous secret signs too, so that receivers can adopt the new one.
 OVERLAP = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a delivery needs of a webhook: where to, and what signs."""
+    """URL of a webhook and the secrets that sign its deliveries."""
 
     url: str
     secrets: tuple[str, ...]
 
 
 def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
-    """A webhook of the scope; `WebhookNotFoundError` for another tenant's as for none."""
+    """Return a webhook of the scope; raise `WebhookNotFoundError` if there is none or it is another tenant's."""
     rows = Webhook.objects.select_related("tenant__plan")
     if is_locked:
         rows = rows.select_for_update(no_key=True, of=("self",))
@@ -37,7 +37,7 @@ def get_webhook(webhook_id: UUID, *, is_locked: bool = False) -> Webhook:
 
 
 def read_endpoint(*, tenant_id: UUID, webhook_id: UUID) -> Endpoint:
-    """Where a delivery goes, and the secrets that sign it: the present one first."""
+    """Return the URL of a delivery and the secrets that sign it, the current one first."""
     with tenant_context(tenant_id):
         webhook = get_webhook(webhook_id)
         sealed = [webhook.sealed_secret]
@@ -58,7 +58,7 @@ def record_attempt(
     error: str = "",
     answer: str = "",
 ) -> None:
-    """Write an attempt down, whatever becomes of the job; one to a webhook that is gone meanwhile leaves nothing."""
+    """Record an attempt, whatever the job's outcome; do nothing if the webhook was deleted meanwhile."""
     with tenant_context(tenant_id):
         if not Webhook.objects.select_for_update(no_key=True).filter(pk=webhook_id).exists():
             return

@@ -1,4 +1,4 @@
-"""What the webhooks' services refuse."""
+"""Errors of webhooks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's form of a webhook: every fault stands beside its field, by the same checks as everywhere."""
+"""Form of a webhook: each fault is shown with its field, by the same checks as in the API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workloads.webhooks.service import EDITABLE_FIELDS, check_values
 
 
 class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
-    """Where it leads, and what it is told of."""
+    """Form of a webhook: its URL and its events."""
 
     events = forms.MultipleChoiceField(
         label=gettext_lazy("Events of jobs"),

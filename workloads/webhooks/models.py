@@ -1,4 +1,4 @@
-"""Where a tenant is told, and each attempt to do so."""
+"""Models of webhooks and their delivery attempts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_EVENT = 64
 
 
 class Webhook(NamedModel, TenantModel):
-    """A URL of the tenant's that is told what happened; its secret is sealed, and shown when it is made alone."""
+    """A URL of the tenant that is notified of events; its secret is stored sealed and shown only when it is created."""
 
     name = models.CharField(_("name"), max_length=100)
     url = models.CharField(_("url"), max_length=MAX_URL, help_text=_("http or https; what leads inside is refused."))
@@ -57,7 +57,7 @@ class Webhook(NamedModel, TenantModel):
 
 
 class Delivery(TenantModel):
-    """One attempt to tell a webhook something, and what came of it."""
+    """One delivery attempt and its result."""
 
     webhook = models.ForeignKey(
         Webhook,
@@ -90,5 +90,5 @@ class Delivery(TenantModel):
 
     @property
     def is_delivered(self) -> bool:
-        """Whether the other side has heard."""
+        """True if the receiver accepted the delivery."""
         return self.status is not None and 200 <= self.status < 300

@@ -1,6 +1,6 @@
-"""Telling a webhook: one signed POST an attempt, tried again until the other side has heard.
+"""Delivery to a webhook: one signed POST per attempt, retried until it is accepted.
 
-Each attempt has the same id and body, and a time and a signature of its own.
+Each attempt has the same id and body, and its own time and signature.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ class WebhookDelivery(TaskProcessor):
     timeout_seconds = 60.0
     max_retries = len(DELAYS_SECONDS)
     retry_delays_seconds = DELAYS_SECONDS
-    # A delivery is signed: only the platform may say what it tells.
+    # A delivery is signed: only the platform may create one.
     is_internal = True
-    # A call is an effect outside: it is settled before the next begins.
+    # A call has effects outside: it is settled before the next begins.
     is_mergeable = False
-    # What fails is a host, not the kind: deliveries to others go on.
+    # A host fails, not the kind: deliveries to others continue.
     has_circuit = False
 
     def process(self, context: JobContext) -> Complete:
@@ -71,7 +71,7 @@ class WebhookDelivery(TaskProcessor):
 
 
 def find_endpoint(context: JobContext) -> Endpoint:
-    """Where to; a webhook that is gone is told nothing any more."""
+    """Return the job's endpoint; raise PermanentError if the webhook was deleted or its secret cannot be read."""
     try:
         return read_endpoint(tenant_id=context.tenant_id, webhook_id=UUID(context.payload["webhook"]))
     except WebhookNotFoundError as error:
@@ -81,7 +81,7 @@ def find_endpoint(context: JobContext) -> Endpoint:
 
 
 def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
-    """Make the call, and write down what came of it."""
+    """Make the call, and record the attempt."""
     body = body_of(context)
     now, began = int(time.time()), time.monotonic()
     signed = headers_of(endpoint.secrets, message_id=context.idempotency_key, timestamp=now, body=body)
@@ -102,7 +102,8 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
         status, text = answer.status, answer.body.decode("utf-8", "replace").replace("\0", "\ufffd")
         return answer
     finally:
-        # Not for an interruption, after which nobody knows whether it was heard: the job goes back and tells again.
+        # Not for an interruption, after which it is unknown whether the delivery arrived: the job is requeued and
+        # delivers again.
         if status is not None or error:
             record_attempt(
                 tenant_id=context.tenant_id,
@@ -118,7 +119,7 @@ def deliver(context: JobContext, endpoint: Endpoint) -> Answer:
 
 
 def body_of(context: JobContext) -> bytes:
-    """The same bytes at each attempt."""
+    """Return the body, the same bytes at each attempt."""
     told = {"id": context.idempotency_key, "type": context.payload["event"], "data": context.payload["data"]}
     if "timestamp" in context.payload:
         told["timestamp"] = context.payload["timestamp"]
@@ -126,7 +127,7 @@ def body_of(context: JobContext) -> bytes:
 
 
 def conclude(answer: Answer) -> Complete:
-    """2xx has heard, 410 wants to hear no more; anything else is asked again."""
+    """Complete the job on 2xx; raise PermanentError on 410 and TransientError on any other status."""
     if 200 <= answer.status < 300:
         return Complete({"status": answer.status})
     message, code = f"The webhook answered with the status {answer.status}.", f"http_{answer.status}"

@@ -1,4 +1,4 @@
-"""Webhooks are made, changed, tried, given new secrets and deleted."""
+"""Services of webhooks: create, change, test, rotate the secret, delete."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EDITABLE_FIELDS: Final = ("name", "url", "events", "job_filter")
 
 @dataclass(frozen=True, slots=True)
 class ShownSecret:
-    """A webhook with its secret, which nobody is shown again."""
+    """A webhook with its secret, which is not shown again."""
 
     webhook: Webhook
     secret: str
@@ -45,7 +45,7 @@ class ShownSecret:
 def create_webhook(
     *, tenant: Tenant, name: str, url: str, events: Sequence[str] = (), job_filter: str = ""
 ) -> ShownSecret:
-    """Make a webhook, which is told of these events of jobs from now on; its secret is in the answer alone."""
+    """Create a webhook that is notified of these events of jobs from now on. Only the result contains its secret."""
     values = check_values({"name": name, "url": url, "events": events, "job_filter": job_filter})
     secret = new_secret()
     with tenant_context(tenant):
@@ -61,7 +61,7 @@ def create_webhook(
 
 @transaction.atomic
 def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str = "") -> Webhook:
-    """Change fields of a webhook of the scope. Told of events for the first time, it is so from now on."""
+    """Change fields of a webhook of the scope. First events apply from now on."""
     webhook = get_webhook(webhook_id, is_locked=True)
     difference = assign(webhook, check_values(changes))
     if not difference:
@@ -83,7 +83,7 @@ def update_webhook(*, webhook_id: UUID, changes: Mapping[str, Any], reason: str 
 
 
 def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values as they are kept; the refusal of the first that cannot be."""
+    """Return the values as they are stored; raise the error of the first invalid one."""
     checked = dict(values)
     if "url" in checked:
         _check_url(checked["url"])
@@ -96,7 +96,7 @@ def check_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 @transaction.atomic
 def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
-    """Give a webhook of the scope a new secret; the one before signs beside it for a day."""
+    """Replace the secret of a webhook of the scope; the previous one signs beside it for a day."""
     secret = new_secret()
     webhook = get_webhook(webhook_id, is_locked=True)
     before = webhook.rotated_at or webhook.created_at
@@ -115,13 +115,13 @@ def rotate_secret(*, webhook_id: UUID, reason: str = "") -> ShownSecret:
 
 @transaction.atomic
 def delete_webhook(*, webhook: Webhook, reason: str = "") -> None:
-    """Delete a webhook with the record of its deliveries; what is still to be delivered to it becomes dead letters."""
+    """Delete a webhook with the record of its deliveries; its open deliveries become dead letters."""
     record_audit(action="webhook.deleted", target=webhook, before=_facts(webhook), reason=reason)
     webhook.delete()
 
 
 def try_webhook(*, webhook: Webhook) -> UUID:
-    """Deliver an event that says nothing, so that its owner sees whether it arrives; the id of the job."""
+    """Deliver an empty event, so that the owner can check that it arrives. Return the id of the job."""
     payload = {"webhook": str(webhook.pk), "event": TEST_EVENT, "data": {"webhook": webhook.name}}
     request = JobRequest(kind=KIND, payload=payload, is_internal=True)
     job_id: UUID = submit_job(tenant=webhook.tenant, request=request, is_rated=True).job.pk
@@ -129,7 +129,7 @@ def try_webhook(*, webhook: Webhook) -> UUID:
 
 
 def deliveries_of(webhook: Webhook) -> QuerySet[Delivery]:
-    """The attempts to deliver to a webhook."""
+    """Return the delivery attempts of a webhook."""
     deliveries: QuerySet[Delivery] = Delivery.objects.filter(webhook=webhook)
     return deliveries
 
@@ -147,7 +147,7 @@ def _facts(webhook: Webhook) -> dict[str, Any]:
 
 
 def _read_events(names: Sequence[str]) -> list[str]:
-    """The events in the order in which they are listed everywhere."""
+    """Return the events in the order in which they are listed everywhere."""
     unknown = sorted(set(names) - set(JOB_EVENTS))
     if unknown:
         refusal = WebhookEventsError(

@@ -1,8 +1,8 @@
-"""How a delivery is signed, as the Standard Webhooks specification has it; and how its secret is kept.
+"""Signing of deliveries by the Standard Webhooks specification, and sealing of their secrets.
 
-The signature is over the message's id, the time of the attempt and the body, so that none of them can be changed, and
-an old delivery that somebody has recorded is known by its time. The secret lies in the database under a key that is
-made of SECRET_KEY: a copy of the database alone signs nothing.
+The signature covers the message's id, the time of the attempt and the body, so that none of them can be changed and a
+replayed delivery is recognised by its time. The secret is stored encrypted with a key derived from SECRET_KEY: a copy
+of the database alone signs nothing.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ SECRET_BYTES: Final = 32
 
 
 class SecretUnreadableError(Exception):
-    """The secret was sealed under a SECRET_KEY that this process does not know: rotate the webhook's secret."""
+    """Secret that was sealed with a SECRET_KEY unknown to this process: rotate the webhook's secret."""
 
 
 def new_secret() -> str:
-    """A secret as its owner is shown it, once."""
+    """Return a new secret in the form in which it is shown once."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def sign(secret: str, *, message_id: str, timestamp: int, body: bytes) -> str:
-    """One signature, such as `v1,K5oZ…`."""
+    """Return one signature, such as `v1,K5oZ…`."""
     key = base64.b64decode(secret.removeprefix(PREFIX))
     signed = b".".join([message_id.encode(), str(timestamp).encode(), body])
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def headers_of(known: Sequence[str], *, message_id: str, timestamp: int, body: bytes) -> list[tuple[str, str]]:
-    """The headers of a delivery; signed with each of the secrets, of which one is enough for who verifies."""
+    """Return the headers of a delivery, signed with each of the secrets; a receiver needs one match."""
     signatures = [sign(secret, message_id=message_id, timestamp=timestamp, body=body) for secret in known]
     return [
         ("Webhook-Id", message_id),
@@ -48,12 +48,12 @@ def headers_of(known: Sequence[str], *, message_id: str, timestamp: int, body: b
 
 
 def seal(secret: str) -> str:
-    """The secret as it is kept."""
+    """Return the secret in its stored form."""
     return _box().encrypt(secret.encode()).decode()
 
 
 def unseal(sealed: str) -> str:
-    """The secret again; SecretUnreadableError where neither SECRET_KEY nor a fallback of it has sealed it."""
+    """Return the secret; raise SecretUnreadableError if neither SECRET_KEY nor a fallback has sealed it."""
     try:
         return _box().decrypt(sealed.encode()).decode()
     except InvalidToken as error:

@@ -1,4 +1,4 @@
-"""Which webhooks are told of what happens to jobs."""
+"""Subscriptions of webhooks to events of jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.webhooks.models import Webhook
 
 
 def read_subscriptions() -> Iterable[Subscription]:
-    """Those of all tenants, by one statement, behind the door of whoever asks."""
+    """Yield the subscriptions of the current scope's tenants, from one statement."""
     for webhook in Webhook.objects.filter(events_since__isnull=False).only(
         "tenant_id", "events", "job_filter", "events_since"
     ):

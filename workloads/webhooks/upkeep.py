@@ -1,4 +1,4 @@
-"""The record of deliveries is kept for a month."""
+"""Upkeep that keeps the record of deliveries for a month."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = timedelta(days=30)
 
 
 def prune_deliveries(budget: Budget) -> Step:
-    """Remove the oldest attempts beyond the month."""
+    """Delete the oldest attempts beyond the month."""
     with all_tenants():
         old = Delivery.objects.filter(pk__lt=uuid7_floor(read_clock() - KEPT)).order_by("pk")
         ids = list(old.values_list("pk", flat=True)[: budget.batch_rows])

@@ -1,4 +1,4 @@
-"""Workflows in the console, with their definitions as JSON, and the inbox of approvals."""
+"""Admin of workflows, with their definitions as JSON, and of approvals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FIELDS = ("name", "description", "definition")
 
 @admin.register(Workflow, site=console_site)
 class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
-    """Workflows of the scope of the moment; a changed definition becomes the next version."""
+    """Admin of workflows; a changed definition becomes the next version."""
 
     empty_title = gettext_lazy("No workflow yet")
     empty_text = gettext_lazy("A workflow is a graph of steps that one job runs. Add one above.")
@@ -120,7 +120,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def describe_versions(self, row: Workflow) -> list[dict[str, Any]]:
-        """Return the newest versions; a page of its own shows the definition and the differences of each."""
+        """Return the newest versions; each has a page with its definition and differences."""
         address = "admin:workflow_execution_workflow_version"
         return [
             {"row": version, "url": reverse(address, args=[row.pk, version.number])}
@@ -128,7 +128,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         ]
 
     def _preview(self, workflow: Workflow, form: Any) -> dict[str, Any] | None:
-        """Return what the typed definition would change; None if it has faults, which stand beside the field."""
+        """Return what the entered definition would change; None if it has faults, which are shown with the field."""
         definition = form.cleaned_data.get("definition")
         if definition is None:
             return None
@@ -137,7 +137,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return {"diffs": diff_documents(difference.before, difference.after), "runs": preview.effects["runs"]}
 
     def version_view(self, request: HttpRequest, object_id: Any, number: int) -> HttpResponse:
-        """A version as it was saved."""
+        """Show a version as it was saved."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET"])
         workflow = self._workflow(request, object_id)
@@ -156,7 +156,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
         return TemplateResponse(request, "workflow_execution/admin/version.html", context)
 
     def run_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
-        """Ask for the inputs, and submit a run of the version in effect."""
+        """Read the inputs, and submit a run of the version in effect."""
         workflow = self._workflow(request, object_id)
         form = RunForm(request.POST or None)
         if request.method == "POST" and form.is_valid():
@@ -196,7 +196,7 @@ class WorkflowAdmin(VersionsMixin, TenantScopedAdmin):
 
 
 class ShownStateFilter(admin.SimpleListFilter):
-    """By how a question stands for whoever could answer it."""
+    """Filter by an approval's current state."""
 
     title, parameter_name = gettext_lazy("state"), "state"
 
@@ -209,7 +209,7 @@ class ShownStateFilter(admin.SimpleListFilter):
 
 @admin.register(Approval, site=console_site)
 class ApprovalAdmin(ReadOnlyAdmin):
-    """The inbox: what runs ask, the newest first; answering is an act."""
+    """Admin of approvals, newest first; deciding is an action."""
 
     view_permission = Permission.WORKFLOWS_VIEW
     list_display = ("title", "workflow", "shown_state", "expires_at", "decided_by", "created_at")

@@ -1,4 +1,4 @@
-"""What workflows refuse."""
+"""Errors of workflows."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class WorkflowInUseError(DomainError):
 
 
 class DefinitionInvalidError(DomainError):
-    """`errors` tells each fault with its code and its place, a JSON pointer into the definition."""
+    """Invalid definition; `errors` has each fault with its code and its place, a JSON pointer into the definition."""
 
     code = "definition_invalid"
     category = "invalid"

@@ -1,4 +1,4 @@
-"""What a run is given: checked against what the start node declares, with its defaults. Pure."""
+"""Inputs of a run, validated against the start node's declaration, with its defaults. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def read_inputs(graph: Graph, given: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """The inputs with the defaults of those that are left out, and what is wrong with them."""
+    """Return the inputs with defaults for missing ones, and their faults."""
     inputs: dict[str, Any] = {}
     strange = given.keys() - graph.inputs.keys()
     faults = [

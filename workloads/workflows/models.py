@@ -1,4 +1,4 @@
-"""Workflows with their versions, what runs ask of people, and the large values of runs on their way."""
+"""Models of workflows, their versions, approvals, and the large values of open runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tenants.versions.models import VersionedModel, VersionFacts
 
 
 class ApprovalState(models.TextChoices):
-    """How a question stands."""
+    """State of an approval."""
 
     PENDING = "pending", _("Pending")
     APPROVED = "approved", _("Approved")
@@ -21,7 +21,7 @@ class ApprovalState(models.TextChoices):
 
 
 class Workflow(NamedModel, TenantModel, VersionedModel):
-    """A workflow by its name; its versions hold the definition, and new runs are pinned to the one in effect."""
+    """A named workflow; its versions hold the definition, and new runs are pinned to the one in effect."""
 
     # Name and description change without a version.
     is_edited_by_version = False
@@ -43,9 +43,9 @@ class Workflow(NamedModel, TenantModel, VersionedModel):
 
 
 class WorkflowVersion(TenantModel, VersionFacts):
-    """A definition as it was saved; never changed afterwards, because runs are pinned to it."""
+    """A saved definition; never changed afterwards, since runs are pinned to it."""
 
-    # Rows refer to each other by (tenant, id); the constraint stands in the migration.
+    # Rows refer to each other by (tenant, id); the constraint is in the migration.
     workflow = models.ForeignKey(Workflow, models.CASCADE, db_constraint=False, db_index=False, related_name="versions")
 
     class Meta:
@@ -93,7 +93,7 @@ class Approval(TenantModel):
 
 
 class RunValue(TenantModel):
-    """Something that a node has made and that is too large for the checkpoint; it goes with the end of the run."""
+    """Output of a node that is too large for the checkpoint; deleted at the end of the run."""
 
     job_id = models.UUIDField()
     number = models.PositiveIntegerField()

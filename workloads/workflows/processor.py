@@ -28,13 +28,13 @@ class WorkflowExecution(TaskProcessor):
         "required": ["workflow_id"],
         "additionalProperties": False,
     }
-    # A search by meaning has the embedding model in the process.
+    # A search by meaning loads the embedding model into the process.
     memory_class = "medium"
-    # A run gives its slot back at its nodes; the setting max_seconds bounds what it may work for in all.
+    # A run gives its slot back at its nodes; the setting max_seconds bounds its working time.
     timeout_seconds = 3_600.0
     # Its nodes have effects outside: it is settled before the next begins.
     is_mergeable = False
-    # What fails is what a node calls, not the kind.
+    # A service that a node calls fails, not the kind.
     has_circuit = False
     settings = tuple(setting.key for setting in SETTINGS.settings)
 

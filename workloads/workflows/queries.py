@@ -1,4 +1,4 @@
-"""Finding workflows, versions and approvals of the current scope."""
+"""Queries of workflows, versions and approvals of the current scope."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TERMINAL_STATES = ("completed", "cancelled", "discarded", "quarantined")
 
 
 def get_workflow(workflow_id: UUID) -> Workflow:
-    """One workflow of the current scope, else WorkflowNotFoundError."""
+    """Return one workflow of the current scope; raise WorkflowNotFoundError if there is none."""
     workflow: Workflow | None = Workflow.objects.filter(pk=workflow_id).first()
     if workflow is None:
         raise WorkflowNotFoundError
@@ -48,10 +48,10 @@ def get_pinned(workflow_id: UUID, number: int | None) -> WorkflowVersion | None:
 
 
 def find_approvals() -> QuerySet[Approval]:
-    """The approvals of the current scope with ``shown_state``: what nobody waits for any more is not pending.
+    """Return the approvals of the current scope with ``shown_state``: an approval that no run waits for is not pending.
 
-    A job can end where none of its code runs, and the time of a question can be over before its run has seen that.
-    Asked of both at each read, this can never be out of date.
+    A job can end without running its code, and an approval can expire before its run has read that. Both are checked at
+    each read, so the state is never out of date.
     """
     jobs = _jobs().filter(pk=OuterRef("job_id"))
     approvals: QuerySet[Approval] = Approval.objects.select_related("workflow").annotate(
@@ -69,7 +69,7 @@ def find_approvals() -> QuerySet[Approval]:
 
 
 def get_approval(approval_id: UUID) -> Approval:
-    """One approval as :func:`find_approvals` gives it, else ApprovalNotFoundError."""
+    """Return one approval as :func:`find_approvals` does; raise ApprovalNotFoundError if there is none."""
     approval = find_approvals().filter(pk=approval_id).first()
     if approval is None:
         raise ApprovalNotFoundError
@@ -77,12 +77,12 @@ def get_approval(approval_id: UUID) -> Approval:
 
 
 def has_ended(job_id: UUID) -> bool:
-    """Whether the job of a run has ended, or is gone."""
+    """Return True if the job of a run has ended or was deleted."""
     return not _jobs().filter(pk=job_id).exclude(state__in=TERMINAL_STATES).exists()
 
 
 def has_open_runs(workflow_id: UUID) -> bool:
-    """Whether a job of the workflow has not ended."""
+    """Return True if a job of the workflow has not ended."""
     waiting = _open_records(workflow_id).values("job_id")
     return bool(_jobs().filter(pk__in=waiting).exclude(state__in=TERMINAL_STATES).exists())
 
@@ -100,6 +100,6 @@ def _open_records(workflow_id: UUID) -> QuerySet[Any]:
 
 
 def _jobs() -> QuerySet[Any]:
-    # By name, for a plug-in imports no models of the scheduler.
+    # By name: a plug-in imports no models of the scheduler.
     jobs: QuerySet[Any] = apps.get_model("scheduling", "Job").objects.all()
     return jobs

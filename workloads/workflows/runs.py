@@ -1,4 +1,4 @@
-"""Asking for runs, and answering what runs ask: each in one transaction with its audit entry."""
+"""Starting of runs and deciding of approvals: each in one transaction with its audit entry."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def start_run(
     is_rated: bool = False,
     **options: Any,
 ) -> Submission:
-    """Submit a run, pinned to a version (the one in effect, if none is named); ``options`` are those of any job.
+    """Submit a run, pinned to a version (the one in effect if None); ``options`` are those of any job.
 
-    Raises RunInputsInvalidError, or what a submission refuses.
+    Raise RunInputsInvalidError, or what submission raises.
     """
     with tenant_context(tenant):
         pinned = _pin(workflow, version)
@@ -55,7 +55,7 @@ def start_run(
 
 
 def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") -> Approval:
-    """Answer a question of the current scope, once; its run goes on. ApprovalEndedError when it is too late."""
+    """Decide an approval of the current scope, once; its run continues. Raise ApprovalEndedError if it is too late."""
     state = ApprovalState.APPROVED if is_approved else ApprovalState.REJECTED
     actor = current_actor()
     with transaction.atomic():
@@ -84,7 +84,7 @@ def decide_approval(*, approval_id: UUID, is_approved: bool, comment: str = "") 
 
 
 def _first_record(pinned: WorkflowVersion, graph: Graph, inputs: Mapping[str, Any], job_id: UUID) -> RunRecord:
-    """A run that waits for its first start: its pages are there at once."""
+    """Return the record of a run that waits for its first start, so that its pages exist at once."""
     return RunRecord(
         run_id=job_id,
         tenant_id=pinned.tenant_id,

@@ -53,7 +53,7 @@ def check_definition(tenant: Tenant | UUID, definition: Any) -> None:
 
 
 def check_use_of_secrets(definition: Any) -> None:
-    """Raise `SecretUseDeniedError` for a definition that refers to secrets if the current actor may not use any."""
+    """Raise `SecretUseDeniedError` if the definition refers to secrets and the actor may not use them."""
     if has_references(definition):
         require_use_of_secrets()
 
@@ -61,7 +61,7 @@ def check_use_of_secrets(definition: Any) -> None:
 def create_workflow(
     *, tenant: Tenant, name: str, definition: Mapping[str, Any], description: str = "", note: str = ""
 ) -> Workflow:
-    """Make a workflow with its first version."""
+    """Create a workflow with its first version."""
     check_definition(tenant, definition)
     check_use_of_secrets(definition)
     with tenant_context(tenant):
@@ -73,7 +73,7 @@ def create_workflow(
 
 
 def update_workflow(*, workflow: Workflow, **changes: str) -> Workflow:
-    """Change name or description; what the workflow does is changed by a new version."""
+    """Change name or description; the definition is changed by a new version."""
     if unknown := changes.keys() - {"name", "description"}:
         raise TypeError(f"A workflow has no {', '.join(sorted(unknown))}.")
     with transaction.atomic():
@@ -94,9 +94,9 @@ def add_version(
     based_on: int | None = None,
     effective_from: datetime | None = None,
 ) -> WorkflowVersion:
-    """Store a definition as the next version; runs that are under way keep theirs.
+    """Store a definition as the next version; open runs keep theirs.
 
-    ``based_on`` is the version that the caller has read; WorkflowChangedError if another is in effect by now.
+    ``based_on`` is the version that the caller has read; raise WorkflowChangedError if another is in effect now.
     """
     version = WORKFLOWS.edit(
         workflow,
@@ -109,7 +109,10 @@ def add_version(
 
 
 def delete_workflow(*, workflow: Workflow, reason: str = "") -> None:
-    """Delete a workflow with its versions; WorkflowInUseError while a run of it has not ended. Ended runs stay."""
+    """Delete a workflow with its versions; raise WorkflowInUseError while a run of it has not ended.
+
+    Ended runs stay.
+    """
     with transaction.atomic():
         locked = _lock(workflow)
         if has_open_runs(locked.pk):
@@ -120,12 +123,12 @@ def delete_workflow(*, workflow: Workflow, reason: str = "") -> None:
             before={**_facts(locked), "version": locked.version},
             reason=reason,
         )
-        # Versions and approvals go with it, by the database's own keys.
+        # Foreign keys of the database delete its versions and approvals.
         Workflow.objects.filter(pk=locked.pk).delete()
 
 
 class _Workflows(Versioned[Workflow]):
-    """The definitions of workflows."""
+    """Versioned definitions of workflows."""
 
     noun = owner = "workflow"
     changed_action = "workflow.version_added"
@@ -180,7 +183,7 @@ class _Workflows(Versioned[Workflow]):
         )
 
     def audited(self, difference: Difference) -> Difference:
-        # Nodes hold what the tenant's own pages show; an entry names the versions.
+        # Nodes contain what the tenant's own pages show; an audit entry names only the versions.
         return Difference({}, {})
 
     def effects(self, row: Workflow) -> Mapping[str, Any]:
@@ -191,7 +194,7 @@ WORKFLOWS = _Workflows()
 
 
 def _named(content: Mapping[str, Any], key: str, name: Callable[[Any], str]) -> dict[str, Any]:
-    """Return the items of a list by their names; one that has none, in a definition with faults, by its place."""
+    """Return the items of a list by their names; an item without one, in a definition with faults, by its position."""
     items = content.get(key)
     if not isinstance(items, list):
         return {key: items} if key in content else {}
@@ -216,7 +219,7 @@ def _lock(workflow: Workflow) -> Workflow:
 
 def _save(workflow: Workflow) -> None:
     try:
-        # Uniqueness is left to the database, which decides it also between two requests at once.
+        # The database checks uniqueness, also between two concurrent requests.
         workflow.full_clean(exclude=["tenant"], validate_unique=False, validate_constraints=False)
     except ValidationError as error:
         errors = [

@@ -1,4 +1,4 @@
-"""What a tenant may decide of its workflows, and what the platform grants it."""
+"""Tenant settings of workflows: the tenant's own, and limits that the platform sets."""
 
 from __future__ import annotations
 

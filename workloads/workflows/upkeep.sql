@@ -1,6 +1,6 @@
 -- name: withdraw_approvals
--- Withdraw the pending approvals of jobs that have ended. A job that was cancelled, or died, runs no code of ours. By
--- name, for a plug-in imports no models of the scheduler.
+-- Withdraw the pending approvals of jobs that have ended. A job that was cancelled or died runs no code of its kind.
+-- The table of jobs is named here, since a plug-in imports no models of the scheduler.
 UPDATE workflow_execution_approval a SET state = 'withdrawn', decided_at = now()
 WHERE a.id IN (
     SELECT p.id FROM workflow_execution_approval p LEFT JOIN scheduling_job j ON j.id = p.job_id

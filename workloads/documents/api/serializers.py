@@ -1,4 +1,4 @@
-"""Datasets, queries and answers as they go over the wire."""
+"""Serializers of datasets, searches and their results."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class DatasetSerializer(serializers.ModelSerializer[Dataset]):
 
 
 class DatasetNameField(NameField):
-    """A name in one form for what looks alike, since it is unique."""
+    """Field of a dataset's name, in Unicode form NFC, since names are unique."""
 
     def to_internal_value(self, data: Any) -> str:
         return unicodedata.normalize("NFC", super().to_internal_value(data))
 
 
 class DatasetChangesSerializer(StrictSerializer):
-    """What may be said of a dataset; sizes in tokens."""
+    """Fields of a dataset that can be changed; sizes in tokens."""
 
     name = DatasetNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
@@ -53,13 +53,13 @@ class DatasetChangesSerializer(StrictSerializer):
 
 
 class NewDatasetSerializer(DatasetChangesSerializer):
-    """A dataset that is asked for: it needs a name."""
+    """Fields of a new dataset, of which the name is required."""
 
     name = DatasetNameField(max_length=100)
 
 
 class SearchSerializer(StrictSerializer):
-    """A question to a dataset."""
+    """A search in a dataset."""
 
     query = TextField(max_length=MAX_QUERY_LENGTH)
     top_k = WholeNumberField(min_value=1, max_value=MAX_TOP_K, default=10)
@@ -67,7 +67,7 @@ class SearchSerializer(StrictSerializer):
 
 
 class HitDocumentSerializer(serializers.Serializer[Any]):
-    """The document of a chunk."""
+    """The document that a chunk belongs to."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -79,7 +79,7 @@ class LocationField(serializers.DictField):
 
 
 class HitSerializer(serializers.Serializer[Any]):
-    """A chunk that was found. Scores compare within one answer only."""
+    """A chunk that matched. Scores are comparable within one answer only."""
 
     chunk = serializers.UUIDField(source="chunk.pk")
     score = serializers.FloatField()
@@ -89,7 +89,7 @@ class HitSerializer(serializers.Serializer[Any]):
 
 
 class SearchAnswerSerializer(serializers.Serializer[Any]):
-    """The best chunks, best first."""
+    """Matching chunks, best first."""
 
     results = HitSerializer(many=True)
     milliseconds = serializers.DictField(child=serializers.FloatField(), help_text="What took how long, by part.")

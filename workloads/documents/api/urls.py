@@ -1,4 +1,4 @@
-"""The datasets' part of `/api/v1/`."""
+"""URLs of datasets in `/api/v1/`."""
 
 from __future__ import annotations
 

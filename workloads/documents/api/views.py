@@ -1,4 +1,4 @@
-"""`datasets/`: make, look, change, delete, search."""
+"""Views of `datasets/`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from workloads.documents.service import create_dataset, delete_dataset, update_d
 
 
 class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """Documents that are searched together."""
+    """Datasets: documents that are searched together."""
 
     model = Dataset
     serializer_class = DatasetSerializer
@@ -48,7 +48,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_create", request=NewDatasetSerializer, responses={201: DatasetSerializer})
     def create(self, request: Request) -> Response:
-        """Make a dataset."""
+        """Create a dataset."""
         body = NewDatasetSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         dataset = create_dataset(tenant=self.tenant, **body.validated_data)
@@ -56,12 +56,12 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="datasets_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a dataset."""
+        """Return a dataset."""
         return _answer(get_dataset(UUID(pk)))
 
     @extend_schema(operation_id="datasets_update", request=DatasetChangesSerializer, responses=DatasetSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
-        """Change a dataset; new settings count for documents that are indexed from now on."""
+        """Change a dataset. New settings apply to documents that are indexed from then on."""
         dataset = self.begin_edit(lambda: get_dataset(UUID(pk)))
         body = DatasetChangesSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -76,7 +76,7 @@ class DatasetViewSet(ListModelMixin, EditedRows, TenantViewSet):
     @extend_schema(operation_id="datasets_search", request=SearchSerializer, responses=SearchAnswerSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def search(self, request: Request, pk: str) -> Response:
-        """Find the chunks that answer a query, by words, by meaning, or by both."""
+        """Return the chunks that match a query, by words, by meaning, or by both."""
         body = SearchSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data

@@ -1,4 +1,4 @@
-"""Files to blocks of text, in a process of their own with limits of its own.
+"""Extraction of text from files, in a separate process with its own limits.
 
-``extractor`` runs in the worker and starts ``child``; the other modules are the formats, and run in the child only.
+``extractor`` runs in the worker and starts ``child``; the other modules are the formats and run only in the child.
 """

@@ -32,7 +32,7 @@ from workloads.documents.extraction.errors import TOO_COMPLEX
 
 # What readers import of this project. `pathlib` would take longer to import than the sandbox takes.
 _PACKAGES = tuple(next(iter(package.__path__)) for package in (scheduling, tenants, workloads))
-# Above the soft limit of processor time, whose signal stops the process; the hard one is the kernel's last word.
+# Above the soft limit of processor time, whose signal stops the process; at the hard limit the kernel kills it.
 _CPU_GRACE_SECONDS = 5
 
 type Reader = Callable[[bytes], Iterator[Block]]
@@ -65,14 +65,14 @@ def main(arguments: list[str]) -> int:
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel for SIGKILL when the parent's thread ends; leave if it has ended already."""
+    """Request SIGKILL for the end of the parent's thread; exit if it has ended already."""
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
 
 
 def bind(limits: dict[str, Any]) -> None:
-    """Set the limits on this process; none can be raised again."""
+    """Set the limits of this process; none can be raised again."""
     memory, cpu = int(limits["memory_bytes"]), int(limits["cpu_seconds"])
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + _CPU_GRACE_SECONDS))
@@ -82,13 +82,13 @@ def bind(limits: dict[str, Any]) -> None:
 
 
 def enter_sandbox() -> list[str]:
-    """Empty the environment and close this process in; return the protections that the self-test did not prove."""
+    """Clear the environment and enter the sandbox. Return the protections that the self-test did not confirm."""
     os.environ.clear()
     return list(layers.enter(_PACKAGES).missing)
 
 
 def reader_of(content_type: str) -> Reader:
-    """The format's reader, imported alone: the others' libraries would only take time and memory."""
+    """Return the format's reader and import only that: the other libraries would cost time and memory."""
     if content_type == "application/pdf":
         from workloads.documents.extraction.pdf import read_pdf as read
     elif content_type.startswith("application/"):
@@ -105,7 +105,7 @@ def reader_of(content_type: str) -> Reader:
 
 
 def _write(message: dict[str, Any]) -> None:
-    # ASCII, so that not even half a surrogate pair can break the line.
+    # ASCII, so that an unpaired surrogate cannot break the line.
     sys.stdout.write(json.dumps(message) + "\n")
 
 

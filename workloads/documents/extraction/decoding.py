@@ -1,4 +1,4 @@
-"""Bytes to text, in whatever encoding they came."""
+"""Decoding of bytes in any known encoding."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SAMPLE_BYTES = 256 * 1024
 
 
 def decode(data: bytes, *, is_html: bool = False) -> str:
-    """Decode by byte-order mark, as UTF-8, by what an HTML page declares, then by statistics.
+    """Decode by byte-order mark, as UTF-8, by the charset that an HTML page declares, then by statistics.
 
-    Raises FileDamagedError when the bytes are text in no encoding.
+    Raise FileDamagedError if the bytes are text in no encoding.
     """
     for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
@@ -45,9 +45,9 @@ def _candidates(data: bytes, *, is_html: bool) -> list[str]:
     declared = _DECLARED.search(data[:4096]) if is_html else None
     if declared:
         name = declared[1].decode("ascii").lower()
-        # What declares GB2312 or GBK often holds characters of the larger set, as browsers know.
+        # Pages that declare GB2312 or GBK often use characters of the larger set, as browsers assume.
         candidates.append("gb18030" if name in {"gb2312", "gbk"} else name)
-    # Text of two-byte units has spaces or line ends, hence zero bytes; without, short GBK would pass for UTF-16.
+    # Text of two-byte units has spaces or line ends, hence zero bytes; without any, short GBK would pass for UTF-16.
     excluded = [] if b"\0" in data else _UNITS_OF_MANY_BYTES
     guess = from_bytes(data[:_SAMPLE_BYTES], cp_exclusion=excluded).best()
     if guess is not None:

@@ -1,4 +1,4 @@
-"""Word documents by python-docx, after the archive itself was looked at."""
+"""Reader of Word documents by python-docx, which checks the archive first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DECLARATIONS = (b"<!DOCTYPE", b"<!ENTITY")
 
 
 def read_docx(data: bytes) -> Iterator[Block]:
-    """Headings, paragraphs and table rows in their order."""
+    """Yield headings, paragraphs and table rows in order."""
     if data.startswith(OLE_MAGIC):
         if OLE_STREAM_OF_ENCRYPTED_DOCX in data:
             raise FileEncryptedError
@@ -46,9 +46,9 @@ def read_docx(data: bytes) -> Iterator[Block]:
 
 
 def _inspect_archive(data: bytes) -> None:
-    """Refuse bombs by what the archive's directory declares, and entities by what its parts hold.
+    """Reject bombs by the archive's directory, and XML entities by the parts' content.
 
-    A directory that lies gains nothing: no more than the declared size of a part is unpacked.
+    A false directory gains nothing: no more than the declared size of a part is unpacked.
     """
     try:
         _inspect_end(data)
@@ -67,9 +67,9 @@ def _inspect_archive(data: bytes) -> None:
 
 
 def _inspect_end(data: bytes) -> None:
-    """Refuse an archive by its end record, before its directory is read: reading one costs 300 bytes for each part.
+    """Reject an archive by its end record before its directory is read, which costs 300 bytes per part.
 
-    The record is the one that `zipfile` goes by, so that no second reading of the file can differ from it.
+    The record is the one that `zipfile` uses, so that no other reading of the file can differ from it.
     """
     end = zipfile._EndRecData(io.BytesIO(data))  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
     if end is None:
@@ -89,8 +89,8 @@ def _refuse_bombs(parts: list[zipfile.ZipInfo]) -> None:
 
 
 def _refuse_entities(xml: bytes) -> None:
-    # The format forbids document type declarations (ECMA-376 part 2): one is there to read other files or to
-    # grow without end. Without the zero bytes, UTF-16 reads as ASCII does.
+    # The format forbids document type declarations (ECMA-376 part 2): one serves to read other files or to expand
+    # without bound. Without its zero bytes, UTF-16 reads as ASCII does.
     plain = xml.replace(b"\0", b"") if b"\0" in xml[:64] else xml
     if any(declaration in plain for declaration in _DECLARATIONS):
         raise FileDamagedError("The Word document declares XML entities, which the format forbids.")

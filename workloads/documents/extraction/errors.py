@@ -1,4 +1,4 @@
-"""What can be wrong with a file for good. Each code is the reason that its reader is told, and is stable."""
+"""Permanent errors of files. Each code is shown as the reason and is stable."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ DAMAGED = "file_damaged"
 TOO_COMPLEX = "file_too_complex"
 WITHOUT_TEXT = "file_without_text"
 SANDBOX_UNAVAILABLE = "sandbox_unavailable"
-# Until a job that found no sandbox is given to a worker again.
+# Delay before a job that found no sandbox is retried on a worker.
 SANDBOX_WAIT_SECONDS = 30.0
 
 
 class FileEncryptedError(PermanentError):
-    """The file cannot be read without a password."""
+    """File that cannot be read without a password."""
 
     def __init__(self, message: str = "The file is encrypted; upload it without a password.") -> None:
         super().__init__(message, code=ENCRYPTED)
 
 
 class FileDamagedError(PermanentError):
-    """The file is cut short, or is not what its first bytes say."""
+    """File that is truncated, or does not match its first bytes."""
 
     def __init__(self, message: str = "The file is damaged or incomplete.") -> None:
         super().__init__(message, code=DAMAGED)
 
 
 class FileTooComplexError(PermanentError):
-    """Reading the file takes more memory, time or depth than a document may."""
+    """File that takes more memory, time or depth than a document may."""
 
     def __init__(self, message: str = "Reading the file takes more than a document may.") -> None:
         super().__init__(message, code=TOO_COMPLEX)
 
 
 class FileWithoutTextError(PermanentError):
-    """The file opens, and there is no text in it."""
+    """File that opens but has no text."""
 
     def __init__(
         self, message: str = "There is no text in the file. A scan needs text recognition before it can be indexed."
@@ -46,7 +46,7 @@ class FileWithoutTextError(PermanentError):
 
 
 class SandboxUnavailableError(TransientError):
-    """The worker's kernel cannot protect files and network from a parser; jobs wait and burn no attempt."""
+    """Missing sandbox: the kernel cannot isolate a parser. Jobs wait and use no attempt."""
 
     def __init__(self, unprotected: Sequence[str]) -> None:
         super().__init__(
@@ -68,5 +68,5 @@ _BY_CODE = {
 
 
 def error_of(code: str, message: str) -> PermanentError:
-    """The error that a parsing process reported by its code; raises KeyError for a code that none has."""
+    """Return the error for a code that a parsing process reported; raise KeyError for an unknown code."""
     return _BY_CODE[code](message)

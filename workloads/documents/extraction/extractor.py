@@ -1,4 +1,4 @@
-"""Run the parsing process and read what it says, within its limits."""
+"""The worker's side of extraction: starts the parsing process and reads its output within limits."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _CHILD = "workloads.documents.extraction.child"
 SAFE_POINT_SECONDS = 0.25
 _PART_BYTES = 64 * 1024
 
-# A native parser that runs out of memory or trips over its own checks ends by one of these.
+# A native parser that runs out of memory or fails its own checks ends with one of these.
 _EXHAUSTED_SIGNALS = frozenset({signal.SIGXCPU, signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGXFSZ})
 _CRASH_SIGNALS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE})
 
 
 class ParsingInterruptedError(TransientError):
-    """The parsing process ended from outside, or by a fault of the program: another attempt may succeed."""
+    """Parsing process that was killed or failed by a defect of the program; another attempt may succeed."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, code="parsing_interrupted")
@@ -50,12 +50,12 @@ def extract_blocks(
     limits: ParsingLimits | None = None,
     at_safe_point: Callable[[], object] = lambda: None,
 ) -> list[Block]:
-    """All blocks of a file on disk, read from its beginning.
+    """Return all blocks of a file on disk, read from its beginning.
 
-    ``at_safe_point`` is called several times a second and may raise to end it. Else this
-    raises FileEncryptedError, FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can
-    never be read, ParsingInterruptedError for a failure that is not the file's, and SandboxUnavailableError if this
-    host cannot protect what a parser that was taken over would reach.
+    ``at_safe_point`` is called several times a second and may raise to stop. Raise FileEncryptedError,
+    FileDamagedError, FileTooComplexError or FileWithoutTextError for a file that can never be read,
+    ParsingInterruptedError for a failure that is not the file's, and SandboxUnavailableError if this host cannot
+    isolate a compromised parser.
     """
     limits = limits or ParsingLimits()
     if platform_settings.EXTRACTION_WITHOUT_SANDBOX:
@@ -75,7 +75,7 @@ def extract_blocks(
         blocks = _read_answer(process, limits, at_safe_point)
     finally:
         clock.cancel()
-        # Popen closes its pipe and reaps the process on leaving.
+        # Popen closes its pipe and reaps the process on exit.
         with process:
             if process.poll() is None and sys.exc_info()[0] is not None:
                 process.kill()
@@ -96,7 +96,7 @@ def _start(file: IO[bytes], content_type: str, limits: ParsingLimits) -> subproc
 def _read_answer(
     process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
 ) -> list[Block] | None:
-    """The blocks, or None when the process ended before its last line. Raises what the process reports."""
+    """Return the blocks, or None if the process ended before its last line. Raise the error that it reports."""
     blocks: list[Block] = []
     for line in _lines(process, limits, at_safe_point):
         try:
@@ -119,7 +119,7 @@ def _read_answer(
 def _lines(
     process: subprocess.Popen[bytes], limits: ParsingLimits, at_safe_point: Callable[[], object]
 ) -> Iterator[bytes]:
-    """What the process writes, line by line; it may think for long about one."""
+    """Yield the process's output line by line; one line may take long."""
     assert process.stdout is not None
     source = process.stdout.fileno()
     size, begun = 0, bytearray()
@@ -143,7 +143,7 @@ def _lines(
 
 
 def _raise_for_end(status: int) -> NoReturn:
-    """Name the end of a process that did not reach its last line; ``status`` is negative for a signal."""
+    """Raise the error for a process that ended before its last line; ``status`` is negative for a signal."""
     if -status in _EXHAUSTED_SIGNALS:
         raise FileTooComplexError("Reading the file takes more memory or time than a document may.")
     if -status in _CRASH_SIGNALS:

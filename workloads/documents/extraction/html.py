@@ -1,4 +1,4 @@
-"""HTML by selectolax (lexbor): text by blocks, without scripts, styles and navigation."""
+"""Reader of HTML by selectolax (lexbor): text in blocks, without scripts, styles and navigation."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ _SPACE = re.compile(r"\s+")
 
 
 def read_html(data: bytes) -> Iterator[Block]:
-    """Headings and blocks of text; ``paragraph`` counts the blocks."""
+    """Yield headings and blocks of text; ``paragraph`` counts the blocks."""
     yield from html_blocks(decode(data, is_html=True))
 
 
 def html_blocks(html: str) -> Iterator[Block]:
-    """The blocks of a page; its title is the first heading where the body has none of its own."""
+    """Yield the blocks of a page. Its title is the first heading if the body has none of level 1."""
     tree = LexborHTMLParser(html)
     writer = _Writer()
     if tree.body is not None:
@@ -107,7 +107,7 @@ def html_blocks(html: str) -> Iterator[Block]:
 
 @dataclass(slots=True)
 class _Writer:
-    """Gathers text until a block ends."""
+    """Collector of text until a block ends."""
 
     blocks: list[Block] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
@@ -125,7 +125,7 @@ class _Writer:
 
 
 def _walk(root: LexborNode, writer: _Writer) -> None:
-    """Depth first and without recursion, which a hostile page would exhaust."""
+    """Walk depth first without recursion, which a hostile page would exhaust."""
     stack: list[tuple[LexborNode, bool]] = [(root, False)]
     depth = 0
     while stack:

@@ -1,4 +1,4 @@
-"""Markdown by markdown-it: the words without the marks, the headings and lines kept."""
+"""Reader of Markdown by markdown-it: the words without the marks, with headings and lines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CELLS = frozenset({"th_open", "th_close", "td_open", "td_close"})
 
 
 def read_markdown(data: bytes) -> Iterator[Block]:
-    """One block a heading, paragraph, list item, code block or table row; ``line`` is the line in the file."""
+    """Yield one block per heading, paragraph, list item, code block or table row; ``line`` is the line in the file."""
     text = decode(data).replace("\r\n", "\n").replace("\r", "\n")
     front_matter = _FRONT_MATTER.match(text)
     body = text[front_matter.end() :] if front_matter else text
@@ -33,7 +33,7 @@ def read_markdown(data: bytes) -> Iterator[Block]:
 
 @dataclass(slots=True)
 class _Reader:
-    """Goes through the tokens and remembers where it is; ``line`` is the file's line of the body's first."""
+    """Position in the stream of tokens; ``line`` is the file's line on which the body begins."""
 
     line: int
     line_of_token: int = 1
@@ -42,7 +42,7 @@ class _Reader:
     cells: list[str] = field(default_factory=list)
 
     def read(self, token: Token) -> str:
-        """The words that end with this token, if a block does."""
+        """Return the words of the block that ends with this token, else an empty string."""
         if token.map is not None:
             self.line_of_token = self.line + token.map[0]
         if token.type in _HEADINGS:

@@ -1,4 +1,4 @@
-"""Plain text, by paragraphs."""
+"""Reader of plain text, by paragraphs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workloads.documents.extraction.decoding import decode
 
 
 def read_text(data: bytes) -> Iterator[Block]:
-    """One block a paragraph, that is lines between blank ones; ``line`` is its first."""
+    """Yield one block per paragraph, that is per run of lines between blank ones; ``line`` is its first."""
     lines: list[str] = []
     first = 1
     for number, line in enumerate(decode(data).splitlines(), start=1):

@@ -1,7 +1,7 @@
-"""The type of a file by its first bytes; the name's ending only tells texts apart, which no content can.
+"""Detection of a file's type by its first bytes. The name's suffix only distinguishes formats of text.
 
-This runs in the web process, on strangers' bytes: it reads the first bytes, makes no guess by statistics, opens no
-archive, and takes a time that is linear in what it reads. The parsing process judges the rest of the file.
+It runs in the web process on untrusted bytes: it reads only the first bytes, uses no statistics, opens no archive, and
+takes time linear in its input. The parsing process checks the rest of the file.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import PurePath
 
 from workloads.documents.extraction.decoding import BYTE_ORDER_MARKS
 
-# Bytes from a file's beginning that tell what it is.
+# Bytes from a file's beginning that determine its type.
 HEAD_BYTES = 64 * 1024
 
 OLE_MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # Word wraps an encrypted document in an OLE file with a stream of this name.
 OLE_STREAM_OF_ENCRYPTED_DOCX = "EncryptedPackage".encode("utf-16-le")
-# A zip's parts each begin with this mark; the length of the part's name and the name follow at fixed places.
+# Each part of a zip begins with this mark; the length of the part's name and the name are at fixed offsets.
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH_AT = 26
 _ZIP_NAME_AT = 30
 _MAX_ZIP_NAME_BYTES = 100
 _PDF_MAGIC = b"%PDF-"
-# Readers look for the mark within this many bytes, for mailers put their own lines before it.
+# Readers look for the mark within this many bytes, since mail programs put their own lines before it.
 _PDF_MAGIC_WITHIN = 1024
-# Names that a Word document's archive begins with, where its own parts are, and where those of its relatives are.
+# First names in a Word document's archive, the folder of its own parts, and those of related formats.
 _DOCX_FIRST_PARTS = (b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"mimetype")
 _DOCX_FOLDER = b"word/"
 _FOLDERS_OF_OTHERS = (b"xl/", b"ppt/", b"visio/")
@@ -46,15 +46,15 @@ _OTHER_MAGICS = (
     b"\x7fELF",
 )
 _HTML_TAG = re.compile(r"<(?:!doctype\s++html|html|head|body)\b", re.IGNORECASE)
-# Without a byte-order mark and not UTF-8: text has no zero bytes, unless its units are of several bytes.
+# Encodings without a byte-order mark: text has zero bytes only if its units have several bytes.
 _WIDE_ENCODINGS = ("utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 _CONTROL = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
-# More control characters than this among text, and it is something else that happens to decode.
+# Data with more control characters than this is not text, even if it decodes.
 _MAX_CONTROL_SHARE = 0.01
 
 
 class ContentType(StrEnum):
-    """The types that are read, by their media type."""
+    """Media types that can be read."""
 
     PDF = "application/pdf"
     DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -79,7 +79,7 @@ _TEXT_SUFFIXES = {
 
 
 def sniff(name: str, content: io.BufferedIOBase) -> ContentType | None:
-    """The type of a seekable file, or None when it is none that is read. Leaves the position at its beginning."""
+    """Return the type of a seekable file, or None if it cannot be read. The position is at the beginning afterwards."""
     content.seek(0)
     head = content.read(HEAD_BYTES)
     try:
@@ -94,7 +94,7 @@ def _binary_type(name: str, head: bytes) -> ContentType | None:
         return ContentType.PDF
     if head.startswith(_ZIP_MAGIC):
         return ContentType.DOCX if _is_docx(head, is_called_docx=is_called_docx) else None
-    # An encrypted document, or an older Word's: the parsing process reports which.
+    # An encrypted document or one of an older Word: the parsing process reports which.
     return ContentType.DOCX if is_called_docx and head.startswith(OLE_MAGIC) else None
 
 
@@ -128,7 +128,7 @@ def _text_type(name: str, head: bytes) -> ContentType | None:
 
 
 def _as_text(head: bytes) -> str | None:
-    """Return the bytes as text, one character a byte if the encoding is not evident; None if they are no text."""
+    """Return the bytes as text, one character per byte if the encoding is not evident; None if they are not text."""
     for mark, encoding in BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return head.decode(encoding, errors="replace")
@@ -145,7 +145,7 @@ def _as_text(head: bytes) -> str | None:
 
 
 def _begins_as_html(text: str) -> bool:
-    """Return True if an HTML page's first tag stands at the beginning, or after an XML declaration and comments."""
+    """Return True if an HTML tag is at the beginning, or follows an XML declaration and comments."""
     place = _after_space(text, 0)
     if text[place : place + len("<?xml")].lower() == "<?xml":
         place = _after(text, ">", place)
@@ -155,7 +155,7 @@ def _begins_as_html(text: str) -> bool:
 
 
 def _after(text: str, end: str, place: int) -> int:
-    """Return the place of what follows `end` and spaces; the text's end if `end` is not there."""
+    """Return the offset after `end` and spaces; the text's end if `end` is not found."""
     found = text.find(end, place)
     return _after_space(text, found + len(end)) if found >= 0 else len(text)
 

@@ -1,4 +1,4 @@
-"""CSV, by rows: each row says its columns' names, so that a chunk in the middle still tells what its numbers are."""
+"""Reader of CSV by rows: each row repeats the column names, so that a chunk from the middle has them too."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_CELL_CHARACTERS = 10 * 1024 * 1024
 
 
 def read_csv(data: bytes) -> Iterator[Block]:
-    """One block a row; ``row`` counts the rows of the file, its header included."""
+    """Yield one block per row; ``row`` counts the rows of the file, its header included."""
     text = decode(data)
     csv.field_size_limit(_MAX_CELL_CHARACTERS)
     header: Sequence[str] = ()
@@ -28,7 +28,7 @@ def read_csv(data: bytes) -> Iterator[Block]:
                 header = cells
             elif any(cells):
                 yield Block(_sentence_of(cells, header), {"row": number})
-        if number == 1 and header:  # a lone row heads nothing
+        if number == 1 and header:  # a single row is no header
             yield Block(_sentence_of(header, ()), {"row": 1})
     except csv.Error as error:
         raise FileDamagedError(f"The table cannot be read: {error}.") from error
@@ -38,11 +38,11 @@ def _dialect_of(text: str) -> type[csv.Dialect]:
     try:
         return csv.Sniffer().sniff(text[:_SNIFFED_CHARACTERS], delimiters=_DELIMITERS)
     except csv.Error:
-        return csv.excel  # one column, or too irregular to tell
+        return csv.excel  # one column, or too irregular to detect
 
 
 def _is_header(cells: Sequence[str]) -> bool:
-    """A first row of distinct words, none empty, none a number."""
+    """Return True for a first row of distinct words, none empty and none a number."""
     return len(set(cells)) == len(cells) > 0 and all(cell and not _is_number(cell) for cell in cells)
 
 

@@ -1,1 +1,1 @@
-"""The kind `document_indexing`: files of any tenant become searchable chunks."""
+"""The kind `document_indexing`: it turns uploaded files into searchable chunks."""

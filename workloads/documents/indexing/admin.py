@@ -1,4 +1,4 @@
-"""Documents in the console: upload, watch, try again, pause, delete."""
+"""Admin of documents: upload, progress, retry, pause, delete."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _UPLOAD_NOTE = gettext_lazy(
 
 
 class UploadForm(forms.Form):
-    """Which files, and where to."""
+    """Form of an upload: files and their dataset."""
 
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Here and not above, for there `files` is what a form calls the files that it was given.
+        # Set here, since in the class `files` is a form's attribute of uploaded files.
         self.fields["files"] = ManyFilesField(
             help_text=gettext("PDF, DOCX, HTML, Markdown, text or CSV; at most 50 MiB each.")
         )
@@ -57,7 +57,7 @@ class UploadForm(forms.Form):
 
 
 class ReindexForm(forms.Form):
-    """Which dataset is indexed anew, how much of it, and why."""
+    """Form of re-indexing a dataset: which documents, and why."""
 
     dataset: forms.ModelChoiceField[Dataset] = forms.ModelChoiceField(label=gettext_lazy("Dataset"), queryset=None)
     everything = forms.BooleanField(
@@ -74,7 +74,7 @@ class ReindexForm(forms.Form):
 
 
 class ShownStatusFilter(admin.SimpleListFilter):
-    """By what a reader is told, which may be the job's word."""
+    """Filter by the status that is shown, which can come from the job."""
 
     title, parameter_name = gettext_lazy("status"), "status"
 
@@ -86,7 +86,7 @@ class ShownStatusFilter(admin.SimpleListFilter):
 
 
 class DatasetFilter(admin.SimpleListFilter):
-    """By dataset, of those that the request may see."""
+    """Filter by the datasets that the request may read."""
 
     title, parameter_name = gettext_lazy("dataset"), "dataset"
 
@@ -101,7 +101,7 @@ class DatasetFilter(admin.SimpleListFilter):
 
 @admin.register(Document, site=console_site)
 class DocumentAdmin(ReadOnlyAdmin):
-    """Documents with their progress; every change is an act."""
+    """Admin of documents with their progress; every change is an action."""
 
     empty_title = gettext_lazy("No document yet")
     empty_text = gettext_lazy("Upload files to a dataset above; each becomes a document and is indexed by a job.")
@@ -222,7 +222,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         ]
 
     def reindex_view(self, request: HttpRequest) -> HttpResponse:
-        """Index a dataset's documents anew, after a look at what that means."""
+        """Re-index a dataset's documents after a preview."""
         form = ReindexForm(request.POST if request.method == "POST" else None, initial=request.GET.dict())
         if form.is_valid():
             asked, dataset = form.cleaned_data, form.cleaned_data["dataset"]
@@ -256,7 +256,7 @@ class DocumentAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "files/admin/upload.html", context)
 
     def upload_view(self, request: HttpRequest) -> HttpResponse:
-        """Take files into a dataset: all of them, or none with the reasons."""
+        """Add files to a dataset: all of them, or none with the reasons."""
         if request.method == "POST":
             form = UploadForm(request.POST, {"files": request.FILES.getlist("files")})
             if form.is_valid() and self._has_taken(request, form):
@@ -292,5 +292,5 @@ class DocumentAdmin(ReadOnlyAdmin):
 
 
 def _tenant_of(row: Dataset | Document) -> Tenant:
-    """Whose it is, with the plan that limits it."""
+    """Return the row's tenant with the plan that limits it."""
     return Tenant.objects.select_related("plan").get(pk=row.tenant_id)

@@ -1,4 +1,4 @@
-"""The plug-in's app: one line in INSTALLED_APPS adds the kind, and removes it."""
+"""App of document indexing: one line in INSTALLED_APPS adds the kind, and removes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What documents refuse."""
+"""Errors of documents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files of an upload can be documents."""
+"""Validation of the files of an upload."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from workloads.files.incoming import IncomingFile, inspect_files
 
 
 def inspect_documents(files: Sequence[File[bytes]]) -> list[IncomingFile]:
-    """All files with the type that their content shows, or UploadRefusedError with what is wrong with each."""
+    """Return all files with the type that their content shows; raise UploadRefusedError with an error for each bad
+    file.
+    """
     return inspect_files(
         files,
         find_type=sniff,  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Jobs for documents that were just made, and rows for what they index."""
+"""Creation of jobs for new documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workloads.documents.models import Dataset, Document
 
 
 def lock_dataset(dataset: Dataset) -> Dataset:
-    """The dataset as it is now, kept from changing or going until the documents refer to it."""
+    """Return the current dataset, locked against change and deletion until the documents refer to it."""
     locked: Dataset | None = Dataset.objects.select_for_update(no_key=True).filter(pk=dataset.pk).first()
     if locked is None:
         raise DatasetNotFoundError
@@ -22,9 +22,9 @@ def lock_dataset(dataset: Dataset) -> Dataset:
 
 
 def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: str, is_rated: bool) -> UUID:
-    """Submit a job for each document, all in one batch, whose id it answers; all of them or none.
+    """Submit one job per document, all in one batch, or none. Return the batch's id.
 
-    The documents' ``job_id`` is set, and theirs to store.
+    Sets the documents' ``job_id``; the caller stores it.
     """
     batch = create_batch(tenant=tenant, label=label, kind=DocumentIndexing.kind, total=len(documents))
     requests = [
@@ -37,5 +37,5 @@ def submit_documents(tenant: Tenant, documents: Sequence[Document], *, label: st
 
 
 def label_of(documents: int, dataset: Dataset, *, what: str = "into") -> str:
-    """What a batch is called."""
+    """Return the label of a batch."""
     return f"{documents} document{'' if documents == 1 else 's'} {what} {dataset.name}"

@@ -1,4 +1,4 @@
-"""Which phase a document is in, for whoever looks at it."""
+"""Reporting of a document's current phase."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workloads.documents import repository
 from workloads.documents.models import DocumentStatus
 from workloads.documents.repository import DocumentSource
 
-# What is over sooner nobody could have seen; it is told with what comes next, and costs no transaction of its own.
+# A shorter phase is not visible: it is written with the next one, without a transaction of its own.
 SHORT_SECONDS = 0.5
 
 
 class Phases:
-    """Tells of phases as they are entered; a resumed document stays where it was, for its reader has seen chunks."""
+    """Writer of a document's phases. A resumed document keeps its phase, since its chunks were visible already."""
 
     def __init__(self, context: JobContext, source: DocumentSource) -> None:
         self._context = context
@@ -24,23 +24,23 @@ class Phases:
         self._told_at = -math.inf
 
     def begin(self) -> None:
-        """Take the document over; where nothing else comes before, it is parsed from now on."""
+        """Take the document over. It enters parsing at once if no other phase comes first."""
         is_parsed = not (self._source.is_pause_asked or self._source.is_fetch_due or self._source.chunks_done)
         if is_parsed:
             self._untold.append((DocumentStatus.PARSING, time.monotonic()))
         self._context.checkpoint(self._context.state, self._take_over)
 
     def enter(self, status: DocumentStatus) -> None:
-        """The next phase begins."""
+        """Enter the next phase."""
         if not self._source.chunks_done:
             self._untold.append((status, time.monotonic()))
             if time.monotonic() - self._told_at >= SHORT_SECONDS:
                 self._context.checkpoint(self._context.state, self.tell)
-        # Nothing is stored yet that could go on from here, so only an interruption, which raises, ends it.
+        # Nothing is stored yet to resume from, so only an interruption, which raises, stops the job here.
         self._context.should_yield()
 
     def tell(self) -> None:
-        """Effect: all that was entered since the last time."""
+        """Effect: write the phases entered since the last write."""
         now = time.monotonic()
         untold, self._untold = self._untold, []
         if untold:

@@ -1,4 +1,4 @@
-"""One document: fetch → extract → clean → split → embed → store, each chunk stored exactly once."""
+"""Processor of one document: fetch → extract → clean → split → embed → store, each chunk stored exactly once."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ from workloads.documents.repository import DocumentSource
 from workloads.files.incoming import MAX_FILE_BYTES
 from workloads.files.store import store_bytes
 
-# Codes of errors that no retry heals, beside those of files. Each is stable.
+# Codes of permanent errors, beside those of files. Each is stable.
 GONE = "document_gone"
 OVER_BATCH_LIMIT = "batch_too_large"
 OVER_VECTOR_SPACE = "vector_space_exceeded"
-# Chunks embedded and stored at a time: what a crash costs, and how long a cancel or a pause waits (about 0.4 s).
+# Chunks embedded and stored at a time: the work that a crash repeats, and the delay of a cancel or a pause (about 0.4
+# s).
 BATCH_CHUNKS = 32
 _PAGE_LIMITS = Limits(read_seconds=30.0, total_seconds=120.0, body_bytes=MAX_FILE_BYTES, redirects=5)
 
@@ -85,7 +86,7 @@ class DocumentIndexing(TaskProcessor):
         return index(context, item, step_context, phases)
 
     def handle_error(self, context: JobContext, error: BaseException) -> Outcome | None:
-        """Show the error with the document; whether the job is retried is left to the platform's policy."""
+        """Store the error with the document; the platform's policy decides about a retry."""
         if isinstance(error, DocumentGoneError):
             return Discard(str(error), PermanentError(str(error), code=GONE))
         code = getattr(error, "code", type(error).__name__)
@@ -105,7 +106,7 @@ def read_source(context: JobContext) -> DocumentSource:
 
 
 def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
-    """Return the document as indexing steps take it, with nothing of it in memory yet."""
+    """Return the document as an item for indexing steps, with no content in memory yet."""
     return IndexingItem(
         tenant_id=context.tenant_id,
         name=source.name,
@@ -127,7 +128,10 @@ def item_of(context: JobContext, source: DocumentSource) -> IndexingItem:
 
 
 def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
-    """Raise PermanentError if plan or settings have changed since the upload; a re-indexed document passed before."""
+    """Raise PermanentError if plan or settings have changed since the upload.
+
+    A re-indexed document is not checked again.
+    """
     try:
         if not source.kept_chunks:
             repository.check_batch(context.tenant_id, source.batch_id)
@@ -137,7 +141,7 @@ def check_still_allowed(context: JobContext, source: DocumentSource) -> None:
 
 
 def fetch_content(context: JobContext, item: IndexingItem, step_context: StepContext) -> IndexingItem:
-    """Return the item with the content of the document's address, which is stored as the document's own."""
+    """Fetch the document's address, store the content as the document's own, and return the item with it."""
     source = item.document
     item = steps.fetch_page(item, source.source_url, step_context, limits=_PAGE_LIMITS)
     content_type, data = item.state.content_type, item.data or b""
@@ -168,12 +172,12 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
         try:
             batch = steps.embed(item, step_context, storing.read_known_vectors(item))
         except RateLimitedError as limited:
-            # The endpoint works and limits its rate: that costs the slot for a while, and no attempt.
+            # The endpoint works and limits its rate: the job gives up its slot for a while and uses no attempt.
             context.log("rate_limited", level="warning", seconds=limited.seconds)
             return Snoozed(item.state.as_json(), limited.seconds)
         item, is_pause_asked = store_batch(context, item, batch, put_off)
         put_off = None
-        # Only here: each start extracts the whole file again, so each must store a batch at least.
+        # Only here: each start extracts the whole file again, so each must store at least one batch.
         if item.is_whole:
             break
         if is_pause_asked:
@@ -186,10 +190,10 @@ def index(context: JobContext, item: IndexingItem, step_context: StepContext, ph
 
 
 def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[IndexingItem, Effects | None]:
-    """Begin or resume the document; the effect to run with the first batch if it is not worth a transaction.
+    """Begin or resume the document. Also return an effect to run with the first batch if it needs no own transaction.
 
-    The document's own mark decides, for it moves in the transaction that stores the chunks; it counts as long as the
-    passages are the same to the last byte.
+    The document's own mark decides, since it moves in the transaction that stores the chunks. It is valid while the
+    passages are identical to the last byte.
     """
 
     def effects() -> None:
@@ -201,7 +205,7 @@ def begin(context: JobContext, item: IndexingItem, phases: Phases) -> tuple[Inde
     if item.is_resumed:
         context.log("resumed", chunks_done=begun.state.chunks_done, of=len(begun.passages))
     elif len(item.passages) <= item.settings.batch_size and steps.is_model_local():
-        # One batch is all, and embedded here: nothing would be seen between its beginning and its end.
+        # The only batch, and embedded here: nothing would be visible between its beginning and its end.
         return begun, effects
     checkpoint(context, begun, effects)
     return begun, None
@@ -227,7 +231,9 @@ def store_batch(
 
 
 def checkpoint(context: JobContext, item: IndexingItem, effects: Effects) -> None:
-    """Run effects with the item's state as the job's checkpoint; without room for the chunks no retry helps."""
+    """Run effects with the item's state as the job's checkpoint; raise PermanentError if there is no room for the
+    chunks.
+    """
     try:
         context.checkpoint(item.state.as_json(), effects)
     except SpaceExceededError as error:

@@ -1,4 +1,4 @@
-"""Documents as their readers see them: what indexing wrote, and how the job behind it stands."""
+"""Queries of documents, combined with the state of their jobs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from workloads.documents.models import Document, DocumentStatus
 from workloads.job_outcome import DEAD_STATES, SUSPENDED, error_code, error_message, with_job
 
 PAUSED = gettext_noop("paused")
-# Every status that a reader may meet: the phases, and paused, which is the job's affair.
+# Every status that is shown: the phases, and paused, which is a state of the job.
 SHOWN_STATUSES = [*DocumentStatus.values, PAUSED]
 
 
 def find_documents() -> QuerySet[Document]:
-    """The documents of the current scope with ``shown_status``, ``shown_error_code``, ``shown_error_message``.
+    """Return the documents of the current scope with ``shown_status``, ``shown_error_code``, ``shown_error_message``.
 
-    A job can end where none of its code runs (cancelled, crashed, out of time): its document is in error then,
-    whatever phase it was in. Asked of the job at each read, this can never be out of date.
+    A job can end without running its code (cancelled, crashed, timed out): its document is then in error, in any phase.
+    The job's state is read each time, so this is never out of date.
     """
     is_settled = Q(status__in=[DocumentStatus.COMPLETED, DocumentStatus.ERROR])
     is_dead = Q(job_state__in=DEAD_STATES) & ~is_settled
@@ -39,7 +39,9 @@ def find_documents() -> QuerySet[Document]:
 
 
 def get_document(document_id: UUID) -> Document:
-    """One document of the current scope as :func:`find_documents` gives it, else DocumentNotFoundError."""
+    """Return one document of the current scope as :func:`find_documents` does; raise DocumentNotFoundError if there is
+    none.
+    """
     document = find_documents().filter(pk=document_id).first()
     if document is None:
         raise DocumentNotFoundError

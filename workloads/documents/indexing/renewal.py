@@ -1,7 +1,7 @@
-"""Indexing documents anew: by other settings, with another file, or from their addresses.
+"""Re-indexing of documents: with other settings, with another file, or from their addresses.
 
-What was indexed before answers searches until the new chunks of the document are whole; then they change places in
-one transaction. A document whose new indexing fails keeps its old chunks.
+Old chunks serve searches until the new chunks of the document are complete; one transaction swaps them. A document
+whose new indexing fails keeps its old chunks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from workloads.documents.indexing.service import cancel_indexing
 from workloads.documents.models import Dataset, Document, DocumentStatus
 from workloads.files.store import NewContent, discard_on_commit, storage_key, store_contents, taking_back
 
-# Documents that one request renews; the answer says how many are left.
+# Documents that one request re-indexes; the response counts the rest.
 MOST_DOCUMENTS = 500
 _PHASES = ("parsing_at", "cleaning_at", "splitting_at", "indexing_at", "completed_at", "error_at")
 _RENEWED = (
@@ -41,7 +41,7 @@ _RENEWED = (
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What became of a dataset that is indexed anew. ``remaining`` documents are left for another request."""
+    """Result of re-indexing a dataset. ``remaining`` documents are left for another request."""
 
     batch_id: UUID | None
     documents: int
@@ -52,10 +52,10 @@ class Renewal:
 def reindex_document(
     *, tenant: Tenant, document_id: UUID, refetch: bool = False, is_rated: bool = False, reason: str = ""
 ) -> Document:
-    """Index a document anew by the settings of its dataset as they are now; ``refetch``: what its address leads to now.
+    """Re-index a document with its dataset's current settings; with ``refetch``, fetch its address first.
 
-    Its job is cancelled if it has not ended. Raises DocumentDuplicateError, DocumentHasNoAddressError, or what
-    submission refuses.
+    Its job is cancelled if it has not ended. Raise DocumentDuplicateError, DocumentHasNoAddressError, or what
+    submission raises.
     """
     document, dataset = _take(tenant, document_id)
     if refetch and not document.source_url:
@@ -75,10 +75,10 @@ def reindex_document(
 def replace_document(
     *, tenant: Tenant, document_id: UUID, file: File[bytes], is_rated: bool = False, reason: str = ""
 ) -> Document:
-    """Give a document another file and index that; the old chunks answer until the new ones are whole.
+    """Replace a document's file and index it; old chunks serve searches until the new ones are complete.
 
-    Raises UploadRefusedError, SpaceExceededError, DocumentDuplicateError, or what submission refuses; then nothing
-    has changed.
+    Raise UploadRefusedError, SpaceExceededError, DocumentDuplicateError, or what submission raises; then nothing has
+    changed.
     """
     with taking_back(tenant.pk) as written, tenant_context(tenant):
         incoming = inspect_documents([file])[0]
@@ -107,10 +107,10 @@ def replace_document(
 def reindex_dataset(
     *, tenant: Tenant, dataset: Dataset, everything: bool = False, is_rated: bool = False, reason: str = ""
 ) -> Renewal:
-    """Index anew what the dataset's settings, or the embedding model, have left behind; ``everything``: all that ended.
+    """Re-index outdated documents of a dataset; with ``everything``, all whose indexing has ended.
 
-    Documents whose indexing has not ended are left to it. Where the model has changed, documents are found by words
-    alone until each has its vectors of the new one.
+    A document is outdated if its dataset's settings or the embedding model have changed. Documents still being indexed
+    are left out. After a change of the model, documents are found by words only until each has its new vectors.
     """
     with tenant_context(tenant):
         dataset = lock_dataset(dataset)
@@ -119,7 +119,7 @@ def reindex_dataset(
             dataset.save(update_fields=["embedding_model"])
         wanted = _ended(dataset, everything=everything)
         found = {document.pk: document for document in wanted[:MOST_DOCUMENTS]}
-        # Again under their locks: one that somebody else has taken up since is left out.
+        # Read again under locks: documents that another request has taken meanwhile are left out.
         locked = list(Document.objects.select_for_update(no_key=True).filter(pk__in=found).order_by("pk"))
         documents = _without_twins(row for row in locked if row.job_id == found[row.pk].job_id)
         batch_id = _renew(tenant, dataset, documents, is_rated=is_rated) if documents else None
@@ -134,7 +134,7 @@ def reindex_dataset(
 
 
 def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
-    """The document, which no job indexes any more, and its dataset, both held."""
+    """Lock and return the document, which no job indexes any more, and its dataset."""
     seen = get_document(document_id)
     dataset = lock_dataset(seen.dataset)
     if dataset.embedding_model != current_model_name():
@@ -147,7 +147,7 @@ def _take(tenant: Tenant, document_id: UUID) -> tuple[Document, Dataset]:
 
 
 def _ended(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
-    """The documents that are to be indexed anew, but those whose content the dataset has as it would be then."""
+    """Return the documents to re-index, without those whose content the dataset already has in the target form."""
     twins = Document.objects.filter(
         dataset=dataset, sha256=OuterRef("sha256"), settings_key=dataset.settings_key, source_url=""
     ).exclude(pk=OuterRef("pk"))
@@ -157,7 +157,7 @@ def _ended(dataset: Dataset, *, everything: bool) -> QuerySet[Document]:
 
 
 def _renew(tenant: Tenant, dataset: Dataset, documents: Sequence[Document], *, is_rated: bool) -> UUID:
-    """Give held documents new jobs, which begin from the beginning."""
+    """Give locked documents new jobs, which start from the beginning."""
     for document in documents:
         document.settings_key = dataset.settings_key
         _begin_anew(document)
@@ -180,7 +180,7 @@ def _refuse_twin(document: Document, dataset: Dataset) -> None:
 
 
 def _without_twins(documents: Iterable[Document]) -> list[Document]:
-    """Of the files with one content the first: cut in the same way, the others would be the same again."""
+    """Keep the first of the files with one content: with the same settings the others would have equal chunks."""
     chosen: dict[object, Document] = {}
     for document in documents:
         chosen.setdefault(document.source_url or document.sha256, document)

@@ -1,6 +1,6 @@
-"""Changes of one document: tried again, paused, resumed, deleted. Its job does what is the job's.
+"""Changes of one document: retry, pause, resume, delete. Most are passed on to its job.
 
-Renewing one is `renewal`.
+Re-indexing is in `renewal`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from workloads.documents.space import release_chunks
 from workloads.files.store import discard_on_commit
 
 _HANDED_OUT = ("dispatched", "executing")
-# Everywhere the job comes before its document: a checkpoint locks them in that order, too.
+# Lock order: the job before its document, as a checkpoint does.
 
 
 @transaction.atomic
 def retry_document(*, document_id: UUID, reason: str = "") -> Document:
-    """Index a document again whose job failed or backs off; what was stored of it stays.
+    """Retry a document whose job failed or waits for a retry; chunks that are stored stay.
 
-    Raises DocumentNotFoundError, or what the job refuses, such as InvalidTransitionError for one that runs.
+    Raise DocumentNotFoundError, or what the job raises, such as InvalidTransitionError for one that runs.
     """
     job_id = _own_job_of(document_id)
     with part_of_act():
@@ -50,9 +50,9 @@ def retry_document(*, document_id: UUID, reason: str = "") -> Document:
 
 @transaction.atomic
 def pause_document(*, document_id: UUID, reason: str = "") -> None:
-    """Keep a document from being indexed until it is resumed: one that waits at once, one that runs at its next chunks.
+    """Pause a document until it is resumed: a waiting one at once, a running one at its next chunks.
 
-    The others of its batch go on. Raises InvalidTransitionError for a document whose job has ended.
+    The rest of its batch continues. Raise InvalidTransitionError for a document whose job has ended.
     """
     job_id = _own_job_of(document_id)
     try:
@@ -71,7 +71,7 @@ def pause_document(*, document_id: UUID, reason: str = "") -> None:
 
 @transaction.atomic
 def resume_document(*, document_id: UUID, reason: str = "") -> None:
-    """Let a paused document be indexed, or take a pause back that has not begun."""
+    """Resume a paused document, or withdraw a pause that has not begun."""
     job_id = _own_job_of(document_id)
     was_asked = Document.objects.filter(pk=document_id, is_pause_asked=True).update(is_pause_asked=False)
     try:
@@ -80,7 +80,7 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
     except InvalidTransitionError:
         if not was_asked:
             raise
-        # It has not noticed yet, or is about to pause: then it goes on at once.
+        # The job has not paused yet, or is about to: wake it.
         wake_jobs(job_ids=[job_id])
         document = _read(document_id)
         record_audit(action="document.pause_withdrawn", target=document, after={"job": str(job_id)}, reason=reason)
@@ -88,7 +88,7 @@ def resume_document(*, document_id: UUID, reason: str = "") -> None:
 
 @transaction.atomic
 def delete_document(*, document_id: UUID, reason: str = "") -> None:
-    """Delete a document with its chunks, cancel its job, and delete its file if it was the last to use it."""
+    """Delete a document with its chunks, cancel its job, and delete its file if no other row uses it."""
     cancel_indexing(_read(document_id).job_id, reason="Its document was deleted.")
     document = _lock(document_id)
     record_audit(
@@ -104,27 +104,27 @@ def delete_document(*, document_id: UUID, reason: str = "") -> None:
 
 
 def cancel_indexing(job_id: UUID, *, reason: str) -> None:
-    """Cancel the job of a document, unless it has ended or has more to do than this document."""
+    """Cancel the job of a document, unless it has ended or does more than index this document."""
     if _is_others(job_id):
         return
     try:
-        # In a savepoint, so that a refusal leaves nothing half-done.
+        # In a savepoint, so that an error leaves no partial change.
         with transaction.atomic(), part_of_act():
             cancel_job(job_id=job_id, reason=reason)
     except DomainError as refusal:
-        # It has ended, or was pruned: then there is nothing to cancel.
+        # It has ended, or was pruned: there is nothing to cancel.
         if refusal.code not in {"invalid_transition", "not_found"}:
             raise
 
 
 def _is_handed_out(job_id: UUID) -> bool:
-    """Whether a worker has the job, or is about to."""
+    """Return True if a worker has the job or is about to get it."""
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)  # by name, as selectors do
     return bool(jobs.filter(state__in=_HANDED_OUT).exists())
 
 
 def _own_job_of(document_id: UUID) -> UUID:
-    """The job of a document that is indexed by one of its own; DocumentBusyError where a pipeline's run loads it."""
+    """Return the job that indexes only this document; raise DocumentBusyError if a pipeline's run loads it."""
     job_id = _read(document_id).job_id
     if _is_others(job_id):
         raise DocumentBusyError("The document is loaded by a job that does more than that: use that job, or its run.")
@@ -132,8 +132,8 @@ def _own_job_of(document_id: UUID) -> UUID:
 
 
 def _is_others(job_id: UUID) -> bool:
-    """Whether the job is of another kind, which has more to do than this document."""
-    # By name, for a plug-in imports no models of the scheduler.
+    """Return True if the job is of another kind, which does more than index this document."""
+    # By name: a plug-in imports no models of the scheduler.
     jobs = apps.get_model("scheduling", "Job").objects.filter(pk=job_id)
     return bool(jobs.exclude(kind=DocumentIndexing.kind).exists())
 

@@ -1,4 +1,4 @@
-"""The setting of a tenant that bounds what one document may cost."""
+"""Tenant setting that bounds the chunks of one document."""
 
 from __future__ import annotations
 

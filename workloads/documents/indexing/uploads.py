@@ -1,4 +1,4 @@
-"""Taking an upload: all of its files or none, one job a document, nothing indexed twice."""
+"""Uploads: all files or none, one job per document, no content indexed twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workloads.files.store import NewContent, lock_contents, storage_key, store_
 
 @dataclass(frozen=True, slots=True)
 class UploadedFile:
-    """One file of an upload and its document, which is an earlier one's where the content was there already."""
+    """One file of an upload and its document, which existed already if the content was there."""
 
     name: str
     document: Document
@@ -35,7 +35,7 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What became of an upload; ``batch_id`` is None when every file was there already."""
+    """Result of an upload; ``batch_id`` is None if every file was there already."""
 
     batch_id: UUID | None
     files: list[UploadedFile]
@@ -44,10 +44,10 @@ class Upload:
 def upload_documents(
     *, tenant: Tenant, dataset: Dataset, files: Sequence[File[bytes]], is_rated: bool = False
 ) -> Upload:
-    """Take files into a dataset and submit a job for each new content; ``is_rated`` as submission has it.
+    """Add files to a dataset and submit a job for each new content; ``is_rated`` as in `submit_jobs`.
 
-    Raises BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission refuses; then nothing
-    was taken.
+    Raise BatchTooLargeError, UploadRefusedError, SpaceExceededError, or what submission raises; then nothing was
+    stored.
     """
     with taking_back(tenant.pk) as written, tenant_context(tenant):
         check_batch_limit(tenant, len(files))
@@ -57,7 +57,7 @@ def upload_documents(
 def add_text(
     *, tenant: Tenant, dataset: Dataset, name: str, text: str, content_type: ContentType, is_rated: bool = False
 ) -> Upload:
-    """Take a text into a dataset as if it were a file of this type; raises what uploading raises."""
+    """Add a text to a dataset as a file of this type; raise what uploading raises."""
     data = text.encode()
     file = IncomingFile(name, content_type, len(data), hashlib.sha256(data).hexdigest(), ContentFile(data))
     with taking_back(tenant.pk) as written, tenant_context(tenant):
@@ -65,9 +65,9 @@ def add_text(
 
 
 def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", is_rated: bool = False) -> Upload:
-    """Take the page or file of an address into a dataset; its job fetches it.
+    """Add the page or file of an address to a dataset; its job fetches it.
 
-    An address stands in a dataset once. Raises UrlRefusedError for what is no address, and what uploading raises.
+    A dataset has each address once. Raise UrlRefusedError for an invalid address, and what uploading raises.
     """
     target = read_target(url)
     with tenant_context(tenant):
@@ -93,7 +93,7 @@ def add_address(*, tenant: Tenant, dataset: Dataset, url: str, name: str = "", i
 
 
 def name_of_address(shown: str) -> str:
-    """A name for a document by its address, which is shown without its query."""
+    """Return a document's name made from its address, shown without its query."""
     return shown.partition("://")[2].rstrip("/")[-MAX_NAME_LENGTH:] or shown
 
 

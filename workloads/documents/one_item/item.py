@@ -1,4 +1,4 @@
-"""What indexing steps take and return: settings, state and content of one item."""
+"""Input and output of indexing steps: settings, state and content of one item."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class PassagesUnreadableError(TransientError):
-    """The passages in the file storage cannot be parsed; the item is prepared again."""
+    """Stored passages that cannot be parsed; the item is prepared again."""
 
     def __init__(self) -> None:
         super().__init__("The stored passages cannot be read.", code="passages_unreadable")
@@ -26,10 +26,10 @@ class PassagesUnreadableError(TransientError):
 
 @dataclass(frozen=True, slots=True)
 class IndexingSettings:
-    """How content is extracted, cleaned, split and embedded; None is no limit.
+    """How content is extracted, cleaned, split and embedded; None means no limit.
 
-    ``split_mode`` is ``fixed`` or ``markdown``; ``heading_level`` is used by ``markdown`` alone. ``batch_size`` is the
-    number of chunks that are embedded and stored at a time.
+    ``split_mode`` is ``fixed`` or ``markdown``; only ``markdown`` uses ``heading_level``. ``batch_size`` is the number
+    of chunks that are embedded and stored at a time.
     """
 
     split_settings: SplitSettings
@@ -45,7 +45,7 @@ class IndexingSettings:
 
 @dataclass(frozen=True, slots=True)
 class IndexingState:
-    """How far one item is, by reference only: what a later start needs.
+    """Progress of one item, by reference only: what a later start needs.
 
     Stored as JSON in a job's checkpoint and, under the same names, in the columns of an entity. A later start resumes
     at the ``chunks_done`` of the document, not at the one here.
@@ -62,7 +62,7 @@ class IndexingState:
     chunks_total: int | None = None
 
     def as_json(self) -> Json:
-        """Return the fields as a checkpoint stores them; readers of it see how far a job is."""
+        """Return the fields as a checkpoint stores them, from which a job's progress is read."""
         return {**asdict(self), "document_id": str(self.document_id) if self.document_id else None}
 
 
@@ -73,8 +73,8 @@ STATE_FIELDS: Final = tuple(one.name for one in fields(IndexingState))
 class IndexingItem:
     """One document or entity during indexing.
 
-    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks`` and ``passages`` are in
-    memory only; a step drops what it has used up. ``source`` is the document, once there is one.
+    ``file_name`` decides the type of a text whose content does not. ``data``, ``blocks`` and ``passages`` are in memory
+    only; a step drops what it has consumed. ``source`` is the document, or None before it exists.
     """
 
     tenant_id: UUID
@@ -91,19 +91,19 @@ class IndexingItem:
 
     @property
     def document(self) -> DocumentSource:
-        """The document; raises ValueError before there is one."""
+        """The document; raise ValueError before it exists."""
         if self.source is None:
             raise ValueError(f"{self.name} has no document yet.")
         return self.source
 
     @property
     def is_whole(self) -> bool:
-        """Whether every passage is stored."""
+        """True if every passage is stored."""
         return bool(self.passages) and self.state.chunks_done == len(self.passages)
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the document was begun with these very passages."""
+        """True if the document was begun with exactly these passages."""
         return self.document.passages_digest == self.digest
 
     def next_batch(self) -> Sequence[Passage]:

@@ -1,4 +1,4 @@
-"""Steps that compute for one item: fetch, extract, clean, split, load passages, embed.
+"""Computing steps of one item: fetch, extract, clean, split, load passages, embed.
 
 Each returns the item as the step leaves it. They write nothing and read no table, so they may run in threads.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MODEL_CHANGED = "embedding_model_mismatch"
 _ACCEPT = ("Accept", "text/html, application/pdf, text/markdown, text/plain, text/csv, */*;q=0.5")
-# A text that has no distinctive content has the type that its server names, as by the suffix of a file name.
+# A text without distinctive content has the type that its server names, mapped to a file suffix.
 _SUFFIXES = {
     "text/html": ".html",
     "application/xhtml+xml": ".html",
@@ -40,7 +40,7 @@ _SUFFIXES = {
     "text/csv": ".csv",
     "text/plain": ".txt",
 }
-# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+# Client errors that may succeed later: Request Timeout, Too Early, Too Many Requests.
 _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
@@ -48,8 +48,8 @@ _HEALING_STATUSES = frozenset({408, 425, 429})
 class StepContext:
     """What steps need of the job that runs them.
 
-    ``check_running`` is called several times a second and may raise to end a step. ``dependency`` is the job
-    context's. The slots bound how many parsers and how many calls of the model in this process run at once.
+    ``check_running`` is called several times a second and may raise to end a step. ``dependency`` is the job context's.
+    The slots bound how many parsers and how many calls of the model run at once in this process.
     """
 
     check_running: Callable[[], object]
@@ -84,7 +84,7 @@ def fetch_page(
 ) -> IndexingItem:
     """Return the item with the content of a page.
 
-    Raises TransientError or PermanentError for what the server refuses, with the codes ``http_<status>``,
+    Raise TransientError or PermanentError for the server's errors, with the codes ``http_<status>``,
     ``file_too_large``, ``file_empty`` and ``type_unknown``, and Interrupted while the breaker of its host is open.
     """
     if not any(name.lower() == "accept" for name, _ in headers):
@@ -129,7 +129,7 @@ def clean(item: IndexingItem) -> IndexingItem:
 def split(item: IndexingItem) -> IndexingItem:
     """Return the item with its passages, which are the same for the same content and settings.
 
-    Raises FileWithoutTextError if there is none, FileTooComplexError if there are more than allowed.
+    Raise FileWithoutTextError if there is none, FileTooComplexError if there are more than allowed.
     """
     settings = item.settings
     if settings.split_mode == "markdown":
@@ -152,7 +152,7 @@ def load_passages(item: IndexingItem) -> IndexingItem:
 def embed(item: IndexingItem, context: StepContext, known: Mapping[UUID, Any]) -> EmbeddedBatch:
     """Return the item's next batch with its vectors; ``known`` are vectors by the digests of their texts.
 
-    Raises RateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
+    Raise RateLimitedError outside the dependency's block: an endpoint that limits its rate has not failed.
     """
     context.check_running()
     batch = item.next_batch()

@@ -1,4 +1,4 @@
-"""Reads and effects of indexing one item. Effects run in a transaction of the caller's."""
+"""Reads and effects of indexing one item. Effects run in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from workloads.files.store import NewContent, StoredContent, storage_key, store_
 
 
 def keep_content(item: IndexingItem, written: list[str]) -> IndexingItem:
-    """Effect: store the item's data for the row that is about to refer to it; ``written`` is `taking_back`'s.
+    """Effect: store the item's data for the row that will refer to it; ``written`` is `taking_back`'s.
 
-    Raises SpaceExceededError.
+    Raise SpaceExceededError.
     """
-    assert item.data is not None  # it has just been fetched
+    assert item.data is not None  # fetched just before
     return with_content(item, _keep(item, item.data, written))
 
 
 def keep_passages(item: IndexingItem, written: list[str]) -> IndexingItem:
-    """Effect: store the item's passages for the row that is about to refer to them. Raises SpaceExceededError."""
+    """Effect: store the item's passages for the row that will refer to them. Raise SpaceExceededError."""
     content = _keep(item, passages_to_bytes(item.passages), written)
     return item.with_state(passages_key=content.key, passages_sha256=content.sha256)
 
@@ -43,8 +43,8 @@ def open_document(
 ) -> IndexingItem:
     """Effect: find or create the dataset's document of the item's content, for this job, and begin its passages.
 
-    Documents of equal content and ``settings_key`` have equal chunks: such a document is used again, and goes on where
-    another job left it, unless it is completed. A row of the caller's refers to the content until here. Raises
+    Documents of equal content and ``settings_key`` have equal chunks: such a document is used again and resumes where
+    another job left it, unless it is completed. A row of the caller refers to the content until here. Raise
     SpaceExceededError.
     """
     state = item.state
@@ -79,7 +79,7 @@ def open_document(
 def begin(item: IndexingItem) -> IndexingItem:
     """Effect: resume the document if it was begun with these passages, else begin it from its first chunk.
 
-    Raises SpaceExceededError if the tenant has no room for all of them.
+    Raise SpaceExceededError if the tenant has no room for all of them.
     """
     if item.is_resumed:
         repository.resume_chunks(item.document)
@@ -100,7 +100,7 @@ def store_batch(item: IndexingItem, batch: EmbeddedBatch) -> bool:
 
 
 def complete(item: IndexingItem) -> None:
-    """Effect: every chunk is stored; from now on they answer searches."""
+    """Effect: mark the document completed; from then on its chunks serve searches."""
     repository.complete(item.document)
 
 

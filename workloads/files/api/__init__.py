@@ -1,1 +1,1 @@
-"""Uploaded files over HTTP."""
+"""API of uploaded files."""

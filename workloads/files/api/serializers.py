@@ -1,4 +1,4 @@
-"""Uploaded files and their links as they go over the wire."""
+"""Serializers of uploaded files and their links."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ class FileUploadSerializer(serializers.Serializer[Any]):
 
 
 class FileUploadAnswerSerializer(serializers.Serializer[Any]):
-    """The files that were taken, in the order sent."""
+    """The stored files, in the order sent."""
 
     files = FileSerializer(many=True)
 
 
 class LinkRequestSerializer(StrictSerializer):
-    """How long a link shall be good."""
+    """How long a link is valid."""
 
     seconds = WholeNumberField(min_value=MIN_SECONDS, max_value=MAX_SECONDS, default=DEFAULT_SECONDS)
 
 
 class LinkSerializer(serializers.Serializer[Any]):
-    """A link to a file. Whoever has it can download the file, without a key, until it expires."""
+    """A link to a file. It allows a download without a key until it expires."""
 
     url = serializers.URLField()
     expires_at = serializers.DateTimeField()

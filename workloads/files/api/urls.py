@@ -1,4 +1,4 @@
-"""The files' part of `/api/v1/`."""
+"""URLs of files in `/api/v1/`."""
 
 from __future__ import annotations
 

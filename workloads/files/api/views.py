@@ -1,4 +1,4 @@
-"""`files/`: upload, look, link to, delete."""
+"""Views of `files/`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from workloads.files.service import delete_file, upload_files
 
 
 class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
-    """Files of the tenant, for whatever of its work refers to them by their ids."""
+    """Files of the tenant, referred to by their ids."""
 
     model = UploadedFile
     serializer_class = FileSerializer
@@ -64,26 +64,26 @@ class FileViewSet(ListModelMixin, EditedRows, TenantViewSet):
         responses={201: FileUploadAnswerSerializer},
     )
     def create(self, request: Request) -> Response:
-        """Upload files: all are taken, or none is and the answer says what is wrong with each."""
+        """Upload files. All are accepted, or none, with an error for each refused file."""
         files = upload_files(tenant=self.tenant, files=request.FILES.getlist("files"))
         return Response(FileUploadAnswerSerializer({"files": files}).data, status=201)
 
     @extend_schema(operation_id="files_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one file."""
+        """Return one file."""
         file = get_file(UUID(pk))
         return Response(FileSerializer(file).data, headers=etag_headers(file))
 
     @extend_schema(operation_id="files_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a file; its links lead nowhere any more, and what still needs it fails."""
+        """Delete a file. Its links stop working, and work that still needs it fails."""
         delete_file(file=self.begin_edit(lambda: get_file(UUID(pk))))
         return Response(status=204)
 
     @extend_schema(operation_id="files_link", request=LinkRequestSerializer, responses=LinkSerializer)
     @action(detail=True, methods=["post"])
     def link(self, request: Request, pk: str) -> Response:
-        """Make a link from which the file can be downloaded without a key; who made it stands in the audit log."""
+        """Create a link for a download without a key. The audit log records its creator."""
         body = LinkRequestSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         link = make_link(file=get_file(UUID(pk)), seconds=body.validated_data["seconds"])

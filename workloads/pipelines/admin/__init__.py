@@ -1,4 +1,4 @@
-"""Pipelines in the console: edit, run, watch, try again."""
+"""Admin of pipelines: edit, run, progress, retry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines and their versions: edited as JSON, run by a button."""
+"""Admin of pipelines and their versions: edited as JSON, run by a button."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWEST_RUNS = 10
 
 @admin.register(Pipeline, site=console_site)
 class PipelineAdmin(TenantScopedAdmin):
-    """Pipelines; saving another definition makes the next version."""
+    """Admin of pipelines; saving another definition creates the next version."""
 
     empty_title = gettext_lazy("No pipeline yet")
     empty_text = gettext_lazy("A pipeline loads, cuts and indexes what its sources name. Add one above, then run it.")
@@ -110,7 +110,7 @@ class PipelineAdmin(TenantScopedAdmin):
 
 @admin.register(PipelineVersion, site=console_site)
 class PipelineVersionAdmin(ReadOnlyAdmin):
-    """Definitions as they were saved."""
+    """Read-only admin of saved definitions."""
 
     empty_title = gettext_lazy("No version yet")
     empty_text = gettext_lazy("Each change of a pipeline's definition is a version. Save one on the pipeline's page.")

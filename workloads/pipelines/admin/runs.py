@@ -1,4 +1,4 @@
-"""Runs as they go on, and their entities, each tried again on its own."""
+"""Admin of runs and their entities, each retried on its own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHOWN_ENTITIES = 200
 
 
 class _ShownStateFilter(admin.SimpleListFilter):
-    """By what a reader is told, which may be the job's word."""
+    """Filter by the state that is shown, which can come from the job."""
 
     title, parameter_name = gettext_lazy("state"), "state"
     states: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class EntityStateFilter(_ShownStateFilter):
 
 @admin.register(PipelineRun, site=console_site)
 class PipelineRunAdmin(ReadOnlyAdmin):
-    """Runs with their entities; each entity is tried again on its own."""
+    """Admin of runs with their entities; each entity is retried on its own."""
 
     empty_title = gettext_lazy("No pipeline has run yet")
     empty_text = gettext_lazy("Run one from its page; each run appears here with how far it is.")
@@ -87,7 +87,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
         return super().render_change_form(request, context, *args, **kwargs)
 
     def part_view(self, request: HttpRequest, pk: UUID) -> HttpResponseBase:
-        """What of the page changes while the run goes on."""
+        """Return the part of the page that changes while the run continues."""
         run = self.get_queryset(request).filter(pk=pk).first()
         if run is None:
             raise Http404
@@ -118,7 +118,7 @@ class PipelineRunAdmin(ReadOnlyAdmin):
 
 @admin.register(PipelineEntity, site=console_site)
 class PipelineEntityAdmin(ReadOnlyAdmin):
-    """Entities of all runs, to look at and to try again."""
+    """Admin of the entities of all runs."""
 
     empty_title = gettext_lazy("Nothing was loaded yet")
     empty_text = gettext_lazy("A run makes a row for each thing that its sources name. Run a pipeline from its page.")

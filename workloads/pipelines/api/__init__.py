@@ -1,1 +1,1 @@
-"""Pipelines, runs and entities over HTTP."""
+"""API of pipelines, runs and entities."""

@@ -1,4 +1,4 @@
-"""Pipelines, runs and entities as they go over the wire."""
+"""Serializers of pipelines, runs and entities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_NUMBER = 2**31 - 1
 
 
 def _inlined(schema: Any) -> Any:
-    """The schema as a part of the API's own document, whose language knows alternatives and no conditions."""
+    """Return the schema for the OpenAPI document, which supports alternatives but no conditions."""
     if isinstance(schema, Mapping):
         parts = schema.get("allOf", ())
         if parts and all("if" in part for part in parts):
@@ -27,7 +27,7 @@ def _inlined(schema: Any) -> Any:
 
 
 def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
-    """A condition on ``type`` and what follows from it, as one of several."""
+    """Return a condition on ``type`` and its consequence as one alternative."""
     kind, then = part["if"]["properties"]["type"]["const"], part["then"]
     return {
         "type": "object",
@@ -39,16 +39,16 @@ def _alternative(part: Mapping[str, Any]) -> dict[str, Any]:
 
 @extend_schema_field(_inlined(SCHEMA))
 class DefinitionField(serializers.JSONField):
-    """A definition; what is wrong with one is said by the service, each fault with its place."""
+    """A definition, which the service validates; each fault names its place."""
 
 
 @extend_schema_field(_inlined(SOURCES_SCHEMA))
 class SourcesField(serializers.JSONField):
-    """The sources of a run, likewise."""
+    """Sources of a run, which the service validates; each fault names its place."""
 
 
 class PipelineNameField(NameField):
-    """A name in one form for what looks alike, since it is unique."""
+    """Field of a pipeline's name, in Unicode form NFC, since names are unique."""
 
     def to_internal_value(self, data: Any) -> str:
         return unicodedata.normalize("NFC", super().to_internal_value(data))
@@ -74,7 +74,7 @@ class NewPipelineSerializer(StrictSerializer):
 
 
 class PipelineChangesSerializer(StrictSerializer):
-    """What may be changed of a pipeline itself; a definition is changed by saving a version."""
+    """Fields of a pipeline that can be changed; a definition is changed by saving a version."""
 
     name = PipelineNameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
@@ -91,13 +91,13 @@ class PipelineVersionSummarySerializer(serializers.Serializer[Any]):
 
 
 class PipelineVersionSerializer(PipelineVersionSummarySerializer):
-    """A definition as it was saved."""
+    """A saved definition."""
 
     definition = DefinitionField()
 
 
 class NewPipelineVersionSerializer(StrictSerializer):
-    """A definition that is to be the next version."""
+    """A definition to save as the next version."""
 
     definition = DefinitionField()
     note = NameField(max_length=500, required=False, allow_blank=True, default="")
@@ -110,7 +110,7 @@ class NewPipelineVersionSerializer(StrictSerializer):
 
 
 class NewPipelineRunSerializer(StrictSerializer):
-    """What is to be run."""
+    """A run to start."""
 
     version = WholeNumberField(
         required=False, min_value=1, max_value=MAX_NUMBER, help_text="A version's number; absent: the latest."
@@ -129,7 +129,7 @@ class PipelineErrorSerializer(serializers.Serializer[Any]):
 
 
 class EntityCountsSerializer(serializers.Serializer[Any]):
-    """How many entities a run has, and how many have ended how."""
+    """Number of a run's entities, in all and by how they ended."""
 
     total = serializers.IntegerField(source="entities_total")
     completed = serializers.IntegerField(source="entities_completed")
@@ -148,7 +148,7 @@ class _ShownSerializer(serializers.Serializer[Any]):
 
 
 class PipelineRunSerializer(_ShownSerializer):
-    """A run and how far it is."""
+    """A run and its progress."""
 
     id = serializers.UUIDField()
     pipeline = serializers.UUIDField(source="pipeline_id")
@@ -162,7 +162,7 @@ class PipelineRunSerializer(_ShownSerializer):
 
 
 class PipelineEntitySerializer(_ShownSerializer):
-    """One source of a run and how far it is."""
+    """One source of a run and its progress."""
 
     id = serializers.UUIDField()
     run = serializers.UUIDField(source="run_id")
@@ -182,19 +182,19 @@ class PipelineEntitySerializer(_ShownSerializer):
 
 
 class PipelineRunQuerySerializer(StrictSerializer):
-    """Which runs to list."""
+    """Filters of the list of runs."""
 
     pipeline = serializers.UUIDField(required=False)
     state = serializers.ChoiceField(choices=SHOWN_RUN_STATES, required=False)
 
 
 class PipelineEntityQuerySerializer(StrictSerializer):
-    """Which entities to list."""
+    """Filters of the list of entities."""
 
     state = serializers.ChoiceField(choices=SHOWN_ENTITY_STATES, required=False)
 
 
 class EntityRetrySerializer(StrictSerializer):
-    """Why an entity is tried again, if there is something to say."""
+    """Optional reason for the retry of an entity."""
 
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")

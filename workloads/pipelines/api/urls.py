@@ -1,4 +1,4 @@
-"""The pipelines' part of `/api/v1/`."""
+"""URLs of pipelines in `/api/v1/`."""
 
 from __future__ import annotations
 

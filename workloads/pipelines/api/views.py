@@ -1,4 +1,4 @@
-"""`pipelines/`, their versions, `pipeline-runs/` and `entities/`."""
+"""Views of `pipelines/`, their versions, `pipeline-runs/` and `entities/`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class ByPosition(TenantCursorPagination):
-    """The entities of one run in the order of their sources."""
+    """Pagination of one run's entities in the order of their sources."""
 
     ordering = "position"
 
@@ -73,7 +73,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="pipelines_create", request=NewPipelineSerializer, responses={201: PipelineSerializer})
     def create(self, request: Request) -> Response:
-        """Make a pipeline; its definition is its version 1."""
+        """Create a pipeline; its definition is its version 1."""
         body = NewPipelineSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         pipeline = create_pipeline(tenant=self.tenant, **body.validated_data)
@@ -83,7 +83,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="pipelines_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a pipeline."""
+        """Return a pipeline."""
         return _answer(get_pipeline(UUID(pk)))
 
     @extend_schema(operation_id="pipelines_update", request=PipelineChangesSerializer, responses=PipelineSerializer)
@@ -105,7 +105,7 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
-        """Run a version over its own sources or those given; one job works on all of them."""
+        """Run a version over its own sources or the given ones, in one job."""
         body = NewPipelineRunSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -125,12 +125,12 @@ class PipelineViewSet(ListModelMixin, EditedRows, TenantViewSet):
     )
     @action(detail=False, url_path="definition-schema", filter_backends=[], pagination_class=None)
     def definition_schema(self, request: Request) -> Response:
-        """The JSON Schema of definitions, for editors."""
+        """Return the JSON Schema of definitions, for editors."""
         return Response(SCHEMA)
 
 
 class PipelineVersionViewSet(TenantViewSet):
-    """What a pipeline's definition was, and is."""
+    """Versions of a pipeline's definition."""
 
     model = PipelineVersion
     serializer_class = PipelineVersionSerializer
@@ -154,7 +154,7 @@ class PipelineVersionViewSet(TenantViewSet):
         responses={201: PipelineVersionSerializer},
     )
     def create(self, request: Request, pipeline_id: str) -> Response:
-        """Save a definition as the next version, which runs take from now on."""
+        """Save a definition as the next version, which later runs use."""
         body = NewPipelineVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         version = save_version(pipeline_id=UUID(pipeline_id), **body.validated_data)
@@ -164,12 +164,12 @@ class PipelineVersionViewSet(TenantViewSet):
 
     @extend_schema(operation_id="pipelines_versions_retrieve", responses=PipelineVersionSerializer)
     def retrieve(self, request: Request, pipeline_id: str, number: str) -> Response:
-        """Show a version with its definition."""
+        """Return a version with its definition."""
         return Response(PipelineVersionSerializer(get_version(UUID(pipeline_id), int(number))).data)
 
 
 class PipelineRunViewSet(TenantViewSet):
-    """Runs of pipelines, and how far they are."""
+    """Runs of pipelines and their progress."""
 
     model = PipelineRun
     serializer_class = PipelineRunSerializer
@@ -197,7 +197,7 @@ class PipelineRunViewSet(TenantViewSet):
 
     @extend_schema(operation_id="pipeline_runs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a run."""
+        """Return a run."""
         return Response(PipelineRunSerializer(get_run(UUID(pk))).data)
 
     @extend_schema(
@@ -230,7 +230,7 @@ class PipelineEntityViewSet(TenantViewSet):
 
     @extend_schema(operation_id="entities_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show an entity of a pipeline's run."""
+        """Return an entity of a pipeline's run."""
         return Response(PipelineEntitySerializer(get_entity(UUID(pk))).data)
 
     @extend_schema(
@@ -238,7 +238,7 @@ class PipelineEntityViewSet(TenantViewSet):
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Try an entity again that is in error or was cancelled, by a job of its own; the others are not touched."""
+        """Retry an entity that is in error or was cancelled, by a job of its own. Other entities are not changed."""
         body = EntityRetrySerializer(data=request.data)
         body.is_valid(raise_exception=True)
         retry_entity(entity_id=UUID(pk), reason=body.validated_data["reason"], is_rated=True)
@@ -250,5 +250,5 @@ def _answer(pipeline: Pipeline, *, status: int = 200) -> Response:
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """The filters among the query's parameters."""
+    """Return the filters among the query's parameters."""
     return {name: value for name, value in request.query_params.items() if name not in _PAGING}

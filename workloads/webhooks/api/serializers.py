@@ -1,4 +1,4 @@
-"""Webhooks and their deliveries as they are asked for and answered."""
+"""Serializers of webhooks and their deliveries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from workloads.webhooks.service import ShownSecret
 
 
 class WebhookWriteSerializer(StrictSerializer):
-    """A webhook to be made or changed."""
+    """Fields of a webhook to create or change."""
 
     name = NameField(max_length=100, help_text="Once in a tenant.")
     url = NameField(max_length=MAX_URL, help_text="http or https; what leads inside is refused.")
@@ -31,7 +31,7 @@ class WebhookWriteSerializer(StrictSerializer):
 
 
 class WebhookSerializer(serializers.Serializer[Webhook]):
-    """Where a tenant is told what happened."""
+    """A URL of the tenant that is notified of events."""
 
     id = serializers.UUIDField()
     tenant = serializers.CharField(source="tenant.slug")
@@ -44,27 +44,27 @@ class WebhookSerializer(serializers.Serializer[Webhook]):
 
 
 class ShownSecretSerializer(serializers.Serializer[ShownSecret]):
-    """A webhook with its secret, which is in this answer alone."""
+    """A webhook with its secret, which only this response contains."""
 
     webhook = WebhookSerializer()
     secret = serializers.CharField(help_text="`whsec_` and the key in base64: what verifies the signatures.")
 
 
 class TestDeliverySerializer(serializers.Serializer[None]):
-    """A delivery that was asked for."""
+    """A requested delivery."""
 
     job = serializers.UUIDField(help_text="The job that delivers.")
 
 
 class DeliverySerializer(serializers.Serializer[Delivery]):
-    """One attempt to deliver."""
+    """One delivery attempt."""
 
     id = serializers.UUIDField()
     job = serializers.UUIDField(source="job_id")
     event = serializers.CharField()
     attempt = serializers.IntegerField()
     delivered = serializers.BooleanField(source="is_delivered")
-    # An HTTP status, or none where nobody answered.
+    # An HTTP status, or null if there was no response.
     answer_status = serializers.IntegerField(source="status", allow_null=True)
     error = serializers.CharField()
     answer = serializers.CharField(help_text="Its beginning.")

@@ -1,4 +1,4 @@
-"""The webhooks' part of `/api/v1/`."""
+"""URLs of webhooks in `/api/v1/`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Workflows, their versions and runs, and approvals over HTTP."""
+"""API of workflows, their versions and runs, and approvals."""

@@ -1,4 +1,4 @@
-"""`approvals/`: what runs ask, and the answers."""
+"""Views of `approvals/`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class ApprovalViewSet(TenantViewSet):
-    """Questions of runs that people answer."""
+    """Questions of runs to people."""
 
     model = Approval
     serializer_class = ApprovalSerializer
@@ -48,13 +48,13 @@ class ApprovalViewSet(TenantViewSet):
 
     @extend_schema(operation_id="approvals_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show an approval."""
+        """Return an approval."""
         return Response(ApprovalSerializer(get_approval(UUID(pk))).data)
 
     @extend_schema(operation_id="approvals_decide", request=DecisionSerializer, responses=ApprovalSerializer)
     @action(detail=True, methods=["post"])
     def decide(self, request: Request, pk: str) -> Response:
-        """Answer it, once: its run goes on at once."""
+        """Decide an approval, once. Its run continues at once."""
         body = DecisionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         answer = body.validated_data

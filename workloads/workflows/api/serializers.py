@@ -1,4 +1,4 @@
-"""Workflows, versions, runs and approvals as they go over the wire."""
+"""Serializers of workflows, versions, runs and approvals."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from workloads.workflows.models import Approval, ApprovalState, Workflow, Workfl
 
 @extend_schema_field({"type": "object", "description": "By the schema at `workflows/schema/`."})
 class DefinitionField(serializers.DictField):
-    """A definition; what is wrong with it is told by place."""
+    """A definition; each fault names its place."""
 
 
 class WorkflowSerializer(serializers.ModelSerializer[Workflow]):
-    """A workflow by its name."""
+    """A workflow."""
 
     latest_version = serializers.IntegerField(
         source="version", read_only=True, help_text="Number of the version in effect."
@@ -65,14 +65,14 @@ class WorkflowVersionSerializer(WorkflowVersionSummarySerializer):
 
 
 class WorkflowChangesSerializer(StrictSerializer):
-    """What may be said of a workflow itself."""
+    """Fields of a workflow that can be changed."""
 
     name = NameField(max_length=100, required=False)
     description = TextField(max_length=1_000, required=False, allow_blank=True)
 
 
 class NewWorkflowSerializer(WorkflowChangesSerializer):
-    """A workflow that is asked for, with its first version."""
+    """A new workflow with its first version."""
 
     name = NameField(max_length=100)
     definition = DefinitionField()
@@ -93,13 +93,13 @@ class NewVersionSerializer(StrictSerializer):
 
 
 class DefinitionSerializer(StrictSerializer):
-    """A definition to be checked."""
+    """A definition to check."""
 
     definition = DefinitionField()
 
 
 class DefinitionFaultSerializer(serializers.Serializer[Any]):
-    """What is wrong at one place of a definition."""
+    """A fault at one place of a definition."""
 
     code = serializers.CharField()
     pointer = serializers.CharField(help_text="A JSON pointer into the definition.")
@@ -107,14 +107,14 @@ class DefinitionFaultSerializer(serializers.Serializer[Any]):
 
 
 class CheckedSerializer(serializers.Serializer[Any]):
-    """Whether a definition is valid."""
+    """Result of checking a definition."""
 
     is_valid = serializers.BooleanField()
     faults = DefinitionFaultSerializer(many=True)
 
 
 class WorkflowPreviewSerializer(CheckedSerializer):
-    """What a definition would change."""
+    """Changes that a definition would make."""
 
     before = serializers.DictField(help_text="Nodes, edges and other parts that differ, as they are in effect.")
     after = serializers.DictField(help_text="The same as the definition has them.")
@@ -125,7 +125,7 @@ class WorkflowPreviewSerializer(CheckedSerializer):
 
 
 class NewRunSerializer(StrictSerializer):
-    """A run that is asked for."""
+    """A run to start."""
 
     inputs = serializers.DictField(default=dict, help_text="What the start node declares.")
     version = WholeNumberField(min_value=1, required=False, help_text="By default the one in effect.")
@@ -134,7 +134,7 @@ class NewRunSerializer(StrictSerializer):
 
 
 class RunAnswerSerializer(serializers.Serializer[Any]):
-    """A run that was taken: `workflow-runs/{run}/` shows it, `jobs/{job}/` its job."""
+    """A submitted run: `workflow-runs/{run}/` shows it, `jobs/{job}/` its job."""
 
     run = serializers.UUIDField()
     job = serializers.UUIDField()
@@ -171,14 +171,14 @@ class ApprovalSerializer(serializers.ModelSerializer[Approval]):
 
 
 class ApprovalQuerySerializer(StrictSerializer):
-    """By what approvals are found."""
+    """Filters of the list of approvals."""
 
     state = serializers.ChoiceField(choices=ApprovalState.choices, required=False)
     workflow = serializers.UUIDField(required=False)
 
 
 class DecisionSerializer(StrictSerializer):
-    """An answer."""
+    """A decision."""
 
     decision = serializers.ChoiceField(choices=["approved", "rejected"])
     comment = TextField(max_length=1_000, default="", allow_blank=True)

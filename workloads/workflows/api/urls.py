@@ -1,4 +1,4 @@
-"""The workflows' part of `/api/v1/`."""
+"""URLs of workflows in `/api/v1/`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`workflows/`: make, look, change, delete, add versions, roll back, check, preview, and run."""
+"""Views of `workflows/` and their versions."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
 
     @extend_schema(operation_id="workflows_create", request=NewWorkflowSerializer, responses={201: WorkflowSerializer})
     def create(self, request: Request) -> Response:
-        """Make a workflow with its first version; 422 `definition_invalid` names the place of each fault."""
+        """Create a workflow with its first version; 422 `definition_invalid` names the place of each fault."""
         body = NewWorkflowSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         return _answer(create_workflow(tenant=self.tenant, **body.validated_data), status=201)
 
     @extend_schema(operation_id="workflows_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show a workflow; its versions show what it does."""
+        """Return a workflow. Its versions have its definition."""
         return _answer(get_workflow(UUID(pk)))
 
     @extend_schema(operation_id="workflows_update", request=WorkflowChangesSerializer, responses=WorkflowSerializer)
@@ -126,7 +126,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     )
     @versions.mapping.post
     def add_version(self, request: Request, pk: str) -> Response:
-        """Store the next version, now or from a time on; runs that are under way keep theirs."""
+        """Store the next version, in effect now or from a given time. Open runs keep theirs."""
         workflow = get_workflow(UUID(pk))
         body = NewVersionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -138,7 +138,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     )
     @action(detail=True, url_path="versions/(?P<number>[0-9]{1,9})", filter_backends=[], pagination_class=None)
     def version(self, request: Request, pk: str, number: str) -> Response:
-        """Show a version with its definition."""
+        """Return a version with its definition."""
         version = get_version(get_workflow(UUID(pk)).pk, int(number))
         if version is None:
             raise WorkflowVersionNotFoundError
@@ -147,12 +147,12 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_preview", request=DefinitionSerializer, responses=WorkflowPreviewSerializer)
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def preview(self, request: Request, pk: str) -> Response:
-        """Compare a definition with the version in effect; nothing is stored."""
+        """Compare a definition with the version in effect. Nothing is stored."""
         definition = self.read(DefinitionSerializer).validated_data["definition"]
         preview = WORKFLOWS.preview(get_workflow(UUID(pk)), definition)
         answer = {
             "is_valid": not preview.faults,
-            # A definition that is too large has a fault without a place.
+            # The fault of a definition that is too large has no place.
             "faults": [{"pointer": "", **fault} for fault in preview.faults],
             "before": preview.difference.before,
             "after": preview.difference.after,
@@ -163,7 +163,7 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_runs_create", request=NewRunSerializer, responses={201: RunAnswerSerializer})
     @action(detail=True, methods=["post"], filter_backends=[], pagination_class=None)
     def runs(self, request: Request, pk: str) -> Response:
-        """Submit a run, pinned to a version; 422 `inputs_invalid` names each input that is not right."""
+        """Submit a run, pinned to a version; 422 `inputs_invalid` names each invalid input."""
         workflow = get_workflow(UUID(pk))
         body = NewRunSerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -176,13 +176,13 @@ class WorkflowViewSet(ListModelMixin, VersionsViewSetMixin, TenantViewSet):
     @extend_schema(operation_id="workflows_schema_retrieve", responses=OpenApiTypes.OBJECT)
     @action(detail=False, url_path="schema", filter_backends=[], pagination_class=None)
     def describe_schema(self, request: Request) -> Response:
-        """Show the JSON Schema of definitions, for editors."""
+        """Return the JSON Schema of definitions, for editors."""
         return Response(definition_schema())
 
     @extend_schema(operation_id="workflows_check", request=DefinitionSerializer, responses=CheckedSerializer)
     @action(detail=False, methods=["post"], filter_backends=[], pagination_class=None)
     def check(self, request: Request) -> Response:
-        """Check a definition; nothing is stored."""
+        """Check a definition. Nothing is stored."""
         body = DefinitionSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         try:

@@ -1,1 +1,1 @@
-"""What a definition may say: its schema, its graph, and what is wrong with it. Pure."""
+"""Definitions of workflows: schema, graph and validation. Pure."""

@@ -1,7 +1,7 @@
-"""How a node takes what others have made: a reference, a template, or a value as it stands.
+"""Expressions by which a node reads other nodes' outputs: a reference, a template, or a constant.
 
 A reference is a dotted path, such as ``nodes.ask.text`` or ``inputs.question``. Inside an iteration ``item`` and
-``index`` are the element of the moment.
+``index`` are the current element.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ type Path = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """Something in a node's config that reads variables; ``pointer`` is its place below the config."""
+    """Part of a node's config that reads variables; ``pointer`` is its place below the config."""
 
     pointer: str
     kind: Literal["template", "reference"]
@@ -34,11 +34,11 @@ class Expression:
 
 
 class ExpressionInvalidError(Exception):
-    """A template or reference that cannot be read; its text says why."""
+    """Template or reference that cannot be parsed; the message is the reason."""
 
 
 def of_value(pointer: str, value: Any) -> Iterator[Expression]:
-    """The expression of a value in one of its three forms."""
+    """Yield the expression of a value in one of its three forms."""
     if not isinstance(value, Mapping):
         return
     if isinstance(value.get("ref"), str):
@@ -48,7 +48,7 @@ def of_value(pointer: str, value: Any) -> Iterator[Expression]:
 
 
 def paths_in(expression: Expression) -> list[Path]:
-    """The variables that an expression reads, each as the names of its path as far as they are known."""
+    """Return the variables that an expression reads, each as the names of its path as far as they are known."""
     if expression.kind == "reference":
         if not _REFERENCE.fullmatch(expression.text):
             raise ExpressionInvalidError(
@@ -58,7 +58,7 @@ def paths_in(expression: Expression) -> list[Path]:
     try:
         tree = parse_template(expression.text)
     except TemplateSyntaxError as error:
-        # Jinja's own words are English.
+        # Jinja's own messages are English.
         values = {"line": error.lineno, "message": error.message}
         raise ExpressionInvalidError(translate("Line %(line)s: %(message)s", values)) from error
     except TemplateRefusedError as error:
@@ -67,7 +67,7 @@ def paths_in(expression: Expression) -> list[Path]:
 
 
 def _paths_below(node: nodes.Node, bound: frozenset[str]) -> Iterator[Path]:
-    """Every variable below a node; ``bound`` are names that the template itself has given."""
+    """Yield every variable below a node, except the names ``bound`` by the template itself."""
     path = _path_of(node)
     if path is not None:
         if path[0] not in bound:
@@ -76,7 +76,7 @@ def _paths_below(node: nodes.Node, bound: frozenset[str]) -> Iterator[Path]:
     if isinstance(node, nodes.For):
         yield from _paths_below(node.iter, bound)
         inner = bound | {"loop", *_names_bound_by([node.target])}
-        # What a loop's body sets is seen in the body alone.
+        # A variable set in a loop's body is visible only there.
         inner |= _names_bound_by(node.body)
         for part in [*node.body, *node.else_, *([node.test] if node.test is not None else [])]:
             yield from _paths_below(part, inner)
@@ -87,7 +87,7 @@ def _paths_below(node: nodes.Node, bound: frozenset[str]) -> Iterator[Path]:
 
 
 def _path_of(node: nodes.Node) -> Path | None:
-    """``nodes.ask.text`` as its names; None for what is no path of constants."""
+    """Return ``nodes.ask.text`` as its names; None if the node is not a path of constants."""
     names: list[str] = []
     while True:
         if isinstance(node, nodes.Getattr):

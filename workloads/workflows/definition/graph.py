@@ -1,4 +1,4 @@
-"""A definition that has been found valid, as the engine walks it."""
+"""A valid definition in the form that the engine walks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_RETRY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """A way from one node to another; ``case`` None is taken whichever way was chosen."""
+    """An edge from one node to another; with ``case`` None it is taken in every case."""
 
     source: str
     target: str
@@ -24,7 +24,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Node:
-    """One node; ``parent`` is the iteration whose graph it stands in."""
+    """One node; ``parent`` is the iteration whose graph contains it."""
 
     id: str
     type: str
@@ -38,12 +38,12 @@ class Node:
 
     @property
     def kind(self) -> NodeType:
-        """What its type says."""
+        """The node's type."""
         return NODE_TYPES[self.type]
 
     @classmethod
     def read(cls, content: Mapping[str, Any], parent: str | None) -> Node:
-        """A node as a definition writes it."""
+        """Return a node from its definition."""
         kind, retry = NODE_TYPES[content["type"]], content.get("retry", {})
         return cls(
             id=content["id"],
@@ -59,7 +59,7 @@ class Node:
 
 
 class Graph:
-    """All nodes, those of iterations too, by their id, with the ways between them."""
+    """All nodes by id, including those of iterations, with their edges."""
 
     def __init__(self, nodes: Sequence[Node], edges: Sequence[Edge]) -> None:
         self.nodes: Mapping[str, Node] = {node.id: node for node in nodes}
@@ -67,7 +67,7 @@ class Graph:
         self.incoming: dict[str, list[Edge]] = {node.id: [] for node in nodes}
         for edge in edges:
             self.incoming[edge.target].append(edge)
-        # Those of a scope come in the order in which they may run: one look at each finds all that are ready.
+        # The nodes of a scope are sorted topologically: one pass finds all that are ready.
         self.scopes: dict[str | None, list[Node]] = {}
         before = {node.id: [edge.source for edge in self.incoming[node.id]] for node in nodes}
         for node_id in TopologicalSorter(before).static_order():
@@ -75,7 +75,7 @@ class Graph:
 
     @classmethod
     def read(cls, definition: Mapping[str, Any]) -> Graph:
-        """The graph of a valid definition."""
+        """Return the graph of a valid definition."""
         nodes: list[Node] = []
         edges: list[Edge] = []
         for graph, parent in graphs_in(definition):
@@ -85,13 +85,13 @@ class Graph:
 
     @cached_property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """What a run is given, by name."""
+        """Declared inputs of a run, by name."""
         start = next(node for node in self.scopes[None] if node.type == "start")
         declared: Mapping[str, Mapping[str, Any]] = start.config.get("inputs", {})
         return declared
 
     def describe(self) -> dict[str, Any]:
-        """As the pages of a run draw it."""
+        """Return the graph as the pages of a run draw it."""
         nodes = [
             {
                 "id": node.id,
@@ -109,7 +109,7 @@ class Graph:
 
 
 def graphs_in(definition: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], str | None]]:
-    """The graph of a definition and those of its iterations, each with the iteration that it belongs to."""
+    """Yield the graph of a definition and those of its iterations, each with its iteration."""
     pending: list[tuple[Mapping[str, Any], str | None]] = [(definition, None)]
     while pending:
         graph, parent = pending.pop(0)

@@ -1,4 +1,4 @@
-"""How the nodes of a definition hang together: ids, ends, ways, circles. Of definitions whose shape is right."""
+"""Checks of a definition's graph: ids, ends, edges, cycles. The definition's schema must be valid."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ type Found = tuple[str, str, str]
 
 
 def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
-    """What is wrong with the graph of a definition and those of its iterations."""
+    """Yield the faults of a definition's graph and of those of its iterations."""
     seen: dict[str, str] = {}
     pending: list[tuple[Mapping[str, Any], str]] = [(definition, "")]
     while pending:
         graph, pointer = pending.pop(0)
         faults = list(_check_ids(graph, pointer, seen))
         yield from _check_ends(graph, pointer, is_top=not pointer)
-        # Which of two nodes an edge means cannot be said.
+        # With a duplicate id, an edge is ambiguous.
         faults = faults or list(_check_edges(graph, pointer))
         yield from faults
         if not faults:
@@ -36,7 +36,7 @@ def check_graphs(definition: Mapping[str, Any]) -> Iterator[Found]:
 
 
 def depth_of(definition: Mapping[str, Any]) -> int:
-    """Return how deeply the iterations of a valid definition stand in one another; 0 without any."""
+    """Return the nesting depth of the iterations of a valid definition; 0 without any."""
     inner = (node["config"]["graph"] for node in definition["nodes"] if node["type"] == "iteration")
     return max((1 + depth_of(graph) for graph in inner), default=0)
 
@@ -127,7 +127,7 @@ def _check_case(source: Mapping[str, Any], edge: Mapping[str, Any], place: str) 
 
 
 def _check_choices(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
-    """The cases of one condition are named differently, and none of them is what all others are."""
+    """Yield cases of a condition with a duplicate name or the name of the default case."""
     for number, node in enumerate(graph["nodes"]):
         if node["type"] != "condition":
             continue
@@ -146,7 +146,7 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
         TopologicalSorter(before).prepare()
     except CycleError as error:
         circle: Sequence[str] = error.args[1]
-        # It names the first node again at the end.
+        # The first node is repeated at the end.
         ways = set(pairwise(circle))
         last = max(n for n, edge in enumerate(graph["edges"]) if (edge["from"], edge["to"]) in ways)
         yield (
@@ -157,7 +157,10 @@ def _check_circles(graph: Mapping[str, Any], pointer: str) -> Iterator[Found]:
 
 
 def _check_reachable(graph: Mapping[str, Any], pointer: str, *, is_top: bool) -> Iterator[Found]:
-    """Everything is reached from start; in an iteration every node that nothing leads to begins by itself."""
+    """Yield nodes that cannot be reached from start.
+
+    In an iteration, nodes without incoming edges start by themselves.
+    """
     if not is_top:
         return
     after: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}

@@ -1,4 +1,4 @@
-"""What each type of node says of itself: its config, what it makes, which ways lead out of it. Pure."""
+"""Types of nodes: config, outputs and cases of each. Pure."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ def _no_cases(config: Config) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeType:
-    """``outputs`` are what a node makes; None: what its config says. ``cases`` name the ways out of it."""
+    """One type of node.
+
+    ``outputs`` are what a node produces; None if its config names them. ``cases`` name its outgoing branches.
+    """
 
     name: str
     title: str
@@ -93,7 +96,7 @@ class NodeType:
     cases: Callable[[Config], tuple[str, ...]] = _no_cases
     must_choose: bool = False
     expressions: Callable[[Config], Iterator[Expression]] = _nothing
-    # How long one attempt may take, and how often one that time may heal is made again, where a node says nothing.
+    # Defaults of a node: timeout of one attempt, and retries of errors that may pass.
     timeout_seconds: float = 30.0
     max_retries: int = 0
 
@@ -123,7 +126,7 @@ def _of_http(config: Config) -> Iterator[Expression]:
     yield from _templates(config, "url", "body")
     for name, text in config.get("headers", {}).items():
         place = f"/headers/{name.replace('~', '~0').replace('/', '~1')}"
-        # What stands between references to secrets is rendered piece by piece.
+        # The text between references to secrets is rendered piece by piece.
         yield from (Expression(place, "template", piece) for piece in split_references(text) if isinstance(piece, str))
     yield from of_value("/json", config.get("json"))
 
@@ -239,7 +242,7 @@ _ALL: Final = (
             "items": VALUE,
             "parallel": {"type": "integer", "minimum": 1, "maximum": MAX_PARALLEL, "default": 1},
             "on_item_error": {"enum": ["fail", "skip"], "default": "fail"},
-            # Its content is a graph again, checked as one.
+            # A graph again, validated as one.
             "graph": {"type": "object"},
             "output": VALUE,
         },

@@ -1,4 +1,4 @@
-"""The JSON Schema of definitions, as it is published: what any editor may check against."""
+"""Published JSON Schema of definitions, for editors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workloads.workflows.definition.node_types import NAME, NODE_TYPES
 
 MAX_NODES: Final = 200
 MAX_EDGES: Final = 1_000
-# How deeply iterations may stand in one another, whatever a tenant is allowed.
+# Nesting depth of iterations, whatever the tenant's limit.
 MAX_DEPTH: Final = 5
 MAX_RETRIES: Final = 5
 MAX_TIMEOUT_SECONDS: Final = 600
@@ -54,7 +54,7 @@ GRAPH: Final[dict[str, Any]] = {
 
 
 def definition_schema() -> dict[str, Any]:
-    """JSON Schema 2020-12 of a whole definition."""
+    """Return the JSON Schema 2020-12 of a whole definition."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Workflow",

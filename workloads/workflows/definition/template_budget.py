@@ -1,4 +1,4 @@
-"""The budget that one rendering of a template draws on: steps, time, and the size of all that it makes."""
+"""Budget of one rendering of a template: steps, time, and the size of all values that it creates."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from tenants.translation import translate
 MAX_OUTPUT_CHARACTERS: Final = 512_000
 MAX_STEPS: Final = 100_000
 MAX_SECONDS: Final = 2.0
-# Of all values that a template makes on its way, dropped ones included.
+# Of all values that a template creates, discarded ones included.
 MAX_MADE_CHARACTERS: Final = 16_000_000
-# What an operation does with so many characters or elements is one step more.
+# An operation costs one step more per this many characters or elements.
 _SIZE_OF_STEP: Final = 1_000
-# An element of a list takes the memory of so many characters.
+# An element of a list takes the memory of this many characters.
 _CHARACTERS_OF_ELEMENT: Final = 8
-# Under this name a rendering's variables hold it; the names of templates begin with no underscore.
+# Name of the budget among a rendering's variables; names in templates cannot begin with an underscore.
 BUDGET: Final = "__budget"
 
 
 class TemplateRefusedError(Exception):
-    """A template uses what is not in the language, or is too long or too deep; its text says what."""
+    """Template outside the language, too long or too deep; the message is the reason."""
 
 
 class TemplateFailedError(Exception):
-    """A template could not be rendered; its text says why."""
+    """Template that could not be rendered; the message is the reason."""
 
 
 class Budget:
-    """What one rendering may still do."""
+    """Remaining budget of one rendering."""
 
     def __init__(self) -> None:
         self._steps = 0
@@ -38,7 +38,7 @@ class Budget:
         self._ends_at = time.monotonic() + MAX_SECONDS
 
     def spend(self, size: int = 0) -> None:
-        """Draw on the budget for an operation on so much; raise TemplateFailedError if it is used up."""
+        """Charge an operation on a value of this size; raise TemplateFailedError if the budget is used up."""
         self._steps += 1 + size // _SIZE_OF_STEP
         if self._steps > MAX_STEPS:
             raise TemplateFailedError(
@@ -50,7 +50,7 @@ class Budget:
             )
 
     def make(self, value: Any) -> None:
-        """Draw on the budget for a value that an operation has made."""
+        """Charge a value that an operation has created."""
         size = size_of(value)
         self._made += size if isinstance(value, str) else size * _CHARACTERS_OF_ELEMENT
         if self._made > MAX_MADE_CHARACTERS:
@@ -64,14 +64,14 @@ class Budget:
 
 
 def size_of(value: Any) -> int:
-    """Return the characters of a text or the elements of a list or object; 1 for all else."""
+    """Return the characters of a text or the elements of a list or object; 1 for anything else."""
     return len(value) if isinstance(value, str | list | tuple | Mapping) else 1
 
 
 def check_whole(value: Any) -> None:
-    """Raise TemplateFailedError if a value, with all that lies within it, is larger than an output may be.
+    """Raise TemplateFailedError if a value, with everything nested in it, is larger than an output may be.
 
-    A list that holds another one twice is twice as large: nested often enough, few elements would be without end.
+    A list that contains another one twice counts it twice: nested often enough, few elements would be unbounded.
     """
     total, pending = 0, [value]
     while pending:

@@ -1,4 +1,4 @@
-"""The filters and tests of templates. Each draws on the budget of its rendering for what it takes and makes."""
+"""Filters and tests of templates. Each charges the rendering's budget for its operands and its result."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workloads.workflows.definition.template_budget import (
     size_of,
 )
 
-# Filters that the compiler of templates puts in, by names that no source can write.
+# Filters that the compiler of templates inserts, under names that no source can contain.
 COUNTED: Final = "__counted"
 WEIGHED: Final = "__weighed"
 SLICED: Final = "__sliced"
@@ -30,7 +30,7 @@ BUILT: Final = "__built"
 MAX_PRECISION: Final = 15
 MAX_TRIMMED_CHARACTERS: Final = 100
 MAX_ATTRIBUTE_PARTS: Final = 10
-# What of a step's size is drawn to look one part of an attribute up in one element.
+# Share of a step's size that one attribute part costs per element.
 _SIZE_OF_LOOKUP: Final = 100
 
 
@@ -41,14 +41,14 @@ def budget_of(context: Context) -> Budget:
 
 
 def is_number(value: Any) -> bool:
-    """Return whether arithmetic takes the value."""
+    """Return True if arithmetic accepts the value."""
     return isinstance(value, int | float) and abs(value) < 2**53
 
 
 def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter or test that draws on the budget, and whose answer is there as a whole.
+    """Return a filter or test that charges the budget and returns a complete value, never an iterator.
 
-    It takes the context, so that Jinja never runs it while it compiles.
+    It takes the context, so that Jinja never runs it at compile time.
     """
     passed = getattr(getattr(function, "jinja_pass_arg", None), "name", "")
 
@@ -71,7 +71,7 @@ def _charged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _parts_of(attribute: Any) -> int:
-    """Return how often an attribute has Jinja look into each element: once for what a point or comma divides."""
+    """Return the number of lookups of an attribute per element: one per part between points or commas."""
     parts = attribute.count(".") + attribute.count(",") + 1 if isinstance(attribute, str) else 0
     if parts > MAX_ATTRIBUTE_PARTS:
         raise TemplateFailedError(
@@ -82,7 +82,7 @@ def _parts_of(attribute: Any) -> int:
 
 @pass_context
 def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
-    """Yield the elements of a loop, each turn a step."""
+    """Yield the elements of a loop, each a step."""
     budget = budget_of(context)
     for value in values:
         budget.spend()
@@ -91,21 +91,21 @@ def _counted(context: Context, values: Iterable[Any]) -> Iterator[Any]:
 
 @pass_context
 def _weighed(context: Context, value: Any) -> Any:
-    """Return the operand of a comparison, after its size was drawn."""
+    """Return the operand of a comparison after charging its size."""
     budget_of(context).spend(size_of(value))
     return value
 
 
 @pass_context
 def _sliced(context: Context, value: Any) -> Any:
-    """Return what a slice is taken of, after the budget has paid for all of it."""
+    """Return the operand of a slice after charging all of it."""
     budget_of(context).make(value)
     return value
 
 
 @pass_context
 def _built(context: Context, value: Any) -> Any:
-    """Return a list or object that a template has written, after it was measured with all that lies within it."""
+    """Return a list or object of a template after measuring it with everything nested in it."""
     budget_of(context).make(value)
     check_whole(value)
     return value
@@ -163,13 +163,13 @@ def _truncate(text: str, length: int = 255, end: str = "…") -> str:
     return str(text) if len(str(text)) <= length else str(text)[: max(0, length - len(end))] + end
 
 
-# Of Jinja's own filters those whose time follows from the size of what they take.
+# Jinja's own filters whose time is bounded by the size of their operands.
 _JINJA_FILTERS: Final = (
     *("abs", "capitalize", "default", "d", "dictsort", "e", "escape", "first", "float", "int", "items", "last"),
     *("length", "count", "list", "lower", "max", "min", "reverse", "sort", "string", "title"),
     *("unique", "upper", "urlencode", "wordcount"),
 )
-# Of these those that look into each element by the name of an attribute.
+# Those of them that read an attribute of each element by name.
 _BY_ATTRIBUTE: Final = frozenset(FILTERS[name] for name in ("max", "min", "sort", "unique"))
 _OWN_FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "join": _join,
@@ -189,7 +189,7 @@ TEST_NAMES: Final = frozenset(
 
 
 def make_filters() -> dict[str, Callable[..., Any]]:
-    """Return the filters by name, those of the compiler among them."""
+    """Return the filters by name, those of the compiler included."""
     known: dict[str, Callable[..., Any]] = {name: FILTERS[name] for name in _JINJA_FILTERS} | dict(_OWN_FILTERS)
     charged = {name: _charged(function) for name, function in known.items()}
     return charged | {COUNTED: _counted, WEIGHED: _weighed, SLICED: _sliced, BUILT: _built}

@@ -1,8 +1,8 @@
-"""Templates of tenants: a small part of Jinja2, whose output, steps and time are bounded.
+"""Templates of tenants: a subset of Jinja2 with bounded output, steps and time.
 
-What could make much of little (calls, macros, concatenation in loops, multiplied texts) is not in the language. Every
-filter, test, operator and turn of a loop draws on one budget of steps, time and size, and none takes longer than its
-operands are large. So a template ends, whatever is written in it. Pure but for a clock.
+Constructs that make large values from small ones (calls, macros, concatenation in loops, multiplied texts) are not in
+the language. Every filter, test, operator and loop turn draws on one budget of steps, time and size, and none takes
+longer than its operands are large. So every template ends. Pure except for a clock.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from workloads.workflows.definition.template_filters import (
 )
 
 MAX_SOURCE_CHARACTERS: Final = 64_000
-# Of a chain of filters, of a sum, of blocks within blocks: far more than anybody writes, far less than a stack takes.
+# Nesting of filters, sums and blocks: far more than real templates have, far less than the stack allows.
 MAX_DEPTH: Final = 60
 MAX_LOOPS: Final = 15
 _LANGUAGE: Final = (
@@ -78,7 +78,7 @@ _LANGUAGE: Final = (
 
 
 class _Missing(StrictUndefined):
-    """What is not there: anything of it is missing too, so that ``| default`` holds for the whole path."""
+    """Undefined value whose attributes are undefined too, so that ``| default`` covers the whole path."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -109,13 +109,13 @@ class _Environment(ImmutableSandboxedEnvironment):
         return answer
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        # An object of JSON has fields and no methods: one may be called `items`.
+        # A JSON object has fields and no methods: a field may be called `items`.
         if isinstance(obj, Mapping):
             return obj[attribute] if attribute in obj else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        # Data and nothing else: the fields of objects are items, `loop` has its counters.
+        # Data only: the fields of objects are items, `loop` has its counters.
         return not attr.startswith("_") and not callable(value) and super().is_safe_attribute(obj, attr, value)
 
 
@@ -158,7 +158,7 @@ def _check_language(node: nodes.Node) -> None:
 
 
 def render_template(source: str, variables: Mapping[str, Any]) -> str:
-    """The text that a template makes of variables; TemplateFailedError where it makes none."""
+    """Return the text that a template makes of variables; raise TemplateFailedError if it fails."""
     budget = Budget()
     parts: list[str] = []
     length = 0
@@ -187,16 +187,16 @@ def render_template(source: str, variables: Mapping[str, Any]) -> str:
 
 @lru_cache(maxsize=256)
 def _compiled(source: str) -> Any:
-    """Return the compiled template, in whose tree each operation draws on the budget of a rendering."""
+    """Return the compiled template, in whose tree each operation charges the budget of a rendering."""
     try:
         return _ENVIRONMENT.from_string(cast("nodes.Template", _charged(parse_template(source))))
     except (SyntaxError, RecursionError, MemoryError):
-        # Of Python's own compiler.
+        # Raised by Python's own compiler.
         raise TemplateRefusedError(translate("The template is nested too deeply.")) from None
 
 
 def _charged(node: nodes.Node) -> nodes.Node:
-    """Put filters around all below a node that takes time or makes values, and is no filter itself."""
+    """Wrap in filters every node below that takes time or creates values and is not itself a filter."""
     for name, value in node.iter_fields():
         if isinstance(value, nodes.Node):
             setattr(node, name, _charged(value))
@@ -225,7 +225,7 @@ def _name_of(node: nodes.Node) -> str:
 
 
 def _make_environment() -> _Environment:
-    # Nothing is worked out while a template is compiled: no budget would hold there.
+    # Without the optimizer, nothing is evaluated at compile time, where no budget applies.
     environment = _Environment(undefined=_Missing, autoescape=False, keep_trailing_newline=True, optimized=False)
     environment.filters = dict(make_filters())
     environment.tests = dict(make_tests())

@@ -1,4 +1,4 @@
-"""What is wrong with a definition: each fault with its code, its place as a JSON pointer, and what to do about it."""
+"""Validation of definitions: each fault has a code, a place as a JSON pointer, and a message."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from workloads.workflows.definition.node_types import NODE_TYPES
 from workloads.workflows.definition.schema import GRAPH, MAX_DEPTH, NODE
 from workloads.workflows.definition.variable_checks import check_variables
 
-# A definition with a fault in every node is told of the first of them.
+# Only the first faults of a definition are reported.
 MAX_FAULTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault; ``pointer`` is where in the definition it is."""
+    """One fault; ``pointer`` is its place in the definition."""
 
     code: str
     pointer: str
     detail: str
 
     def describe(self) -> dict[str, str]:
-        """As it goes over the wire."""
+        """Return the fault for the API."""
         return asdict(self)
 
 
 def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
-    """Everything that is wrong with a definition, in the order of its places; empty for a valid one.
+    """Return all faults of a definition in the order of their places; an empty list for a valid one.
 
-    What its shape is is asked first: only of a definition that has one can be said how its nodes hang together.
+    The schema is checked first: the graph is checked only if the schema is valid.
     """
     faults = list(_faults_of_shape(definition, "", depth=0, max_depth=max_depth))
     if not faults:
@@ -52,7 +52,7 @@ def faults_in(definition: Any, *, max_depth: int = MAX_DEPTH) -> list[Fault]:
 
 
 def _is_header(definition: Any, path: Path) -> bool:
-    """Return whether a place is the value of a header of an http_request node."""
+    """Return True if a place is the value of a header of an http_request node."""
     if len(path) < 5 or path[-3:-1] != ("config", "headers") or path[-5] != "nodes":
         return False
     node = definition
@@ -90,7 +90,7 @@ def _faults_of_shape(graph: Any, pointer: str, *, depth: int, max_depth: int) ->
 def _schema_faults(validator: Any, value: Any, pointer: str) -> Iterator[Fault]:
     errors = sorted(validator.iter_errors(value), key=lambda error: [str(part) for part in error.absolute_path])
     faults = [_fault_of(error, pointer) for error in errors]
-    # Of a value that is wrong in several ways the first is told.
+    # Of several faults of one value the first is reported.
     seen: set[tuple[str, str]] = set()
     for fault in faults:
         if (fault.code, fault.pointer) not in seen:
@@ -136,7 +136,7 @@ def _escaped(part: Any) -> str:
 
 @cache
 def _graph_validator() -> Any:
-    # Each node is checked by itself, by the schema of its type.
+    # Each node is validated by itself, by the schema of its type.
     shape = {**GRAPH, "properties": {**GRAPH["properties"]}}
     shape["properties"]["nodes"] = {**shape["properties"]["nodes"], "items": {"type": "object"}}
     return Draft202012Validator(shape)

@@ -1,4 +1,4 @@
-"""Whether every variable that a node reads is there when it reads it. Of definitions whose graph is right."""
+"""Checks that every variable is available when a node reads it. The definition's graph must be valid."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from workloads.workflows.definition.expressions import (
 from workloads.workflows.definition.graph_checks import Found
 from workloads.workflows.definition.node_types import NODE_TYPES
 
-# What every node that failed and goes on has made instead.
+# Output of every failed node that continues.
 ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """A graph, with the nodes around it that have ended when it begins."""
+    """A graph, with the enclosing nodes that have ended when it begins."""
 
     graph: Mapping[str, Any]
     pointer: str
@@ -33,7 +33,7 @@ class _Scope:
 
 
 def check_variables(definition: Mapping[str, Any]) -> Iterator[Found]:
-    """Every reference and template that reads what is not there, or what may come later."""
+    """Yield every reference and template that reads a variable that does not exist or may come later."""
     start = next(node for node in definition["nodes"] if node["type"] == "start")
     inputs = frozenset(start.get("config", {}).get("inputs", {}))
     nodes: dict[str, Mapping[str, Any]] = {}
@@ -68,7 +68,7 @@ def _check_scope(scope: _Scope, nodes: Mapping[str, Mapping[str, Any]], inputs: 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """What may be read at one place."""
+    """Checker of the variables that can be read at one place."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     inputs: frozenset[str]
@@ -130,7 +130,7 @@ class _Reader:
 
 
 def _upstream(graph: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """For each node all from which a way leads to it."""
+    """Return for each node all nodes from which a path leads to it."""
     before: dict[str, list[str]] = {node["id"]: [] for node in graph["nodes"]}
     for edge in graph.get("edges", ()):
         before[edge["to"]].append(edge["from"])

@@ -1,1 +1,1 @@
-"""The planning of a run: which nodes are ready, what follows from what they made, and the state of it all. Pure."""
+"""Planning of a run: ready nodes, effects of results, and the run's state. Pure."""

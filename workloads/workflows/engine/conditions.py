@@ -1,4 +1,4 @@
-"""Which case of a condition holds."""
+"""Evaluation of conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ORDERED: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def choose_case(config: Mapping[str, Any], reading: Reading) -> str:
-    """The name of the first case that holds, else ``else``."""
+    """Return the name of the first case that holds, else ``else``."""
     for case in config["cases"]:
         how = all if "all" in case else any
         if how(_holds(test, reading) for test in case.get("all") or case["any"]):
@@ -34,7 +34,7 @@ def _holds(test: Mapping[str, Any], reading: Reading) -> bool:
 
 
 def compare(left: Any, operator: str, right: Any) -> bool:
-    """Whether a test holds. What is missing is null; values of two kinds are neither equal nor in an order."""
+    """Return True if a test holds. A missing value is null; values of two kinds are neither equal nor ordered."""
     match operator:
         case "eq":
             return _is_same(left, right)

@@ -1,7 +1,7 @@
-"""The engine: what is to be done next, and what follows from what was done. Plain values in and out, no clock.
+"""The planner: chooses the next tasks and applies their results. Plain values in and out, no clock.
 
-A node is ready when all ways into it are decided and at least one of them is taken; when none is, it is skipped. An
-iteration opens a scope for each of its items, so many at a time, and ends when all of them have ended.
+A node is ready when all its incoming edges are decided and at least one is taken; when none is, it is skipped. An
+iteration opens a scope for each of its items, a limited number at a time, and ends when all have ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_MESSAGE_CHARACTERS: Final = 1_000
 
 
 class Planner:
-    """A run of a graph. ``changes`` are the steps that have changed since they were last taken."""
+    """A run of a graph. ``take_changes`` returns the steps that have changed since its last call."""
 
     def __init__(self, graph: Graph, state: RunState, bounds: Bounds) -> None:
         self.graph = graph
@@ -28,19 +28,19 @@ class Planner:
         self.bounds = bounds
         self._changes: dict[Key, Step] = {}
         self._handed_out: set[tuple[Key, Act, int | None]] = set()
-        # What was begun and not committed begins anew.
+        # Steps that were begun and not committed begin again.
         self._begun_before = {key for key, step in state.steps.items() if self._is_at_work(key, step)}
 
     @property
     def is_ended(self) -> bool:
-        """Whether the run has come to its end, good or bad."""
+        """True if the run has ended, with or without an error."""
         if self.state.error is not None:
             return True
         steps = [self.state.steps.get(Key(node.id)) for node in self.graph.scopes[None]]
         return all(step is not None and step.status.is_ended for step in steps)
 
     def plan(self, now: float, *, room: int = 1_000_000) -> list[Task]:
-        """Up to ``room`` tasks that are ready, each handed out once; what needs no work is done on the way."""
+        """Return up to ``room`` ready tasks, each once; process the nodes that need no work."""
         tasks: list[Task] = []
         if self.state.error is None and self.state.active_seconds > self.bounds.max_seconds:
             self._end("time_limit", f"The run has worked for more than {self.bounds.max_seconds:g} s.")
@@ -57,27 +57,27 @@ class Planner:
         return [] if self.state.error is not None else tasks
 
     def next_due(self) -> float | None:
-        """When the first of the waiting nodes is due; None when none waits for time."""
+        """Return when the first of the waiting nodes is due; None if none waits for a time."""
         dues = [step.due_at for step in self.state.steps.values() if step.due_at is not None]
         return min(dues, default=None)
 
     @property
     def awaits_decision(self) -> bool:
-        """Whether some node waits for a person."""
+        """True if a node waits for a person."""
         return any(step.wait is Wait.DECISION for step in self.state.steps.values())
 
     def is_expected(self, task: Task) -> bool:
-        """Whether what a task brings is still wanted: the run or the item around it may have ended."""
+        """Return True if a task's result is still wanted: the run or the enclosing item may have ended."""
         step = self.state.steps.get(task.key)
         return self.state.error is None and step is not None and not step.status.is_ended
 
     def succeed(self, key: Key, outputs: Any, *, case: str | None = None, tokens: int = 0) -> None:
-        """A node has done its work."""
+        """Record a node's success."""
         self.state.tokens += tokens
         self._end_step(key, Status.DONE, outputs=outputs, case=case)
 
     def fail(self, key: Key, error: NodeError, now: float) -> None:
-        """A node's attempt has failed: it is made again later, or the node has failed."""
+        """Record a failed attempt: schedule a retry, or fail the node."""
         step, node = self.state.steps[key], self.graph.nodes[key.node_id]
         message = error.message[:MAX_MESSAGE_CHARACTERS]
         self._forget(key)
@@ -99,35 +99,35 @@ class Planner:
         self._fail_around(key, error.code, message)
 
     def wait(self, key: Key, why: Wait, due_at: float | None) -> None:
-        """A node goes on at a time, or by a person's decision."""
+        """Let a node wait for a time or for a person's decision."""
         step = self.state.steps[key]
         step.wait, step.due_at = why, due_at
         self._forget(key)
         self._set(key, Status.WAITING)
 
     def open_items(self, key: Key, count: int, items: Any) -> None:
-        """An iteration has ``count`` items; ``items`` are they, for its nodes to read."""
+        """Open an iteration with ``count`` items; ``items`` are their values, for its nodes to read."""
         step = self.state.steps[key]
         step.count, step.outputs = count, items
         self._forget(key)
         self._set(key, Status.RUNNING)
 
     def close_item(self, key: Key, index: int, value: Any) -> None:
-        """What an item has made; its own steps are not needed any more."""
+        """Store the result of an item and drop its steps."""
         self.state.steps[key].items[index] = value
         self._drop_item(key, index)
 
     def give_up(self, code: str, message: str) -> None:
-        """The run fails as a whole."""
+        """Fail the whole run."""
         self._end(code, message)
 
     def take_changes(self) -> dict[Key, Step]:
-        """The steps that have changed since this was last asked, as they are now or were at their end."""
+        """Return the steps that have changed since the last call, as they are now or were at their end."""
         changes, self._changes = self._changes, {}
         return changes
 
     def _ready(self, path: Indexes, parent: str | None, now: float) -> Iterator[Task]:
-        """The tasks of a scope and of those that are open below it."""
+        """Yield the tasks of a scope and of the open scopes below it."""
         for node in self.graph.scopes.get(parent, ()):
             key = Key(node.id, path)
             step = self.state.steps.get(key)
@@ -172,7 +172,7 @@ class Planner:
                 yield Task(key, node, Act.COLLECT, index=index)
 
     def _way_into(self, node: Node, path: Indexes) -> bool | None:
-        """Whether a way into the node is taken; None while that is open."""
+        """Return whether an edge into the node is taken; None while that is undecided."""
         edges = self.graph.incoming[node.id]
         if not edges:
             return True
@@ -186,7 +186,7 @@ class Planner:
         return step.status is Status.DONE and edge.case in (None, step.case)
 
     def _begin(self, task: Task) -> bool:
-        """Let a node begin; whether the run may take one more step."""
+        """Start a node; return False if the run may take no further step."""
         step = self.state.steps.get(task.key)
         is_again = task.key in self._begun_before
         self._begun_before.discard(task.key)
@@ -206,7 +206,7 @@ class Planner:
         return step.status is Status.RUNNING and step.count is None
 
     def _fail_around(self, key: Key, code: str, message: str) -> None:
-        """A node has failed for good: so has the item that it stands in, and what is around that."""
+        """Fail the item that contains a failed node, and what encloses it."""
         node = self.graph.nodes[key.node_id]
         if node.parent is None:
             self._end(code, f"{node.title or node.id}: {message}")
@@ -214,7 +214,7 @@ class Planner:
         self.fail_item(Key(node.parent, key.path[:-1]), key.path[-1], code, message)
 
     def fail_item(self, around: Key, index: int, code: str, message: str) -> None:
-        """An item of an iteration has failed: it is left out, or the iteration has failed with it."""
+        """Fail an item of an iteration: it is left out, or the iteration fails with it."""
         iteration, step = self.graph.nodes[around.node_id], self.state.steps[around]
         if iteration.config.get("on_item_error") == "skip":
             step.failed += 1
@@ -226,7 +226,7 @@ class Planner:
         self.fail(around, NodeError(code, f"Item {index}: {message}"), now=0.0)
 
     def _drop_item(self, key: Key, index: int) -> None:
-        """Forget the steps of an item; those that are at work have no say any more."""
+        """Drop the steps of an item; results of its running steps are ignored."""
         path = (*key.path, index)
         inside = self._nodes_below(key.node_id)
         for inner in [one for one in self.state.steps if one.node_id in inside and one.path[: len(path)] == path]:
@@ -266,7 +266,7 @@ class Planner:
         self._handed_out = {one for one in self._handed_out if one[0] != key}
 
     def _conclude(self) -> None:
-        """A run whose nodes have all ended, and none of them an end, has nothing to give back."""
+        """Fail a run whose nodes have all ended without reaching an end node."""
         if self.state.error is not None or not self.is_ended:
             return
         ends = [node for node in self.graph.scopes[None] if node.type == "end"]

@@ -1,6 +1,6 @@
-"""How a run stands, as small as it can be written: it is the checkpoint of the run's job.
+"""State of a run in compact form: the checkpoint of the run's job.
 
-What nodes have made stands in it in a list of one, or as the number under which it was put aside.
+An output is stored as a list of one value, or as the number under which it was offloaded.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ FORMAT: Final = 1
 # The version of a run's record before its first start.
 FIRST_RECORD: Final = 1
 type Indexes = tuple[int, ...]
-# A list of one value, or the number of one that was put aside; None where there is none.
+# A list of one value, or the number of an offloaded one; None if there is none.
 type Stored = list[Any] | int | None
 
 
 def inline(value: Any) -> Stored:
-    """A value that is kept in the state itself."""
+    """Return a value in the form that is stored in the state itself."""
     return [value]
 
 
 class Status(StrEnum):
-    """How a node stands. What is not in the state has not begun."""
+    """Status of a node. A node that is not in the state has not begun."""
 
     RUNNING = "r"
     WAITING = "w"
@@ -34,12 +34,12 @@ class Status(StrEnum):
 
     @property
     def is_ended(self) -> bool:
-        """Whether the node changes no more."""
+        """True if the node changes no more."""
         return self in (Status.DONE, Status.FAILED, Status.SKIPPED)
 
 
 class Wait(StrEnum):
-    """What a waiting node waits for."""
+    """Reason for which a node waits."""
 
     RETRY = "retry"
     TIME = "time"
@@ -58,14 +58,14 @@ class Key:
 
     @classmethod
     def read(cls, text: str) -> Key:
-        """A key as it is written in the state."""
+        """Return a key from its form in the state."""
         node_id, _, path = text.partition("@")
         return cls(node_id, tuple(int(index) for index in path.split(".")) if path else ())
 
 
 @dataclass(frozen=True, slots=True)
 class NodeError:
-    """Why a node failed. ``is_transient``: time may heal it."""
+    """Error of a node. ``is_transient``: a retry may succeed."""
 
     code: str
     message: str
@@ -75,9 +75,9 @@ class NodeError:
 
 @dataclass(slots=True)
 class Step:
-    """One node of a run. ``version`` rises with every change; ``items`` are what an iteration's items have made.
+    """One node of a run. ``version`` rises with every change; ``items`` are the results of an iteration's items.
 
-    An item that has failed and is left out stands as None.
+    A failed item that is left out is None.
     """
 
     status: Status
@@ -93,7 +93,7 @@ class Step:
     failed: int = 0
 
     def write(self) -> dict[str, Any]:
-        """As JSON, without what says nothing."""
+        """Return the step as JSON, without default values."""
         content: dict[str, Any] = {"s": self.status.value, "v": self.version}
         if self.attempt != 1:
             content["a"] = self.attempt
@@ -110,7 +110,7 @@ class Step:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> Step:
-        """A step as it was written."""
+        """Return a step from its JSON."""
         error = content.get("e")
         return cls(
             status=Status(content["s"]),
@@ -129,7 +129,7 @@ class Step:
 
 @dataclass(slots=True)
 class RunState:
-    """A whole run. ``version`` is that of its record, ``values`` how many values were put aside so far."""
+    """A whole run. ``version`` is that of its record, ``values`` the number of values offloaded so far."""
 
     workflow_version: int
     inputs: Stored = None
@@ -143,7 +143,7 @@ class RunState:
     error: tuple[str, str] | None = None
 
     def write(self) -> dict[str, Any]:
-        """As JSON: the checkpoint."""
+        """Return the state as JSON: the checkpoint."""
         content: dict[str, Any] = {
             "format": FORMAT,
             "workflow_version": self.workflow_version,
@@ -162,7 +162,7 @@ class RunState:
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> RunState:
-        """A run as its last checkpoint left it."""
+        """Return a run from its last checkpoint."""
         error = content.get("error")
         return cls(
             workflow_version=content["workflow_version"],

@@ -1,4 +1,4 @@
-"""What the planner asks for, and within what bounds."""
+"""Tasks that the planner returns, and the bounds of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from workloads.workflows.engine.state import Key
 
 
 class Act(StrEnum):
-    """What a task asks for: a node's own work, what one item has made, or what all items of an iteration have."""
+    """Action of a task: run a node, collect the result of one item, or gather those of all items of an iteration."""
 
     RUN = "run"
     COLLECT = "collect"
@@ -19,7 +19,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """Something to be done for a node; ``index`` is the item that is collected."""
+    """A task for a node; ``index`` is the item that is collected."""
 
     key: Key
     node: Node
@@ -30,7 +30,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a run may take."""
+    """Bounds of a run."""
 
     max_steps: int = 500
     max_seconds: float = 1_200.0

@@ -1,4 +1,4 @@
-"""What a node may read: the inputs of the run, what nodes before it have made, and the item of the moment."""
+"""Variables that a node can read: the run's inputs, the outputs of earlier nodes, and the current item."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ type Variables = Mapping[str, Any]
 
 
 class VariableMissingError(Exception):
-    """A reference leads to nothing; its text says which."""
+    """Reference to a missing value; the message names it."""
 
 
 class Reading:
-    """The variables of one place in a run; only those that are asked for are loaded."""
+    """Variables at one place in a run; only those that are read are loaded."""
 
     def __init__(self, graph: Graph, state: RunState, load: Load, *, path: Indexes, parent: str | None) -> None:
         self._graph = graph
@@ -31,7 +31,7 @@ class Reading:
         self._parent = parent
 
     def variables(self, expressions: Iterable[Expression]) -> Variables:
-        """What the expressions read."""
+        """Return the variables that the expressions read."""
         found: dict[str, Any] = {}
         for expression in expressions:
             for path in _paths_of(expression):
@@ -39,11 +39,11 @@ class Reading:
         return found
 
     def render(self, source: str) -> str:
-        """The text that a template makes here."""
+        """Return the text of a template here."""
         return render_template(source, self.variables([Expression("", "template", source)]))
 
     def look_up(self, reference: str) -> Any:
-        """What a reference leads to; VariableMissingError where that is nothing."""
+        """Return the value of a reference; raise VariableMissingError if there is none."""
         value: Any = self.variables([Expression("", "reference", reference)])
         for name in reference.split("."):
             try:
@@ -53,7 +53,7 @@ class Reading:
         return value
 
     def evaluate(self, value: Mapping[str, Any]) -> Any:
-        """What a value in one of its three forms stands for."""
+        """Return the value of an expression in one of its three forms."""
         if "ref" in value:
             return self.look_up(value["ref"])
         if "template" in value:

@@ -1,4 +1,4 @@
-"""What the nodes do, one file a type: each prepares its work from what it may read, and says where that is done."""
+"""Behaviour of the nodes, one module per type: each prepares its work from its variables, and chooses where it runs."""
 
 from __future__ import annotations
 

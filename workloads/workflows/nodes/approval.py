@@ -1,4 +1,4 @@
-"""`approval`: asks a person, and goes on with the answer or at the end of its time."""
+"""`approval`: requests a decision, and continues with it or at the timeout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_TEXT_CHARACTERS = 20_000
 
 
 def prepare(place: Place) -> Work:
-    """What is asked is rendered now: it stays as it was asked."""
+    """Render the question now: it does not change afterwards."""
     title = place.reading.render(place.config["title"]).strip()[:MAX_TITLE_CHARACTERS] or place.node.id
     text = place.reading.render(place.config["text"])[:MAX_TEXT_CHARACTERS] if "text" in place.config else ""
     seconds = float(place.config.get("timeout_seconds", DEFAULT_SECONDS))

@@ -1,4 +1,4 @@
-"""`condition`: the first case that holds."""
+"""`condition`: chooses the first case that holds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from workloads.workflows.nodes.work import Made, Place, Work
 
 
 def prepare(place: Place) -> Work:
-    """The chosen case is the way out, and an output."""
+    """Prepare the choice; the chosen case is the branch, and an output."""
 
     def choose() -> Made:
         case = choose_case(place.config, place.reading)

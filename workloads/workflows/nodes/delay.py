@@ -1,4 +1,4 @@
-"""`delay`: goes on after some time; the run's slot is free meanwhile."""
+"""`delay`: continues after some time; the run's slot is free meanwhile."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from workloads.workflows.nodes.work import Place, Waits, Work
 
 
 def prepare(place: Place) -> Work:
-    """Only says until when."""
+    """Prepare the time to wait."""
     seconds = float(place.config["seconds"])
     return Work(inputs={"seconds": seconds}, now=lambda: Waits(Wait.TIME, seconds))

@@ -1,4 +1,4 @@
-"""`end`: what the run gives back."""
+"""`end`: the outputs of the run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from workloads.workflows.nodes.work import Made, Place, Work
 
 
 def prepare(place: Place) -> Work:
-    """The outputs that the definition names."""
+    """Prepare the outputs that the definition names."""
     outputs = {name: place.reading.evaluate(value) for name, value in place.config.get("outputs", {}).items()}
     return Work(now=lambda: Made(outputs))

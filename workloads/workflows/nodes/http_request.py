@@ -1,4 +1,4 @@
-"""`http_request`: calls a URL by the one way out, and takes what its status says of itself."""
+"""`http_request`: calls a URL through the outgoing HTTP client, and ends by the response's status."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from workloads.workflows.nodes.work import Made, Place, Work
 MAX_BODY_BYTES = 1024 * 1024
 MAX_HEADERS = 100
 _READING = frozenset({"GET", "HEAD"})
-# The client's errors that time may heal: Request Timeout, Too Early, Too Many Requests.
+# Client errors that may succeed later: Request Timeout, Too Early, Too Many Requests.
 _HEALING_STATUSES = frozenset({408, 425, 429})
 
 
 def prepare(place: Place) -> Work:
-    """The request is put together now; its host is what the node depends on."""
+    """Build the request now; the node depends on its host."""
     config = place.config
     method = config.get("method", "GET")
     url = place.reading.render(config["url"]).strip()
     headers = {name: _pieces(place, text) for name, text in config.get("headers", {}).items()}
     body = _body(place, headers)
     if method not in _READING:
-        # A server that knows it does the same work once, however often it is asked.
+        # A server that supports it does the same work once, however often the request is repeated.
         headers.setdefault("Idempotency-Key", [place.idempotency_key])
     sent = [(name, open_pieces(place.run.tenant_id, url, pieces)) for name, pieces in headers.items()]
     limits = Limits(
@@ -48,7 +48,7 @@ def prepare(place: Place) -> Work:
 
 
 def _pieces(place: Place, text: str) -> list[str | SecretReference]:
-    """Return a header's text rendered piece by piece, so that nothing that is read becomes a reference to a secret."""
+    """Return a header's text rendered piece by piece, so that no rendered value becomes a reference to a secret."""
     render = place.reading.render
     pieces = [render(piece) if isinstance(piece, str) else piece for piece in split_references(text)]
     for end, strip in ((0, str.lstrip), (-1, str.rstrip)):
@@ -66,7 +66,7 @@ def _body(place: Place, headers: dict[str, list[str | SecretReference]]) -> byte
 
 
 def _conclude(answer: Answer, expected: list[int] | None) -> Made:
-    """What an expected answer brings; else the error that it is."""
+    """Return the outputs of an expected response; raise its error otherwise."""
     is_expected = answer.status in expected if expected else 200 <= answer.status < 300
     if not is_expected:
         message, code = f"{answer.url} answered with the status {answer.status}.", f"http_{answer.status}"
@@ -86,7 +86,7 @@ def _conclude(answer: Answer, expected: list[int] | None) -> Made:
 
 
 def _content_of(answer: Answer) -> Mapping[str, Any]:
-    """The body as a text, and as JSON where it is some; no text for bytes that are none."""
+    """Return the body as text, and as JSON if it is JSON; None for bytes that are not text."""
     try:
         text = answer.body.decode("utf-8")
     except UnicodeDecodeError:

@@ -8,7 +8,7 @@ from workloads.workflows.tenant_settings import MAX_ITEMS
 
 
 def prepare(place: Place) -> Work:
-    """The list is read once, and stays as it was."""
+    """Read the list once; it does not change afterwards."""
     items = place.reading.evaluate(place.config["items"])
     if not isinstance(items, list):
         raise PermanentError(f"Its items are no list but a {type(items).__name__}.", code="items_invalid")

@@ -1,4 +1,4 @@
-"""`knowledge_retrieval`: the passages of a dataset of the tenant's that answer a question."""
+"""`knowledge_retrieval`: searches a dataset of the tenant."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_TOP_K = 5
 
 
 def prepare(place: Place) -> Work:
-    """Searches in a thread of its own, with a connection of its own that knows the run's tenant alone."""
+    """Prepare a search in a thread, with a connection of its own that is scoped to the run's tenant."""
     asked = {
         "dataset": str(_read_id(place.reading.render(place.config["dataset"]))),
         "query": place.reading.render(place.config["query"])[:MAX_QUERY_LENGTH],
@@ -37,7 +37,7 @@ def _read_id(text: str) -> UUID:
 
 def _search(place: Place, asked: dict[str, Any]) -> Made:
     try:
-        # By row-level security another tenant's dataset is not there.
+        # Row-level security hides another tenant's dataset.
         with tenant_context(place.run.tenant_id):
             with connection.cursor() as cursor:
                 milliseconds = max(1, int(place.node.timeout_seconds * 1_000))
@@ -60,6 +60,6 @@ def _search(place: Place, asked: dict[str, Any]) -> Made:
                 for hit in hits
             ]
     finally:
-        # The thread ends with the run, and nobody else would close it.
+        # The thread ends with the run; nothing else closes its connections.
         connections.close_all()
     return Made({"results": results, "text": "\n\n".join(result["text"] for result in results)})

@@ -1,4 +1,4 @@
-"""`llm`: asks a model by OpenAI's API, the tenant's own endpoint or the platform's, and counts the tokens."""
+"""`llm`: sends a chat to a model by OpenAI's API, at the tenant's endpoint or the platform's, and counts the tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OPTIONS = ("temperature", "max_tokens")
 
 
 def prepare(place: Place) -> Work:
-    """The messages are rendered now; the answer streams in on the event loop."""
+    """Render the messages now; the answer streams in on the event loop."""
     settings, config = place.run.settings, place.config
     url = settings[LLM_URL.key]
     key = open_header(place.run.tenant_id, url, settings[LLM_KEY.key]) if url else ""

@@ -1,4 +1,4 @@
-"""`start`: what the run was given."""
+"""`start`: the inputs of the run."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from workloads.workflows.nodes.work import Made, Place, Work
 
 
 def prepare(place: Place) -> Work:
-    """The inputs, which were checked when the run was asked for."""
+    """Prepare the inputs, which were validated when the run was submitted."""
     return Work(now=lambda: Made(place.run.inputs))

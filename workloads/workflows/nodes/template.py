@@ -6,5 +6,5 @@ from workloads.workflows.nodes.work import Made, Place, Work
 
 
 def prepare(place: Place) -> Work:
-    """Rendering is bounded in output, steps and time, so it is done at once."""
+    """Prepare the rendering, which is done at once: its output, steps and time are bounded."""
     return Work(now=lambda: Made({"text": place.reading.render(place.config["template"])}))

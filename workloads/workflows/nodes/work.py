@@ -1,4 +1,4 @@
-"""What a node is given, and what it answers with."""
+"""Input and output of a node's work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workloads.workflows.engine.variables import Reading
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What holds for a whole run. ``idempotency_key`` is the same at each start of its job."""
+    """Facts of a whole run. ``idempotency_key`` is the same at each start of its job."""
 
     tenant_id: UUID
     run_id: UUID
@@ -26,7 +26,7 @@ class RunFacts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One node of a run that is about to work, and what it may read there."""
+    """A node that is about to work, and its variables."""
 
     key: Key
     node: Node
@@ -35,18 +35,18 @@ class Place:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        """What the definition says of the node."""
+        """The node's config."""
         return self.node.config
 
     @property
     def idempotency_key(self) -> str:
-        """The same whenever this node of this run is tried again."""
+        """Key that is the same at each attempt of this node of this run."""
         return f"{self.run.idempotency_key}:{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The node is done. ``case`` names the way out that it has chosen."""
+    """Result of a node that is done. ``case`` names the chosen branch."""
 
     outputs: Mapping[str, Any] = field(default_factory=dict)
     case: str | None = None
@@ -55,14 +55,14 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The node runs a graph for each of these items."""
+    """Result of a node that runs a graph for each of these items."""
 
     items: Sequence[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """The node goes on after some time, or when a person has answered what it asks by then."""
+    """Result of a node that waits for a time, or for a person's decision until then."""
 
     why: Wait
     seconds: float
@@ -77,8 +77,8 @@ type Result = Made | Opened | Waits
 class Work:
     """A node's work: one of ``now``, ``later`` on the event loop, and ``aside`` in a thread.
 
-    What is done ``now`` takes no time that counts. ``inputs`` are what the node works with, for the run's page.
-    ``dependency`` is what it needs outside, and ``usual_seconds`` how long that may take unless a node says less.
+    Work ``now`` takes negligible time. ``inputs`` are shown on the run's page. ``dependency`` is the external service,
+    and ``usual_seconds`` its time limit unless the node sets a lower one.
     """
 
     inputs: Mapping[str, Any] = field(default_factory=dict)

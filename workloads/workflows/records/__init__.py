@@ -1,1 +1,1 @@
-"""Runs of workflows and their nodes: how they are written, kept and read."""
+"""Records of workflow runs and their nodes: format, storage and queries."""

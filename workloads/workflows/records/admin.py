@@ -1,4 +1,4 @@
-"""Runs of workflows in the console: a list by key, and a page of each with its graph and its timeline."""
+"""Admin of workflow runs: a list by key, and a page of each with its graph and its timeline."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BODY_TEMPLATE = "workflow_storage/admin/run_body.html"
 
 
 class ShownStateFilter(admin.SimpleListFilter):
-    """By what a reader is told, which may be the job's word."""
+    """Filter by the state that is shown, which can come from the job."""
 
     title, parameter_name = gettext_lazy("state"), "state"
 
@@ -49,7 +49,7 @@ class ShownStateFilter(admin.SimpleListFilter):
 
 @admin.register(WorkflowRun, site=console_site)
 class WorkflowRunAdmin(KeysetAdmin):
-    """The runs of the scope of the moment, newest first. Nobody edits or deletes one."""
+    """Read-only admin of runs, newest first."""
 
     view_permission = Permission.JOBS_VIEW
     list_display = ("run", "state_badge", "job", "steps", "tokens", "started", "took", "error")
@@ -74,7 +74,7 @@ class WorkflowRunAdmin(KeysetAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Each way leads through an index."""
+        """Search by id; each condition uses an index."""
         term = search_term.strip()
         if not term:
             return queryset, False
@@ -90,9 +90,9 @@ class WorkflowRunAdmin(KeysetAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The run's own page in place of a form."""
+        """Show the run's own page in place of a form."""
         if request.method not in {"GET", "HEAD"} or not self.has_view_permission(request):
-            raise PermissionDenied  # nobody changes a run
+            raise PermissionDenied  # runs are read-only
         shown = self._shown(object_id)
         body = render_to_string(BODY_TEMPLATE, shown, request)
         run = shown["run"]
@@ -110,7 +110,7 @@ class WorkflowRunAdmin(KeysetAdmin):
         return TemplateResponse(request, "workflow_storage/admin/run_page.html", context)
 
     def body_view(self, request: HttpRequest, object_id: Any) -> HttpResponseBase:
-        """The part of the page that changes while the run does."""
+        """Return the part of the page that changes while the run continues."""
         if request.method not in {"GET", "HEAD"}:
             return HttpResponseNotAllowed(["GET", "HEAD"])
         return answer_part(request, render_to_string(BODY_TEMPLATE, self._shown(str(object_id)), request))
@@ -127,7 +127,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
     @post_action(label=gettext_lazy("Reveal values"), permission=Permission.JOBS_REVEAL, asks_reason=True)
     def reveal(self, request: HttpRequest, run: WorkflowRun, reason: str) -> HttpResponse:
-        """The values in the answer to this POST alone: in no URL, no cache and no message."""
+        """Show the values in the response to this POST only: in no URL, no cache and no message."""
         reveal_run(run_id=run.pk, reason=reason)
         whole = get_run(run.pk)
         nodes = find_nodes(run.pk).order_by("id")[:SHOWN_NODES]
@@ -181,7 +181,7 @@ class WorkflowRunAdmin(KeysetAdmin):
 
 
 def job_url(run: WorkflowRun) -> str:
-    """The page of a run's job; empty in a console without the scheduler's pages."""
+    """Return the URL of a run's job; empty in a console without the scheduler's pages."""
     try:
         return reverse("admin:scheduling_job_change", args=[run.job_id])
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""The app of workflow runs and their nodes; it brings the kind that stores runs from outside."""
+"""App of workflow runs and their nodes, with the kind that stores runs from outside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import workloads.workflows.records.platform_settings  # noqa: F401 - declares th
 
 
 class WorkflowStorageConfig(AppConfig):
-    """Runs of workflows: stored, read, shown, kept as long as their jobs."""
+    """Runs of workflows, kept as long as their jobs."""
 
     name = "workloads.workflows.records"
     label = "workflow_storage"

@@ -1,4 +1,4 @@
-"""A run's graph and its time as shapes. Pure: it draws whatever graph it is given, also one that cannot be run."""
+"""Layout of a run's graph and timeline as shapes. Pure: it draws any graph, also one that cannot be run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ BOX_HEIGHT: Final = 56
 GAP_X: Final = 56
 GAP_Y: Final = 22
 MARGIN: Final = 10
-# More boxes than that are no picture any more; the page lists the nodes.
+# A larger graph is not drawn; the page lists the nodes.
 MAX_BOXES: Final = 300
 TITLE_CHARACTERS: Final = 20
 TIMELINE_UNITS: Final = 1_000
-# What a box says that stands for several passes: the first of these that any of them is in.
+# State of a box that stands for several passes: the first of these that any pass has.
 _MOST_TELLING: Final = ("failed", "running", "waiting", "paused", "cancelled", "succeeded", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node at its place. ``state`` is empty before it was begun; ``passes`` counts how many of it there are."""
+    """A node at its position. ``state`` is empty before it begins; ``passes`` counts its executions."""
 
     node_id: str
     title: str
@@ -36,7 +36,7 @@ class Box:
 
     @property
     def short_title(self) -> str:
-        """The title as it fits into the box."""
+        """The title, shortened to fit into the box."""
         return self.title if len(self.title) <= TITLE_CHARACTERS else f"{self.title[: TITLE_CHARACTERS - 1]}…"
 
 
@@ -70,7 +70,9 @@ class Bar:
 
 
 def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]]) -> list[Drawing]:
-    """The graph of a run, and one drawing for each iteration in it; ``states`` are (node id, state), once a pass."""
+    """Return the drawing of a run's graph and one of each iteration in it; ``states`` are (node id, state), once per
+    pass.
+    """
     nodes = {node["id"]: node for node in (graph or {}).get("nodes", ()) if isinstance(node.get("id"), str)}
     if not nodes or len(nodes) > MAX_BOXES:
         return []
@@ -91,7 +93,7 @@ def draw_graph(graph: Mapping[str, Any] | None, states: Iterable[tuple[str, str]
 
 
 def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: datetime) -> list[Bar | None]:
-    """One bar for each span, from the first start to the last end; what has not ended goes on until ``now``."""
+    """Return one bar per span, from the first start to the last end; an open span ends at ``now``."""
     starts = [start for start, _ in spans if start is not None]
     if not starts:
         return [None for _ in spans]
@@ -104,7 +106,7 @@ def draw_bars(spans: Sequence[tuple[datetime | None, datetime | None]], *, now: 
 def _bar(start: datetime, end: datetime, first: datetime, whole: float) -> Bar:
     left = round((start - first).total_seconds() / whole * TIMELINE_UNITS)
     width = round(max(0.0, (end - start).total_seconds()) / whole * TIMELINE_UNITS)
-    # What took no time is seen, too.
+    # Spans of no duration stay visible.
     width = max(4, width)
     return Bar(min(left, TIMELINE_UNITS - width), width)
 
@@ -127,9 +129,10 @@ def _draw_level(
 
 
 def _place(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, tuple[int, int]]:
-    """Column and row of each node: a column behind all that lead to it, in the column in the order of the graph."""
+    """Return column and row of each node: in a column after all its predecessors, in the order of the graph."""
     columns = dict.fromkeys(ids, 0)
-    # A longest path has fewer edges than there are nodes; what still moves after that is in a circle, and stops there.
+    # A longest path has fewer edges than there are nodes; a node that still moves after that is in a cycle, and stops
+    # there.
     for _ in ids:
         moved = False
         for source, target in edges:

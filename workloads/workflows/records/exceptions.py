@@ -1,4 +1,4 @@
-"""What may be refused about runs."""
+"""Errors of workflow runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class RunNotFoundError(DomainError):
 
 
 class RunTakenError(DomainError):
-    """A record from outside has the id of a job, of a run of the engine, or of a run of another tenant."""
+    """Record from outside with the id of a job, of a run of the engine, or of a run of another tenant."""
 
     code = "workflow_run_taken"
     category = "conflict"

@@ -1,4 +1,4 @@
-"""Runs of workflows and their nodes."""
+"""Models of workflow runs and their nodes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ OPEN_STATES = [state.value for state in RunState if not state.is_terminal]
 
 
 class RecordedModel(TenantModel):
-    """What runs and nodes have in common: a head as of one version, and two values each with a version of its own.
+    """Common fields of runs and nodes: a head of one version, and two values each with its own version.
 
-    A value stands in its row; where it is large, the row holds its beginning as text, and ``…_key`` where the file
-    storage keeps it. Rows are written by :mod:`upserts` alone.
+    A value is stored in its row. If it is large, the row has its beginning as text, and ``…_key`` locates it in the
+    file storage. Only :mod:`upserts` writes rows.
     """
 
     version = models.PositiveIntegerField(_("version"))
@@ -45,19 +45,19 @@ class RecordedModel(TenantModel):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing follows what was stored."""
+        """True if the stored state is final."""
         return self.state in TERMINAL_STATES
 
     @property
     def elapsed_seconds(self) -> float | None:
-        """From its start to its end, None before that."""
+        """Seconds from its start to its end; None before that."""
         if self.started_at is None or self.ended_at is None:
             return None
         return max(0.0, (self.ended_at - self.started_at).total_seconds())
 
 
 def _value_indexes(prefix: str) -> list[models.Index]:
-    # The clean-up of files asks which keys are in use.
+    # The clean-up of files queries which keys are in use.
     return [
         models.Index(
             fields=["tenant", f"{name}_key"],
@@ -69,10 +69,10 @@ def _value_indexes(prefix: str) -> list[models.Index]:
 
 
 class WorkflowRun(RecordedModel):
-    """One run of a version of a workflow, as it was recorded; its id is the recorder's, a UUIDv7.
+    """One recorded run of a version of a workflow; the recorder chooses its id, a UUIDv7.
 
-    ``job_id`` is the job that runs it; of a run recorded outside the platform (``is_external``) the job that stored its
-    newest version. :mod:`selectors` adds the state of the first kind of job (cancelled, dead).
+    ``job_id`` is the job that runs it; for a run recorded outside the platform (``is_external``) the job that stored
+    its newest version. :mod:`queries` adds the state of the first kind of job (cancelled, dead).
     """
 
     workflow_id = models.UUIDField(_("workflow id"))
@@ -111,7 +111,7 @@ class NodeRun(RecordedModel):
     ``run_version`` is the version of the run with which it was last written, so it is never beyond its run's.
     """
 
-    # Rows refer to each other by (tenant, id); the constraints stand in the migration.
+    # Rows refer to each other by (tenant, id); the constraints are in the migration.
     run = models.ForeignKey(WorkflowRun, models.CASCADE, db_constraint=False, db_index=False, related_name="nodes")
     run_version = models.PositiveIntegerField()
     node_id = models.CharField(max_length=100)

@@ -1,4 +1,4 @@
-"""Large values: in the row a preview, in the file storage the whole."""
+"""Offloading of large values: a preview in the row, the whole in the file storage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from workloads.workflows.records.rows import Row
 
 logger = logging.getLogger(__name__)
 
-# What a page shows of a value that is kept elsewhere.
+# Length of the preview of an offloaded value.
 PREVIEW_CHARACTERS: Final = 1_000
-# The columns that hold a value.
+# Columns that hold a value.
 VALUES: Final = ("inputs", "outputs")
 
 
 @dataclass(frozen=True, slots=True)
 class StoredValue:
-    """A value as its row holds it. ``content`` is the whole, or its beginning as text where it ``is_preview``.
+    """A value as its row holds it. ``content`` is the whole, or its beginning as text if it ``is_preview``.
 
     A preview without a ``key`` is all there is: the tenant's storage had no room for the rest.
     """
@@ -35,15 +35,15 @@ class StoredValue:
 
     @property
     def is_preview(self) -> bool:
-        """Whether the row holds less than the value."""
+        """True if the row holds only the beginning."""
         return isinstance(self.content, str)
 
     def read(self) -> Any:
-        """The whole value, from the file storage where it is there."""
+        """Return the whole value, from the file storage if it is there."""
         return json.loads(read_bytes(self.key, self.sha256)) if self.key else self.content
 
     def read_or_preview(self) -> Any:
-        """The whole value, or its preview while the file storage does not give it."""
+        """Return the whole value, or its preview if the file storage fails."""
         try:
             return self.read()
         except StoredFileError as error:
@@ -52,7 +52,7 @@ class StoredValue:
 
 
 def value_of(row: Any, name: str) -> StoredValue | None:
-    """A value of a run or a node, None where none was said."""
+    """Return a value of a run or a node; None if it is not set."""
     if not getattr(row, f"{name}_version"):
         return None
     return StoredValue(
@@ -83,7 +83,7 @@ def _place(tenant_id: UUID, name: str, value: Any, *, is_said: bool) -> dict[str
     try:
         content = store_bytes(tenant_id, data)
     except SpaceExceededError:
-        # A run is no failure because its record has no room; its page says that only the beginning was kept.
+        # A full storage does not fail the run; its page shows that only the beginning was stored.
         logger.warning("no room for a value of a workflow run", extra={"tenant_id": str(tenant_id), "bytes": len(data)})
         return columns
     return columns | {f"{name}_key": content.key, f"{name}_sha256": content.sha256}

@@ -1,4 +1,4 @@
-"""What the page of a run shows: its graph with the states of its nodes, its timeline, its values by their outside."""
+"""Context of a run's page: its graph with the states of its nodes, its timeline, sizes and keys of its values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN_KEYS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class ValueOutside:
-    """What is said of a value to whoever does not see it."""
+    """Size and keys of a value whose content is not shown."""
 
     size_bytes: int
     keys: Sequence[str]
@@ -31,7 +31,7 @@ class ValueOutside:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """A node on the timeline; ``bar`` is None before it was begun."""
+    """A node on the timeline; ``bar`` is None before it begins."""
 
     node: NodeRun
     state: str
@@ -43,7 +43,7 @@ class TimelineRow:
 
 
 def run_page_context(run_id: UUID) -> dict[str, Any]:
-    """All of the page that changes while the run does; RunNotFoundError for none."""
+    """Return the part of the page that changes while the run continues; raise RunNotFoundError if there is no run."""
     picture = read_picture(run_id, most_nodes=SHOWN_NODES)
     run = picture.run
     return {
@@ -62,12 +62,12 @@ def run_page_context(run_id: UUID) -> dict[str, Any]:
 
 
 def is_over(picture: RunPicture) -> bool:
-    """Return whether the run has ended, after which its page is not polled."""
+    """Return True if the run has ended, after which its page is not polled."""
     return picture.run.shown_state in TERMINAL_STATES
 
 
 def outside_of(value: StoredValue | None) -> ValueOutside | None:
-    """The size of a value, and its uppermost keys where its row holds the whole."""
+    """Return the size of a value, and its top-level keys if its row holds the whole."""
     if value is None:
         return None
     keys = sorted(value.content) if isinstance(value.content, dict) else []
@@ -86,7 +86,7 @@ def _draw(picture: RunPicture) -> list[dict[str, Any]]:
 
 def _timeline(picture: RunPicture) -> list[TimelineRow]:
     nodes = picture.nodes
-    # A node that ended without saying when, ended with its run at the latest.
+    # A node without an end time ended with its run at the latest.
     ends = [node.ended_at or (picture.run.ended_at if node.shown_state in TERMINAL_STATES else None) for node in nodes]
     spans = [(node.started_at, end) for node, end in zip(nodes, ends, strict=True)]
     bars = draw_bars(spans, now=timezone.now())

@@ -38,6 +38,6 @@ class WorkflowStorage(TaskProcessor):
             nonlocal is_stored
             is_stored = save_external_record(run, nodes)
 
-        # Here and not in the settlement: what fails is an error of this job, with its retries.
+        # Not in the settlement: a failure here is an error of this job, with its retries.
         context.checkpoint(context.state, store)
         return Complete({"run": str(run.run_id), "nodes": len(nodes), "is_stored": is_stored})

@@ -1,8 +1,8 @@
-"""Runs and nodes as their readers see them: what was stored, and how the job behind it stands.
+"""Queries of runs and nodes, combined with the state of the job.
 
-A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run.
-A job can end where none of its code runs (cancelled, crashed): its run has ended then, and so have all of its nodes.
-The job of a run recorded outside the platform only stores it: such a run is shown as it was recorded.
+A write stores a run with its nodes in one transaction, and one statement reads both, so no node is ahead of its run. A
+job can end without running its code (cancelled, crashed): its run and all its nodes have ended then. The job of a run
+recorded outside the platform only stores it: such a run is shown as recorded.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from workloads.workflows.records.models import OPEN_STATES, NodeRun, WorkflowRun
 from workloads.workflows.records.records import PAUSED, TERMINAL_STATES, RunState
 
 _TERMINAL = sorted(TERMINAL_STATES)
-# What is shown so is stored as open.
+# States that are stored as open.
 _OPEN_SHOWN: Final = {*OPEN_STATES, PAUSED}
 HEAVY_FIELDS: Final = ("inputs", "outputs", "graph")
 _SHOWN: Final = ("shown_state", "shown_error_code", "shown_error_message")
-# How often a run is read anew that is being written while it is read.
+# Reads of a run that is being written meanwhile.
 _LOOKS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs a list shows; empty means all."""
+    """Filter of the list of runs; empty means all."""
 
     states: Sequence[str] = ()
     workflow_id: UUID | None = None
@@ -41,12 +41,12 @@ class RunFilter:
     created_before: datetime | None = None
 
     def condition(self) -> Q:
-        """For runs as :func:`find_runs` gives them."""
+        """Return the condition for runs as :func:`find_runs` returns them."""
         condition = Q()
         if self.states:
             condition &= Q(shown_state__in=self.states)
             if set(self.states) <= _OPEN_SHOWN:
-                condition &= Q(state__in=OPEN_STATES)  # the index of those
+                condition &= Q(state__in=OPEN_STATES)  # uses their partial index
         if self.workflow_id is not None:
             condition &= Q(workflow_id=self.workflow_id)
         if self.job_id is not None:
@@ -60,7 +60,7 @@ class RunFilter:
 
 @dataclass(frozen=True, slots=True)
 class RunPicture:
-    """A run with its nodes as of one moment."""
+    """A run with its nodes at one moment."""
 
     run: Any
     nodes: Sequence[Any]
@@ -73,14 +73,14 @@ def find_runs(asked: RunFilter | None = None) -> QuerySet[WorkflowRun]:
 
 
 def walked_runs(asked: RunFilter) -> QuerySet[WorkflowRun] | None:
-    """The rows that a list walks through because no index finds its states; None where one does."""
+    """Return the rows that a list scans because no index finds its states; None if one does."""
     if not asked.states or set(asked.states) <= _OPEN_SHOWN:
         return None
     return WorkflowRun.objects.filter(replace(asked, states=()).condition())
 
 
 def get_run(run_id: UUID) -> WorkflowRun:
-    """One run of the current scope as :func:`find_runs` gives it, else RunNotFoundError."""
+    """Return one run of the current scope as :func:`find_runs` does; raise RunNotFoundError if there is none."""
     run = find_runs().filter(pk=run_id).first()
     if run is None:
         raise RunNotFoundError
@@ -88,7 +88,7 @@ def get_run(run_id: UUID) -> WorkflowRun:
 
 
 def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
-    """The nodes of a run with ``shown_state``; a node is open only while its run is."""
+    """Return the nodes of a run with ``shown_state``; a node is open only while its run is."""
     nodes = _as_shown(NodeRun.objects.filter(run_id=run_id), job="run__job_id", prefix="run_", of="run__")
     is_left = Q(state__in=OPEN_STATES) & Q(run_shown_state__in=_TERMINAL)
     shown = Case(
@@ -102,7 +102,7 @@ def find_nodes(run_id: UUID) -> QuerySet[NodeRun]:
 
 
 def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
-    """One node of a run of the current scope, else RunNotFoundError."""
+    """Return one node of a run of the current scope; raise RunNotFoundError if there is none."""
     node = find_nodes(run_id).filter(pk=node_key).first()
     if node is None:
         raise RunNotFoundError("The run has no such node.")
@@ -110,16 +110,16 @@ def get_node(run_id: UUID, node_key: UUID) -> NodeRun:
 
 
 def read_picture(run_id: UUID, *, most_nodes: int) -> RunPicture:
-    """A run with its nodes, the first ones where there are more, as of one moment; values of nodes are not read."""
+    """Return a run with its first nodes at one moment, without the nodes' values."""
     heavy = [*(f"run__{name}" for name in HEAVY_FIELDS), "inputs", "outputs"]
     nodes_of = find_nodes(run_id).select_related("run").defer(*heavy).order_by("id")[:most_nodes]
     for _ in range(_LOOKS):
         run: Any = get_run(run_id)
         nodes: list[Any] = list(nodes_of.all())
-        # The nodes' statement has seen the run, too: where it was written in between, both are read again.
+        # The nodes' statement has read the run too: if it was written in between, both are read again.
         if not nodes or _seen(nodes[0].run, nodes[0], "run_") == _seen(run, run, ""):
             return RunPicture(run, nodes)
-    # It is written all the time: as the nodes have seen it, which says less of its values for this once.
+    # It is written continuously: use the run as read with the nodes, which has less of its values.
     run = nodes[0].run
     for name in _SHOWN:
         setattr(run, name, getattr(nodes[0], f"run_{name}"))
@@ -132,7 +132,7 @@ def _seen(run: Any, shown: Any, prefix: str) -> tuple[Any, ...]:
 
 
 def _as_shown(rows: QuerySet[Any], *, job: str, prefix: str, of: str = "") -> QuerySet[Any]:
-    # First what the row says: in this order PostgreSQL asks for jobs of open runs alone.
+    # The row's own condition first: in this order PostgreSQL looks up only the jobs of open runs.
     is_own = Q(**{f"{of}is_external": False})
     is_open = Q(**{f"{of}state__in": OPEN_STATES}) & is_own
     is_cancelled = is_open & Q(**{f"{prefix}job_state": CANCELLED})

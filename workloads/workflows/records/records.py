@@ -22,7 +22,7 @@ type JsonObject = Mapping[str, Any]
 
 
 class RunState(StrEnum):
-    """How a run or a node stands."""
+    """State of a run or a node."""
 
     RUNNING = gettext_noop("running")
     WAITING = gettext_noop("waiting")
@@ -33,26 +33,26 @@ class RunState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing follows it."""
+        """True if the state is final."""
         return self in TERMINAL_STATES
 
 
 TERMINAL_STATES = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED, RunState.SKIPPED})
-# A run whose job is suspended while it runs is shown so; it is never stored.
+# Shown state of a run whose job is suspended while it runs; never stored.
 PAUSED: Final = gettext_noop("paused")
-# Every state that a reader may meet.
+# Every state that can be shown.
 SHOWN_STATES: Final = (*(state.value for state in RunState), PAUSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """A run as it stands at ``version``.
+    """A run at ``version``.
 
     ``version`` begins at 1 and rises with every change. None for ``inputs``, ``outputs``, ``graph`` or ``started_at``
-    says nothing of it: what is stored stays, so a write carries only what changed. ``graph`` is what the run's pages
-    draw, ``{"nodes": [{"id", "type", "title", "parent"?}], "edges": [{"source", "target", "label"?}]}``; it is said
-    once, or the same each time. ``parent`` is the id of the iteration that a node stands in. ``is_external`` marks a
-    run that was recorded outside the platform; ``job_id`` is then the job that stores this record.
+    keeps the stored value, so a write carries only what changed. ``graph`` is what the run's pages draw, ``{"nodes":
+    [{"id", "type", "title", "parent"?}], "edges": [{"source", "target", "label"?}]}``; it is set once, or the same each
+    time. ``parent`` is the id of the iteration that contains a node. ``is_external`` marks a run that was recorded
+    outside the platform; ``job_id`` is then the job that stores this record.
     """
 
     run_id: UUID
@@ -77,10 +77,10 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRecord:
-    """A node of a run as it stands at ``version``, which is the node's own.
+    """A node of a run at ``version``, which is the node's own.
 
     ``path`` holds the indexes of the iterations around the node, () at the top. None for ``inputs``, ``outputs`` or
-    ``started_at`` says nothing of it, as with a run.
+    ``started_at`` keeps the stored value, as with a run.
     """
 
     run_id: UUID

@@ -1,4 +1,4 @@
-"""Where rows of runs name contents of the file storage."""
+"""Columns of runs that refer to contents of the file storage."""
 
 from __future__ import annotations
 

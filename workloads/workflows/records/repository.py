@@ -1,4 +1,4 @@
-"""Storing records of runs and of their nodes, in the transaction of the caller and the context of the run's tenant."""
+"""Storing of records of runs and nodes, in the caller's transaction and the context of the run's tenant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save_records(run: RunRecord, nodes: Sequence[NodeRecord] = ()) -> None:
 
 
 def save_external_record(run: RunRecord, nodes: Sequence[NodeRecord]) -> bool:
-    """Upsert a record from outside; return False if it is newer than a run that has ended, of which nothing is stored.
+    """Upsert a record from outside; return False, and store nothing, if the run has ended at a lower version.
 
     Raise RunTakenError if the id belongs to a run of the engine or of another tenant.
     """
@@ -59,7 +59,7 @@ def _upsert_external(row: Row) -> None:
         except IntegrityError as error:
             if not _is_of_id(error):
                 raise
-            # Perhaps another transaction of the tenant has just inserted the run: the second attempt merges with it.
+            # Another transaction of the tenant may just have inserted the run: the second attempt merges with it.
         else:
             return
     raise RunTakenError

@@ -1,4 +1,4 @@
-"""Records as rows: plain JSON, bounded, and without what PostgreSQL refuses to store."""
+"""Conversion of records to rows: plain JSON, bounded, without what PostgreSQL rejects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from tenants.database.ids import uuid7
 from workloads.workflows.records.records import JsonObject, NodeRecord, RunRecord
 
-# A row of a table as JSON stores it: ids and moments are texts, moments in UTC and of one length.
+# A row of a table as JSON: ids and times are strings, times in UTC and of one length.
 type Row = Mapping[str, Any]
 
 MAX_ERROR_CODE: Final = 64
@@ -20,7 +20,7 @@ MAX_WORKFLOW_NAME: Final = 200
 
 
 def run_row(run: RunRecord) -> Row:
-    """The row that a record of a run asks for."""
+    """Return the row of a run's record."""
     return {
         "id": str(run.run_id),
         "tenant_id": str(run.tenant_id),
@@ -37,7 +37,7 @@ def run_row(run: RunRecord) -> Row:
 
 
 def node_row(node: NodeRecord, *, tenant_id: UUID, run_version: int) -> Row:
-    """The row that a record of a node asks for, in a write of that version of its run."""
+    """Return the row of a node's record, in a write of that version of its run."""
     return {
         "id": str(uuid7()),
         "tenant_id": str(tenant_id),
@@ -53,7 +53,9 @@ def node_row(node: NodeRecord, *, tenant_id: UUID, run_version: int) -> Row:
 
 
 def storable(value: Any) -> Any:
-    """A value as JSON that PostgreSQL takes: without NUL, half pairs and infinities; what is no JSON becomes text."""
+    """Return a value as JSON that PostgreSQL accepts: without NUL, unpaired surrogates and infinities; other types
+    become text.
+    """
     match value:
         case None | bool() | int():
             return value
@@ -83,12 +85,12 @@ def _common(record: RunRecord | NodeRecord) -> dict[str, Any]:
 
 
 def _value(name: str, value: JsonObject | None, version: int) -> dict[str, Any]:
-    """A value with the version that said it; 0: nothing was said."""
+    """Return a value with the version that set it; 0 if it is not set."""
     return {name: None, f"{name}_version": 0} if value is None else {name: storable(value), f"{name}_version": version}
 
 
 def _moment(moment: datetime | None) -> str | None:
-    # Of one length, so that texts compare as the moments do.
+    # Of one length, so that the strings sort as the times do.
     return None if moment is None else moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 

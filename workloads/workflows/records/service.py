@@ -34,9 +34,9 @@ def reveal_run(*, run_id: UUID, reason: str) -> WorkflowRun:
 
 
 def submit_record(*, tenant: Tenant, body: Mapping[str, Any], is_rated: bool = False) -> UUID:
-    """Submit a job that stores a record from outside and return its id; ``body`` is validated by the API's serializer.
+    """Submit a job that stores a record from outside and return its id; the API's serializer has validated ``body``.
 
-    Raise RunTakenError if the id is that of a job or of a run of the engine, or what submission refuses.
+    Raise RunTakenError if the id is that of a job or of a run of the engine, or what submission raises.
     """
     with tenant_context(tenant):
         if _is_of_platform(body["run"]["id"]):

@@ -1,4 +1,4 @@
-"""Checks of the state of runs: their jobs and their nodes."""
+"""Consistency checks of workflow runs: their jobs and their nodes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _RUNS, _NODES = _SQL["look_at_runs"], _SQL["look_at_nodes"]
 
 
 def look_at_runs(piece: Piece) -> Look:
-    """Open runs whose jobs are gone or done."""
+    """Find open runs whose jobs were deleted or have completed."""
     yesterday = uuid7_floor(timezone.now() - timedelta(days=1))
     return Table(WorkflowRun._meta.db_table).look(_RUNS, piece, parameters={"yesterday": yesterday})
 
 
 def look_at_nodes(piece: Piece) -> Look:
-    """Nodes that are ahead of their runs."""
+    """Find nodes that are ahead of their runs."""
     return Table(NodeRun._meta.db_table).look(_NODES, piece)
 
 

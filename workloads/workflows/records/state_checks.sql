@@ -1,5 +1,5 @@
 -- name: look_at_runs
--- Find open runs whose jobs are gone or have completed.
+-- Find open runs whose jobs were deleted or have completed.
 WITH piece AS MATERIALIZED (
     SELECT id, tenant_id, job_id FROM workflow_storage_workflowrun WHERE
     -- include: piece_by_id

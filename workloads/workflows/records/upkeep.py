@@ -1,4 +1,6 @@
-"""Upkeep of runs: each is kept as long as its job, so by the tenant's plan, and goes with its nodes and files."""
+"""Upkeep of workflow runs: each is kept as long as its job, so by the tenant's plan, and pruned with its nodes and
+files.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from tenants.database.prepared import planned_cursor
 from tenants.database.sql import load_sql
 from workloads.files.store import discard_on_commit
 
-# A run has many nodes, and those may have files.
+# A run has many nodes, which may have files.
 RUNS_PER_STEP: Final = 200
 
 _SQL = load_sql(__file__)
@@ -27,7 +29,7 @@ _FIND, _PRUNE = _SQL["find_old_runs"], _SQL["prune_runs"]
 
 @dataclass(frozen=True, slots=True)
 class PrunedRuns:
-    """What one step removed, of the first of the tenants that had something; None: none of them had."""
+    """Rows that one step removed, of the first tenant that had any; None if none had."""
 
     tenant_id: UUID | None
     runs: int = 0
@@ -36,7 +38,7 @@ class PrunedRuns:
 
 
 def prune_runs(budget: Budget) -> Step:
-    """Runs whose jobs are gone, with their nodes; then the files that nobody else refers to."""
+    """Delete runs whose jobs were deleted, with their nodes; then the files without other references."""
     after = UUID(str(budget.cursor.get("after", NO_TENANT)))
     limit = min(RUNS_PER_STEP, budget.batch_rows)
     with all_tenants():
@@ -45,7 +47,7 @@ def prune_runs(budget: Budget) -> Step:
         pruned = PrunedRuns(None) if due is None else _prune(due, limit)
     counts = {"runs": pruned.runs, "nodes": pruned.nodes, "values": len(pruned.keys)}
     if due is not None:
-        # Rows that somebody else has locked are left to the next run rather than waited for.
+        # Rows that are locked are left to the next run.
         is_over = pruned.runs < limit
         return Step(counts, has_more=True, cursor={"after": str(due.tenant_id if is_over else after)})
     cursor = {} if cutoffs.is_last_page else {"after": str(cutoffs.last)}
@@ -53,7 +55,7 @@ def prune_runs(budget: Budget) -> Step:
 
 
 def _read_cutoffs(after: UUID) -> Cutoffs:
-    """Before when there may be runs whose jobs are gone, whichever way those ended."""
+    """Return the times before which runs may have lost their jobs, whichever way those ended."""
     finished, failed = (read_cutoffs(kept, after=after) for kept in (Kept.FINISHED_JOBS, Kept.FAILED_JOBS))
     return Cutoffs(finished.tenant_ids, list(map(max, zip(finished.moments, failed.moments, strict=True))))
 

@@ -1,5 +1,6 @@
 -- name: find_old_runs
--- Find the first tenant with runs whose jobs are gone. A job goes only when it has ended, so such a run has ended, too.
+-- Find the first tenant with runs whose jobs were deleted. A job is deleted only after it has ended, so the run has
+-- ended too.
 -- include: probe_due_tenants
 FROM workflow_storage_workflowrun r
 WHERE r.tenant_id = d.tenant_id AND r.id < d.floor

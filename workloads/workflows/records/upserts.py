@@ -1,8 +1,8 @@
 """Upserts of runs and nodes: each row is merged with the stored one by versions.
 
-A row has a head, which a row of a higher version replaces as a whole, and two values, each with the version that said
-it. So the order of the writes does not matter, nor their number: of each part the newest stays. No write of a higher
-version changes a row in a terminal state; a write of a lower version still stores the values that it alone has.
+A row has a head, which a row of a higher version replaces as a whole, and two values, each with the version that set
+it. So neither order nor number of the writes matters: the newest of each part stays. No write of a higher version
+changes a row in a terminal state; a write of a lower version still stores the values that it alone has.
 """
 
 from __future__ import annotations

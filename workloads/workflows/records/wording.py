@@ -1,4 +1,4 @@
-"""States of runs in the console: a glyph, a tone and the word, never a colour alone."""
+"""Display of run states in the console: a glyph, a tone and the word, never a colour alone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MINUTE, _HOUR = 60, 3_600
 
 @dataclass(frozen=True, slots=True)
 class StateMark:
-    """How a state is shown; tones are those of the console's style sheet."""
+    """Display of a state; tones are those of the console's style sheet."""
 
     glyph: str
     tone: str
@@ -36,12 +36,12 @@ NOT_BEGUN: Final = StateMark("○", "quiet")
 
 
 def mark_of(state: str) -> StateMark:
-    """The mark of a state; that of a node that was not begun where there is none."""
+    """Return the mark of a state; for an unknown one that of a node that has not begun."""
     return MARKS.get(state, NOT_BEGUN)
 
 
 def badge(state: str) -> SafeString:
-    """A state as the console's other lists show theirs."""
+    """Return a state as HTML, as in the console's other lists."""
     mark = mark_of(state)
     return format_html(
         '<span class="console-mark" data-tone="{}"><span aria-hidden="true">{}</span> {}</span>',
@@ -52,7 +52,7 @@ def badge(state: str) -> SafeString:
 
 
 def seconds_in_words(seconds: float | None) -> str:
-    """A duration as a person says it."""
+    """Return a duration as text."""
     if seconds is None:
         return "–"
     if seconds < 1:

@@ -1,1 +1,1 @@
-"""A run on a worker: what the planner asks for is done, and kept at every safe point."""
+"""Execution of a run on a worker: runs the planner's tasks and stores the state at every safe point."""

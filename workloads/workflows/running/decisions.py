@@ -1,4 +1,4 @@
-"""What becomes of a run by the answers of people."""
+"""Application of people's decisions to a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ON_TIMEOUT: Mapping[str, str] = {"approve": APPROVED, "reject": REJECTED}
 
 
 def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Approval], now: float) -> None:
-    """Let each node go on whose question is answered."""
+    """Let each node whose approval is decided continue."""
     waiting = [key for key, step in planner.state.steps.items() if step.wait is Wait.DECISION]
     for key in waiting:
         approval = decisions.get(str(key))
@@ -35,7 +35,7 @@ def apply_decisions(planner: Planner, values: Values, decisions: Mapping[str, Ap
 
 
 def _case_of(approval: Approval, node: Node) -> str | None:
-    """The way out; None where there is none."""
+    """Return the branch of a decision; None if there is none."""
     if approval.state == ApprovalState.TIMED_OUT:
         return _ON_TIMEOUT.get(node.config.get("on_timeout", "fail"))
     return approval.state if approval.state in (APPROVED, REJECTED) else None

@@ -1,4 +1,4 @@
-"""Where nodes do their work: at once, on the event loop of the process, or in a thread of the run."""
+"""Places where nodes work: at once, on the event loop of the process, or in a thread of the run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from workloads.workflows.nodes.work import Result, Work
 logger = logging.getLogger(__name__)
 
 TIMED_OUT = "timed_out"
-# By so much one clock may be before another.
+# Tolerance between two clocks.
 _EARLY_SECONDS = 0.01
 
 type Ended = tuple[Task, Result | NodeError | Interrupted]
@@ -32,7 +32,7 @@ type Ended = tuple[Task, Result | NodeError | Interrupted]
 
 @dataclass(slots=True)
 class _AtWork:
-    """A node whose work was begun, within what it depends on."""
+    """A node whose work was begun, within its dependency."""
 
     task: Task
     future: Future[Result]
@@ -40,7 +40,7 @@ class _AtWork:
 
 
 class Lanes:
-    """The nodes of a run that are at work."""
+    """Running nodes of a run."""
 
     def __init__(self, context: JobContext, *, threads: int) -> None:
         self._context = context
@@ -52,7 +52,7 @@ class Lanes:
         return len(self._at_work)
 
     def begin(self, task: Task, work: Work) -> None:
-        """Let a node's work begin; raises Interrupted where what it depends on is down."""
+        """Start a node's work; raise Interrupted if the breaker of its dependency is open."""
         stack = ExitStack()
         if work.dependency is not None:
             stack.enter_context(self._context.dependency(work.dependency))
@@ -65,20 +65,20 @@ class Lanes:
         self._at_work.append(_AtWork(task, future, stack))
 
     def wait(self, seconds: float) -> list[Ended]:
-        """What has ended, as soon as anything has, or after some time nothing."""
+        """Return the work that has ended, as soon as any has; an empty list after the timeout."""
         wait([one.future for one in self._at_work], timeout=seconds, return_when=FIRST_COMPLETED)
         ended = [one for one in self._at_work if one.future.done()]
         self._at_work = [one for one in self._at_work if not one.future.done()]
         return [(one.task, _answer_of(one)) for one in ended]
 
     def drop(self, is_wanted: Callable[[Task], bool]) -> None:
-        """Let go of the work of nodes that nobody waits for any more."""
+        """Cancel the work of nodes whose results are not needed any more."""
         for one in self._at_work:
             if not is_wanted(one.task):
                 one.future.cancel()
 
     def close(self) -> None:
-        """Let go of everything; a thread ends what it does, and nobody takes it."""
+        """Cancel all work; a running thread finishes, and its result is dropped."""
         for one in self._at_work:
             one.future.cancel()
         self._at_work.clear()
@@ -87,7 +87,7 @@ class Lanes:
 
 
 def failure_of(error: Exception) -> NodeError:
-    """What an error of a node's work means for the node. That the database is away is no node's error: it is raised."""
+    """Return the node's error for an exception of its work. Raise the exception if the database is unavailable."""
     match error:
         case OperationalError() if "statement timeout" in str(error):
             return NodeError("timed_out", "The database took too long.", is_transient=True)
@@ -108,14 +108,14 @@ def failure_of(error: Exception) -> NodeError:
 
 
 async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_seconds: float | None) -> Result:
-    """Do a node's work; raise TransientError after its time-out, marked if that is shorter than usual."""
+    """Run a node's work; raise TransientError after its timeout, marked if that is shorter than usual."""
     is_short = usual_seconds is not None and seconds < usual_seconds
     ends_at = time.monotonic() + seconds - _EARLY_SECONDS
     try:
         async with asyncio.timeout(seconds):
             return await work()
     except (TimeoutError, NoAnswerError) as error:
-        # The work keeps the same limit, and may meet it first.
+        # The work has the same limit, and may reach it first.
         has_run_out = isinstance(error, TimeoutError) or (error.code == TIMED_OUT and time.monotonic() >= ends_at)
         if not has_run_out:
             raise
@@ -125,14 +125,14 @@ async def _within(work: Callable[[], Awaitable[Result]], seconds: float, usual_s
 def _answer_of(one: _AtWork) -> Result | NodeError | Interrupted:
     if one.future.cancelled():
         with suppress(Interrupted), one.dependency:
-            # It has not answered, neither well nor badly.
+            # It has neither succeeded nor failed.
             raise Interrupted("dropped")
         return NodeError("cancelled", "It is not needed any more.")
     try:
         with one.dependency:
             return one.future.result()
     except Interrupted as interruption:
-        # What it depends on refuses every request: the run waits.
+        # Its dependency refuses every request: the run waits.
         return interruption
     except Exception as error:  # noqa: BLE001 - whatever a node's work raises is the node's error
         return failure_of(error)

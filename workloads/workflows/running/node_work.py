@@ -1,4 +1,4 @@
-"""What the planner asks for, done: at once where it takes no time, else prepared for those who do it."""
+"""Work of the planner's tasks: done at once if it takes negligible time, else prepared for the lanes."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from workloads.workflows.running.lanes import failure_of
 from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
 
-# What is done at once is kept at the latest after so long.
+# Work done at once is stored at the latest after this time.
 INLINE_SECONDS: Final = 0.05
 
 
 @dataclass(slots=True)
 class NodeWork:
-    """The work of one start of a run. ``is_idle``: there was nothing left to do when it was last asked."""
+    """Work of one start of a run. ``is_idle``: the last `advance` had nothing to do."""
 
     context: JobContext
     planner: Planner
@@ -38,7 +38,7 @@ class NodeWork:
     is_idle: bool = False
 
     def advance(self, room: int) -> list[tuple[Task, Work]]:
-        """Do what takes no time, and prepare up to ``room`` that do."""
+        """Do the work that takes negligible time, and prepare up to ``room`` tasks that take longer."""
         begun: list[tuple[Task, Work]] = []
         until = time.monotonic() + INLINE_SECONDS
         while time.monotonic() < until:
@@ -54,7 +54,7 @@ class NodeWork:
         return [one for one in begun if self.planner.is_expected(one[0])]
 
     def _do(self, task: Task) -> Work | None:
-        """Do a task at once; its work, where that takes time."""
+        """Do a task at once; return its work if that takes time."""
         if not self.planner.is_expected(task):
             return None
         try:
@@ -93,7 +93,7 @@ class NodeWork:
         return Reading(self.planner.graph, self.planner.state, self.values.load, path=path, parent=parent)
 
     def apply(self, task: Task, result: Result) -> None:
-        """What a node has answered, in the state."""
+        """Apply a node's result to the state."""
         now = self.clock()
         match result:
             case Made(outputs=outputs, case=case, tokens=tokens):
@@ -120,7 +120,7 @@ class NodeWork:
         )
 
     def fail(self, task: Task, error: NodeError) -> None:
-        """What a node's error means for the run."""
+        """Apply a node's error to the run."""
         self.context.log(error.message, level="warning", node=str(task.key), code=error.code, attempt=task.attempt)
         if task.act is Act.COLLECT and task.index is not None:
             self.planner.fail_item(task.key, task.index, error.code, error.message)

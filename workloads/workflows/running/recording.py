@@ -1,4 +1,4 @@
-"""What the pages of a run are told: the run and those of its nodes that have changed."""
+"""Records for the pages of a run: the run and its changed nodes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATES: Mapping[Status, RecordState] = {
 
 @dataclass(slots=True)
 class Recording:
-    """The records of one run, made from its state."""
+    """Records of one run, made from its state."""
 
     tenant_id: UUID
     run_id: UUID
@@ -33,7 +33,7 @@ class Recording:
     graph: Graph
     state: RunState
     load: Callable[[Stored], Any]
-    # What nodes have begun with since the last safe point.
+    # Inputs of the nodes begun since the last safe point.
     inputs: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     tokens: dict[Key, int] = field(default_factory=dict)
 
@@ -45,7 +45,7 @@ class Recording:
         outputs: Mapping[str, Any] | None = None,
         ended_at: float | None = None,
     ) -> RunRecord:
-        """The run as it stands, at a version of its own."""
+        """Return the run's current record, with a new version."""
         self.state.version += 1
         code, message = self.state.error or ("", "")
         return RunRecord(
@@ -69,7 +69,7 @@ class Recording:
         )
 
     def nodes(self, changes: Mapping[Key, Step], now: float) -> Sequence[NodeRecord]:
-        """The nodes that have changed, as they stand."""
+        """Return the current records of the changed nodes."""
         records = [self._node(key, step, now) for key, step in changes.items()]
         self.inputs.clear()
         self.tokens.clear()
@@ -90,7 +90,7 @@ class Recording:
             outputs=outputs,
             error_code=code,
             error_message=message,
-            # The first that is said counts.
+            # The first value is kept.
             started_at=_moment(now) if step.status is not Status.SKIPPED else None,
             ended_at=_moment(now) if step.status.is_ended else None,
             tokens=self.tokens.get(key, 0),
@@ -98,7 +98,7 @@ class Recording:
 
 
 def _state_of(step: Step) -> RecordState:
-    # What had begun was not skipped: its run or item ended around it.
+    # A node that had begun was not skipped: its run or item ended.
     if step.status is Status.SKIPPED and step.version > 1:
         return RecordState.CANCELLED
     return _STATES[step.status]

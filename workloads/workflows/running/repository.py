@@ -1,4 +1,4 @@
-"""What a run reads and writes of its own tables. Writes belong into the effects of a checkpoint."""
+"""A run's reads and writes of its own tables. Writes belong in the effects of a checkpoint."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workloads.workflows.queries import get_pinned
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """The version that a run goes by."""
+    """The version to which a run is pinned."""
 
     workflow_id: UUID
     workflow_name: str
@@ -28,7 +28,7 @@ class Pinned:
 
 
 def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinned:
-    """Return a version of a workflow of the tenant, the one in effect if none is named.
+    """Return a version of a workflow of the tenant, the one in effect if ``number`` is None.
 
     Raise PermanentError if there is no such version, or if it never was in effect.
     """
@@ -40,7 +40,7 @@ def read_version(tenant_id: UUID, workflow_id: UUID, number: int | None) -> Pinn
 
 
 def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
-    """Key and hash of a value that was put aside."""
+    """Return the key and hash of an offloaded value."""
     with tenant_context(tenant_id):
         row = RunValue.objects.filter(job_id=job_id, number=number).values_list("storage_key", "sha256").first()
     if row is None:
@@ -49,9 +49,9 @@ def read_value(tenant_id: UUID, job_id: UUID, number: int) -> tuple[str, str]:
 
 
 def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
-    """The answers to what a run has asked, by node; whose time is over is answered with that.
+    """Return the decisions on a run's approvals, by node; expired ones are timed out.
 
-    A decision that is being made meanwhile is waited for: it is there, or it is refused.
+    Waits for a concurrent decision, which is then either returned or refused.
     """
     with tenant_context(tenant_id):
         asked = Approval.objects.filter(job_id=job_id)
@@ -62,7 +62,7 @@ def read_decisions(tenant_id: UUID, job_id: UUID) -> dict[str, Approval]:
 
 
 def end_run(job_id: UUID) -> None:
-    """Nothing of the run is waited for or kept any more. The contents are removed by the clean-up of files."""
+    """Withdraw the run's approvals and delete its values. The clean-up of files removes the contents."""
     Approval.objects.filter(job_id=job_id, state=ApprovalState.PENDING).update(
         state=ApprovalState.WITHDRAWN, decided_at=Now()
     )
@@ -70,13 +70,13 @@ def end_run(job_id: UUID) -> None:
 
 
 def store(values: Sequence[RunValue], approvals: Sequence[Approval]) -> None:
-    """What a safe point keeps beside the state."""
+    """Store what a safe point keeps beside the state."""
     RunValue.objects.bulk_create(values)
     Approval.objects.bulk_create(approvals)
 
 
 def database_clock() -> Callable[[], float]:
-    """Seconds since 1970 by the database, whatever the clock of this machine says."""
+    """Return a clock of seconds since 1970 by the database, independent of this machine's clock."""
     asked_at = time.monotonic()
     offset = read_moment().timestamp() - asked_at
     return lambda: time.monotonic() + offset

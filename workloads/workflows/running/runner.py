@@ -1,7 +1,7 @@
-"""One start of a run: it goes on from its checkpoint until the run ends, waits, or gives its slot to others.
+"""One start of a run: it continues from its checkpoint until the run ends, waits, or yields its slot.
 
-Plan, do at once what takes no time, keep, begin the rest, and take what ends: each turn is a safe point. What was kept
-is never done again; what was begun and not kept begins anew on whatever worker goes on.
+Each turn plans, does at once what takes negligible time, stores the state, begins the rest, and collects results; it is
+a safe point. Stored work is never repeated; work that was begun and not stored begins again on the worker that resumes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workloads.workflows.running.recording import Recording
 from workloads.workflows.running.values import Values
 from workloads.workflows.tenant_settings import MAX_SECONDS, MAX_STEPS, PARALLEL_NODES
 
-# How often a run looks whether it is wanted, and whether somebody has answered.
+# Interval of the checks for a cancel, and for decisions.
 LOOK_SECONDS: Final = 0.25
 DECISION_SECONDS: Final = 2.0
 # A shorter wait is not worth a new start.
@@ -36,7 +36,7 @@ MAX_RESULT_CHARACTERS: Final = 32 * 1024
 
 
 class Runner:
-    """A run on its way, by its job."""
+    """Execution of a run by its job."""
 
     def __init__(self, context: JobContext) -> None:
         self.context = context
@@ -64,7 +64,7 @@ class Runner:
         self.interruption: Interrupted | None = None
 
     def run(self) -> Outcome:
-        """Go on as far as possible."""
+        """Continue as far as possible."""
         if self.state.error is not None:
             raise self._failure()
         try:
@@ -99,14 +99,14 @@ class Runner:
             except Interrupted as interruption:
                 if interruption.cause != "dependency":
                     raise
-                # What is at work already is not to be done again: it is waited for.
+                # Running work is waited for, so that it is not repeated.
                 self.interruption, self.is_draining = interruption, True
                 return
             except Exception as error:  # noqa: BLE001 - as above
                 self.work.fail(task, failure_of(error))
 
     def _collect(self) -> None:
-        """Take what has ended, and look whether the slot is wanted."""
+        """Collect ended work, and check whether the slot is to be yielded."""
         for task, answer in self.lanes.wait(LOOK_SECONDS if self.lanes else 0.0):
             if isinstance(answer, Interrupted):
                 self.interruption, self.is_draining = answer, True
@@ -124,7 +124,7 @@ class Runner:
             self.is_draining = True
 
     def _rest(self) -> Outcome | None:
-        """What becomes of the job while none of its nodes is at work; None to go on."""
+        """Return the job's outcome while no node is running; None to continue."""
         if self.interruption is not None:
             raise self.interruption
         if self.is_draining:
@@ -144,7 +144,7 @@ class Runner:
         return Snoozed(self._last_state(), due - now)
 
     def _keep(self, state: RecordState | None = None) -> None:
-        """A safe point: the state, and what the pages of the run are told, in one transaction."""
+        """Store the state and the records of the run's pages in one transaction: a safe point."""
         changes = self.planner.take_changes()
         has_failed = self.state.error is not None and "error" not in self.kept
         if not (changes or state or has_failed):

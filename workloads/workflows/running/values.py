@@ -1,4 +1,4 @@
-"""What nodes have made: small values stay in the state, large ones go to the file storage."""
+"""Outputs of nodes: small values stay in the state, large ones go to the file storage."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ from workloads.workflows.running.repository import read_value
 
 INLINE_BYTES: Final = 2 * 1024
 MAX_VALUE_BYTES: Final = 16 * 1024 * 1024
-# A checkpoint may have 256 KiB. From the first on, the largest values leave the state until it has the second.
+# A checkpoint may have 256 KiB. Above the first size, the largest values are offloaded until the state is below the
+# second.
 FULL_BYTES: Final = 160 * 1024
 ROOMY_BYTES: Final = 96 * 1024
-# A reference takes about as much as this.
+# About the size of a reference.
 _LEAST_BYTES: Final = 64
 _MOST_LOADED: Final = 64
 
 
 class Values:
-    """The values of one run."""
+    """Values of one run."""
 
     def __init__(self, tenant_id: UUID, job_id: UUID, state: RunState) -> None:
         self._tenant_id = tenant_id
@@ -37,7 +38,7 @@ class Values:
         self._new: list[RunValue] = []
 
     def load(self, stored: Stored) -> Any:
-        """A value as it was made."""
+        """Return a stored value."""
         if stored is None:
             return None
         if isinstance(stored, list):
@@ -49,18 +50,18 @@ class Values:
         return self._loaded[stored]
 
     def keep(self, value: Any) -> Stored:
-        """How a value stands in the state; a large one is stored now, and its row with the next checkpoint."""
+        """Return the form of a value in the state; a large one is stored now, and its row with the next checkpoint."""
         value = storable(value)
         data = _encode(value)
         return inline(value) if len(data) <= INLINE_BYTES else self._put_aside(value, data)
 
     def take_new(self) -> list[RunValue]:
-        """The rows of what was put aside since this was last asked."""
+        """Return the rows of the values offloaded since the last call."""
         new, self._new = self._new, []
         return new
 
     def write_state(self) -> dict[str, Any]:
-        """The checkpoint, small enough to be one."""
+        """Return the checkpoint, offloading values until it is small enough."""
         content = self._state.write()
         if _size(content) <= FULL_BYTES:
             return content
@@ -117,7 +118,7 @@ def _stored(tenant_id: UUID, data: bytes) -> Any:
     try:
         return store_bytes(tenant_id, data)
     except DomainError as error:
-        # No room for it: a person has to make some.
+        # A person has to make room.
         raise PermanentError(str(error), code=error.code) from error
     except OSError as error:
         raise TransientError(f"The file storage is away: {error.strerror or error}.", code="storage_away") from error
@@ -128,5 +129,5 @@ def _encode(value: Any) -> bytes:
 
 
 def _size(value: Any) -> int:
-    # As the checkpoint is measured: with every character beyond ASCII written out.
+    # Measured as the checkpoint is: with every character outside ASCII escaped.
     return len(json.dumps(value))

@@ -1,1 +1,1 @@
-"""Documents over HTTP."""
+"""API of documents."""

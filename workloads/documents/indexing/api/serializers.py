@@ -1,4 +1,4 @@
-"""Documents and uploads as they go over the wire."""
+"""Serializers of documents and uploads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEXT_FORMATS = {"text": ContentType.TEXT, "markdown": ContentType.MARKDOWN}
 
 
 class PhasesSerializer(serializers.Serializer[Any]):
-    """When the document entered each phase; null for one that it has not reached."""
+    """Times at which the document entered each phase; null for phases not reached."""
 
     waiting = serializers.DateTimeField(source="created_at")
     parsing = serializers.DateTimeField(source="parsing_at", allow_null=True)
@@ -30,14 +30,14 @@ class PhasesSerializer(serializers.Serializer[Any]):
 
 
 class DocumentErrorSerializer(serializers.Serializer[Any]):
-    """Why a document is not indexed, or what its last attempt failed of."""
+    """Why a document is not indexed, or why its last attempt failed."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class DocumentSerializer(serializers.Serializer[Any]):
-    """A document and how far its indexing is."""
+    """A document and the progress of its indexing."""
 
     id = serializers.UUIDField()
     dataset = serializers.UUIDField(source="dataset_id")
@@ -76,7 +76,7 @@ class UploadedDocumentSerializer(DocumentSerializer):
 
 
 class UploadAnswerSerializer(serializers.Serializer[Any]):
-    """What became of an upload, file by file in the order sent."""
+    """Result of an upload, file by file in the order sent."""
 
     batch = serializers.UUIDField(allow_null=True, help_text="Null when every file was there already.")
     documents = UploadedDocumentSerializer(many=True)
@@ -112,7 +112,7 @@ class NewAddressSerializer(StrictSerializer):
 
 
 class ReindexSerializer(StrictSerializer):
-    """How a document is indexed anew, and why."""
+    """How and why a document is re-indexed."""
 
     refetch = serializers.BooleanField(
         default=False, help_text="Fetch its address again first; for documents that have one."
@@ -121,7 +121,7 @@ class ReindexSerializer(StrictSerializer):
 
 
 class ReindexDatasetSerializer(StrictSerializer):
-    """Which documents of a dataset are indexed anew, and why."""
+    """Which documents of a dataset are re-indexed, and why."""
 
     all = serializers.BooleanField(
         default=False, help_text="All whose indexing has ended, not only those that the settings have left behind."
@@ -130,7 +130,7 @@ class ReindexDatasetSerializer(StrictSerializer):
 
 
 class RenewalSerializer(serializers.Serializer[Any]):
-    """What is indexed anew now, and how many documents the settings have left behind that are not: ask again."""
+    """What is re-indexed now, and how many outdated documents remain for another request."""
 
     batch = serializers.UUIDField(source="batch_id", allow_null=True, help_text="Null when there is nothing to do.")
     documents = serializers.IntegerField()
@@ -138,7 +138,7 @@ class RenewalSerializer(serializers.Serializer[Any]):
 
 
 class DocumentQuerySerializer(StrictSerializer):
-    """Which documents to list."""
+    """Filters of the list of documents."""
 
     dataset = serializers.UUIDField(required=False)
     batch = serializers.UUIDField(required=False)
@@ -146,6 +146,6 @@ class DocumentQuerySerializer(StrictSerializer):
 
 
 class ReasonBodySerializer(StrictSerializer):
-    """Why something is done, if there is something to say."""
+    """Optional reason for an action."""
 
     reason = TextField(max_length=500, required=False, allow_blank=True, default="")

@@ -1,4 +1,4 @@
-"""The documents' part of `/api/v1/`."""
+"""URLs of documents in `/api/v1/`."""
 
 from __future__ import annotations
 

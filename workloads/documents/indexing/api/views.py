@@ -1,4 +1,4 @@
-"""`datasets/{id}/documents/` and `documents/`: upload, look, try again, pause, renew, delete."""
+"""Views of `datasets/{id}/documents/` and `documents/`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class DatasetDocumentsViewSet(TenantViewSet):
-    """The documents of one dataset."""
+    """Documents of one dataset."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -71,7 +71,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
         responses={202: OpenApiResponse(UploadAnswerSerializer, description="Taken; one job indexes each document.")},
     )
     def create(self, request: Request, dataset_id: str) -> Response:
-        """Upload files: all are taken, or none is and the answer says what is wrong with each."""
+        """Upload files. All are accepted, or none, with an error for each refused file."""
         dataset = get_dataset(UUID(dataset_id))
         upload = upload_documents(
             tenant=self.tenant, dataset=dataset, files=request.FILES.getlist("files"), is_rated=True
@@ -80,7 +80,7 @@ class DatasetDocumentsViewSet(TenantViewSet):
 
 
 class DatasetSourcesViewSet(TenantViewSet):
-    """What becomes of a dataset's documents beside files: texts, addresses, and all of them anew."""
+    """Other sources of a dataset's documents: texts, addresses, and re-indexing of all."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -96,7 +96,7 @@ class DatasetSourcesViewSet(TenantViewSet):
         operation_id="datasets_documents_from_text", request=NewTextSerializer, responses={202: UploadAnswerSerializer}
     )
     def add_text(self, request: Request, dataset_id: str) -> Response:
-        """Make a document of a text; a text that the dataset has already is not indexed again."""
+        """Create a document from a text. A text that the dataset has already is not indexed again."""
         body = NewTextSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -116,7 +116,7 @@ class DatasetSourcesViewSet(TenantViewSet):
         responses={202: UploadAnswerSerializer},
     )
     def add_address(self, request: Request, dataset_id: str) -> Response:
-        """Make a document of what an address leads to; its job fetches it, and an address stands in a dataset once."""
+        """Create a document from an address, which its job fetches. A dataset has each address once."""
         body = NewAddressSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         dataset = get_dataset(UUID(dataset_id))
@@ -130,7 +130,10 @@ class DatasetSourcesViewSet(TenantViewSet):
         operation_id="datasets_reindex", request=ReindexDatasetSerializer, responses={202: RenewalSerializer}
     )
     def reindex(self, request: Request, dataset_id: str) -> Response:
-        """Index anew what the dataset's settings have left behind; old chunks answer until the new are whole."""
+        """Re-index documents of the dataset that its settings have outdated.
+
+        Old chunks serve searches until the new ones are complete.
+        """
         body = ReindexDatasetSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         asked = body.validated_data
@@ -145,7 +148,7 @@ class DatasetSourcesViewSet(TenantViewSet):
 
 
 class DocumentViewSet(EditedRows, TenantViewSet):
-    """Files of the tenant, and how far their indexing is."""
+    """Files of the tenant and the progress of their indexing."""
 
     model = Document
     serializer_class = DocumentSerializer
@@ -178,37 +181,40 @@ class DocumentViewSet(EditedRows, TenantViewSet):
 
     @extend_schema(operation_id="documents_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one document."""
+        """Return one document."""
         return _answer(get_document(UUID(pk)))
 
     @extend_schema(operation_id="documents_destroy", responses={204: OpenApiResponse(description="Deleted.")})
     def destroy(self, request: Request, pk: str) -> Response:
-        """Delete a document with its chunks; its job is cancelled."""
+        """Delete a document with its chunks and cancel its job."""
         delete_document(document_id=self.begin_edit(lambda: get_document(UUID(pk))).pk)
         return Response(status=204)
 
     @extend_schema(operation_id="documents_retry", request=ReasonBodySerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
-        """Index a document again whose job failed; what was stored of it stays."""
+        """Retry a document whose job failed. Chunks that are stored stay."""
         return self._act(retry_document, pk)
 
     @extend_schema(operation_id="documents_pause", request=ReasonBodySerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def pause(self, request: Request, pk: str) -> Response:
-        """Keep a waiting document from being indexed."""
+        """Pause the indexing of a document."""
         return self._act(pause_document, pk)
 
     @extend_schema(operation_id="documents_resume", request=ReasonBodySerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
-        """Let a paused document be indexed."""
+        """Resume a paused document."""
         return self._act(resume_document, pk)
 
     @extend_schema(operation_id="documents_reindex", request=ReindexSerializer, responses=DocumentSerializer)
     @action(detail=True, methods=["post"])
     def reindex(self, request: Request, pk: str) -> Response:
-        """Index a document anew by its dataset's settings of now; old chunks answer until the new are whole."""
+        """Re-index a document with its dataset's current settings.
+
+        Old chunks serve searches until the new ones are complete.
+        """
         body = ReindexSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         reindex_document(tenant=self.tenant, document_id=UUID(pk), is_rated=True, **body.validated_data)
@@ -221,7 +227,7 @@ class DocumentViewSet(EditedRows, TenantViewSet):
     )
     @action(detail=True, methods=["post"], parser_classes=[MultiPartParser])
     def replace(self, request: Request, pk: str) -> Response:
-        """Give a document another file; its old chunks answer until those of the new one are whole."""
+        """Replace a document's file. Old chunks serve searches until the new ones are complete."""
         document = get_document(UUID(pk))
         body = FileBodySerializer(data=request.data)
         body.is_valid(raise_exception=True)
@@ -245,11 +251,11 @@ def _page(view: TenantViewSet, documents: QuerySet[Document]) -> Response:
 
 
 def _describe(upload: Upload) -> dict[str, Any]:
-    """The upload with its documents as readers see them, each under the name that was sent."""
+    """Return the upload with its documents as the API shows them, each under the name that was sent."""
     documents = find_documents().in_bulk([file.document.pk for file in upload.files])
     entries = []
     for file in upload.files:
-        # A copy: the same document may stand here twice, under two names.
+        # A copy: the same document may be listed twice, under two names.
         entry = copy(documents[file.document.pk])
         entry.name = file.name
         entry.duplicate_of = entry.pk if file.is_duplicate else None  # type: ignore[attr-defined]

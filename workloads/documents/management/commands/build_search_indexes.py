@@ -1,4 +1,4 @@
-"""Give each large dataset an approximate index of its own, and take it from those that are large no longer."""
+"""Command that builds an approximate index for each large dataset and drops those no longer needed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Command(BaseCommand):
 
 
 def large_datasets() -> list[UUID]:
-    """The datasets with more chunks than are searched exactly."""
+    """Return the datasets with more chunks than are searched exactly."""
     with all_tenants():
         sizes = Chunk.objects.values("dataset_id").annotate(chunks=Count("id"))
         return list(

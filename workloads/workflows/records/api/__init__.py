@@ -1,1 +1,1 @@
-"""Runs of workflows over HTTP."""
+"""API of workflow runs."""

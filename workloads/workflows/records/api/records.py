@@ -1,4 +1,4 @@
-"""The body of a record from outside, with the bounds of what is stored and drawn."""
+"""Serializers of a record from outside, bounded by what is stored and drawn."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MAX_PATH: Final = 10
 # A page draws the graph at each poll.
 MAX_GRAPH_NODES: Final = 500
 MAX_GRAPH_EDGES: Final = 1_000
-# Clocks of clients may be ahead by this much.
+# Clients' clocks may be ahead by this much.
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 
 
 class IdField(serializers.UUIDField):
-    """A UUID as a text; numbers are not made into one."""
+    """A UUID as a string; numbers are rejected."""
 
     def to_internal_value(self, data: Any) -> UUID:
         if not isinstance(data, str):
@@ -94,7 +94,7 @@ class GraphSerializer(StrictSerializer):
 
 
 class RecordedSerializer(StrictSerializer):
-    """The fields that a run and a node share; an absent value leaves the stored one."""
+    """The fields that a run and a node share; a missing value leaves the stored one."""
 
     version = WholeNumberField(min_value=1, max_value=MAX_NUMBER, help_text="Rises with each change; the newest stays.")
     state = serializers.ChoiceField(choices=STATE_CHOICES)

@@ -1,4 +1,4 @@
-"""Runs, nodes and their values as they go over the wire."""
+"""Serializers of runs, nodes and their values."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workloads.workflows.records.records import SHOWN_STATES
 
 
 class RunErrorSerializer(serializers.Serializer[Any]):
-    """Why it failed, or what its last attempt failed of."""
+    """Why it failed, or why its last attempt failed."""
 
     code = serializers.CharField()
     message = serializers.CharField()
 
 
 class ValueSerializer(serializers.Serializer[Any]):
-    """A value by its outside, and for callers with `jobs.reveal` its content."""
+    """Size and keys of a value, and for callers with `jobs.reveal` its content."""
 
     size_bytes = serializers.IntegerField(help_text="As JSON.")
     keys = serializers.ListField(child=serializers.CharField(), help_text="The uppermost ones, where they are known.")
@@ -32,9 +32,9 @@ class ValueSerializer(serializers.Serializer[Any]):
 
 @extend_schema_field(ValueSerializer(allow_null=True))
 class ValueField(serializers.Field[Any, Any, Any, Any]):
-    """``inputs`` or ``outputs`` of a row; null while nothing was said.
+    """``inputs`` or ``outputs`` of a row; null while not set.
 
-    The context's ``reveals`` says whether the content is told, ``reads_whole`` whether large values are fetched.
+    The context's ``reveals`` is True if the content is shown, ``reads_whole`` if large values are fetched.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -49,7 +49,7 @@ class ValueField(serializers.Field[Any, Any, Any, Any]):
 
 
 def describe_value(value: StoredValue, *, reveals: bool, reads_whole: bool = False) -> dict[str, Any]:
-    """A value as it is answered; masked it tells its size and its keys."""
+    """Return a value for the API; masked, only its size and its keys."""
     content = value.read_or_preview() if reveals and reads_whole else value.content
     is_preview = isinstance(content, str)
     return {
@@ -62,7 +62,7 @@ def describe_value(value: StoredValue, *, reveals: bool, reads_whole: bool = Fal
 
 
 class RunWorkflowSerializer(serializers.Serializer[Any]):
-    """What was run."""
+    """The workflow and version of a run."""
 
     id = serializers.UUIDField(source="workflow_id")
     version = serializers.IntegerField(source="workflow_version")
@@ -70,7 +70,7 @@ class RunWorkflowSerializer(serializers.Serializer[Any]):
 
 
 class WorkflowRunSummarySerializer(serializers.Serializer[Any]):
-    """A run in a list: everything but its values and its graph."""
+    """A run in a list: everything except its values and its graph."""
 
     id = serializers.UUIDField()
     workflow = RunWorkflowSerializer(source="*")
@@ -128,7 +128,7 @@ class NodeRunSerializer(serializers.Serializer[Any]):
 
 
 class RunQuerySerializer(StrictSerializer):
-    """Which runs a list shows."""
+    """Filters of the list of runs."""
 
     state = serializers.ChoiceField(choices=SHOWN_STATES, required=False)
     workflow = serializers.UUIDField(required=False)
@@ -137,7 +137,7 @@ class RunQuerySerializer(StrictSerializer):
     created_before = MomentField(required=False, help_text="Exclusive.")
 
     def to_filter(self) -> RunFilter:
-        """The parameters as the selector takes them."""
+        """Return the parameters as the query's filter."""
         values = self.validated_data
         return RunFilter(
             states=(values["state"],) if "state" in values else (),

@@ -1,4 +1,4 @@
-"""The runs' part of `/api/v1/`."""
+"""URLs of workflow runs in `/api/v1/`."""
 
 from __future__ import annotations
 

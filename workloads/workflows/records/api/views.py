@@ -1,4 +1,4 @@
-"""`workflow-runs/`: runs and their nodes, and records of runs from outside."""
+"""Views of `workflow-runs/`: runs and their nodes, and records of runs from outside."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGING = frozenset({"limit", "cursor"})
 
 
 class WorkflowRunViewSet(TenantViewSet):
-    """Runs of workflows, as they were recorded."""
+    """Recorded runs of workflows."""
 
     model = WorkflowRun
     serializer_class = WorkflowRunSerializer
@@ -64,14 +64,17 @@ class WorkflowRunViewSet(TenantViewSet):
 
     @extend_schema(operation_id="workflow_runs_retrieve")
     def retrieve(self, request: Request, pk: str) -> Response:
-        """Show one run; its values whole for callers with `jobs.reveal`, which is audited for the platform's."""
+        """Return one run.
+
+        Callers with `jobs.reveal` get its whole values; reads by the platform's users are audited.
+        """
         context = self._reveal(UUID(pk))
         return Response(WorkflowRunSerializer(get_run(UUID(pk)), context={**context, "reads_whole": True}).data)
 
     @extend_schema(operation_id="workflow_runs_nodes_list", responses=NodeRunSerializer(many=True))
     @action(detail=True, pagination_class=OldestFirstPagination, filter_backends=[PagingOnly])
     def nodes(self, request: Request, pk: str) -> Response:
-        """List the nodes of a run in the order of their start; of large values their beginning."""
+        """List the nodes of a run in the order of their start, with the beginning of large values."""
         context = self._reveal(UUID(pk))
         page = self.paginate_queryset(self.filter_queryset(find_nodes(get_run(UUID(pk)).pk)))
         return self.get_paginated_response(NodeRunSerializer(page, many=True, context=context).data)
@@ -79,7 +82,7 @@ class WorkflowRunViewSet(TenantViewSet):
     @extend_schema(operation_id="workflow_runs_nodes_retrieve", responses=NodeRunSerializer)
     @action(detail=True, url_path=f"nodes/(?P<node_run_id>{UUID_PATTERN})", pagination_class=None)
     def node(self, request: Request, pk: str, node_run_id: str) -> Response:
-        """Show one node of a run, its values whole for callers with `jobs.reveal`."""
+        """Return one node of a run, with its whole values for callers with `jobs.reveal`."""
         context = self._reveal(UUID(pk))
         node = get_node(UUID(pk), UUID(node_run_id))
         return Response(NodeRunSerializer(node, context={**context, "reads_whole": True}).data)
@@ -89,7 +92,7 @@ class WorkflowRunViewSet(TenantViewSet):
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def records(self, request: Request) -> Response:
-        """Submit a job that stores a run from outside; the newest version stays, whatever the order of the requests."""
+        """Submit a job that stores a run from outside. The newest version stays, whatever the order of the requests."""
         body = RecordSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         job_id = submit_record(tenant=self.tenant, body=body.validated_data, is_rated=True)
@@ -97,7 +100,7 @@ class WorkflowRunViewSet(TenantViewSet):
         return Response(RecordAnswerSerializer(answer).data, status=202)
 
     def _reveal(self, run_id: UUID) -> dict[str, Any]:
-        """Whether values are told, for a serializer; that somebody of the platform reads them is written down."""
+        """Return a serializer's context with ``reveals``; audit a read by a user of the platform."""
         reveals = self.access.may(Permission.JOBS_REVEAL)
         if reveals and self.access.platform_role is not None:
             reveal_run(run_id=run_id, reason="Read over the API.")

@@ -1,4 +1,4 @@
-"""Index files from the command line, with a progress bar, and say what became of each."""
+"""Command that indexes files with a progress bar and prints the result of each."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ENDED = frozenset({"completed", "error"})
 
 @dataclass(slots=True)
 class Intake:
-    """What was taken: the answer to each upload, and the newest state of each document."""
+    """Result of each upload, and the latest state of each document."""
 
     tenant: Tenant
     dataset: Dataset
@@ -43,14 +43,14 @@ class Intake:
     documents: dict[UUID, Document] = field(default_factory=dict)
 
     def refresh(self) -> None:
-        """Read how far the documents are."""
+        """Read the state of the documents."""
         ids = {file.document.pk for upload in self.uploads for file in upload.files}
         with tenant_context(self.tenant):
             self.documents = find_documents().in_bulk(list(ids))
 
     @property
     def ended(self) -> list[Document]:
-        """The documents that are completed or in error."""
+        """Documents that are completed or in error."""
         return [document for document in self.documents.values() if document.shown_status in _ENDED]  # type: ignore[attr-defined]
 
     @property
@@ -58,7 +58,7 @@ class Intake:
         return len(self.ended) == len(self.documents)
 
     def describe(self) -> dict[str, Any]:
-        """The facts as JSON has them."""
+        """Return the facts for JSON."""
         return {
             "dataset": str(self.dataset.pk),
             "batches": [str(upload.batch_id) for upload in self.uploads if upload.batch_id],
@@ -108,7 +108,7 @@ class Command(BaseCommand):
 
 
 def find_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The files named and those in the folders named, in order; CommandError for a path that is neither."""
+    """Yield the named files and those in the named folders, in order; raise CommandError for a path that is neither."""
     for path in paths:
         if path.is_dir():
             yield from sorted(inner for inner in path.rglob("*") if inner.is_file() and not inner.name.startswith("."))
@@ -119,7 +119,7 @@ def find_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
-    """Upload everything, in batches as large as the plan allows, after all of it was looked at."""
+    """Upload all files, in batches as large as the plan allows, after all were validated."""
     if not paths:
         raise CommandError("There are no files in these folders.")
     with tenant_context(tenant):
@@ -137,7 +137,7 @@ def take(tenant: Tenant, dataset_name: str, paths: Sequence[Path]) -> Intake:
 
 
 def wait(intake: Intake, timeout_seconds: float | None, console: Console) -> None:
-    """Show progress until every document has ended; CommandError when the time is up first."""
+    """Show progress until every document has ended; raise CommandError at the timeout."""
     deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -160,7 +160,7 @@ def _open(stack: ExitStack, paths: Sequence[Path]) -> list[File[bytes]]:
 
 
 def _count_chunks(intake: Intake) -> tuple[int, int | None]:
-    """Chunks stored, and of how many; None while some documents have not been split."""
+    """Return the chunks stored and the total; the total is None while some documents are not split."""
     documents = intake.documents.values()
     done = sum(document.chunks_done for document in documents)
     totals = [document.chunks_total for document in documents if document not in intake.ended]
@@ -177,7 +177,7 @@ def _require_all_indexed(intake: Intake) -> None:
 
 
 def _describe(name: str, document: Any | None, *, is_duplicate: bool) -> dict[str, Any]:
-    if document is None:  # deleted while we waited
+    if document is None:  # deleted while the command waited
         return {"name": name, "id": None, "status": "deleted", "chunks": 0, "is_duplicate": is_duplicate, "error": None}
     error = {"code": document.shown_error_code, "message": document.shown_error_message}
     return {
