@@ -51,7 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
 
         monkeypatch.setattr(duties, "time", SimpleNamespace(monotonic=lambda: stopped.now))
         monkeypatch.setattr(duties, "connection", SimpleNamespace(connection=None, close=lambda: None))
-        monkeypatch.setattr(duties, "lease_seconds", lambda: LEASE_SECONDS)
+        monkeypatch.setattr(duties, "platform_settings", SimpleNamespace(LEASE_SECONDS=LEASE_SECONDS))
         roster = [
             Duty("sweep", lambda: 1.0, sweep, waits_for_leases=True),
             Duty("look", lambda: 0.25, look),
