@@ -139,7 +139,7 @@ class ExecutionRuntime:
         return self._dependencies.settlement_of(cause)
 
     def with_reports(self, settlement: Settlement) -> Settlement:
-        """The settlement with the dependencies that were named, and the last progress, if nobody has written that."""
+        """Return the settlement with the used dependencies, and with the last progress unless that is written."""
         if self._dependencies is not None:
             settlement = self._dependencies.told_by(settlement)
         # So that the thread has none in its hands.

@@ -106,7 +106,7 @@ class SealedJSONField(models.JSONField):
         return seal(value, sealing_key(tenant_id), self._place(tenant_id, row_id))
 
     def opened(self, stored: Any, *, tenant_id: UUID, row_id: UUID) -> Any:
-        """The value from the JSON that a statement has read for a row. What says nothing was not sealed."""
+        """Return the value of the JSON that a statement has read for a row; an empty one is never sealed."""
         if not stored:
             return stored
         text, plain = unquote(stored)
