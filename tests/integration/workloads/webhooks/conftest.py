@@ -50,7 +50,7 @@ def run(transactional_db: None) -> Run:
     def run_job(job: Job) -> Job:
         with all_tenants():
             # However long the test has taken: a worker that is silent is given nothing.
-            Worker.objects.filter(pk=local.worker_id).update(heartbeat_at=Now())
+            Worker.objects.filter(pk=local.registration.worker_id).update(heartbeat_at=Now())
         run_tick(WorkerPool.objects.get(name="default").pk)
         with all_tenants():
             live = LiveExecution.objects.get(job_id=job.pk)
