@@ -40,9 +40,14 @@ def pooler(db: None, acceptance_database: TestDatabase) -> Iterator[Pooler]:
 
 @pytest.fixture
 def pooled_platform(
-    pooler: Pooler, acceptance_database: TestDatabase, acceptance_broker_url: str, tmp_path: Path
+    pooler: Pooler,
+    shared_platform: Platform,
+    acceptance_database: TestDatabase,
+    acceptance_broker_url: str,
+    tmp_path: Path,
 ) -> Iterator[Platform]:
     """A dispatcher and a worker whose only way to PostgreSQL is the pooler."""
+    shared_platform.stop()  # its worker would take jobs, too
     environment = os.environ | {
         "DJANGO_SETTINGS_MODULE": "jobsplatform.settings.test",
         "DATABASE_URL": pooler.url,
