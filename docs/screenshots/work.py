@@ -62,7 +62,7 @@ def is_enough_done() -> bool:
 
 
 def start_bulk(slug: str) -> None:
-    """Somebody lets what a tenant has waiting through sooner, all of it at once."""
+    """Raise the priority of all waiting jobs of a tenant, by one bulk operation."""
     with acting_as(ACTOR), all_tenants():
         start_bulk_operation(
             filter_text=f"tenant:{slug} state:available",
